@@ -1,0 +1,55 @@
+"""vidstyle: neural style transfer for video, by optimising every frame.
+
+import vidstyle as vs
+
+features = vs.load_features("bundled", device="auto")
+stylizer = vs.Stylizer(features, vs.Style.from_images(["style.jpg"], features), vs.Settings())
+with vs.open_source("in.mp4") as source, vs.open_sink("out.mp4", source) as sink:
+    vs.run(source, stylizer, [sink])
+"""
+
+from .errors import DeviceError, FeaturesError, InputError, OutputError, VidstyleError
+from .features import Features
+from .flow import Motion
+from .frame import Frame
+from .pipeline import Report, run
+from .settings import PRESETS, Settings
+from .sink import Encoding, Sink, StillWriter, VideoWriter, open_sink
+from .source import Color, Format, Source, Still, VideoFile, open_source
+from .style import Style
+from .stylizer import Iteration, Stylizer
+from .trace import Trace
+from .weights import load_features
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PRESETS",
+    "Color",
+    "DeviceError",
+    "Encoding",
+    "Features",
+    "FeaturesError",
+    "Format",
+    "Frame",
+    "InputError",
+    "Iteration",
+    "Motion",
+    "OutputError",
+    "Report",
+    "Settings",
+    "Sink",
+    "Source",
+    "Still",
+    "StillWriter",
+    "Style",
+    "Stylizer",
+    "Trace",
+    "VideoFile",
+    "VideoWriter",
+    "VidstyleError",
+    "load_features",
+    "open_sink",
+    "open_source",
+    "run",
+]

@@ -1,0 +1,248 @@
+"""The command line. Flags of the painting are generated from ``Settings``; commands live in modules of their own."""
+
+import argparse
+import logging
+import re
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import __version__
+from .errors import VidstyleError
+from .settings import PRESETS, Settings
+
+DONE, WORLD, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 an error of the world, 2 wrong usage, 130 interrupted."""
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    _log_to_stderr(args)
+    for name in ("SIGTERM", "SIGHUP"):  # a killed render leaves a playable file, like an interrupted one
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
+    try:
+        args.command(args, parser)
+    except VidstyleError as error:
+        print(f"vidstyle: {error}", file=sys.stderr)
+        return WORLD
+    except KeyboardInterrupt:
+        print("vidstyle: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return DONE
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _log_to_stderr(args: argparse.Namespace) -> None:
+    level = logging.INFO if args.verbose else logging.ERROR if args.quiet else logging.WARNING
+    logger = logging.getLogger("vidstyle")
+    logger.handlers[:] = [logging.StreamHandler(sys.stderr)]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser("vidstyle", description="Turn video into moving paintings.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"vidstyle {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    volume = common.add_mutually_exclusive_group()
+    volume.add_argument("-v", "--verbose", action="store_true", help="show the stages and the shapes of their tensors")
+    volume.add_argument("-q", "--quiet", action="store_true", help="show errors only")
+
+    def command(name: str, run: Any, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help, parents=[common], allow_abbrev=False)
+        sub.set_defaults(command=run)
+        return sub
+
+    _render_flags(command("render", _render, "paint a clip or a picture"))
+    _train_flags(command("train-features", _train, "train a feature network from a folder or tar of pictures"))
+    command("info", _info, "show versions, devices, codecs and weights")
+    return parser
+
+
+def _render_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("input", type=Path, metavar="INPUT", help="clip or picture")
+    add("styles", nargs="+", metavar="STYLE", help="picture(s) to paint like; several blend")
+    add("-o", dest="output", type=Path, required=True, metavar="OUTPUT", help="file to write, its kind chosen by the ending")
+    add("--style-weights", type=_numbers, metavar="W,W", help="shares of several styles (default: equal)")
+    add("--preset", choices=PRESETS, help="where the settings start from (default: balanced for clips, still for pictures)")
+    _settings_flags(parser)
+    add("-ss", dest="start", type=_time, metavar="TIME", help="start at this time, in seconds or [HH:]MM:SS")
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument("-t", dest="duration", type=_time, metavar="TIME", help="paint this much")
+    end.add_argument("-to", dest="stop", type=_time, metavar="TIME", help="stop at this time of the clip")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("-y", dest="overwrite", action="store_true", help="replace an existing output")
+    existing.add_argument("-n", dest="never", action="store_true", help="never replace an existing output, and do not ask")
+    add("-an", dest="sound", action="store_false", help="leave the sound out")
+    add("-crf", type=int, metavar="N", help="quality of the video encoder, lower is better (default: 18)")
+    add("--preview", type=_time, metavar="TIME", help="write only the frame at this time, and estimate the whole clip")
+    add("--trace", type=Path, metavar="FILE", help="write the losses of all iterations as .json, or as a .png plot")
+    _features_flags(parser)
+
+
+def _features_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--features", default="bundled", metavar="NAME", help="bundled, vgg19, or a file made by train-features")
+    add("--weights", type=Path, metavar="FILE", help="torchvision's VGG-19 state dict, where it cannot be downloaded")
+    _device_flag(parser)
+
+
+def _device_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda:N or mps (default: auto)")
+
+
+def _settings_flags(parser: argparse.ArgumentParser) -> None:
+    for knob in fields(Settings):
+        flag, text = "--" + knob.name.replace("_", "-"), knob.metadata["help"]
+        if isinstance(knob.default, bool):
+            parser.add_argument(flag, action="store_const", const=True, help=text)
+        elif isinstance(knob.default, tuple):
+            parser.add_argument(flag, type=_names, metavar="LAYER,LAYER", help=text)
+        elif "choices" in knob.metadata:
+            parser.add_argument(flag, choices=knob.metadata["choices"], help=text)
+        else:
+            kind = float if isinstance(knob.default, float) else int
+            default = "" if knob.default is None else f" (default: {knob.default:g})"
+            parser.add_argument(flag, type=kind, metavar="X" if kind is float else "N", help=text + default)
+
+
+def _train_flags(parser: argparse.ArgumentParser) -> None:
+    from .training import Recipe
+
+    add = parser.add_argument
+    add("images", type=Path, metavar="IMAGES", help="folder or tar file of pictures")
+    add("-o", dest="output", type=Path, required=True, metavar="FILE", help="safetensors file to write")
+    add("-y", dest="overwrite", action="store_true", help="replace an existing file")
+    add("--steps", type=int, default=Recipe.steps, metavar="N", help="training steps (default: %(default)s)")
+    add("--batch", type=int, default=Recipe.batch, metavar="N", help="crops per step (default: %(default)s)")
+    add("--seed", type=int, default=Recipe.seed, metavar="N", help="seed (default: %(default)s)")
+    _device_flag(parser)
+
+
+@contextmanager
+def _usage(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """A wrong value on the command line ends like a wrong flag: one line, exit code 2."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        parser.exit(USAGE, f"vidstyle: {error}\n")
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    from .pictures import is_picture
+
+    preset = PRESETS[args.preset or ("still" if is_picture(args.input) else "balanced")]
+    given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
+    return replace(preset, **{name: value for name, value in given.items() if value is not None})
+
+
+def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from .device import choose_device
+    from .render import Job, check, preview, render
+    from .sink import Encoding
+    from .style import Style
+    from .stylizer import Stylizer
+    from .weights import load_features
+
+    with _usage(parser):
+        settings = _settings(args)
+        Encoding(args.crf)
+        choose_device(args.device)
+        stop = args.stop if args.duration is None else (args.start or 0) + args.duration
+        if stop is not None and stop <= (args.start or 0):
+            raise ValueError("the part of the clip asked for is empty: -t or -to must lie after -ss")
+    job = Job(
+        args.input,
+        args.output,
+        start=args.start,
+        stop=stop,
+        overwrite=args.overwrite or (not args.never and _asked(args.output)),
+        crf=args.crf,
+        sound=args.sound,
+        trace=args.trace,
+        quiet=args.quiet,
+        origin=f"{args.features}: {', '.join(Path(style).name for style in args.styles)}",
+    )
+    if args.preview is None:
+        check(job)
+    with _usage(parser):
+        features = load_features(args.features, args.device, args.weights)
+        stylizer = Stylizer(features, Style.from_images(args.styles, features, args.style_weights), settings)
+    if args.preview is None:
+        render(job, stylizer)
+    else:
+        preview(job, stylizer, args.preview)
+
+
+def _asked(output: Path) -> bool:
+    """Ask about an existing output, as ffmpeg does, when there is someone to answer."""
+    if not (output.is_file() and sys.stdin is not None and sys.stdin.isatty()):
+        return False
+    print(f"{output} exists. Replace it? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _train(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from .device import choose_device
+    from .features import SMALL
+    from .files import check_writable
+    from .progress import ProgressDisplay
+    from .training import Progress, Recipe, read_pictures, train
+    from .weights import write_network
+
+    with _usage(parser):
+        recipe = Recipe(steps=args.steps, batch=args.batch, seed=args.seed)
+        device = choose_device(args.device)
+    check_writable(args.output, args.overwrite)
+    pictures = read_pictures(args.images, recipe.picture_px)
+    with ProgressDisplay("step", recipe.steps, args.quiet) as display:
+
+        def report(progress: Progress) -> None:
+            display.show(progress.step, f"loss {progress.loss:.3f}, {progress.accuracy:.0%} of crops recognised")
+
+        weights = train(pictures, recipe, device, report)
+    write_network(args.output, weights, SMALL, f"{len(pictures)} pictures, {recipe}")
+
+
+def _info(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from .info import lines
+
+    for line in lines():
+        print(line)
+
+
+def _time(text: str) -> Fraction:
+    """Seconds, or [HH:]MM:SS, exact."""
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: use seconds, or [HH:]MM:SS")
+    hours, minutes, seconds = match.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give numbers with commas between, such as 2,1") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

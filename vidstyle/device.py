@@ -1,0 +1,54 @@
+"""Where the arithmetic runs, and what happens when it does not fit there."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from .errors import DeviceError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device called ``auto`` (CUDA, else Apple's MPS, else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Raises:
+        ValueError: no such name.
+        DeviceError: this machine has no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise ValueError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"there is no {name}: {torch.cuda.device_count()} CUDA devices were found; use --device cpu")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("there is no mps device on this machine: use --device cpu")
+    return torch.device(name)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes free on the device, None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        table = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        return int(table["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        pages = "SC_AVPHYS_PAGES"
+        return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") if pages in getattr(os, "sysconf_names", ()) else None
+
+
+@contextmanager
+def out_of_memory_named(remedy: str) -> Iterator[None]:
+    """Turn every way of running out of memory into a ``DeviceError`` that ends with ``remedy``."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise DeviceError(f"out of memory: {remedy}") from None
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "out of memory" in str(error):
+            raise DeviceError(f"out of memory: {remedy}") from None
+        raise

@@ -1,0 +1,218 @@
+"""What looks at pictures: a VGG-shaped network, a bank of oriented filters, and ``Features``, which joins the two.
+
+Every map is named: ``relu3_1`` is the first ReLU of the network's third block, ``half.relu3_1`` the same on the
+half-size picture, ``oriented2`` the filter bank on the picture halved once.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MIN_SIDE_PX = 32
+"""The smallest side of a picture that has something left after five halvings."""
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """The shape of a VGG-like network: blocks of 3 x 3 convolutions, halved in between (Simonyan & Zisserman 2015).
+
+    ``mean`` and ``std`` normalise RGB in [0, 1]. ``average_pooling`` replaces VGG's maximum, which Gatys et al. (2016)
+    found to paint better; ``reflect`` pads by reflection instead of with zeros, so that borders are not special.
+    """
+
+    channels: tuple[int, ...]
+    convolutions: tuple[int, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    average_pooling: bool = True
+    reflect: bool = True
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All ReLU maps, shallow to deep: ``relu1_1``, ``relu1_2``, ..."""
+        return tuple(f"relu{b}_{i}" for b, count in enumerate(self.convolutions, 1) for i in range(1, count + 1))
+
+
+SMALL = NetworkShape((32, 64, 128, 192, 256), (2, 2, 2, 2, 1), (0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
+VGG19 = NetworkShape((64, 128, 256, 512, 512), (2, 2, 4, 4, 4), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), reflect=False)
+
+
+def pad(x: Tensor, amount: int) -> Tensor:
+    """Pad (N, C, H, W) on all sides by reflection, or by repeating the border where a side is too short for that."""
+    mode = "reflect" if min(x.shape[-2:]) > amount else "replicate"
+    return F.pad(x, [amount] * 4, mode=mode)
+
+
+class Network(nn.Module):
+    """A VGG-shaped network, cut after ``deepest`` (all of it by default). Weights are named ``conv3_1.weight``."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, shape: NetworkShape, deepest: str | None = None) -> None:
+        super().__init__()
+        self.shape = shape
+        self.layers = shape.layers[: shape.layers.index(deepest) + 1] if deepest else shape.layers
+        self.register_buffer("mean", torch.tensor(shape.mean)[None, :, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(shape.std)[None, :, None, None], persistent=False)
+        width = 3
+        for layer in self.layers:
+            channels = shape.channels[_block(layer) - 1]
+            self.add_module(_convolution(layer), nn.Conv2d(width, channels, 3, padding=0 if shape.reflect else 1))
+            width = channels
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Maps of (1, 3, H, W) RGB in [0, 1] at ``layers``; nothing deeper than the deepest of them is computed."""
+        wanted = set(layers)
+        maps: dict[str, Tensor] = {}
+        x, block = (image - self.mean) / self.std, 1
+        for layer in self.layers:
+            if len(maps) == len(wanted):
+                break
+            if _block(layer) != block:
+                block = _block(layer)
+                x = F.avg_pool2d(x, 2) if self.shape.average_pooling else F.max_pool2d(x, 2)
+            x = F.relu(self.get_submodule(_convolution(layer))(pad(x, 1) if self.shape.reflect else x))
+            if layer in wanted:
+                maps[layer] = x
+        return maps
+
+
+def _block(layer: str) -> int:
+    return int(layer.removeprefix("relu").split("_")[0])
+
+
+def _convolution(layer: str) -> str:
+    return layer.replace("relu", "conv")
+
+
+def gabor_pairs(size: int, orientations: int, wavelength: float, along: float, across: float) -> Tensor:
+    """Even and odd Gabor filters, long in one direction (Daugman 1985).
+
+    Args:
+        size: side of a filter in px, odd.
+        wavelength: of the wave across the filter, in px.
+        along, across: standard deviations of the Gaussian envelope, in px.
+
+    Returns:
+        (2 * orientations, 1, size, size) float32, each of zero mean and unit norm.
+    """
+    place = torch.arange(size) - size // 2
+    y, x = torch.meshgrid(place, place, indexing="ij")
+    bank = []
+    for angle in (math.pi * k / orientations for k in range(orientations)):
+        u, v = x * math.cos(angle) + y * math.sin(angle), -x * math.sin(angle) + y * math.cos(angle)
+        envelope = torch.exp(-(u**2) / (2 * along**2) - v**2 / (2 * across**2))
+        for phase in (0.0, math.pi / 2):
+            wave = envelope * torch.cos(2 * math.pi * v / wavelength + phase)
+            wave = wave - wave.mean()
+            bank.append(wave / wave.norm())
+    return torch.stack(bank)[:, None]
+
+
+class OrientedBank(nn.Module):
+    """Elongated oriented filters on opponent colours: Gram matrices of their responses know what a stroke is.
+
+    The bank is fixed, not trained. Each map is (1, 12 * orientations, H, W): three opponent colours (grey,
+    red against green, yellow against blue) times even and odd filters times both rectified signs.
+    """
+
+    bank: Tensor
+    opponent: Tensor
+
+    def __init__(self, scales: int = 5, orientations: int = 8) -> None:
+        super().__init__()
+        self.layers = tuple(f"oriented{scale}" for scale in range(1, scales + 1))
+        filters = gabor_pairs(11, orientations, wavelength=4.0, along=3.0, across=1.3)
+        opponent = [[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]
+        self.register_buffer("bank", filters, persistent=False)
+        self.register_buffer("opponent", F.normalize(torch.tensor(opponent), dim=1), persistent=False)
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Rectified responses to (1, 3, H, W) RGB in [0, 1] at ``layers``; scale s + 1 sees half the size of scale s."""
+        wanted = set(layers)
+        maps: dict[str, Tensor] = {}
+        colours = torch.einsum("ij,bjhw->ibhw", self.opponent, image)
+        for layer in self.layers:
+            if len(maps) == len(wanted):
+                break
+            if layer in wanted:
+                responses = F.conv2d(pad(colours, self.bank.shape[-1] // 2), self.bank).flatten(0, 1)[None]
+                # The factor lifts the responses, a few hundredths, to the size of the network's maps.
+                maps[layer] = 4 * torch.cat([F.relu(responses), F.relu(-responses)], 1)
+            colours = F.avg_pool2d(colours, 2)
+        return maps
+
+
+class Features(nn.Module):
+    """The maps by which pictures are compared. Holds no trainable state: parameters never require gradients.
+
+    Args:
+        network: the VGG-shaped part.
+        bank: oriented filters, or None.
+        halved: look at the half-size picture through the network too.
+        content_layers, style_layers: what ``Settings`` leaves to the features.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        bank: OrientedBank | None = None,
+        halved: bool = False,
+        content_layers: Sequence[str] = ("relu3_1",),
+        style_layers: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.network, self.bank, self.halved = network, bank, halved
+        self.content_layers, self.style_layers = tuple(content_layers), tuple(style_layers)
+        self.check_layers((*self.content_layers, *self.style_layers))
+        self.requires_grad_(False).eval()
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of all maps these features can compute."""
+        halves = tuple(f"half.{layer}" for layer in self.network.layers) if self.halved else ()
+        return (*self.network.layers, *halves, *(self.bank.layers if self.bank else ()))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.network.mean.device
+
+    def check_layers(self, layers: Iterable[str]) -> None:
+        """Raise ValueError for a name that is not one of ``layers``."""
+        for layer in layers:
+            if layer not in self.layers:
+                firsts = [name for name in self.layers if re.fullmatch(r"relu\d_1|oriented\d", name)]
+                raise ValueError(f"unknown layer {layer!r}: these features have {', '.join(firsts)}, ...")
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Maps of a picture.
+
+        Args:
+            image: (1, 3, H, W) RGB in [0, 1], sides of at least ``MIN_SIDE_PX``.
+            layers: names out of ``self.layers``; what no name asks for is not computed.
+
+        Returns:
+            name -> (1, C, H', W') map. VGG-19 at 224 x 224 gives (1, 512, 28, 28) at ``relu4_2``.
+
+        Raises:
+            ValueError: an unknown layer, or a picture that is too small.
+        """
+        wanted = tuple(layers)
+        self.check_layers(wanted)
+        if min(image.shape[-2:]) < MIN_SIDE_PX:
+            height, width = image.shape[-2:]
+            raise ValueError(f"a picture of {width}x{height} px is too small: its sides must be at least {MIN_SIDE_PX} px")
+        maps: dict[str, Tensor] = self.network(image, [name for name in wanted if name.startswith("relu")])
+        halves = [name.removeprefix("half.") for name in wanted if name.startswith("half.")]
+        if halves:
+            maps |= {f"half.{name}": x for name, x in self.network(F.avg_pool2d(image, 2), halves).items()}
+        if self.bank:
+            maps |= self.bank(image, [name for name in wanted if name.startswith("oriented")])
+        return maps

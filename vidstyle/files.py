@@ -1,0 +1,63 @@
+"""Names on disk: what can be read, what may be written, and how a file appears only when it is whole."""
+
+import os
+import shutil
+from pathlib import Path
+
+from .errors import InputError, OutputError
+
+
+def check_readable(path: str | Path) -> Path:
+    """The path of an ordinary, readable file that is not empty.
+
+    Raises:
+        InputError: it is not one.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a directory: name a file in it")
+        if not path.exists():
+            raise InputError(f"{path} does not exist: check the name")
+        if not os.access(path, os.R_OK):
+            raise InputError(f"{path} cannot be read: its permissions forbid it")
+        if path.is_file() and path.stat().st_size == 0:
+            raise InputError(f"{path} is empty: it was probably never written to the end; get it again")
+    except OSError as error:  # a name too long, a loop of links
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    return path
+
+
+def check_writable(path: str | Path, overwrite: bool = False) -> Path:
+    """The path of a file that can be created, or replaced where ``overwrite``. Nothing is written.
+
+    Raises:
+        OutputError: it cannot be.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a directory: name a file in it, such as {path / 'out.mp4'}")
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists: add -y to replace it, or choose another name")
+        if not path.parent.is_dir():
+            raise OutputError(f"the folder {path.parent} does not exist: make it first")
+        if not os.access(path.parent, os.W_OK):
+            raise OutputError(f"the folder {path.parent} cannot be written to: choose another place")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+    return path
+
+
+def part_name(path: Path) -> Path:
+    """Where a file lies until it is whole: ``clip.mp4`` -> ``clip.part.mp4``."""
+    return path.with_name(f"{path.stem}.part{path.suffix}")
+
+
+def remove(*paths: Path) -> None:
+    """Remove files and folders, those that exist."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,40 @@
+"""``vidstyle info``: what this machine has."""
+
+import platform
+from collections.abc import Iterator
+from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
+
+import av
+import av.codec
+import torch
+
+from . import __version__
+from .weights import vgg19_cache
+
+PACKAGES = ("torch", "torchvision", "av", "opencv-python", "numpy", "scenedetect", "safetensors", "rich", "matplotlib")
+ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks")
+
+
+def lines() -> Iterator[str]:
+    """One fact per line: versions, devices, codecs, weights."""
+    yield f"vidstyle {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    yield "packages: " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    yield f"FFmpeg: {av.ffmpeg_version_info}"
+    yield "device cpu: " + f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    for number in range(torch.cuda.device_count()):
+        yield f"device cuda:{number}: {torch.cuda.get_device_name(number)}"
+    if torch.backends.mps.is_available():
+        yield "device mps"
+    yield "encoders: " + ", ".join(name for name in ENCODERS if name in av.codecs_available)
+    bundled = resources.files("vidstyle") / "data" / "small.safetensors"
+    yield f"features bundled: {'there' if bundled.is_file() else 'missing; install vidstyle again'}"
+    cached = vgg19_cache()
+    yield f"features vgg19: {cached if cached.exists() else 'not downloaded yet; 548 MB at first use, or give --weights FILE'}"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"

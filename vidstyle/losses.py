@@ -1,0 +1,85 @@
+"""What a good painting is: plain functions of feature maps, and the ``Objective`` that adds them up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .features import Features
+
+FLAT = 1e-3
+"""Floor of the energies we divide by, so that an all-black frame or style does not blow its loss up."""
+
+
+def gram(maps: Tensor) -> Tensor:
+    """Gram matrix of feature maps (Gatys et al. 2015): which features occur together, regardless of where.
+
+    Args:
+        maps: (1, C, H, W).
+
+    Returns:
+        (C, C), the products averaged over positions. The maps are scaled *before* the product: it cannot overflow
+        in half precision then.
+    """
+    positions = maps.shape[-2] * maps.shape[-1]
+    flat: Tensor = maps.flatten(2)[0] * positions**-0.5
+    return flat @ flat.T
+
+
+def style_loss(matrix: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of two Gram matrices, in units of the target's mean square. Scalar."""
+    return (matrix - target).square().mean() / target.square().mean().clamp_min(FLAT**2)
+
+
+def content_loss(maps: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of two (1, C, H, W) maps, in units of the target's variance. Scalar."""
+    return (maps - target).square().mean() / target.var().clamp_min(FLAT)
+
+
+def total_variation(picture: Tensor) -> Tensor:
+    """Mean squared difference of neighbouring pixels (after Mahendran & Vedaldi 2015, beta = 2). Scalar."""
+    across = (picture[..., :, 1:] - picture[..., :, :-1]).square().mean()
+    return across + (picture[..., 1:, :] - picture[..., :-1, :]).square().mean()
+
+
+class Losses(NamedTuple):
+    """Scalars. ``total`` is weighted; the others are not, and are means over their layers."""
+
+    total: Tensor
+    content: Tensor
+    style: Tensor
+    tv: Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """``objective(picture) -> Losses``: the function of the pixels that is minimised.
+
+    Args:
+        features: how to look at the picture.
+        content: layer -> (1, C, H, W) maps of the content picture.
+        grams: layer -> (C, C) Gram matrix of the style.
+        content_weight, style_weight, tv_weight: the weights of the sum.
+    """
+
+    features: Features
+    content: Mapping[str, Tensor]
+    grams: Mapping[str, Tensor]
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+
+    def __call__(self, picture: Tensor) -> Losses:
+        """Losses of (1, 3, H, W) RGB in [0, 1], differentiable with respect to it."""
+        maps = self.features(picture, {*self.content, *self.grams})
+        content = _mean([content_loss(maps[layer], target) for layer, target in self.content.items()], picture)
+        style = _mean([style_loss(gram(maps[layer]), target) for layer, target in self.grams.items()], picture)
+        tv = total_variation(picture)
+        total = self.content_weight * content + self.style_weight * style + self.tv_weight * tv
+        return Losses(total, content, style, tv)
+
+
+def _mean(losses: list[Tensor], picture: Tensor) -> Tensor:
+    return torch.stack(losses).mean() if losses else picture.new_zeros(())

@@ -1,0 +1,140 @@
+"""The one place where encoded pictures and the source's sound become a file: joined by remuxing, nothing re-encoded."""
+
+import heapq
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+
+from .errors import OutputError
+from .source import LOCAL_ONLY, Format, reason_of
+
+log = logging.getLogger(__name__)
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""Endings of clips that can be written, and FFmpeg's names of their containers."""
+
+
+def check_sound(source: Format, path: Path) -> None:
+    """Find out before hours of work whether the output's container can hold the source's sound.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    if source.path is None:
+        return
+    with _reopen(source.path) as origin:
+        if not origin.streams.audio:
+            return
+        trial = av.open(io.BytesIO(), "w", format=CONTAINERS[path.suffix.lower()])
+        try:
+            for stream in origin.streams.audio:
+                trial.add_stream_from_template(stream)
+            trial.start_encoding()
+        except (av.error.FFmpegError, ValueError, TypeError) as error:
+            names = ", ".join(s.codec_context.name if s.codec_context else "unknown" for s in origin.streams.audio)
+            raise OutputError(
+                f"a {path.suffix} file cannot hold this clip's sound ({names}): "
+                f"write to {path.with_suffix('.mkv').name} instead, or drop the sound with -an ({reason_of(error)})"
+            ) from None
+        finally:
+            trial.close()
+
+
+def join(
+    segments: Sequence[Path], source: Format, path: Path, end: Fraction | None = None, sound: bool = True, comment: str = ""
+) -> None:
+    """Write ``path``: the pictures of ``segments`` one after another, and every audio stream of the source, copied.
+
+    Args:
+        segments: encoded video files whose times go on from one to the next, of the same codec and size.
+        source: where the sound is (``path``), and which part of it is wanted.
+        end: where the pictures stop, in output seconds, when they stop before the source does.
+        sound: False leaves the sound out.
+        comment: a note for the container's metadata.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    options = {"movflags": "+faststart"} if CONTAINERS[suffix] in ("mp4", "mov") else {}
+    stop = source.stop if end is None else source.start + end
+    try:
+        with ExitStack() as stack:
+            output = stack.enter_context(av.open(str(path), "w", format=CONTAINERS[suffix], options=options))
+            first = stack.enter_context(av.open(str(segments[0])))
+            rate: Any = {"framerate": source.rate} if source.rate else {}  # Matroska would show its clock's 1000 otherwise
+            video = output.add_stream_from_template(first.streams.video[0], **rate)
+            tracks = [_pictures(segments, video)]
+            origin = stack.enter_context(_reopen(source.path)) if source.path and sound else None
+            if origin is not None:
+                output.metadata.update({key: value for key, value in origin.metadata.items() if key in KEPT_METADATA})
+                tracks += _sound(origin, output, source.start, stop)
+            if comment:
+                output.metadata["comment"] = comment
+            damaged = 0
+            for _, _, packet in heapq.merge(*tracks, key=lambda item: item[:2]):
+                try:
+                    output.mux(packet)
+                except av.error.InvalidDataError:
+                    damaged += 1
+            if damaged:
+                log.warning("%s: %d damaged packets of sound were left out", source.path, damaged)
+    except (av.error.FFmpegError, OSError) as error:
+        raise OutputError(f"cannot write {path} ({reason_of(error)}): free some space or choose another place") from None
+
+
+KEPT_METADATA = ("title", "artist", "album", "date", "copyright", "description", "genre", "creation_time")
+
+Timed = tuple[Fraction, int, Any]
+"""When a packet is decoded (seconds), which track it belongs to, the packet."""
+
+
+def _pictures(segments: Sequence[Path], stream: Any) -> Iterator[Timed]:
+    for segment in segments:
+        with av.open(str(segment)) as container:
+            for packet in container.demux(container.streams.video[0]):
+                if packet.dts is not None:
+                    time = packet.dts * Fraction(packet.time_base)
+                    packet.stream = stream
+                    yield time, 0, packet
+
+
+def _sound(origin: Any, output: Any, start: Fraction, stop: Fraction | None) -> list[Iterator[Timed]]:
+    streams = {}
+    for stream in origin.streams.audio:
+        copy = output.add_stream_from_template(stream)
+        copy.metadata.update(stream.metadata)
+        copy.disposition = stream.disposition
+        streams[stream.index] = copy
+    return [_cut(origin, streams, start, stop)] if streams else []
+
+
+def _cut(origin: Any, streams: dict[int, Any], start: Fraction, stop: Fraction | None) -> Iterator[Timed]:
+    """Packets of sound that begin within [start, stop), on a clock that begins at ``start``."""
+    sources = [origin.streams[index] for index in streams]
+    whole = start == 0 and stop is None
+    for packet in origin.demux(sources):
+        if packet.dts is None:
+            continue
+        base = Fraction(packet.time_base)
+        time = (packet.pts if packet.pts is not None else packet.dts) * base
+        if not whole and (time < start or (stop is not None and time >= stop)):
+            continue
+        shift = round(start / base)
+        packet.dts -= shift
+        if packet.pts is not None:
+            packet.pts -= shift
+        decoded = packet.dts * base
+        packet.stream = streams[packet.stream.index]
+        yield decoded, 1, packet
+
+
+def _reopen(path: Path) -> Any:
+    return av.open(f"file:{path}", options=LOCAL_ONLY, metadata_errors="replace")

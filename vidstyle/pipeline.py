@@ -1,0 +1,148 @@
+"""Reading ahead, painting, writing behind: the only threads of a render live here."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import Any
+
+from .frame import Frame
+from .sink import Sink
+from .source import Source
+from .stylizer import Iteration, Stylizer
+
+AHEAD = 4
+"""Frames kept ready on either side: enough to smooth the stages out, little memory."""
+
+PATIENCE_SECONDS = 0.1
+"""How often a waiting stage looks whether another one failed."""
+
+
+@dataclass
+class Report:
+    """What a run did so far.
+
+    Args:
+        frames: frames painted.
+        dropped: frames of the source that were passed over.
+        seconds: stage -> seconds the painter spent in it; "read" and "write" are waits for the other threads.
+        frame: the frame painted last.
+        iterations: its losses.
+    """
+
+    frames: int = 0
+    dropped: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "paint": 0.0, "write": 0.0})
+    frame: Frame | None = None
+    iterations: list[Iteration] = field(default_factory=list)
+
+
+_END = object()
+
+
+class _Stage(Thread):
+    """A thread that keeps its own error for the painter, and stops when told to."""
+
+    def __init__(self, work: Callable[["_Stage"], None], name: str) -> None:
+        super().__init__(name=f"vidstyle-{name}", daemon=True)
+        self.queue: Queue[Any] = Queue(AHEAD)
+        self.stopped = Event()
+        self.error: BaseException | None = None
+        self._work = work
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._work(self)
+        except BaseException as error:  # noqa: BLE001 (handed to the painter, which raises it)
+            self.error = error
+
+    def put(self, item: object) -> bool:
+        """Put into the bounded queue; False when the stage was stopped, or has ended, before there was room."""
+        while self.is_alive() and not self.stopped.is_set():
+            try:
+                self.queue.put(item, timeout=PATIENCE_SECONDS)
+                return True
+            except Full:
+                continue
+        return False
+
+    def get(self) -> Any:
+        """Take from the queue; ``_END`` when nothing more can come."""
+        while True:
+            alive = self.is_alive() and not self.stopped.is_set()  # before looking: its last item may come in between
+            try:
+                return self.queue.get(timeout=PATIENCE_SECONDS)
+            except Empty:
+                if not alive:
+                    return _END
+
+    def raise_error(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+def run(
+    source: Source,
+    stylizer: Stylizer,
+    sinks: Sequence[Sink],
+    controls: Callable[[Stylizer], None] | None = None,
+    watch: Callable[[Report], None] | None = None,
+) -> Report:
+    """Paint all frames of a source and send each to every sink.
+
+    Args:
+        source: read in a thread of its own, a few frames ahead.
+        stylizer: used on the calling thread.
+        sinks: written in one thread, a few frames behind. They are not closed.
+        controls: called before each frame; may assign the stylizer's ``style`` and ``settings``.
+        watch: called after each frame with the report so far.
+
+    Returns:
+        The report on the whole run.
+
+    Raises:
+        The error of whichever stage failed first. The frames painted before it were sent to the sinks that still
+        work, and no thread is left.
+    """
+
+    def read(stage: _Stage) -> None:
+        for frame in source:
+            if not stage.put(frame):
+                return
+
+    def write(stage: _Stage) -> None:
+        while (frame := stage.queue.get()) is not _END:
+            for sink in sinks:
+                sink.send(frame)
+
+    report = Report()
+    reader, writer = _Stage(read, "reader"), _Stage(write, "writer")
+    try:
+        while True:
+            began = time.perf_counter()
+            frame = reader.get()
+            got = time.perf_counter()
+            reader.raise_error()
+            if frame is _END:
+                break
+            if controls:
+                controls(stylizer)
+            painted = stylizer(frame)
+            done = time.perf_counter()
+            if not writer.put(painted):
+                break
+            report.frames += 1
+            report.frame, report.iterations = painted, stylizer.iterations
+            for stage, spent in (("read", got - began), ("paint", done - got), ("write", time.perf_counter() - done)):
+                report.seconds[stage] += spent
+            if watch:
+                watch(report)
+    finally:
+        reader.stopped.set()
+        reader.join()
+        writer.put(_END)  # what was painted is still written, also after an interrupt
+        writer.join()
+    writer.raise_error()
+    return report

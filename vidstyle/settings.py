@@ -1,0 +1,94 @@
+"""Every knob that changes the picture or the speed, declared once: the API's ``Settings`` and the command line's flags."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+INITS = ("previous", "content", "noise")
+OPTIMIZERS = ("adam", "lbfgs")
+MAX_SIDE_PX = 16384
+
+
+def _knob(default: Any, help: str, **limits: Any) -> Any:
+    return field(default=default, metadata={"help": help, **limits})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything one may want to turn. Immutable; make a changed copy with ``dataclasses.replace``.
+
+    Weights are comparable at every size and with every network, since each loss is divided by its target's energy.
+
+    Raises:
+        ValueError: a value out of range, not finite, or not one of the choices.
+        TypeError: a value of the wrong type.
+    """
+
+    content_weight: float = _knob(0.02, "how much of the content's shapes to keep", low=0)
+    style_weight: float = _knob(1.0, "how much of the style's texture to take on", low=0)
+    tv_weight: float = _knob(0.05, "how much to smooth (total variation)", low=0)
+    style_scale: float = _knob(
+        1.0, "size of the style picture relative to the painting: larger, broader strokes", low=0.1, high=10
+    )
+    content_layers: tuple[str, ...] = _knob((), "layers whose maps carry the content, e.g. relu3_1 (default: the features' own)")
+    style_layers: tuple[str, ...] = _knob(
+        (), "layers whose Gram matrices carry the style, e.g. relu1_1,relu2_1 (default: the features' own)"
+    )
+    init: str = _knob("previous", "where a frame starts: the previous stylised frame, its own content, or noise", choices=INITS)
+    optimizer: str = _knob("adam", "how pixels are updated", choices=OPTIMIZERS)
+    learning_rate: float = _knob(0.02, "Adam's step, in units of the full pixel range", low=1e-6, high=1)
+    first_steps: int = _knob(
+        100, "iterations for a frame that starts from its content or noise, all levels together", low=1, high=100_000
+    )
+    steps: int = _knob(4, "iterations for a frame that starts from the previous one", low=1, high=100_000)
+    levels: int = _knob(2, "sizes a fresh frame is painted at, coarse to fine", low=1, high=6)
+    size: int | None = _knob(None, "long side of the output in px (default: the source's)", low=32, high=MAX_SIDE_PX)
+    paint_size: int | None = _knob(
+        None,
+        "long side in px at which the painting is optimised (default: what the device does in reasonable time)",
+        low=32,
+        high=MAX_SIDE_PX,
+    )
+    strength: float = _knob(1.0, "blend of source (0) and painting (1)", low=0, high=1)
+    original_colors: bool = _knob(False, "keep the source's colours, take only the painting's lightness")
+    seed: int = _knob(0, "seed of the noise", low=0, high=2**63 - 1)
+
+    def __post_init__(self) -> None:
+        for knob in fields(self):
+            _check(knob, getattr(self, knob.name))
+        if self.style_weight == 0 and self.content_weight == 0:
+            raise ValueError("content_weight and style_weight are both 0: nothing would steer the painting")
+
+
+def _check(knob: Field[Any], value: Any) -> None:
+    name, limits = knob.name, knob.metadata
+    if value is None and knob.default is None:
+        return
+    if "choices" in limits and value not in limits["choices"]:
+        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(limits['choices'])}")
+    if isinstance(knob.default, bool):
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, not {value!r}")
+    elif isinstance(knob.default, tuple):
+        if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+            raise TypeError(f"{name} must be a tuple of layer names, not {value!r}")
+    elif "low" in limits:
+        whole = not isinstance(knob.default, float)
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            raise TypeError(f"{name} must be a {'whole ' if whole else ''}number, not {value!r}")
+        if not math.isfinite(value) or value < limits["low"] or value > limits.get("high", math.inf):
+            upper = f" to {limits['high']:g}" if "high" in limits else " or more"
+            raise ValueError(f"{name} is {value}: it must be {limits['low']:g}{upper}")
+
+
+PRESETS: Mapping[str, Settings] = MappingProxyType(
+    {
+        "live": Settings(first_steps=60, steps=2),
+        "balanced": Settings(),
+        "quality": Settings(first_steps=200, steps=8),
+        "still": Settings(optimizer="lbfgs", first_steps=200),
+    }
+)
+"""Starting points. ``balanced`` is the default for clips, ``still`` for single pictures."""

@@ -1,0 +1,201 @@
+"""Train the small network of the bundled features from any folder (or tar) of pictures.
+
+The task is instance discrimination (Dosovitskiy et al. 2014; Wu et al. 2018): every picture is a class of its own, and
+a strongly distorted crop of it must be told from crops of all the others. No labels, no ImageNet weights.
+"""
+
+import io
+import math
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .errors import InputError
+from .features import SMALL, NetworkShape
+
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the network is trained. The defaults made the bundled weights.
+
+    ``picture_px`` is the side of the square kept of each picture in memory, ``crop_px`` that of the crops.
+    """
+
+    steps: int = 3000
+    batch: int = 128
+    picture_px: int = 192
+    crop_px: int = 64
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.02
+    temperature: float = 1 / 16
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Means since the last report: ``loss`` is the cross entropy, ``accuracy`` the share of crops recognised."""
+
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+
+
+def read_pictures(path: Path, side_px: int) -> Tensor:
+    """Square centre crops of all pictures in a folder (searched through) or tar file, (N, 3, S, S) uint8 RGB.
+
+    Files that are no pictures are passed over.
+
+    Raises:
+        InputError: nothing there, or fewer than two pictures.
+    """
+    pictures = []
+    for data in _picture_files(path):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            continue
+        height, width = image.shape[:2]
+        scale = side_px / min(height, width)
+        size = (max(side_px, round(width * scale)), max(side_px, round(height * scale)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        top, left = (size[1] - side_px) // 2, (size[0] - side_px) // 2
+        crop = image[top : top + side_px, left : left + side_px]
+        pictures.append(torch.from_numpy(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)).permute(2, 0, 1))
+    if len(pictures) < 2:
+        raise InputError(f"{path} holds {len(pictures)} readable pictures: training needs at least 2, better 1,000")
+    return torch.stack(pictures)
+
+
+def _picture_files(path: Path) -> Iterator[bytes]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.suffix.lower() in PICTURE_ENDINGS:
+                yield file.read_bytes()
+        return
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                stream = archive.extractfile(member) if Path(member.name).suffix.lower() in PICTURE_ENDINGS else None
+                yield (stream or io.BytesIO()).read() if stream else b"\0"
+    except (OSError, tarfile.TarError) as error:
+        raise InputError(f"{path} is neither a folder nor a tar file of pictures ({error}): name one") from None
+
+
+class Classifier(nn.Module):
+    """The network with batch normalisation, global average pooling, and one unit-length prototype per picture."""
+
+    def __init__(self, shape: NetworkShape, classes: int) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        width = 3
+        for number, (channels, count) in enumerate(zip(shape.channels, shape.convolutions, strict=True)):
+            if number:
+                blocks.append(nn.AvgPool2d(2))
+            for _ in range(count):
+                convolution = nn.Conv2d(width, channels, 3, padding=1, bias=False)
+                nn.init.kaiming_normal_(convolution.weight)
+                blocks += [convolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+                width = channels
+        self.shape = shape
+        self.blocks = nn.Sequential(*blocks)
+        self.prototypes = nn.Parameter(torch.randn(classes, width))
+        self.mean, self.std = shape.mean, shape.std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, classes) cosines."""
+        mean, std = (images.new_tensor(values)[None, :, None, None] for values in (self.mean, self.std))
+        maps = self.blocks((images - mean) / std)
+        return F.normalize(maps.float().mean((2, 3)), dim=1) @ F.normalize(self.prototypes, dim=1).T
+
+    def folded(self) -> dict[str, Tensor]:
+        """Weights for ``Network``, the batch normalisation folded into the convolutions."""
+        weights: dict[str, Tensor] = {}
+        layers = iter(self.shape.layers)
+        for convolution, norm in zip(self.blocks, list(self.blocks)[1:], strict=False):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                name = next(layers).replace("relu", "conv")
+                mean, variance = norm.running_mean, norm.running_var
+                if mean is None or variance is None:
+                    raise TypeError("batch normalisation without running statistics cannot be folded")
+                scale = norm.weight / (variance + norm.eps).sqrt()
+                weights[f"{name}.weight"] = (convolution.weight * scale[:, None, None, None]).detach()
+                weights[f"{name}.bias"] = (norm.bias - mean * scale).detach()
+        return weights
+
+
+def distorted_crops(pictures: Tensor, crop_px: int, generator: torch.Generator) -> Tensor:
+    """One random crop of each picture: scaled, turned, stretched, flipped, recoloured.
+
+    Args:
+        pictures: (B, 3, S, S) uint8 RGB.
+        generator: on the CPU, so that all devices see the same crops.
+
+    Returns:
+        (B, 3, crop_px, crop_px) float32, about [0, 1].
+    """
+    count, device = len(pictures), pictures.device
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=generator) * (high - low) + low
+
+    def normal(spread: float, *shape: int) -> Tensor:
+        return torch.randn(count, *shape, generator=generator) * spread
+
+    scale, angle, stretch = uniform(0.2, 0.9), normal(0.25), torch.exp(normal(0.12))
+    flip = torch.where(uniform(0, 1) < 0.5, 1.0, -1.0)
+    matrix = torch.zeros(count, 2, 3)
+    matrix[:, 0, 0], matrix[:, 0, 1] = scale * angle.cos() * flip * stretch, -scale * angle.sin()
+    matrix[:, 1, 0], matrix[:, 1, 1] = scale * angle.sin() * flip, scale * angle.cos() / stretch
+    matrix[:, :, 2] = uniform(-1, 1, 2) * (1 - scale)[:, None]
+    contrast, saturation = uniform(0.6, 1.4, 1, 1, 1), uniform(0.5, 1.4, 1, 1, 1)
+    saturation = torch.where(uniform(0, 1, 1, 1, 1) < 0.15, 0.0, saturation)  # some crops turn grey
+    tint = normal(0.08, 3, 1, 1)
+
+    grid = F.affine_grid(matrix.to(device), [count, 3, crop_px, crop_px], align_corners=False)
+    crops = F.grid_sample(pictures.float() / 255, grid, padding_mode="reflection", align_corners=False)
+    grey = crops.mean(1, keepdim=True)
+    crops = grey + (crops - grey) * saturation.to(device)
+    return (crops - 0.5) * contrast.to(device) + 0.5 + tint.to(device)
+
+
+def train(
+    pictures: Tensor,
+    recipe: Recipe,
+    device: torch.device,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> dict[str, Tensor]:
+    """Train and return the weights for ``Network(SMALL)``, float32 on the CPU.
+
+    Args:
+        pictures: (N, 3, S, S) uint8 RGB.
+        report: called after every step.
+    """
+    torch.manual_seed(recipe.seed)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    classifier = Classifier(SMALL, len(pictures)).to(device).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(classifier.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    pictures = pictures.to(device)
+    for step in range(1, recipe.steps + 1):
+        decay = 0.5 + 0.5 * math.cos(math.pi * step / recipe.steps)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * min(1.0, step / 200) * decay
+        chosen = torch.randint(len(pictures), (recipe.batch,), generator=generator).to(device)
+        crops = distorted_crops(pictures[chosen], recipe.crop_px, generator)
+        with torch.autocast(device.type, torch.bfloat16):
+            cosines = classifier(crops.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(cosines.float() / recipe.temperature, chosen, label_smoothing=0.05)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        accuracy = (cosines.argmax(1) == chosen).float().mean()
+        report(Progress(step, recipe.steps, loss.item(), accuracy.item()))
+    return {name: weight.cpu().contiguous() for name, weight in classifier.folded().items()}

@@ -1,0 +1,192 @@
+"""Where the features' weights come from: the bundled file, torchvision's VGG-19, or a file of the user's own."""
+
+import json
+import os
+import pickle
+import socket
+from importlib import resources
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .device import choose_device
+from .errors import FeaturesError, InputError, OutputError
+from .features import SMALL, VGG19, Features, Network, NetworkShape, OrientedBank
+from .files import check_readable
+
+FORMAT, VERSION = "vidstyle-network", "1"
+VGG19_DEEPEST = "relu5_1"
+VGG19_STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+def load_features(name: str | Path = "bundled", device: str = "auto", weights: str | Path | None = None) -> Features:
+    """Features ready to use.
+
+    Args:
+        name: ``bundled``, ``vgg19``, or the path of a file made by ``vidstyle train-features``.
+        device: as for ``choose_device``.
+        weights: for ``vgg19``, torchvision's own state dict (``.pth``) or a safetensors file with the same names,
+            where downloading is impossible or unwanted.
+
+    Raises:
+        FeaturesError: weights that are missing, damaged or of another kind, or cannot be downloaded.
+        ValueError: ``weights`` given for features that have their own.
+    """
+    target = choose_device(device)
+    if name == "vgg19":
+        network = Network(VGG19, VGG19_DEEPEST)
+        _fill(network, _vgg19_weights(None if weights is None else Path(weights)), weights or "torchvision's VGG-19")
+        return Features(network, content_layers=("relu4_2",), style_layers=VGG19_STYLE).to(target)
+    if weights is not None:
+        raise ValueError("weights are for the vgg19 features: for your own file give its path as the features")
+    path = Path(str(resources.files("vidstyle") / "data" / "small.safetensors")) if name == "bundled" else Path(name)
+    return painterly(read_network(path)).to(target)
+
+
+def painterly(network: Network) -> Features:
+    """A small network joined with the oriented bank: the bundled features, and those of ``train-features``."""
+    bank = OrientedBank()
+    firsts = [layer for layer in network.layers if layer.endswith("_1")]
+    halves = [f"half.{layer}" for layer in firsts]
+    return Features(network, bank, halved=True, style_layers=(*firsts, *halves, *bank.layers))
+
+
+def write_network(path: Path, weights: dict[str, Tensor], shape: NetworkShape = SMALL, card: str = "") -> None:
+    """Write a network's weights in half precision, with its shape and a note on its training as metadata.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    halves = {name: weight.half().contiguous() for name, weight in weights.items()}
+    described = {"channels": shape.channels, "convolutions": shape.convolutions, "mean": shape.mean, "std": shape.std}
+    metadata = {"format": FORMAT, "version": VERSION, "card": card, "shape": json.dumps(described)}
+    _write_atomically(path, halves, metadata)
+
+
+def _write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")  # of this process: two may write at once
+        try:
+            save_file(tensors, part, metadata)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"cannot write {path}: {error}: free some space or choose another place") from None
+
+
+def read_network(path: Path) -> Network:
+    """The network in a file made by ``write_network``. Data only: nothing in the file is executed.
+
+    Raises:
+        FeaturesError: missing, damaged, or something else.
+    """
+    not_ours = f"{path} is not a feature file: give one made by `vidstyle train-features`"
+    try:
+        check_readable(path)
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise FeaturesError(not_ours)
+        if metadata.get("version") != VERSION:
+            raise FeaturesError(f"{path} is of version {metadata.get('version')}, this vidstyle reads {VERSION}: update it")
+        given = json.loads(metadata["shape"])
+        channels, convolutions, mean, std = (tuple(given[key]) for key in ("channels", "convolutions", "mean", "std"))
+        shape = NetworkShape(channels, convolutions, mean, std)  # type: ignore[arg-type]
+        network = Network(shape)
+        _fill(network, load_file(path), path)
+    except InputError as error:
+        raise FeaturesError(str(error)) from None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise FeaturesError(f"{not_ours} ({str(error).splitlines()[0]})") from None
+    return network
+
+
+def _fill(network: Network, weights: dict[str, Tensor], origin: object) -> None:
+    try:
+        network.load_state_dict({name: weight.float() for name, weight in weights.items()})
+    except (RuntimeError, AttributeError) as error:
+        first = str(error).splitlines()[-1].strip()
+        raise FeaturesError(f"the weights of {origin} do not fit ({first}): they are of another network or damaged") from None
+
+
+def cache_folder() -> Path:
+    """Where downloaded weights are kept: ``$XDG_CACHE_HOME/vidstyle``, by default ``~/.cache/vidstyle``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidstyle"
+
+
+def vgg19_cache() -> Path:
+    """The cached cut VGG-19, there or not."""
+    return cache_folder() / "vgg19-imagenet1k-v1-relu5_1.safetensors"
+
+
+def _vgg19_weights(path: Path | None) -> dict[str, Tensor]:
+    """Weights under our names, of the layers up to relu5_1 only."""
+    if path is not None:
+        return _cut_vgg19(_read_state_dict(path), path)
+    cached = vgg19_cache()
+    if cached.exists():
+        try:
+            return load_file(cached)
+        except (OSError, SafetensorError):
+            cached.unlink(missing_ok=True)  # damaged: fetch it again
+    weights = _cut_vgg19(_download_vgg19(), "torchvision's VGG-19")
+    try:
+        _write_atomically(cached, weights, {})
+    except OutputError:
+        return weights  # a cache that cannot be written costs a download, not the render
+    return weights
+
+
+def _download_vgg19() -> dict[str, Tensor]:
+    from torchvision.models import VGG19_Weights
+
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(30)
+    try:
+        state: dict[str, Tensor] = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        return state
+    except (OSError, RuntimeError) as error:  # no network, a full disk, a wrong hash
+        reason = str(getattr(error, "reason", error)).splitlines()[0]
+        raise FeaturesError(
+            f"VGG-19's weights cannot be downloaded ({reason}): fetch {VGG19_Weights.IMAGENET1K_V1.url} elsewhere and "
+            "give it with --weights, or use --features bundled"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(patience)
+
+
+def _read_state_dict(path: Path) -> dict[str, Tensor]:
+    try:
+        check_readable(path)
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError as error:
+        raise FeaturesError(str(error)) from None
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FeaturesError(f"{path} holds no weights that can be read ({reason[:80]}): give torchvision's state dict") from None
+    if not isinstance(state, dict):
+        raise FeaturesError(f"{path} holds a {type(state).__name__}: give torchvision's state dict of VGG-19")
+    return state
+
+
+def _cut_vgg19(state: dict[str, Tensor], origin: object) -> dict[str, Tensor]:
+    """torchvision's ``features.28.weight`` -> ``conv5_1.weight``; fully connected and deeper layers are left out."""
+    if any(name.startswith("conv1_1") for name in state):
+        return state
+    numbers = sorted({int(name.split(".")[1]) for name in state if name.startswith("features.") and name.endswith(".weight")})
+    layers = VGG19.layers[: VGG19.layers.index(VGG19_DEEPEST) + 1]
+    if len(numbers) != len(VGG19.layers):
+        raise FeaturesError(f"{origin} is not torchvision's VGG-19: it has {len(numbers)} convolutions, not {len(VGG19.layers)}")
+    names = [layer.replace("relu", "conv") for layer in layers]
+    return {
+        f"{name}.{kind}": state[f"features.{number}.{kind}"].contiguous()
+        for name, number in zip(names, numbers, strict=False)
+        for kind in ("weight", "bias")
+    }
