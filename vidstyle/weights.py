@@ -96,7 +96,7 @@ def read_network(path: Path) -> Network:
             raise FeaturesError(f"{path} is of version {metadata.get('version')}, this vidstyle reads {VERSION}: update it")
         given = json.loads(metadata["shape"])
         channels, convolutions, mean, std = (tuple(given[key]) for key in ("channels", "convolutions", "mean", "std"))
-        shape = NetworkShape(channels, convolutions, mean, std)  # type: ignore[arg-type]
+        shape = NetworkShape(channels, convolutions, mean, std)
         network = Network(shape)
         _fill(network, load_file(path), path)
     except InputError as error:
