@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from .errors import InputError
@@ -94,7 +94,8 @@ class Style:
     def save(self, path: str | Path) -> None:
         """Write pictures and weights as safetensors."""
         tensors = {f"picture{i}": (picture * 255).round().to(torch.uint8) for i, picture in enumerate(self.pictures)}
-        save_file(tensors | {"weights": torch.tensor(self.weights, dtype=torch.float64)}, path, {"format": "vidstyle-style"})
+        tensors["weights"] = torch.tensor(self.weights, dtype=torch.float64)
+        Path(path).write_bytes(save(tensors, {"format": "vidstyle-style"}))
 
     @classmethod
     def load(cls, path: str | Path, features: Features) -> "Style":

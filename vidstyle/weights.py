@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from .device import choose_device
@@ -71,7 +71,7 @@ def _write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")  # of this process: two may write at once
         try:
-            save_file(tensors, part, metadata)
+            part.write_bytes(save(tensors, metadata))  # save_file would make the file private to its owner
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

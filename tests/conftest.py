@@ -1,0 +1,130 @@
+"""Small things tests share: a tiny seeded network, clips and pictures made on the spot."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from vidstyle.features import Features, Network, NetworkShape
+from vidstyle.frame import Frame
+from vidstyle.style import Style
+from vidstyle.weights import painterly, write_network
+
+TINY = NetworkShape((6, 8, 8, 8, 8), (1, 1, 1, 1, 1), (0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
+
+
+def tiny_network(seed=0):
+    """A network of the usual shape that costs next to nothing."""
+    torch.manual_seed(seed)
+    network = Network(TINY)
+    for name, weight in network.named_parameters():
+        torch.nn.init.kaiming_normal_(weight) if name.endswith("weight") else torch.nn.init.zeros_(weight)
+    return network
+
+
+@pytest.fixture(scope="session")
+def features() -> Features:
+    return painterly(tiny_network())
+
+
+@pytest.fixture(scope="session")
+def features_file(tmp_path_factory) -> Path:
+    """The same features as a file, for the command line."""
+    path = tmp_path_factory.mktemp("features") / "tiny.safetensors"
+    write_network(path, tiny_network().state_dict(), TINY)
+    return path
+
+
+def scene(time=0.0, size=(64, 48)):
+    """(H, W, 3) uint8: a disc that moves 8 px per second over a gradient."""
+    width, height = size
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([x * 255 / width, y * 255 / height, np.full_like(x, 90.0)], -1)
+    image[(x - width / 4 - 8 * time) ** 2 + (y - height / 2) ** 2 < (height / 5) ** 2] = (230, 60, 40)
+    return image.astype(np.uint8)
+
+
+def stripes(size=(64, 64)):
+    """(H, W, 3) uint8: slanted stripes, the plainest of styles."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    wave = (np.sin((x + y) * 0.7) + 1) / 2
+    return np.stack([40 + 200 * wave, 30 + 120 * wave, 200 - 150 * wave], -1).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def style(features) -> Style:
+    return Style.from_images([stripes()], features)
+
+
+@pytest.fixture
+def frame() -> Frame:
+    return Frame(scene(), Fraction(1, 3), Fraction(1, 30))
+
+
+@pytest.fixture
+def picture_file(tmp_path) -> Path:
+    path = tmp_path / "picture.png"
+    cv2.imwrite(str(path), scene()[..., ::-1])
+    return path
+
+
+@pytest.fixture
+def style_file(tmp_path) -> Path:
+    path = tmp_path / "stripes.png"
+    cv2.imwrite(str(path), stripes()[..., ::-1])
+    return path
+
+
+def write_clip(path, count=6, rate=Fraction(30000, 1001), size=(64, 48), **options):
+    """A clip of ``scene``. Options: ``pts`` in ``time_base``, ``sounds`` (streams), ``color`` (matrix, range), ``codec``,
+    ``picture`` (a function of time), ``crf``."""
+    time_base = options.get("time_base", 1 / rate)
+    pts = options.get("pts", range(count))
+    matrix, color_range = options.get("color", (6, 1))
+    picture = options.get("picture", lambda time: scene(time, size))
+    with av.open(str(path), "w") as output:
+        video = output.add_stream(options.get("codec", "libx264"), rate=rate, options={"crf": str(options.get("crf", 12))})
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        video.codec_context.time_base = video.time_base = time_base
+        if "color" in options:
+            video.codec_context.colorspace, video.codec_context.color_range = matrix, color_range
+        sounds = [output.add_stream("aac", rate=44100, layout="mono") for _ in range(options.get("sounds", 0))]
+        for number in pts:
+            image = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture(float(number * time_base))), format="rgb24")
+            image = image.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=color_range)
+            image.pts, image.time_base = number, time_base
+            output.mux(video.encode(image))
+        output.mux(video.encode(None))
+        duration = float((max(pts) + 1) * time_base)
+        for pitch, sound in enumerate(sounds, 1):
+            samples = 0.2 * np.sin(np.arange(int(44100 * duration)) * 0.03 * pitch).astype(np.float32)
+            for start in range(0, len(samples), 1024):
+                block = av.AudioFrame.from_ndarray(samples[None, start : start + 1024].copy(), "fltp", "mono")
+                block.sample_rate, block.pts, block.time_base = 44100, start, Fraction(1, 44100)
+                output.mux(sound.encode(block))
+            output.mux(sound.encode(None))
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path) -> Path:
+    return write_clip(tmp_path / "clip.mp4", sounds=1)
+
+
+def times_of(path):
+    with av.open(str(path)) as container:
+        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+
+
+def sound_of(path, stream=0):
+    """[(time, bytes)] of one audio stream's packets."""
+    with av.open(str(path)) as container:
+        packets = container.demux(container.streams.audio[stream])
+        return [(packet.pts * packet.time_base, bytes(packet)) for packet in packets if packet.dts is not None]

@@ -1,0 +1,78 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import tiny_network
+
+from vidstyle import load_features
+from vidstyle.features import VGG19, Features, Network, OrientedBank, gabor_pairs
+
+
+def test_vgg19_maps_have_the_published_shapes():
+    network = Network(VGG19, "relu5_1")
+    features = Features(network, content_layers=("relu4_2",), style_layers=("relu1_1", "relu5_1"))
+    maps = features(torch.rand(1, 3, 224, 224), ["relu4_2", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"])
+    shapes = {name: tuple(x.shape) for name, x in maps.items()}
+    assert shapes == {
+        "relu1_1": (1, 64, 224, 224),
+        "relu2_1": (1, 128, 112, 112),
+        "relu3_1": (1, 256, 56, 56),
+        "relu4_1": (1, 512, 28, 28),
+        "relu4_2": (1, 512, 28, 28),
+        "relu5_1": (1, 512, 14, 14),
+    }
+
+
+def test_half_maps_are_the_maps_of_the_half_size_picture(features):
+    picture = torch.rand(1, 3, 64, 96)
+    half = features(picture, ["half.relu2_1"])["half.relu2_1"]
+    torch.testing.assert_close(half, features(F.avg_pool2d(picture, 2), ["relu2_1"])["relu2_1"])
+
+
+def test_nothing_deeper_than_asked_for_is_computed(features, monkeypatch):
+    asked = []
+    for name, module in features.network.named_children():
+        monkeypatch.setattr(module, "forward", lambda x, name=name, run=module.forward: asked.append(name) or run(x))
+    features(torch.rand(1, 3, 64, 64), ["relu2_1"])
+    assert asked == ["conv1_1", "conv2_1"]
+
+
+def test_names_and_order_do_not_matter_to_the_maps(features):
+    picture = torch.rand(1, 3, 48, 64)
+    everything = features(picture, features.layers)
+    assert set(everything) == set(features.layers)
+    for layer in features.layers:
+        torch.testing.assert_close(features(picture, [layer])[layer], everything[layer])
+
+
+def test_oriented_filters_are_blind_to_flat_colour_and_know_directions():
+    bank = gabor_pairs(11, 8, 4.0, 3.0, 1.3)
+    assert bank.shape == (16, 1, 11, 11)
+    torch.testing.assert_close(bank.sum((1, 2, 3)), torch.zeros(16), atol=1e-5, rtol=0)  # float32 sums of 121 terms
+    x = torch.arange(64.0)
+    vertical = (torch.sin(x * 2 * torch.pi / 4) / 2 + 0.5).expand(1, 3, 64, 64)
+    maps = OrientedBank()(vertical, ["oriented1"])["oriented1"]
+    grey_even = maps[0, 0:16:2].mean((1, 2))
+    assert grey_even.argmax() == 4  # the filter that is long from top to bottom
+
+
+def test_small_pictures_work_down_to_the_stated_side_and_no_further(features):
+    maps = features(torch.rand(1, 3, 32, 40), features.layers)
+    assert all(x.isfinite().all() for x in maps.values())
+    with pytest.raises(ValueError, match="at least 32 px"):
+        features(torch.rand(1, 3, 31, 40), ["relu1_1"])
+
+
+def test_an_unknown_layer_is_named(features):
+    with pytest.raises(ValueError, match="'relu9_9'"):
+        features(torch.rand(1, 3, 64, 64), ["relu9_9"])
+    with pytest.raises(ValueError, match="oriented1"):
+        Features(tiny_network(), style_layers=("oriented1",))
+
+
+def test_the_bundled_features_are_in_the_package_and_see_something():
+    features = load_features("bundled", "cpu")
+    assert features.content_layers == ("relu3_1",)
+    assert {"relu5_1", "half.relu5_1", "oriented5"} <= set(features.style_layers)
+    maps = features(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), features.style_layers)
+    assert all(x.isfinite().all() and x.std() > 0 for x in maps.values())
+    assert not any(parameter.requires_grad for parameter in features.parameters())

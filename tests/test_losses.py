@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from vidstyle.losses import Objective, content_loss, gram, style_loss, total_variation
+from vidstyle.optimize import Moments, adam, lbfgs
+
+
+def test_gram_is_the_mean_product_of_channels():
+    maps = torch.rand(1, 3, 4, 5)
+    expected = torch.zeros(3, 3)
+    for i in range(3):
+        for j in range(3):
+            expected[i, j] = (maps[0, i] * maps[0, j]).mean()
+    torch.testing.assert_close(gram(maps), expected)
+
+
+def test_gram_does_not_depend_on_the_size_of_the_picture():
+    tile = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(gram(tile.repeat(1, 1, 4, 4)), gram(tile))
+
+
+def test_gram_of_large_half_precision_maps_does_not_overflow():
+    maps = torch.full((1, 4, 256, 256), 200.0, dtype=torch.float16)  # unscaled products would reach 2.6e9
+    assert gram(maps).isfinite().all()
+
+
+def test_losses_are_zero_at_their_target_and_in_its_units():
+    maps = torch.rand(1, 3, 8, 8)
+    assert content_loss(maps, maps) == 0
+    assert style_loss(gram(maps), gram(maps)) == 0
+    assert total_variation(torch.full((1, 3, 8, 8), 0.3)) == 0
+    for scale in (0.5, 100.0):  # above the floor that guards against flat targets
+        other = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+        torch.testing.assert_close(content_loss(scale * maps, scale * other), content_loss(maps, other))
+
+
+def test_an_all_black_target_gives_a_finite_loss():
+    assert content_loss(torch.ones(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)).isfinite()
+    assert style_loss(torch.ones(3, 3), torch.zeros(3, 3)).isfinite()
+
+
+@pytest.fixture
+def parts(features, style):
+    content = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    targets = features(content, features.content_layers)
+    return features, targets, style.grams(64, features.style_layers)
+
+
+@pytest.mark.parametrize("loss", ["content", "style", "tv"])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_few_steps_lower_every_loss(parts, loss, optimizer):
+    objective = Objective(*parts, *(float(loss == name) for name in ("content", "style", "tv")))
+    start = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
+    if optimizer == "adam":
+        picture = adam(start, objective, 8, Moments.zero(start), 0.02).picture
+    else:
+        picture = lbfgs(start, objective, 8).picture
+    before, after = getattr(objective(start), loss), getattr(objective(picture), loss)
+    assert after < 0.9 * before
+
+
+def test_the_total_is_the_weighted_sum(parts):
+    losses = Objective(*parts, 0.5, 2.0, 3.0)(torch.rand(1, 3, 48, 64))
+    torch.testing.assert_close(losses.total, 0.5 * losses.content + 2 * losses.style + 3 * losses.tv)

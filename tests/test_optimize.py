@@ -1,0 +1,52 @@
+import torch
+
+from vidstyle.losses import Losses
+from vidstyle.optimize import BETA_MEAN, BETA_SQUARE, Moments, adam, lbfgs
+
+TARGET = torch.linspace(0.3, 0.7, 3 * 6 * 6).reshape(1, 3, 6, 6)
+
+
+def bowl(picture):
+    """A loss with its minimum at TARGET, steeper in some pixels than in others."""
+    total = ((picture - TARGET).square() * torch.linspace(1, 5, 6)).sum()
+    return Losses(total, total, total, total)
+
+
+def test_adam_is_torchs_adam():
+    ours = adam(torch.full_like(TARGET, 0.5), bowl, 12, Moments.zero(TARGET), 0.01).picture
+    theirs = torch.full_like(TARGET, 0.5).requires_grad_(True)
+    optimiser = torch.optim.Adam([theirs], lr=0.01, betas=(BETA_MEAN, BETA_SQUARE))
+    for _ in range(12):
+        optimiser.zero_grad()
+        bowl(theirs).total.backward()
+        optimiser.step()
+    torch.testing.assert_close(ours, theirs.detach(), atol=1e-6, rtol=0)  # a few float32 roundings per step
+
+
+def test_carried_moments_make_two_runs_one():
+    whole = adam(torch.zeros_like(TARGET), bowl, 10, Moments.zero(TARGET), 0.02)
+    first = adam(torch.zeros_like(TARGET), bowl, 4, Moments.zero(TARGET), 0.02)
+    second = adam(first.picture, bowl, 6, first.moments, 0.02)
+    torch.testing.assert_close(second.picture, whole.picture, atol=0, rtol=0)
+    assert len(second.losses) == 6
+
+
+def test_a_pixel_that_starts_afresh_steps_as_on_a_first_step():
+    old = adam(torch.zeros_like(TARGET), bowl, 10, Moments.zero(TARGET), 0.02)
+    known = torch.ones(1, 1, 6, 6)
+    known[..., 2:4] = 0
+    moments = Moments(old.moments.mean * known, old.moments.square * known, old.moments.count * known)
+    step = adam(old.picture, bowl, 1, moments, 0.02).picture - old.picture
+    # Adam's first step is the learning rate in the gradient's direction, whatever the gradient's size.
+    torch.testing.assert_close(step[..., 2:4].abs(), torch.full_like(step[..., 2:4], 0.02), atol=1e-5, rtol=0)
+
+
+def test_pixels_stay_in_range():
+    picture = adam(torch.ones_like(TARGET), lambda p: Losses(*(-p.sum(),) * 4), 5, Moments.zero(TARGET), 0.5).picture
+    assert picture.min() >= 0 and picture.max() <= 1
+
+
+def test_lbfgs_counts_its_evaluations_and_returns_the_best():
+    minimum = lbfgs(torch.zeros_like(TARGET), bowl, 15)
+    assert len(minimum.losses) <= 15
+    assert bowl(minimum.picture).total <= min(loss.total for loss in minimum.losses)

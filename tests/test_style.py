@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+from conftest import scene, stripes
+
+from vidstyle import InputError, Style
+
+
+def test_gram_targets_are_computed_once_per_size(features, monkeypatch):
+    calls = []
+    monkeypatch.setattr(features, "forward", lambda *a, run=features.forward: calls.append(1) or run(*a))
+    style = Style.from_images([stripes()], features)
+    first = style.grams(64, features.style_layers)
+    for _ in range(5):
+        style.grams(64, features.style_layers)
+    assert len(calls) == 1
+    assert first["relu2_1"].shape == (8, 8)
+    style.grams(48, features.style_layers)
+    assert len(calls) == 2
+
+
+def test_a_blend_is_the_weighted_mean_of_the_grams(features):
+    one, two = (Style.from_images([image], features) for image in (stripes(), scene(size=(64, 64))))
+    both = Style.from_images([stripes(), scene(size=(64, 64))], features, [3, 1])
+    expected = 0.75 * one.grams(64, ["relu1_1"])["relu1_1"] + 0.25 * two.grams(64, ["relu1_1"])["relu1_1"]
+    torch.testing.assert_close(both.grams(64, ["relu1_1"])["relu1_1"], expected)
+    torch.testing.assert_close(Style.blend([one, two], [3, 1]).grams(64, ["relu1_1"])["relu1_1"], expected)
+
+
+def test_save_and_load_keep_pictures_and_weights(features, tmp_path):
+    style = Style.from_images([stripes(), scene()], features, [2, 1])
+    style.save(tmp_path / "style.safetensors")
+    loaded = Style.load(tmp_path / "style.safetensors", features)
+    assert loaded.weights == style.weights
+    for before, after in zip(style.pictures, loaded.pictures, strict=True):
+        torch.testing.assert_close(after, before)
+
+
+def test_loading_something_else_is_refused(features, style_file):
+    with pytest.raises(InputError, match="not a style file"):
+        Style.load(style_file, features)
+
+
+@pytest.mark.parametrize("weights", [[1, 2], [-1], [float("nan")], [float("inf")], [0]])
+def test_wrong_weights_are_refused(features, weights):
+    with pytest.raises(ValueError, match="weights"):
+        Style.from_images([stripes()], features, weights)
+
+
+def test_no_picture_or_a_bare_path_is_refused(features):
+    with pytest.raises(ValueError, match="at least one"):
+        Style.from_images([], features)
+    with pytest.raises(TypeError, match="list"):
+        Style.from_images("picture.png", features)
+
+
+def test_a_small_style_picture_is_not_enlarged(features):
+    style = Style.from_images([stripes((40, 40))], features)
+    torch.testing.assert_close(style.grams(400, ["relu1_1"])["relu1_1"], style.grams(40, ["relu1_1"])["relu1_1"])
+
+
+def test_a_huge_style_picture_is_kept_small(features):
+    style = Style.from_images([np.zeros((3000, 100, 3), np.uint8)], features)
+    assert style.pictures[0].shape == (1, 3, 2048, 68)
