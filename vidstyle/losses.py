@@ -23,9 +23,9 @@ def gram(maps: Tensor) -> Tensor:
         (C, C), the products averaged over positions. The maps are scaled *before* the product: it cannot overflow
         in half precision then.
     """
-    positions = maps.shape[-2] * maps.shape[-1]
-    flat: Tensor = maps.flatten(2)[0] * positions**-0.5
-    return flat @ flat.T
+    flat = maps.reshape(maps.shape[1], -1)
+    scaled: Tensor = flat * flat.shape[1] ** -0.5
+    return scaled @ scaled.T
 
 
 def style_loss(matrix: Tensor, target: Tensor) -> Tensor:

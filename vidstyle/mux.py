@@ -13,7 +13,7 @@ import av
 import av.error
 
 from .errors import OutputError
-from .source import LOCAL_ONLY, Format, reason_of
+from .source import LOCAL_ONLY, Format, reason_of, reasons
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +34,10 @@ def check_sound(source: Format, path: Path) -> None:
             return
         trial = av.open(io.BytesIO(), "w", format=CONTAINERS[path.suffix.lower()])
         try:
-            for stream in origin.streams.audio:
-                trial.add_stream_from_template(stream)
-            trial.start_encoding()
+            with reasons():
+                for stream in origin.streams.audio:
+                    trial.add_stream_from_template(stream)
+                trial.start_encoding()
         except (av.error.FFmpegError, ValueError, TypeError) as error:
             names = ", ".join(s.codec_context.name if s.codec_context else "unknown" for s in origin.streams.audio)
             raise OutputError(

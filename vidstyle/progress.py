@@ -21,7 +21,8 @@ class ProgressDisplay:
     def __init__(self, unit: str, total: int | None, quiet: bool = False) -> None:
         self._unit, self._total, self._quiet = unit, total, quiet
         self._console = Console(stderr=True)
-        self._began = self._shown = time.monotonic()
+        self._shown = time.monotonic()
+        self._first: tuple[float, int] | None = None  # the first unit often takes longest: the rate is that of the others
         self._bar: Progress | None = None
         if self._console.is_terminal and not quiet:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
@@ -44,13 +45,17 @@ class ProgressDisplay:
             self._bar.update(self._task, completed=done, note=note)
             return
         now = time.monotonic()
+        if self._first is None and done:
+            self._first = now, done
         if self._quiet or (now - self._shown < LINE_EVERY_SECONDS and done != self._total):
             return
         self._shown = now
-        rate = done / max(now - self._began, 1e-6)
         of = f"/{self._total}" if self._total else ""
-        left = f"  ETA {_clock((self._total - done) / rate)}" if self._total and rate and done <= self._total else ""
-        self._console.print(f"{self._unit} {done}{of}  {rate:.2f}/s{left}  {note}", highlight=False, soft_wrap=True)
+        began, already = self._first or (now, 0)
+        rate = (done - already) / max(now - began, 1e-6)
+        speed = f"  {rate:.2f}/s" if rate else ""
+        left = f"  ETA {_clock((self._total - done) / rate)}" if self._total and rate and done < self._total else ""
+        self._console.print(f"{self._unit} {done}{of}{speed}{left}  {note}", highlight=False, soft_wrap=True)
 
 
 def _clock(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +22,6 @@ from .frame import Frame
 from .pictures import is_picture, read_picture
 
 log = logging.getLogger(__name__)
-av.logging.set_level(av.logging.ERROR)  # exceptions then carry FFmpeg's own reason
 
 UNSPECIFIED, BT709, BT601 = 2, 1, 6  # matrix coefficients, H.273 table 4
 LIMITED, FULL = 1, 2
@@ -256,10 +255,25 @@ class VideoFile:
 
 def _open(path: Path) -> Any:
     try:
-        return av.open(f"file:{path}", options=LOCAL_ONLY, metadata_errors="replace")
+        with reasons():
+            return av.open(f"file:{path}", options=LOCAL_ONLY, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError, OSError) as error:
         reason = reason_of(error)
         raise InputError(f"{path} is not a clip that can be read ({reason}): check that it plays elsewhere") from None
+
+
+@contextmanager
+def reasons() -> Iterator[None]:
+    """Let exceptions carry FFmpeg's own reason.
+
+    Not for decoding: a decoder's threads would wait for Python's lock to log, while Python, holding it, may be waiting
+    for them to end.
+    """
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        yield
+    finally:
+        av.logging.set_level(None)
 
 
 def reason_of(error: BaseException) -> str:

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 LEVEL_RATIO = 0.6
 """Size of a coarse level relative to the next finer one."""
 
-BYTES_PER_PIXEL = 9000
-"""Peak memory of one iteration per painted pixel, the bundled features in float32: measured 7.8 kB, rounded up."""
+BYTES_PER_PIXEL = 4500
+"""Peak memory per painted pixel, bundled features in float32: 3.4 to 4.3 kB measured on a CPU from 512 to 1920 px."""
 
 
 @dataclass(frozen=True)

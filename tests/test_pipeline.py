@@ -1,0 +1,132 @@
+import threading
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from conftest import scene
+
+from vidstyle import Format, Frame, Report, run
+
+
+class Clip:
+    """A source of ``count`` frames that may fail at one of them, or take its time."""
+
+    def __init__(self, count=8, fail_at=None, pause=0.0):
+        self.count, self.fail_at, self.pause, self.read = count, fail_at, pause, 0
+        self.format = Format((64, 48), frames=count)
+
+    def __iter__(self):
+        for number in range(self.count):
+            if number == self.fail_at:
+                raise OSError("the reader broke")
+            time.sleep(self.pause)
+            self.read += 1
+            yield Frame(scene(), Fraction(number, 25), Fraction(1, 25))
+
+    def close(self):
+        pass
+
+
+class Painter:
+    """A stylizer that inverts, and may fail, be interrupted, or take its time."""
+
+    def __init__(self, fail_at=None, error=None, pause=0.0):
+        self.fail_at, self.error, self.pause, self.calls, self.iterations = fail_at, error, pause, 0, []
+
+    def __call__(self, frame):
+        if self.calls == self.fail_at:
+            raise self.error
+        self.calls += 1
+        time.sleep(self.pause)
+        return Frame(255 - frame.image, frame.time, frame.duration)
+
+
+class Collector:
+    """A sink that keeps frames, and may fail or take its time."""
+
+    def __init__(self, fail_at=None, pause=0.0):
+        self.frames, self.fail_at, self.pause = [], fail_at, pause
+
+    def send(self, frame):
+        if len(self.frames) == self.fail_at:
+            raise OSError("the writer broke")
+        time.sleep(self.pause)
+        self.frames.append(frame)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
+
+
+def test_every_frame_reaches_every_sink_in_order():
+    one, two = Collector(), Collector(pause=0.002)
+    report = run(Clip(20), Painter(), [one, two])
+    assert report.frames == 20 and report.dropped == 0
+    for sink in (one, two):
+        assert [frame.time for frame in sink.frames] == [Fraction(number, 25) for number in range(20)]
+        assert np.array_equal(sink.frames[0].image, 255 - scene())
+
+
+def test_a_failing_reader_surfaces_its_own_error():
+    with pytest.raises(OSError, match="the reader broke"):
+        run(Clip(fail_at=3), Painter(), [Collector()])
+
+
+def test_a_failing_writer_surfaces_its_own_error_without_painting_to_the_end():
+    painter = Painter(pause=0.02)
+    with pytest.raises(OSError, match="the writer broke"):
+        run(Clip(1000), painter, [Collector(fail_at=2)])
+    assert painter.calls < 20
+
+
+def test_a_writer_that_fails_at_the_last_frame_is_noticed():
+    with pytest.raises(OSError, match="the writer broke"):
+        run(Clip(4), Painter(), [Collector(fail_at=3)])
+
+
+def test_a_failing_painter_surfaces_its_own_error_and_what_is_painted_is_written():
+    sink = Collector(pause=0.01)
+    with pytest.raises(RuntimeError, match="the painter broke"):
+        run(Clip(1000), Painter(5, RuntimeError("the painter broke")), [sink])
+    assert len(sink.frames) == 5
+
+
+def test_an_interrupt_writes_what_is_painted():
+    sink = Collector(pause=0.01)
+    with pytest.raises(KeyboardInterrupt):
+        run(Clip(1000), Painter(5, KeyboardInterrupt()), [sink])
+    assert len(sink.frames) == 5
+
+
+def test_reading_ahead_is_bounded():
+    clip = Clip(1000)
+    with pytest.raises(RuntimeError):
+        run(clip, Painter(3, RuntimeError(), pause=0.05), [Collector()])
+    assert clip.read <= 3 + 8  # those painted, the queue, and one in hand
+
+
+def test_controls_are_asked_before_and_watch_told_after_each_frame():
+    seen = []
+    painter = Painter()
+    run(
+        Clip(3),
+        painter,
+        [Collector()],
+        controls=lambda stylizer: seen.append(("controls", stylizer.calls)),
+        watch=lambda report: seen.append(("watch", report.frames)),
+    )
+    assert seen == [(name, n) for n in range(3) for name, n in (("controls", n), ("watch", n + 1))]
+
+
+def test_the_report_adds_up_the_stages():
+    report = run(Clip(4, pause=0.02), Painter(pause=0.02), [Collector()])
+    assert isinstance(report, Report)
+    assert report.seconds["paint"] >= 0.08
+    assert set(report.seconds) == {"read", "paint", "write"}
+
+
+def test_an_empty_source_is_an_empty_run():
+    assert run(Clip(0), Painter(), [Collector()]).frames == 0

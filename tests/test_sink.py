@@ -1,0 +1,246 @@
+"""One suite for every sink, then what only video files can do."""
+
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+from conftest import scene, sound_of, times_of, write_clip
+
+from vidstyle import Encoding, Frame, OutputError, open_sink, open_source
+
+CLIPS = [".mp4", ".m4v", ".mov", ".mkv", ".webm"]
+PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif"]
+
+
+@pytest.fixture(params=CLIPS + PICTURES)
+def ending(request):
+    return request.param
+
+
+@pytest.fixture
+def silent(tmp_path):
+    return write_clip(tmp_path / "in.mp4", rate=Fraction(25))
+
+
+def send_some(sink, ending, count=3):
+    for number in range(1 if ending in PICTURES else count):
+        sink.send(Frame(scene(number / 25), Fraction(number, 25), Fraction(1, 25)))
+
+
+def test_a_file_appears_when_it_is_whole_and_not_before(tmp_path, silent, ending):
+    path = tmp_path / f"out{ending}"
+    with open_source(silent) as source, open_sink(path, source) as sink:
+        send_some(sink, ending)
+        assert not path.exists()
+    assert path.stat().st_size > 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["in.mp4", path.name])
+    with open_source(path) as written:
+        frames = list(written)
+    assert len(frames) == (1 if ending in PICTURES else 3)
+    assert np.abs(frames[0].image.astype(int) - scene()).mean() < 8  # lossy codecs
+
+
+def test_an_existing_file_is_refused_or_kept_until_the_new_one_is_whole(tmp_path, silent, ending):
+    path = tmp_path / f"out{ending}"
+    path.write_bytes(b"precious")
+    with open_source(silent) as source:
+        with pytest.raises(OutputError, match="exists"):
+            open_sink(path, source)
+        with pytest.raises(RuntimeError, match="painter"), open_sink(path, source, overwrite=True) as sink:
+            send_some(sink, ending)
+            assert path.read_bytes() == b"precious"
+            raise RuntimeError("painter")
+        assert path.read_bytes() == b"precious"
+        with open_sink(path, source, overwrite=True) as sink:
+            send_some(sink, ending)
+    assert path.read_bytes() != b"precious"
+
+
+def test_nothing_is_left_when_no_frame_came(tmp_path, silent, ending):
+    with open_source(silent) as source, open_sink(tmp_path / f"out{ending}", source):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_closing_twice_does_no_harm(tmp_path, silent, ending):
+    path = tmp_path / f"out{ending}"
+    with open_source(silent) as source:
+        sink = open_sink(path, source)
+        send_some(sink, ending)
+        assert sink.close() == path
+        sink.close()
+    assert path.exists()
+
+
+def test_the_comment_is_kept(tmp_path, silent, ending):
+    if ending in (".bmp", ".tif"):
+        pytest.skip("this kind of picture carries no comment here")
+    path = tmp_path / f"out{ending}"
+    with open_source(silent) as source, open_sink(path, source, encoding=Encoding(comment='{"steps": 4}')) as sink:
+        send_some(sink, ending)
+    if ending in PICTURES:
+        assert b'{"steps": 4}' in path.read_bytes()
+    else:
+        with av.open(str(path)) as container:
+            assert {key.lower(): value for key, value in container.metadata.items()}["comment"] == '{"steps": 4}'
+
+
+@pytest.mark.parametrize(
+    "name, reason",
+    [
+        ("out.xyz", "ending"),
+        ("out", "ending"),
+        ("", "is a directory"),
+        ("nowhere/out.mp4", "does not exist"),
+        ("in.mp4", "exists"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_in_one_line(tmp_path, silent, name, reason):
+    with open_source(silent) as source, pytest.raises(OutputError, match=reason) as caught:
+        open_sink(tmp_path / name, source)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_input_is_never_the_output(tmp_path, silent):
+    (tmp_path / "link.mp4").symlink_to(silent)
+    for name in ("in.mp4", "link.mp4"):
+        with open_source(silent) as source, pytest.raises(OutputError, match="the input itself"):
+            open_sink(tmp_path / name, source, overwrite=True)
+
+
+def test_a_picture_holds_one_frame(tmp_path, silent, frame):
+    with open_source(silent) as source, pytest.raises(ValueError, match="one frame"), open_sink(tmp_path / "o.png", source) as sink:
+        sink.send(frame)
+        sink.send(frame)
+
+
+def test_a_clip_has_one_size(tmp_path, silent):
+    with open_source(silent) as source, open_sink(tmp_path / "o.mp4", source) as sink:
+        sink.send(Frame(scene()))
+        with pytest.raises(ValueError, match="one size"):
+            sink.send(Frame(scene(size=(80, 60)), Fraction(1, 25)))
+
+
+def through(path, output, start=None, stop=None, **encoding):
+    """Copy frame by frame, as a stylizer that changes nothing would."""
+    with open_source(path, start, stop) as source, open_sink(output, source, encoding=Encoding(**encoding)) as sink:
+        for frame in source:
+            sink.send(frame)
+    return output
+
+
+@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(25, 2)])
+@pytest.mark.parametrize("ending", [".mp4", ".mov"])
+def test_times_stay_exact(tmp_path, rate, ending):
+    path = write_clip(tmp_path / "in.mp4", count=12, rate=rate)
+    assert times_of(through(path, tmp_path / f"out{ending}")) == times_of(path)
+
+
+@pytest.mark.parametrize("ending", CLIPS)
+def test_a_variable_rate_stays_variable(tmp_path, ending):
+    pts = [40, 73, 90, 173, 174, 440, 441]
+    path = write_clip(tmp_path / "in.mkv", time_base=Fraction(1, 1000), pts=pts)
+    assert times_of(through(path, tmp_path / f"out{ending}")) == [Fraction(time, 1000) for time in pts]
+
+
+def test_every_sound_is_copied_packet_for_packet(tmp_path):
+    path = write_clip(tmp_path / "in.mp4", count=30, sounds=2)
+    output = through(path, tmp_path / "out.mp4")
+    for stream in range(2):
+        assert sound_of(output, stream) == sound_of(path, stream)
+    assert sound_of(path, 0) != sound_of(path, 1)
+
+
+def test_sound_can_be_left_out(tmp_path, clip):
+    with av.open(str(through(clip, tmp_path / "out.mp4", sound=False))) as container:
+        assert not container.streams.audio
+
+
+def test_sound_of_a_part_begins_with_its_pictures(tmp_path):
+    path = write_clip(tmp_path / "in.mp4", count=50, rate=Fraction(25), sounds=1)
+    output = through(path, tmp_path / "out.mp4", Fraction(1, 2), Fraction(3, 2))
+    whole = [(time - Fraction(1, 2), data) for time, data in sound_of(path) if Fraction(1, 2) <= time < Fraction(3, 2)]
+    copied = sound_of(output)
+    assert [data for _, data in copied] == [data for _, data in whole]
+    assert max(abs(one - two) for (one, _), (two, _) in zip(copied, whole, strict=True)) < Fraction(1, 1000)
+
+
+def test_sound_the_container_cannot_hold_is_refused_before_any_work(tmp_path, clip):
+    with open_source(clip) as source, pytest.raises(OutputError, match=r"out\.mkv instead, or drop the sound with -an"):
+        open_sink(tmp_path / "out.webm", source)
+
+
+def test_an_interrupted_clip_is_playable_with_its_sound_up_to_there(tmp_path):
+    path = write_clip(tmp_path / "in.mp4", count=50, rate=Fraction(25), sounds=1)
+    with open_source(path) as source:
+        sink = open_sink(tmp_path / "out.mp4", source)
+        for number, frame in enumerate(source):
+            if number == 20:
+                break
+            sink.send(frame)
+        left = sink.close(complete=False)
+    assert left == tmp_path / "out.part.mp4"
+    assert times_of(left) == times_of(path)[:20]
+    assert 0.7 < float(sound_of(left)[-1][0]) < 0.8
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.part.mp4"]
+
+
+def test_odd_sides_are_made_even_by_leaving_out_a_line(tmp_path, silent):
+    with open_source(silent) as source, open_sink(tmp_path / "o.mp4", source) as sink:
+        sink.send(Frame(scene(size=(65, 49))))
+    with open_source(tmp_path / "o.mp4") as written:
+        assert written.format.size == (64, 48)
+
+
+@pytest.mark.parametrize("color", [(1, 1), (1, 2), (6, 1), (9, 1)])
+def test_colours_and_tags_survive_a_round_trip(tmp_path, color):
+    flat = np.zeros((80, 160, 3), np.uint8)
+    flat[:, :80], flat[:, 80:] = (60, 140, 220), (220, 80, 60)
+    path = write_clip(tmp_path / "in.mp4", count=2, size=(160, 80), color=color, picture=lambda time: flat, crf=0)
+    output = through(path, tmp_path / "out.mp4", crf=0)
+    with open_source(path) as source, open_source(output) as written:
+        assert (written.format.color.matrix, written.format.color.range) == color
+        before, after = (next(iter(clip)).image.astype(int) for clip in (source, written))
+    for x in (40, 120):
+        assert np.abs(after[40, x] - before[40, x]).max() <= 2  # the rounding of 8-bit YUV
+
+
+def test_rotation_and_pixel_shape_are_kept(tmp_path):
+    path = tmp_path / "in.mp4"
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        video.set_display_rotation(90)
+        output.mux(video.encode(av.VideoFrame.from_ndarray(scene(), format="rgb24")))
+        output.mux(video.encode(None))
+    with open_source(path) as source, open_source(through(path, tmp_path / "out.mp4")) as written:
+        assert source.format.rotation != 0
+        assert written.format.rotation == source.format.rotation
+        assert written.format.sample_aspect_ratio == Fraction(4, 3)
+
+
+def test_a_full_disk_is_named_and_destroys_nothing(tmp_path, silent, monkeypatch):
+    monkeypatch.setattr("vidstyle.sink.join", lambda *args: (_ for _ in ()).throw(OutputError("cannot write: no space left")))
+    path = tmp_path / "out.mp4"
+    path.write_bytes(b"precious")
+    with open_source(silent) as source:
+        sink = open_sink(path, source, overwrite=True)
+        send_some(sink, ".mp4")
+        with pytest.raises(OutputError, match="no space"):
+            sink.close()
+    assert path.read_bytes() == b"precious"
+    assert (tmp_path / "out.part" / "000000.mp4").exists()
+
+
+def test_transparent_and_deep_pictures_are_written(tmp_path, silent):
+    alpha = np.dstack([scene(), np.full((48, 64), 7, np.uint8)])
+    deep = scene().astype(np.uint16) * 257
+    with open_source(silent) as source:
+        for name, image in (("alpha.png", alpha), ("deep.png", deep)):
+            with open_sink(tmp_path / name, source) as sink:
+                sink.send(Frame(image))
+            written = cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED)
+            assert np.array_equal(written[..., :3], image[..., 2::-1])

@@ -1,0 +1,242 @@
+"""One suite for every source, then what only video files can do."""
+
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+from conftest import scene, times_of, write_clip
+
+from vidstyle import InputError, open_source
+
+
+def constant_rate(folder):
+    return write_clip(folder / "clip.mp4")
+
+
+def variable_rate(folder):
+    return write_clip(folder / "clip.mkv", time_base=Fraction(1, 1000), pts=[0, 33, 50, 133, 134, 400])
+
+
+def webm(folder):
+    return write_clip(folder / "clip.webm", codec="libvpx-vp9")
+
+
+def with_sound(folder):
+    return write_clip(folder / "clip.mov", sounds=2)
+
+
+def png(folder):
+    cv2.imwrite(str(folder / "picture.png"), scene()[..., ::-1])
+    return folder / "picture.png"
+
+
+def jpeg(folder):
+    cv2.imwrite(str(folder / "picture.jpg"), scene()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
+    return folder / "picture.jpg"
+
+
+@pytest.fixture(params=[constant_rate, variable_rate, webm, with_sound, png, jpeg], ids=lambda make: make.__name__)
+def any_file(request, tmp_path):
+    return request.param(tmp_path)
+
+
+def test_a_source_yields_frames_as_its_format_says(any_file):
+    with open_source(any_file) as source:
+        frames = list(source)
+        assert frames
+        assert {frame.size for frame in frames} == {source.format.size} == {(64, 48)}
+        if source.format.rate and any_file.suffix != ".mkv":  # there it is estimated, from a mean rate
+            assert source.format.frames == len(frames)
+        assert source.format.path == any_file
+
+
+def test_times_are_exact_and_rise(any_file):
+    with open_source(any_file) as source:
+        frames = list(source)
+        assert all(isinstance(frame.time, Fraction) and isinstance(frame.duration, Fraction) for frame in frames)
+        assert all(one.time < two.time for one, two in zip(frames, frames[1:], strict=False))
+        if any_file.suffix not in (".png", ".jpg"):
+            assert [frame.time for frame in frames] == times_of(any_file)
+
+
+def test_pictures_are_right_side_up_and_rgb(any_file):
+    with open_source(any_file) as source:
+        frame = next(iter(source))
+    assert frame.image.dtype == np.uint8 and frame.image.flags.c_contiguous
+    assert np.abs(frame.image.astype(int) - scene()).mean() < 6  # lossy codecs, halved chroma at the disc's edge
+
+
+def test_a_source_is_read_once_and_may_be_closed_twice(any_file):
+    source = open_source(any_file)
+    assert list(source)
+    source.close()
+    source.close()
+
+
+def test_a_source_may_be_left_in_the_middle(any_file):
+    with open_source(any_file) as source:
+        next(iter(source))
+
+
+@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(25)])
+def test_broadcast_rates_stay_themselves(tmp_path, rate):
+    with open_source(write_clip(tmp_path / "clip.mp4", rate=rate)) as source:
+        assert source.format.rate == rate
+        assert [frame.time for frame in source] == [number / rate for number in range(6)]
+
+
+def test_a_part_is_cut_out_at_exact_times(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", count=20, rate=Fraction(10))
+    with open_source(path, Fraction(1, 2), Fraction(11, 10)) as source:
+        frames = list(source)
+    assert [frame.time for frame in frames] == [Fraction(number, 10) for number in range(6)]
+    assert np.abs(frames[0].image.astype(int) - scene(0.5)).mean() < 6
+
+
+def chart(time):
+    """Flat patches of eight colours."""
+    colours = [(60, 140, 220), (220, 20, 60), (30, 200, 60), (240, 220, 30), (128, 128, 128), (250, 250, 250), (8, 8, 8), (150, 60, 200)]
+    return np.repeat(np.repeat(np.array(colours, np.uint8).reshape(2, 4, 3), 40, 0), 40, 1)
+
+
+@pytest.mark.parametrize("color", [(1, 1), (1, 2), (6, 1), (6, 2), (9, 1)])
+def test_colours_are_read_with_the_tagged_matrix_and_range(tmp_path, color):
+    path = write_clip(tmp_path / "clip.mp4", count=1, size=(160, 80), color=color, picture=chart, crf=0)
+    with open_source(path) as source:
+        image = next(iter(source)).image.astype(int)
+        assert (source.format.color.matrix, source.format.color.range) == color
+    for x in range(20, 160, 40):
+        for y in (20, 60):
+            # 8-bit YUV cannot hold every RGB: two levels is its rounding
+            assert np.abs(image[y, x] - chart(0)[y, x]).max() <= 2
+
+
+def untagged(path, size, matrix):
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=25, options={"crf": "0"})
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        image = np.full((size[1], size[0], 3), (60, 140, 220), np.uint8)
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=matrix, dst_color_range=1
+        )
+        frame.colorspace = 2
+        output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("size, matrix", [((1280, 720), 1), ((64, 48), 6)])
+def test_untagged_video_is_bt709_in_hd_and_bt601_below(tmp_path, size, matrix):
+    with open_source(untagged(tmp_path / "clip.mp4", size, matrix)) as source:
+        assert source.format.color.matrix == matrix
+        image = next(iter(source)).image
+    assert np.abs(image[10, 10].astype(int) - (60, 140, 220)).max() <= 2
+
+
+def test_cover_art_is_not_the_video(tmp_path):
+    path = tmp_path / "song.mp3"
+    with av.open(str(path), "w") as output:
+        sound = output.add_stream("libmp3lame", rate=44100, layout="mono")
+        art = output.add_stream("png", rate=1)
+        art.width, art.height, art.pix_fmt = 64, 48, "rgb24"
+        art.disposition = av.stream.Disposition.attached_pic
+        output.mux(art.encode(av.VideoFrame.from_ndarray(scene(), format="rgb24")))
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.float32), "fltp", "mono")
+        block.sample_rate = 44100
+        output.mux(sound.encode(block))
+        output.mux(sound.encode(None))
+    with pytest.raises(InputError, match="no video stream"):
+        open_source(path)
+
+
+def sound_only(folder):
+    path = folder / "sound.wav"
+    with av.open(str(path), "w") as output:
+        sound = output.add_stream("pcm_s16le", rate=8000, layout="mono")
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        block.sample_rate = 8000
+        output.mux(sound.encode(block))
+    return path
+
+
+def truncated(folder):
+    whole = write_clip(folder / "whole.mp4")
+    (folder / "short.mp4").write_bytes(whole.read_bytes()[:600])
+    return folder / "short.mp4"
+
+
+def text(folder):
+    (folder / "notes.mp4").write_text("not a clip at all\n" * 50)
+    return folder / "notes.mp4"
+
+
+def empty(folder):
+    (folder / "empty.mp4").touch()
+    return folder / "empty.mp4"
+
+
+def no_frames(folder):
+    path = folder / "zero.mkv"
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        output.start_encoding()
+    return path
+
+
+def broken_picture(folder):
+    (folder / "broken.png").write_bytes(png(folder).read_bytes()[:60])
+    return folder / "broken.png"
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (lambda folder: folder / "nothing.mp4", "does not exist"),
+        (lambda folder: folder, "is a directory"),
+        (lambda folder: folder / ("x" * 300 + ".mp4"), "cannot be read|does not exist"),
+        (empty, "is empty"),
+        (text, "not a clip"),
+        (truncated, "not a clip"),
+        (sound_only, "no video stream"),
+        (no_frames, "no frame that can be decoded|not a clip"),
+        (broken_picture, "not a picture"),
+    ],
+    ids=["missing", "directory", "long name", "empty", "text", "truncated", "sound only", "no frames", "broken picture"],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, make, reason):
+    with pytest.raises(InputError, match=reason) as caught:
+        open_source(make(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_beyond_the_end_or_empty_is_refused(clip):
+    with pytest.raises(InputError, match="no frame at or after 90 s"):
+        open_source(clip, Fraction(90))
+    with pytest.raises(ValueError, match="empty"):
+        open_source(clip, Fraction(2), Fraction(1))
+
+
+def test_damaged_packets_are_passed_over(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", count=40)
+    data = bytearray(path.read_bytes())
+    for place in range(len(data) // 3, len(data) // 3 + 300):  # within the pictures: the index lies at the end
+        data[place] ^= 0x5A
+    path.write_bytes(data)
+    with open_source(path) as source:
+        assert len(list(source)) > 10
+
+
+def test_a_name_with_a_colon_or_a_percent_sign_is_a_file(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4").rename(tmp_path / "http:%d x.mp4")
+    with open_source(path) as source:
+        assert len(list(source)) == 6
+
+
+def test_a_playlist_cannot_reach_other_files_or_the_network(tmp_path):
+    write_clip(tmp_path / "clip.mp4")
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n")
+    with pytest.raises(InputError):
+        open_source(tmp_path / "list.m3u8")

@@ -1,0 +1,243 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from conftest import scene, stripes, tiny_network
+
+from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load_features, stylizer
+from vidstyle.frame import to_image, to_tensor
+from vidstyle.weights import painterly
+
+QUICK = Settings(first_steps=6, steps=2)
+
+
+def painter(features, style, **changes):
+    return Stylizer(features, style, replace(QUICK, **changes))
+
+
+def test_a_frame_keeps_its_time_and_size_and_changes_its_look(features, style, frame):
+    painted = painter(features, style)(frame)
+    assert (painted.time, painted.duration, painted.size) == (frame.time, frame.duration, frame.size)
+    assert painted.image.dtype == np.uint8
+    assert np.abs(painted.image.astype(int) - frame.image).mean() > 5
+
+
+def test_same_seed_same_bytes(features, style):
+    def paint(seed):
+        paint = painter(features, style, init="noise", seed=seed)
+        return [paint(Frame(scene(time))).image for time in (0, 0.1)]
+
+    first, again, other = paint(1), paint(1), paint(2)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_a_warm_start_reaches_the_cold_starts_loss_in_fewer_steps(features, style):
+    warm = painter(features, style, first_steps=60, levels=1)
+    warm(Frame(scene(0.0)))
+    warm(Frame(scene(0.1)), steps=5)
+    cold = painter(features, style, first_steps=60, levels=1)
+    cold(Frame(scene(0.1)))
+    reached = warm.iterations[-1].total
+    needed = next((i for i, iteration in enumerate(cold.iterations, 1) if iteration.total <= reached), 61)
+    assert len(warm.iterations) == 5
+    assert needed > 4 * len(warm.iterations)
+
+
+def test_moments_are_carried_from_frame_to_frame(features, style):
+    paint = painter(features, style)
+    paint(Frame(scene()))
+    before = paint.state()["moments.count"].max()
+    paint(Frame(scene(0.1)))
+    assert paint.state()["moments.count"].max() == before + QUICK.steps
+
+
+def test_style_targets_are_not_computed_again_for_later_frames(features, monkeypatch):
+    style = Style.from_images([stripes()], features)
+    paint = painter(features, style)
+    paint(Frame(scene()))
+    looked = []
+    monkeypatch.setattr(
+        features, "forward", lambda image, layers, run=features.forward: looked.append(image.shape) or run(image, layers)
+    )
+    paint(Frame(scene(0.1)))
+    assert looked == [(1, 3, 48, 64)] * (1 + QUICK.steps)  # the content once, then one look per step
+
+
+def test_steps_and_budgets(features, style):
+    paint = painter(features, style, first_steps=7, steps=3, levels=2)
+    paint(Frame(scene()))
+    assert [i.size for i in paint.iterations] == [(64, 48)] * 7  # a coarser level would be too small to look at
+    paint(Frame(scene()))
+    assert len(paint.iterations) == 3
+    paint(Frame(scene()), steps=1)
+    assert len(paint.iterations) == 1
+    with pytest.raises(ValueError, match="at least 1"):
+        paint(Frame(scene()), steps=0)
+
+
+def test_coarse_to_fine_uses_smaller_pictures_first(features, style):
+    paint = painter(features, style, first_steps=6, levels=3)
+    paint(Frame(scene(size=(160, 120))))
+    assert [i.size for i in paint.iterations] == [(58, 44)] * 2 + [(96, 72)] * 2 + [(160, 120)] * 2
+
+
+def test_every_frame_starts_afresh_unless_from_the_previous(features, style):
+    for init in ("content", "noise"):
+        paint = painter(features, style, init=init)
+        first, second = paint(Frame(scene())), paint(Frame(scene()))
+        assert len(paint.iterations) == QUICK.first_steps
+        assert np.array_equal(first.image, second.image)
+
+
+def test_reset_returns_it_to_new(features, style):
+    used, new = painter(features, style), painter(features, style)
+    used(Frame(scene()))
+    used.reset()
+    assert used.state() == {}
+    assert np.array_equal(used(Frame(scene(0.5))).image, new(Frame(scene(0.5))).image)
+
+
+def test_a_state_taken_and_loaded_goes_on_as_if_nothing_had_happened(features, style):
+    whole, one, two = (painter(features, style) for _ in range(3))
+    for time in (0, 0.1):
+        whole(Frame(scene(time)))
+        one(Frame(scene(time)))
+    two.load_state(one.state())
+    assert np.array_equal(two(Frame(scene(0.2))).image, whole(Frame(scene(0.2))).image)
+
+
+def test_a_wrong_state_is_refused(features, style):
+    paint = painter(features, style)
+    with pytest.raises(ValueError, match="lacks"):
+        paint.load_state({"picture": torch.zeros(1, 3, 4, 4)})
+    paint(Frame(scene()))
+    state = paint.state()
+    with pytest.raises(ValueError, match="belong together"):
+        paint.load_state(state | {"picture": torch.zeros(1, 3, 4, 4)})
+
+
+def test_a_cut_starts_afresh(features, style):
+    paint, fresh = painter(features, style), painter(features, style)
+    paint(Frame(scene()))
+    after = paint(Frame(scene(2)), Motion(cut=True))
+    assert np.array_equal(after.image, fresh(Frame(scene(2))).image)
+
+
+def test_the_previous_picture_and_its_moments_move_with_the_flow(features, style):
+    paint = painter(features, style)
+    paint(Frame(scene()))
+    before = paint.state()
+    flow = torch.zeros(1, 2, 48, 64)
+    flow[:, 0] = -5  # everything moved 5 px to the right
+    reliable = torch.ones(1, 1, 48, 64)
+    reliable[..., :5] = 0  # what entered at the left edge
+    paint(Frame(scene()), Motion(flow, reliable), steps=1)
+    after = paint.state()
+    assert (after["moments.count"][..., :5] == 1).all()
+    assert (after["moments.count"][..., 6:] == before["moments.count"].max() + 1).all()
+    kept = (after["picture"][..., 6:] - before["picture"][..., 1:-5]).abs().max()
+    assert kept <= 3 * QUICK.learning_rate  # one Adam step is about the learning rate
+
+
+def test_paint_size_and_size(features, style):
+    paint = painter(features, style, size=128, paint_size=64)
+    painted = paint(Frame(scene(size=(320, 240))))
+    assert painted.size == (128, 96)
+    assert paint.iterations[-1].size == (64, 48)
+    assert paint.paint_size((320, 240)) == (64, 48)
+
+
+def test_odd_frames_keep_their_size(features, style):
+    assert painter(features, style)(Frame(scene(size=(65, 47)))).size == (65, 47)
+
+
+def test_frames_may_change_size_and_settings_between_frames(features, style):
+    paint = painter(features, style)
+    paint(Frame(scene()))
+    assert paint(Frame(scene(size=(80, 60)))).size == (80, 60)
+    paint.settings = replace(paint.settings, strength=0.0)
+    assert np.array_equal(paint(Frame(scene())).image, scene())
+    paint.style = Style.from_images([scene(size=(64, 64))], features)
+    paint.settings = QUICK
+    assert not np.array_equal(paint(Frame(scene())).image, scene())
+
+
+def test_strength_blends(features, style, frame):
+    full, half = (painter(features, style, strength=s)(frame).image.astype(int) for s in (1.0, 0.5))
+    assert np.abs(half - (full + frame.image) / 2).max() <= 1  # two roundings
+
+
+def test_original_colours_keep_the_sources_colour_differences(features, style):
+    grey = np.repeat(scene()[..., :1], 3, axis=2) // 2 + 60  # mid greys: nothing clips
+    painted = painter(features, style, original_colors=True)(Frame(grey)).image.astype(int)
+    assert np.ptp(painted, axis=2).max() <= 1
+    assert np.abs(painted - grey).mean() > 3
+
+
+def test_a_sixteen_bit_frame_and_one_with_alpha_are_read(features, style):
+    deep = Frame(scene().astype(np.uint16) * 257)
+    assert np.array_equal(to_image(to_tensor(deep.image)), scene())
+    alpha = Frame(np.dstack([scene(), np.full((48, 64), 255, np.uint8)]))
+    assert painter(features, style)(alpha).image.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 3)), "picture"])
+def test_a_frame_that_is_no_picture_is_refused(image):
+    with pytest.raises((TypeError, ValueError)):
+        Frame(image)
+    with pytest.raises(ValueError, match="shape"):
+        Frame(np.zeros((4, 4), np.uint8))
+
+
+def test_unknown_layers_and_foreign_styles_are_refused(features, style):
+    with pytest.raises(ValueError, match="relu7_1"):
+        painter(features, style, style_layers=("relu7_1",))
+    other = painterly(tiny_network(1))
+    with pytest.raises(ValueError, match="other features"):
+        Stylizer(other, style)
+
+
+def test_chosen_layers_are_used(features, style, frame):
+    paint = painter(features, style, style_layers=("relu1_1",), content_layers=("relu2_1",))
+    paint(frame)
+    assert {layer for _, layer in style._grams} >= {"relu1_1"}
+    assert paint.iterations[0].content == 0  # it starts from the content
+
+
+@pytest.mark.parametrize("fill", [0, 255])
+def test_a_blank_frame_does_not_explode(features, style, fill):
+    paint = painter(features, style)
+    for _ in range(3):
+        paint(Frame(np.full((48, 64, 3), fill, np.uint8)))
+    assert all(np.isfinite(i.total) for i in paint.iterations)
+
+
+def test_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
+    monkeypatch.setattr(stylizer, "free_memory", lambda device: 1000)
+    with pytest.raises(DeviceError, match="smaller --paint-size"):
+        painter(features, style)(frame)
+    monkeypatch.undo()
+
+    def burst(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(stylizer, "adam", burst)
+    with pytest.raises(DeviceError, match="smaller --paint-size"):
+        painter(features, style)(frame)
+
+
+@pytest.mark.parametrize("init", ["noise", "content"])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_the_loss_falls_as_promised_on_a_224_px_pair(init, optimizer):
+    features = load_features("bundled", "cpu")
+    style = Style.from_images([stripes((224, 224))], features)
+    settings = Settings(init=init, optimizer=optimizer, levels=1, first_steps=30)
+    paint = Stylizer(features, style, settings)
+    paint(Frame(scene(size=(224, 224)), Fraction(0)))
+    totals = [iteration.total for iteration in paint.iterations]
+    assert [iteration.size for iteration in paint.iterations] == [(224, 224)] * 30
+    for number, share in ((10, 0.48), (20, 0.28), (30, 0.20)):
+        assert totals[number - 1] <= share * totals[0]

@@ -1,0 +1,146 @@
+import pytest
+import torch
+from conftest import TINY, tiny_network
+from safetensors.torch import save_file
+
+from vidstyle import FeaturesError, load_features, weights
+from vidstyle.features import VGG19, Network
+from vidstyle.training import Classifier
+from vidstyle.weights import read_network, vgg19_cache, write_network
+
+
+@pytest.fixture(scope="session")
+def vgg19_state(tmp_path_factory):
+    """Random weights in torchvision's own format, without the fully connected layers."""
+    torch.manual_seed(0)
+    state, number, width = {}, 0, 3
+    for channels, count in zip(VGG19.channels, VGG19.convolutions, strict=True):
+        for _ in range(count):
+            state[f"features.{number}.weight"] = torch.randn(channels, width, 3, 3) * 0.02
+            state[f"features.{number}.bias"] = torch.randn(channels) * 0.02
+            width, number = channels, number + 2
+        number += 1
+    path = tmp_path_factory.mktemp("vgg") / "vgg19.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_a_network_survives_its_file(tmp_path):
+    network = tiny_network()
+    write_network(tmp_path / "net.safetensors", network.state_dict(), TINY)
+    read = read_network(tmp_path / "net.safetensors")
+    assert read.shape == TINY
+    picture = torch.rand(1, 3, 64, 64)
+    for layer, x in network(picture, network.layers).items():
+        torch.testing.assert_close(read(picture, [layer])[layer], x, atol=2e-2, rtol=2e-2)  # stored in half precision
+
+
+def test_folding_batch_norm_changes_nothing():
+    torch.manual_seed(0)
+    classifier = Classifier(TINY, 3)
+    for module in classifier.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 2)
+    classifier.eval()
+    network = Network(TINY)
+    network.load_state_dict(classifier.folded())
+    picture = torch.rand(1, 3, 64, 64)
+    expected = classifier.blocks[:3]((picture - 0.45) / 0.25)
+    # training pads with zeros, painting by reflection: compare away from the border
+    torch.testing.assert_close(network(picture, ["relu1_1"])["relu1_1"][..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2])
+
+
+def test_torchvisions_state_dict_becomes_the_cut_network(vgg19_state):
+    features = load_features("vgg19", "cpu", vgg19_state)
+    state = torch.load(vgg19_state, weights_only=True)
+    assert torch.equal(features.network.conv4_2.weight, state["features.21.weight"])
+    assert features.network.layers[-1] == "relu5_1"
+    assert features.content_layers == ("relu4_2",)
+
+
+def test_vgg19_is_downloaded_once_cut_and_cached(vgg19_state, monkeypatch):
+    downloads = []
+    monkeypatch.setattr(weights, "_download_vgg19", lambda: downloads.append(1) or torch.load(vgg19_state, weights_only=True))
+    first = load_features("vgg19", "cpu")
+    second = load_features("vgg19", "cpu")
+    assert len(downloads) == 1
+    assert torch.equal(first.network.conv5_1.weight, second.network.conv5_1.weight)
+    assert vgg19_cache().stat().st_size < 60e6  # 52 MB, not the 548 of the whole
+    vgg19_cache().write_bytes(b"damaged")
+    load_features("vgg19", "cpu")
+    assert len(downloads) == 2
+
+
+def test_without_a_network_the_remedy_is_named(monkeypatch):
+    from torchvision.models import VGG19_Weights
+
+    def offline(*args, **kwargs):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(VGG19_Weights.IMAGENET1K_V1.__class__, "get_state_dict", offline)
+    with pytest.raises(FeaturesError, match="--weights") as caught:
+        load_features("vgg19", "cpu")
+    assert "\n" not in str(caught.value) and "--features bundled" in str(caught.value)
+
+
+def wrong_shape(path):
+    save_file({"conv1_1.weight": torch.zeros(2, 2)}, path)
+
+
+def other_safetensors(path):
+    save_file({"x": torch.zeros(2)}, path, {"format": "something"})
+
+
+def future_version(path):
+    save_file({"x": torch.zeros(2)}, path, {"format": weights.FORMAT, "version": "99"})
+
+
+def missing_layer(path):
+    state = tiny_network().state_dict()
+    state.pop("conv3_1.bias")
+    write_network(path, state, TINY)
+
+
+def malicious(path):
+    torch.save({"x": __import__("os").system}, path)
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (lambda path: path.write_bytes(b"nonsense" * 99), "not a feature file"),
+        (other_safetensors, "not a feature file"),
+        (future_version, "version 99"),
+        (missing_layer, "do not fit"),
+        (malicious, "not a feature file"),
+    ],
+)
+def test_a_wrong_feature_file_is_refused_in_one_line(tmp_path, make, reason):
+    path = tmp_path / "features.safetensors"
+    make(path)
+    with pytest.raises(FeaturesError, match=reason) as caught:
+        load_features(path, "cpu")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [wrong_shape, malicious, lambda path: path.write_bytes(b"x" * 999), lambda path: None])
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_wrong_vgg19_weights_are_refused_in_one_line(tmp_path, make, name):
+    make(tmp_path / name)
+    with pytest.raises(FeaturesError) as caught:
+        load_features("vgg19", "cpu", tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_belong_to_vgg19_only(tmp_path):
+    with pytest.raises(ValueError, match="vgg19"):
+        load_features("bundled", "cpu", tmp_path / "w.pth")
