@@ -111,7 +111,11 @@ def test_the_input_is_never_the_output(tmp_path, silent):
 
 
 def test_a_picture_holds_one_frame(tmp_path, silent, frame):
-    with open_source(silent) as source, pytest.raises(ValueError, match="one frame"), open_sink(tmp_path / "o.png", source) as sink:
+    with (
+        open_source(silent) as source,
+        pytest.raises(ValueError, match="one frame"),
+        open_sink(tmp_path / "o.png", source) as sink,
+    ):
         sink.send(frame)
         sink.send(frame)
 

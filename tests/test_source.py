@@ -1,6 +1,7 @@
 """One suite for every source, then what only video files can do."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import cv2
@@ -56,7 +57,7 @@ def test_times_are_exact_and_rise(any_file):
     with open_source(any_file) as source:
         frames = list(source)
         assert all(isinstance(frame.time, Fraction) and isinstance(frame.duration, Fraction) for frame in frames)
-        assert all(one.time < two.time for one, two in zip(frames, frames[1:], strict=False))
+        assert all(one.time < two.time for one, two in pairwise(frames))
         if any_file.suffix not in (".png", ".jpg"):
             assert [frame.time for frame in frames] == times_of(any_file)
 
@@ -97,7 +98,16 @@ def test_a_part_is_cut_out_at_exact_times(tmp_path):
 
 def chart(time):
     """Flat patches of eight colours."""
-    colours = [(60, 140, 220), (220, 20, 60), (30, 200, 60), (240, 220, 30), (128, 128, 128), (250, 250, 250), (8, 8, 8), (150, 60, 200)]
+    colours = [
+        (60, 140, 220),
+        (220, 20, 60),
+        (30, 200, 60),
+        (240, 220, 30),
+        (128, 128, 128),
+        (250, 250, 250),
+        (8, 8, 8),
+        (150, 60, 200),
+    ]
     return np.repeat(np.repeat(np.array(colours, np.uint8).reshape(2, 4, 3), 40, 0), 40, 1)
 
 

@@ -1,0 +1,298 @@
+"""The command line as a user meets it: what comes out, on which stream, with which exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from conftest import scene, sound_of, times_of, write_clip
+
+from vidstyle import VidstyleError, cli, render
+
+QUICK = ["--first-steps", "3", "--steps", "1", "--paint-size", "64", "--device", "cpu"]
+
+
+@pytest.fixture
+def vidstyle(features_file, tmp_path, monkeypatch, capsys):
+    """Run a command in an empty folder; returns (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        if arguments[0] == "render":
+            arguments = ("render", *QUICK, "--features", features_file, *arguments[1:])
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as leaving:
+            code = leaving.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return run
+
+
+def test_a_clip_is_painted_with_its_times_and_its_sound(vidstyle, clip, style_file):
+    code, out, err = vidstyle("render", clip, style_file, "-o", "out.mp4")
+    assert (code, out) == (0, "")
+    assert times_of("out.mp4") == times_of(clip)
+    assert sound_of("out.mp4") == sound_of(clip)
+    assert "painting at 64x48 on cpu" in err and "frame 6/6" in err and "loss" in err
+    with av.open("out.mp4") as written:
+        painted = next(written.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+        assert json.loads(written.metadata["comment"].split(" ", 2)[2])["settings"]["steps"] == 1
+    assert np.abs(painted - scene()).mean() > 5
+
+
+def test_a_picture_is_painted(vidstyle, picture_file, style_file):
+    code, _, err = vidstyle("render", picture_file, style_file, "-o", "out.jpg", "--seed", "7")
+    assert code == 0 and "iteration 3/3" in err
+    assert cv2.imread("out.jpg").shape == (48, 64, 3)
+    assert b'"seed": 7' in Path("out.jpg").read_bytes()
+
+
+def test_the_same_command_writes_the_same_bytes(vidstyle, clip, style_file):
+    for name in ("one.mp4", "two.mp4"):
+        assert vidstyle("render", clip, style_file, "-o", name, "--init", "noise")[0] == 0
+    assert Path("one.mp4").read_bytes() == Path("two.mp4").read_bytes()
+
+
+def test_size_styles_and_part(vidstyle, tmp_path, style_file, picture_file):
+    path = write_clip(tmp_path / "long.mp4", count=30, rate=Fraction(10), size=(128, 96))
+    arguments = [
+        path,
+        style_file,
+        picture_file,
+        "-o",
+        "out.mp4",
+        "--style-weights",
+        "2,1",
+        "--size",
+        "80",
+        "-ss",
+        "1",
+        "-t",
+        "0:00.5",
+    ]
+    assert vidstyle("render", *arguments)[0] == 0
+    assert times_of("out.mp4") == [Fraction(number, 10) for number in range(5)]
+    with av.open("out.mp4") as written:
+        assert (written.streams.video[0].width, written.streams.video[0].height) == (80, 60)
+    assert vidstyle("render", path, style_file, "-o", "to.mp4", "-ss", "1", "-to", "1.2")[0] == 0
+    assert len(times_of("to.mp4")) == 2
+
+
+def test_a_preview_writes_one_frame_and_estimates_the_rest(vidstyle, clip, style_file):
+    code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", "--preview", "0.1")
+    assert code == 0 and "all 6 frames would take about 0:00:" in err
+    assert cv2.imread("out.preview.png").shape == (48, 64, 3)
+    assert not Path("out.mp4").exists()
+    assert vidstyle("render", clip, style_file, "-o", "frame.jpg", "--preview", "0")[0] == 0
+    assert cv2.imread("frame.jpg") is not None
+    code, _, err = vidstyle("render", clip, style_file, "-o", "late.png", "--preview", "99")
+    assert code == 1 and "no frame at or after 99 s" in err
+
+
+def test_a_trace_follows_every_iteration(vidstyle, clip, style_file):
+    assert vidstyle("render", clip, style_file, "-o", "out.mp4", "--trace", "trace.json")[0] == 0
+    frames = json.loads(Path("trace.json").read_text())["frames"]
+    assert [len(frame["iterations"]) for frame in frames] == [3, 1, 1, 1, 1, 1]
+    assert [frame["time"] for frame in frames] == [float(time) for time in times_of(clip)]
+
+
+def test_verbose_shows_the_stages_and_quiet_shows_nothing(vidstyle, picture_file, style_file):
+    _, _, err = vidstyle("render", picture_file, style_file, "-o", "a.png", "-v")
+    for line in (
+        "content picture 1 x 3 x 48 x 64",
+        "content target relu3_1: 1 x 8 x 12 x 16",
+        "relu2_1: Gram matrix 8 x 8",
+        "lbfgs",
+    ):
+        assert line in err
+    assert vidstyle("render", picture_file, style_file, "-o", "b.png", "-q") == (0, "", "")
+
+
+def test_an_existing_output_is_replaced_only_with_y(vidstyle, picture_file, style_file, tmp_path):
+    (tmp_path / "out.png").write_bytes(b"precious")
+    for flags in ([], ["-n"]):
+        code, _, err = vidstyle("render", picture_file, style_file, "-o", "out.png", *flags)
+        assert code == 1 and "add -y to replace it" in err
+        assert (tmp_path / "out.png").read_bytes() == b"precious"
+    assert vidstyle("render", picture_file, style_file, "-o", "out.png", "-y")[0] == 0
+    assert cv2.imread("out.png") is not None
+
+
+def bad(tmp_path, kind):
+    clip, style = write_clip(tmp_path / "in.mp4"), tmp_path / "style.png"
+    cv2.imwrite(str(style), scene())
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no clip")
+    (tmp_path / "short.mp4").write_bytes(clip.read_bytes()[:700])
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "folder").mkdir()
+    still = ["still.png", style, "-o", "out.png"]
+    cv2.imwrite(str(tmp_path / "still.png"), scene())
+    return {
+        "missing input": (["nothing.mp4", style, "-o", "out.mp4"], "nothing.mp4 does not exist"),
+        "empty input": (["empty.mp4", style, "-o", "out.mp4"], "is empty"),
+        "text as input": (["text.mp4", style, "-o", "out.mp4"], "not a clip"),
+        "truncated input": (["short.mp4", style, "-o", "out.mp4"], "not a clip"),
+        "directory as input": (["folder", style, "-o", "out.mp4"], "is a directory"),
+        "broken picture as input": (["text.jpg", style, "-o", "out.png"], "not a picture"),
+        "missing style": ([clip, "nothing.jpg", "-o", "out.mp4"], "nothing.jpg does not exist"),
+        "clip as style": ([clip, clip, "-o", "out.mp4"], "not a picture"),
+        "text as style": ([clip, "text.jpg", "-o", "out.mp4"], "not a picture"),
+        "directory as style": ([clip, "folder", "-o", "out.mp4"], "is a directory"),
+        "directory as output": ([clip, style, "-o", "folder"], "is a directory"),
+        "no folder for output": ([clip, style, "-o", "no/out.mp4"], "folder no does not exist"),
+        "unknown ending": ([clip, style, "-o", "out.xyz"], "ending"),
+        "clip to picture": ([clip, style, "-o", "out.png"], "--preview TIME"),
+        "picture to clip": (["still.png", style, "-o", "out.mp4"], "is a picture"),
+        "output is input": ([clip, style, "-o", clip, "-y"], "the input itself"),
+        "part beyond the end": ([clip, style, "-o", "out.mp4", "-ss", "99"], "no frame at or after"),
+        "trace without a folder": ([*still, "--trace", "no/t.json"], "folder no does not exist"),
+        "unknown trace": ([*still, "--trace", "t.txt"], "written as .json"),
+        "no such device": ([*still, "--device", "cuda:99"], "--device cpu"),
+    }[kind]
+
+
+KINDS = [
+    "missing input",
+    "empty input",
+    "text as input",
+    "truncated input",
+    "directory as input",
+    "broken picture as input",
+    "missing style",
+    "clip as style",
+    "text as style",
+    "directory as style",
+    "directory as output",
+    "no folder for output",
+    "unknown ending",
+    "clip to picture",
+    "picture to clip",
+    "output is input",
+    "part beyond the end",
+    "trace without a folder",
+    "unknown trace",
+    "no such device",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_of_the_world_is_one_line_and_writes_nothing(vidstyle, tmp_path, kind):
+    arguments, reason = bad(tmp_path, kind)
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = vidstyle("render", *arguments)
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1 and reason in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "flags, reason",
+    [
+        (["--size", "0"], "size is 0"),
+        (["--size", "99999999"], "size is 99999999"),
+        (["--size", "big"], "--size"),
+        (["--content-weight", "-1"], "content_weight is -1"),
+        (["--style-weight", "nan"], "style_weight is nan"),
+        (["--style-layers", "relu9_1"], "unknown layer 'relu9_1'"),
+        (["--style-weights", "1,2"], "2 style weights for 1"),
+        (["--style-weights", "-1"], "style weights"),
+        (["--style-weights", "a"], "numbers with commas"),
+        (["--init", "grey"], "--init"),
+        (["--preset", "best"], "--preset"),
+        (["--device", "abacus"], "unknown device"),
+        (["-ss", "-3"], "-ss"),
+        (["-ss", "soon"], "no time"),
+        (["-ss", "2", "-to", "1"], "empty"),
+        (["-crf", "99"], "crf is 99"),
+        (["-y", "-n"], "-n"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_writes_nothing(vidstyle, clip, style_file, tmp_path, flags, reason):
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = vidstyle("render", clip, style_file, "-o", "out.mp4", *flags)
+    assert (code, out) == (2, "")
+    assert reason in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_an_unwritable_folder_is_named(vidstyle, clip, style_file, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    code, _, err = vidstyle("render", clip, style_file, "-o", "locked/out.mp4")
+    assert code == 1 and "cannot be written" in err
+
+
+def test_an_error_in_the_middle_keeps_what_is_painted(vidstyle, clip, style_file, monkeypatch):
+    calls = []
+
+    class Failing(render.Stylizer):
+        def __call__(self, frame, motion=None, steps=None):
+            calls.append(1)
+            if len(calls) == 4:
+                raise VidstyleError("the painter broke: paint less")
+            return super().__call__(frame, motion, steps)
+
+    monkeypatch.setattr("vidstyle.stylizer.Stylizer", Failing)
+    code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", "--trace", "trace.json")
+    assert code == 1 and "the painter broke: paint less" in err and "so far is in out.part.mp4" in err
+    assert times_of("out.part.mp4") == times_of(clip)[:3]
+    assert len(json.loads(Path("trace.json").read_text())["frames"]) == 3
+    assert not Path("out.mp4").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_a_playable_part_and_names_it(tmp_path, features_file, style_file, number):
+    path = write_clip(tmp_path / "in.mp4", count=4000, rate=Fraction(25), sounds=1)
+    command = [sys.executable, "-m", "vidstyle", "render", path, style_file, "-o", "out.mp4", *QUICK, "--features", features_file]
+    process = subprocess.Popen([str(word) for word in command], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("frame ") and int(line.split()[1].split("/")[0]) > 0:
+            break
+    process.send_signal(number)
+    sent = time.monotonic()
+    err = process.stderr.read()
+    assert process.wait(timeout=30) == 130
+    assert time.monotonic() - sent < 20  # finishing takes well under a second; a hang would take for ever
+    assert "out.part.mp4" in err and "interrupted" in err and "Traceback" not in err
+    painted = times_of(tmp_path / "out.part.mp4")
+    assert 0 < len(painted) < 4000 and painted == [Fraction(n, 25) for n in range(len(painted))]
+    assert sound_of(tmp_path / "out.part.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_info_says_what_is_here(vidstyle):
+    code, out, _ = vidstyle("info")
+    assert code == 0
+    for word in ("vidstyle 0.", "torch", "FFmpeg", "device cpu", "libx264", "bundled: there", "vgg19"):
+        assert word in out
+
+
+def test_features_can_be_trained_and_used(vidstyle, tmp_path, picture_file, style_file):
+    (tmp_path / "pictures").mkdir()
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / "pictures" / f"{number}.png"), np.roll(scene(), 20 * number, 1))
+    flags = ["-o", "mine.safetensors", "--steps", "2", "--batch", "2", "--device", "cpu"]
+    code, _, err = vidstyle("train-features", "pictures", *flags)
+    assert code == 0 and "step 2/2" in err and "recognised" in err
+    code, _, err = vidstyle("train-features", "pictures", *flags)
+    assert code == 1 and "-y" in err
+    arguments = [picture_file, style_file, "-o", "out.png", "--features", "mine.safetensors", "--first-steps", "1"]
+    assert cli.main([str(argument) for argument in ("render", *arguments)]) == 0
+
+
+def test_without_a_command_usage_is_shown(vidstyle):
+    code, _, err = vidstyle("--nonsense")
+    assert code == 2 and "usage" in err

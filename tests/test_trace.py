@@ -1,0 +1,33 @@
+import json
+from fractions import Fraction
+
+import cv2
+import pytest
+
+from vidstyle import Iteration, OutputError, Trace
+
+ITERATIONS = [Iteration((64, 48), 1.0 / n, 0.2, 0.5) for n in (1, 2, 3)]
+
+
+def test_the_json_has_a_frame_per_frame_and_an_iteration_per_iteration(tmp_path):
+    trace = Trace(tmp_path / "trace.json")
+    trace.add(Fraction(0), ITERATIONS)
+    trace.add(Fraction(1, 25), ITERATIONS[:1])
+    trace.write()
+    frames = json.loads((tmp_path / "trace.json").read_text())["frames"]
+    assert [(frame["frame"], frame["time"], len(frame["iterations"])) for frame in frames] == [(0, 0.0, 3), (1, 0.04, 1)]
+    assert frames[0]["iterations"][1] == {"iteration": 2, "size": [64, 48], "total": 0.5, "content": 0.2, "style": 0.5}
+
+
+def test_the_plot_is_a_picture(tmp_path):
+    trace = Trace(tmp_path / "trace.png")
+    trace.add(Fraction(0), ITERATIONS)
+    trace.add(Fraction(1), ITERATIONS)
+    trace.write()
+    assert cv2.imread(str(tmp_path / "trace.png")).std() > 0
+
+
+@pytest.mark.parametrize("name", ["trace.txt", "nowhere/trace.json", ""])
+def test_a_trace_that_cannot_be_written_is_refused_at_once(tmp_path, name):
+    with pytest.raises(OutputError):
+        Trace(tmp_path / name)
