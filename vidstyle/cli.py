@@ -43,7 +43,7 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def _log_to_stderr(args: argparse.Namespace) -> None:
-    level = logging.INFO if args.verbose else logging.ERROR if args.quiet else logging.WARNING
+    level = logging.DEBUG if args.verbose else logging.ERROR if args.quiet else logging.INFO
     logger = logging.getLogger("vidstyle")
     logger.handlers[:] = [logging.StreamHandler(sys.stderr)]
     logger.setLevel(level)

@@ -3,6 +3,8 @@
 import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -14,9 +16,9 @@ from .files import check_writable
 from .pictures import is_picture
 from .pipeline import Report, run
 from .progress import ProgressDisplay, duration_text
-from .sink import Encoding, StillWriter, open_sink
+from .sink import Encoding, StillWriter, VideoWriter, open_sink
 from .source import Source, open_source
-from .stylizer import Stylizer, describe
+from .stylizer import Stylizer
 from .trace import Trace
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ class Job:
 
     def encoding(self, stylizer: Stylizer) -> Encoding:
         """How the output is written; the settings go into its metadata."""
-        made = {"origin": self.origin, "settings": describe(stylizer.settings)}
+        made = {"origin": self.origin, "settings": stylizer.settings.changes()}
         return Encoding(self.crf, self.sound, f"vidstyle {__version__} {json.dumps(made)}")
 
 
@@ -93,62 +95,70 @@ def render(job: Job, stylizer: Stylizer) -> Path:
         except BaseException:
             left = sink.close(complete=False)
             if left:
-                log.warning("not finished: what was painted so far is in %s", left)
+                log.error("not finished: what was painted so far is in %s", left)
             raise
         finally:
             if trace:
                 trace.write()
         sink.close()
     seconds = time.perf_counter() - began
-    log.info("stages: %s", ", ".join(f"{name} {spent:.1f} s" for name, spent in report.seconds.items()))
-    if not job.quiet:
-        log.warning("%s: %d frames in %s", job.output, report.frames, duration_text(seconds))
+    log.debug("stages: %s", ", ".join(f"{name} {spent:.1f} s" for name, spent in report.seconds.items()))
+    log.info("%s: %d frames in %s", job.output, report.frames, duration_text(seconds))
     return job.output
 
 
-def _paint(job: Job, source: Source, stylizer: Stylizer, sink: object, trace: Trace | None) -> Report:
-    total = source.format.frames
-    still = isinstance(sink, StillWriter)
-    unit, count = ("iteration", stylizer.settings.first_steps) if still else ("frame", total)
-    with ProgressDisplay(unit, count, job.quiet) as display:
-        iterations = 0
-        painted = Report()
+def _paint(job: Job, source: Source, stylizer: Stylizer, sink: VideoWriter | StillWriter, trace: Trace | None) -> Report:
+    def note(report: Report) -> None:
+        if trace and report.frame:
+            trace.add(report.frame.time, report.iterations)
+
+    if isinstance(sink, StillWriter):
+        with _iterations_shown(stylizer, job.quiet):
+            return run(source, stylizer, [sink], watch=note)
+    with ProgressDisplay("frame", source.format.frames, job.quiet) as display:
+        painted, iterations = Report(), 0
 
         def tick() -> None:
             nonlocal iterations
             iterations += 1
-            if still:
-                display.show(min(iterations, count or iterations))
-            else:
-                display.show(painted.frames, _note(painted, iterations))
+            display.show(painted.frames, _losses(painted) or f"first frame, iteration {iterations}")
 
         def watch(report: Report) -> None:
-            nonlocal painted, iterations
-            painted, iterations = report, 0
-            if trace and report.frame:
-                trace.add(report.frame.time, report.iterations)
-            if not still:
-                display.show(report.frames, _note(report, 0))
+            nonlocal painted
+            painted = report
+            note(report)
+            display.show(report.frames, _losses(report))
 
         stylizer.on_iteration = tick
-        return run(source, stylizer, [sink], watch=watch)  # type: ignore[list-item]
+        return run(source, stylizer, [sink], watch=watch)
 
 
-def _note(report: Report, iterations: int) -> str:
+@contextmanager
+def _iterations_shown(stylizer: Stylizer, quiet: bool) -> Iterator[None]:
+    """Progress within one picture."""
+    total, done = stylizer.settings.first_steps, 0
+    with ProgressDisplay("iteration", total, quiet) as display:
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            display.show(min(done, total))
+
+        stylizer.on_iteration = tick
+        yield
+
+
+def _losses(report: Report) -> str:
     if not report.iterations:
-        return f"first frame, iteration {iterations}"
+        return ""
     last = report.iterations[-1]
     return f"loss {last.total:.4f} (content {last.content:.3f}, style {last.style:.4f})"
 
 
 def _announce(job: Job, source: Source, stylizer: Stylizer) -> None:
-    if job.quiet:
-        return
     given, painted = source.format.size, stylizer.paint_size(source.format.size)
-    log.warning(
-        "%s (%dx%d): painting at %dx%d on %s; --paint-size changes that",
-        job.input, *given, *painted, stylizer.features.device,
-    )  # fmt: skip
+    where = f"painting at {painted[0]}x{painted[1]} on {stylizer.features.device}; --paint-size changes that"
+    log.info("%s (%dx%d): %s", job.input, *given, where)
 
 
 def preview(job: Job, stylizer: Stylizer, at: Fraction) -> Path:
@@ -168,15 +178,7 @@ def preview(job: Job, stylizer: Stylizer, at: Fraction) -> Path:
         if not frames:
             raise InputError(f"{job.input} has no frame at {float(at):g} s: choose an earlier time")
         _announce(job, source, stylizer)
-        with ProgressDisplay("iteration", stylizer.settings.first_steps, job.quiet) as display:
-            iterations = 0
-
-            def tick() -> None:
-                nonlocal iterations
-                iterations += 1
-                display.show(min(iterations, stylizer.settings.first_steps))
-
-            stylizer.on_iteration = tick
+        with _iterations_shown(stylizer, job.quiet):
             began = time.perf_counter()
             painted = stylizer(frames[0])
             first_seconds = time.perf_counter() - began
@@ -187,5 +189,5 @@ def preview(job: Job, stylizer: Stylizer, at: Fraction) -> Path:
         sink.send(painted)
     estimate = first_seconds + next_seconds * ((total or 1) - 1)
     count = f"all {total} frames" if total else "one frame (the clip's length is unknown)"
-    log.warning("%s written; %s would take about %s", path, count, duration_text(estimate))
+    log.info("%s written; %s would take about %s", path, count, duration_text(estimate))
     return path

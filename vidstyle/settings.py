@@ -61,6 +61,10 @@ class Settings:
         if self.style_weight == 0 and self.content_weight == 0:
             raise ValueError("content_weight and style_weight are both 0: nothing would steer the painting")
 
+    def changes(self) -> dict[str, Any]:
+        """The knobs that do not stand at their defaults."""
+        return {knob.name: value for knob in fields(self) if (value := getattr(self, knob.name)) != knob.default}
+
 
 def _check(knob: Field[Any], value: Any) -> None:
     name, limits = knob.name, knob.metadata

@@ -1,6 +1,5 @@
 """Where frames go: video files and still pictures."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -78,16 +77,7 @@ def open_sink(
     return VideoWriter(path, source.format, encoding)
 
 
-class _FileSink:
-    """Closes itself: whole when left normally, as a part when left through an exception."""
-
-    close: Callable[..., Path | None]
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close(complete=kind is None)
-
-
-class StillWriter(_FileSink):
+class StillWriter:
     """A picture file, for exactly one frame."""
 
     def __init__(self, path: Path, comment: str = "") -> None:
@@ -97,6 +87,9 @@ class StillWriter(_FileSink):
 
     def __enter__(self) -> "StillWriter":
         return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close(complete=kind is None)
 
     def send(self, frame: Frame) -> None:
         """Write the picture.
@@ -120,7 +113,7 @@ class StillWriter(_FileSink):
         return self._path if complete else None
 
 
-class VideoWriter(_FileSink):
+class VideoWriter:
     """A video file: pictures are encoded into a segment, and joined with the source's sound at the end.
 
     Times are the frames' own, exact wherever the container allows it (Matroska and WebM count in milliseconds).
@@ -146,6 +139,9 @@ class VideoWriter(_FileSink):
 
     def __enter__(self) -> "VideoWriter":
         return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close(complete=kind is None)
 
     def send(self, frame: Frame) -> None:
         """Encode one frame.

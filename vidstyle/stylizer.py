@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -166,9 +165,9 @@ class Stylizer:
         if picture.shape != content.shape:
             picture = resize(picture, (width, height))
             moments = Moments.zero(picture)
-        if motion is not None and motion.flow is not None:
-            picture, moments = _move(picture, moments, content, motion)
-        return picture, moments
+        if motion is None or motion.flow is None:
+            return picture, moments
+        return _move(picture, moments, content, motion.flow, motion.reliable)
 
     def _paint_fresh(self, content: Tensor, steps: int) -> tuple[Minimum, list[tuple[tuple[int, int], Losses]]]:
         """Coarse to fine from the content, or from noise."""
@@ -230,18 +229,18 @@ class Stylizer:
         return fit(frame_size, self.settings.size) if self.settings.size else frame_size
 
     def _explain(self, content: Tensor, targets: Mapping[str, Tensor], grams: Mapping[str, Tensor]) -> None:
-        if self._picture is not None or not log.isEnabledFor(logging.INFO):
+        if self._picture is not None or not log.isEnabledFor(logging.DEBUG):
             return
-        log.info("content picture %s", _shape(content))
+        log.debug("content picture %s", _shape(content))
         for picture in self.style.pictures:
-            log.info("style picture %s as read, looked at with the content's long side times the style scale", _shape(picture))
+            log.debug("style picture %s as read, looked at with the content's long side times the style scale", _shape(picture))
         for layer, maps in targets.items():
-            log.info("content target %s: %s", layer, _shape(maps))
+            log.debug("content target %s: %s", layer, _shape(maps))
         for layer, matrix in grams.items():
-            log.info("style target %s: Gram matrix %s", layer, _shape(matrix))
+            log.debug("style target %s: Gram matrix %s", layer, _shape(matrix))
         s = self.settings
-        log.info("loss = %g content + %g style + %g total variation", s.content_weight, s.style_weight, s.tv_weight)
-        log.info("pixels %s updated by %s, starting from %s", _shape(content), s.optimizer, s.init)
+        log.debug("loss = %g content + %g style + %g total variation", s.content_weight, s.style_weight, s.tv_weight)
+        log.debug("pixels %s updated by %s, starting from %s", _shape(content), s.optimizer, s.init)
 
 
 def default_paint_px(device: torch.device, settings: Settings) -> int:
@@ -258,15 +257,13 @@ def _check_memory(size: tuple[int, int], device: torch.device, remedy: str) -> N
         raise DeviceError(f"out of memory: {remedy} (needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)")
 
 
-def _move(picture: Tensor, moments: Moments, content: Tensor, motion: Motion) -> tuple[Tensor, Moments]:
+def _move(picture: Tensor, moments: Moments, content: Tensor, flow: Tensor, reliable: Tensor | None) -> tuple[Tensor, Moments]:
     """Picture and moments moved along the same flow; what is newly seen starts from the content, with no memory."""
     height, width = content.shape[-2:]
-    flow = resize_flow(motion.flow.to(content), (width, height)) if motion.flow is not None else None
-    if flow is None:
-        return picture, moments
+    flow = resize_flow(flow.to(content), (width, height))
     known = torch.ones_like(content[:, :1])
-    if motion.reliable is not None:
-        known = (resize(motion.reliable.to(content), (width, height)) > 0.5).to(content)
+    if reliable is not None:
+        known = (resize(reliable.to(content), (width, height)) > 0.5).to(content)
     picture = torch.where(known > 0, warp(picture, flow).clamp(0, 1), content)
     mean = warp(moments.mean, flow, "bilinear") * known
     square = warp(moments.square, flow, "bilinear") * known
@@ -282,9 +279,3 @@ def _read(losses: list[tuple[tuple[int, int], Losses]]) -> list[Iteration]:
 
 def _shape(tensor: Tensor) -> str:
     return " x ".join(str(side) for side in tensor.shape)
-
-
-def describe(settings: Settings) -> dict[str, Any]:
-    """The settings that differ from the defaults, for the output's metadata."""
-    default = Settings()
-    return {name: value for name, value in vars(settings).items() if value != getattr(default, name)}
