@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -98,6 +99,8 @@ def test_a_preview_writes_one_frame_and_estimates_the_rest(vidstyle, clip, style
     assert cv2.imread("frame.jpg") is not None
     code, _, err = vidstyle("render", clip, style_file, "-o", "late.png", "--preview", "99")
     assert code == 1 and "no frame at or after 99 s" in err
+    code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", "--preview", "0")
+    assert code == 1 and "out.preview.png exists" in err
 
 
 def test_a_trace_follows_every_iteration(vidstyle, clip, style_file):
@@ -159,6 +162,8 @@ def bad(tmp_path, kind):
         "part beyond the end": ([clip, style, "-o", "out.mp4", "-ss", "99"], "no frame at or after"),
         "trace without a folder": ([*still, "--trace", "no/t.json"], "folder no does not exist"),
         "unknown trace": ([*still, "--trace", "t.txt"], "written as .json"),
+        "trace is the style": (["still.png", style, "-o", "out.png", "--trace", style], "written as .json|also the name"),
+        "trace is the output": ([*still, "--trace", "out.png"], "also the name"),
         "no such device": ([*still, "--device", "cuda:99"], "--device cpu"),
     }[kind]
 
@@ -183,6 +188,8 @@ KINDS = [
     "part beyond the end",
     "trace without a folder",
     "unknown trace",
+    "trace is the style",
+    "trace is the output",
     "no such device",
 ]
 
@@ -193,7 +200,7 @@ def test_an_error_of_the_world_is_one_line_and_writes_nothing(vidstyle, tmp_path
     before = sorted(tmp_path.rglob("*"))
     code, out, err = vidstyle("render", *arguments)
     assert (code, out) == (1, "")
-    assert len(err.splitlines()) == 1 and reason in err
+    assert len(err.splitlines()) == 1 and re.search(reason, err)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -212,6 +219,8 @@ def test_an_error_of_the_world_is_one_line_and_writes_nothing(vidstyle, tmp_path
         (["--init", "grey"], "--init"),
         (["--preset", "best"], "--preset"),
         (["--device", "abacus"], "unknown device"),
+        (["--device", "cpu:"], "unknown device"),
+        (["--preview", "0", "-t", "1"], "goes without"),
         (["-ss", "-3"], "-ss"),
         (["-ss", "soon"], "no time"),
         (["-ss", "2", "-to", "1"], "empty"),
@@ -263,6 +272,9 @@ def test_an_interrupt_leaves_a_playable_part_and_names_it(tmp_path, features_fil
             break
     process.send_signal(number)
     sent = time.monotonic()
+    for _ in range(3):  # an impatient user
+        time.sleep(0.05)
+        process.send_signal(number)
     err = process.stderr.read()
     assert process.wait(timeout=30) == 130
     assert time.monotonic() - sent < 20  # finishing takes well under a second; a hang would take for ever

@@ -46,6 +46,12 @@ def test_pixels_stay_in_range():
     assert picture.min() >= 0 and picture.max() <= 1
 
 
+def test_even_a_single_lbfgs_step_moves_the_picture():
+    minimum = lbfgs(torch.zeros_like(TARGET), bowl, 1)
+    assert len(minimum.losses) == 1
+    assert bowl(minimum.picture).total < minimum.losses[0].total
+
+
 def test_lbfgs_counts_its_evaluations_and_returns_the_best():
     minimum = lbfgs(torch.zeros_like(TARGET), bowl, 15)
     assert len(minimum.losses) <= 15

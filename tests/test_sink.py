@@ -110,6 +110,54 @@ def test_the_input_is_never_the_output(tmp_path, silent):
             open_sink(tmp_path / name, source, overwrite=True)
 
 
+def test_what_is_left_of_an_earlier_run_is_kept_unless_told_otherwise(tmp_path, silent):
+    (tmp_path / "out.part.mp4").write_bytes(b"kept")
+    with open_source(silent) as source:
+        with pytest.raises(OutputError, match="left of an unfinished run"):
+            open_sink(tmp_path / "out.mp4", source)
+        assert (tmp_path / "out.part.mp4").read_bytes() == b"kept"
+        with open_sink(tmp_path / "out.mp4", source, overwrite=True) as sink:
+            send_some(sink, ".mp4")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_a_folder_of_the_users_is_never_emptied(tmp_path, silent):
+    (tmp_path / "out.part").mkdir()
+    (tmp_path / "out.part" / "diary.txt").write_text("precious")
+    with open_source(silent) as source:
+        sink = open_sink(tmp_path / "out.mp4", source, overwrite=True)
+        with pytest.raises(OutputError, match="holds other things"):
+            send_some(sink, ".mp4")
+    assert (tmp_path / "out.part" / "diary.txt").read_text() == "precious"
+
+
+def test_a_part_may_be_painted_but_not_onto_itself(tmp_path, silent):
+    part = silent.rename(tmp_path / "out.part.mp4")
+    with open_source(part) as source, pytest.raises(OutputError, match="the input itself"):
+        open_sink(tmp_path / "out.mp4", source, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["a:b.mp4", "100%d.mkv", "x y ü.mov"])
+def test_odd_names_are_written(tmp_path, silent, name):
+    assert times_of(through(silent, tmp_path / name))
+
+
+def test_a_name_too_long_is_refused_before_any_work(tmp_path, silent):
+    with open_source(silent) as source, pytest.raises(OutputError, match="cannot be written"):
+        open_sink(tmp_path / ("x" * 249 + ".mp4"), source)
+
+
+def test_sound_whose_times_jump_back_goes_on(tmp_path):
+    one = write_clip(tmp_path / "one.ts", count=25, rate=Fraction(25), sounds=1)
+    (tmp_path / "two.ts").write_bytes(one.read_bytes() * 2)
+    output = through(tmp_path / "two.ts", tmp_path / "out.mp4")
+    times = times_of(output)
+    assert len(times) == 50 and times == sorted(set(times))
+    sounds = [time for time, _ in sound_of(output)]
+    assert sounds == sorted(set(sounds))
+    assert abs(float(sounds[-1] - times[-1])) < 0.3  # still together at the end
+
+
 def test_a_picture_holds_one_frame(tmp_path, silent, frame):
     with (
         open_source(silent) as source,

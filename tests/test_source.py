@@ -1,5 +1,6 @@
 """One suite for every source, then what only video files can do."""
 
+import os
 from fractions import Fraction
 from itertools import pairwise
 
@@ -222,7 +223,53 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, make, reason):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("ending", [".ts", ".flv", ".mkv", ".mp4"])
+def test_a_part_begins_at_the_frame_asked_for_in_every_container(tmp_path, ending):
+    path = write_clip(tmp_path / f"clip{ending}", count=60, rate=Fraction(25))
+    with open_source(path) as source:
+        whole = [frame.time for frame in source]
+    for number in (1, 13, 30, 47, 59):
+        with open_source(path, whole[number]) as source:
+            assert [frame.time + whole[number] for frame in source] == whole[number:]
+
+
+def test_a_clip_whose_size_changes_midway_keeps_its_first_size(tmp_path):
+    small = write_clip(tmp_path / "a.ts", count=10, rate=Fraction(25))
+    large = write_clip(tmp_path / "b.ts", count=10, rate=Fraction(25), size=(96, 64))
+    (tmp_path / "both.ts").write_bytes(small.read_bytes() + large.read_bytes())
+    with open_source(tmp_path / "both.ts") as source:
+        frames = list(source)
+    assert len(frames) > 12
+    assert {frame.size for frame in frames} == {(64, 48)}
+
+
+def test_an_unknown_matrix_is_guessed(tmp_path, caplog):
+    path = write_clip(tmp_path / "clip.mp4")
+    with av.open(str(tmp_path / "odd.mp4"), "w") as output, av.open(str(path)) as origin:
+        video = output.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.codec_context.colorspace = 8  # YCgCo
+        for frame in origin.decode(video=0):
+            output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+    with open_source(tmp_path / "odd.mp4") as source:
+        assert source.format.color.matrix == 6
+        assert len(list(source)) == 6
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    for name in ("pipe.mp4", "pipe.png"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match="not an ordinary file"):
+            open_source(tmp_path / name)
+
+
 def test_a_part_beyond_the_end_or_empty_is_refused(clip):
+    with pytest.raises(InputError, match="no frame at or after 1e"):
+        open_source(clip, Fraction(10**20))
+    with pytest.raises(InputError, match=r"no frame from 0\.001 s to 0\.002 s"):
+        open_source(clip, Fraction(1, 1000), Fraction(2, 1000))
     with pytest.raises(InputError, match="no frame at or after 90 s"):
         open_source(clip, Fraction(90))
     with pytest.raises(ValueError, match="empty"):

@@ -19,6 +19,19 @@ def test_gram_targets_are_computed_once_per_size(features, monkeypatch):
     assert len(calls) == 2
 
 
+def test_a_layer_named_twice_counts_once(features):
+    style = Style.from_images([stripes()], features)
+    twice = style.grams(64, ["relu1_1", "relu1_1"])["relu1_1"]
+    torch.testing.assert_close(twice, Style.from_images([stripes()], features).grams(64, ["relu1_1"])["relu1_1"])
+
+
+def test_arrays_that_are_no_pictures_are_refused(features):
+    with pytest.raises(ValueError, match="shape"):
+        Style.from_images([np.zeros((64, 64), np.uint8)], features)
+    with pytest.raises(TypeError, match="uint8"):
+        Style.from_images([np.zeros((64, 64, 3))], features)
+
+
 def test_a_blend_is_the_weighted_mean_of_the_grams(features):
     one, two = (Style.from_images([image], features) for image in (stripes(), scene(size=(64, 64))))
     both = Style.from_images([stripes(), scene(size=(64, 64))], features, [3, 1])

@@ -39,6 +39,21 @@ def test_without_pictures_it_is_refused(folder, name):
         read_pictures(folder / name, 48)
 
 
+def test_files_that_only_look_like_pictures_do_no_harm(folder):
+    (folder / "folder.jpg").mkdir()
+    (folder / "empty.jpg").touch()
+    assert len(read_pictures(folder, 48)) == 5
+    (folder / "short.tar.gz").write_bytes(b"\x1f\x8b\x08\x00" + b"\x00" * 20)
+    with pytest.raises(InputError):
+        read_pictures(folder / "short.tar.gz", 48)
+
+
+@pytest.mark.parametrize("change", [{"steps": 0}, {"steps": -4}, {"batch": 0}, {"batch": 1}, {"seed": -1}])
+def test_a_recipe_that_cannot_train_is_refused(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        Recipe(**change)
+
+
 def test_crops_differ_from_each_other_and_are_seeded(folder):
     pictures = read_pictures(folder, 48)[[0, 0, 1]]
     crops = distorted_crops(pictures, 32, torch.Generator().manual_seed(3))

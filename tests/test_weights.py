@@ -132,7 +132,18 @@ def test_a_wrong_feature_file_is_refused_in_one_line(tmp_path, make, reason):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("make", [wrong_shape, malicious, lambda path: path.write_bytes(b"x" * 999), lambda path: None])
+def numbered_keys(path):
+    torch.save({1: torch.zeros(2), "features.x.weight": torch.zeros(2)}, path)
+
+
+def text_values(path):
+    torch.save({"features.0.weight": "hello"}, path)
+
+
+WRONG = [wrong_shape, malicious, numbered_keys, text_values, lambda path: path.write_text("hello"), lambda path: None]
+
+
+@pytest.mark.parametrize("make", WRONG)
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 def test_wrong_vgg19_weights_are_refused_in_one_line(tmp_path, make, name):
     make(tmp_path / name)

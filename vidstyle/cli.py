@@ -5,6 +5,7 @@ import logging
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -23,31 +24,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 an error of the world, 2 wrong usage, 130 interrupted."""
     parser = build_parser()
     args = parser.parse_args(arguments)
-    _log_to_stderr(args)
-    for name in ("SIGTERM", "SIGHUP"):  # a killed render leaves a playable file, like an interrupted one
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
+    with _log_on_stderr(args), _one_interrupt():
+        try:
+            args.command(args, parser)
+        except VidstyleError as error:
+            print(f"vidstyle: {error}", file=sys.stderr)
+            return WORLD
+        except KeyboardInterrupt:
+            print("vidstyle: interrupted", file=sys.stderr)
+            return INTERRUPTED
+        except BrokenPipeError:  # whoever read our output has gone
+            sys.stdout = None
+            return WORLD
+        return DONE
+
+
+@contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """A killed command ends like an interrupted one; while it finishes its file, further interrupts are ignored."""
+    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in signals}
+    heard = [number for number in signals if before[number] != signal.SIG_IGN]  # nohup ignores SIGHUP, and so do we
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        for other in heard:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for number in heard:
+            signal.signal(number, interrupt)
     try:
-        args.command(args, parser)
-    except VidstyleError as error:
-        print(f"vidstyle: {error}", file=sys.stderr)
-        return WORLD
-    except KeyboardInterrupt:
-        print("vidstyle: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    return DONE
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number in heard:
+                signal.signal(number, before[number])
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _log_to_stderr(args: argparse.Namespace) -> None:
+@contextmanager
+def _log_on_stderr(args: argparse.Namespace) -> Iterator[None]:
     level = logging.DEBUG if args.verbose else logging.ERROR if args.quiet else logging.INFO
     logger = logging.getLogger("vidstyle")
-    logger.handlers[:] = [logging.StreamHandler(sys.stderr)]
+    handler = logging.StreamHandler(sys.stderr)
+    logger.addHandler(handler)
     logger.setLevel(level)
-    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -88,7 +113,12 @@ def _render_flags(parser: argparse.ArgumentParser) -> None:
     existing.add_argument("-n", dest="never", action="store_true", help="never replace an existing output, and do not ask")
     add("-an", dest="sound", action="store_false", help="leave the sound out")
     add("-crf", type=int, metavar="N", help="quality of the video encoder, lower is better (default: 18)")
-    add("--preview", type=_time, metavar="TIME", help="write only the frame at this time, and estimate the whole clip")
+    add(
+        "--preview",
+        type=_time,
+        metavar="TIME",
+        help="write only the frame at this time (OUTPUT, or NAME.preview.png beside it), and estimate the rest",
+    )
     add("--trace", type=Path, metavar="FILE", help="write the losses of all iterations as .json, or as a .png plot")
     _features_flags(parser)
 
@@ -151,7 +181,7 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from .device import choose_device
-    from .render import Job, check, preview, render
+    from .render import Job, check, preview, preview_path, render
     from .sink import Encoding
     from .style import Style
     from .stylizer import Stylizer
@@ -164,20 +194,23 @@ def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         stop = args.stop if args.duration is None else (args.start or 0) + args.duration
         if stop is not None and stop <= (args.start or 0):
             raise ValueError("the part of the clip asked for is empty: -t or -to must lie after -ss")
+        if args.preview is not None and (args.start is not None or stop is not None or args.trace):
+            raise ValueError("--preview paints one frame and goes without -ss, -t, -to and --trace")
+    output = args.output if args.preview is None else preview_path(args.output)
     job = Job(
         args.input,
-        args.output,
+        output,
         start=args.start,
         stop=stop,
-        overwrite=args.overwrite or (not args.never and _asked(args.output)),
+        overwrite=args.overwrite or (not args.never and _asked(output)),
         crf=args.crf,
         sound=args.sound,
         trace=args.trace,
         quiet=args.quiet,
-        origin=f"{args.features}: {', '.join(Path(style).name for style in args.styles)}",
+        origin={"features": args.features, "styles": args.styles, "style_weights": args.style_weights, "device": args.device},
     )
     if args.preview is None:
-        check(job)
+        check(job, args.styles)
     with _usage(parser):
         features = load_features(args.features, args.device, args.weights)
         stylizer = Stylizer(features, Style.from_images(args.styles, features, args.style_weights), settings)

@@ -1,6 +1,7 @@
 """Where the arithmetic runs, and what happens when it does not fit there."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +20,9 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         raise ValueError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
+    kind, _, number = name.partition(":")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise DeviceError(f"there is no {name}: {torch.cuda.device_count()} CUDA devices were found; use --device cpu")
     if kind == "mps" and not torch.backends.mps.is_available():
@@ -32,7 +33,8 @@ def choose_device(name: str = "auto") -> torch.device:
 def free_memory(device: torch.device) -> int | None:
     """Bytes free on the device, None where the system does not say."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's own, free to reuse
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     try:
         table = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         return int(table["MemAvailable"].split()[0]) * 1024

@@ -1,7 +1,6 @@
 """Names on disk: what can be read, what may be written, and how a file appears only when it is whole."""
 
 import os
-import shutil
 from pathlib import Path
 
 from .errors import InputError, OutputError
@@ -19,9 +18,11 @@ def check_readable(path: str | Path) -> Path:
             raise InputError(f"{path} is a directory: name a file in it")
         if not path.exists():
             raise InputError(f"{path} does not exist: check the name")
+        if not path.is_file():  # a pipe or a device could keep us waiting for ever
+            raise InputError(f"{path} is not an ordinary file: write what it gives to a file first")
         if not os.access(path, os.R_OK):
             raise InputError(f"{path} cannot be read: its permissions forbid it")
-        if path.is_file() and path.stat().st_size == 0:
+        if path.stat().st_size == 0:
             raise InputError(f"{path} is empty: it was probably never written to the end; get it again")
     except OSError as error:  # a name too long, a loop of links
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
@@ -54,10 +55,39 @@ def part_name(path: Path) -> Path:
     return path.with_name(f"{path.stem}.part{path.suffix}")
 
 
-def remove(*paths: Path) -> None:
-    """Remove files and folders, those that exist."""
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+def part_folder(path: Path) -> Path:
+    """Where the segments of a clip lie until it is whole: ``clip.mp4`` -> ``clip.part``."""
+    return path.with_name(f"{path.stem}.part")
+
+
+def check_parts(path: Path, overwrite: bool = False) -> None:
+    """Find out whether the names that a file needs until it is whole are free. Nothing is left behind.
+
+    Raises:
+        OutputError: they are taken, or the system does not allow such names.
+    """
+    try:
+        for part in (part_name(path), part_folder(path)):
+            if part.exists() and not overwrite:
+                raise OutputError(f"{part} is left of an unfinished run: add -y to replace it, or move it away")
+        if not part_name(path).exists():
+            part_name(path).touch()
+            part_name(path).unlink()
+    except OSError as error:  # a name too long, a folder of the system
+        raise OutputError(f"{path} cannot be written ({error.strerror}): choose another name or place") from None
+
+
+def remove_segments(folder: Path) -> None:
+    """Remove a folder of segments, and nothing that is not one.
+
+    Raises:
+        OutputError: there is something else in it.
+    """
+    if not folder.exists():
+        return
+    try:
+        for segment in folder.glob("[0-9]*.mp4"):
+            segment.unlink()
+        folder.rmdir()
+    except OSError as error:
+        raise OutputError(f"{folder} is in the way and holds other things ({error.strerror}): move it away") from None

@@ -62,9 +62,9 @@ def to_image(picture: Tensor) -> NDArray[np.uint8]:
 
 
 def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """(width, height) scaled so that the longer side is ``long_side``; no side falls below 1 px."""
+    """(width, height) scaled so that the longer side is ``long_side``; no side falls below 2 px."""
     scale = long_side / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    return max(2, round(size[0] * scale)), max(2, round(size[1] * scale))
 
 
 def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:

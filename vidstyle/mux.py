@@ -68,8 +68,8 @@ def join(
     stop = source.stop if end is None else source.start + end
     try:
         with ExitStack() as stack:
-            output = stack.enter_context(av.open(str(path), "w", format=CONTAINERS[suffix], options=options))
-            first = stack.enter_context(av.open(str(segments[0])))
+            output = stack.enter_context(av.open(f"file:{path}", "w", format=CONTAINERS[suffix], options=options))
+            first = stack.enter_context(av.open(f"file:{segments[0]}"))
             rate: Any = {"framerate": source.rate} if source.rate else {}  # Matroska would show its clock's 1000 otherwise
             video = output.add_stream_from_template(first.streams.video[0], **rate)
             tracks = [_pictures(segments, video)]
@@ -80,10 +80,12 @@ def join(
             if comment:
                 output.metadata["comment"] = comment
             damaged = 0
-            for _, _, packet in heapq.merge(*tracks, key=lambda item: item[:2]):
+            for _, track, packet in heapq.merge(*tracks, key=lambda item: item[:2]):
                 try:
                     output.mux(packet)
-                except av.error.InvalidDataError:
+                except (av.error.InvalidDataError, av.error.ArgumentError):
+                    if track == PICTURES:
+                        raise
                     damaged += 1
             if damaged:
                 log.warning("%s: %d damaged packets of sound were left out", source.path, damaged)
@@ -93,18 +95,20 @@ def join(
 
 KEPT_METADATA = ("title", "artist", "album", "date", "copyright", "description", "genre", "creation_time")
 
+PICTURES, SOUND = 0, 1
+
 Timed = tuple[Fraction, int, Any]
 """When a packet is decoded (seconds), which track it belongs to, the packet."""
 
 
 def _pictures(segments: Sequence[Path], stream: Any) -> Iterator[Timed]:
     for segment in segments:
-        with av.open(str(segment)) as container:
+        with av.open(f"file:{segment}") as container:
             for packet in container.demux(container.streams.video[0]):
                 if packet.dts is not None:
                     time = packet.dts * Fraction(packet.time_base)
                     packet.stream = stream
-                    yield time, 0, packet
+                    yield time, PICTURES, packet
 
 
 def _sound(origin: Any, output: Any, start: Fraction, stop: Fraction | None) -> list[Iterator[Timed]]:
@@ -121,6 +125,7 @@ def _cut(origin: Any, streams: dict[int, Any], start: Fraction, stop: Fraction |
     """Packets of sound that begin within [start, stop), on a clock that begins at ``start``."""
     sources = [origin.streams[index] for index in streams]
     whole = start == 0 and stop is None
+    last: dict[int, tuple[int, int]] = {}  # stream -> time and duration of its last packet
     for packet in origin.demux(sources):
         if packet.dts is None:
             continue
@@ -128,13 +133,16 @@ def _cut(origin: Any, streams: dict[int, Any], start: Fraction, stop: Fraction |
         time = (packet.pts if packet.pts is not None else packet.dts) * base
         if not whole and (time < start or (stop is not None and time >= stop)):
             continue
-        shift = round(start / base)
-        packet.dts -= shift
+        index = packet.stream.index
+        moved = packet.dts - round(start / base)
+        if index in last and moved <= last[index][0]:  # times jump back: go on where the sound was, as the pictures do
+            moved = sum(last[index])
         if packet.pts is not None:
-            packet.pts -= shift
-        decoded = packet.dts * base
-        packet.stream = streams[packet.stream.index]
-        yield decoded, 1, packet
+            packet.pts += moved - packet.dts
+        packet.dts = moved
+        last[index] = moved, max(packet.duration or 0, 1)
+        packet.stream = streams[index]
+        yield packet.dts * base, SOUND, packet
 
 
 def _reopen(path: Path) -> Any:

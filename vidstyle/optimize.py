@@ -71,7 +71,7 @@ def lbfgs(picture: Tensor, objective: Callable[[Tensor], Losses], steps: int) ->
 
     Without a line search a step can go wrong, so the best picture met is returned.
     """
-    moving = picture.detach().clone().requires_grad_(True)
+    moving = picture.detach().clone(memory_format=torch.contiguous_format).requires_grad_(True)
     optimiser = torch.optim.LBFGS([moving], max_iter=steps, max_eval=steps, history_size=20, tolerance_grad=0, tolerance_change=0)
     losses: list[Losses] = []
     best, lowest = picture, float("inf")
@@ -88,4 +88,7 @@ def lbfgs(picture: Tensor, objective: Callable[[Tensor], Losses], steps: int) ->
         return current.total
 
     optimiser.step(evaluate)  # type: ignore[no-untyped-call]
+    with torch.no_grad():  # where the last step led
+        if objective(moving).total.item() < lowest:
+            best = moving.detach()
     return Minimum(best.clamp(0, 1), Moments.zero(picture), losses)

@@ -3,15 +3,16 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from . import __version__
-from .errors import InputError, OutputError
+from .errors import OutputError
 from .files import check_writable
 from .pictures import is_picture
 from .pipeline import Report, run
@@ -35,7 +36,7 @@ class Job:
         crf, sound: as in ``Encoding``.
         trace: where to write the losses; None: nowhere.
         quiet: show no progress.
-        origin: what made the painting (styles, features), for the output's metadata.
+        origin: what else made the painting (features, styles, their weights), for the output's metadata.
     """
 
     input: Path
@@ -47,16 +48,17 @@ class Job:
     sound: bool = True
     trace: Path | None = None
     quiet: bool = False
-    origin: str = ""
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     def encoding(self, stylizer: Stylizer) -> Encoding:
         """How the output is written; the settings go into its metadata."""
-        made = {"origin": self.origin, "settings": stylizer.settings.changes()}
+        part = {"start": str(self.start or 0), "stop": str(self.stop) if self.stop is not None else None}
+        made = {**self.origin, **part, "settings": asdict(stylizer.settings)}
         return Encoding(self.crf, self.sound, f"vidstyle {__version__} {json.dumps(made)}")
 
 
-def check(job: Job) -> None:
-    """Find out what is wrong with the files before the costly part begins.
+def check(job: Job, styles: Sequence[str | Path] = ()) -> None:
+    """Find out what is wrong with the files before the costly part begins. Nothing is written.
 
     Raises:
         InputError, OutputError: what would fail later anyway.
@@ -67,6 +69,9 @@ def check(job: Job) -> None:
         open_sink(job.output, source, job.overwrite, Encoding(job.crf, job.sound))
     if job.trace:
         Trace(job.trace)
+        for other in (job.output, job.input, *styles):
+            if job.trace.resolve() == Path(other).resolve():
+                raise OutputError(f"{job.trace} is also the name of an input or the output: choose another for the trace")
 
 
 def _check_kinds(job: Job) -> None:
@@ -96,11 +101,13 @@ def render(job: Job, stylizer: Stylizer) -> Path:
             left = sink.close(complete=False)
             if left:
                 log.error("not finished: what was painted so far is in %s", left)
-            raise
-        finally:
             if trace:
-                trace.write()
+                with suppress(OutputError):  # the first error is the one to tell
+                    trace.write()
+            raise
         sink.close()
+        if trace:
+            trace.write()
     seconds = time.perf_counter() - began
     log.debug("stages: %s", ", ".join(f"{name} {spent:.1f} s" for name, spent in report.seconds.items()))
     log.info("%s: %d frames in %s", job.output, report.frames, duration_text(seconds))
@@ -145,7 +152,10 @@ def _iterations_shown(stylizer: Stylizer, quiet: bool) -> Iterator[None]:
             display.show(min(done, total))
 
         stylizer.on_iteration = tick
-        yield
+        try:
+            yield
+        finally:
+            stylizer.on_iteration = lambda: None
 
 
 def _losses(report: Report) -> str:
@@ -161,22 +171,26 @@ def _announce(job: Job, source: Source, stylizer: Stylizer) -> None:
     log.info("%s (%dx%d): %s", job.input, *given, where)
 
 
-def preview(job: Job, stylizer: Stylizer, at: Fraction) -> Path:
-    """Paint the frame shown at ``at`` seconds as a first frame is painted, and estimate the time for the whole clip.
+def preview_path(output: Path) -> Path:
+    """Where a preview goes: to the output if that is a picture file, else beside it as ``NAME.preview.png``."""
+    return output if is_picture(output) else output.with_suffix(".preview.png")
 
-    The picture goes to the output if that is a picture file, else beside it as ``NAME.preview.png``.
+
+def preview(job: Job, stylizer: Stylizer, at: Fraction) -> Path:
+    """Paint the first frame at or after ``at`` seconds as a first frame is painted, and estimate the time for all.
+
+    Args:
+        job: its output is the picture to write, see ``preview_path``.
 
     Raises:
         InputError: the clip has no such frame.
         OutputError: the picture cannot be written.
     """
-    path = job.output if is_picture(job.output) else job.output.with_suffix(".preview.png")
     with open_source(job.input) as source:
         total = source.format.frames
+    path = job.output
     with open_source(job.input, at) as source, open_sink(path, source, job.overwrite, job.encoding(stylizer)) as sink:
         frames = list(islice(source, 2))
-        if not frames:
-            raise InputError(f"{job.input} has no frame at {float(at):g} s: choose an earlier time")
         _announce(job, source, stylizer)
         with _iterations_shown(stylizer, job.quiet):
             began = time.perf_counter()

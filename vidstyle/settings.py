@@ -26,7 +26,7 @@ class Settings:
         TypeError: a value of the wrong type.
     """
 
-    content_weight: float = _knob(0.02, "how much of the content's shapes to keep", low=0)
+    content_weight: float = _knob(0.04, "how much of the content's shapes to keep", low=0)
     style_weight: float = _knob(1.0, "how much of the style's texture to take on", low=0)
     tv_weight: float = _knob(0.05, "how much to smooth (total variation)", low=0)
     style_scale: float = _knob(
@@ -60,10 +60,6 @@ class Settings:
             _check(knob, getattr(self, knob.name))
         if self.style_weight == 0 and self.content_weight == 0:
             raise ValueError("content_weight and style_weight are both 0: nothing would steer the painting")
-
-    def changes(self) -> dict[str, Any]:
-        """The knobs that do not stand at their defaults."""
-        return {knob.name: value for knob in fields(self) if (value := getattr(self, knob.name)) != knob.default}
 
 
 def _check(knob: Field[Any], value: Any) -> None:

@@ -1,5 +1,7 @@
 """Where frames go: video files and still pictures."""
 
+import logging
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,11 +14,13 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from .errors import OutputError
-from .files import check_writable, part_name, remove
+from .files import check_parts, check_writable, part_folder, part_name, remove_segments
 from .frame import Frame
 from .mux import CONTAINERS, check_sound, join
 from .pictures import PICTURE_ENDINGS, is_picture, write_picture
 from .source import ACCURATE, FULL, Format, Source, reason_of
+
+log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -67,13 +71,15 @@ def open_sink(
     """
     path = check_writable(path, overwrite)
     origin = source.format.path
-    if path.exists() and origin is not None and path.samefile(origin):
-        raise OutputError(f"{path} is the input itself: choose another name for the output")
-    if is_picture(path):
-        return StillWriter(path, encoding.comment)
-    if path.suffix.lower() not in CONTAINERS:
+    for name in (path, part_name(path)):
+        if origin is not None and os.path.realpath(name) == os.path.realpath(origin):
+            raise OutputError(f"{name} is the input itself: choose another name for the output")
+    if path.suffix.lower() not in (*CONTAINERS, *PICTURE_ENDINGS):
         endings = " ".join((*CONTAINERS, *PICTURE_ENDINGS))
         raise OutputError(f"{path} has an ending that is not known here: use one of {endings}")
+    check_parts(path, overwrite)
+    if is_picture(path):
+        return StillWriter(path, encoding.comment)
     return VideoWriter(path, source.format, encoding)
 
 
@@ -100,8 +106,8 @@ class StillWriter:
         """
         if self._sent:
             raise ValueError(f"{self._path} is a picture and holds one frame: write a clip to a video file")
-        write_picture(self._part, frame.image, self._comment)
         self._sent = True
+        write_picture(self._part, frame.image, self._comment)
 
     def close(self, complete: bool = True) -> Path | None:
         """Give the file its name; a picture that is not complete is removed."""
@@ -109,7 +115,7 @@ class StillWriter:
             return None
         if complete and self._part.exists():
             self._part.replace(self._path)
-        remove(self._part)
+        self._part.unlink(missing_ok=True)
         return self._path if complete else None
 
 
@@ -126,7 +132,7 @@ class VideoWriter:
             check_sound(source, path)
         self._path, self._source, self._encoding = path, source, encoding
         self._part = part_name(path)
-        self._folder = self._part.with_suffix("")
+        self._folder = part_folder(path)
         self._segment = self._folder / "000000.mp4"
         self._reformatter = VideoReformatter()
         self._container: Any = None
@@ -161,11 +167,11 @@ class VideoWriter:
     def _open(self, frame: Frame) -> None:
         self._size = frame.size
         width, height = (side - side % 2 for side in frame.size)
-        remove(self._folder, self._part)  # of a run that was killed
+        remove_segments(self._folder)  # of a run that was killed
         self._folder.mkdir()
         # Fragments make what is there playable even after a kill; closed normally it becomes an ordinary MP4.
         options = {"movflags": "hybrid_fragmented+frag_keyframe+delay_moov"}
-        self._container = av.open(str(self._segment), "w", options=options)
+        self._container = av.open(f"file:{self._segment}", "w", options=options)
         rate = self._source.rate or Fraction(25)
         vp9 = CONTAINERS[self._path.suffix.lower()] == "webm"
         crf = self._encoding.crf if self._encoding.crf is not None else 28 if vp9 else 18
@@ -221,7 +227,7 @@ class VideoWriter:
         if self._last_pts < 0:  # not one frame was encoded
             if self._container is not None:
                 self._container.close()
-            remove(self._folder)
+                remove_segments(self._folder)
             return None
         try:
             self._write(None)
@@ -231,8 +237,12 @@ class VideoWriter:
                 f"cannot finish {self._path} ({reason_of(error)}): free some space; the pictures so far are in {self._segment}"
             ) from None
         end = None if complete else self._end
-        join([self._segment], self._source, self._part, end, self._encoding.sound, self._encoding.comment)
-        remove(self._folder)
+        try:
+            join([self._segment], self._source, self._part, end, self._encoding.sound, self._encoding.comment)
+        except BaseException:
+            log.error("%s could not be finished: its pictures, without sound, are in %s", self._path, self._segment)
+            raise
+        remove_segments(self._folder)
         if complete:
             self._part.replace(self._path)
         return self._path if complete else self._part

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ import av.logging
 import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
 
 from .errors import InputError
 from .files import check_readable
@@ -27,7 +28,7 @@ UNSPECIFIED, BT709, BT601 = 2, 1, 6  # matrix coefficients, H.273 table 4
 LIMITED, FULL = 1, 2
 HD_LINES = 720
 ACCURATE = 4 | 262144 | 8192 | 16384  # swscale: bicubic, accurate rounding, full chroma interpolation in and out
-LOCAL_ONLY = {"protocol_whitelist": "file"}  # a file may not make us open a network address or other files
+LOCAL_ONLY = {"protocol_whitelist": "file"}  # a file may not make us open a network address
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,10 @@ class VideoFile:
         self._container = _open(self._path)
         try:
             self._stream = self._video_stream()
-            self._frames = self._decode(start)
+            self._frames = self._decode_from(start)
             first = next(self._frames, None)
-            if first is None:
-                raise InputError(self._why_empty(start))
+            if first is None or (stop is not None and _time(first, start or Fraction(0)) >= stop):
+                raise InputError(self._why_empty(start, stop))
             self._first: av.VideoFrame | None = first
             self.format = self._describe(first, start, stop)
         except BaseException:
@@ -155,7 +156,9 @@ class VideoFile:
                 return stream
         raise InputError(f"{self._path} holds no video stream: give a clip, or a picture file such as a PNG")
 
-    def _why_empty(self, start: Fraction | None) -> str:
+    def _why_empty(self, start: Fraction | None, stop: Fraction | None) -> str:
+        if stop is not None:
+            return f"{self._path} has no frame from {float(start or 0):g} s to {float(stop):g} s: choose a longer part"
         if start:
             return f"{self._path} has no frame at or after {float(start):g} s: choose an earlier start"
         return f"{self._path} holds no frame that can be decoded: it is empty or damaged; get it again"
@@ -170,6 +173,13 @@ class VideoFile:
             context.color_primaries,
             context.color_trc,
         )
+        try:
+            _rgb(first, (first.width, first.height), color, VideoReformatter())
+        except av.error.FFmpegError:
+            log.warning(
+                "%s: colours are tagged with matrix %d, which is not known here; taken as %d", self._path, color.matrix, guess
+            )
+            color = replace(color, matrix=guess)
         rate = stream.average_rate or stream.guessed_rate
         container_duration = Fraction(self._container.duration, av.time_base) if self._container.duration else None
         duration = stream.duration * stream.time_base if stream.duration else container_duration
@@ -190,21 +200,36 @@ class VideoFile:
             path=self._path,
         )
 
-    def _decode(self, start: Fraction | None) -> Generator[Any, None, None]:
+    def _decode_from(self, start: Fraction | None) -> Generator[Any, None, None]:
+        """Frames from ``start`` on. Some containers seek too far: then from earlier, at last from the beginning."""
+        if not start:
+            yield from self._decode()
+            return
+        frames = self._decode()
+        for earlier in (0, 10, None):
+            if earlier is None:
+                self._container.close()
+                self._container = _open(self._path)
+                self._stream = self._video_stream()
+            else:
+                with suppress(av.error.FFmpegError, OverflowError):
+                    self._container.seek(max(0, int((start - earlier) / self._stream.time_base)), stream=self._stream)
+            frames = self._decode()
+            first = next(frames, None)
+            if first is not None and (earlier is None or _time(first, start) <= start):
+                frames = _with_first(first, frames)
+                break
+        yield from (frame for frame in frames if _time(frame, start) >= start)
+
+    def _decode(self) -> Generator[Any, None, None]:
         """Frames as PyAV gives them; damaged packets are passed over and counted."""
-        stream = self._stream
-        if start:
-            with suppress(av.error.FFmpegError):  # not seekable: decode from the beginning
-                self._container.seek(int(start / stream.time_base), stream=stream)
-        packets = self._container.demux(stream)
+        packets = self._container.demux(self._stream)
         while True:
             try:
                 packet = next(packets, None)
                 if packet is None:
                     break
-                for frame in packet.decode():
-                    if start is None or frame.pts is None or frame.pts * frame.time_base >= start:
-                        yield frame
+                yield from packet.decode()
             except (av.error.FFmpegError, ValueError):
                 self._damaged += 1
                 if packet is None:
@@ -230,15 +255,7 @@ class VideoFile:
                 break
             duration = decoded.duration * unit if decoded.duration else tick
             end, last = time + duration, time
-            rgb = reformatter.reformat(
-                decoded,
-                format="rgb24",
-                src_colorspace=color.matrix if decoded.format.name[:3] not in ("rgb", "gbr", "bgr") else None,
-                src_color_range=color.range,
-                dst_color_range=FULL,
-                interpolation=ACCURATE,
-            )
-            yield Frame(np.ascontiguousarray(rgb.to_ndarray(), np.uint8), time - start, duration)
+            yield Frame(_rgb(decoded, self.format.size, color, reformatter), time - start, duration)
             decoded = next(self._frames, None)
 
     def __enter__(self) -> "VideoFile":
@@ -251,6 +268,32 @@ class VideoFile:
         """Close the file."""
         self._frames.close()
         self._container.close()
+
+
+def _time(frame: Any, otherwise: Fraction) -> Fraction:
+    """When a decoded frame is shown, in seconds; ``otherwise`` where it does not say."""
+    return Fraction(frame.pts * frame.time_base) if frame.pts is not None else otherwise
+
+
+def _with_first(first: Any, others: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    yield first
+    yield from others
+
+
+def _rgb(frame: Any, size: tuple[int, int], color: Color, reformatter: VideoReformatter) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8; a frame of another size than the clip's is resampled to it."""
+    if frame.format.name[:3] not in ("rgb", "gbr", "bgr"):
+        frame.colorspace = color.matrix  # swscale asks the frame
+    rgb = reformatter.reformat(
+        frame,
+        width=size[0],
+        height=size[1],
+        format="rgb24",
+        src_color_range=color.range,
+        dst_color_range=FULL,
+        interpolation=ACCURATE,
+    )
+    return np.ascontiguousarray(rgb.to_ndarray(), np.uint8)
 
 
 def _open(path: Path) -> Any:

@@ -13,7 +13,7 @@ from torch import Tensor
 from .errors import InputError
 from .features import MIN_SIDE_PX, Features
 from .files import check_readable
-from .frame import Image, fit, resize, to_tensor
+from .frame import Frame, Image, fit, resize, to_tensor
 from .losses import gram
 from .pictures import read_picture
 
@@ -63,7 +63,7 @@ class Style:
             raise TypeError("images must be a list of pictures, not a single path")
         pictures = []
         for image in images:
-            picture = to_tensor(read_picture(image) if isinstance(image, (str, Path)) else image)
+            picture = to_tensor(Frame(read_picture(image) if isinstance(image, (str, Path)) else image).image)
             size = _looked_at((picture.shape[-1], picture.shape[-2]), MAX_STYLE_PX)
             pictures.append(resize(picture, size))
         return cls(tuple(pictures), tuple(weights) if weights is not None else (1.0,) * len(pictures), features)
@@ -79,16 +79,19 @@ class Style:
 
     def grams(self, size_px: int, layers: Iterable[str]) -> Mapping[str, Tensor]:
         """Gram targets: layer -> (C, C), of pictures with a long side of ``size_px`` (never enlarged)."""
+        layers = tuple(dict.fromkeys(layers))
         missing = [layer for layer in layers if (size_px, layer) not in self._grams]
         if missing:
             total = sum(self.weights)
+            sums: dict[str, Tensor] = {}
             for picture, weight in zip(self.pictures, self.weights, strict=True):
                 size = _looked_at((picture.shape[-1], picture.shape[-2]), size_px)
                 with torch.no_grad():
                     maps = self.features(resize(picture, size).to(self.features.device), missing)
                 for layer in missing:
                     part = gram(maps[layer]) * (weight / total)
-                    self._grams[size_px, layer] = self._grams.get((size_px, layer), 0) + part
+                    sums[layer] = sums[layer] + part if layer in sums else part
+            self._grams.update({(size_px, layer): matrix for layer, matrix in sums.items()})
         return {layer: self._grams[size_px, layer] for layer in layers}
 
     def save(self, path: str | Path) -> None:

@@ -26,6 +26,10 @@ BYTES_PER_PIXEL = 4500
 """Peak memory per painted pixel, bundled features in float32: 3.4 to 4.3 kB measured on a CPU from 512 to 1920 px."""
 
 
+OUTPUT_BYTES_PER_PIXEL = 100
+"""The same per pixel of the output: a handful of float32 copies of it."""
+
+
 @dataclass(frozen=True)
 class Iteration:
     """Losses one iteration started from, at a picture of ``size`` (width, height) px."""
@@ -137,11 +141,10 @@ class Stylizer:
         """
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
-        source = to_tensor(frame.image, self.features.device)
         size = self.paint_size(frame.size)
-        remedy = f"painting {size[0]}x{size[1]} px does not fit on {self.features.device}; use a smaller --paint-size"
-        _check_memory(size, self.features.device, remedy)
+        remedy = self._check_memory(size, self._output_size(frame.size))
         with out_of_memory_named(remedy):
+            source = to_tensor(frame.image, self.features.device)
             content = resize(source, size)
             start = self._start(content, motion)
             if start is None:
@@ -228,6 +231,19 @@ class Stylizer:
     def _output_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         return fit(frame_size, self.settings.size) if self.settings.size else frame_size
 
+    def _check_memory(self, paint: tuple[int, int], output: tuple[int, int]) -> str:
+        """Refuse beforehand what would make the system kill the process. Returns the remedy if it happens all the same."""
+        device = self.features.device
+        painting, enlarged = paint[0] * paint[1] * BYTES_PER_PIXEL, output[0] * output[1] * OUTPUT_BYTES_PER_PIXEL
+        remedy = f"painting {paint[0]}x{paint[1]} px does not fit on {device}; use a smaller --paint-size"
+        if enlarged > painting:
+            remedy = f"a picture of {output[0]}x{output[1]} px does not fit on {device}; use a smaller --size"
+        free = free_memory(device)
+        if free is not None and painting + enlarged > free:
+            needed = (painting + enlarged) / 1e9
+            raise DeviceError(f"out of memory: {remedy} (needs about {needed:.1f} GB, {free / 1e9:.1f} GB are free)")
+        return remedy
+
     def _explain(self, content: Tensor, targets: Mapping[str, Tensor], grams: Mapping[str, Tensor]) -> None:
         if self._picture is not None or not log.isEnabledFor(logging.DEBUG):
             return
@@ -248,13 +264,6 @@ def default_paint_px(device: torch.device, settings: Settings) -> int:
     if device.type == "cpu":
         return 512 if settings.optimizer == "lbfgs" else 320
     return 1280
-
-
-def _check_memory(size: tuple[int, int], device: torch.device, remedy: str) -> None:
-    """Refuse beforehand what would make the system kill the process."""
-    needed, free = size[0] * size[1] * BYTES_PER_PIXEL, free_memory(device)
-    if free is not None and needed > free:
-        raise DeviceError(f"out of memory: {remedy} (needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)")
 
 
 def _move(picture: Tensor, moments: Moments, content: Tensor, flow: Tensor, reliable: Tensor | None) -> tuple[Tensor, Moments]:

@@ -4,9 +4,9 @@ The task is instance discrimination (Dosovitskiy et al. 2014; Wu et al. 2018): e
 a strongly distorted crop of it must be told from crops of all the others. No labels, no ImageNet weights.
 """
 
-import io
 import math
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from .errors import InputError
 from .features import SMALL, NetworkShape
-
-PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+from .pictures import decode_picture, is_picture
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,15 @@ class Recipe:
     temperature: float = 1 / 16
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("batch", 2), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be {least} or more")
+
 
 @dataclass(frozen=True)
 class Progress:
-    """Means since the last report: ``loss`` is the cross entropy, ``accuracy`` the share of crops recognised."""
+    """One step: ``loss`` is the cross entropy, ``accuracy`` the share of its crops recognised."""
 
     step: int
     steps: int
@@ -60,16 +64,16 @@ def read_pictures(path: Path, side_px: int) -> Tensor:
     """
     pictures = []
     for data in _picture_files(path):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
+        picture = decode_picture(data)
+        if picture is None:
             continue
-        height, width = image.shape[:2]
+        height, width = picture.shape[:2]
         scale = side_px / min(height, width)
         size = (max(side_px, round(width * scale)), max(side_px, round(height * scale)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
         top, left = (size[1] - side_px) // 2, (size[0] - side_px) // 2
-        crop = image[top : top + side_px, left : left + side_px]
-        pictures.append(torch.from_numpy(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)).permute(2, 0, 1))
+        crop = resized[top : top + side_px, left : left + side_px]
+        pictures.append(torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1))
     if len(pictures) < 2:
         raise InputError(f"{path} holds {len(pictures)} readable pictures: training needs at least 2, better 1,000")
     return torch.stack(pictures)
@@ -78,15 +82,16 @@ def read_pictures(path: Path, side_px: int) -> Tensor:
 def _picture_files(path: Path) -> Iterator[bytes]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in PICTURE_ENDINGS:
+            if is_picture(file) and file.is_file():
                 yield file.read_bytes()
         return
     try:
         with tarfile.open(path) as archive:
             for member in archive:
-                stream = archive.extractfile(member) if Path(member.name).suffix.lower() in PICTURE_ENDINGS else None
-                yield (stream or io.BytesIO()).read() if stream else b"\0"
-    except (OSError, tarfile.TarError) as error:
+                stream = archive.extractfile(member) if is_picture(member.name) and member.isfile() else None
+                if stream is not None:
+                    yield stream.read()
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise InputError(f"{path} is neither a folder nor a tar file of pictures ({error}): name one") from None
 
 

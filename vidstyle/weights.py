@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import socket
 from importlib import resources
 from pathlib import Path
@@ -168,11 +169,10 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except InputError as error:
         raise FeaturesError(str(error)) from None
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FeaturesError(f"{path} holds no weights that can be read ({reason[:80]}): give torchvision's state dict") from None
-    if not isinstance(state, dict):
-        raise FeaturesError(f"{path} holds a {type(state).__name__}: give torchvision's state dict of VGG-19")
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError, SafetensorError):
+        raise FeaturesError(f"{path} holds no weights that can be read: give torchvision's state dict of VGG-19") from None
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise FeaturesError(f"{path} holds something else than named weights: give torchvision's state dict of VGG-19")
     return state
 
 
@@ -180,9 +180,9 @@ def _cut_vgg19(state: dict[str, Tensor], origin: object) -> dict[str, Tensor]:
     """torchvision's ``features.28.weight`` -> ``conv5_1.weight``; fully connected and deeper layers are left out."""
     if any(name.startswith("conv1_1") for name in state):
         return state
-    numbers = sorted({int(name.split(".")[1]) for name in state if name.startswith("features.") and name.endswith(".weight")})
+    numbers = sorted(int(match[1]) for match in (re.fullmatch(r"features\.(\d+)\.weight", name) for name in state) if match)
     layers = VGG19.layers[: VGG19.layers.index(VGG19_DEEPEST) + 1]
-    if len(numbers) != len(VGG19.layers):
+    if len(numbers) != len(VGG19.layers) or any(f"features.{number}.bias" not in state for number in numbers):
         raise FeaturesError(f"{origin} is not torchvision's VGG-19: it has {len(numbers)} convolutions, not {len(VGG19.layers)}")
     names = [layer.replace("relu", "conv") for layer in layers]
     return {
