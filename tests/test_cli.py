@@ -285,6 +285,13 @@ def test_an_interrupt_leaves_a_playable_part_and_names_it(tmp_path, features_fil
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_a_system_library_that_opencv_lacks_is_named(tmp_path, picture_file, style_file):
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')")
+    command = [sys.executable, "-m", "vidstyle", "render", picture_file, style_file, "-o", "out.png"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and "apt-get install libgl1" in result.stderr and "Traceback" not in result.stderr
+
+
 def test_info_says_what_is_here(vidstyle):
     code, out, _ = vidstyle("info")
     assert code == 0

@@ -41,10 +41,17 @@ def test_imports_point_one_way():
 
 
 def test_all_names_what_is_imported_and_nothing_else():
-    names = {name for name in vars(vidstyle) if not name.startswith("_")}
-    modules = {path.stem for path in (ROOT / "vidstyle").glob("*.py")}
-    assert names - modules - set(vidstyle.__all__) == set()
+    tree = ast.parse((ROOT / "vidstyle" / "__init__.py").read_text())
+    names = {name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level for name in node.names}
+    assert names == set(vidstyle.__all__)
     assert all(hasattr(vidstyle, name) for name in vidstyle.__all__)
+    with pytest.raises(AttributeError):
+        vidstyle.nonsense
+
+
+def test_help_does_not_wait_for_pytorch():
+    code = "import sys, vidstyle.cli; vidstyle.cli.build_parser(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", vidstyle.__all__)

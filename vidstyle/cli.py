@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from . import __version__
 from .errors import VidstyleError
-from .settings import PRESETS, Settings
+from .settings import PRESETS, Recipe, Settings
 
 DONE, WORLD, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -33,6 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("vidstyle: interrupted", file=sys.stderr)
             return INTERRUPTED
+        except ImportError as error:
+            if "cannot open shared object" not in str(error):
+                raise
+            remedy = "on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
+            print(f"vidstyle: OpenCV lacks a library of the system ({error}); {remedy}", file=sys.stderr)
+            return WORLD
         except BrokenPipeError:  # whoever read our output has gone
             sys.stdout = None
             return WORLD
@@ -150,8 +156,6 @@ def _settings_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _train_flags(parser: argparse.ArgumentParser) -> None:
-    from .training import Recipe
-
     add = parser.add_argument
     add("images", type=Path, metavar="IMAGES", help="folder or tar file of pictures")
     add("-o", dest="output", type=Path, required=True, metavar="FILE", help="safetensors file to write")
@@ -233,7 +237,7 @@ def _train(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from .features import SMALL
     from .files import check_writable
     from .progress import ProgressDisplay
-    from .training import Progress, Recipe, read_pictures, train
+    from .training import Progress, read_pictures, train
     from .weights import write_network
 
     with _usage(parser):

@@ -92,3 +92,25 @@ PRESETS: Mapping[str, Settings] = MappingProxyType(
     }
 )
 """Starting points. ``balanced`` is the default for clips, ``still`` for single pictures."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the small network of the features is trained. The defaults made the bundled weights.
+
+    ``picture_px`` is the side of the square kept of each picture in memory, ``crop_px`` that of the crops.
+    """
+
+    steps: int = 3000
+    batch: int = 128
+    picture_px: int = 192
+    crop_px: int = 64
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.02
+    temperature: float = 1 / 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("batch", 2), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be {least} or more")

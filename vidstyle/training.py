@@ -20,28 +20,7 @@ from torch import Tensor, nn
 from .errors import InputError
 from .features import SMALL, NetworkShape
 from .pictures import decode_picture, is_picture
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the network is trained. The defaults made the bundled weights.
-
-    ``picture_px`` is the side of the square kept of each picture in memory, ``crop_px`` that of the crops.
-    """
-
-    steps: int = 3000
-    batch: int = 128
-    picture_px: int = 192
-    crop_px: int = 64
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.02
-    temperature: float = 1 / 16
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("batch", 2), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be {least} or more")
+from .settings import Recipe
 
 
 @dataclass(frozen=True)
