@@ -211,7 +211,12 @@ def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         sound=args.sound,
         trace=args.trace,
         quiet=args.quiet,
-        origin={"features": args.features, "styles": args.styles, "style_weights": args.style_weights, "device": args.device},
+        origin={
+            "features": Path(args.features).name,
+            "styles": [Path(style).name for style in args.styles],
+            "style_weights": args.style_weights,
+            "device": args.device,
+        },
     )
     if args.preview is None:
         check(job, args.styles)

@@ -149,7 +149,8 @@ def _iterations_shown(stylizer: Stylizer, quiet: bool) -> Iterator[None]:
         def tick() -> None:
             nonlocal done
             done += 1
-            display.show(min(done, total))
+            if done <= total:  # L-BFGS looks once more at the end
+                display.show(done)
 
         stylizer.on_iteration = tick
         try:
