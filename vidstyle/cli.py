@@ -57,14 +57,16 @@ def _one_interrupt() -> Iterator[None]:
             signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    if threading.current_thread() is threading.main_thread():
-        for number in heard:
-            signal.signal(number, interrupt)
+    if threading.current_thread() is not threading.main_thread():  # only that one may listen for signals
+        yield
+        return
+    for number in heard:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            for number in heard:
+        for number in heard:
+            if signal.getsignal(number) is interrupt:  # after an interrupt stay deaf: a late one would spoil the exit code
                 signal.signal(number, before[number])
 
 
