@@ -296,3 +296,16 @@ def test_transparent_and_deep_pictures_are_written(tmp_path, silent):
                 sink.send(Frame(image))
             written = cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED)
             assert np.array_equal(written[..., :3], image[..., 2::-1])
+
+
+def test_streams_that_are_not_copied_are_named(tmp_path, silent, caplog):
+    path = tmp_path / "with.mkv"
+    with av.open(str(silent)) as origin, av.open(str(path), "w") as output:
+        video = output.add_stream_from_template(origin.streams.video[0])
+        output.add_attachment("notes.txt", "text/plain", b"hello")
+        for packet in origin.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                output.mux(packet)
+    through(path, tmp_path / "out.mkv")
+    assert "not copied yet: attachment" in caplog.text

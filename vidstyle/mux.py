@@ -77,6 +77,9 @@ def join(
             if origin is not None:
                 output.metadata.update({key: value for key, value in origin.metadata.items() if key in KEPT_METADATA})
                 tracks += _sound(origin, output, source.start, stop)
+                dropped = sorted({stream.type for stream in origin.streams} - {"video", "audio"})
+                if dropped:
+                    log.warning("%s: not copied yet: %s", source.path, ", ".join(dropped))
             if comment:
                 output.metadata["comment"] = comment
             damaged = 0
