@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -205,7 +206,6 @@ class VideoFile:
         if not start:
             yield from self._decode()
             return
-        frames = self._decode()
         for earlier in (0, 10, None):
             if earlier is None:
                 self._container.close()
@@ -217,9 +217,8 @@ class VideoFile:
             frames = self._decode()
             first = next(frames, None)
             if first is not None and (earlier is None or _time(first, start) <= start):
-                frames = _with_first(first, frames)
-                break
-        yield from (frame for frame in frames if _time(frame, start) >= start)
+                yield from (frame for frame in chain([first], frames) if _time(frame, start) >= start)
+                return
 
     def _decode(self) -> Generator[Any, None, None]:
         """Frames as PyAV gives them; damaged packets are passed over and counted."""
@@ -273,11 +272,6 @@ class VideoFile:
 def _time(frame: Any, otherwise: Fraction) -> Fraction:
     """When a decoded frame is shown, in seconds; ``otherwise`` where it does not say."""
     return Fraction(frame.pts * frame.time_base) if frame.pts is not None else otherwise
-
-
-def _with_first(first: Any, others: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    yield first
-    yield from others
 
 
 def _rgb(frame: Any, size: tuple[int, int], color: Color, reformatter: VideoReformatter) -> NDArray[np.uint8]:
