@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vidstyle.losses import Objective, content_loss, gram, style_loss, total_variation
+from vidstyle.losses import Objective, Weights, content_loss, gram, style_loss, temporal_loss, total_variation
 from vidstyle.optimize import Moments, adam, lbfgs
 
 
@@ -49,7 +49,7 @@ def parts(features, style):
 @pytest.mark.parametrize("loss", ["content", "style", "tv"])
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_few_steps_lower_every_loss(parts, loss, optimizer):
-    objective = Objective(*parts, *(float(loss == name) for name in ("content", "style", "tv")))
+    objective = Objective(*parts, Weights(*(float(loss == name) for name in ("content", "style", "tv"))))
     start = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
     if optimizer == "adam":
         picture = adam(start, objective, 8, Moments.zero(start), 0.02).picture
@@ -60,5 +60,13 @@ def test_a_few_steps_lower_every_loss(parts, loss, optimizer):
 
 
 def test_the_total_is_the_weighted_sum(parts):
-    losses = Objective(*parts, 0.5, 2.0, 3.0)(torch.rand(1, 3, 48, 64))
-    torch.testing.assert_close(losses.total, 0.5 * losses.content + 2 * losses.style + 3 * losses.tv)
+    before = torch.rand(1, 3, 48, 64), torch.ones(1, 1, 48, 64)
+    losses = Objective(*parts, Weights(0.5, 2.0, 3.0, 4.0), before)(torch.rand(1, 3, 48, 64))
+    expected = 0.5 * losses.content + 2 * losses.style + 3 * losses.tv + 4 * losses.temporal
+    torch.testing.assert_close(losses.total, expected)
+
+
+def test_the_temporal_loss_counts_only_what_is_known():
+    before, known = torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
+    known[..., :4] = 1
+    torch.testing.assert_close(temporal_loss(torch.full_like(before, 0.5), before, known), torch.tensor(0.125))

@@ -1,12 +1,14 @@
 import threading
 import time
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from conftest import scene
 
-from vidstyle import Format, Frame, Report, run
+from vidstyle import Format, Frame, Report, Settings, run
 
 
 class Clip:
@@ -33,8 +35,10 @@ class Painter:
 
     def __init__(self, fail_at=None, error=None, pause=0.0):
         self.fail_at, self.error, self.pause, self.calls, self.iterations = fail_at, error, pause, 0, []
+        self.settings, self.features, self.motions = Settings(), SimpleNamespace(device=torch.device("cpu")), []
 
-    def __call__(self, frame):
+    def __call__(self, frame, motion):
+        self.motions.append(motion)
         if self.calls == self.fail_at:
             raise self.error
         self.calls += 1

@@ -15,11 +15,11 @@ ORDER = (
     ["errors", "files", "settings", "device", "progress"],
     ["frame"],
     ["pictures", "features", "flow"],
-    ["losses", "source", "weights", "training"],
-    ["mux", "style", "optimize"],
-    ["sink", "stylizer"],
+    ["losses", "source", "motion", "clips", "weights", "training"],
+    ["mux", "style", "optimize", "measure"],
+    ["sink", "warmstart", "stylizer"],
     ["pipeline", "trace"],
-    ["render", "info"],
+    ["render", "bench", "info"],
     ["cli"],
 )
 

@@ -16,7 +16,8 @@ def test_the_json_has_a_frame_per_frame_and_an_iteration_per_iteration(tmp_path)
     trace.write()
     frames = json.loads((tmp_path / "trace.json").read_text())["frames"]
     assert [(frame["frame"], frame["time"], len(frame["iterations"])) for frame in frames] == [(0, 0.0, 3), (1, 0.04, 1)]
-    assert frames[0]["iterations"][1] == {"iteration": 2, "size": [64, 48], "total": 0.5, "content": 0.2, "style": 0.5}
+    second = {"iteration": 2, "size": [64, 48], "total": 0.5, "content": 0.2, "style": 0.5, "temporal": 0.0}
+    assert frames[0]["iterations"][1] == second
 
 
 def test_the_plot_is_a_picture(tmp_path):

@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
-from conftest import TINY, tiny_network
+from conftest import TINY, scene, tiny_network
 from safetensors.torch import save_file
 
-from vidstyle import FeaturesError, load_features, weights
+from vidstyle import FeaturesError, load_features, load_flow, weights
 from vidstyle.features import VGG19, Network
 from vidstyle.training import Classifier
 from vidstyle.weights import read_network, vgg19_cache, write_network
@@ -67,7 +68,8 @@ def test_torchvisions_state_dict_becomes_the_cut_network(vgg19_state):
 
 def test_vgg19_is_downloaded_once_cut_and_cached(vgg19_state, monkeypatch):
     downloads = []
-    monkeypatch.setattr(weights, "_download_vgg19", lambda: downloads.append(1) or torch.load(vgg19_state, weights_only=True))
+    state = torch.load(vgg19_state, weights_only=True)
+    monkeypatch.setattr(weights, "_download", lambda name, published, remedy: downloads.append(name) or state)
     first = load_features("vgg19", "cpu")
     second = load_features("vgg19", "cpu")
     assert len(downloads) == 1
@@ -155,3 +157,45 @@ def test_wrong_vgg19_weights_are_refused_in_one_line(tmp_path, make, name):
 def test_weights_belong_to_vgg19_only(tmp_path):
     with pytest.raises(ValueError, match="vgg19"):
         load_features("bundled", "cpu", tmp_path / "w.pth")
+
+
+@pytest.fixture(scope="module")
+def raft_state(tmp_path_factory):
+    """A state dict in torchvision's format, weights untrained."""
+    from torchvision.models.optical_flow import raft_large
+
+    path = tmp_path_factory.mktemp("raft") / "raft_large.pth"
+    torch.save(raft_large().state_dict(), path)
+    return path
+
+
+def test_raft_is_read_from_a_file_and_runs_on_frames_of_any_size(raft_state):
+    frames = [scene(time, size=(70, 50)) for time in (0.1, 0.0)]
+    flow = load_flow("raft", torch.device("cpu"), raft_state)(*frames)  # untrained: shapes and padding are what is seen
+    assert flow.shape == (50, 70, 2) and np.isfinite(flow).all()
+
+
+def test_raft_is_downloaded_once_and_cached(raft_state, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    downloads, state = [], torch.load(raft_state, weights_only=True)
+    monkeypatch.setattr(weights, "_download", lambda name, published, remedy: downloads.append(remedy) or state)
+    for _ in range(2):
+        load_flow("raft", torch.device("cpu"))
+    assert len(downloads) == 1 and "--flow-weights" in downloads[0] and "--flow dis" in downloads[0]
+
+
+def test_weights_of_something_else_are_no_raft(tmp_path):
+    torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(FeaturesError, match="raft_large"):
+        load_flow("raft", torch.device("cpu"), tmp_path / "other.pth")
+    with pytest.raises(FeaturesError, match="does not exist"):
+        load_flow("raft", torch.device("cpu"), tmp_path / "missing.pth")
+
+
+def test_flow_methods_by_name():
+    cpu = torch.device("cpu")
+    assert load_flow("none", cpu) is None and load_flow("dis", cpu) is not None
+    with pytest.raises(ValueError, match="unknown flow"):
+        load_flow("lucas", cpu)
+    with pytest.raises(ValueError, match="--flow raft"):
+        load_flow("dis", cpu, "raft.pth")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .features import Features
     from .flow import Motion
     from .frame import Frame
+    from .motion import with_motion
     from .pipeline import Report, run
     from .settings import PRESETS, Settings
     from .sink import Encoding, Sink, StillWriter, VideoWriter, open_sink
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .style import Style
     from .stylizer import Iteration, Stylizer
     from .trace import Trace
-    from .weights import load_features
+    from .weights import load_features, load_flow
 
 __version__ = "0.1.0"
 
@@ -53,9 +54,11 @@ __all__ = [
     "VideoWriter",
     "VidstyleError",
     "load_features",
+    "load_flow",
     "open_sink",
     "open_source",
     "run",
+    "with_motion",
 ]
 
 _MODULES = (
@@ -65,6 +68,7 @@ _MODULES = (
     "features",
     "flow",
     "source",
+    "motion",
     "weights",
     "style",
     "sink",

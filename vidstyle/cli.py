@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from . import __version__
 from .errors import VidstyleError
-from .settings import PRESETS, Recipe, Settings
+from .settings import FLOWS, PRESETS, Recipe, Settings
 
 DONE, WORLD, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -100,6 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     _render_flags(command("render", _render, "paint a clip or a picture"))
     _train_flags(command("train-features", _train, "train a feature network from a folder or tar of pictures"))
+    _bench_flags(command("bench", _bench, "measure how steady and how faithful the painting is on this machine"))
     command("info", _info, "show versions, devices, codecs and weights")
     return parser
 
@@ -135,6 +136,7 @@ def _features_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--features", default="bundled", metavar="NAME", help="bundled, vgg19, or a file made by train-features")
     add("--weights", type=Path, metavar="FILE", help="torchvision's VGG-19 state dict, where it cannot be downloaded")
+    add("--flow-weights", type=Path, metavar="FILE", help="torchvision's raft_large state dict, where it cannot be downloaded")
     _device_flag(parser)
 
 
@@ -155,6 +157,20 @@ def _settings_flags(parser: argparse.ArgumentParser) -> None:
             kind = float if isinstance(knob.default, float) else int
             default = "" if knob.default is None else f" (default: {knob.default:g})"
             parser.add_argument(flag, type=kind, metavar="X" if kind is float else "N", help=text + default)
+
+
+def _bench_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--temporal", action="store_true", required=True, help="steadiness over time: flicker, objective gap, lag, drift")
+    add("--style", dest="styles", nargs="+", required=True, metavar="STYLE", help="picture(s) to paint like")
+    add("--clip", type=Path, metavar="FILE", help="measure on this clip instead of generated ones of known motion")
+    add("--frames", type=int, default=16, metavar="N", help="frames per clip (default: %(default)s)")
+    add("--drift-frames", type=int, default=600, metavar="N", help="frames of the still clip (default: %(default)s)")
+    add("--size", type=int, default=320, metavar="N", help="width of the clips in px (default: %(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write the figures as JSON, rewritten after each")
+    add("--picture", type=Path, metavar="FILE", help="write frames, paintings and flicker maps side by side")
+    add("--flow", choices=FLOWS, default="dis", help="how motion is computed (default: %(default)s)")
+    _features_flags(parser)
 
 
 def _train_flags(parser: argparse.ArgumentParser) -> None:
@@ -191,12 +207,12 @@ def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from .sink import Encoding
     from .style import Style
     from .stylizer import Stylizer
-    from .weights import load_features
+    from .weights import load_features, load_flow
 
     with _usage(parser):
         settings = _settings(args)
         Encoding(args.crf)
-        choose_device(args.device)
+        flow = load_flow(settings.flow, choose_device(args.device), args.flow_weights)
         stop = args.stop if args.duration is None else (args.start or 0) + args.duration
         if stop is not None and stop <= (args.start or 0):
             raise ValueError("the part of the clip asked for is empty: -t or -to must lie after -ss")
@@ -213,6 +229,7 @@ def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         sound=args.sound,
         trace=args.trace,
         quiet=args.quiet,
+        flow=flow,
         origin={
             "features": Path(args.features).name,
             "styles": [Path(style).name for style in args.styles],
@@ -259,6 +276,23 @@ def _train(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
         weights = train(pictures, recipe, device, report)
     write_network(args.output, weights, SMALL, f"{len(pictures)} pictures, {recipe}")
+
+
+def _bench(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from .bench import Bench, temporal
+    from .device import choose_device
+    from .style import Style
+    from .weights import load_features, load_flow
+
+    with _usage(parser):
+        for flag, value, least in (("frames", args.frames, 8), ("drift-frames", args.drift_frames, 2), ("size", args.size, 64)):
+            if value < least:
+                raise ValueError(f"--{flag} is {value}: it must be {least} or more")
+        device = choose_device(args.device)
+        features = load_features(args.features, args.device, args.weights)
+        flow = load_flow(args.flow, device, args.flow_weights)
+    style = Style.from_images(args.styles, features)
+    temporal(Bench(args.clip, args.size, args.frames, args.drift_frames, args.json, args.picture), style, flow)
 
 
 def _info(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

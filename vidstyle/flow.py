@@ -1,32 +1,122 @@
 """Motion between two source frames, and moving pictures along it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+
+from .frame import Image, fit
+
+FLOW_PX = 512
+"""Flow is computed on frames no longer than this: enough for half a pixel of any painting, and the cost is bounded."""
+
+RAFT_LEAST_PX = 128
+"""RAFT's correlation pyramid needs at least this on either side (Teed & Deng 2020: four levels at an eighth of the size)."""
+
+FlowMethod = Callable[[Image, Image], NDArray[np.float32]]
+"""``method(frame, previous)`` of (H, W, 3) uint8 each -> (H, W, 2) float32: where each pixel of ``frame`` was, as (dx, dy) px."""
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """How the previous frame became this one.
+    """How an earlier frame became this one.
 
     Args:
-        flow: (1, 2, H, W) float32, or None for no motion: where each pixel of *this* frame was in the previous one,
+        flow: (1, 2, H, W) float32, or None for no motion: where each pixel of *this* frame was in the earlier one,
             as (dx, dy) in px of a picture of W x H (any size; it is rescaled).
-        reliable: (1, 1, H, W) float32 in [0, 1]; 0 where this frame shows what the previous one did not. None: 1
+        reliable: (1, 1, H, W) float32 in [0, 1]; 0 where this frame shows what the earlier one did not. None: 1
             everywhere.
-        cut: a new shot begins here: nothing of the previous frame is of use.
+        cut: a new shot begins here: nothing of the earlier frames is of use.
+        earlier: the same from frames further back: how many frames -> motion. The previous frame is not among them.
     """
 
     flow: Tensor | None = None
     reliable: Tensor | None = None
     cut: bool = False
+    earlier: Mapping[int, "Motion"] = field(default_factory=dict)
+
+
+def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
+    """Flow, and where it can be relied upon, computed on copies of at most ``FLOW_PX``.
+
+    Args:
+        frame, earlier: (H, W, 3 or 4) uint8 or uint16 of one size.
+    """
+    small, small_earlier = _small(frame), _small(earlier)
+    flow, forth = _as_tensor(method(small, small_earlier)), _as_tensor(method(small_earlier, small))
+    return Motion(flow, reliable(flow, forth))
+
+
+def reliable(flow: Tensor, forth: Tensor) -> Tensor:
+    """The forward-backward check (Sundaram et al. 2010): going there and back must lead home.
+
+    Args:
+        flow: (1, 2, H, W), from this frame to the earlier one.
+        forth: the same from the earlier frame to this one.
+
+    Returns:
+        (1, 1, H, W) float32, 0 where ``|w + v|^2 >= 0.01 (|w|^2 + |v|^2) + 0.5`` and where the flow leaves the picture.
+    """
+    back = warp(forth, flow, "bilinear")
+    error, length = (flow + back).square().sum(1, keepdim=True), (flow.square() + back.square()).sum(1, keepdim=True)
+    x, y = _places(flow)
+    height, width = flow.shape[-2:]
+    # Half a pixel of tolerance: what hardly moves must not lose its border.
+    inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+    return ((error < 0.01 * length + 0.5) & inside).float()
+
+
+def dis_flow(frame: Image, earlier: Image) -> NDArray[np.float32]:
+    """Dense Inverse Search (Kroeger et al. 2016) through OpenCV. A ``FlowMethod``."""
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    method.setFinestScale(0 if max(frame.shape) <= FLOW_PX // 2 else 1)
+    greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (frame, earlier)]
+    return np.asarray(method.calc(*greys, None), np.float32)  # type: ignore[call-overload]
+
+
+class Raft:
+    """RAFT (Teed & Deng 2020), torchvision's ``raft_large``. A ``FlowMethod``.
+
+    Args:
+        weights: torchvision's state dict.
+        device: where it runs.
+
+    Raises:
+        RuntimeError: weights of something else.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], device: torch.device) -> None:
+        from torchvision.models.optical_flow import raft_large
+
+        self._network = raft_large()
+        self._network.load_state_dict(dict(weights))
+        self._network.requires_grad_(False).eval().to(device)
+        self._device = device
+
+    def __call__(self, frame: Image, earlier: Image) -> NDArray[np.float32]:
+        """Flow of (H, W, 3) uint8 pictures of one size -> (H, W, 2) float32 px."""
+        height, width = frame.shape[:2]
+        below, right = (max(side, RAFT_LEAST_PX) + 7 & ~7 for side in (height, width))  # multiples of eight
+        pair = [
+            F.pad(torch.from_numpy(image).to(self._device).permute(2, 0, 1)[None].float() / 127.5 - 1, pads, "replicate")
+            for image, pads in ((image, (0, right - width, 0, below - height)) for image in (frame, earlier))
+        ]
+        with torch.no_grad():
+            flow = self._network(*pair)[-1][0, :, :height, :width]
+        found: NDArray[np.float32] = flow.permute(1, 2, 0).cpu().numpy()
+        return found
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     """Rescale (1, 2, H, W) to (width, height), displacements included."""
     width, height = size
+    if (flow.shape[3], flow.shape[2]) == size:
+        return flow
     scale = flow.new_tensor([width / flow.shape[3], height / flow.shape[2]])[None, :, None, None]
     return F.interpolate(flow, (height, width), mode="bilinear", align_corners=False) * scale
 
@@ -37,15 +127,70 @@ def warp(picture: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
     Args:
         picture: (1, C, H, W).
         flow: (1, 2, H, W) in px, as in ``Motion``.
-        mode: "bicubic" for pictures, "bilinear" where overshoot would harm. Borders repeat.
+        mode: "bicubic", or "bilinear" where overshoot would harm. Borders repeat.
 
     Returns:
         (1, C, H, W).
     """
     height, width = picture.shape[-2:]
-    rows = torch.arange(height, device=picture.device, dtype=torch.float32)
-    columns = torch.arange(width, device=picture.device, dtype=torch.float32)
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    across, down = (x + flow[0, 0] + 0.5) / width * 2 - 1, (y + flow[0, 1] + 0.5) / height * 2 - 1
-    grid = torch.stack([across, down], -1)[None]
+    x, y = _places(flow)
+    grid = torch.stack([(x + 0.5) / width * 2 - 1, (y + 0.5) / height * 2 - 1], -1)[:, 0]
     return F.grid_sample(picture, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+def warp_sharply(picture: Tensor, flow: Tensor) -> Tensor:
+    """``warp`` for pictures that are moved again in every frame: what bicubic sampling blurs each time adds up.
+
+    The picture is doubled by Lanczos filters first and then sampled bicubically, where its finest strokes are half as fine.
+
+    Args:
+        picture: (1, C, H, W) in [0, 1].
+        flow: (1, 2, H, W) in px.
+
+    Returns:
+        (1, C, H, W) in [0, 1].
+    """
+    height, width = picture.shape[-2:]
+    x, y = _places(flow)
+    # Pixel p of the picture is pixel 2 p of its double.
+    grid = torch.stack([(4 * x + 1) / (2 * width) - 1, (4 * y + 1) / (2 * height) - 1], -1)[:, 0]
+    return F.grid_sample(_doubled(picture), grid, mode="bicubic", padding_mode="border", align_corners=False).clamp(0, 1)
+
+
+LANCZOS = 5
+"""Half width in px of the filter that finds the values between pixels (Lanczos: a sinc windowed by its own main lobe)."""
+
+
+def _doubled(picture: Tensor) -> Tensor:
+    """(1, C, H, W) -> (1, C, 2 H, 2 W) with the values halfway between pixels put in, borders repeated."""
+    place = torch.arange(-LANCZOS, LANCZOS, device=picture.device) + 0.5
+    taps = torch.sinc(place) * torch.sinc(place / LANCZOS)
+    taps = (taps / taps.sum()).to(picture)
+    before, after = LANCZOS - 1, LANCZOS
+    channels = picture.transpose(0, 1)
+    between = F.conv2d(F.pad(channels, [before, after, 0, 0], "replicate"), taps[None, None, None, :])
+    channels = torch.stack([channels, between], 4).flatten(3)
+    between = F.conv2d(F.pad(channels, [0, 0, before, after], "replicate"), taps[None, None, :, None])
+    return torch.stack([channels, between], 3).flatten(2, 3).transpose(0, 1)
+
+
+def _places(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Column and row each pixel came from, (1, 1, H, W) each, in px."""
+    height, width = flow.shape[-2:]
+    rows = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None]
+    columns = torch.arange(width, device=flow.device, dtype=torch.float32)
+    return columns + flow[:, :1], rows + flow[:, 1:]
+
+
+def _small(image: Image) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 of at most ``FLOW_PX``."""
+    colours = image[..., :3]
+    if colours.dtype == np.uint16:
+        colours = (colours >> 8).astype(np.uint8)
+    height, width = colours.shape[:2]
+    size = fit((width, height), min(FLOW_PX, max(width, height)))
+    return cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _as_tensor(flow: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous()

@@ -44,6 +44,16 @@ def total_variation(picture: Tensor) -> Tensor:
     return across + (picture[..., 1:, :] - picture[..., :-1, :]).square().mean()
 
 
+def temporal_loss(picture: Tensor, before: Tensor, known: Tensor) -> Tensor:
+    """Mean squared difference from the painting before (Ruder et al. 2016, eq. 7), where that is known. Scalar.
+
+    Args:
+        picture, before: (1, 3, H, W), the latter moved to its new place.
+        known: (1, 1, H, W), 1 where it is of use, 0 where not.
+    """
+    return ((picture - before).square() * known).mean()
+
+
 class Losses(NamedTuple):
     """Scalars. ``total`` is weighted; the others are not, and are means over their layers."""
 
@@ -51,6 +61,16 @@ class Losses(NamedTuple):
     content: Tensor
     style: Tensor
     tv: Tensor
+    temporal: Tensor
+
+
+class Weights(NamedTuple):
+    """Of each loss in the sum."""
+
+    content: float
+    style: float
+    tv: float
+    temporal: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,15 +81,15 @@ class Objective:
         features: how to look at the picture.
         content: layer -> (1, C, H, W) maps of the content picture.
         grams: layer -> (C, C) Gram matrix of the style.
-        content_weight, style_weight, tv_weight: the weights of the sum.
+        weights: of the sum, see ``Weights``.
+        before: the painting before in its new place and where it is known, as in ``temporal_loss``; None: no such term.
     """
 
     features: Features
     content: Mapping[str, Tensor]
     grams: Mapping[str, Tensor]
-    content_weight: float
-    style_weight: float
-    tv_weight: float
+    weights: Weights
+    before: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, picture: Tensor) -> Losses:
         """Losses of (1, 3, H, W) RGB in [0, 1], differentiable with respect to it."""
@@ -77,8 +97,10 @@ class Objective:
         content = _mean([content_loss(maps[layer], target) for layer, target in self.content.items()], picture)
         style = _mean([style_loss(gram(maps[layer]), target) for layer, target in self.grams.items()], picture)
         tv = total_variation(picture)
-        total = self.content_weight * content + self.style_weight * style + self.tv_weight * tv
-        return Losses(total, content, style, tv)
+        temporal = temporal_loss(picture, *self.before) if self.before else picture.new_zeros(())
+        weights = self.weights
+        total = weights.content * content + weights.style * style + weights.tv * tv + weights.temporal * temporal
+        return Losses(total, content, style, tv, temporal)
 
 
 def _mean(losses: list[Tensor], picture: Tensor) -> Tensor:

@@ -7,10 +7,14 @@ from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Any
 
+from .flow import FlowMethod
 from .frame import Frame
+from .motion import with_motion
 from .sink import Sink
 from .source import Source
 from .stylizer import Iteration, Stylizer
+from .warmstart import LONG_TERM
+from .weights import load_flow
 
 AHEAD = 4
 """Frames kept ready on either side: enough to smooth the stages out, little memory."""
@@ -89,15 +93,17 @@ def run(
     sinks: Sequence[Sink],
     controls: Callable[[Stylizer], None] | None = None,
     watch: Callable[[Report], None] | None = None,
+    flow: FlowMethod | None = None,
 ) -> Report:
     """Paint all frames of a source and send each to every sink.
 
     Args:
-        source: read in a thread of its own, a few frames ahead.
+        source: read in a thread of its own, a few frames ahead, in which their motion is computed too.
         stylizer: used on the calling thread.
         sinks: written in one thread, a few frames behind. They are not closed.
         controls: called before each frame; may assign the stylizer's ``style`` and ``settings``.
         watch: called after each frame with the report so far.
+        flow: how motion is computed; None: as the stylizer's settings say at the start.
 
     Returns:
         The report on the whole run.
@@ -108,8 +114,8 @@ def run(
     """
 
     def read(stage: _Stage) -> None:
-        for frame in source:
-            if not stage.put(frame):
+        for pair in with_motion(source, method, LONG_TERM if settings.long_term else ()):
+            if not stage.put(pair):
                 return
 
     def write(stage: _Stage) -> None:
@@ -117,19 +123,23 @@ def run(
             for sink in sinks:
                 sink.send(frame)
 
+    settings = stylizer.settings
+    method = flow or load_flow(settings.flow, stylizer.features.device)
+    if settings.init != "previous":  # nothing is moved
+        method = None
     report = Report()
     reader, writer = _Stage(read, "reader"), _Stage(write, "writer")
     try:
         while True:
             began = time.perf_counter()
-            frame = reader.get()
+            item = reader.get()
             got = time.perf_counter()
             reader.raise_error()
-            if frame is _END:
+            if item is _END:
                 break
             if controls:
                 controls(stylizer)
-            painted = stylizer(frame)
+            painted = stylizer(*item)
             done = time.perf_counter()
             if not writer.put(painted):
                 break

@@ -14,6 +14,7 @@ from typing import Any
 from . import __version__
 from .errors import OutputError
 from .files import check_writable
+from .flow import FlowMethod
 from .pictures import is_picture
 from .pipeline import Report, run
 from .progress import ProgressDisplay, duration_text
@@ -36,6 +37,7 @@ class Job:
         crf, sound: as in ``Encoding``.
         trace: where to write the losses; None: nowhere.
         quiet: show no progress.
+        flow: how motion is computed; None: as the settings say.
         origin: what else made the painting (features, styles, their weights), for the output's metadata.
     """
 
@@ -48,6 +50,7 @@ class Job:
     sound: bool = True
     trace: Path | None = None
     quiet: bool = False
+    flow: FlowMethod | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     def encoding(self, stylizer: Stylizer) -> Encoding:
@@ -121,7 +124,7 @@ def _paint(job: Job, source: Source, stylizer: Stylizer, sink: VideoWriter | Sti
 
     if isinstance(sink, StillWriter):
         with _iterations_shown(stylizer, job.quiet):
-            return run(source, stylizer, [sink], watch=note)
+            return run(source, stylizer, [sink], watch=note, flow=job.flow)
     with ProgressDisplay("frame", source.format.frames, job.quiet) as display:
         painted, iterations = Report(), 0
 
@@ -137,7 +140,7 @@ def _paint(job: Job, source: Source, stylizer: Stylizer, sink: VideoWriter | Sti
             display.show(report.frames, _losses(report))
 
         stylizer.on_iteration = tick
-        return run(source, stylizer, [sink], watch=watch)
+        return run(source, stylizer, [sink], watch=watch, flow=job.flow)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The painter: turns frames into stylised frames, and is the only thing here that remembers anything."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,12 +10,13 @@ from torch import Tensor
 from .device import free_memory, out_of_memory_named
 from .errors import DeviceError
 from .features import MIN_SIDE_PX, Features
-from .flow import Motion, resize_flow, warp
+from .flow import Motion
 from .frame import Frame, fit, keep_colours, resize, to_image, to_tensor
-from .losses import Losses, Objective
+from .losses import Losses, Objective, Weights
 from .optimize import Minimum, Moments, adam, lbfgs
 from .settings import Settings
 from .style import Style
+from .warmstart import LONG_TERM, Memory, budget, start_from
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +33,13 @@ OUTPUT_BYTES_PER_PIXEL = 100
 
 @dataclass(frozen=True)
 class Iteration:
-    """Losses one iteration started from, at a picture of ``size`` (width, height) px."""
+    """Losses one iteration started from, at a picture of ``size`` (width, height) px; only the total is weighted."""
 
     size: tuple[int, int]
     total: float
     content: float
     style: float
+    temporal: float = 0.0
 
 
 class Stylizer:
@@ -86,16 +88,11 @@ class Stylizer:
 
     def reset(self) -> None:
         """Forget all frames: the next one starts afresh."""
-        self._picture: Tensor | None = None
-        self._moments: Moments | None = None
+        self._memory: Memory | None = None
 
     def state(self) -> dict[str, Tensor]:
         """What was remembered of past frames, as plain tensors on the CPU; empty when new."""
-        if self._picture is None or self._moments is None:
-            return {}
-        remembered = {"picture": self._picture, "moments.mean": self._moments.mean}
-        remembered |= {"moments.square": self._moments.square, "moments.count": self._moments.count}
-        return {name: tensor.cpu().clone() for name, tensor in remembered.items()}
+        return self._memory.state() if self._memory else {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on where ``state`` was taken.
@@ -103,19 +100,7 @@ class Stylizer:
         Raises:
             ValueError: tensors missing or of shapes that do not belong together.
         """
-        if not state:
-            self.reset()
-            return
-        try:
-            picture, *memory = (
-                state[name].to(self.features.device, copy=True)
-                for name in ("picture", "moments.mean", "moments.square", "moments.count")
-            )
-        except KeyError as error:
-            raise ValueError(f"the state lacks {error}: it was not made by Stylizer.state()") from None
-        if picture.ndim != 4 or picture.shape[:2] != (1, 3) or any(m.shape[-2:] != picture.shape[-2:] for m in memory):
-            raise ValueError("the state's tensors have shapes that do not belong together")
-        self._picture, self._moments = picture, Moments(*memory)
+        self._memory = Memory.from_state(state, self.features.device) if state else None
 
     def paint_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) in px at which a frame of this size is optimised."""
@@ -146,34 +131,35 @@ class Stylizer:
         with out_of_memory_named(remedy):
             source = to_tensor(frame.image, self.features.device)
             content = resize(source, size)
-            start = self._start(content, motion)
-            if start is None:
-                minimum, losses = self._paint_fresh(content, steps or self.settings.first_steps)
+            if (motion and motion.cut) or self.settings.init != "previous":
+                self.reset()
+            if self._memory is None:
+                picture = self._paint_fresh(content, steps)
             else:
-                picture, moments = start
-                minimum = self._minimize(picture, content, steps or self.settings.steps, moments)
-                losses = [(size, loss) for loss in minimum.losses]
-            self._picture, self._moments = minimum.picture, minimum.moments
-            self.iterations = _read(losses)
-            return replace(frame, image=to_image(self._finish(minimum.picture, source)))
+                picture = self._paint_on(self._memory, content, motion or Motion(), steps)
+            return replace(frame, image=to_image(self._finish(picture, source)))
 
-    def _start(self, content: Tensor, motion: Motion | None) -> tuple[Tensor, Moments] | None:
-        """Picture and moments to go on from, None where the frame has to be painted afresh."""
-        if motion is not None and motion.cut:
-            self.reset()
-        if self._picture is None or self._moments is None or self.settings.init != "previous":
-            return None
-        height, width = content.shape[-2:]
-        picture, moments = self._picture, self._moments
-        if picture.shape != content.shape:
-            picture = resize(picture, (width, height))
-            moments = Moments.zero(picture)
-        if motion is None or motion.flow is None:
-            return picture, moments
-        return _move(picture, moments, content, motion.flow, motion.reliable)
+    def _paint_on(self, memory: Memory, content: Tensor, motion: Motion, steps: int | None) -> Tensor:
+        """Start from the painting before."""
+        start = start_from(memory, content, motion)
+        steps = steps or budget(start, memory.progress, self.settings.steps)
+        minimum = self._minimize(start.picture, start.content, steps, start.moments, (start.picture, start.known))
+        size = content.shape[-1], content.shape[-2]
+        self.iterations = _read([(size, loss) for loss in minimum.losses])
+        self._memory = Memory(
+            minimum.picture,
+            minimum.moments,
+            start.content,
+            start.offset,
+            loss=self.iterations[-1].total,
+            progress=_progress(memory.loss, self.iterations),
+            earlier=(memory.picture, *memory.earlier)[: max(LONG_TERM) - 1] if self.settings.long_term else (),
+        )
+        return minimum.picture
 
-    def _paint_fresh(self, content: Tensor, steps: int) -> tuple[Minimum, list[tuple[tuple[int, int], Losses]]]:
+    def _paint_fresh(self, content: Tensor, steps: int | None) -> Tensor:
         """Coarse to fine from the content, or from noise."""
+        steps = steps or self.settings.first_steps
         height, width = content.shape[-2:]
         levels = [(width, height)]
         while len(levels) < self.settings.levels:
@@ -189,7 +175,9 @@ class Stylizer:
             minimum = self._minimize(picture, target, share, Moments.zero(picture))
             picture = minimum.picture
             losses += [(size, loss) for loss in minimum.losses]
-        return minimum, losses
+        self.iterations = _read(losses)
+        self._memory = Memory.of(minimum.picture, minimum.moments, content, self.iterations[-1].total)
+        return minimum.picture
 
     def _first_guess(self, content: Tensor) -> Tensor:
         if self.settings.init != "noise":
@@ -197,24 +185,34 @@ class Stylizer:
         generator = torch.Generator().manual_seed(self.settings.seed)  # on the CPU: the same noise on every device
         return torch.rand(content.shape, generator=generator).to(content.device)
 
-    def _minimize(self, picture: Tensor, content: Tensor, steps: int, moments: Moments) -> Minimum:
+    def objective(self, content: Tensor, before: tuple[Tensor, Tensor] | None = None) -> Objective:
+        """What a painting of this content is judged by.
+
+        Args:
+            content: (1, 3, H, W) RGB in [0, 1], of the painting's size.
+            before: as in ``Objective``.
+        """
         settings, features = self.settings, self.features
-        content_layers = settings.content_layers or features.content_layers
         style_layers = settings.style_layers or features.style_layers
         with torch.no_grad():
-            targets = features(content, content_layers)
+            targets = features(content, settings.content_layers or features.content_layers)
         grams = self.style.grams(round(max(content.shape[-2:]) * settings.style_scale), style_layers)
-        self._explain(content, targets, grams)
-        weights = settings.content_weight, settings.style_weight, settings.tv_weight
-        objective = Objective(features, targets, grams, *weights)
+        weights = Weights(settings.content_weight, settings.style_weight, settings.tv_weight, settings.temporal_weight)
+        return Objective(features, targets, grams, weights, before)
+
+    def _minimize(
+        self, picture: Tensor, content: Tensor, steps: int, moments: Moments, before: tuple[Tensor, Tensor] | None = None
+    ) -> Minimum:
+        objective = self.objective(content, before)
+        self._explain(content, objective)
 
         def evaluate(picture: Tensor) -> Losses:
             self.on_iteration()
             return objective(picture)
 
-        if settings.optimizer == "lbfgs":
+        if self.settings.optimizer == "lbfgs":
             return lbfgs(picture, evaluate, steps)
-        return adam(picture, evaluate, steps, moments, settings.learning_rate)
+        return adam(picture, evaluate, steps, moments, self.settings.learning_rate)
 
     def _finish(self, picture: Tensor, source: Tensor) -> Tensor:
         """Enlarge to the output's size, then mix with the source as the settings say."""
@@ -244,18 +242,19 @@ class Stylizer:
             raise DeviceError(f"out of memory: {remedy} (needs about {needed:.1f} GB, {free / 1e9:.1f} GB are free)")
         return remedy
 
-    def _explain(self, content: Tensor, targets: Mapping[str, Tensor], grams: Mapping[str, Tensor]) -> None:
-        if self._picture is not None or not log.isEnabledFor(logging.DEBUG):
+    def _explain(self, content: Tensor, objective: Objective) -> None:
+        if self._memory is not None or not log.isEnabledFor(logging.DEBUG):
             return
         log.debug("content picture %s", _shape(content))
         for picture in self.style.pictures:
             log.debug("style picture %s as read, looked at with the content's long side times the style scale", _shape(picture))
-        for layer, maps in targets.items():
+        for layer, maps in objective.content.items():
             log.debug("content target %s: %s", layer, _shape(maps))
-        for layer, matrix in grams.items():
+        for layer, matrix in objective.grams.items():
             log.debug("style target %s: Gram matrix %s", layer, _shape(matrix))
         s = self.settings
         log.debug("loss = %g content + %g style + %g total variation", s.content_weight, s.style_weight, s.tv_weight)
+        log.debug("later frames add %g times their difference from the painting before", s.temporal_weight)
         log.debug("pixels %s updated by %s, starting from %s", _shape(content), s.optimizer, s.init)
 
 
@@ -266,23 +265,17 @@ def default_paint_px(device: torch.device, settings: Settings) -> int:
     return 1280
 
 
-def _move(picture: Tensor, moments: Moments, content: Tensor, flow: Tensor, reliable: Tensor | None) -> tuple[Tensor, Moments]:
-    """Picture and moments moved along the same flow; what is newly seen starts from the content, with no memory."""
-    height, width = content.shape[-2:]
-    flow = resize_flow(flow.to(content), (width, height))
-    known = torch.ones_like(content[:, :1])
-    if reliable is not None:
-        known = (resize(reliable.to(content), (width, height)) > 0.5).to(content)
-    picture = torch.where(known > 0, warp(picture, flow).clamp(0, 1), content)
-    mean = warp(moments.mean, flow, "bilinear") * known
-    square = warp(moments.square, flow, "bilinear") * known
-    count = warp(moments.count, flow, "nearest") * known
-    return picture, Moments(mean, square, count)
+def _progress(loss_before: float, iterations: Sequence[Iteration]) -> float:
+    """Share of the loss that each step of a frame took away; with a single step, compared with the frame before."""
+    first, steps = (iterations[0].total, len(iterations) - 1) if len(iterations) > 1 else (loss_before, 1)
+    return (first - iterations[-1].total) / (first * steps) if first else 0.0
 
 
 def _read(losses: list[tuple[tuple[int, int], Losses]]) -> list[Iteration]:
     """Fetch all losses of a frame from the device at once: one wait per frame, not one per iteration."""
-    values = torch.stack([torch.stack([loss.total, loss.content, loss.style]) for _, loss in losses]).cpu().tolist()
+    values = (
+        torch.stack([torch.stack([loss.total, loss.content, loss.style, loss.temporal]) for _, loss in losses]).cpu().tolist()
+    )
     return [Iteration(size, *row) for (size, _), row in zip(losses, values, strict=True)]
 
 

@@ -5,8 +5,10 @@ import os
 import pickle
 import re
 import socket
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +19,7 @@ from .device import choose_device
 from .errors import FeaturesError, InputError, OutputError
 from .features import SMALL, VGG19, Features, Network, NetworkShape, OrientedBank
 from .files import check_readable
+from .flow import FlowMethod, Raft, dis_flow
 
 FORMAT, VERSION = "vidstyle-network", "1"
 VGG19_DEEPEST = "relu5_1"
@@ -45,6 +48,32 @@ def load_features(name: str | Path = "bundled", device: str = "auto", weights: s
         raise ValueError("weights are for the vgg19 features: for your own file give its path as the features")
     path = Path(str(resources.files("vidstyle") / "data" / "small.safetensors")) if name == "bundled" else Path(name)
     return painterly(read_network(path)).to(target)
+
+
+def load_flow(name: str, device: torch.device, weights: str | Path | None = None) -> FlowMethod | None:
+    """How motion is computed, ready to use; None for ``none``.
+
+    Args:
+        name: ``none``, ``dis`` or ``raft``.
+        device: where RAFT runs; DIS runs on the CPU.
+        weights: torchvision's own state dict of ``raft_large``, where it cannot be downloaded.
+
+    Raises:
+        FeaturesError: RAFT's weights are missing, damaged or of another kind, or cannot be downloaded.
+        ValueError: another name, or weights given for a method without.
+    """
+    if weights is not None and name != "raft":
+        raise ValueError("flow weights are for raft: add --flow raft")
+    if name == "raft":
+        origin = weights or "torchvision's RAFT"
+        state = _raft_weights() if weights is None else _read_state_dict(Path(weights), "raft_large")
+        try:
+            return Raft(state, device)
+        except RuntimeError as error:
+            raise FeaturesError(f"{origin} does not fit ({_last_line(error)}): give torchvision's raft_large") from None
+    if name not in ("none", "dis"):
+        raise ValueError(f"unknown flow {name!r}: use none, dis or raft")
+    return dis_flow if name == "dis" else None
 
 
 def painterly(network: Network) -> Features:
@@ -111,8 +140,13 @@ def _fill(network: Network, weights: dict[str, Tensor], origin: object) -> None:
     try:
         network.load_state_dict({name: weight.float() for name, weight in weights.items()})
     except (RuntimeError, AttributeError) as error:
-        first = str(error).splitlines()[-1].strip()
-        raise FeaturesError(f"the weights of {origin} do not fit ({first}): they are of another network or damaged") from None
+        raise FeaturesError(
+            f"the weights of {origin} do not fit ({_last_line(error)}): they are of another network or damaged"
+        ) from None
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).splitlines()[-1].strip()
 
 
 def cache_folder() -> Path:
@@ -125,17 +159,41 @@ def vgg19_cache() -> Path:
     return cache_folder() / "vgg19-imagenet1k-v1-relu5_1.safetensors"
 
 
+def raft_cache() -> Path:
+    """The cached RAFT, there or not."""
+    return cache_folder() / "raft-large-c-t-skht-v2.safetensors"
+
+
 def _vgg19_weights(path: Path | None) -> dict[str, Tensor]:
     """Weights under our names, of the layers up to relu5_1 only."""
     if path is not None:
-        return _cut_vgg19(_read_state_dict(path), path)
-    cached = vgg19_cache()
+        return _cut_vgg19(_read_state_dict(path, "VGG-19"), path)
+
+    def fetch() -> dict[str, Tensor]:
+        from torchvision.models import VGG19_Weights
+
+        remedy = "--weights, or use --features bundled"
+        return _cut_vgg19(_download("VGG-19", VGG19_Weights.IMAGENET1K_V1, remedy), "torchvision's VGG-19")
+
+    return _cached(vgg19_cache(), fetch)
+
+
+def _raft_weights() -> dict[str, Tensor]:
+    def fetch() -> dict[str, Tensor]:
+        from torchvision.models.optical_flow import Raft_Large_Weights
+
+        return _download("RAFT", Raft_Large_Weights.C_T_SKHT_V2, "--flow-weights, or use --flow dis")
+
+    return _cached(raft_cache(), fetch)
+
+
+def _cached(cached: Path, fetch: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     if cached.exists():
         try:
             return load_file(cached)
         except (OSError, SafetensorError):
             cached.unlink(missing_ok=True)  # damaged: fetch it again
-    weights = _cut_vgg19(_download_vgg19(), "torchvision's VGG-19")
+    weights = fetch()
     try:
         _write_atomically(cached, weights, {})
     except OutputError:
@@ -143,25 +201,23 @@ def _vgg19_weights(path: Path | None) -> dict[str, Tensor]:
     return weights
 
 
-def _download_vgg19() -> dict[str, Tensor]:
-    from torchvision.models import VGG19_Weights
-
+def _download(name: str, published: Any, remedy: str) -> dict[str, Tensor]:
+    """torchvision's own weights, their hash checked."""
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)
     try:
-        state: dict[str, Tensor] = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        state: dict[str, Tensor] = published.get_state_dict(progress=True, check_hash=True)
         return state
     except (OSError, RuntimeError) as error:  # no network, a full disk, a wrong hash
         reason = str(getattr(error, "reason", error)).splitlines()[0]
         raise FeaturesError(
-            f"VGG-19's weights cannot be downloaded ({reason}): fetch {VGG19_Weights.IMAGENET1K_V1.url} elsewhere and "
-            "give it with --weights, or use --features bundled"
+            f"{name}'s weights cannot be downloaded ({reason}): fetch {published.url} elsewhere and give it with {remedy}"
         ) from None
     finally:
         socket.setdefaulttimeout(patience)
 
 
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
+def _read_state_dict(path: Path, name: str) -> dict[str, Tensor]:
     try:
         check_readable(path)
         if path.suffix == ".safetensors":
@@ -170,9 +226,9 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     except InputError as error:
         raise FeaturesError(str(error)) from None
     except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError, SafetensorError):
-        raise FeaturesError(f"{path} holds no weights that can be read: give torchvision's state dict of VGG-19") from None
+        raise FeaturesError(f"{path} holds no weights that can be read: give torchvision's state dict of {name}") from None
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise FeaturesError(f"{path} holds something else than named weights: give torchvision's state dict of VGG-19")
+        raise FeaturesError(f"{path} holds something else than named weights: give torchvision's state dict of {name}")
     return state
 
 

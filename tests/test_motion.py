@@ -1,0 +1,115 @@
+"""Flow, occlusions and cuts on clips whose motion is known."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import scene
+
+from vidstyle import Frame
+from vidstyle.clips import View, camera_clip, changing_clip, cut_clip, fading, flashing, known_motion_clips, noisy, object_clip
+from vidstyle.flow import FLOW_PX, dis_flow, motion_between, warp
+from vidstyle.frame import to_tensor
+from vidstyle.motion import with_motion
+
+SIZE = 160, 96
+
+
+def cuts(frames, **options):
+    return [number for number, (_, motion) in enumerate(with_motion(frames, None, **options)) if motion.cut]
+
+
+@pytest.mark.parametrize("clip", known_motion_clips(SIZE, 8)[:4], ids=lambda clip: clip.name)
+def test_the_generated_clips_move_as_they_say(clip):
+    pictures = [to_tensor(frame.image) for frame in clip.frames]
+    for before, now, motion in zip(pictures, pictures[1:], clip.motions[1:], strict=False):
+        error = ((now - warp(before, motion.flow)).square() * motion.reliable).mean()
+        assert error < 1e-4  # rounding to 8 bits and bicubic sampling; a shift by one pixel gives 1e-3 and more
+
+
+@pytest.mark.parametrize("step", [(3.0, 0.0), (-2.4, 1.3)])
+def test_dis_finds_a_known_motion(step):
+    clip = camera_clip("pan", SIZE, 2, lambda n: View(step[0] * n, step[1] * n))
+    motion = motion_between(clip.frames[1].image, clip.frames[0].image, dis_flow)
+    inside = motion.flow[..., 10:-10, 10:-10]
+    # A camera that moves right sees things move left: they were further right before.
+    assert (inside - torch.tensor(step).reshape(1, 2, 1, 1)).abs().mean() < 0.2  # DIS is good to a tenth of a pixel here
+
+
+def test_what_comes_into_view_is_not_reliable():
+    clip = camera_clip("pan", SIZE, 2, lambda n: View(6.0 * n))
+    motion = motion_between(clip.frames[1].image, clip.frames[0].image, dis_flow)
+    assert motion.reliable[..., 10:-10, -4:].mean() < 0.2
+    assert motion.reliable[..., 10:-10, 10:-10].mean() > 0.95
+
+
+def test_the_check_finds_what_an_object_uncovers():
+    clip = object_clip("object", SIZE, 2, 8.0)
+    motion = motion_between(clip.frames[1].image, clip.frames[0].image, dis_flow)
+    hidden = clip.motions[1].reliable == 0
+    assert (1 - motion.reliable)[hidden].mean() > 5 * (1 - motion.reliable)[~hidden].mean()
+
+
+def test_noise_is_no_motion():
+    clip = changing_clip("noise", SIZE, 2, noisy(4))
+    motion = motion_between(clip.frames[1].image, clip.frames[0].image, dis_flow)
+    assert (motion.flow.square().sum(1).sqrt() < 0.5).float().mean() > 0.98
+
+
+def test_large_frames_are_looked_at_small():
+    image = np.zeros((400, 1600, 3), np.uint8)
+    seen = []
+
+    def method(frame, earlier):
+        seen.append(frame.shape)
+        return np.zeros((*frame.shape[:2], 2), np.float32)
+
+    assert motion_between(image, image, method).flow.shape == (1, 2, 128, FLOW_PX)
+    assert seen == [(128, FLOW_PX, 3)] * 2
+
+
+def test_sixteen_bit_frames_have_motion_too():
+    one, other = (scene(time, size=(96, 64)).astype(np.uint16) * 257 for time in (0, 0.1))
+    assert motion_between(one, other, dis_flow).flow.isfinite().all()
+
+
+def test_a_hard_cut_is_found_where_it_is():
+    assert cuts(cut_clip("cut", SIZE, 10, 6).frames) == [6]
+
+
+@pytest.mark.parametrize("at", [1, 8])
+def test_a_cut_near_either_end_is_found(at):
+    assert cuts(cut_clip("cut", SIZE, 9, at).frames) == [at]
+
+
+def test_without_looking_ahead_a_cut_is_still_found():
+    assert cuts(cut_clip("cut", SIZE, 10, 6).frames, look_ahead=0) == [6]
+
+
+@pytest.mark.parametrize("change", [fading(8, 3), flashing(5), noisy(8)], ids=["fade", "flash", "noise"])
+def test_fades_flashes_and_noise_are_no_cuts(change):
+    assert cuts(changing_clip("light", SIZE, 19, change).frames) == []
+
+
+def test_a_moving_camera_is_no_cut():
+    assert cuts(camera_clip("pan", SIZE, 8, lambda n: View(8.0 * n)).frames) == []
+
+
+def test_frames_come_out_as_they_went_in_with_the_motion_asked_for():
+    frames = [Frame(scene(number / 5)) for number in range(7)]
+    pairs = list(with_motion(iter(frames), dis_flow, (2, 4)))
+    assert [frame for frame, _ in pairs] == frames
+    assert pairs[0][1].flow is None and not pairs[0][1].cut
+    assert [sorted(motion.earlier) for _, motion in pairs] == [[], [], [2], [2], [2, 4], [2, 4], [2, 4]]
+    assert all(motion.flow is not None for _, motion in pairs[1:])
+
+
+def test_nothing_is_compared_across_a_cut():
+    pairs = list(with_motion(cut_clip("cut", SIZE, 9, 5).frames, dis_flow, (2, 4)))
+    assert [sorted(motion.earlier) for _, motion in pairs[5:]] == [[], [], [2], [2]]
+    assert pairs[5][1].flow is None and pairs[6][1].flow is not None
+
+
+def test_frames_of_another_size_start_without_motion():
+    frames = [Frame(scene()), Frame(scene(size=(80, 60))), Frame(scene(size=(80, 60)))]
+    flows = [motion.flow is not None for _, motion in with_motion(frames, dis_flow)]
+    assert flows == [False, False, True]

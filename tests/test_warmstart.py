@@ -1,0 +1,220 @@
+"""What happens between two frames, on pictures small enough to say what must come out."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import stripes
+
+from vidstyle import Frame, Motion, Settings, Stylizer, measure
+from vidstyle.clips import View, camera_clip, changing_clip, cut_clip, dimming, noisy
+from vidstyle.flow import dis_flow, warp_sharply
+from vidstyle.frame import to_tensor
+from vidstyle.motion import with_motion
+from vidstyle.optimize import Moments
+from vidstyle.warmstart import Memory, Start, budget, start_from, steady
+
+SIZE = 96, 64
+HEIGHT, WIDTH = 24, 32
+
+
+def shift(dx, reliable=None):
+    flow = torch.zeros(1, 2, HEIGHT, WIDTH)
+    flow[:, 0] = dx
+    return Motion(flow, reliable)
+
+
+@pytest.fixture
+def memory():
+    torch.manual_seed(0)
+    picture = torch.rand(1, 3, HEIGHT, WIDTH)
+    zero = Moments.zero(picture)
+    squares, weights = (tuple(map(torch.rand_like, scales)) for scales in (zero.squares, zero.weights))
+    moments = Moments(torch.rand_like(picture), squares, weights)
+    return Memory.of(picture, moments, torch.rand_like(picture))
+
+
+def test_what_does_not_move_is_not_resampled(memory):
+    start = start_from(memory, memory.content, shift(0.3))
+    assert torch.equal(start.picture, memory.picture)
+    torch.testing.assert_close(start.moments.mean, memory.moments.mean, atol=1e-5, rtol=0)  # a float32 grid
+
+
+def test_slow_motion_is_followed_once_it_adds_up_to_half_a_pixel(memory):
+    moved = []
+    for _ in range(4):
+        start = start_from(memory, memory.content, shift(0.3))
+        moved.append(not torch.equal(start.picture, memory.picture))
+        memory = replace(memory, picture=start.picture, offset=start.offset)
+    assert moved == [False, True, False, True]
+
+
+def test_picture_content_and_moments_move_alike(memory):
+    start = start_from(memory, memory.content, shift(-3.0))
+    for before, after, tolerance in (
+        (memory.picture, start.picture, 1e-3),  # the sharp filter's own rounding at whole pixels
+        (memory.moments.mean, start.moments.mean, 1e-4),
+        (memory.moments.squares[0], start.moments.squares[0], 1e-4),
+        (memory.moments.weights[0], start.moments.weights[0], 1e-4),
+    ):
+        torch.testing.assert_close(after[..., 4:], before[..., 1:-3], atol=tolerance, rtol=0)
+
+
+def test_what_is_new_starts_from_the_content_without_memory(memory):
+    reliable = torch.ones(1, 1, HEIGHT, WIDTH)
+    reliable[..., :8] = 0
+    frame = torch.rand(1, 3, HEIGHT, WIDTH)
+    start = start_from(memory, frame, shift(0.0, reliable))
+    assert torch.equal(start.picture[..., :8], frame[..., :8])
+    assert torch.equal(start.picture[..., 8:], memory.picture[..., 8:])
+    for tensor in (start.moments.mean, start.moments.squares[0], start.moments.weights[0]):
+        assert (tensor[..., :8] == 0).all() and (tensor[..., 8:] != 0).all()
+    assert start.new == pytest.approx(8 / WIDTH)
+
+
+def test_what_was_hidden_comes_back_from_an_earlier_painting(memory):
+    """Long-term consistency: the nearest reliable frame first."""
+    two_ago, four_ago = torch.full_like(memory.picture, 0.2), torch.full_like(memory.picture, 0.8)
+    memory = replace(memory, earlier=(two_ago, memory.picture, four_ago))
+    reliable = [torch.ones(1, 1, HEIGHT, WIDTH) for _ in range(3)]
+    reliable[0][..., :16] = 0  # of the previous frame the left half is of no use,
+    reliable[1][..., :8] = 0  # of the one before that a quarter
+    motion = replace(shift(0.0, reliable[0]), earlier={4: shift(0.0, reliable[2]), 2: shift(0.0, reliable[1])})
+    start = start_from(memory, memory.content, motion)
+    assert torch.equal(start.picture[..., 16:], memory.picture[..., 16:])
+    assert (start.picture[..., 8:16] == 0.2).all()
+    assert (start.picture[..., :8] == 0.8).all()
+    assert (start.known == 1).all() and (start.moments.weights[0][..., :16] == 0).all()
+
+
+def test_moving_again_and_again_does_not_blur():
+    """Twenty moves by half a pixel: strokes of four pixels' width keep most of their contrast, borders their colour."""
+    picture = to_tensor(stripes((96, 64))) * 0.5 + 0.25
+    moved = picture
+    for number in range(20):
+        flow = torch.full((1, 2, 64, 96), 0.5 if number % 2 else -0.5)
+        moved = warp_sharply(moved, flow)
+    assert moved.std() > 0.9 * picture.std()
+    assert (moved[..., :2].mean() - picture[..., :2].mean()).abs() < 0.05
+
+
+def test_noise_is_averaged_out_and_change_is_not():
+    torch.manual_seed(0)
+    scene = torch.rand(1, 3, 6, 8).repeat_interleave(8, 2).repeat_interleave(8, 3) * 0.6 + 0.2
+    sigma = 4 / 255
+    seen = scene + sigma * torch.randn_like(scene)
+    steadied = [seen]
+    for _ in range(30):
+        steadied.append(steady(steadied[-1], scene + sigma * torch.randn_like(scene)))
+    assert (steadied[-1] - steadied[-2]).square().mean() < 0.2 * 2 * sigma**2
+    assert (steadied[-1] - scene).square().mean() < 0.3 * sigma**2
+    jumped = scene.clone()
+    jumped[..., 16:32, 16:32] = 1 - jumped[..., 16:32, 16:32]  # a change within the frame counts at once
+    after = steady(steadied[-1], jumped + sigma * torch.randn_like(scene))
+    assert (after - jumped)[..., 20:28, 20:28].abs().mean() < 2 * sigma
+    darker = steady(steadied[-1], 0.9 * scene)  # and so does light
+    assert abs(darker.mean() / scene.mean() - 0.9) < 0.005
+
+
+@pytest.mark.parametrize(
+    ("new", "changed", "progress", "expected"),
+    [(0, 0, 0, 1), (0, 0, -1, 1), (1, 0, 0, 8), (0, 1, 0, 8), (0, 0, 1, 8), (0.025, 0, 0, 5)],
+)
+def test_the_budget_grows_with_what_there_is_to_do(new, changed, progress, expected):
+    blank = torch.zeros(1, 3, 4, 4)
+    start = Start(blank, Moments.zero(blank), blank, blank[:, :2], blank[:, :1], new, changed)
+    assert budget(start, progress, 8) == expected
+
+
+# Whole clips, with the tiny network.
+
+
+def painted(features, style, clip, settings, **options):
+    stylizer = Stylizer(features, style, settings)
+    pictures, steps = [], []
+    for frame, motion in with_motion(clip.frames, dis_flow):
+        stylizer(frame, motion, **options)
+        pictures.append(stylizer.state()["picture"])
+        steps.append(len(stylizer.iterations))
+    return pictures, steps
+
+
+QUICK = Settings(first_steps=40, steps=4)
+
+
+def naive(stylizer, pictures, frame):
+    """Previous picture, fresh Adam."""
+    blank = Memory.of(pictures[-1], Moments.zero(pictures[-1]), to_tensor(frame.image))
+    stylizer.load_state(blank.state())
+
+
+def test_a_pan_flickers_a_tenth_of_the_naive_start(features, style):
+    clip = camera_clip("pan", SIZE, 9, lambda n: View(2.6 * n, 0.4 * n))
+    ours, _ = painted(features, style, clip, QUICK, steps=None)
+    stylizer = Stylizer(features, style, replace(QUICK, temporal_weight=0.0))
+    pictures = []
+    for frame in clip.frames:
+        if pictures:
+            naive(stylizer, pictures, frame)
+        stylizer(frame)
+        pictures.append(stylizer.state()["picture"])
+    assert measure.flicker(ours, clip.motions, 3) < 0.2 * measure.flicker(pictures, clip.motions, 3)
+    assert measure.gradient_energy(ours[-1]) > 0.8 * measure.gradient_energy(ours[0])  # and not because it blurs
+
+
+def test_noise_does_not_make_the_painting_boil(features, style):
+    clip = changing_clip("noise", SIZE, 30, noisy(4))
+    pictures, _ = painted(features, style, clip, QUICK)
+    source = [to_tensor(frame.image) for frame in clip.frames]
+    assert measure.frame_to_frame(pictures, 20) < 0.3 * measure.frame_to_frame(source, 20)
+
+
+def test_slow_light_is_followed(features, style):
+    clip = changing_clip("light", SIZE, 20, dimming(0.03))
+    pictures, _ = painted(features, style, clip, QUICK)
+    fresh = Stylizer(features, style, QUICK)
+    fresh(clip.frames[-1])
+    assert pictures[-1].mean() == pytest.approx(fresh.state()["picture"].mean(), rel=0.05)
+    assert pictures[-1].mean() < 0.9 * pictures[0].mean()
+
+
+def test_nothing_of_the_old_shot_survives_a_cut(features, style):
+    clip = cut_clip("cut", SIZE, 5, 3)
+    pictures, steps = painted(features, style, clip, QUICK)
+    fresh = Stylizer(features, style, QUICK)
+    fresh(clip.frames[3])
+    assert torch.equal(pictures[3], fresh.state()["picture"])
+    assert steps[3] == QUICK.first_steps
+
+
+def test_a_still_clip_comes_to_rest_and_does_not_drift(features, style):
+    clip = changing_clip("still", SIZE, 60, lambda picture, number: picture)
+    pictures, steps = painted(features, style, clip, replace(QUICK, first_steps=150))
+    assert measure.drift(pictures) < 0.03
+    assert sum(steps[40:]) < 2 * len(steps[40:]) and max(steps[1:]) <= 4
+    assert measure.frame_to_frame(pictures, 40) < 1e-4
+
+
+def test_the_same_clip_is_painted_the_same_twice(features, style):
+    clip = camera_clip("pan", SIZE, 4, lambda n: View(1.7 * n))
+    one, two = (painted(features, style, clip, QUICK)[0] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_a_state_with_long_term_memory_goes_on(features, style):
+    settings = replace(QUICK, long_term=True)
+    clip = camera_clip("pan", SIZE, 7, lambda n: View(2.0 * n))
+    pairs = list(with_motion(clip.frames, dis_flow, (2, 4)))
+    whole, resumed = Stylizer(features, style, settings), Stylizer(features, style, settings)
+    for pair in pairs[:5]:
+        whole(*pair)
+    resumed.load_state(whole.state())
+    for pair in pairs[5:]:
+        assert (whole(*pair).image == resumed(*pair).image).all()
+
+
+def test_a_frame_after_a_change_of_size_still_starts_from_the_painting(features, style):
+    stylizer = Stylizer(features, style, QUICK)
+    stylizer(Frame(stripes((96, 64))))
+    stylizer(Frame(stripes((120, 80))), Motion())
+    assert len(stylizer.iterations) <= QUICK.steps

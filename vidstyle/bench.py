@@ -1,0 +1,393 @@
+"""``vidstyle bench --temporal``: steadiness, faithfulness and promptness of the warm start, as a table and pictures."""
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import __version__, measure
+from .clips import Clip, changing_clip, known_motion_clips, noisy
+from .errors import InputError
+from .files import check_writable
+from .flow import FlowMethod, Motion
+from .frame import Frame, fit, resize, to_image, to_tensor
+from .losses import Objective
+from .motion import with_motion
+from .pictures import write_picture
+from .settings import PRESETS, Settings
+from .source import open_source
+from .style import Style
+from .stylizer import Stylizer
+from .warmstart import LONG_TERM
+
+log = logging.getLogger(__name__)
+
+SETTLED_FRAME = 6
+"""Figures are taken from this frame on: by then the first frame no longer counts for much."""
+
+NOISE_SETTLED_FRAME = 30
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. ``target``: what it should be, in words such as "<= 0.2"; empty where nothing was promised."""
+
+    figure: str
+    value: float
+    unit: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What to measure.
+
+    Args:
+        clip: a clip of one's own; None: the generated ones.
+        size: width of the clips in px.
+        frames: per clip.
+        drift_frames: of the still clip.
+        json, picture: where figures and flicker maps go; None: nowhere.
+    """
+
+    clip: Path | None = None
+    size: int = 320
+    frames: int = 16
+    drift_frames: int = 600
+    json: Path | None = None
+    picture: Path | None = None
+
+
+@dataclass(eq=False)
+class Painted:
+    """A painted clip: float pictures (1, 3, H, W) on the CPU; steps and seconds of each frame after the first."""
+
+    pictures: list[Tensor] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
+Picture = NDArray[np.uint8]
+
+
+def paint(stylizer: Stylizer, frames: Sequence[tuple[Frame, Motion]], steps: int | None = None) -> Painted:
+    """Paint frames and keep what the stylizer holds rather than what it returns; ``steps`` as for the stylizer."""
+    painted = Painted()
+    for frame, motion in frames:
+        began = time.perf_counter()
+        stylizer(frame, motion, steps)
+        painted.seconds.append(time.perf_counter() - began)
+        painted.pictures.append(stylizer.state()["picture"])
+        painted.steps.append(len(stylizer.iterations))
+    return painted
+
+
+def paint_naively(stylizer: Stylizer, first: Tensor, contents: Sequence[Tensor], steps: int) -> Painted:
+    """Previous picture, fresh Adam: PyTorch's own, nothing carried but the picture."""
+    painted, picture = Painted(), first.to(stylizer.features.device)
+    for content in contents:
+        began = time.perf_counter()
+        objective = stylizer.objective(content)
+        picture = picture.clone().requires_grad_(True)
+        optimiser = torch.optim.Adam([picture], lr=0.02, betas=(0.9, 0.99))
+        for _ in range(steps):
+            optimiser.zero_grad()
+            objective(picture).total.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            with torch.no_grad():
+                picture.clamp_(0, 1)
+        picture = picture.detach()
+        painted.seconds.append(time.perf_counter() - began)
+        painted.pictures.append(picture.cpu())
+        painted.steps.append(steps)
+    return painted
+
+
+def temporal(bench: Bench, style: Style, flow: FlowMethod | None) -> list[Row]:
+    """Measure, say each figure on stderr as it comes, print the table, and write what is asked for.
+
+    Raises:
+        InputError: the clip cannot be read.
+        OutputError: a file cannot be written.
+    """
+    for path in (bench.json, bench.picture):
+        if path:
+            check_writable(path, overwrite=True)
+    frames = _own_frames(bench) if bench.clip else []
+
+    def note(rows: Sequence[Row], strips: Sequence[Picture]) -> None:
+        """Keep the files up to date: a long measurement that is interrupted leaves what it has."""
+        if bench.json:
+            write_results(bench.json, rows, machine(style.features.device))
+        if bench.picture and strips:
+            write_picture(bench.picture, np.vstack(strips))
+
+    measuring = TemporalBench(style, bench, flow, note)
+    if bench.clip:
+        measuring.own_clip(bench.clip.name, frames)
+    else:
+        measuring.known_motion()
+    print(table(measuring.rows))
+    return measuring.rows
+
+
+def _own_frames(bench: Bench) -> list[Frame]:
+    with open_source(str(bench.clip)) as source:
+        frames = list(islice(source, bench.frames))
+    if len(frames) <= SETTLED_FRAME + 1:
+        raise InputError(f"{bench.clip} has only {len(frames)} frames: give a longer clip, at least {SETTLED_FRAME + 2}")
+    return frames
+
+
+class TemporalBench:
+    """Paints clips in several ways and measures each. What is painted twice is painted once: first frames are kept.
+
+    Args:
+        style: what to paint like.
+        bench: sizes and lengths.
+        flow: how the motion that the stylizer is given is computed.
+        note: called with all rows and picture strips after each new one.
+    """
+
+    def __init__(
+        self,
+        style: Style,
+        bench: Bench,
+        flow: FlowMethod | None,
+        note: Callable[[Sequence[Row], Sequence[Picture]], None] = lambda rows, strips: None,
+    ) -> None:
+        self._style, self._bench, self._flow, self._note = style, bench, flow, note
+        self._size = bench.size, bench.size // 2
+        self._fresh: dict[tuple[bytes, Settings], dict[str, Tensor]] = {}
+        self.rows: list[Row] = []
+        self.strips: list[Picture] = []
+
+    def known_motion(self) -> None:
+        """All figures on the generated clips."""
+        clips = {clip.name: clip for clip in known_motion_clips(self._size, self._bench.frames)}
+        for name in ("object", "pan", "slow pan", "zoom and rotation", "light"):
+            self._moving(clips[name], moves=name in ("pan", "slow pan", "zoom and rotation"))
+        self._shaken(clips["flash"])
+        self._shaken(clips["fade"])
+        self._cut(clips["cut"])
+        self._noise()
+        self._drift(self._bench.drift_frames)
+        for name in ("pan", "object"):
+            self._presets(clips[name])
+
+    def own_clip(self, name: str, frames: Sequence[Frame]) -> None:
+        """The figures that need no known motion; for flicker it is estimated by the flow method given."""
+        pairs = self._pairs(Clip(name, list(frames), [], []), PRESETS["balanced"])
+        motions = [measure.without_small_motion(motion) for _, motion in pairs]
+        moving = [(m.flow.square().sum(1)[0] > 1).numpy() if m.flow is not None else np.ones((1, 1), bool) for m in motions]
+        self._moving(Clip(name, list(frames), motions, moving), moves=False, known=False)
+
+    def _moving(self, clip: Clip, moves: bool, known: bool = True) -> None:
+        """Flicker, lag, gap, energy and contrast of one clip at four steps and at two."""
+        last = len(clip.frames) - 1
+        content = self._content(clip.frames[last])
+        fresh = self._painted_fresh(clip.frames[last], PRESETS["balanced"])
+        objective = self._objective(content)
+        log.debug(f"{clip.name}: {measure.REFERENCE_ITERATIONS} iterations of L-BFGS")
+        least, shown = measure.reference_objective(objective, content)
+        source = [self._content(frame) for frame in clip.frames]
+        self._row(f"{clip.name}: flicker of the source", measure.flicker(source, clip.motions, SETTLED_FRAME))
+        for steps, gap_target in ((4, "<= 3"), (2, "<= 8")):
+            settings = replace(PRESETS["balanced"], steps=steps)
+            ours, naive = self._paint(clip, settings, steps), self._paint_naively(clip, settings)
+            words = f"{clip.name}, {steps} steps"
+            flicker, plain = (measure.flicker(p.pictures, clip.motions, SETTLED_FRAME) for p in (ours, naive))
+            self._row(f"{words}: flicker", flicker)
+            self._row(
+                f"{words}: flicker relative to previous picture, fresh Adam",
+                flicker / plain,
+                "",
+                "<= 0.1" if moves else "<= 0.025",
+            )
+            loss, naive_loss, fresh_loss = (self._loss(objective, p) for p in (ours.pictures[last], naive.pictures[last], fresh))
+            self._row(f"{words}: objective gap, last frame", 100 * (loss / least - 1), "%", gap_target)
+            self._row(f"{words}: the same against what L-BFGS' picture can show", 100 * (loss / shown - 1), "%")
+            self._row(f"{words}: the same, previous picture, fresh Adam", 100 * (naive_loss / least - 1), "%")
+            if steps == 4:
+                self._row(f"{clip.name}: objective gap of a fresh painting", 100 * (fresh_loss / least - 1), "%")
+            picture = ours.pictures[last]
+            energy, contrast = (f(picture) / f(fresh) for f in (measure.gradient_energy, measure.contrast))
+            self._row(f"{words}: gradient energy relative to fresh", energy, "", "0.9 to 1.1")
+            self._row(f"{words}: contrast relative to fresh", contrast, "", "0.9 to 1.1")
+            moving = torch.from_numpy(cv2.resize(clip.moving[last].astype(np.uint8), (content.shape[-1], content.shape[-2])) > 0)
+            self._row(f"{words}: lag", measure.lag(picture, fresh, content, moving), "", ">= 0.95" if known else "")
+            if steps == 4:
+                self._strip(clip, ours, naive)
+
+    def _presets(self, clip: Clip) -> None:
+        """What each preset costs and gives, with the steps it chooses itself."""
+        last = len(clip.frames) - 1
+        content = self._content(clip.frames[last])
+        objective = self._objective(content)
+        for name, limit in (("live", "<= 2"), ("balanced", "<= 4"), ("quality", "")):
+            painted = self._paint(clip, PRESETS[name])
+            words = f"preset {name}, {clip.name}"
+            self._row(f"{words}: mean steps per frame", float(np.mean(painted.steps)), "", limit)
+            self._row(f"{words}: median time per frame", float(np.median(painted.seconds)), "s")
+            self._row(f"{words}: flicker", measure.flicker(painted.pictures, clip.motions, SETTLED_FRAME))
+            self._row(f"{words}: objective of the last frame", self._loss(objective, painted.pictures[last]))
+
+    def _shaken(self, clip: Clip) -> None:
+        """A flash or a fade must leave no trace: after it the painting is as far from the one before as if it had not been."""
+        painted = self._paint(clip, PRESETS["balanced"])
+        before, after = painted.pictures[1], painted.pictures[-1]
+        self._row(
+            f"{clip.name}: last painting against the one before it, root mean square",
+            (after - before).square().mean().sqrt().item() * 255,
+            "levels",
+        )
+        fresh = self._painted_fresh(clip.frames[-1], PRESETS["balanced"])
+        self._row(
+            f"{clip.name}: mean luminance of the last painting relative to fresh",
+            (after.mean() / fresh.mean()).item(),
+            "",
+            "0.9 to 1.1",
+        )
+
+    def _cut(self, clip: Clip) -> None:
+        painted = self._paint(clip, PRESETS["balanced"])
+        cut = [number for number, motion in enumerate(clip.motions) if motion.cut][1]
+        fresh = self._painted_fresh(clip.frames[cut], PRESETS["balanced"])
+        self._row(
+            "cut: first frame's mean difference from a fresh start",
+            (painted.pictures[cut] - fresh).abs().mean().item() * 255,
+            "levels",
+            "<= 2",
+        )
+
+    def _noise(self) -> None:
+        clip = changing_clip("noise", self._size, NOISE_SETTLED_FRAME + 10, noisy(4))
+        painted = self._paint(clip, PRESETS["balanced"])
+        source = measure.frame_to_frame([self._content(frame) for frame in clip.frames], NOISE_SETTLED_FRAME)
+        boiling = measure.frame_to_frame(painted.pictures, NOISE_SETTLED_FRAME)
+        self._row("noise: frame-to-frame change relative to the source's", boiling / source, "", "<= 0.2")
+        self._row("noise: mean steps per frame", float(np.mean(painted.steps)))
+
+    def _drift(self, count: int) -> None:
+        clip = changing_clip("still", self._size, 1, lambda picture, number: picture)
+        clip = Clip("still", clip.frames * count, clip.motions * count, clip.moving * count)
+        painted = self._paint(clip, PRESETS["balanced"])
+        self._row(f"still: drift of mean luminance over {count} frames", 100 * measure.drift(painted.pictures), "%", "<= 1")
+        self._row("still: mean steps per frame", float(np.mean(painted.steps)))
+
+    def _painter(self, settings: Settings) -> Stylizer:
+        return Stylizer(self._style.features, self._style, replace(settings, paint_size=self._bench.size))
+
+    def _row(self, figure: str, value: float, unit: str = "", target: str = "") -> None:
+        self.rows.append(Row(figure, value, unit, target))
+        log.info("%s", row_text(self.rows[-1]))
+        self._note(self.rows, self.strips)
+
+    def _pairs(self, clip: Clip, settings: Settings) -> list[tuple[Frame, Motion]]:
+        return list(with_motion(clip.frames, self._flow, LONG_TERM if settings.long_term else ()))
+
+    def _paint(self, clip: Clip, settings: Settings, steps: int | None = None) -> Painted:
+        log.debug(f"{clip.name}: painting {len(clip.frames)} frames, {steps or f'at most {settings.steps}'} steps each")
+        self._painted_fresh(clip.frames[0], settings)
+        stylizer = self._painter(settings)
+        stylizer.load_state(self._fresh[self._key(clip.frames[0], settings)])
+        rest = paint(stylizer, self._pairs(clip, settings)[1:], steps)
+        return replace(rest, pictures=[self._painted_fresh(clip.frames[0], settings), *rest.pictures])
+
+    def _paint_naively(self, clip: Clip, settings: Settings) -> Painted:
+        log.debug(f"{clip.name}: previous picture, fresh Adam, {settings.steps} steps each")
+        first = self._painted_fresh(clip.frames[0], settings)
+        contents = [self._content(frame) for frame in clip.frames[1:]]
+        rest = paint_naively(self._painter(settings), first, contents, settings.steps)
+        return replace(rest, pictures=[first, *rest.pictures])
+
+    @staticmethod
+    def _key(frame: Frame, settings: Settings) -> tuple[bytes, Settings]:
+        return frame.image.tobytes(), replace(settings, steps=1, flow="none", long_term=False)
+
+    def _painted_fresh(self, frame: Frame, settings: Settings) -> Tensor:
+        """The painting of a frame on its own."""
+        key = self._key(frame, settings)
+        if key not in self._fresh:
+            log.debug(f"painting a first frame, {settings.first_steps} steps")
+            stylizer = self._painter(settings)
+            stylizer(frame)
+            self._fresh[key] = stylizer.state()
+        return self._fresh[key]["picture"]
+
+    def _content(self, frame: Frame) -> Tensor:
+        size = self._painter(PRESETS["balanced"]).paint_size(frame.size)
+        return resize(to_tensor(frame.image, self._style.features.device), size)
+
+    def _objective(self, content: Tensor) -> Objective:
+        return self._painter(PRESETS["balanced"]).objective(content)
+
+    def _loss(self, objective: Objective, picture: Tensor) -> float:
+        with torch.no_grad():
+            return objective(picture.to(objective.features.device)).total.item()
+
+    def _strip(self, clip: Clip, ours: Painted, naive: Painted) -> None:
+        """Frame, both paintings and both flicker maps side by side, the maps on one scale."""
+        last = len(clip.frames) - 1
+        maps = [measure.flicker_map(p.pictures[last], p.pictures[last - 1], clip.motions[last]) for p in (naive, ours)]
+        pictures: list[Any] = [to_image(p) for p in (self._content(clip.frames[last]), naive.pictures[last], ours.pictures[last])]
+        for error in maps:  # the root, so that what is ten times weaker can still be seen
+            level = (error.sqrt() / 0.25).clamp(0, 1).mul(255).to(torch.uint8).numpy()
+            pictures.append(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1])
+        height, width = pictures[0].shape[:2]
+        shown = [cv2.resize(picture, fit((width, height), 320)) for picture in pictures]
+        self.strips.append(np.hstack(shown).astype(np.uint8))
+        self._note(self.rows, self.strips)
+
+
+def row_text(row: Row) -> str:
+    """A row in a line of plain text."""
+    target = f"   (to reach: {row.target})" if row.target else ""
+    return f"{row.figure}: {row.value:.4g} {row.unit}".rstrip() + target
+
+
+def write_results(path: Path, rows: Sequence[Row], made_on: dict[str, object]) -> None:
+    """``{"machine": {...}, "rows": [{"figure": ..., "value": ..., "unit": ..., "target": ...}]}``."""
+    document = {"machine": made_on, "rows": [asdict(row) for row in rows]}
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| figure | measured | to reach |", "|---|---|---|"]
+    return "\n".join(
+        lines + [f"| {row.figure} | {row.value:.4g} {row.unit} | {row.target} {row.unit if row.target else ''} |" for row in rows]
+    )
+
+
+def machine(device: torch.device) -> dict[str, object]:
+    """What the figures were taken on."""
+    return {
+        "vidstyle": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return platform.processor()

@@ -1,0 +1,110 @@
+"""From a stream of frames to frames with their motion: flow along the clip, and where a new shot begins."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scenedetect import FrameTimecode
+from scenedetect.detectors import ContentDetector
+
+from .flow import FlowMethod, Motion, motion_between
+from .frame import Frame
+
+Picture = NDArray[np.uint8]
+
+LOOK_AHEAD = 2
+"""Frames looked ahead before a jump counts as a cut: a flash of up to this many frames is none."""
+
+LOOK_BACK = 3
+"""Frames looked back: what was on screen this recently is no new shot."""
+
+CUT_PX = 256
+"""Cuts are looked for in copies of this width: detectors need no more."""
+
+
+def with_motion(
+    frames: Iterable[Frame],
+    method: FlowMethod | None,
+    long_term: Sequence[int] = (),
+    look_ahead: int = LOOK_AHEAD,
+) -> Iterator[tuple[Frame, Motion]]:
+    """Every frame with the motion that led to it. Holds ``look_ahead`` frames back.
+
+    Args:
+        frames: of one clip, in order.
+        method: how flow is computed; None: only cuts are looked for.
+        long_term: distances, in frames, of further earlier frames whose motion is wanted too.
+        look_ahead: 0 where nothing may be held back; a flash is then taken for two cuts.
+    """
+    past: deque[_Seen] = deque(maxlen=max((LOOK_BACK, *long_term)))
+    coming: deque[_Seen] = deque()
+    for frame in frames:
+        coming.append(_Seen(frame))
+        if len(coming) > look_ahead:
+            yield _next(past, coming, method, long_term)
+    while coming:
+        yield _next(past, coming, method, long_term)
+
+
+CUT_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lum=1, delta_edges=0)
+"""Hue is left out: on grey streets and at the dark end of a fade it jumps about."""
+
+DARK = 24
+"""Mean level below which a picture is too dark for its saturation to mean anything: only its light is compared."""
+
+
+class _Seen:
+    """A frame with the small copy that cuts are looked for in."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        image = frame.image[..., :3] if frame.image.dtype == np.uint8 else (frame.image[..., :3] >> 8).astype(np.uint8)
+        small = (CUT_PX, max(1, round(CUT_PX * frame.size[1] / frame.size[0])))
+        reduced: Picture = cv2.resize(image, small, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        self.small = np.ascontiguousarray(reduced[..., ::-1])  # detectors read BGR
+
+
+def is_cut(before: Sequence[Picture], now: Picture, after: Sequence[Picture]) -> bool:
+    """Whether a new shot begins: a jump from all that was lately on screen, and one that is not soon undone.
+
+    Args:
+        before: earlier frames of the shot, the previous one first, (H, W, 3) uint8 BGR like the others.
+        after: the frames that follow, as far as they are known.
+    """
+    if not before or any(not _differ(earlier, now) for earlier in before[:LOOK_BACK]):
+        return False
+    return all(_differ(before[0], later) for later in after)
+
+
+def _differ(one: Picture, other: Picture) -> bool:
+    """Whether PySceneDetect's content detector sees a cut between two pictures."""
+    dark = min(one.mean(), other.mean()) < DARK
+    detector = ContentDetector(min_scene_len=0, weights=ContentDetector.LUMA_ONLY_WEIGHTS if dark else CUT_WEIGHTS)
+    time = FrameTimecode(0, fps=25.0)  # it asks for one, and makes no use of it
+    detector.process_frame(time, one)
+    return bool(detector.process_frame(time, other))
+
+
+def _next(
+    past: "deque[_Seen]", coming: "deque[_Seen]", method: FlowMethod | None, long_term: Sequence[int]
+) -> tuple[Frame, Motion]:
+    """Take the first of the coming frames, with its motion, and move it to the past."""
+    now = coming.popleft()
+    if past and past[0].frame.size != now.frame.size:
+        past.clear()
+    before = list(past)
+    cut = is_cut([seen.small for seen in before], now.small, [seen.small for seen in coming])
+    if cut:
+        past.clear()
+    past.appendleft(now)
+    if cut or method is None or not before:
+        return now.frame, Motion(cut=cut)
+    motions = {
+        distance: motion_between(now.frame.image, before[distance - 1].frame.image, method)
+        for distance in (1, *long_term)
+        if distance <= len(before)
+    }
+    previous = motions.pop(1)
+    return now.frame, Motion(previous.flow, previous.reliable, earlier=motions)

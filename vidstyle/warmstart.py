@@ -1,0 +1,236 @@
+"""How a frame starts from the ones before: what is remembered, moved along the motion, and steadied against noise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .flow import Motion, resize_flow, warp, warp_sharply
+from .frame import resize
+from .optimize import Moments
+
+STILL_PX = 0.5
+"""What moved by less than this since it was last moved stays where it is: resampling blurs, half a pixel is not seen."""
+
+NEW_SHARE, CHANGE, PROGRESS = 0.05, 0.02, 0.01
+"""When a frame deserves all its steps: this share of it is new, its content changed by this root mean square (of 1), or
+each of the last frame's steps lowered the loss by this share of it."""
+
+LONG_TERM = (2, 4)
+"""How many frames back further paintings are looked at where the last one is of no use (Ruder et al. 2016, section 4.2)."""
+
+PATCH_PX = 9
+"""Side of the squares over which change of the content is told from noise."""
+
+NOISE_FLOOR, NOISE_CEILING = 0.5 / 255, 6 / 255
+"""Standard deviations between which the noise of a source is looked for: rounding, and a webcam in a dark room."""
+
+CALM = 0.1
+"""Share of the present in a content that does not change but for noise: an average over some 20 frames."""
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What is known after a frame.
+
+    Args:
+        picture: (1, 3, H, W), the painting.
+        moments: the optimiser's.
+        content: (1, 3, H, W), the frame as it was aimed at: steadied.
+        offset: (1, 2, H, W) px, how far away from its place each thing is painted: motion too small to follow so far.
+        loss: the one the frame's last step started from.
+        progress: share of the loss that each of the frame's steps took away.
+        earlier: paintings of the frames before, the last one first, as many as long-term consistency asks for.
+    """
+
+    picture: Tensor
+    moments: Moments
+    content: Tensor
+    offset: Tensor
+    loss: float = 0.0
+    progress: float = 1.0
+    earlier: tuple[Tensor, ...] = ()
+
+    @classmethod
+    def of(cls, picture: Tensor, moments: Moments, content: Tensor, loss: float = 0.0) -> "Memory":
+        """What is known after the first frame of a shot."""
+        return cls(picture, moments, content, torch.zeros_like(picture[:, :2]), loss)
+
+    def resized(self, content: Tensor) -> "Memory":
+        """The memory in the size of ``content``; the optimiser's does not survive a change of size."""
+        if self.picture.shape == content.shape:
+            return self
+        picture = resize(self.picture, (content.shape[-1], content.shape[-2]))
+        return Memory.of(picture, Moments.zero(picture), content)
+
+    def state(self) -> dict[str, Tensor]:
+        """As plain tensors on the CPU."""
+        named = {"picture": self.picture, "content": self.content, "offset": self.offset, "moments.mean": self.moments.mean}
+        named |= {f"moments.square{i}": square for i, square in enumerate(self.moments.squares)}
+        named |= {f"moments.weight{i}": weight for i, weight in enumerate(self.moments.weights)}
+        named |= {f"earlier{i}": picture for i, picture in enumerate(self.earlier)}
+        named["trend"] = torch.tensor([self.loss, self.progress], dtype=torch.float64)
+        return {name: tensor.cpu().clone() for name, tensor in named.items()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], device: torch.device) -> "Memory":
+        """What ``state`` was made of.
+
+        Raises:
+            ValueError: tensors missing, or of shapes that do not belong together.
+        """
+
+        def several(name: str) -> tuple[Tensor, ...]:
+            return tuple(state[f"{name}{i}"].to(device, copy=True) for i in range(len(state)) if f"{name}{i}" in state)
+
+        try:
+            picture, content, offset, mean = (
+                state[name].to(device, copy=True) for name in ("picture", "content", "offset", "moments.mean")
+            )
+            moments = Moments(mean, several("moments.square"), several("moments.weight"))
+            loss, progress = state["trend"].tolist()
+            memory = cls(picture, moments, content, offset, loss, progress, several("earlier"))
+        except KeyError as error:
+            raise ValueError(f"the state lacks {error}: it was not made by Stylizer.state()") from None
+        if picture.ndim != 4 or picture.shape[:2] != (1, 3) or _shapes(memory) != _shapes(_like(memory)):
+            raise ValueError("the state's tensors have shapes that do not belong together")
+        return memory
+
+
+def _like(memory: Memory) -> Memory:
+    """A blank memory for a painting of the same size."""
+    blank = Memory.of(memory.picture, Moments.zero(memory.picture), memory.picture)
+    return replace(blank, earlier=(memory.picture,) * len(memory.earlier))
+
+
+def _shapes(memory: Memory) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in memory.state().items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a frame starts.
+
+    Args:
+        picture: (1, 3, H, W) to go on from: earlier paintings in their new place, the content where nothing is known.
+        moments: the optimiser's, moved in the same way; none where the previous painting is of no use.
+        content: (1, 3, H, W), the frame to aim at: steadied.
+        offset: as in ``Memory``.
+        known: (1, 1, H, W), 1 where ``picture`` comes from an earlier painting, and should stay as it is.
+        new: share of the frame that the previous one does not show.
+        changed: root mean square of what changed in the content beyond its motion.
+    """
+
+    picture: Tensor
+    moments: Moments
+    content: Tensor
+    offset: Tensor
+    known: Tensor
+    new: float
+    changed: float
+
+
+def start_from(memory: Memory, frame: Tensor, motion: Motion) -> Start:
+    """Move all that is remembered to where it is now.
+
+    Args:
+        memory: of the frame before.
+        frame: (1, 3, H, W), what is to be painted.
+        motion: how the frames before became this one.
+    """
+    memory = memory.resized(frame)
+    known = _known(motion, frame)
+    picture, content, moments, offset = memory.picture, memory.content, memory.moments, memory.offset
+    if motion.flow is not None:
+        flow = _flow(motion.flow, frame)
+        offset = flow + warp(memory.offset, flow, "bilinear")
+        moves = _moves(offset) & known
+        picture, content = (torch.where(moves, warp_sharply(old, offset), old) for old in (picture, content))
+        moments = _moved(moments, torch.where(moves, offset, 0))
+        offset = torch.where(moves | ~known, 0, offset)
+    content = torch.where(known, content, frame)
+    steadied = torch.where(known, steady(content, frame), frame)
+    new, changed = torch.stack([1 - known.float().mean(), (steadied - content).square().mean().sqrt()]).tolist()
+    moments = _only(moments, known.to(frame))
+    for distance, earlier in sorted(motion.earlier.items()):
+        if distance - 2 < len(memory.earlier) and memory.earlier[distance - 2].shape == frame.shape:
+            found = _known(earlier, frame) & ~known
+            picture = torch.where(found, _shown(memory.earlier[distance - 2], earlier), picture)
+            known = known | found
+    picture = torch.where(known, picture, steadied)
+    return Start(picture, moments, steadied, offset, known.to(frame), new, changed)
+
+
+def _known(motion: Motion, frame: Tensor) -> Tensor:
+    """(1, 1, H, W) bool, where the earlier frame shows what this one does."""
+    if motion.reliable is None:
+        return torch.ones_like(frame[:, :1], dtype=torch.bool)
+    return resize(motion.reliable.to(frame), (frame.shape[-1], frame.shape[-2])) > 0.5
+
+
+def _flow(flow: Tensor, frame: Tensor) -> Tensor:
+    return resize_flow(flow.to(frame), (frame.shape[-1], frame.shape[-2]))
+
+
+def _moves(offset: Tensor) -> Tensor:
+    return offset.square().sum(1, keepdim=True) >= STILL_PX**2
+
+
+def _shown(painting: Tensor, motion: Motion) -> Tensor:
+    """An earlier painting in its new place."""
+    if motion.flow is None:
+        return painting
+    flow = _flow(motion.flow, painting)
+    return torch.where(_moves(flow), warp_sharply(painting, flow), painting)
+
+
+def _moved(moments: Moments, flow: Tensor) -> Moments:
+    """The optimiser's memory along the same flow as its picture."""
+
+    def move(tensor: Tensor) -> Tensor:
+        return warp(tensor, resize_flow(flow, (tensor.shape[-1], tensor.shape[-2])), "bilinear")
+
+    return Moments(move(moments.mean), tuple(map(move, moments.squares)), tuple(map(move, moments.weights)))
+
+
+def _only(moments: Moments, known: Tensor) -> Moments:
+    """Nothing remembered where (1, 1, H, W) ``known`` is 0; coarse scales keep their share."""
+    shares = [F.adaptive_avg_pool2d(known, (weight.shape[-2], weight.shape[-1])) for weight in moments.weights]
+    squares = tuple(square * share for square, share in zip(moments.squares, shares, strict=True))
+    weights = tuple(weight * share for weight, share in zip(moments.weights, shares, strict=True))
+    return Moments(moments.mean * known, squares, weights)
+
+
+def steady(before: Tensor, now: Tensor) -> Tensor:
+    """A frame without its sensor noise: what differs from before by no more than noise hardly counts.
+
+    Changes of whole patches (light) count at once. Where the rest of a patch's change has more energy than noise
+    has, it counts too (motion, which must not trail behind); in between in proportion.
+
+    Args:
+        before: (1, 3, H, W) in [0, 1], the steadied frame before, already moved to its place.
+        now: (1, 3, H, W), the frame.
+    """
+    change = now - before
+    broad = _patch_mean(_patch_mean(change))  # twice: a single mean turns some waves upside down, and they would grow
+    fine = change - broad
+    energy = _patch_mean(fine.square().mean(1, keepdim=True))
+    # The calmest fifth of the picture shows the noise: it holds noise alone, unless everything changes.
+    noise = energy.flatten().kthvalue(1 + energy.numel() // 5).values.clamp(NOISE_FLOOR**2, NOISE_CEILING**2)
+    share = ((energy / noise - 1.5) / 2.5).clamp(CALM, 1)
+    return (before + broad + share * fine).clamp(0, 1)
+
+
+def _patch_mean(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, PATCH_PX, stride=1, padding=PATCH_PX // 2, count_include_pad=False)
+
+
+def budget(start: Start, progress: float, steps: int) -> int:
+    """How many of ``steps`` a frame deserves, at least one: all when much is new or changed, or work is left to do.
+
+    It depends on nothing but the pictures, so that the same clip is painted the same way on any machine.
+    """
+    need = max(start.new / NEW_SHARE, start.changed / CHANGE, progress / PROGRESS)
+    return 1 + round((steps - 1) * min(1.0, need))
