@@ -174,7 +174,7 @@ def test_slow_light_is_followed(features, style):
     pictures, _ = painted(features, style, clip, QUICK)
     fresh = Stylizer(features, style, QUICK)
     fresh(clip.frames[-1])
-    assert pictures[-1].mean() == pytest.approx(fresh.state()["picture"].mean(), rel=0.05)
+    assert pictures[-1].mean().item() == pytest.approx(fresh.state()["picture"].mean().item(), rel=0.05)
     assert pictures[-1].mean() < 0.9 * pictures[0].mean()
 
 
@@ -190,7 +190,7 @@ def test_nothing_of_the_old_shot_survives_a_cut(features, style):
 def test_a_still_clip_comes_to_rest_and_does_not_drift(features, style):
     clip = changing_clip("still", SIZE, 60, lambda picture, number: picture)
     pictures, steps = painted(features, style, clip, replace(QUICK, first_steps=150))
-    assert measure.drift(pictures) < 0.03
+    assert measure.drift(pictures[20:]) < 0.01  # until then the tiny network is still at work on the first picture
     assert sum(steps[40:]) < 2 * len(steps[40:]) and max(steps[1:]) <= 4
     assert measure.frame_to_frame(pictures, 40) < 1e-4
 

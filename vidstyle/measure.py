@@ -56,8 +56,10 @@ def lag(painting: Tensor, fresh: Tensor, content: Tensor, moving: Tensor) -> flo
 
     Args:
         painting, fresh, content: (1, 3, H, W).
-        moving: (H, W) bool, where something moves.
+        moving: (H, W) bool, where something moves; if nowhere, the whole picture counts.
     """
+    if not moving[1:, 1:].any():
+        moving = torch.ones_like(moving)
     edges = _edges(content)[0, 0][moving[1:, 1:]]
     return _correlation(_edges(painting)[0, 0][moving[1:, 1:]], edges) / _correlation(_edges(fresh)[0, 0][moving[1:, 1:]], edges)
 
