@@ -67,6 +67,11 @@ def test_large_frames_are_looked_at_small():
     assert seen == [(128, FLOW_PX, 3)] * 2
 
 
+@pytest.mark.parametrize("size", [(2, 2), (600, 3), (7, 40)])
+def test_the_tiniest_frames_have_motion_too(size):
+    assert motion_between(scene(0.1, size), scene(0, size), dis_flow).flow.isfinite().all()
+
+
 def test_sixteen_bit_frames_have_motion_too():
     one, other = (scene(time, size=(96, 64)).astype(np.uint16) * 257 for time in (0, 0.1))
     assert motion_between(one, other, dis_flow).flow.isfinite().all()

@@ -15,6 +15,9 @@ from .frame import Image, fit
 FLOW_PX = 512
 """Flow is computed on frames no longer than this: enough for half a pixel of any painting, and the cost is bounded."""
 
+LEAST_PX = 16
+"""DIS refuses sides below 12 px; narrower frames are stretched."""
+
 RAFT_LEAST_PX = 128
 """RAFT's correlation pyramid needs at least this on either side (Teed & Deng 2020: four levels at an eighth of the size)."""
 
@@ -183,12 +186,13 @@ def _places(flow: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _small(image: Image) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 of at most ``FLOW_PX``."""
+    """(H, W, 3) uint8 with sides of ``LEAST_PX`` to ``FLOW_PX``."""
     colours = image[..., :3]
     if colours.dtype == np.uint16:
         colours = (colours >> 8).astype(np.uint8)
     height, width = colours.shape[:2]
-    size = fit((width, height), min(FLOW_PX, max(width, height)))
+    across, down = fit((width, height), min(FLOW_PX, max(width, height)))
+    size = max(across, LEAST_PX), max(down, LEAST_PX)
     return cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
