@@ -170,12 +170,13 @@ def test_noise_does_not_make_the_painting_boil(features, style):
 
 
 def test_slow_light_is_followed(features, style):
+    """The frame aimed at darkens with the clip, however steadied."""
     clip = changing_clip("light", SIZE, 20, dimming(0.03))
-    pictures, _ = painted(features, style, clip, QUICK)
-    fresh = Stylizer(features, style, QUICK)
-    fresh(clip.frames[-1])
-    assert pictures[-1].mean().item() == pytest.approx(fresh.state()["picture"].mean().item(), rel=0.05)
-    assert pictures[-1].mean() < 0.9 * pictures[0].mean()
+    stylizer = Stylizer(features, style, QUICK)
+    for pair in with_motion(clip.frames, dis_flow):
+        stylizer(*pair)
+    aimed_at, frame = stylizer.state()["content"].mean().item(), to_tensor(clip.frames[-1].image).mean().item()
+    assert aimed_at == pytest.approx(frame, rel=0.02)  # light counts at once; only fine detail is averaged
 
 
 def test_nothing_of_the_old_shot_survives_a_cut(features, style):
@@ -190,7 +191,7 @@ def test_nothing_of_the_old_shot_survives_a_cut(features, style):
 def test_a_still_clip_comes_to_rest_and_does_not_drift(features, style):
     clip = changing_clip("still", SIZE, 60, lambda picture, number: picture)
     pictures, steps = painted(features, style, clip, replace(QUICK, first_steps=150))
-    assert measure.drift(pictures[20:]) < 0.01  # until then the tiny network is still at work on the first picture
+    assert measure.drift(pictures[40:]) < 0.01  # until then the tiny network is still at work on the first picture
     assert sum(steps[40:]) < 2 * len(steps[40:]) and max(steps[1:]) <= 4
     assert measure.frame_to_frame(pictures, 40) < 1e-4
 

@@ -15,6 +15,9 @@ from .frame import Image, fit
 FLOW_PX = 512
 """Flow is computed on frames no longer than this: enough for half a pixel of any painting, and the cost is bounded."""
 
+PATCH_PX, SAME_LEVELS = 9, 6
+"""A patch looks the same when its pixels changed by less than this many levels (of 255) on average: noise and no more."""
+
 LEAST_PX = 16
 """DIS refuses sides below 12 px; narrower frames are stretched."""
 
@@ -52,7 +55,11 @@ def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
     """
     small, small_earlier = _small(frame), _small(earlier)
     flow, forth = _as_tensor(method(small, small_earlier)), _as_tensor(method(small_earlier, small))
-    return Motion(flow, reliable(flow, forth))
+    known = reliable(flow, forth)
+    # On bare walls flow is arbitrary and fails the check, though nothing happened there: what looks the same has stayed.
+    change = np.abs(small.astype(np.float32) - small_earlier).mean(2)
+    same = torch.from_numpy(cv2.blur(change, (PATCH_PX, PATCH_PX)) < SAME_LEVELS)[None, None]
+    return Motion(torch.where(same & (known == 0), 0, flow), torch.where(same, 1.0, known))
 
 
 def reliable(flow: Tensor, forth: Tensor) -> Tensor:
