@@ -10,13 +10,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .frame import Image, fit
+from .frame import Image, fit, to_8_bits
 
 FLOW_PX = 512
 """Flow is computed on frames no longer than this: enough for half a pixel of any painting, and the cost is bounded."""
 
 PATCH_PX, SAME_LEVELS = 9, 6
 """A patch looks the same when its pixels changed by less than this many levels (of 255) on average: noise and no more."""
+
+SPILL_PX, CLEARLY = 8, 0.6
+"""Flow spills this far over outlines; it gives way to a neighbour's with less than this share of its error."""
 
 LEAST_PX = 16
 """DIS refuses sides below 12 px; narrower frames are stretched."""
@@ -54,7 +57,8 @@ def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
         frame, earlier: (H, W, 3 or 4) uint8 or uint16 of one size.
     """
     small, small_earlier = _small(frame), _small(earlier)
-    flow, forth = _as_tensor(method(small, small_earlier)), _as_tensor(method(small_earlier, small))
+    flow = with_sharp_edges(_as_tensor(method(small, small_earlier)), small, small_earlier)
+    forth = with_sharp_edges(_as_tensor(method(small_earlier, small)), small_earlier, small)
     known = reliable(flow, forth)
     # On bare walls flow is arbitrary and fails the check, though nothing happened there: what looks the same has stayed.
     change = np.abs(small.astype(np.float32) - small_earlier).mean(2)
@@ -79,6 +83,33 @@ def reliable(flow: Tensor, forth: Tensor) -> Tensor:
     # Half a pixel of tolerance: what hardly moves must not lose its border.
     inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
     return ((error < 0.01 * length + 0.5) & inside).float()
+
+
+def with_sharp_edges(flow: Tensor, frame: Image, earlier: Image) -> Tensor:
+    """Flow whose edges lie on the edges of things; methods let the motion of a thing spill over its outline.
+
+    Every pixel is offered its neighbours' flow (after PatchMatch, Barnes et al. 2009) and none at all, and takes what
+    explains its surroundings clearly better than its own.
+
+    Args:
+        flow: (1, 2, H, W), from ``frame`` to ``earlier``.
+        frame, earlier: (H, W, 3) uint8.
+    """
+    now, was = (torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (frame, earlier))
+
+    def error(flow: Tensor) -> Tensor:
+        difference = (now - warp(was, flow, "bilinear")).abs().mean(1, keepdim=True)
+        return F.avg_pool2d(difference, 3, 1, 1, count_include_pad=False)
+
+    best, least = flow, CLEARLY * error(flow)
+    across, down = min(SPILL_PX, flow.shape[-1] - 1), min(SPILL_PX, flow.shape[-2] - 1)
+    neighbours = F.pad(flow, [across, across, down, down], "replicate")
+    height, width = flow.shape[-2:]
+    for x, y in ((0, down), (2 * across, down), (across, 0), (across, 2 * down)):
+        offered = neighbours[..., y : y + height, x : x + width]
+        explained = error(offered)
+        best, least = torch.where(explained < least, offered, best), torch.minimum(explained, least)
+    return torch.where(error(torch.zeros_like(flow)) < least, 0, best)
 
 
 def dis_flow(frame: Image, earlier: Image) -> NDArray[np.float32]:
@@ -194,9 +225,7 @@ def _places(flow: Tensor) -> tuple[Tensor, Tensor]:
 
 def _small(image: Image) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 with sides of ``LEAST_PX`` to ``FLOW_PX``."""
-    colours = image[..., :3]
-    if colours.dtype == np.uint16:
-        colours = (colours >> 8).astype(np.uint8)
+    colours = to_8_bits(image)[..., :3]
     height, width = colours.shape[:2]
     across, down = fit((width, height), min(FLOW_PX, max(width, height)))
     size = max(across, LEAST_PX), max(down, LEAST_PX)

@@ -55,6 +55,11 @@ def to_tensor(image: Image, device: torch.device | None = None) -> Tensor:
     return torch.from_numpy(colours).to(device).permute(2, 0, 1)[None].float().contiguous() / peak
 
 
+def to_8_bits(image: Image) -> NDArray[np.uint8]:
+    """The same picture as uint8, for looking at: 16 bits lose their lower half."""
+    return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)  # type: ignore[return-value]
+
+
 def to_image(picture: Tensor) -> NDArray[np.uint8]:
     """(1, 3, H, W) float in [0, 1] -> (H, W, 3) uint8, rounded to nearest."""
     levels = (picture.detach()[0].clamp(0, 1) * 255).round().to(torch.uint8)

@@ -10,7 +10,7 @@ from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
 from .flow import FlowMethod, Motion, motion_between
-from .frame import Frame
+from .frame import Frame, to_8_bits
 
 Picture = NDArray[np.uint8]
 
@@ -60,9 +60,8 @@ class _Seen:
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        image = frame.image[..., :3] if frame.image.dtype == np.uint8 else (frame.image[..., :3] >> 8).astype(np.uint8)
         small = (CUT_PX, max(1, round(CUT_PX * frame.size[1] / frame.size[0])))
-        reduced: Picture = cv2.resize(image, small, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        reduced: Picture = cv2.resize(to_8_bits(frame.image)[..., :3], small, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         self.small = np.ascontiguousarray(reduced[..., ::-1])  # detectors read BGR
 
 

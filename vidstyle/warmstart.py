@@ -11,12 +11,15 @@ from .flow import Motion, resize_flow, warp, warp_sharply
 from .frame import resize
 from .optimize import Moments
 
-STILL_PX = 0.5
-"""What moved by less than this since it was last moved stays where it is: resampling blurs, half a pixel is not seen."""
+STILL_PX = 0.2
+"""What moved by less than this since it was last moved stays where it is: so small a flow may be noise."""
 
 NEW_SHARE, CHANGE, PROGRESS = 0.05, 0.02, 0.01
 """When a frame deserves all its steps: this share of it is new, its content changed by this root mean square (of 1), or
 each of the last frame's steps lowered the loss by this share of it."""
+
+UNSURE = 1e-3
+"""How much the colours of a newly seen area lean to the source's, against the mean square of what is known, in [0, 1]."""
 
 LONG_TERM = (2, 4)
 """How many frames back further paintings are looked at where the last one is of no use (Ruder et al. 2016, section 4.2)."""
@@ -159,8 +162,24 @@ def start_from(memory: Memory, frame: Tensor, motion: Motion) -> Start:
             found = _known(earlier, frame) & ~known
             picture = torch.where(found, _shown(memory.earlier[distance - 2], earlier), picture)
             known = known | found
-    picture = torch.where(known, picture, steadied)
+    picture = torch.where(known, picture, _in_colours_of(picture, content, known, steadied))
     return Start(picture, moments, steadied, offset, known.to(frame), new, changed)
+
+
+def _in_colours_of(painting: Tensor, content: Tensor, known: Tensor, frame: Tensor) -> Tensor:
+    """A frame in the colours of its painting: the affine map of colours that best leads from content to painting where known.
+
+    What is newly seen would stick out for some frames in the colours of the source. (1, 3, H, W) like ``frame``.
+    """
+    count = known.sum() + 1
+    colours = torch.cat([content, torch.ones_like(content[:, :1])], 1) * known
+    colours, targets = colours.flatten(2)[0], (painting * known).flatten(2)[0]
+    # A little of the identity on the diagonal keeps a map for one flat colour, or for nothing known at all, from being wild.
+    unchanged = torch.eye(4, 3, device=frame.device, dtype=frame.dtype)
+    products = colours @ colours.T / count + UNSURE * torch.eye(4, device=frame.device, dtype=frame.dtype)
+    mapping = torch.linalg.solve(products, colours @ targets.T / count + UNSURE * unchanged)
+    mapped: Tensor = torch.einsum("oc,bohw->bchw", mapping[:3], frame) + mapping[3].view(1, 3, 1, 1)
+    return mapped.clamp(0, 1)
 
 
 def _known(motion: Motion, frame: Tensor) -> Tensor:
