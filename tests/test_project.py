@@ -12,7 +12,7 @@ import vidstyle
 
 ROOT = Path(__file__).parent.parent
 ORDER = (
-    ["errors", "files", "settings", "device", "progress"],
+    ["errors", "files", "settings", "device", "progress", "results"],
     ["frame"],
     ["pictures", "features", "flow"],
     ["losses", "source", "motion", "clips", "weights", "training"],

@@ -1,12 +1,9 @@
 """``vidstyle bench --temporal``: steadiness, faithfulness and promptness of the warm start, as a table and pictures."""
 
-import json
 import logging
-import platform
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import __version__, measure
+from . import measure
 from .clips import Clip, changing_clip, known_motion_clips, noisy
 from .errors import InputError
 from .files import check_writable
@@ -26,6 +23,7 @@ from .frame import Frame, fit, resize, to_image, to_tensor
 from .losses import Objective
 from .motion import with_motion
 from .pictures import write_picture
+from .results import Row, machine, row_text, table, write_results
 from .settings import PRESETS, Settings
 from .source import open_source
 from .style import Style
@@ -38,16 +36,6 @@ SETTLED_FRAME = 6
 """Figures are taken from this frame on: by then the first frame no longer counts for much."""
 
 NOISE_SETTLED_FRAME = 30
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure. ``target``: what it should be, in words such as "<= 0.2"; empty where nothing was promised."""
-
-    figure: str
-    value: float
-    unit: str = ""
-    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -350,44 +338,3 @@ class TemporalBench:
         shown = [cv2.resize(picture, fit((width, height), 320)) for picture in pictures]
         self.strips.append(np.hstack(shown).astype(np.uint8))
         self._note(self.rows, self.strips)
-
-
-def row_text(row: Row) -> str:
-    """A row in a line of plain text."""
-    target = f"   (to reach: {row.target})" if row.target else ""
-    return f"{row.figure}: {row.value:.4g} {row.unit}".rstrip() + target
-
-
-def write_results(path: Path, rows: Sequence[Row], made_on: dict[str, object]) -> None:
-    """``{"machine": {...}, "rows": [{"figure": ..., "value": ..., "unit": ..., "target": ...}]}``."""
-    document = {"machine": made_on, "rows": [asdict(row) for row in rows]}
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| figure | measured | to reach |", "|---|---|---|"]
-    return "\n".join(
-        lines + [f"| {row.figure} | {row.value:.4g} {row.unit} | {row.target} {row.unit if row.target else ''} |" for row in rows]
-    )
-
-
-def machine(device: torch.device) -> dict[str, object]:
-    """What the figures were taken on."""
-    return {
-        "vidstyle": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-    }
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it."""
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return platform.processor()

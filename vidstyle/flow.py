@@ -173,10 +173,7 @@ def warp(picture: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
     Returns:
         (1, C, H, W).
     """
-    height, width = picture.shape[-2:]
-    x, y = _places(flow)
-    grid = torch.stack([(x + 0.5) / width * 2 - 1, (y + 0.5) / height * 2 - 1], -1)[:, 0]
-    return F.grid_sample(picture, grid, mode=mode, padding_mode="border", align_corners=False)
+    return _sample(picture, *_places(flow), mode)
 
 
 def warp_sharply(picture: Tensor, flow: Tensor) -> Tensor:
@@ -191,11 +188,8 @@ def warp_sharply(picture: Tensor, flow: Tensor) -> Tensor:
     Returns:
         (1, C, H, W) in [0, 1].
     """
-    height, width = picture.shape[-2:]
     x, y = _places(flow)
-    # Pixel p of the picture is pixel 2 p of its double.
-    grid = torch.stack([(4 * x + 1) / (2 * width) - 1, (4 * y + 1) / (2 * height) - 1], -1)[:, 0]
-    return F.grid_sample(_doubled(picture), grid, mode="bicubic", padding_mode="border", align_corners=False).clamp(0, 1)
+    return _sample(_doubled(picture), 2 * x, 2 * y, "bicubic").clamp(0, 1)  # pixel p of the picture is pixel 2 p of its double
 
 
 LANCZOS = 5
@@ -213,6 +207,13 @@ def _doubled(picture: Tensor) -> Tensor:
     channels = torch.stack([channels, between], 4).flatten(3)
     between = F.conv2d(F.pad(channels, [0, 0, before, after], "replicate"), taps[None, None, :, None])
     return torch.stack([channels, between], 3).flatten(2, 3).transpose(0, 1)
+
+
+def _sample(picture: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
+    """The picture's values at columns ``x`` and rows ``y``, (1, 1, H, W) each, in its own px; borders repeat."""
+    height, width = picture.shape[-2:]
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)[:, 0]
+    return F.grid_sample(picture, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
 def _places(flow: Tensor) -> tuple[Tensor, Tensor]:
