@@ -1,5 +1,6 @@
 """Flow, occlusions and cuts on clips whose motion is known."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,8 @@ from conftest import scene
 
 from vidstyle import Frame
 from vidstyle.clips import View, camera_clip, changing_clip, cut_clip, fading, flashing, known_motion_clips, noisy, object_clip
-from vidstyle.flow import FLOW_PX, dis_flow, motion_between, warp
+from vidstyle.estimate import motion_between, with_sharp_edges
+from vidstyle.flow import FLOW_PX, dis_flow, warp
 from vidstyle.frame import to_tensor
 from vidstyle.motion import with_motion
 
@@ -118,3 +120,44 @@ def test_frames_of_another_size_start_without_motion():
     frames = [Frame(scene()), Frame(scene(size=(80, 60))), Frame(scene(size=(80, 60)))]
     flows = [motion.flow is not None for _, motion in with_motion(frames, dis_flow)]
     assert flows == [False, False, True]
+
+
+def test_the_motion_of_a_thing_does_not_spill_over_its_outline():
+    clip = object_clip("object", (160, 96), 3, 4.3)
+    now, before, truth = clip.frames[2].image, clip.frames[1].image, clip.motions[2]
+    spilt = torch.from_numpy(dis_flow(now, before)).permute(2, 0, 1)[None]
+
+    def wrong(flow):
+        """Share of the picture whose flow is off by more than a pixel."""
+        return (((flow - truth.flow).norm(dim=1, keepdim=True) > 1) & (truth.reliable == 1)).float().mean()
+
+    assert wrong(with_sharp_edges(spilt, torch.zeros_like(spilt), now, before)) < 0.6 * wrong(spilt)
+    motion = motion_between(now, before, dis_flow)
+    assert (motion.reliable * truth.reliable).sum() > 0.97 * truth.reliable.sum()  # and hardly anything is given up
+
+
+def grey_wall_with_a_door(noise_seed):
+    """A flat wall, one strong upright edge, and the specks a video codec leaves."""
+    picture = np.full((96, 160, 3), 170.0)
+    picture[:, 120:] = 60
+    picture += cv2.GaussianBlur(np.random.default_rng(noise_seed).normal(0, 12, picture.shape), (0, 0), 3)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def test_a_bare_wall_stands_still_before_a_still_camera():
+    """Codec specks give it flow, which would make its painting boil."""
+    one, other = grey_wall_with_a_door(0), grey_wall_with_a_door(1)
+    assert np.hypot(*dis_flow(one, other).transpose(2, 0, 1)).max() > 1
+    motion = motion_between(one, other, dis_flow)
+    assert (motion.flow == 0).float().mean() > 0.9 and (motion.reliable == 1).all()
+
+
+def test_a_bare_wall_goes_with_the_camera():
+    """Nothing on the wall tells its motion; the things around it do."""
+    clip = camera_clip("zoom", (160, 96), 2, lambda n: View(2 * n, zoom=0.98**n))
+    pictures = [frame.image.copy() for frame in clip.frames]
+    for picture in pictures:
+        picture[30:66, 50:110] = 128
+    motion = motion_between(pictures[1], pictures[0], dis_flow)
+    wrong = (motion.flow - clip.motions[1].flow).norm(dim=1)[0, 36:60, 56:104]
+    assert wrong.mean() < 0.2  # px: a tenth of the motion

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     ["errors", "files", "settings", "device", "progress", "results"],
     ["frame"],
-    ["pictures", "features", "flow"],
+    ["pictures", "features", "flow", "estimate"],
     ["losses", "source", "motion", "clips", "weights", "training"],
     ["mux", "style", "optimize", "measure"],
     ["sink", "warmstart", "stylizer"],

@@ -1,4 +1,4 @@
-"""Motion between two source frames, and moving pictures along it."""
+"""Motion, the methods that find flow, and moving pictures along it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,19 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .frame import Image, fit, to_8_bits
+from .frame import Image
 
 FLOW_PX = 512
 """Flow is computed on frames no longer than this: enough for half a pixel of any painting, and the cost is bounded."""
-
-PATCH_PX, SAME_LEVELS = 9, 6
-"""A patch looks the same when its pixels changed by less than this many levels (of 255) on average: noise and no more."""
-
-SPILL_PX, CLEARLY = 8, 0.6
-"""Flow spills this far over outlines; it gives way to a neighbour's with less than this share of its error."""
-
-LEAST_PX = 16
-"""DIS refuses sides below 12 px; narrower frames are stretched."""
 
 RAFT_LEAST_PX = 128
 """RAFT's correlation pyramid needs at least this on either side (Teed & Deng 2020: four levels at an eighth of the size)."""
@@ -48,68 +39,6 @@ class Motion:
     reliable: Tensor | None = None
     cut: bool = False
     earlier: Mapping[int, "Motion"] = field(default_factory=dict)
-
-
-def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
-    """Flow, and where it can be relied upon, computed on copies of at most ``FLOW_PX``.
-
-    Args:
-        frame, earlier: (H, W, 3 or 4) uint8 or uint16 of one size.
-    """
-    small, small_earlier = _small(frame), _small(earlier)
-    flow = with_sharp_edges(_as_tensor(method(small, small_earlier)), small, small_earlier)
-    forth = with_sharp_edges(_as_tensor(method(small_earlier, small)), small_earlier, small)
-    known = reliable(flow, forth)
-    # On bare walls flow is arbitrary and fails the check, though nothing happened there: what looks the same has stayed.
-    change = np.abs(small.astype(np.float32) - small_earlier).mean(2)
-    same = torch.from_numpy(cv2.blur(change, (PATCH_PX, PATCH_PX)) < SAME_LEVELS)[None, None]
-    return Motion(torch.where(same & (known == 0), 0, flow), torch.where(same, 1.0, known))
-
-
-def reliable(flow: Tensor, forth: Tensor) -> Tensor:
-    """The forward-backward check (Sundaram et al. 2010): going there and back must lead home.
-
-    Args:
-        flow: (1, 2, H, W), from this frame to the earlier one.
-        forth: the same from the earlier frame to this one.
-
-    Returns:
-        (1, 1, H, W) float32, 0 where ``|w + v|^2 >= 0.01 (|w|^2 + |v|^2) + 0.5`` and where the flow leaves the picture.
-    """
-    back = warp(forth, flow, "bilinear")
-    error, length = (flow + back).square().sum(1, keepdim=True), (flow.square() + back.square()).sum(1, keepdim=True)
-    x, y = _places(flow)
-    height, width = flow.shape[-2:]
-    # Half a pixel of tolerance: what hardly moves must not lose its border.
-    inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
-    return ((error < 0.01 * length + 0.5) & inside).float()
-
-
-def with_sharp_edges(flow: Tensor, frame: Image, earlier: Image) -> Tensor:
-    """Flow whose edges lie on the edges of things; methods let the motion of a thing spill over its outline.
-
-    Every pixel is offered its neighbours' flow (after PatchMatch, Barnes et al. 2009) and none at all, and takes what
-    explains its surroundings clearly better than its own.
-
-    Args:
-        flow: (1, 2, H, W), from ``frame`` to ``earlier``.
-        frame, earlier: (H, W, 3) uint8.
-    """
-    now, was = (torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (frame, earlier))
-
-    def error(flow: Tensor) -> Tensor:
-        difference = (now - warp(was, flow, "bilinear")).abs().mean(1, keepdim=True)
-        return F.avg_pool2d(difference, 3, 1, 1, count_include_pad=False)
-
-    best, least = flow, CLEARLY * error(flow)
-    across, down = min(SPILL_PX, flow.shape[-1] - 1), min(SPILL_PX, flow.shape[-2] - 1)
-    neighbours = F.pad(flow, [across, across, down, down], "replicate")
-    height, width = flow.shape[-2:]
-    for x, y in ((0, down), (2 * across, down), (across, 0), (across, 2 * down)):
-        offered = neighbours[..., y : y + height, x : x + width]
-        explained = error(offered)
-        best, least = torch.where(explained < least, offered, best), torch.minimum(explained, least)
-    return torch.where(error(torch.zeros_like(flow)) < least, 0, best)
 
 
 def dis_flow(frame: Image, earlier: Image) -> NDArray[np.float32]:
@@ -173,7 +102,7 @@ def warp(picture: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
     Returns:
         (1, C, H, W).
     """
-    return _sample(picture, *_places(flow), mode)
+    return _sample(picture, *places(flow), mode)
 
 
 def warp_sharply(picture: Tensor, flow: Tensor) -> Tensor:
@@ -188,7 +117,7 @@ def warp_sharply(picture: Tensor, flow: Tensor) -> Tensor:
     Returns:
         (1, C, H, W) in [0, 1].
     """
-    x, y = _places(flow)
+    x, y = places(flow)
     return _sample(_doubled(picture), 2 * x, 2 * y, "bicubic").clamp(0, 1)  # pixel p of the picture is pixel 2 p of its double
 
 
@@ -216,22 +145,9 @@ def _sample(picture: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
     return F.grid_sample(picture, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
-def _places(flow: Tensor) -> tuple[Tensor, Tensor]:
+def places(flow: Tensor) -> tuple[Tensor, Tensor]:
     """Column and row each pixel came from, (1, 1, H, W) each, in px."""
     height, width = flow.shape[-2:]
     rows = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None]
     columns = torch.arange(width, device=flow.device, dtype=torch.float32)
     return columns + flow[:, :1], rows + flow[:, 1:]
-
-
-def _small(image: Image) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 with sides of ``LEAST_PX`` to ``FLOW_PX``."""
-    colours = to_8_bits(image)[..., :3]
-    height, width = colours.shape[:2]
-    across, down = fit((width, height), min(FLOW_PX, max(width, height)))
-    size = max(across, LEAST_PX), max(down, LEAST_PX)
-    return cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
-def _as_tensor(flow: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous()

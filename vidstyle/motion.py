@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
-from .flow import FlowMethod, Motion, motion_between
+from .estimate import motion_between
+from .flow import FlowMethod, Motion
 from .frame import Frame, to_8_bits
 
 Picture = NDArray[np.uint8]

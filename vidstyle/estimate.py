@@ -1,0 +1,162 @@
+"""From two frames to the motion between them: flow put right, and where it can be relied upon."""
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .flow import FLOW_PX, FlowMethod, Motion, places, warp
+from .frame import Image, fit, to_8_bits
+
+LEAST_PX = 16
+"""DIS refuses sides below 12 px; narrower frames are stretched."""
+
+PATCH_PX = 9
+"""Side of the squares over which two frames are compared."""
+
+SAME_LEVELS = 6
+"""A patch looks the same when its pixels differ by less than this many levels (of 255) on average: noise and no more."""
+
+AS_WELL, MARGIN_LEVELS = 1.1, 0.3
+"""A simple motion explains a patch as well as its flow does when its error is below this share of the flow's, and a bit."""
+
+WANDER_PX = 2.5
+"""Flow on bare walls wanders this far from the truth; what goes further is moving."""
+
+STILL_SHARE, CAMERA_SHARE = 0.5, 0.3
+"""The camera is still when this share of the picture shows no motion; it moves as this share of the corners say."""
+
+CORNERS, CORNER_QUALITY, CORNER_PX = 400, 0.005, 0.5
+"""Corners looked at for the camera's motion, how much weaker than the best they may be, and how exactly they must fit."""
+
+SPILL_PX, CLEARLY = 8, 0.6
+"""Flow spills this far over outlines; it gives way to another one with less than this share of its error."""
+
+Levels = NDArray[np.uint8]
+
+
+def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
+    """Flow, and where it can be relied upon, computed on copies of at most ``FLOW_PX``.
+
+    Args:
+        frame, earlier: (H, W, 3 or 4) uint8 or uint16 of one size.
+    """
+    now, was = _small(frame), _small(earlier)
+    flow, camera = _flow(now, was, method)
+    forth, _ = _flow(was, now, method)
+    known = reliable(flow, forth)
+    # On bare walls flow is arbitrary and may fail the check; what looks the same has gone where the camera says.
+    same = inside(camera) & (_error(_levels(now), _levels(was), camera, PATCH_PX) < SAME_LEVELS)
+    return Motion(torch.where(same & (known == 0), camera, flow), torch.where(same, 1.0, known))
+
+
+def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Tensor, Tensor]:
+    """A method's flow, put right, and the camera's: (1, 2, H, W) each."""
+    raw = torch.from_numpy(method(now, was)).permute(2, 0, 1)[None].contiguous()
+    one, other = _levels(now), _levels(was)
+    camera = camera_flow(raw, now, was)
+    flow = with_sharp_edges(raw, camera, now, was)
+    wanders = (flow - camera).square().sum(1, keepdim=True) < WANDER_PX**2
+    return torch.where(wanders & _as_well(one, other, camera, flow), camera, flow), camera
+
+
+def camera_flow(flow: Tensor, frame: Levels, earlier: Levels) -> Tensor:
+    """The flow of things at rest: none, or what a turning, zooming and shifting camera makes (four parameters, RANSAC).
+
+    Args:
+        flow: (1, 2, H, W), from ``frame`` to ``earlier``.
+        frame, earlier: (H, W, 3) uint8.
+
+    Returns:
+        (1, 2, H, W); zero also where no such motion is found.
+    """
+    zero = torch.zeros_like(flow)
+    if _as_well(_levels(frame), _levels(earlier), zero, flow).float().mean() > STILL_SHARE:
+        return zero
+    height, width = frame.shape[:2]
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    corners = cv2.goodFeaturesToTrack(grey, CORNERS, CORNER_QUALITY, max(3, max(height, width) / 40))
+    if corners is None or len(corners) < 10:
+        return zero
+    corners = corners[:, 0].astype(np.float64)
+    x, y = corners.round().astype(int).T
+    ends = corners + flow[0, :, y, x].T.numpy()
+    matrix, fits = cv2.estimateAffinePartial2D(corners, ends, method=cv2.RANSAC, ransacReprojThreshold=CORNER_PX)
+    if matrix is None or fits.mean() < CAMERA_SHARE:
+        return zero
+    rows, columns = np.mgrid[:height, :width]
+    there = matrix @ np.stack([columns.ravel(), rows.ravel(), np.ones(height * width)])
+    moved = there.reshape(2, height, width) - np.stack([columns, rows])
+    return torch.from_numpy(moved.astype(np.float32))[None]
+
+
+def with_sharp_edges(flow: Tensor, camera: Tensor, frame: Levels, earlier: Levels) -> Tensor:
+    """Flow whose edges lie on the edges of things; methods let the motion of a thing spill over its outline.
+
+    Every pixel is offered its neighbours' flow (after PatchMatch, Barnes et al. 2009) and the camera's, and takes what
+    explains its surroundings clearly better than its own.
+
+    Args:
+        flow, camera: (1, 2, H, W), from ``frame`` to ``earlier``.
+        frame, earlier: (H, W, 3) uint8.
+    """
+    now, was = _levels(frame), _levels(earlier)
+    height, width = flow.shape[-2:]
+    across, down = min(SPILL_PX, width - 1), min(SPILL_PX, height - 1)
+    neighbours = F.pad(flow, [across, across, down, down], "replicate")
+    corners = ((0, down), (2 * across, down), (across, 0), (across, 2 * down))
+    best, least = flow, CLEARLY * _error(now, was, flow, 3)
+    for offered in (*(neighbours[..., y : y + height, x : x + width] for x, y in corners), camera):
+        error = _error(now, was, offered, 3)
+        best, least = torch.where(error < least, offered, best), torch.minimum(error, least)
+    return best
+
+
+def reliable(flow: Tensor, forth: Tensor) -> Tensor:
+    """The forward-backward check (Sundaram et al. 2010): going there and back must lead home.
+
+    Args:
+        flow: (1, 2, H, W), from this frame to the earlier one.
+        forth: the same from the earlier frame to this one.
+
+    Returns:
+        (1, 1, H, W) float32, 0 where ``|w + v|^2 >= 0.01 (|w|^2 + |v|^2) + 0.5`` and where the flow leaves the picture.
+    """
+    back = warp(forth, flow, "bilinear")
+    error, length = (flow + back).square().sum(1, keepdim=True), (flow.square() + back.square()).sum(1, keepdim=True)
+    return ((error < 0.01 * length + 0.5) & inside(flow)).float()
+
+
+def inside(flow: Tensor) -> Tensor:
+    """(1, 1, H, W) bool, where the flow stays within the picture."""
+    x, y = places(flow)
+    height, width = flow.shape[-2:]
+    # Half a pixel of tolerance: what hardly moves must not lose its border.
+    return (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+
+
+def _as_well(now: Tensor, was: Tensor, simple: Tensor, flow: Tensor) -> Tensor:
+    """(1, 1, H, W) bool, where a simple flow explains the picture as well as another."""
+    return _error(now, was, simple, PATCH_PX) < AS_WELL * _error(now, was, flow, PATCH_PX) + MARGIN_LEVELS
+
+
+def _error(now: Tensor, was: Tensor, flow: Tensor, patch_px: int) -> Tensor:
+    """(1, 1, H, W), levels by which the surroundings of a pixel differ from what the flow makes of the earlier frame."""
+    difference = (now - warp(was, flow, "bilinear")).abs().mean(1, keepdim=True)
+    return F.avg_pool2d(difference, patch_px, 1, patch_px // 2, count_include_pad=False)
+
+
+def _small(image: Image) -> Levels:
+    """(H, W, 3) uint8 with sides of ``LEAST_PX`` to ``FLOW_PX``."""
+    colours = to_8_bits(image)[..., :3]
+    height, width = colours.shape[:2]
+    across, down = fit((width, height), min(FLOW_PX, max(width, height)))
+    size = max(across, LEAST_PX), max(down, LEAST_PX)
+    return cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _levels(image: Levels) -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, H, W) float32 in levels."""
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float()
