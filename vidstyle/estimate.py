@@ -13,17 +13,18 @@ from .frame import Image, fit, to_8_bits
 LEAST_PX = 16
 """DIS refuses sides below 12 px; narrower frames are stretched."""
 
-PATCH_PX = 9
-"""Side of the squares over which two frames are compared."""
+PATCH_PX, SURROUNDINGS_PX = 9, 31
+"""Sides of the squares over which two frames are compared, odd."""
 
 SAME_LEVELS = 6
 """A patch looks the same when its pixels differ by less than this many levels (of 255) on average: noise and no more."""
 
-AS_WELL, MARGIN_LEVELS = 1.1, 0.3
-"""A simple motion explains a patch as well as its flow does when its error is below this share of the flow's, and a bit."""
+AS_WELL, NEAR_LEVELS, FAR_LEVELS = 1.1, 0.3, 4
+"""A simple motion explains a patch as well as its flow does when its error is below this share of the flow's, plus these
+levels: few for a flow that hardly differs, more for one that leads far away, which true motion would leave far behind."""
 
 WANDER_PX = 2.5
-"""Flow on bare walls wanders this far from the truth; what goes further is moving."""
+"""Flow on bare walls mostly wanders less than this from the truth. What goes further may be moving: its surroundings tell."""
 
 STILL_SHARE, CAMERA_SHARE = 0.5, 0.3
 """The camera is still when this share of the picture shows no motion; it moves as this share of the corners say."""
@@ -58,8 +59,15 @@ def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Tensor, Tensor]
     one, other = _levels(now), _levels(was)
     camera = camera_flow(raw, now, was)
     flow = with_sharp_edges(raw, camera, now, was)
-    wanders = (flow - camera).square().sum(1, keepdim=True) < WANDER_PX**2
-    return torch.where(wanders & _as_well(one, other, camera, flow), camera, flow), camera
+    near = (flow - camera).square().sum(1, keepdim=True) < WANDER_PX**2
+    # A flat area inside a moving thing is explained by anything; it goes with its surroundings.
+    far = (
+        ~near
+        & _as_well(one, other, camera, flow, PATCH_PX, FAR_LEVELS)
+        & _as_well(one, other, camera, flow, SURROUNDINGS_PX, FAR_LEVELS)
+    )
+    at_rest = far | near & _as_well(one, other, camera, flow, PATCH_PX, NEAR_LEVELS)
+    return torch.where(at_rest, camera, flow), camera
 
 
 def camera_flow(flow: Tensor, frame: Levels, earlier: Levels) -> Tensor:
@@ -73,7 +81,7 @@ def camera_flow(flow: Tensor, frame: Levels, earlier: Levels) -> Tensor:
         (1, 2, H, W); zero also where no such motion is found.
     """
     zero = torch.zeros_like(flow)
-    if _as_well(_levels(frame), _levels(earlier), zero, flow).float().mean() > STILL_SHARE:
+    if _as_well(_levels(frame), _levels(earlier), zero, flow, PATCH_PX, NEAR_LEVELS).float().mean() > STILL_SHARE:
         return zero
     height, width = frame.shape[:2]
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
@@ -137,9 +145,9 @@ def inside(flow: Tensor) -> Tensor:
     return (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
 
 
-def _as_well(now: Tensor, was: Tensor, simple: Tensor, flow: Tensor) -> Tensor:
+def _as_well(now: Tensor, was: Tensor, simple: Tensor, flow: Tensor, patch_px: int, levels: float) -> Tensor:
     """(1, 1, H, W) bool, where a simple flow explains the picture as well as another."""
-    return _error(now, was, simple, PATCH_PX) < AS_WELL * _error(now, was, flow, PATCH_PX) + MARGIN_LEVELS
+    return _error(now, was, simple, patch_px) < AS_WELL * _error(now, was, flow, patch_px) + levels
 
 
 def _error(now: Tensor, was: Tensor, flow: Tensor, patch_px: int) -> Tensor:
