@@ -162,3 +162,11 @@ def test_a_bare_wall_goes_with_the_camera():
     motion = motion_between(pictures[1], pictures[0], dis_flow)
     wrong = (motion.flow - clip.motions[1].flow).norm(dim=1)[0, 36:60, 56:104]
     assert wrong.mean() < 0.2  # px: a tenth of the motion
+
+
+@pytest.mark.parametrize("change", [lambda picture, number: picture, noisy(4)], ids=["clean", "noisy"])
+def test_a_very_slow_pan_is_no_still_camera(change):
+    clip = camera_clip("slow", (320, 160), 2, lambda n: View(0.12 * n))
+    pictures = [np.clip(change(f.image.astype(np.float32), n), 0, 255).astype(np.uint8) for n, f in enumerate(clip.frames)]
+    flow = motion_between(pictures[1], pictures[0], dis_flow).flow
+    assert flow[0, 0].mean() == pytest.approx(0.12, abs=0.04) and flow[0, 1].abs().mean() < 0.04  # DIS is no more exact

@@ -32,6 +32,9 @@ STILL_SHARE, CAMERA_SHARE = 0.5, 0.3
 CORNERS, CORNER_QUALITY, CORNER_PX = 400, 0.005, 0.5
 """Corners looked at for the camera's motion, how much weaker than the best they may be, and how exactly they must fit."""
 
+DRIFT_PX, DRIFT_AGREES_PX, DRIFT_SHARE = 0.04, 0.1, 0.9
+"""A very slow pan moves by more than the first, and this share of the corners agree on it to within the second."""
+
 SPILL_PX, CLEARLY = 8, 0.6
 """Flow spills this far over outlines; it gives way to another one with less than this share of its error."""
 
@@ -81,8 +84,6 @@ def camera_flow(flow: Tensor, frame: Levels, earlier: Levels) -> Tensor:
         (1, 2, H, W); zero also where no such motion is found.
     """
     zero = torch.zeros_like(flow)
-    if _as_well(_levels(frame), _levels(earlier), zero, flow, PATCH_PX, NEAR_LEVELS).float().mean() > STILL_SHARE:
-        return zero
     height, width = frame.shape[:2]
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     corners = cv2.goodFeaturesToTrack(grey, CORNERS, CORNER_QUALITY, max(3, max(height, width) / 40))
@@ -90,7 +91,11 @@ def camera_flow(flow: Tensor, frame: Levels, earlier: Levels) -> Tensor:
         return zero
     corners = corners[:, 0].astype(np.float64)
     x, y = corners.round().astype(int).T
-    ends = corners + flow[0, :, y, x].T.numpy()
+    steps = flow[0, :, y, x].T.numpy()
+    still = _as_well(_levels(frame), _levels(earlier), zero, flow, PATCH_PX, NEAR_LEVELS).float().mean() > STILL_SHARE
+    if still and not _drifts(steps):
+        return zero
+    ends = corners + steps
     matrix, fits = cv2.estimateAffinePartial2D(corners, ends, method=cv2.RANSAC, ransacReprojThreshold=CORNER_PX)
     if matrix is None or fits.mean() < CAMERA_SHARE:
         return zero
@@ -98,6 +103,13 @@ def camera_flow(flow: Tensor, frame: Levels, earlier: Levels) -> Tensor:
     there = matrix @ np.stack([columns.ravel(), rows.ravel(), np.ones(height * width)])
     moved = there.reshape(2, height, width) - np.stack([columns, rows])
     return torch.from_numpy(moved.astype(np.float32))[None]
+
+
+def _drifts(steps: NDArray[np.float32]) -> bool:
+    """Whether all corners, (N, 2) px, go the same way: a pan too slow to be told from rest by any patch alone."""
+    common = np.median(steps, 0)
+    together = np.hypot(*(steps - common).T) < DRIFT_AGREES_PX
+    return bool(np.hypot(*common) > DRIFT_PX and together.mean() > DRIFT_SHARE)
 
 
 def with_sharp_edges(flow: Tensor, camera: Tensor, frame: Levels, earlier: Levels) -> Tensor:
