@@ -52,24 +52,23 @@ def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
     forth, _ = _flow(was, now, method)
     known = reliable(flow, forth)
     # On bare walls flow is arbitrary and may fail the check; what looks the same has gone where the camera says.
-    same = inside(camera) & (_error(_levels(now), _levels(was), camera, PATCH_PX) < SAME_LEVELS)
+    same = inside(camera) & (_error(now, was, camera, PATCH_PX) < SAME_LEVELS)
     return Motion(torch.where(same & (known == 0), camera, flow), torch.where(same, 1.0, known))
 
 
 def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Tensor, Tensor]:
     """A method's flow, put right, and the camera's: (1, 2, H, W) each."""
     raw = torch.from_numpy(method(now, was)).permute(2, 0, 1)[None].contiguous()
-    one, other = _levels(now), _levels(was)
     camera = camera_flow(raw, now, was)
     flow = with_sharp_edges(raw, camera, now, was)
     near = (flow - camera).square().sum(1, keepdim=True) < WANDER_PX**2
     # A flat area inside a moving thing is explained by anything; it goes with its surroundings.
     far = (
         ~near
-        & _as_well(one, other, camera, flow, PATCH_PX, FAR_LEVELS)
-        & _as_well(one, other, camera, flow, SURROUNDINGS_PX, FAR_LEVELS)
+        & _as_well(now, was, camera, flow, PATCH_PX, FAR_LEVELS)
+        & _as_well(now, was, camera, flow, SURROUNDINGS_PX, FAR_LEVELS)
     )
-    at_rest = far | near & _as_well(one, other, camera, flow, PATCH_PX, NEAR_LEVELS)
+    at_rest = far | near & _as_well(now, was, camera, flow, PATCH_PX, NEAR_LEVELS)
     return torch.where(at_rest, camera, flow), camera
 
 
@@ -92,7 +91,7 @@ def camera_flow(flow: Tensor, frame: Levels, earlier: Levels) -> Tensor:
     corners = corners[:, 0].astype(np.float64)
     x, y = corners.round().astype(int).T
     steps = flow[0, :, y, x].T.numpy()
-    still = _as_well(_levels(frame), _levels(earlier), zero, flow, PATCH_PX, NEAR_LEVELS).float().mean() > STILL_SHARE
+    still = _as_well(frame, earlier, zero, flow, PATCH_PX, NEAR_LEVELS).float().mean() > STILL_SHARE
     if still and not _drifts(steps):
         return zero
     ends = corners + steps
@@ -122,14 +121,13 @@ def with_sharp_edges(flow: Tensor, camera: Tensor, frame: Levels, earlier: Level
         flow, camera: (1, 2, H, W), from ``frame`` to ``earlier``.
         frame, earlier: (H, W, 3) uint8.
     """
-    now, was = _levels(frame), _levels(earlier)
     height, width = flow.shape[-2:]
     across, down = min(SPILL_PX, width - 1), min(SPILL_PX, height - 1)
     neighbours = F.pad(flow, [across, across, down, down], "replicate")
     corners = ((0, down), (2 * across, down), (across, 0), (across, 2 * down))
-    best, least = flow, CLEARLY * _error(now, was, flow, 3)
+    best, least = flow, CLEARLY * _error(frame, earlier, flow, 3)
     for offered in (*(neighbours[..., y : y + height, x : x + width] for x, y in corners), camera):
-        error = _error(now, was, offered, 3)
+        error = _error(frame, earlier, offered, 3)
         best, least = torch.where(error < least, offered, best), torch.minimum(error, least)
     return best
 
@@ -157,15 +155,17 @@ def inside(flow: Tensor) -> Tensor:
     return (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
 
 
-def _as_well(now: Tensor, was: Tensor, simple: Tensor, flow: Tensor, patch_px: int, levels: float) -> Tensor:
+def _as_well(now: Levels, was: Levels, simple: Tensor, flow: Tensor, patch_px: int, levels: float) -> Tensor:
     """(1, 1, H, W) bool, where a simple flow explains the picture as well as another."""
     return _error(now, was, simple, patch_px) < AS_WELL * _error(now, was, flow, patch_px) + levels
 
 
-def _error(now: Tensor, was: Tensor, flow: Tensor, patch_px: int) -> Tensor:
+def _error(now: Levels, was: Levels, flow: Tensor, patch_px: int) -> Tensor:
     """(1, 1, H, W), levels by which the surroundings of a pixel differ from what the flow makes of the earlier frame."""
-    difference = (now - warp(was, flow, "bilinear")).abs().mean(1, keepdim=True)
-    return F.avg_pool2d(difference, patch_px, 1, patch_px // 2, count_include_pad=False)
+    x, y = (place[0, 0].numpy() for place in places(flow))
+    moved = cv2.remap(was, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    difference = cv2.absdiff(now, moved).astype(np.float32).mean(2)
+    return torch.from_numpy(cv2.blur(difference, (patch_px, patch_px)))[None, None]
 
 
 def _small(image: Image) -> Levels:
@@ -175,8 +175,3 @@ def _small(image: Image) -> Levels:
     across, down = fit((width, height), min(FLOW_PX, max(width, height)))
     size = max(across, LEAST_PX), max(down, LEAST_PX)
     return cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
-def _levels(image: Levels) -> Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) float32 in levels."""
-    return torch.from_numpy(image).permute(2, 0, 1)[None].float()
