@@ -47,12 +47,12 @@ def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
     Args:
         frame, earlier: (H, W, 3 or 4) uint8 or uint16 of one size.
     """
-    now, was = _small(frame), _small(earlier)
+    now, was = small(frame), small(earlier)
     flow, camera = _flow(now, was, method)
     forth, _ = _flow(was, now, method)
     known = reliable(flow, forth)
     # On bare walls flow is arbitrary and may fail the check; what looks the same has gone where the camera says.
-    same = inside(camera) & (_error(now, was, camera, PATCH_PX) < SAME_LEVELS)
+    same = inside(camera) & (_around(_difference(now, was, camera), PATCH_PX) < SAME_LEVELS)
     return Motion(torch.where(same & (known == 0), camera, flow), torch.where(same, 1.0, known))
 
 
@@ -61,14 +61,11 @@ def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Tensor, Tensor]
     raw = torch.from_numpy(method(now, was)).permute(2, 0, 1)[None].contiguous()
     camera = camera_flow(raw, now, was)
     flow = with_sharp_edges(raw, camera, now, was)
+    plain, found = _difference(now, was, camera), _difference(now, was, flow)
     near = (flow - camera).square().sum(1, keepdim=True) < WANDER_PX**2
     # A flat area inside a moving thing is explained by anything; it goes with its surroundings.
-    far = (
-        ~near
-        & _as_well(now, was, camera, flow, PATCH_PX, FAR_LEVELS)
-        & _as_well(now, was, camera, flow, SURROUNDINGS_PX, FAR_LEVELS)
-    )
-    at_rest = far | near & _as_well(now, was, camera, flow, PATCH_PX, NEAR_LEVELS)
+    far = ~near & _as_well(plain, found, PATCH_PX, FAR_LEVELS) & _as_well(plain, found, SURROUNDINGS_PX, FAR_LEVELS)
+    at_rest = far | near & _as_well(plain, found, PATCH_PX, NEAR_LEVELS)
     return torch.where(at_rest, camera, flow), camera
 
 
@@ -91,7 +88,8 @@ def camera_flow(flow: Tensor, frame: Levels, earlier: Levels) -> Tensor:
     corners = corners[:, 0].astype(np.float64)
     x, y = corners.round().astype(int).T
     steps = flow[0, :, y, x].T.numpy()
-    still = _as_well(frame, earlier, zero, flow, PATCH_PX, NEAR_LEVELS).float().mean() > STILL_SHARE
+    unmoved, found = _difference(frame, earlier, zero), _difference(frame, earlier, flow)
+    still = _as_well(unmoved, found, PATCH_PX, NEAR_LEVELS).float().mean() > STILL_SHARE
     if still and not _drifts(steps):
         return zero
     ends = corners + steps
@@ -125,9 +123,9 @@ def with_sharp_edges(flow: Tensor, camera: Tensor, frame: Levels, earlier: Level
     across, down = min(SPILL_PX, width - 1), min(SPILL_PX, height - 1)
     neighbours = F.pad(flow, [across, across, down, down], "replicate")
     corners = ((0, down), (2 * across, down), (across, 0), (across, 2 * down))
-    best, least = flow, CLEARLY * _error(frame, earlier, flow, 3)
+    best, least = flow, CLEARLY * _around(_difference(frame, earlier, flow), 3)
     for offered in (*(neighbours[..., y : y + height, x : x + width] for x, y in corners), camera):
-        error = _error(frame, earlier, offered, 3)
+        error = _around(_difference(frame, earlier, offered), 3)
         best, least = torch.where(error < least, offered, best), torch.minimum(error, least)
     return best
 
@@ -155,21 +153,26 @@ def inside(flow: Tensor) -> Tensor:
     return (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
 
 
-def _as_well(now: Levels, was: Levels, simple: Tensor, flow: Tensor, patch_px: int, levels: float) -> Tensor:
-    """(1, 1, H, W) bool, where a simple flow explains the picture as well as another."""
-    return _error(now, was, simple, patch_px) < AS_WELL * _error(now, was, flow, patch_px) + levels
-
-
-def _error(now: Levels, was: Levels, flow: Tensor, patch_px: int) -> Tensor:
-    """(1, 1, H, W), levels by which the surroundings of a pixel differ from what the flow makes of the earlier frame."""
+def _difference(now: Levels, was: Levels, flow: Tensor) -> NDArray[np.float32]:
+    """(H, W), levels by which each pixel differs from what the flow makes of the earlier frame."""
     x, y = (place[0, 0].numpy() for place in places(flow))
     moved = cv2.remap(was, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    difference = cv2.absdiff(now, moved).astype(np.float32).mean(2)
+    difference: NDArray[np.float32] = cv2.absdiff(now, moved).astype(np.float32).mean(2)
+    return difference
+
+
+def _around(difference: NDArray[np.float32], patch_px: int) -> Tensor:
+    """(1, 1, H, W), the mean over the square around each pixel."""
     return torch.from_numpy(cv2.blur(difference, (patch_px, patch_px)))[None, None]
 
 
-def _small(image: Image) -> Levels:
-    """(H, W, 3) uint8 with sides of ``LEAST_PX`` to ``FLOW_PX``."""
+def _as_well(simple: NDArray[np.float32], found: NDArray[np.float32], patch_px: int, levels: float) -> Tensor:
+    """(1, 1, H, W) bool, where a simple flow's differences show that it explains the picture as well as the one found."""
+    return _around(simple, patch_px) < AS_WELL * _around(found, patch_px) + levels
+
+
+def small(image: Image) -> Levels:
+    """The copy that motion is looked for in: (H, W, 3) uint8, sides of ``LEAST_PX`` to ``FLOW_PX``; its own copy is the same."""
     colours = to_8_bits(image)[..., :3]
     height, width = colours.shape[:2]
     across, down = fit((width, height), min(FLOW_PX, max(width, height)))

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
-from .estimate import motion_between
+from .estimate import motion_between, small
 from .flow import FlowMethod, Motion
 from .frame import Frame, to_8_bits
 
@@ -57,13 +58,18 @@ DARK = 24
 
 
 class _Seen:
-    """A frame with the small copy that cuts are looked for in."""
+    """A frame with the copies that cuts and motion are looked for in."""
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        small = (CUT_PX, max(1, round(CUT_PX * frame.size[1] / frame.size[0])))
-        reduced: Picture = cv2.resize(to_8_bits(frame.image)[..., :3], small, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-        self.small = np.ascontiguousarray(reduced[..., ::-1])  # detectors read BGR
+        size = (CUT_PX, max(1, round(CUT_PX * frame.size[1] / frame.size[0])))
+        reduced: Picture = cv2.resize(to_8_bits(frame.image)[..., :3], size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        self.tiny = np.ascontiguousarray(reduced[..., ::-1])  # detectors read BGR
+
+    @cached_property
+    def small(self) -> Picture:
+        """Made once, though each frame is compared with those after it as well as with those before."""
+        return small(self.frame.image)
 
 
 def is_cut(before: Sequence[Picture], now: Picture, after: Sequence[Picture]) -> bool:
@@ -95,14 +101,14 @@ def _next(
     if past and past[0].frame.size != now.frame.size:
         past.clear()
     before = list(past)
-    cut = is_cut([seen.small for seen in before], now.small, [seen.small for seen in coming])
+    cut = is_cut([seen.tiny for seen in before], now.tiny, [seen.tiny for seen in coming])
     if cut:
         past.clear()
     past.appendleft(now)
     if cut or method is None or not before:
         return now.frame, Motion(cut=cut)
     motions = {
-        distance: motion_between(now.frame.image, before[distance - 1].frame.image, method)
+        distance: motion_between(now.small, before[distance - 1].small, method)
         for distance in (1, *long_term)
         if distance <= len(before)
     }

@@ -127,28 +127,9 @@ def run(
     method = flow or load_flow(settings.flow, stylizer.features.device)
     if settings.init != "previous":  # nothing is moved
         method = None
-    report = Report()
     reader, writer = _Stage(read, "reader"), _Stage(write, "writer")
     try:
-        while True:
-            began = time.perf_counter()
-            item = reader.get()
-            got = time.perf_counter()
-            reader.raise_error()
-            if item is _END:
-                break
-            if controls:
-                controls(stylizer)
-            painted = stylizer(*item)
-            done = time.perf_counter()
-            if not writer.put(painted):
-                break
-            report.frames += 1
-            report.frame, report.iterations = painted, stylizer.iterations
-            for stage, spent in (("read", got - began), ("paint", done - got), ("write", time.perf_counter() - done)):
-                report.seconds[stage] += spent
-            if watch:
-                watch(report)
+        report = _paint(reader, writer, stylizer, controls, watch)
     finally:
         reader.stopped.set()
         reader.join()
@@ -156,3 +137,33 @@ def run(
         writer.join()
     writer.raise_error()
     return report
+
+
+def _paint(
+    reader: _Stage,
+    writer: _Stage,
+    stylizer: Stylizer,
+    controls: Callable[[Stylizer], None] | None,
+    watch: Callable[[Report], None] | None,
+) -> Report:
+    """Paint what the reader hands over until it ends or fails, or the writer does."""
+    report = Report()
+    while True:
+        began = time.perf_counter()
+        item = reader.get()
+        got = time.perf_counter()
+        reader.raise_error()
+        if item is _END:
+            return report
+        if controls:
+            controls(stylizer)
+        painted = stylizer(*item)
+        done = time.perf_counter()
+        if not writer.put(painted):
+            return report
+        report.frames += 1
+        report.frame, report.iterations = painted, stylizer.iterations
+        for stage, spent in (("read", got - began), ("paint", done - got), ("write", time.perf_counter() - done)):
+            report.seconds[stage] += spent
+        if watch:
+            watch(report)
