@@ -15,8 +15,8 @@ PRESETS = ("live", "balanced", "quality")
 def temporal(values):
     """Steadiness per clip, at four steps and at two."""
     lines = [
-        "| clip, steps | flicker, of naive | objective gap | the same, displayable | gradient energy | contrast | lag |",
-        "|---|---|---|---|---|---|---|",
+        "| clip, steps | flicker, of naive | gap | gap, displayable | gap to fresh | gradient energy | contrast | lag |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for clip in CLIPS:
         for steps in (4, 2):
@@ -24,11 +24,12 @@ def temporal(values):
             if f"{words}: lag" not in values:
                 continue
             ratio = values[f"{words}: flicker relative to previous picture, fresh Adam"]
-            gap = values[f"{words}: objective gap, last frame"]
+            gap = values[f"{words}: objective gap"]
             shown = values[f"{words}: the same against what L-BFGS' picture can show"]
+            fresh = values[f"{words}: the same against fresh paintings"]
             energy, contrast = (values[f"{words}: {name} relative to fresh"] for name in ("gradient energy", "contrast"))
             lag = values[f"{words}: lag"]
-            gaps = f"{gap:+.0f} % | {shown:+.1f} %"
+            gaps = f"{gap:+.0f} % | {shown:+.1f} % | {fresh:+.1f} %"
             lines.append(f"| {clip}, {steps} | 1/{1 / ratio:.0f} | {gaps} | {energy:.2f} | {contrast:.2f} | {lag:.2f} |")
     lines += [
         "",

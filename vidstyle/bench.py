@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -37,6 +37,12 @@ SETTLED_FRAME = 6
 
 NOISE_SETTLED_FRAME = 30
 
+GAP_TARGETS = {4: "<= 3", 2: "<= 8"}
+"""Steps per frame that every clip is painted with, and the objective gap (%) promised for them."""
+
+CURVE = (1, 8, 16)
+"""More numbers of steps for the clips of the curve: gap against flicker against time."""
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -56,6 +62,44 @@ class Bench:
     drift_frames: int = 600
     json: Path | None = None
     picture: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One frame of a clip and what paintings of it are compared with.
+
+    Args:
+        number: in the clip.
+        content: (1, 3, H, W).
+        objective: without the temporal term.
+        fresh: the frame painted on its own, (1, 3, H, W) on the CPU.
+        least, shown: L*, and the same of what can be shown of its picture.
+    """
+
+    number: int
+    content: Tensor
+    objective: Objective
+    fresh: Tensor
+    least: float
+    shown: float
+
+    def loss(self, picture: Tensor) -> float:
+        """The objective of a painting of this frame."""
+        with torch.no_grad():
+            return self.objective(picture.to(self.content.device)).total.item()
+
+    def gap(self, picture: Tensor) -> float:
+        """How far that lies above L*, in per cent."""
+        return 100 * (self.loss(picture) / self.least - 1)
+
+    def gap_to_shown(self, picture: Tensor) -> float:
+        """The same for what can be shown."""
+        return 100 * (self.loss(picture) / self.shown - 1)
+
+    def lag(self, picture: Tensor, moving: NDArray[np.bool_]) -> float:
+        """How well its edges lie where the frame's are, in what moves: (H, W) of the clip's size."""
+        enlarged = cv2.resize(moving.astype(np.uint8), (picture.shape[-1], picture.shape[-2])) > 0
+        return measure.lag(picture, self.fresh, self.content.cpu(), torch.from_numpy(enlarged))
 
 
 @dataclass(eq=False)
@@ -158,7 +202,7 @@ class TemporalBench:
     ) -> None:
         self._style, self._bench, self._flow, self._note = style, bench, flow, note
         self._size = bench.size, bench.size // 2
-        self._fresh: dict[tuple[bytes, Settings], dict[str, Tensor]] = {}
+        self._fresh: dict[tuple[bytes, Settings], tuple[dict[str, Tensor], float]] = {}
         self.rows: list[Row] = []
         self.strips: list[Picture] = []
 
@@ -166,7 +210,8 @@ class TemporalBench:
         """All figures on the generated clips."""
         clips = {clip.name: clip for clip in known_motion_clips(self._size, self._bench.frames)}
         for name in ("object", "pan", "slow pan", "zoom and rotation", "light"):
-            self._moving(clips[name], moves=name in ("pan", "slow pan", "zoom and rotation"))
+            moves = name in ("pan", "slow pan", "zoom and rotation")
+            self._moving(clips[name], moves, curve=name in ("object", "pan", "light"))
         self._shaken(clips["flash"])
         self._shaken(clips["fade"])
         self._cut(clips["cut"])
@@ -182,54 +227,74 @@ class TemporalBench:
         moving = [(m.flow.square().sum(1)[0] > 1).numpy() if m.flow is not None else np.ones((1, 1), bool) for m in motions]
         self._moving(Clip(name, list(frames), motions, moving), moves=False, known=False)
 
-    def _moving(self, clip: Clip, moves: bool, known: bool = True) -> None:
-        """Flicker, lag, gap, energy and contrast of one clip at four steps and at two."""
-        last = len(clip.frames) - 1
-        content = self._content(clip.frames[last])
-        fresh = self._painted_fresh(clip.frames[last], PRESETS["balanced"])
-        objective = self._objective(content)
-        log.debug(f"{clip.name}: {measure.REFERENCE_ITERATIONS} iterations of L-BFGS")
-        least, shown = measure.reference_objective(objective, content)
+    def _moving(self, clip: Clip, moves: bool, known: bool = True, curve: bool = False) -> None:
+        """Flicker of one clip, and gap, energy, contrast and lag as means of three of its frames, at four steps and at two."""
+        judged = self._judged(clip)
+        last = judged[-1].number
         source = [self._content(frame) for frame in clip.frames]
         self._row(f"{clip.name}: flicker of the source", measure.flicker(source, clip.motions, SETTLED_FRAME))
-        self._row(f"{clip.name}: objective gap of a fresh painting", 100 * (self._loss(objective, fresh) / least - 1), "%")
-        for steps, gap_target in ((4, "<= 3"), (2, "<= 8")):
+        pair = [self._painted_fresh(clip.frames[number], PRESETS["balanced"]) for number in (last - 1, last)]
+        self._row(f"{clip.name}: flicker of fresh paintings, last two frames", measure.flicker(pair, clip.motions[last - 1 :]))
+        self._row(f"{clip.name}: time of a fresh painting", self._fresh_seconds(clip.frames[last]), "s")
+        self._row(f"{clip.name}: objective gap of fresh paintings", _mean(frame.gap(frame.fresh) for frame in judged), "%")
+        for steps in (*GAP_TARGETS, *(CURVE if curve else ())):
             settings = replace(PRESETS["balanced"], steps=steps)
             ours, naive = self._paint(clip, settings, steps), self._paint_naively(clip, settings)
             words = f"{clip.name}, {steps} steps"
-            flicker, plain = (measure.flicker(p.pictures, clip.motions, SETTLED_FRAME) for p in (ours, naive))
-            self._row(f"{words}: flicker", flicker)
-            self._row(
-                f"{words}: flicker relative to previous picture, fresh Adam",
-                flicker / plain,
-                "",
-                "<= 0.1" if moves else "<= 0.025",
-            )
-            loss, naive_loss = (self._loss(objective, p.pictures[last]) for p in (ours, naive))
-            self._row(f"{words}: objective gap, last frame", 100 * (loss / least - 1), "%", gap_target)
-            self._row(f"{words}: the same against what L-BFGS' picture can show", 100 * (loss / shown - 1), "%")
-            self._row(f"{words}: the same, previous picture, fresh Adam", 100 * (naive_loss / least - 1), "%")
-            picture = ours.pictures[last]
-            energy, contrast = (f(picture) / f(fresh) for f in (measure.gradient_energy, measure.contrast))
-            self._row(f"{words}: gradient energy relative to fresh", energy, "", "0.9 to 1.1")
-            self._row(f"{words}: contrast relative to fresh", contrast, "", "0.9 to 1.1")
-            moving = torch.from_numpy(cv2.resize(clip.moving[last].astype(np.uint8), (content.shape[-1], content.shape[-2])) > 0)
-            self._row(f"{words}: lag", measure.lag(picture, fresh, content, moving), "", ">= 0.95" if known else "")
+            self._steadiness(words, clip, ours, naive, "<= 0.1" if moves else "<= 0.025")
+            self._faithfulness(words, judged, ours, naive, GAP_TARGETS.get(steps, ""))
+            lag = _mean(frame.lag(ours.pictures[frame.number], clip.moving[frame.number]) for frame in judged)
+            self._row(f"{words}: lag", lag, "", ">= 0.95" if known and steps in GAP_TARGETS else "")
             if steps == 4:
                 self._strip(clip, ours, naive)
+
+    def _judged(self, clip: Clip) -> list[Judged]:
+        """The first, the middle and the last of the frames that figures are taken from."""
+        last = len(clip.frames) - 1
+        numbers = sorted({SETTLED_FRAME, (SETTLED_FRAME + last + 1) // 2, last})
+        judged = []
+        for number in numbers:
+            content = self._content(clip.frames[number])
+            objective = self._painter(PRESETS["balanced"]).objective(content)
+            fresh = self._painted_fresh(clip.frames[number], PRESETS["balanced"])
+            log.debug(f"{clip.name}, frame {number}: {measure.REFERENCE_ITERATIONS} iterations of L-BFGS")
+            judged.append(Judged(number, content, objective, fresh, *measure.reference_objective(objective, content)))
+        return judged
+
+    def _steadiness(self, words: str, clip: Clip, ours: Painted, naive: Painted, target: str) -> None:
+        flicker, plain = (measure.flicker(p.pictures, clip.motions, SETTLED_FRAME) for p in (ours, naive))
+        self._row(f"{words}: flicker", flicker)
+        self._row(f"{words}: flicker, previous picture, fresh Adam", plain)
+        self._row(f"{words}: flicker relative to previous picture, fresh Adam", flicker / plain, "", target)
+        self._row(f"{words}: median time per frame", float(np.median(ours.seconds)), "s")
+        self._row(f"{words}: median time per frame, previous picture, fresh Adam", float(np.median(naive.seconds)), "s")
+
+    def _faithfulness(self, words: str, judged: Sequence[Judged], ours: Painted, naive: Painted, target: str) -> None:
+        pictures = [(frame, ours.pictures[frame.number]) for frame in judged]
+        self._row(f"{words}: objective gap", _mean(frame.gap(picture) for frame, picture in pictures), "%", target)
+        shown = _mean(frame.gap_to_shown(picture) for frame, picture in pictures)
+        self._row(f"{words}: the same against what L-BFGS' picture can show", shown, "%")
+        fresh = _mean(100 * (frame.loss(picture) / frame.loss(frame.fresh) - 1) for frame, picture in pictures)
+        self._row(f"{words}: the same against fresh paintings", fresh, "%")
+        plain = _mean(frame.gap(naive.pictures[frame.number]) for frame in judged)
+        self._row(f"{words}: objective gap, previous picture, fresh Adam", plain, "%")
+        for name, figure in (("gradient energy", measure.gradient_energy), ("contrast", measure.contrast)):
+            ratio = _mean(figure(picture) / figure(frame.fresh) for frame, picture in pictures)
+            self._row(f"{words}: {name} relative to fresh", ratio, "", "0.9 to 1.1" if target else "")
 
     def _presets(self, clip: Clip) -> None:
         """What each preset costs and gives, with the steps it chooses itself."""
         last = len(clip.frames) - 1
-        content = self._content(clip.frames[last])
-        objective = self._objective(content)
+        objective = self._painter(PRESETS["balanced"]).objective(self._content(clip.frames[last]))
         for name, limit in (("live", "<= 2"), ("balanced", "<= 4"), ("quality", "")):
             painted = self._paint(clip, PRESETS[name])
             words = f"preset {name}, {clip.name}"
             self._row(f"{words}: mean steps per frame", float(np.mean(painted.steps)), "", limit)
             self._row(f"{words}: median time per frame", float(np.median(painted.seconds)), "s")
             self._row(f"{words}: flicker", measure.flicker(painted.pictures, clip.motions, SETTLED_FRAME))
-            self._row(f"{words}: objective of the last frame", self._loss(objective, painted.pictures[last]))
+            with torch.no_grad():
+                reached = objective(painted.pictures[last].to(self._style.features.device)).total.item()
+            self._row(f"{words}: objective of the last frame", reached)
 
     def _shaken(self, clip: Clip) -> None:
         """A flash or a fade must leave no trace: after it the painting is as far from the one before as if it had not been."""
@@ -287,9 +352,8 @@ class TemporalBench:
 
     def _paint(self, clip: Clip, settings: Settings, steps: int | None = None) -> Painted:
         log.debug(f"{clip.name}: painting {len(clip.frames)} frames, {steps or f'at most {settings.steps}'} steps each")
-        self._painted_fresh(clip.frames[0], settings)
         stylizer = self._painter(settings)
-        stylizer.load_state(self._fresh[self._key(clip.frames[0], settings)])
+        stylizer.load_state(self._fresh_state(clip.frames[0], settings)[0])
         rest = paint(stylizer, self._pairs(clip, settings)[1:], steps)
         return replace(rest, pictures=[self._painted_fresh(clip.frames[0], settings), *rest.pictures])
 
@@ -300,30 +364,27 @@ class TemporalBench:
         rest = paint_naively(self._painter(settings), first, contents, settings.steps)
         return replace(rest, pictures=[first, *rest.pictures])
 
-    @staticmethod
-    def _key(frame: Frame, settings: Settings) -> tuple[bytes, Settings]:
-        return frame.image.tobytes(), replace(settings, steps=1, flow="none", long_term=False)
-
     def _painted_fresh(self, frame: Frame, settings: Settings) -> Tensor:
         """The painting of a frame on its own."""
-        key = self._key(frame, settings)
+        return self._fresh_state(frame, settings)[0]["picture"]
+
+    def _fresh_seconds(self, frame: Frame) -> float:
+        return self._fresh_state(frame, PRESETS["balanced"])[1]
+
+    def _fresh_state(self, frame: Frame, settings: Settings) -> tuple[dict[str, Tensor], float]:
+        """What the stylizer remembers of a first frame, and the seconds it took."""
+        key = frame.image.tobytes(), replace(settings, steps=1, flow="none", long_term=False)
         if key not in self._fresh:
             log.debug(f"painting a first frame, {settings.first_steps} steps")
             stylizer = self._painter(settings)
+            began = time.perf_counter()
             stylizer(frame)
-            self._fresh[key] = stylizer.state()
-        return self._fresh[key]["picture"]
+            self._fresh[key] = stylizer.state(), time.perf_counter() - began
+        return self._fresh[key]
 
     def _content(self, frame: Frame) -> Tensor:
         size = self._painter(PRESETS["balanced"]).paint_size(frame.size)
         return resize(to_tensor(frame.image, self._style.features.device), size)
-
-    def _objective(self, content: Tensor) -> Objective:
-        return self._painter(PRESETS["balanced"]).objective(content)
-
-    def _loss(self, objective: Objective, picture: Tensor) -> float:
-        with torch.no_grad():
-            return objective(picture.to(objective.features.device)).total.item()
 
     def _strip(self, clip: Clip, ours: Painted, naive: Painted) -> None:
         """Frame, both paintings and both flicker maps side by side, the maps on one scale."""
@@ -337,3 +398,7 @@ class TemporalBench:
         shown = [cv2.resize(picture, fit((width, height), 320)) for picture in pictures]
         self.strips.append(np.hstack(shown).astype(np.uint8))
         self._note(self.rows, self.strips)
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
