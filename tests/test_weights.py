@@ -1,8 +1,17 @@
+import errno
+import hashlib
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from conftest import TINY, scene, tiny_network
 from safetensors.torch import save_file
+from torchvision.models import VGG19_Weights
 
 from vidstyle import FeaturesError, load_features, load_flow, weights
 from vidstyle.features import VGG19, Network
@@ -80,9 +89,105 @@ def test_vgg19_is_downloaded_once_cut_and_cached(vgg19_state, monkeypatch):
     assert len(downloads) == 2
 
 
-def test_without_a_network_the_remedy_is_named(monkeypatch):
-    from torchvision.models import VGG19_Weights
+class Server(ThreadingHTTPServer):
+    """Serves one file under any name; ``sent`` bytes of it, if not all, as a connection that breaks would."""
 
+    def __init__(self, data, sent=None):
+        self.data, self.sent, self.requests = data, sent, 0
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests += 1
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.data)))
+        self.end_headers()
+        self.wfile.write(self.server.data[: self.server.sent])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def published(vgg19_state, tmp_path, monkeypatch):
+    """``published(hash=..., sent=...)``: torchvision's VGG-19 is served from this machine, named with its hash or another."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    servers = []
+
+    def publish(digest=None, sent=None):
+        data = vgg19_state.read_bytes()
+        server = Server(data, sent)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        digest = digest or hashlib.sha256(data).hexdigest()[:8]
+        monkeypatch.setattr(VGG19_Weights.IMAGENET1K_V1.value, "url", f"http://127.0.0.1:{server.server_port}/vgg19-{digest}.pth")
+        return server
+
+    yield publish
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def left_behind(tmp_path):
+    return [path.name for folder in ("cache", "hub", "scratch") for path in (tmp_path / folder).rglob("*") if path.is_file()]
+
+
+def test_vgg19_is_fetched_from_a_server_its_hash_checked(published, vgg19_state, tmp_path, capsys):
+    server = published()
+    features = load_features("vgg19", "cpu")
+    assert torch.equal(features.network.conv1_1.bias, torch.load(vgg19_state, weights_only=True)["features.0.bias"])
+    load_features("vgg19", "cpu")
+    assert server.requests == 1
+    assert left_behind(tmp_path) == [vgg19_cache().name]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("broken", [{"digest": "0badf00d"}, {"sent": 70_000}], ids=["wrong hash", "connection lost"])
+def test_a_download_gone_wrong_says_so_and_leaves_nothing(published, tmp_path, broken):
+    published(**broken)
+    with pytest.raises(FeaturesError, match=r"invalid hash.*--weights") as caught:
+        load_features("vgg19", "cpu")
+    assert "\n" not in str(caught.value)
+    assert left_behind(tmp_path) == []
+    published()
+    load_features("vgg19", "cpu")  # and the next try starts clean
+
+
+def test_two_at_once_both_get_their_weights(published, tmp_path):
+    published()
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: weights._vgg19_weights(None), range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert left_behind(tmp_path) == [vgg19_cache().name]
+    load_features("vgg19", "cpu")
+
+
+def test_a_full_disk_costs_the_cache_but_not_the_weights(published, tmp_path, monkeypatch):
+    published()
+
+    def full(path, data):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    load_features("vgg19", "cpu")
+    assert left_behind(tmp_path) == []
+
+
+def test_what_torchvision_has_fetched_before_is_used(published, vgg19_state, tmp_path):
+    server = published()
+    had = tmp_path / "hub" / "hub" / "checkpoints" / VGG19_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
+    had.parent.mkdir(parents=True)
+    had.write_bytes(vgg19_state.read_bytes())
+    load_features("vgg19", "cpu")
+    assert server.requests == 0
+
+
+def test_without_a_network_the_remedy_is_named(monkeypatch):
     def offline(*args, **kwargs):
         raise OSError("Name or service not known")
 

@@ -5,10 +5,15 @@ import os
 import pickle
 import re
 import socket
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -99,7 +104,7 @@ def write_network(path: Path, weights: dict[str, Tensor], shape: NetworkShape = 
 def _write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")  # of this process: two may write at once
+        part = path.with_name(f".{path.name}.{uuid4().hex}.part")  # a name of its own: two may write at once
         try:
             part.write_bytes(save(tensors, metadata))  # save_file would make the file private to its owner
             part.replace(path)
@@ -202,13 +207,18 @@ def _cached(cached: Path, fetch: Callable[[], dict[str, Tensor]]) -> dict[str, T
 
 
 def _download(name: str, published: Any, remedy: str) -> dict[str, Tensor]:
-    """torchvision's own weights, their hash checked."""
+    """torchvision's own weights, their hash checked, read as data only. The download itself is not kept: our cache is."""
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)
+    had_before = Path(torch.hub.get_dir()) / "checkpoints" / published.url.rsplit("/", 1)[-1]
     try:
-        state: dict[str, Tensor] = published.get_state_dict(progress=True, check_hash=True)
+        with TemporaryDirectory(prefix="vidstyle-") as scratch, redirect_stdout(sys.stderr):  # torch prints the address
+            folder = had_before.parent if had_before.exists() else scratch
+            state: dict[str, Tensor] = published.get_state_dict(
+                progress=True, check_hash=True, weights_only=True, model_dir=str(folder)
+            )
         return state
-    except (OSError, RuntimeError) as error:  # no network, a full disk, a wrong hash
+    except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, a wrong hash
         reason = str(getattr(error, "reason", error)).splitlines()[0]
         raise FeaturesError(
             f"{name}'s weights cannot be downloaded ({reason}): fetch {published.url} elsewhere and give it with {remedy}"
