@@ -266,7 +266,9 @@ def test_an_error_in_the_middle_keeps_what_is_painted(vidstyle, clip, style_file
 def test_an_interrupt_leaves_a_playable_part_and_names_it(tmp_path, features_file, style_file, number):
     path = write_clip(tmp_path / "in.mp4", count=4000, rate=Fraction(25), sounds=1)
     command = [sys.executable, "-m", "vidstyle", "render", path, style_file, "-o", "out.mp4", *QUICK, "--features", features_file]
+    before = signal.signal(number, signal.SIG_DFL)  # a shell's background job ignores SIGINT, and so would what it starts
     process = subprocess.Popen([str(word) for word in command], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    signal.signal(number, before)
     for line in process.stderr:
         if line.startswith("frame ") and int(line.split()[1].split("/")[0]) > 0:
             break
@@ -301,11 +303,12 @@ def test_info_says_what_is_here(vidstyle):
 
 def test_features_can_be_trained_and_used(vidstyle, tmp_path, picture_file, style_file):
     (tmp_path / "pictures").mkdir()
-    for number in range(3):
+    for number in range(4):
         cv2.imwrite(str(tmp_path / "pictures" / f"{number}.png"), np.roll(scene(), 20 * number, 1))
     flags = ["-o", "mine.safetensors", "--steps", "2", "--batch", "2", "--device", "cpu"]
-    code, _, err = vidstyle("train-features", "pictures", *flags)
+    code, out, err = vidstyle("train-features", "pictures", *flags)
     assert code == 0 and "step 2/2" in err and "recognised" in err
+    assert "style share" in out and (tmp_path / "mine.png").exists()
     code, _, err = vidstyle("train-features", "pictures", *flags)
     assert code == 1 and "-y" in err
     arguments = [picture_file, style_file, "-o", "out.png", "--features", "mine.safetensors", "--first-steps", "1"]

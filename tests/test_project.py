@@ -13,12 +13,12 @@ import vidstyle
 ROOT = Path(__file__).parent.parent
 ORDER = (
     ["errors", "files", "settings", "device", "progress", "results"],
-    ["frame"],
-    ["pictures", "features", "flow", "estimate"],
-    ["losses", "source", "motion", "clips", "weights", "training"],
+    ["frame", "tensorfile"],
+    ["pictures", "features", "flow", "estimate", "judge"],
+    ["losses", "source", "motion", "clips", "weights"],
     ["mux", "style", "optimize", "measure"],
     ["sink", "warmstart", "stylizer"],
-    ["pipeline", "trace"],
+    ["pipeline", "trace", "training"],
     ["render", "bench", "info"],
     ["cli"],
 )

@@ -1,4 +1,5 @@
 import tarfile
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -6,8 +7,9 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle import InputError
-from vidstyle.training import Recipe, distorted_crops, read_pictures, train
+from vidstyle import InputError, training
+from vidstyle.tensorfile import read_tensors
+from vidstyle.training import Recipe, distorted_crops, held_out_trial, read_pictures, train
 
 SMALL_RECIPE = Recipe(steps=14, batch=8, picture_px=48, crop_px=32, learning_rate=3e-3)
 
@@ -70,3 +72,60 @@ def test_training_learns_and_is_seeded(folder):
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
     again = train(pictures, SMALL_RECIPE, torch.device("cpu"))
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+class Broken(KeyboardInterrupt):
+    """Ctrl-C at a chosen step."""
+
+
+def train_until(pictures, recipe, step, checkpoint):
+    def report(progress):
+        if progress.step == step:
+            raise Broken
+
+    with pytest.raises(Broken):
+        train(pictures, recipe, torch.device("cpu"), report, checkpoint)
+
+
+def test_training_broken_off_goes_on_to_the_same_weights(folder, tmp_path):
+    pictures, checkpoint = read_pictures(folder, 48), tmp_path / "mine.checkpoint"
+    recipe = replace(SMALL_RECIPE, steps=5)
+    whole = train(pictures, recipe, torch.device("cpu"))
+    train_until(pictures, recipe, 3, checkpoint)
+    steps = []
+    resumed = train(pictures, recipe, torch.device("cpu"), lambda progress: steps.append(progress.step), checkpoint)
+    assert steps == [4, 5]
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not checkpoint.exists()
+
+
+def test_a_killed_training_leaves_a_checkpoint(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+
+    def report(progress):
+        if progress.step == 3:
+            raise RuntimeError("killed: nothing is saved on the way out")
+
+    with pytest.raises(RuntimeError):
+        train(read_pictures(folder, 48), SMALL_RECIPE, torch.device("cpu"), report, tmp_path / "mine.checkpoint")
+    assert int(read_tensors(tmp_path / "mine.checkpoint")[0]["step"]) == 2
+
+
+def test_a_checkpoint_of_another_training_is_refused(folder, tmp_path):
+    pictures, checkpoint = read_pictures(folder, 48), tmp_path / "mine.checkpoint"
+    train_until(pictures, SMALL_RECIPE, 1, checkpoint)
+    with pytest.raises(InputError, match="steps 14, not 20"):
+        train(pictures, replace(SMALL_RECIPE, steps=20), torch.device("cpu"), checkpoint=checkpoint)
+    with pytest.raises(InputError, match="pictures"):
+        train(pictures.flip(0), SMALL_RECIPE, torch.device("cpu"), checkpoint=checkpoint)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-9])
+    with pytest.raises(InputError, match="delete it"):
+        train(pictures, SMALL_RECIPE, torch.device("cpu"), checkpoint=checkpoint)
+
+
+def test_features_are_tried_on_pictures_held_out(folder, features):
+    content, style = read_pictures(folder, 48)[:2]
+    trial = held_out_trial(features, content, style)
+    assert trial.sheet.shape == (48, 144, 3)
+    assert (trial.sheet[:, 96:].astype(int) - trial.sheet[:, :48]).any()
+    assert 0 <= trial.painted.style < trial.control.style + 1

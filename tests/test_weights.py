@@ -1,8 +1,10 @@
 import errno
 import hashlib
+import json
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from torchvision.models import VGG19_Weights
 
 from vidstyle import FeaturesError, load_features, load_flow, weights
 from vidstyle.features import VGG19, Network
+from vidstyle.tensorfile import read_tensors, write_tensors
 from vidstyle.training import Classifier
 from vidstyle.weights import read_network, vgg19_cache, write_network
 
@@ -48,6 +51,14 @@ def test_a_network_survives_its_file(tmp_path):
     picture = torch.rand(1, 3, 64, 64)
     for layer, x in network(picture, network.layers).items():
         torch.testing.assert_close(read(picture, [layer])[layer], x, atol=2e-2, rtol=2e-2)  # stored in half precision
+
+
+def test_a_file_says_what_is_in_it(tmp_path):
+    write_network(tmp_path / "net.safetensors", tiny_network().state_dict(), TINY, "two pictures")
+    metadata = read_tensors(tmp_path / "net.safetensors")[1]
+    assert metadata["layers"].split() == list(TINY.layers) and metadata["card"] == "two pictures"
+    assert json.loads(metadata["shape"])["mean"] == list(TINY.mean)
+    assert len(metadata["sha256"]) == 64
 
 
 def test_folding_batch_norm_changes_nothing():
@@ -209,6 +220,47 @@ def future_version(path):
     save_file({"x": torch.zeros(2)}, path, {"format": weights.FORMAT, "version": "99"})
 
 
+def old_version(path):
+    save_file({"x": torch.zeros(2)}, path, {"format": weights.FORMAT, "version": "1"})
+
+
+def one_bit_changed(path):
+    write_network(path, tiny_network().state_dict(), TINY)
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+
+
+def cut_short(path):
+    write_network(path, tiny_network().state_dict(), TINY)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def without_checksum(path):
+    write_network(path, tiny_network().state_dict(), TINY)
+    tensors, metadata = read_tensors(path)
+    save_file(tensors, path, {name: value for name, value in metadata.items() if name != "sha256"})
+
+
+def of_another_shape(path, channels=TINY.channels, convolutions=TINY.convolutions):
+    shape = replace(TINY, channels=channels, convolutions=convolutions)
+    described = {name: getattr(shape, name) for name in ("channels", "convolutions", "mean", "std")}
+    metadata = {"format": weights.FORMAT, "version": weights.VERSION, "shape": json.dumps(described), "layers": "relu1_1"}
+    write_tensors(path, tiny_network().state_dict(), metadata)
+
+
+def memory_hog(path):
+    of_another_shape(path, channels=(10**9,) * 5)
+
+
+def endless(path):
+    of_another_shape(path, convolutions=(10**12,) * 5)
+
+
+def other_layers(path):
+    of_another_shape(path)
+
+
 def missing_layer(path):
     state = tiny_network().state_dict()
     state.pop("conv3_1.bias")
@@ -224,11 +276,18 @@ def malicious(path):
     [
         (lambda path: None, "does not exist"),
         (lambda path: path.write_bytes(b""), "is empty"),
-        (lambda path: path.write_bytes(b"nonsense" * 99), "not a feature file"),
+        (lambda path: path.write_bytes(b"nonsense" * 99), "cannot be read as safetensors"),
         (other_safetensors, "not a feature file"),
         (future_version, "version 99"),
-        (missing_layer, "do not fit"),
-        (malicious, "not a feature file"),
+        (old_version, "version 1"),
+        (one_bit_changed, "SHA-256"),
+        (cut_short, "cannot be read"),
+        (without_checksum, "SHA-256"),
+        (memory_hog, "not of its shape"),
+        (endless, "convolutions"),
+        (other_layers, "layers"),
+        (missing_layer, "convolutions"),
+        (malicious, "cannot be read as safetensors"),
     ],
 )
 def test_a_wrong_feature_file_is_refused_in_one_line(tmp_path, make, reason):

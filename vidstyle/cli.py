@@ -260,22 +260,32 @@ def _train(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from .device import choose_device
     from .features import SMALL
     from .files import check_writable
+    from .pictures import write_picture
     from .progress import ProgressDisplay
-    from .training import Progress, read_pictures, train
-    from .weights import write_network
+    from .training import Progress, held_out_trial, read_pictures, train
+    from .weights import painterly, read_network, write_network
 
     with _usage(parser):
         recipe = Recipe(steps=args.steps, batch=args.batch, seed=args.seed)
         device = choose_device(args.device)
     check_writable(args.output, args.overwrite)
+    checkpoint = args.output.with_name(f"{args.output.name}.checkpoint")
+    sheet = check_writable(args.output.with_name(f"{args.output.stem}.png"), args.overwrite)
     pictures = read_pictures(args.images, recipe.picture_px)
+    if checkpoint.exists():
+        print(f"going on from {checkpoint}", file=sys.stderr)
     with ProgressDisplay("step", recipe.steps, args.quiet) as display:
 
         def report(progress: Progress) -> None:
             display.show(progress.step, f"loss {progress.loss:.3f}, {progress.accuracy:.0%} of crops recognised")
 
-        weights = train(pictures, recipe, device, report)
-    write_network(args.output, weights, SMALL, f"{len(pictures)} pictures, {recipe}")
+        used, content, style = pictures[:-2], pictures[-2], pictures[-1]
+        weights = train(used, recipe, device, report, checkpoint)
+    write_network(args.output, weights, SMALL, f"{len(used)} pictures, {recipe}")
+    trial = held_out_trial(painterly(read_network(args.output)).to(device), content, style)
+    write_picture(sheet, trial.sheet)
+    print(f"the last picture but one painted like the last, which were held out, is in {sheet}: {trial.painted}")
+    print(f"to compare, its colours matched and nothing painted: {trial.control}")
 
 
 def _bench(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

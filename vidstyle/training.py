@@ -6,10 +6,12 @@ a strongly distorted crop of it must be told from crops of all the others. No la
 
 import math
 import tarfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,10 +19,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import InputError
-from .features import SMALL, NetworkShape
+from .errors import FeaturesError, InputError
+from .features import SMALL, Features, NetworkShape
+from .frame import Frame, Image, to_image, to_tensor
+from .judge import Judgement, colours_only, judge
 from .pictures import decode_picture, is_picture
-from .settings import Recipe
+from .settings import Recipe, Settings
+from .style import Style
+from .stylizer import Stylizer
+from .tensorfile import read_tensors, write_tensors
+
+CHECKPOINT_SECONDS = 60.0
+WARM_UP_STEPS = 200
+TRIAL_STEPS = 60
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ def read_pictures(path: Path, side_px: int) -> Tensor:
     Files that are no pictures are passed over.
 
     Raises:
-        InputError: nothing there, or fewer than two pictures.
+        InputError: nothing there, or fewer than four pictures.
     """
     pictures = []
     for data in _picture_files(path):
@@ -53,8 +64,9 @@ def read_pictures(path: Path, side_px: int) -> Tensor:
         top, left = (size[1] - side_px) // 2, (size[0] - side_px) // 2
         crop = resized[top : top + side_px, left : left + side_px]
         pictures.append(torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1))
-    if len(pictures) < 2:
-        raise InputError(f"{path} holds {len(pictures)} readable pictures: training needs at least 2, better 1,000")
+    if len(pictures) < 4:
+        few = f"{path} holds {len(pictures)} readable pictures"
+        raise InputError(f"{few}: training needs at least 4, two of them held out, and better 1,000")
     return torch.stack(pictures)
 
 
@@ -156,30 +168,118 @@ def train(
     recipe: Recipe,
     device: torch.device,
     report: Callable[[Progress], None] = lambda progress: None,
+    checkpoint: Path | None = None,
 ) -> dict[str, Tensor]:
     """Train and return the weights for ``Network(SMALL)``, float32 on the CPU.
 
     Args:
         pictures: (N, 3, S, S) uint8 RGB.
         report: called after every step.
+        checkpoint: a file in which the state is kept, every ``CHECKPOINT_SECONDS`` and when training is broken off. If
+            it is there, training goes on from it, to the same weights as without the break. Removed at the end.
+
+    Raises:
+        InputError: the checkpoint is of another training, or damaged.
+        OutputError: the checkpoint cannot be written.
     """
-    torch.manual_seed(recipe.seed)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    classifier = Classifier(SMALL, len(pictures)).to(device).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(classifier.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    pictures = pictures.to(device)
-    for step in range(1, recipe.steps + 1):
-        decay = 0.5 + 0.5 * math.cos(math.pi * step / recipe.steps)
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * min(1.0, step / 200) * decay
-        chosen = torch.randint(len(pictures), (recipe.batch,), generator=generator).to(device)
-        crops = distorted_crops(pictures[chosen], recipe.crop_px, generator)
-        with torch.autocast(device.type, torch.bfloat16):
-            cosines = classifier(crops.contiguous(memory_format=torch.channels_last))
+    run = _Run(pictures, recipe, device)
+    if checkpoint is not None and checkpoint.exists():
+        run.load(checkpoint)
+    saved = time.monotonic()
+    try:
+        while run.step < recipe.steps:
+            report(run.advance())
+            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                run.save(checkpoint)
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        if checkpoint is not None and run.step:
+            run.save(checkpoint)
+        raise
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return {name: weight.cpu().contiguous() for name, weight in run.classifier.folded().items()}
+
+
+class _Run:
+    """All that changes while training."""
+
+    def __init__(self, pictures: Tensor, recipe: Recipe, device: torch.device) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.device, self.step = recipe, device, 0
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.classifier = Classifier(SMALL, len(pictures)).to(device).to(memory_format=torch.channels_last)
+        self.optimiser = torch.optim.AdamW(
+            self.classifier.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.pictures = pictures.to(device)
+
+    def advance(self) -> Progress:
+        """One step of the optimiser."""
+        recipe = self.recipe
+        self.step += 1
+        decay = 0.5 + 0.5 * math.cos(math.pi * self.step / recipe.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * min(1.0, self.step / WARM_UP_STEPS) * decay
+        chosen = torch.randint(len(self.pictures), (recipe.batch,), generator=self.generator).to(self.device)
+        crops = distorted_crops(self.pictures[chosen], recipe.crop_px, self.generator)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            cosines = self.classifier(crops.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(cosines.float() / recipe.temperature, chosen, label_smoothing=0.05)
-        optimiser.zero_grad()
+        self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        self.optimiser.step()
         accuracy = (cosines.argmax(1) == chosen).float().mean()
-        report(Progress(step, recipe.steps, loss.item(), accuracy.item()))
-    return {name: weight.cpu().contiguous() for name, weight in classifier.folded().items()}
+        return Progress(self.step, recipe.steps, loss.item(), accuracy.item())
+
+    def _described(self) -> dict[str, str]:
+        """What a checkpoint must agree on; the seed's stream of crops is only the same for the same pictures."""
+        digest = zlib.crc32(self.pictures.cpu().numpy().tobytes())
+        settings = {name: str(value) for name, value in asdict(self.recipe).items()}
+        return {**settings, "pictures": f"{len(self.pictures)} ({digest:08x})"}
+
+    def save(self, path: Path) -> None:
+        """Write everything that the rest of the training depends on."""
+        tensors = {f"model.{name}": value for name, value in self.classifier.state_dict().items()}
+        for number, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
+        tensors |= {"generator": self.generator.get_state(), "step": torch.tensor(self.step)}
+        write_tensors(path, tensors, self._described())
+
+    def load(self, path: Path) -> None:
+        """Go on from what ``save`` wrote."""
+        try:
+            tensors, described = read_tensors(path)
+        except FeaturesError as error:
+            raise InputError(f"{error}; or delete it to train from the start") from None
+        had = {name: described.get(name) for name in self._described()}
+        if other := [f"{name} {had[name]}, not {value}" for name, value in self._described().items() if had[name] != value]:
+            raise InputError(f"{path} was left by another training ({'; '.join(other)}): delete it to train from the start")
+        self.classifier.load_state_dict(_under("model.", tensors))
+        state = self.optimiser.state_dict()
+        adam = _under("adam.", tensors)
+        state["state"] = {n: _under(f"{n}.", adam) for n in range(len(list(self.classifier.parameters())))}
+        self.optimiser.load_state_dict(state)
+        self.generator.set_state(tensors["generator"])
+        self.step = int(tensors["step"])
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+class Trial(NamedTuple):
+    """How features paint a picture like another: figures, those of the control, and content, style, painting in a row."""
+
+    painted: Judgement
+    control: Judgement
+    sheet: Image
+
+
+def held_out_trial(features: Features, content: Tensor, style: Tensor) -> Trial:
+    """Try features on (3, S, S) uint8 RGB pictures they were not trained on."""
+    content, style = content[None].float() / 255, style[None].float() / 255
+    stylizer = Stylizer(features, Style((style,), (1.0,), features), Settings(first_steps=TRIAL_STEPS))
+    painting = to_tensor(stylizer(Frame(to_image(content))).image)
+    control = judge(colours_only(content, style), content, style)
+    return Trial(judge(painting, content, style), control, to_image(torch.cat([content, style, painting], 3)))

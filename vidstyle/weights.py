@@ -13,11 +13,8 @@ from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import uuid4
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from .device import choose_device
@@ -25,8 +22,9 @@ from .errors import FeaturesError, InputError, OutputError
 from .features import SMALL, VGG19, Features, Network, NetworkShape, OrientedBank
 from .files import check_readable
 from .flow import FlowMethod, Raft, dis_flow
+from .tensorfile import CHECKSUM, read_tensors, write_tensors
 
-FORMAT, VERSION = "vidstyle-network", "1"
+FORMAT, VERSION = "vidstyle-network", "2"
 VGG19_DEEPEST = "relu5_1"
 VGG19_STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -90,54 +88,46 @@ def painterly(network: Network) -> Features:
 
 
 def write_network(path: Path, weights: dict[str, Tensor], shape: NetworkShape = SMALL, card: str = "") -> None:
-    """Write a network's weights in half precision, with its shape and a note on its training as metadata.
+    """Write a network's weights in half precision; its shape, layers, normalisation and a note on its training as metadata.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    halves = {name: weight.half().contiguous() for name, weight in weights.items()}
+    halves = {name: weight.half() for name, weight in weights.items()}
     described = {"channels": shape.channels, "convolutions": shape.convolutions, "mean": shape.mean, "std": shape.std}
     metadata = {"format": FORMAT, "version": VERSION, "card": card, "shape": json.dumps(described)}
-    _write_atomically(path, halves, metadata)
-
-
-def _write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{uuid4().hex}.part")  # a name of its own: two may write at once
-        try:
-            part.write_bytes(save(tensors, metadata))  # save_file would make the file private to its owner
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"cannot write {path}: {error}: free some space or choose another place") from None
+    write_tensors(path, halves, {**metadata, "layers": " ".join(shape.layers)})
 
 
 def read_network(path: Path) -> Network:
-    """The network in a file made by ``write_network``. Data only: nothing in the file is executed.
+    """The network in a file made by ``write_network``.
 
     Raises:
         FeaturesError: missing, damaged, or something else.
     """
+    weights, metadata = read_tensors(path)
     not_ours = f"{path} is not a feature file: give one made by `vidstyle train-features`"
+    if metadata.get("format") != FORMAT:
+        raise FeaturesError(not_ours)
+    if metadata.get("version") != VERSION:
+        wrong = f"{path} is of version {metadata.get('version')}, this vidstyle reads {VERSION}"
+        raise FeaturesError(f"{wrong}: train it again, or use the vidstyle that made it")
+    if CHECKSUM not in metadata:
+        raise FeaturesError(f"{path} carries no SHA-256: train it again")
     try:
-        check_readable(path)
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
-            raise FeaturesError(not_ours)
-        if metadata.get("version") != VERSION:
-            raise FeaturesError(f"{path} is of version {metadata.get('version')}, this vidstyle reads {VERSION}: update it")
         given = json.loads(metadata["shape"])
         channels, convolutions, mean, std = (tuple(given[key]) for key in ("channels", "convolutions", "mean", "std"))
+        if sum(convolutions) * 2 != len(weights):  # else a few bytes could ask for any amount of memory
+            raise ValueError(f"{len(weights)} weights for {sum(convolutions)} convolutions")
         shape = NetworkShape(channels, convolutions, mean, std)
+        if any(len(weights[layer.replace("relu", "conv") + ".weight"]) != channels[int(layer[4]) - 1] for layer in shape.layers):
+            raise ValueError("its weights are not of its shape")
+        if metadata["layers"].split() != list(shape.layers):
+            raise ValueError("its layers are not those of its shape")
         network = Network(shape)
-        _fill(network, load_file(path), path)
-    except InputError as error:
-        raise FeaturesError(str(error)) from None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
         raise FeaturesError(f"{not_ours} ({str(error).splitlines()[0]})") from None
+    _fill(network, weights, path)
     return network
 
 
@@ -195,12 +185,12 @@ def _raft_weights() -> dict[str, Tensor]:
 def _cached(cached: Path, fetch: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     if cached.exists():
         try:
-            return load_file(cached)
-        except (OSError, SafetensorError):
+            return read_tensors(cached)[0]
+        except FeaturesError:
             cached.unlink(missing_ok=True)  # damaged: fetch it again
     weights = fetch()
     try:
-        _write_atomically(cached, weights, {})
+        write_tensors(cached, weights, {})
     except OutputError:
         return weights  # a cache that cannot be written costs a download, not the render
     return weights
@@ -231,11 +221,11 @@ def _read_state_dict(path: Path, name: str) -> dict[str, Tensor]:
     try:
         check_readable(path)
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return read_tensors(path)[0]
         state = torch.load(path, map_location="cpu", weights_only=True)
     except InputError as error:
         raise FeaturesError(str(error)) from None
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError, SafetensorError):
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError):
         raise FeaturesError(f"{path} holds no weights that can be read: give torchvision's state dict of {name}") from None
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise FeaturesError(f"{path} holds something else than named weights: give torchvision's state dict of {name}")
