@@ -1,7 +1,8 @@
-"""Make the four style pictures of this folder: python samples/make_styles.py
+"""Make the six style pictures of this folder: python samples/make_styles.py
 
 Each is drawn from nothing but a seed: strokes.jpg (oil strokes along a flow field), paper.jpg (layers of cut paper),
-ink.jpg (brush and ink on paper) and mosaic.jpg (glazed tiles in rows that follow a flow).
+ink.jpg (brush and ink on paper), mosaic.jpg (glazed tiles in rows that follow a flow), watercolor.jpg (wet washes with
+dark rims) and engraving.jpg (swelling lines, crossed in the shadows).
 """
 
 from pathlib import Path
@@ -132,9 +133,47 @@ def mosaic(random):
     return canvas
 
 
+def watercolor(random):
+    """Watercolour: transparent washes that bled into wet paper, pigment gathered at their rims and in its grain."""
+    palette = [(30, 90, 160), (20, 140, 150), (200, 60, 90), (240, 170, 40), (90, 60, 140), (60, 120, 50)]
+    grain = cv2.GaussianBlur(random.normal(0, 1, (SIZE, SIZE)).astype(np.float32), (0, 0), 1.2) * 2.5
+    colour_map = (smooth_noise(random, 3) + 1) / 2
+    light = np.full((SIZE, SIZE, 3), 0.97, np.float32) * np.array((1.0, 0.985, 0.95), np.float32)
+    for number in range(110):
+        radius = random.uniform(25, 150) * (1 - number / 150)
+        x, y = random.uniform(0, SIZE, 2)
+        around = np.linspace(0, 2 * np.pi, 240, endpoint=False)
+        lobes = sum(random.normal(0, 0.25 / k) * np.cos(k * around + random.uniform(0, 6)) for k in range(2, 12))
+        outline = radius * (1 + lobes)
+        points = np.stack([x + outline * np.cos(around), y + 0.7 * outline * np.sin(around)], 1)
+        mask = np.zeros((SIZE, SIZE), np.float32)
+        cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
+        wash = cv2.GaussianBlur(mask, (0, 0), random.choice([1.0, 1.5, 7.0], p=[0.4, 0.4, 0.2]))
+        rim = wash * (1 - cv2.GaussianBlur(mask, (0, 0), 5))
+        shade = ramp(palette, colour_map[int(y), int(x)] + random.normal(0, 0.15)) / 255
+        amount = random.uniform(0.12, 0.5) * wash * (1 + 0.5 * smooth_noise(random, 9)) + 0.8 * rim * wash
+        light *= np.exp(np.log(np.clip(shade, 0.05, 1)) * (amount * (1 + 0.15 * grain))[..., None])
+    return 255 * light
+
+
+def engraving(random):
+    """Copper engraving: lines that follow the form and swell with its tone, crossed where it is dark."""
+    tone = np.clip(0.42 + 0.6 * smooth_noise(random, 5) + 0.3 * smooth_noise(random, 13), 0, 1)
+    bend = 26 * smooth_noise(random, 3)
+    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+    dark = np.zeros((SIZE, SIZE), np.float32)
+    for angle, period, least in ((0.5, 9.0, 0.0), (1.9, 9.0, 0.45), (1.2, 7.0, 0.75)):
+        across = (x * np.sin(angle) + y * np.cos(angle) + bend) / period
+        distance = np.abs(across - np.round(across)) * period
+        width = 2.9 * np.clip((tone - least) / (1 - least), 0, 1) + np.where(tone > least, 0.35, -1)
+        dark = np.maximum(dark, np.clip(width - distance + 0.5, 0, 1))
+    sheet = np.array((243, 234, 214)) + 4 * smooth_noise(random, 40)[..., None]
+    return sheet * (1 - dark[..., None]) + np.array((40, 24, 22)) * dark[..., None]
+
+
 def main():
     FOLDER.mkdir(exist_ok=True)
-    for seed, painter in enumerate((strokes, paper, ink, mosaic), 1):
+    for seed, painter in enumerate((strokes, paper, ink, mosaic, watercolor, engraving), 1):
         canvas = painter(np.random.default_rng(seed))
         picture = np.clip(canvas, 0, 255).astype(np.uint8)
         picture = cv2.resize(picture, (512, 512), interpolation=cv2.INTER_AREA)
