@@ -1,0 +1,91 @@
+"""Paint four contents in six styles with the bundled features, judge each, and make a contact sheet.
+
+    python benchmarks/gallery.py [--long-side 320] [--redraw]
+
+The sheet goes to docs/gallery.jpg, the figures to benchmarks/results/gallery.json. ``--redraw`` paints nothing.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+import vidstyle as vs
+from vidstyle.frame import Frame, fit, resize, to_image, to_tensor
+from vidstyle.judge import colours_only, judge
+from vidstyle.pictures import read_picture, write_picture
+from vidstyle.results import Row, machine, write_results
+
+ROOT = Path(__file__).parent.parent
+SHEET, RESULTS = ROOT / "docs" / "gallery.jpg", ROOT / "benchmarks" / "results" / "gallery.json"
+PAINTINGS = ROOT / "build" / "gallery"
+STYLES = ("strokes", "watercolor", "ink", "engraving", "paper", "mosaic")
+FIGURES = ("style share", "structure", "strokes 1", "strokes 2", "strokes 3", "strokes 4", "gradient energy")
+CELL = (240, 160)
+
+
+def contents():
+    """Name -> (H, W, 3) uint8: two pictures, and a frame of each sample clip."""
+    found = {name: read_picture(ROOT / "samples" / "pictures" / f"{name}.jpg") for name in ("street", "portrait")}
+    for name in ("boat", "balloons"):
+        with vs.open_source(ROOT / "samples" / "clips" / f"{name}.mp4") as source:
+            found[name] = next(frame.image for number, frame in enumerate(source) if number == 12)
+    return found
+
+
+def _figures(painting, content, style):
+    found = judge(painting, content, style)
+    return dict(zip(FIGURES, (found.style, found.structure, *found.strokes, found.energy), strict=True))
+
+
+def paint(long_side):
+    """Paint and judge all pairs, as rows; a control's figures follow each painting's."""
+    features, rows = vs.load_features(), []
+    PAINTINGS.mkdir(parents=True, exist_ok=True)
+    for name, image in contents().items():
+        content = to_tensor(image)
+        content = resize(content, fit((content.shape[-1], content.shape[-2]), long_side))
+        for kind in STYLES:
+            picture = read_picture(ROOT / "samples" / "styles" / f"{kind}.jpg")
+            stylizer = vs.Stylizer(features, vs.Style.from_images([picture], features), vs.Settings())
+            painting = stylizer(Frame(to_image(content))).image
+            write_picture(PAINTINGS / f"{name}_{kind}.png", painting)
+            style = to_tensor(picture)
+            for what, result in (("", to_tensor(painting)), (", colours only", colours_only(content, style))):
+                rows += [Row(f"{name}, {kind}{what}: {figure}", v) for figure, v in _figures(result, content, style).items()]
+            print(f"{name}, {kind}: {judge(to_tensor(painting), content, style)}", flush=True)
+    write_results(RESULTS, rows, machine(torch.device("cpu")) | {"long side": long_side})
+
+
+def sheet():
+    """Contents down the side, styles along the top."""
+
+    def cell(image):
+        height, width = image.shape[:2]
+        tall = min(height, round(width * CELL[1] / CELL[0]))
+        wide = min(width, round(tall * CELL[0] / CELL[1]))
+        top, left = (height - tall) // 2, (width - wide) // 2
+        return cv2.resize(image[top : top + tall, left : left + wide], CELL, interpolation=cv2.INTER_AREA)
+
+    pictures = [read_picture(ROOT / "samples" / "styles" / f"{kind}.jpg") for kind in STYLES]
+    rows = [[np.full((CELL[1], CELL[0], 3), 255, np.uint8), *map(cell, pictures)]]
+    for name, image in contents().items():
+        rows.append([cell(image), *(cell(read_picture(PAINTINGS / f"{name}_{kind}.png")) for kind in STYLES)])
+    write_picture(SHEET, np.vstack([np.hstack(row) for row in rows]))
+
+
+def main():
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--long-side", type=int, default=320)
+    parser.add_argument("--redraw", action="store_true")
+    args = parser.parse_args()
+    if not args.redraw:
+        paint(args.long_side)
+    sheet()
+
+
+if __name__ == "__main__":
+    main()
