@@ -78,6 +78,11 @@ class Broken(KeyboardInterrupt):
     """Ctrl-C at a chosen step."""
 
 
+@pytest.fixture(autouse=True)
+def a_checkpoint_each_step(monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+
+
 def train_until(pictures, recipe, step, checkpoint):
     def report(progress):
         if progress.step == step:
@@ -99,16 +104,24 @@ def test_training_broken_off_goes_on_to_the_same_weights(folder, tmp_path):
     assert not checkpoint.exists()
 
 
-def test_a_killed_training_leaves_a_checkpoint(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+def test_an_interrupt_in_the_middle_of_a_step_costs_that_step_only(folder, tmp_path, monkeypatch):
+    pictures, checkpoint = read_pictures(folder, 48), tmp_path / "mine.checkpoint"
+    recipe = replace(SMALL_RECIPE, steps=4)
+    whole = train(pictures, recipe, torch.device("cpu"))
+    crops, calls = training.distorted_crops, []
 
-    def report(progress):
-        if progress.step == 3:
-            raise RuntimeError("killed: nothing is saved on the way out")
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return crops(*args)
 
-    with pytest.raises(RuntimeError):
-        train(read_pictures(folder, 48), SMALL_RECIPE, torch.device("cpu"), report, tmp_path / "mine.checkpoint")
-    assert int(read_tensors(tmp_path / "mine.checkpoint")[0]["step"]) == 2
+    monkeypatch.setattr(training, "distorted_crops", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(pictures, recipe, torch.device("cpu"), checkpoint=checkpoint)
+    assert int(read_tensors(checkpoint)[0]["step"]) == 2
+    resumed = train(pictures, recipe, torch.device("cpu"), checkpoint=checkpoint)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_a_checkpoint_of_another_training_is_refused(folder, tmp_path):

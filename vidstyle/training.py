@@ -29,7 +29,7 @@ from .style import Style
 from .stylizer import Stylizer
 from .tensorfile import read_tensors, write_tensors
 
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS = 20.0
 WARM_UP_STEPS = 200
 TRIAL_STEPS = 60
 
@@ -175,8 +175,8 @@ def train(
     Args:
         pictures: (N, 3, S, S) uint8 RGB.
         report: called after every step.
-        checkpoint: a file in which the state is kept, every ``CHECKPOINT_SECONDS`` and when training is broken off. If
-            it is there, training goes on from it, to the same weights as without the break. Removed at the end.
+        checkpoint: a file in which the state is kept, every ``CHECKPOINT_SECONDS``. If it is there, training goes
+            on from it, to the same weights as without the break. Removed at the end.
 
     Raises:
         InputError: the checkpoint is of another training, or damaged.
@@ -186,16 +186,13 @@ def train(
     if checkpoint is not None and checkpoint.exists():
         run.load(checkpoint)
     saved = time.monotonic()
-    try:
-        while run.step < recipe.steps:
-            report(run.advance())
-            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
-                run.save(checkpoint)
-                saved = time.monotonic()
-    except KeyboardInterrupt:
-        if checkpoint is not None and run.step:
+    while run.step < recipe.steps:
+        progress = run.advance()
+        # Only between steps, not on an interrupt: that comes in the middle of one.
+        if checkpoint is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
             run.save(checkpoint)
-        raise
+            saved = time.monotonic()
+        report(progress)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return {name: weight.cpu().contiguous() for name, weight in run.classifier.folded().items()}
