@@ -35,27 +35,28 @@ def contents():
     return found
 
 
-def _figures(painting, content, style):
-    found = judge(painting, content, style)
-    return dict(zip(FIGURES, (found.style, found.structure, *found.strokes, found.energy), strict=True))
+def _style_file(kind):
+    return ROOT / "samples" / "styles" / f"{kind}.jpg"
 
 
 def paint(long_side):
     """Paint and judge all pairs, as rows; a control's figures follow each painting's."""
     features, rows = vs.load_features(), []
+    pictures = {kind: read_picture(_style_file(kind)) for kind in STYLES}
+    styles = {kind: vs.Style.from_images([picture], features) for kind, picture in pictures.items()}  # keep their targets
     PAINTINGS.mkdir(parents=True, exist_ok=True)
     for name, image in contents().items():
         content = to_tensor(image)
         content = resize(content, fit((content.shape[-1], content.shape[-2]), long_side))
         for kind in STYLES:
-            picture = read_picture(ROOT / "samples" / "styles" / f"{kind}.jpg")
-            stylizer = vs.Stylizer(features, vs.Style.from_images([picture], features), vs.Settings())
-            painting = stylizer(Frame(to_image(content))).image
+            painting = vs.Stylizer(features, styles[kind], vs.Settings())(Frame(to_image(content))).image
             write_picture(PAINTINGS / f"{name}_{kind}.png", painting)
-            style = to_tensor(picture)
+            style = to_tensor(pictures[kind])
             for what, result in (("", to_tensor(painting)), (", colours only", colours_only(content, style))):
-                rows += [Row(f"{name}, {kind}{what}: {figure}", v) for figure, v in _figures(result, content, style).items()]
-            print(f"{name}, {kind}: {judge(to_tensor(painting), content, style)}", flush=True)
+                found = judge(result, content, style)
+                values = zip(FIGURES, (found.style, found.structure, *found.strokes, found.energy), strict=True)
+                rows += [Row(f"{name}, {kind}{what}: {figure}", value) for figure, value in values]
+                print(f"{name}, {kind}{what}: {found}", flush=True)
     write_results(RESULTS, rows, machine(torch.device("cpu")) | {"long side": long_side})
 
 
@@ -69,7 +70,7 @@ def sheet():
         top, left = (height - tall) // 2, (width - wide) // 2
         return cv2.resize(image[top : top + tall, left : left + wide], CELL, interpolation=cv2.INTER_AREA)
 
-    pictures = [read_picture(ROOT / "samples" / "styles" / f"{kind}.jpg") for kind in STYLES]
+    pictures = [read_picture(_style_file(kind)) for kind in STYLES]
     rows = [[np.full((CELL[1], CELL[0], 3), 255, np.uint8), *map(cell, pictures)]]
     for name, image in contents().items():
         rows.append([cell(image), *(cell(read_picture(PAINTINGS / f"{name}_{kind}.png")) for kind in STYLES)])

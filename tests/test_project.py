@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     ["errors", "files", "settings", "device", "progress", "results"],
     ["frame", "tensorfile"],
-    ["pictures", "features", "flow", "estimate", "judge"],
+    ["pictures", "features", "flow", "estimate"],
     ["losses", "source", "motion", "clips", "weights"],
-    ["mux", "style", "optimize", "measure"],
+    ["mux", "style", "optimize", "measure", "judge"],
     ["sink", "warmstart", "stylizer"],
     ["pipeline", "trace", "training"],
     ["render", "bench", "info"],

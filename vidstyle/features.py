@@ -62,8 +62,8 @@ class Network(nn.Module):
         self.register_buffer("std", torch.tensor(shape.std)[None, :, None, None], persistent=False)
         width = 3
         for layer in self.layers:
-            channels = shape.channels[_block(layer) - 1]
-            self.add_module(_convolution(layer), nn.Conv2d(width, channels, 3, padding=0 if shape.reflect else 1))
+            channels = shape.channels[block_of(layer) - 1]
+            self.add_module(convolution_of(layer), nn.Conv2d(width, channels, 3, padding=0 if shape.reflect else 1))
             width = channels
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
@@ -74,20 +74,22 @@ class Network(nn.Module):
         for layer in self.layers:
             if len(maps) == len(wanted):
                 break
-            if _block(layer) != block:
-                block = _block(layer)
+            if block_of(layer) != block:
+                block = block_of(layer)
                 x = F.avg_pool2d(x, 2) if self.shape.average_pooling else F.max_pool2d(x, 2)
-            x = F.relu(self.get_submodule(_convolution(layer))(pad(x, 1) if self.shape.reflect else x))
+            x = F.relu(self.get_submodule(convolution_of(layer))(pad(x, 1) if self.shape.reflect else x))
             if layer in wanted:
                 maps[layer] = x
         return maps
 
 
-def _block(layer: str) -> int:
+def block_of(layer: str) -> int:
+    """``relu3_1`` -> 3."""
     return int(layer.removeprefix("relu").split("_")[0])
 
 
-def _convolution(layer: str) -> str:
+def convolution_of(layer: str) -> str:
+    """``relu3_1`` -> ``conv3_1``, the name of its weights."""
     return layer.replace("relu", "conv")
 
 

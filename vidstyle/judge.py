@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .frame import fit, resize
+from .measure import correlation, gradient_energy
 
 DISTANCE_PX, STROKES_PX = 512, 320
 """Long sides at which patches and edges, and strokes and gradients, are compared."""
@@ -45,7 +46,7 @@ def judge(painting: Tensor, content: Tensor, style: Tensor) -> Judgement:
         style_distance(painted, wanted) / style_distance(frame, wanted),
         _structure(painted, frame),
         tuple(ours / theirs for ours, theirs in zip(stroke_coherence(fine), stroke_coherence(fine_style), strict=True)),
-        _energy(fine) / _energy(fine_style),
+        gradient_energy(fine) / gradient_energy(fine_style),
     )
 
 
@@ -89,7 +90,7 @@ def _quantiles(responses: Tensor) -> Tensor:
 
 def _structure(picture: Tensor, content: Tensor) -> float:
     picture = F.interpolate(picture, content.shape[-2:], mode="bilinear")
-    return torch.corrcoef(torch.stack([_edges(picture), _edges(content)]))[0, 1].item()
+    return correlation(_edges(picture), _edges(content))
 
 
 def _edges(picture: Tensor) -> Tensor:
@@ -111,9 +112,3 @@ def stroke_coherence(picture: Tensor, scales: int = 4, window_px: int = 9) -> li
         coherences.append(((clean * energy).sum() / energy.sum().clamp_min(1e-12)).item())
         picture = F.avg_pool2d(picture, 2)
     return coherences
-
-
-def _energy(picture: Tensor) -> float:
-    grey = picture.mean(1, keepdim=True)
-    across, down = grey[..., 1:] - grey[..., :-1], grey[..., 1:, :] - grey[..., :-1, :]
-    return (across.square().mean() + down.square().mean()).item()

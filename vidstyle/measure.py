@@ -61,10 +61,11 @@ def lag(painting: Tensor, fresh: Tensor, content: Tensor, moving: Tensor) -> flo
     if not moving[1:, 1:].any():
         moving = torch.ones_like(moving)
     edges = _edges(content)[0, 0][moving[1:, 1:]]
-    return _correlation(_edges(painting)[0, 0][moving[1:, 1:]], edges) / _correlation(_edges(fresh)[0, 0][moving[1:, 1:]], edges)
+    return correlation(_edges(painting)[0, 0][moving[1:, 1:]], edges) / correlation(_edges(fresh)[0, 0][moving[1:, 1:]], edges)
 
 
-def _correlation(one: Tensor, other: Tensor) -> float:
+def correlation(one: Tensor, other: Tensor) -> float:
+    """Of two flat tensors, in [-1, 1] (Pearson)."""
     return torch.corrcoef(torch.stack([one, other]))[0, 1].item()
 
 

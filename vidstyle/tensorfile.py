@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .errors import FeaturesError, InputError, OutputError
+from .errors import InputError, OutputError
 from .files import check_readable
 
 CHECKSUM = "sha256"
@@ -42,18 +42,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     A file that carries no checksum, of other makers, is read as it is.
 
     Raises:
-        FeaturesError: not such a file, cut short, or changed since it was written.
+        InputError: not such a file, cut short, or changed since it was written.
     """
     try:
         with safe_open(check_readable(path), "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except InputError as error:
-        raise FeaturesError(str(error)) from None
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
-        raise FeaturesError(f"{path} cannot be read as safetensors ({str(error).splitlines()[0]}): get it again") from None
+        raise InputError(f"{path} cannot be read as safetensors ({str(error).splitlines()[0]}): get it again") from None
     if CHECKSUM in metadata and metadata[CHECKSUM] != _checksum(tensors):
-        raise FeaturesError(f"{path} is damaged (its SHA-256 is not the one it was written with): get it again")
+        raise InputError(f"{path} is damaged (its SHA-256 is not the one it was written with): get it again")
     return tensors, metadata
 
 

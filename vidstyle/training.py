@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import FeaturesError, InputError
-from .features import SMALL, Features, NetworkShape
+from .errors import InputError
+from .features import SMALL, Features, NetworkShape, convolution_of
 from .frame import Frame, Image, to_image, to_tensor
 from .judge import Judgement, colours_only, judge
 from .pictures import decode_picture, is_picture
@@ -118,7 +118,7 @@ class Classifier(nn.Module):
         layers = iter(self.shape.layers)
         for convolution, norm in zip(self.blocks, list(self.blocks)[1:], strict=False):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                name = next(layers).replace("relu", "conv")
+                name = convolution_of(next(layers))
                 mean, variance = norm.running_mean, norm.running_var
                 if mean is None or variance is None:
                     raise TypeError("batch normalisation without running statistics cannot be folded")
@@ -210,6 +210,10 @@ class _Run:
             self.classifier.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.pictures = pictures.to(device)
+        # What a checkpoint must agree on: a seed's stream of crops is only the same for the same pictures.
+        digest = zlib.crc32(pictures.cpu().contiguous().numpy().data)
+        self._described = {name: str(value) for name, value in asdict(recipe).items()}
+        self._described["pictures"] = f"{len(pictures)} ({digest:08x})"
 
     def advance(self) -> Progress:
         """One step of the optimiser."""
@@ -229,28 +233,21 @@ class _Run:
         accuracy = (cosines.argmax(1) == chosen).float().mean()
         return Progress(self.step, recipe.steps, loss.item(), accuracy.item())
 
-    def _described(self) -> dict[str, str]:
-        """What a checkpoint must agree on; the seed's stream of crops is only the same for the same pictures."""
-        digest = zlib.crc32(self.pictures.cpu().numpy().tobytes())
-        settings = {name: str(value) for name, value in asdict(self.recipe).items()}
-        return {**settings, "pictures": f"{len(self.pictures)} ({digest:08x})"}
-
     def save(self, path: Path) -> None:
         """Write everything that the rest of the training depends on."""
         tensors = {f"model.{name}": value for name, value in self.classifier.state_dict().items()}
         for number, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
         tensors |= {"generator": self.generator.get_state(), "step": torch.tensor(self.step)}
-        write_tensors(path, tensors, self._described())
+        write_tensors(path, tensors, self._described)
 
     def load(self, path: Path) -> None:
         """Go on from what ``save`` wrote."""
         try:
-            tensors, described = read_tensors(path)
-        except FeaturesError as error:
+            tensors, had = read_tensors(path)
+        except InputError as error:
             raise InputError(f"{error}; or delete it to train from the start") from None
-        had = {name: described.get(name) for name in self._described()}
-        if other := [f"{name} {had[name]}, not {value}" for name, value in self._described().items() if had[name] != value]:
+        if other := [f"{name} {had.get(name)}, not {value}" for name, value in self._described.items() if had.get(name) != value]:
             raise InputError(f"{path} was left by another training ({'; '.join(other)}): delete it to train from the start")
         self.classifier.load_state_dict(_under("model.", tensors))
         state = self.optimiser.state_dict()

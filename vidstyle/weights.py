@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .device import choose_device
 from .errors import FeaturesError, InputError, OutputError
-from .features import SMALL, VGG19, Features, Network, NetworkShape, OrientedBank
+from .features import SMALL, VGG19, Features, Network, NetworkShape, OrientedBank, block_of, convolution_of
 from .files import check_readable
 from .flow import FlowMethod, Raft, dis_flow
 from .tensorfile import CHECKSUM, read_tensors, write_tensors
@@ -105,7 +105,10 @@ def read_network(path: Path) -> Network:
     Raises:
         FeaturesError: missing, damaged, or something else.
     """
-    weights, metadata = read_tensors(path)
+    try:
+        weights, metadata = read_tensors(path)
+    except InputError as error:
+        raise FeaturesError(str(error)) from None
     not_ours = f"{path} is not a feature file: give one made by `vidstyle train-features`"
     if metadata.get("format") != FORMAT:
         raise FeaturesError(not_ours)
@@ -120,7 +123,7 @@ def read_network(path: Path) -> Network:
         if sum(convolutions) * 2 != len(weights):  # else a few bytes could ask for any amount of memory
             raise ValueError(f"{len(weights)} weights for {sum(convolutions)} convolutions")
         shape = NetworkShape(channels, convolutions, mean, std)
-        if any(len(weights[layer.replace("relu", "conv") + ".weight"]) != channels[int(layer[4]) - 1] for layer in shape.layers):
+        if any(len(weights[f"{convolution_of(layer)}.weight"]) != channels[block_of(layer) - 1] for layer in shape.layers):
             raise ValueError("its weights are not of its shape")
         if metadata["layers"].split() != list(shape.layers):
             raise ValueError("its layers are not those of its shape")
@@ -186,7 +189,7 @@ def _cached(cached: Path, fetch: Callable[[], dict[str, Tensor]]) -> dict[str, T
     if cached.exists():
         try:
             return read_tensors(cached)[0]
-        except FeaturesError:
+        except InputError:
             cached.unlink(missing_ok=True)  # damaged: fetch it again
     weights = fetch()
     try:
@@ -219,10 +222,9 @@ def _download(name: str, published: Any, remedy: str) -> dict[str, Tensor]:
 
 def _read_state_dict(path: Path, name: str) -> dict[str, Tensor]:
     try:
-        check_readable(path)
         if path.suffix == ".safetensors":
             return read_tensors(path)[0]
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(check_readable(path), map_location="cpu", weights_only=True)
     except InputError as error:
         raise FeaturesError(str(error)) from None
     except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError):
@@ -240,7 +242,7 @@ def _cut_vgg19(state: dict[str, Tensor], origin: object) -> dict[str, Tensor]:
     layers = VGG19.layers[: VGG19.layers.index(VGG19_DEEPEST) + 1]
     if len(numbers) != len(VGG19.layers) or any(f"features.{number}.bias" not in state for number in numbers):
         raise FeaturesError(f"{origin} is not torchvision's VGG-19: it has {len(numbers)} convolutions, not {len(VGG19.layers)}")
-    names = [layer.replace("relu", "conv") for layer in layers]
+    names = [convolution_of(layer) for layer in layers]
     return {
         f"{name}.{kind}": state[f"features.{number}.{kind}"].contiguous()
         for name, number in zip(names, numbers, strict=False)
