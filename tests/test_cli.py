@@ -114,9 +114,10 @@ def test_verbose_shows_the_stages_and_quiet_shows_nothing(vidstyle, picture_file
     _, _, err = vidstyle("render", picture_file, style_file, "-o", "a.png", "-v")
     for line in (
         "content picture 1 x 3 x 48 x 64",
-        "content target relu3_1: 1 x 8 x 12 x 16",
+        "content target half.relu2_1: 1 x 8 x 12 x 16",
         "relu2_1: Gram matrix 8 x 8",
-        "lbfgs",
+        "oriented2: Gram matrix 96 x 288",
+        "adam",
     ):
         assert line in err
     assert vidstyle("render", picture_file, style_file, "-o", "b.png", "-q") == (0, "", "")

@@ -4,12 +4,12 @@ import torch.nn.functional as F
 from conftest import tiny_network
 
 from vidstyle import load_features
-from vidstyle.features import VGG19, Features, Network, OrientedBank, gabor_pairs
+from vidstyle.features import VGG19, Features, Network, OrientedBank, gabor_pairs, sparse_conv
 
 
 def test_vgg19_maps_have_the_published_shapes():
     network = Network(VGG19, "relu5_1")
-    features = Features(network, content_layers=("relu4_2",), style_layers=("relu1_1", "relu5_1"))
+    features = Features(network, content_layers=("relu4_2",), style_layers={"relu1_1": 1.0, "relu5_1": 1.0})
     maps = features(torch.rand(1, 3, 224, 224), ["relu4_2", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"])
     shapes = {name: tuple(x.shape) for name, x in maps.items()}
     assert shapes == {
@@ -51,8 +51,16 @@ def test_oriented_filters_are_blind_to_flat_colour_and_know_directions():
     x = torch.arange(64.0)
     vertical = (torch.sin(x * 2 * torch.pi / 4) / 2 + 0.5).expand(1, 3, 64, 64)
     maps = OrientedBank()(vertical, ["oriented1"])["oriented1"]
-    grey_even = maps[0, 0:16:2].mean((1, 2))
-    assert grey_even.argmax() == 4  # the filter that is long from top to bottom
+    assert maps.shape == (1, 32, 32, 32)  # grey only, every other px
+    by_orientation = maps.reshape(2, 8, 2, -1).mean((0, 2, 3))  # sign, orientation, even or odd
+    assert by_orientation.argmax() == 4  # the filter that is long from top to bottom
+
+
+@pytest.mark.parametrize("size", [(30, 31), (31, 30), (33, 41), (40, 40)])
+def test_a_sparse_convolution_is_one_of_stride_2(size):
+    generator = torch.Generator().manual_seed(0)
+    x, filters = torch.rand(3, 1, *size, generator=generator), torch.randn(4, 1, 11, 11, generator=generator)
+    torch.testing.assert_close(sparse_conv(x, filters), F.conv2d(x, filters, stride=2), atol=1e-4, rtol=1e-4)  # order of sums
 
 
 def test_small_pictures_work_down_to_the_stated_side_and_no_further(features):
@@ -66,13 +74,13 @@ def test_an_unknown_layer_is_named(features):
     with pytest.raises(ValueError, match="'relu9_9'"):
         features(torch.rand(1, 3, 64, 64), ["relu9_9"])
     with pytest.raises(ValueError, match="oriented1"):
-        Features(tiny_network(), style_layers=("oriented1",))
+        Features(tiny_network(), style_layers={"oriented1": 1.0})
 
 
 def test_the_bundled_features_are_in_the_package_and_see_something():
     features = load_features("bundled", "cpu")
-    assert features.content_layers == ("relu3_1",)
-    assert {"relu5_1", "half.relu5_1", "oriented5"} <= set(features.style_layers)
+    assert set(features.few_layers) < set(features.style_layers)
+    assert {"relu1_1", "half.relu5_1", "oriented5"} <= set(features.style_layers)
     maps = features(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), features.style_layers)
     assert all(x.isfinite().all() and x.std() > 0 for x in maps.values())
     assert not any(parameter.requires_grad for parameter in features.parameters())

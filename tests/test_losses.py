@@ -19,6 +19,32 @@ def test_gram_does_not_depend_on_the_size_of_the_picture():
     torch.testing.assert_close(gram(tile.repeat(1, 1, 4, 4)), gram(tile))
 
 
+def test_a_shifted_gram_tells_how_a_stroke_goes_on():
+    x = torch.arange(32.0)
+    rows, columns = (
+        torch.sin(x * 2 * torch.pi / 4).expand(1, 1, 32, 32),
+        torch.sin(x * 2 * torch.pi / 4)[:, None].expand(1, 1, 32, 32),
+    )
+    torch.testing.assert_close(gram(rows), gram(columns))  # stripes across and along are the same to a plain one
+    unmoved, down, across = gram(rows, 2)[0]
+    assert unmoved > 0.4 and down > 0.4 and across < -0.4
+    unmoved, down, across = gram(columns, 2)[0]
+    assert unmoved > 0.4 and down < -0.4 and across > 0.4
+
+
+def test_a_shift_larger_than_the_map_is_cut_to_it():
+    assert gram(torch.rand(1, 3, 2, 1), 3).shape == (3, 9)
+
+
+def test_layers_count_by_their_weights(parts):
+    features, _, grams = parts
+    grams = {layer: 1.1 * grams[layer] for layer in ("relu1_1", "oriented1")}
+    picture, weights = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1)), Weights(0, 1, 0)
+    first, second = (Objective(features, {}, {layer: grams[layer]}, weights)(picture).style for layer in grams)
+    both = Objective(features, {}, grams, weights, layer_weights={"oriented1": 3.0})(picture).style
+    torch.testing.assert_close(both, (first + 3 * second) / 4)
+
+
 def test_gram_of_large_half_precision_maps_does_not_overflow():
     maps = torch.full((1, 4, 256, 256), 200.0, dtype=torch.float16)  # unscaled products would reach 2.6e9
     assert gram(maps).isfinite().all()

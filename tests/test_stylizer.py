@@ -210,6 +210,12 @@ def test_chosen_layers_are_used(features, style, frame):
     assert paint.iterations[0].content == 0  # it starts from the content
 
 
+def test_few_layers_look_at_fewer_layers(features, frame):
+    few = Style.from_images([stripes()], features)
+    painter(features, few, few_layers=True)(frame)
+    assert {layer for _, layer in few._grams} == set(features.few_layers)
+
+
 @pytest.mark.parametrize("fill", [0, 255])
 def test_a_blank_frame_does_not_explode(features, style, fill):
     paint = painter(features, style)

@@ -1,7 +1,8 @@
 """What a good painting is: plain functions of feature maps, and the ``Objective`` that adds them up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -13,19 +14,25 @@ FLAT = 1e-3
 """Floor of the energies we divide by, so that an all-black frame or style does not blow its loss up."""
 
 
-def gram(maps: Tensor) -> Tensor:
+def gram(maps: Tensor, shift: int = 0) -> Tensor:
     """Gram matrix of feature maps (Gatys et al. 2015): which features occur together, regardless of where.
 
     Args:
         maps: (1, C, H, W).
+        shift: take the products with the maps moved by so many px down, and across, as well (Berger & Memisevic 2016):
+            they tell how a stroke goes on. Less where a map is no larger.
 
     Returns:
-        (C, C), the products averaged over positions. The maps are scaled *before* the product: it cannot overflow
-        in half precision then.
+        (C, C), the products averaged over positions; with a shift (C, 3 C): unmoved, moved down, moved across. The maps
+        are scaled *before* the product: it cannot overflow in half precision then.
     """
-    flat = maps.reshape(maps.shape[1], -1)
-    scaled: Tensor = flat * flat.shape[1] ** -0.5
-    return scaled @ scaled.T
+    height, width = maps.shape[-2:]
+    down, across = min(shift, height - 1), min(shift, width - 1)
+    places = ((0, 0), (down, 0), (0, across)) if shift else ((0, 0),)
+    views = [maps[0, :, y : y + height - down, x : x + width - across].flatten(1) for y, x in places]
+    scale = views[0].shape[1] ** -0.5
+    product: Tensor = (views[0] * scale) @ (torch.cat(views) * scale).T
+    return product
 
 
 def style_loss(matrix: Tensor, target: Tensor) -> Tensor:
@@ -80,7 +87,8 @@ class Objective:
     Args:
         features: how to look at the picture.
         content: layer -> (1, C, H, W) maps of the content picture.
-        grams: layer -> (C, C) Gram matrix of the style.
+        grams: layer -> Gram matrix of the style, as ``gram`` makes it with the features' shift.
+        layer_weights: of each style layer in their mean; 1 where not given.
         weights: of the sum, see ``Weights``.
         before: the painting before in its new place and where it is known, as in ``temporal_loss``; None: no such term.
     """
@@ -90,12 +98,15 @@ class Objective:
     grams: Mapping[str, Tensor]
     weights: Weights
     before: tuple[Tensor, Tensor] | None = None
+    layer_weights: Mapping[str, float] = field(default_factory=dict)
 
     def __call__(self, picture: Tensor) -> Losses:
         """Losses of (1, 3, H, W) RGB in [0, 1], differentiable with respect to it."""
         maps = self.features(picture, {*self.content, *self.grams})
-        content = _mean([content_loss(maps[layer], target) for layer, target in self.content.items()], picture)
-        style = _mean([style_loss(gram(maps[layer]), target) for layer, target in self.grams.items()], picture)
+        content = _mean({layer: content_loss(maps[layer], target) for layer, target in self.content.items()}, picture)
+        grams = {layer: gram(maps[layer], self.features.shift(layer)) for layer in self.grams}
+        style_losses = {layer: style_loss(grams[layer], target) for layer, target in self.grams.items()}
+        style = _mean(style_losses, picture, self.layer_weights)
         tv = total_variation(picture)
         temporal = temporal_loss(picture, *self.before) if self.before else picture.new_zeros(())
         weights = self.weights
@@ -103,5 +114,6 @@ class Objective:
         return Losses(total, content, style, tv, temporal)
 
 
-def _mean(losses: list[Tensor], picture: Tensor) -> Tensor:
-    return torch.stack(losses).mean() if losses else picture.new_zeros(())
+def _mean(losses: Mapping[str, Tensor], picture: Tensor, weights: Mapping[str, float] = MappingProxyType({})) -> Tensor:
+    total = sum(weights.get(layer, 1.0) for layer in losses)
+    return sum((weights.get(layer, 1.0) / total * loss for layer, loss in losses.items()), picture.new_zeros(()))

@@ -27,7 +27,7 @@ class Settings:
         TypeError: a value of the wrong type.
     """
 
-    content_weight: float = _knob(0.04, "how much of the content's shapes to keep", low=0)
+    content_weight: float = _knob(0.015, "how much of the content's shapes to keep", low=0)
     style_weight: float = _knob(1.0, "how much of the style's texture to take on", low=0)
     tv_weight: float = _knob(0.05, "how much to smooth (total variation)", low=0)
     temporal_weight: float = _knob(5.0, "how much to stay with the painting before, where it can be followed", low=0)
@@ -38,6 +38,7 @@ class Settings:
     style_layers: tuple[str, ...] = _knob(
         (), "layers whose Gram matrices carry the style, e.g. relu1_1,relu2_1 (default: the features' own)"
     )
+    few_layers: bool = _knob(False, "look through fewer of the features' style layers: quicker, and a little rougher")
     init: str = _knob("previous", "where a frame starts: the previous stylised frame, its own content, or noise", choices=INITS)
     optimizer: str = _knob("adam", "how pixels are updated", choices=OPTIMIZERS)
     learning_rate: float = _knob(0.05, "Adam's step at each scale, in units of the full pixel range", low=1e-6, high=1)
@@ -47,7 +48,7 @@ class Settings:
     steps: int = _knob(4, "most iterations for a frame that starts from the previous one", low=1, high=100_000)
     flow: str = _knob("dis", "how motion is followed: dis (quick), raft (better, wants a GPU), none", choices=FLOWS)
     long_term: bool = _knob(False, "keep to the paintings of two and four frames ago too, where the last one is of no use")
-    levels: int = _knob(2, "sizes a fresh frame is painted at, coarse to fine", low=1, high=6)
+    levels: int = _knob(3, "sizes a fresh frame is painted at, coarse to fine", low=1, high=6)
     size: int | None = _knob(None, "long side of the output in px (default: the source's)", low=32, high=MAX_SIDE_PX)
     paint_size: int | None = _knob(
         None,
@@ -89,10 +90,10 @@ def _check(knob: Field[Any], value: Any) -> None:
 
 PRESETS: Mapping[str, Settings] = MappingProxyType(
     {
-        "live": Settings(first_steps=60, steps=2),
+        "live": Settings(first_steps=60, steps=2, few_layers=True),
         "balanced": Settings(),
         "quality": Settings(first_steps=300, steps=8, long_term=True),
-        "still": Settings(optimizer="lbfgs", first_steps=200),
+        "still": Settings(first_steps=200),
     }
 )
 """Starting points. ``balanced`` is the default for clips, ``still`` for single pictures."""

@@ -78,7 +78,7 @@ class Style:
         return cls(tuple(pictures), tuple(shares), styles[0].features)
 
     def grams(self, size_px: int, layers: Iterable[str]) -> Mapping[str, Tensor]:
-        """Gram targets: layer -> (C, C), of pictures with a long side of ``size_px`` (never enlarged)."""
+        """Gram targets, layer -> as ``gram`` makes it, of pictures with a long side of ``size_px`` (never enlarged)."""
         layers = tuple(dict.fromkeys(layers))
         missing = [layer for layer in layers if (size_px, layer) not in self._grams]
         if missing:
@@ -89,7 +89,7 @@ class Style:
                 with torch.no_grad():
                     maps = self.features(resize(picture, size).to(self.features.device), missing)
                 for layer in missing:
-                    part = gram(maps[layer]) * (weight / total)
+                    part = gram(maps[layer], self.features.shift(layer)) * (weight / total)
                     sums[layer] = sums[layer] + part if layer in sums else part
             self._grams.update({(size_px, layer): matrix for layer, matrix in sums.items()})
         return {layer: self._grams[size_px, layer] for layer in layers}

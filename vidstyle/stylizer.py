@@ -105,7 +105,7 @@ class Stylizer:
     def paint_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) in px at which a frame of this size is optimised."""
         output = self._output_size(frame_size)
-        long_side = self.settings.paint_size or default_paint_px(self.features.device, self.settings)
+        long_side = self.settings.paint_size or default_paint_px(self.features.device)
         width, height = fit(output, min(long_side, max(output)))
         return max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX)
 
@@ -193,12 +193,12 @@ class Stylizer:
             before: as in ``Objective``.
         """
         settings, features = self.settings, self.features
-        style_layers = settings.style_layers or features.style_layers
+        style_layers = features.few_layers if settings.few_layers else features.style_layers
         with torch.no_grad():
             targets = features(content, settings.content_layers or features.content_layers)
-        grams = self.style.grams(round(max(content.shape[-2:]) * settings.style_scale), style_layers)
+        grams = self.style.grams(round(max(content.shape[-2:]) * settings.style_scale), settings.style_layers or style_layers)
         weights = Weights(settings.content_weight, settings.style_weight, settings.tv_weight, settings.temporal_weight)
-        return Objective(features, targets, grams, weights, before)
+        return Objective(features, targets, grams, weights, before, style_layers)
 
     def _minimize(
         self, picture: Tensor, content: Tensor, steps: int, moments: Moments, before: tuple[Tensor, Tensor] | None = None
@@ -258,11 +258,9 @@ class Stylizer:
         log.debug("pixels %s updated by %s, starting from %s", _shape(content), s.optimizer, s.init)
 
 
-def default_paint_px(device: torch.device, settings: Settings) -> int:
+def default_paint_px(device: torch.device) -> int:
     """Long side that the device paints in reasonable time: seconds per frame of a clip, minutes for a still."""
-    if device.type == "cpu":
-        return 512 if settings.optimizer == "lbfgs" else 320
-    return 1280
+    return 512 if device.type == "cpu" else 1280
 
 
 def _progress(loss_before: float, iterations: Sequence[Iteration]) -> float:

@@ -26,7 +26,8 @@ from .tensorfile import CHECKSUM, read_tensors, write_tensors
 
 FORMAT, VERSION = "vidstyle-network", "2"
 VGG19_DEEPEST = "relu5_1"
-VGG19_STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+VGG19_STYLE = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 1.0)
+VGG19_FEW = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1"), 1.0)
 
 
 def load_features(name: str | Path = "bundled", device: str = "auto", weights: str | Path | None = None) -> Features:
@@ -46,7 +47,7 @@ def load_features(name: str | Path = "bundled", device: str = "auto", weights: s
     if name == "vgg19":
         network = Network(VGG19, VGG19_DEEPEST)
         _fill(network, _vgg19_weights(None if weights is None else Path(weights)), weights or "torchvision's VGG-19")
-        return Features(network, content_layers=("relu4_2",), style_layers=VGG19_STYLE).to(target)
+        return Features(network, content_layers=("relu4_2",), style_layers=VGG19_STYLE, few_layers=VGG19_FEW).to(target)
     if weights is not None:
         raise ValueError("weights are for the vgg19 features: for your own file give its path as the features")
     path = Path(str(resources.files("vidstyle") / "data" / "small.safetensors")) if name == "bundled" else Path(name)
@@ -79,12 +80,19 @@ def load_flow(name: str, device: torch.device, weights: str | Path | None = None
     return dis_flow if name == "dis" else None
 
 
+ORIENTED_WEIGHT = 16.0
+"""Of each map of oriented filters, where each of the network's has 1: clean strokes are what the network alone lacks."""
+
+
 def painterly(network: Network) -> Features:
     """A small network joined with the oriented bank: the bundled features, and those of ``train-features``."""
     bank = OrientedBank()
-    firsts = [layer for layer in network.layers if layer.endswith("_1")]
-    halves = [f"half.{layer}" for layer in firsts]
-    return Features(network, bank, halved=True, style_layers=(*firsts, *halves, *bank.layers))
+    halves = [f"half.{layer}" for layer in network.layers if layer.endswith("_1")]
+    style = dict.fromkeys(("relu1_1", *halves), 1.0) | dict.fromkeys(bank.scales, ORIENTED_WEIGHT)
+    left_out = "relu1_1", "half.relu4_1", "half.relu5_1", "oriented5"
+    few = {layer: weight for layer, weight in style.items() if layer not in left_out}
+    content = ("half.relu2_1", "half.relu3_1")
+    return Features(network, bank, halved=True, content_layers=content, style_layers=style, few_layers=few)
 
 
 def write_network(path: Path, weights: dict[str, Tensor], shape: NetworkShape = SMALL, card: str = "") -> None:
