@@ -135,7 +135,7 @@ class Scale:
 SHIFT_PX = 3
 """Shift of the Gram matrices of oriented responses: beyond a stroke's width, within its length."""
 
-SCALES = (Scale(colours=1, sparse=True), Scale(sparse=True), Scale(sparse=True), Scale(), Scale())
+SCALES = (Scale(colours=1, sparse=True), Scale(sparse=True), Scale(sparse=True), Scale())
 """Fine to coarse. The finest looks at grey alone, as the eye does."""
 
 

@@ -26,12 +26,19 @@ def gram(maps: Tensor, shift: int = 0) -> Tensor:
         (C, C), the products averaged over positions; with a shift (C, 3 C): unmoved, moved down, moved across. The maps
         are scaled *before* the product: it cannot overflow in half precision then.
     """
+    maps = maps[0]
     height, width = maps.shape[-2:]
     down, across = min(shift, height - 1), min(shift, width - 1)
-    places = ((0, 0), (down, 0), (0, across)) if shift else ((0, 0),)
-    views = [maps[0, :, y : y + height - down, x : x + width - across].flatten(1) for y, x in places]
-    scale = views[0].shape[1] ** -0.5
-    product: Tensor = (views[0] * scale) @ (torch.cat(views) * scale).T
+    # Each product over all it can see: what one leaves out at a border, another still steers.
+    pairs = [(maps, maps)]
+    if shift:
+        pairs += [(maps[:, : height - down], maps[:, down:]), (maps[..., : width - across], maps[..., across:])]
+    return torch.cat([_mean_product(here.flatten(1), there.flatten(1)) for here, there in pairs], 1)
+
+
+def _mean_product(here: Tensor, there: Tensor) -> Tensor:
+    scale = here.shape[1] ** -0.5
+    product: Tensor = (here * scale) @ (there * scale).T
     return product
 
 

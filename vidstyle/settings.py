@@ -27,7 +27,7 @@ class Settings:
         TypeError: a value of the wrong type.
     """
 
-    content_weight: float = _knob(0.015, "how much of the content's shapes to keep", low=0)
+    content_weight: float = _knob(0.02, "how much of the content's shapes to keep", low=0)
     style_weight: float = _knob(1.0, "how much of the style's texture to take on", low=0)
     tv_weight: float = _knob(0.05, "how much to smooth (total variation)", low=0)
     temporal_weight: float = _knob(5.0, "how much to stay with the painting before, where it can be followed", low=0)

@@ -80,16 +80,19 @@ def load_flow(name: str, device: torch.device, weights: str | Path | None = None
     return dis_flow if name == "dis" else None
 
 
-ORIENTED_WEIGHT = 16.0
-"""Of each map of oriented filters, where each of the network's has 1: clean strokes are what the network alone lacks."""
+ORIENTED_WEIGHTS = (16.0, 16.0, 8.0, 4.0)
+"""Of the maps of oriented filters, where each of the network's has 1: clean strokes are what the network alone lacks.
+
+The coarser a map, the more of the picture each filter covers; with much weight there a painting copies where things are.
+"""
 
 
 def painterly(network: Network) -> Features:
     """A small network joined with the oriented bank: the bundled features, and those of ``train-features``."""
     bank = OrientedBank()
     halves = [f"half.{layer}" for layer in network.layers if layer.endswith("_1")]
-    style = dict.fromkeys(("relu1_1", *halves), 1.0) | dict.fromkeys(bank.scales, ORIENTED_WEIGHT)
-    left_out = "relu1_1", "half.relu4_1", "half.relu5_1", "oriented5"
+    style = dict.fromkeys(("relu1_1", *halves), 1.0) | dict(zip(bank.scales, ORIENTED_WEIGHTS, strict=True))
+    left_out = "relu1_1", "half.relu4_1", "half.relu5_1"
     few = {layer: weight for layer, weight in style.items() if layer not in left_out}
     content = ("half.relu2_1", "half.relu3_1")
     return Features(network, bank, halved=True, content_layers=content, style_layers=style, few_layers=few)
