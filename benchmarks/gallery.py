@@ -1,6 +1,6 @@
 """Paint four contents in six styles with the bundled features, judge each, and make a contact sheet.
 
-    python benchmarks/gallery.py [--long-side 320] [--redraw]
+    python benchmarks/gallery.py [--long-side 512] [--redraw]
 
 The sheet goes to docs/gallery.jpg, the figures to benchmarks/results/gallery.json. ``--redraw`` paints nothing.
 """
@@ -49,7 +49,7 @@ def paint(long_side):
         content = to_tensor(image)
         content = resize(content, fit((content.shape[-1], content.shape[-2]), long_side))
         for kind in STYLES:
-            painting = vs.Stylizer(features, styles[kind], vs.Settings())(Frame(to_image(content))).image
+            painting = vs.Stylizer(features, styles[kind], vs.PRESETS["still"])(Frame(to_image(content))).image
             write_picture(PAINTINGS / f"{name}_{kind}.png", painting)
             style = to_tensor(pictures[kind])
             for what, result in (("", to_tensor(painting)), (", colours only", colours_only(content, style))):
@@ -80,7 +80,7 @@ def sheet():
 def main():
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--long-side", type=int, default=320)
+    parser.add_argument("--long-side", type=int, default=512)
     parser.add_argument("--redraw", action="store_true")
     args = parser.parse_args()
     if not args.redraw:

@@ -5,9 +5,10 @@ The README's part between the two marks of each table is replaced. A test keeps 
 
 import json
 from pathlib import Path
+from statistics import mean
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "temporal-cpu.json"
+RESULTS = ROOT / "benchmarks" / "results"
 CLIPS = ("object", "pan", "slow pan", "zoom and rotation", "light")
 PRESETS = ("live", "balanced", "quality")
 
@@ -66,12 +67,58 @@ def presets(values):
     return lines
 
 
-def rendered(readme, results):
+GALLERY_STYLES = ("strokes", "watercolor", "ink", "engraving", "paper", "mosaic")
+GALLERY_FIGURES = (
+    ("style share", "style share", "<= 0.25"),
+    ("structure", "structure", "0.45 to 0.75"),
+    ("strokes, finest", "strokes 1", "0.9 to 1.1"),
+    ("strokes, next", "strokes 2", "0.9 to 1.1"),
+    ("gradient energy", "gradient energy", "0.7 to 1.2"),
+)
+
+
+def gallery(values):
+    """How good the stills of the gallery are, per style as the mean of the contents; the control in brackets."""
+    contents = sorted({figure.split(",")[0] for figure in values["rows"]})
+    lines = ["| style | " + " | ".join(name for name, _, _ in GALLERY_FIGURES) + " |", "|---" * (1 + len(GALLERY_FIGURES)) + "|"]
+
+    def cell(figure, styles):
+        ours, control = (
+            mean(values[f"{content}, {style}{what}: {figure}"] for content in contents for style in styles)
+            for what in ("", ", colours only")
+        )
+        return f"{ours:.2f} ({control:.2f})"
+
+    rows = [(style, (style,)) for style in GALLERY_STYLES] + [("**mean**", GALLERY_STYLES)]
+    for title, styles in rows:
+        lines.append(f"| {title} | " + " | ".join(cell(figure, styles) for _, figure, _ in GALLERY_FIGURES) + " |")
+    return [*lines, "| to reach | " + " | ".join(target for _, _, target in GALLERY_FIGURES) + " |"]
+
+
+def steps(values):
+    """What a step costs."""
+    lines = ["| one step at 320 x 180 | time | of VGG-19's | to reach |", "|---|---|---|---|"]
+    for name, target in (("VGG-19", ""), ("all layers", "1/4"), ("few layers", "1/8")):
+        share = values[f"step, {name}"] / values["step, VGG-19"]
+        words = "" if name == "VGG-19" else f"1/{1 / share:.1f}"
+        lines.append(f"| {name} | {values[f'step, {name}']:.0f} ms | {words} | {target} |")
+    return lines
+
+
+TABLES = {
+    "temporal": ("temporal-cpu", temporal),
+    "presets": ("temporal-cpu", presets),
+    "gallery": ("gallery", gallery),
+    "steps": ("steps-cpu", steps),
+}
+
+
+def rendered(readme):
     """The README's text with its tables made anew."""
-    document = json.loads(results)
-    values = {row["figure"]: row["value"] for row in document["rows"]}
-    values["rows"] = {row["figure"]: (row["value"], row["unit"], row["target"]) for row in document["rows"]}
-    for name, make in (("temporal", temporal), ("presets", presets)):
+    for name, (file, make) in TABLES.items():
+        rows = json.loads((RESULTS / f"{file}.json").read_text())["rows"]
+        values = {row["figure"]: row["value"] for row in rows}
+        values["rows"] = {row["figure"]: (row["value"], row["unit"], row["target"]) for row in rows}
         begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         head, rest = readme.split(begin)
         readme = head + begin + "\n".join(make(values)) + end + rest.split(end)[1]
@@ -81,7 +128,7 @@ def rendered(readme, results):
 def main():
     """Rewrite the README's tables."""
     readme = ROOT / "README.md"
-    readme.write_text(rendered(readme.read_text(), RESULTS.read_text()))
+    readme.write_text(rendered(readme.read_text()))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ ORDER = (
     ["losses", "source", "motion", "clips", "weights"],
     ["mux", "style", "optimize", "measure", "judge"],
     ["sink", "warmstart", "stylizer"],
-    ["pipeline", "trace", "training"],
+    ["pipeline", "trace", "training", "painted"],
     ["render", "bench", "info"],
     ["cli"],
 )

@@ -1,4 +1,4 @@
-"""Gradient descent on pixels: Adam on a pyramid with moments that can be carried and moved, L-BFGS for stills."""
+"""Gradient descent on pixels: Adam on a pyramid with moments that can be carried and moved, and L-BFGS."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,7 +104,7 @@ def _pyramid(gradient: Tensor) -> list[Tensor]:
 
 
 def lbfgs(picture: Tensor, objective: Callable[[Tensor], Losses], steps: int) -> Minimum:
-    """Minimise by L-BFGS (Liu & Nocedal 1989), ``steps`` evaluations. Slower per picture kept, better for one picture.
+    """Minimise by L-BFGS (Liu & Nocedal 1989), ``steps`` evaluations. It keeps nothing from frame to frame.
 
     Without a line search a step can go wrong, so the best picture met is returned.
     """
