@@ -5,6 +5,7 @@ from conftest import tiny_network
 
 from vidstyle import load_features
 from vidstyle.features import VGG19, Features, Network, OrientedBank, gabor_pairs, sparse_conv
+from vidstyle.losses import gram
 
 
 def test_vgg19_maps_have_the_published_shapes():
@@ -56,6 +57,18 @@ def test_oriented_filters_are_blind_to_flat_colour_and_know_directions():
     assert by_orientation.argmax() == 4  # the filter that is long from top to bottom
 
 
+def test_the_colour_map_has_the_mean_colour_in_its_gram_matrix(features):
+    picture = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    matrix = gram(features(picture, ["colour"])["colour"])
+    assert matrix.shape == (4, 4)
+    torch.testing.assert_close(matrix[0, :2], torch.stack([torch.tensor(1.0), picture.mean() * 3**0.5]))
+    reddish, greenish = (
+        gram(features(picture * torch.tensor(tint)[None, :, None, None], ["colour"])["colour"])[0, 2]
+        for tint in ((1.0, 0.5, 0.5), (0.5, 1.0, 0.5))
+    )
+    assert reddish > 0.5 and greenish < -0.5
+
+
 @pytest.mark.parametrize("size", [(30, 31), (31, 30), (33, 41), (40, 40)])
 def test_a_sparse_convolution_is_one_of_stride_2(size):
     generator = torch.Generator().manual_seed(0)
@@ -80,7 +93,7 @@ def test_an_unknown_layer_is_named(features):
 def test_the_bundled_features_are_in_the_package_and_see_something():
     features = load_features("bundled", "cpu")
     assert set(features.few_layers) < set(features.style_layers)
-    assert {"relu1_1", "half.relu5_1", "oriented4"} <= set(features.style_layers)
+    assert {"relu1_1", "half.relu5_1", "oriented4", "colour"} <= set(features.style_layers)
     maps = features(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), features.style_layers)
     assert all(x.isfinite().all() and x.std() > 0 for x in maps.values())
     assert not any(parameter.requires_grad for parameter in features.parameters())

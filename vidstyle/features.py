@@ -1,7 +1,7 @@
-"""What looks at pictures: a VGG-shaped network, a bank of oriented filters, and ``Features``, which joins the two.
+"""What looks at pictures: a VGG-shaped network, a bank of oriented filters and colours, and ``Features``, which joins the two.
 
 Every map is named: ``relu3_1`` is the first ReLU of the network's third block, ``half.relu3_1`` the same on the
-half-size picture, ``oriented2`` the filter bank on the picture halved once.
+half-size picture, ``oriented2`` the filter bank on the picture halved once, ``colour`` the colours alone.
 """
 
 import math
@@ -132,6 +132,9 @@ class Scale:
     sparse: bool = False
 
 
+CHROMA_GAIN = 8.0
+"""How much more than grey the two chromatic colours count in the ``colour`` map: a tint is faint and seen at once."""
+
 SHIFT_PX = 3
 """Shift of the Gram matrices of oriented responses: beyond a stroke's width, within its length."""
 
@@ -150,7 +153,9 @@ class OrientedBank(nn.Module):
     """Elongated oriented filters on opponent colours: Gram matrices of their responses know what a stroke is.
 
     The bank is fixed, not trained. Each map is (1, 4 * colours * orientations, H, W), half that where sparse: opponent
-    colours times even and odd filters times both rectified signs.
+    colours times even and odd filters times both rectified signs. They are blind to flat colour; the ``colour`` map,
+    (1, 4, H, W) of the quarter-size picture, has a constant and the opponent colours, so that its Gram matrix holds their
+    mean and covariance.
     """
 
     bank: Tensor
@@ -159,6 +164,7 @@ class OrientedBank(nn.Module):
     def __init__(self, scales: Sequence[Scale] = SCALES, orientations: int = 8) -> None:
         super().__init__()
         self.scales = {f"oriented{number}": scale for number, scale in enumerate(scales, 1)}
+        self.layers = ("colour", *self.scales)
         filters = gabor_pairs(11, orientations, wavelength=4.0, along=3.0, across=1.3)
         opponent = [[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]
         self.register_buffer("bank", filters, persistent=False)
@@ -169,6 +175,9 @@ class OrientedBank(nn.Module):
         wanted = set(layers)
         maps: dict[str, Tensor] = {}
         colours = torch.einsum("ij,bjhw->ibhw", self.opponent, image)
+        if "colour" in wanted:
+            seen = F.avg_pool2d(colours, 4)
+            maps["colour"] = torch.stack([torch.ones_like(seen[0, 0]), seen[0, 0], *(CHROMA_GAIN * seen[1:, 0])])[None]
         for layer, scale in self.scales.items():
             if len(maps) == len(wanted):
                 break
@@ -212,7 +221,7 @@ class Features(nn.Module):
     def layers(self) -> tuple[str, ...]:
         """Names of all maps these features can compute."""
         halves = tuple(f"half.{layer}" for layer in self.network.layers) if self.halved else ()
-        return (*self.network.layers, *halves, *(self.bank.scales if self.bank else ()))
+        return (*self.network.layers, *halves, *(self.bank.layers if self.bank else ()))
 
     @property
     def device(self) -> torch.device:
@@ -227,7 +236,7 @@ class Features(nn.Module):
         """Raise ValueError for a name that is not one of ``layers``."""
         for layer in layers:
             if layer not in self.layers:
-                firsts = [name for name in self.layers if re.fullmatch(r"relu\d_1|oriented\d", name)]
+                firsts = [name for name in self.layers if re.fullmatch(r"relu\d_1|oriented\d|colour", name)]
                 raise ValueError(f"unknown layer {layer!r}: these features have {', '.join(firsts)}, ...")
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
@@ -253,5 +262,5 @@ class Features(nn.Module):
         if halves:
             maps |= {f"half.{name}": x for name, x in self.network(F.avg_pool2d(image, 2), halves).items()}
         if self.bank:
-            maps |= self.bank(image, [name for name in wanted if name.startswith("oriented")])
+            maps |= self.bank(image, [name for name in wanted if name in self.bank.layers])
         return maps

@@ -86,12 +86,16 @@ ORIENTED_WEIGHTS = (16.0, 16.0, 8.0, 4.0)
 The coarser a map, the more of the picture each filter covers; with much weight there a painting copies where things are.
 """
 
+COLOUR_WEIGHT = 16.0
+"""Of the colours' mean and covariance: without it an ink drawing takes on a tint."""
+
 
 def painterly(network: Network) -> Features:
     """A small network joined with the oriented bank: the bundled features, and those of ``train-features``."""
     bank = OrientedBank()
     halves = [f"half.{layer}" for layer in network.layers if layer.endswith("_1")]
-    style = dict.fromkeys(("relu1_1", *halves), 1.0) | dict(zip(bank.scales, ORIENTED_WEIGHTS, strict=True))
+    style = dict.fromkeys(("relu1_1", *halves), 1.0) | {"colour": COLOUR_WEIGHT}
+    style |= dict(zip(bank.scales, ORIENTED_WEIGHTS, strict=True))
     left_out = "relu1_1", "half.relu4_1", "half.relu5_1"
     few = {layer: weight for layer, weight in style.items() if layer not in left_out}
     content = ("half.relu2_1", "half.relu3_1")
