@@ -38,6 +38,9 @@ DRIFT_PX, DRIFT_AGREES_PX, DRIFT_SHARE = 0.04, 0.1, 0.9
 SPILL_PX, CLEARLY = 8, 0.6
 """Flow spills this far over outlines; it gives way to another one with less than this share of its error."""
 
+MEAN = np.full((1, 3), 1 / 3, np.float32)
+"""The mean over channels for OpenCV, which is several times as quick at it as NumPy."""
+
 Levels = NDArray[np.uint8]
 
 
@@ -157,8 +160,7 @@ def _difference(now: Levels, was: Levels, flow: Tensor) -> NDArray[np.float32]:
     """(H, W), levels by which each pixel differs from what the flow makes of the earlier frame."""
     x, y = (place[0, 0].numpy() for place in places(flow))
     moved = cv2.remap(was, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    difference: NDArray[np.float32] = cv2.absdiff(now, moved).astype(np.float32).mean(2)
-    return difference
+    return cv2.transform(cv2.absdiff(now, moved).astype(np.float32), MEAN)  # type: ignore[return-value]
 
 
 def _around(difference: NDArray[np.float32], patch_px: int) -> Tensor:
