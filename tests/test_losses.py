@@ -1,7 +1,17 @@
 import pytest
 import torch
 
-from vidstyle.losses import Objective, Weights, content_loss, gram, style_loss, temporal_loss, total_variation
+from vidstyle.losses import (
+    ContentTarget,
+    Objective,
+    StyleTarget,
+    Weights,
+    content_loss,
+    gram,
+    style_loss,
+    temporal_loss,
+    total_variation,
+)
 from vidstyle.optimize import Moments, adam, lbfgs
 
 
@@ -36,12 +46,17 @@ def test_a_shift_larger_than_the_map_is_cut_to_it():
     assert gram(torch.rand(1, 3, 2, 1), 3).shape == (3, 9)
 
 
-def test_layers_count_by_their_weights(parts):
-    features, _, grams = parts
-    grams = {layer: 1.1 * grams[layer] for layer in ("relu1_1", "oriented1")}
+def test_layers_count_by_their_weights(parts, style):
+    features = parts[0]
+    grams = {layer: 1.1 * matrix for layer, matrix in style.grams(64, ("relu1_1", "oriented1")).items()}
     picture, weights = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1)), Weights(0, 1, 0)
-    first, second = (Objective(features, {}, {layer: grams[layer]}, weights)(picture).style for layer in grams)
-    both = Objective(features, {}, grams, weights, layer_weights={"oriented1": 3.0})(picture).style
+
+    def loss(layers, layer_weights):
+        target = StyleTarget.of({layer: grams[layer] for layer in layers}, layer_weights)
+        return Objective(features, {}, tuple(layers), target, weights)(picture).style
+
+    first, second = (loss([layer], {}) for layer in grams)
+    both = loss(grams, {"oriented1": 3.0})
     torch.testing.assert_close(both, (first + 3 * second) / 4)
 
 
@@ -52,24 +67,27 @@ def test_gram_of_large_half_precision_maps_does_not_overflow():
 
 def test_losses_are_zero_at_their_target_and_in_its_units():
     maps = torch.rand(1, 3, 8, 8)
-    assert content_loss(maps, maps) == 0
-    assert style_loss(gram(maps), gram(maps)) == 0
+    assert content_loss(maps, ContentTarget.of(maps)) == 0
+    assert style_loss([gram(maps)], StyleTarget.of({"layer": gram(maps)})) == 0
     assert total_variation(torch.full((1, 3, 8, 8), 0.3)) == 0
     for scale in (0.5, 100.0):  # above the floor that guards against flat targets
         other = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-        torch.testing.assert_close(content_loss(scale * maps, scale * other), content_loss(maps, other))
+        torch.testing.assert_close(
+            content_loss(scale * maps, ContentTarget.of(scale * other)), content_loss(maps, ContentTarget.of(other))
+        )
 
 
 def test_an_all_black_target_gives_a_finite_loss():
-    assert content_loss(torch.ones(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)).isfinite()
-    assert style_loss(torch.ones(3, 3), torch.zeros(3, 3)).isfinite()
+    assert content_loss(torch.ones(1, 3, 8, 8), ContentTarget.of(torch.zeros(1, 3, 8, 8))).isfinite()
+    assert style_loss([torch.ones(3, 3)], StyleTarget.of({"layer": torch.zeros(3, 3)})).isfinite()
 
 
 @pytest.fixture
 def parts(features, style):
     content = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
-    targets = features(content, features.content_layers)
-    return features, targets, style.grams(64, features.style_layers)
+    targets = {layer: ContentTarget.of(maps) for layer, maps in features(content, features.content_layers).items()}
+    grams = style.grams(64, features.style_layers)
+    return features, targets, tuple(grams), StyleTarget.of(grams, features.style_layers)
 
 
 @pytest.mark.parametrize("loss", ["content", "style", "tv"])

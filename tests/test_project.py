@@ -16,7 +16,7 @@ ORDER = (
     ["frame", "tensorfile"],
     ["pictures", "features", "flow", "estimate"],
     ["losses", "source", "motion", "clips", "weights"],
-    ["mux", "style", "optimize", "measure", "judge"],
+    ["mux", "style", "optimize", "execution", "measure", "judge"],
     ["sink", "warmstart", "stylizer"],
     ["pipeline", "trace", "training", "painted"],
     ["render", "bench", "info"],

@@ -6,12 +6,12 @@ import pytest
 import torch
 from conftest import scene, stripes, tiny_network
 
-from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load_features, stylizer
+from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load_features, optimize, stylizer
 from vidstyle.frame import to_image, to_tensor
 from vidstyle.optimize import BETA_SQUARE
 from vidstyle.weights import painterly
 
-QUICK = Settings(first_steps=6, steps=2)
+QUICK = Settings(first_steps=6, steps=2, precision="fp32")  # the same on every machine
 
 
 def painter(features, style, **changes):
@@ -233,7 +233,7 @@ def test_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
     def burst(*args):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    monkeypatch.setattr(stylizer, "adam", burst)
+    monkeypatch.setattr(optimize, "adam_step", burst)
     with pytest.raises(DeviceError, match="smaller --paint-size"):
         painter(features, style)(frame)
 

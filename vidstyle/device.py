@@ -30,6 +30,28 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type that ``auto``, ``fp32``, ``bf16`` or ``fp16`` means on a device; ``auto``: bf16 where its hardware has it.
+
+    Raises:
+        DeviceError: fp16 on a CPU, which would be slower than fp32.
+    """
+    if name == "fp16" and device.type == "cpu":
+        raise DeviceError("CPUs are not quick at fp16: use --precision bf16 or auto")
+    if name == "auto":
+        name = "bf16" if _quick_at_bf16(device) else "fp32"
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def _quick_at_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # newer than the oldest PyTorch we run on
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
 def free_memory(device: torch.device) -> int | None:
     """Bytes free on the device, None where the system does not say."""
     if device.type == "cuda":

@@ -4,6 +4,7 @@ Every map is named: ``relu3_1`` is the first ReLU of the network's third block, 
 half-size picture, ``oriented2`` the filter bank on the picture halved once, ``colour`` the colours alone.
 """
 
+import copy
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,14 +72,17 @@ class Network(nn.Module):
         """Maps of (1, 3, H, W) RGB in [0, 1] at ``layers``; nothing deeper than the deepest of them is computed."""
         wanted = set(layers)
         maps: dict[str, Tensor] = {}
-        x, block = (image - self.mean) / self.std, 1
+        precision = next(self.parameters()).dtype
+        # Channels last is the faster layout for convolutions of many channels, on CPUs and on GPUs.
+        x = ((image - self.mean) / self.std).to(precision, memory_format=torch.channels_last)
+        block = 1
         for layer in self.layers:
             if len(maps) == len(wanted):
                 break
             if block_of(layer) != block:
                 block = block_of(layer)
                 x = F.avg_pool2d(x, 2) if self.shape.average_pooling else F.max_pool2d(x, 2)
-            x = F.relu(self.get_submodule(convolution_of(layer))(pad(x, 1) if self.shape.reflect else x))
+            x = F.relu_(self.get_submodule(convolution_of(layer))(pad(x, 1) if self.shape.reflect else x))
             if layer in wanted:
                 maps[layer] = x
         return maps
@@ -167,7 +171,8 @@ class OrientedBank(nn.Module):
         self.layers = ("colour", *self.scales)
         filters = gabor_pairs(11, orientations, wavelength=4.0, along=3.0, across=1.3)
         opponent = [[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]
-        self.register_buffer("bank", filters, persistent=False)
+        # The factor lifts the responses, a few hundredths, to the size of the network's maps.
+        self.register_buffer("bank", 4 * filters, persistent=False)
         self.register_buffer("opponent", F.normalize(torch.tensor(opponent), dim=1), persistent=False)
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
@@ -175,6 +180,7 @@ class OrientedBank(nn.Module):
         wanted = set(layers)
         maps: dict[str, Tensor] = {}
         colours = torch.einsum("ij,bjhw->ibhw", self.opponent, image)
+        middle = self.opponent.sum(1).view(-1, 1, 1, 1) / 2
         if "colour" in wanted:
             seen = F.avg_pool2d(colours, 4)
             maps["colour"] = torch.stack([torch.ones_like(seen[0, 0]), seen[0, 0], *(CHROMA_GAIN * seen[1:, 0])])[None]
@@ -182,10 +188,11 @@ class OrientedBank(nn.Module):
             if len(maps) == len(wanted):
                 break
             if layer in wanted:
-                seen = pad(colours[: scale.colours], self.bank.shape[-1] // 2)
+                # The filters are blind to a constant; without one half precision is more precise.
+                centred = (colours - middle)[: scale.colours].to(self.bank.dtype)
+                seen = pad(centred, self.bank.shape[-1] // 2)
                 responses = (sparse_conv if scale.sparse else F.conv2d)(seen, self.bank).flatten(0, 1)[None]
-                # The factor lifts the responses, a few hundredths, to the size of the network's maps.
-                maps[layer] = 4 * torch.cat([F.relu(responses), F.relu(-responses)], 1)
+                maps[layer] = F.relu_(torch.cat([responses, -responses], 1))
             colours = F.avg_pool2d(colours, 2)
         return maps
 
@@ -215,6 +222,7 @@ class Features(nn.Module):
         self.content_layers, self.style_layers = tuple(content_layers), dict(style_layers)
         self.few_layers = self.style_layers if few_layers is None else dict(few_layers)
         self.check_layers((*self.content_layers, *self.style_layers, *self.few_layers))
+        self.network.to(memory_format=torch.channels_last)
         self.requires_grad_(False).eval()
 
     @property
@@ -231,6 +239,21 @@ class Features(nn.Module):
     def shift(self, layer: str) -> int:
         """The ``shift`` that Gram matrices of this layer are taken with, in px of its map."""
         return SHIFT_PX if self.bank and layer in self.bank.scales else 0
+
+    def in_precision(self, precision: torch.dtype) -> "Features":
+        """The same features with convolutions in this precision, and maps too; themselves if they are so already."""
+        if self._precision == precision:
+            return self
+        other = copy.deepcopy(self)
+        for convolution in other.network.children():
+            convolution.to(precision)
+        if other.bank:
+            other.bank.bank = other.bank.bank.to(precision)
+        return other
+
+    @property
+    def _precision(self) -> torch.dtype:
+        return next(self.network.parameters()).dtype
 
     def check_layers(self, layers: Iterable[str]) -> None:
         """Raise ValueError for a name that is not one of ``layers``."""

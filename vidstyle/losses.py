@@ -1,9 +1,9 @@
 """What a good painting is: plain functions of feature maps, and the ``Objective`` that adds them up."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,38 +18,115 @@ def gram(maps: Tensor, shift: int = 0) -> Tensor:
     """Gram matrix of feature maps (Gatys et al. 2015): which features occur together, regardless of where.
 
     Args:
-        maps: (1, C, H, W).
+        maps: (1, C, H, W), float32 or half precision.
         shift: take the products with the maps moved by so many px down, and across, as well (Berger & Memisevic 2016):
             they tell how a stroke goes on. Less where a map is no larger.
 
     Returns:
-        (C, C), the products averaged over positions; with a shift (C, 3 C): unmoved, moved down, moved across. The maps
-        are scaled *before* the product: it cannot overflow in half precision then.
+        (C, C) float32, the products averaged over positions; with a shift (C, 3 C): unmoved, moved down, moved across.
     """
-    maps = maps[0]
-    height, width = maps.shape[-2:]
-    down, across = min(shift, height - 1), min(shift, width - 1)
-    # Each product over all it can see: what one leaves out at a border, another still steers.
-    pairs = [(maps, maps)]
-    if shift:
-        pairs += [(maps[:, : height - down], maps[:, down:]), (maps[..., : width - across], maps[..., across:])]
-    return torch.cat([_mean_product(here.flatten(1), there.flatten(1)) for here, there in pairs], 1)
+    matrix: Tensor = _Gram.apply(maps, shift)
+    return matrix
 
 
-def _mean_product(here: Tensor, there: Tensor) -> Tensor:
-    scale = here.shape[1] ** -0.5
-    product: Tensor = (here * scale) @ (there * scale).T
-    return product
+class _Gram(torch.autograd.Function):
+    """One product of all maps, moved and unmoved, forth and another one back, where autograd would take three and six.
+
+    float16 is scaled *before* the product, which could overflow otherwise; hardware accumulates in float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, shift: int) -> Tensor:
+        _, channels, height, width = maps.shape
+        down, across = min(shift, height - 1), min(shift, width - 1)
+        ctx.early = (height * width) ** -0.5 if maps.dtype == torch.float16 else 1.0
+        scaled = maps if ctx.early == 1 else maps * ctx.early
+        rows = _moved(scaled, down, across) if shift else _rows(scaled)
+        ctx.save_for_backward(rows)
+        ctx.like = maps.shape, maps.is_contiguous()
+        # Each product is averaged over all it can see: what one leaves out at a border, another still steers.
+        sights = [height * width, (height - down) * width, height * (width - across)] if shift else [height * width]
+        ctx.scales = [1 / (sight * ctx.early**2) for sight in sights]
+        products = (rows[:channels] @ rows[: len(sights) * channels].T).float()
+        return torch.cat([scale * part for scale, part in zip(ctx.scales, _parts(products, channels), strict=True)], 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (rows,) = ctx.saved_tensors
+        (_, channels, height, width), contiguous = ctx.like
+        parts = _parts(gradients[0], channels)
+        unmoved, *moved = (ctx.early * scale * part for scale, part in zip(ctx.scales, parts, strict=True))
+        # What is moved down in one product is moved up in its transpose.
+        matrices = torch.cat([unmoved + unmoved.T, *moved, *(matrix.T for matrix in moved)], 1).to(rows.dtype)
+        if contiguous:
+            return (matrices @ rows).view(1, channels, height, width), None
+        return (rows.T @ matrices.T).view(1, height, width, channels).permute(0, 3, 1, 2), None
 
 
-def style_loss(matrix: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference of two Gram matrices, in units of the target's mean square. Scalar."""
-    return (matrix - target).square().mean() / target.square().mean().clamp_min(FLAT**2)
+def _parts(matrix: Tensor, width: int) -> list[Tensor]:
+    return [matrix[:, left : left + width] for left in range(0, matrix.shape[1], width)]
 
 
-def content_loss(maps: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference of two (1, C, H, W) maps, in units of the target's variance. Scalar."""
-    return (maps - target).square().mean() / target.var().clamp_min(FLAT)
+def _rows(maps: Tensor) -> Tensor:
+    """(1, C, H, W) -> (C, H W), a view in either layout."""
+    return maps[0].flatten(1) if maps.is_contiguous() else maps[0].permute(1, 2, 0).flatten(0, 1).T
+
+
+def _moved(maps: Tensor, down: int, across: int) -> Tensor:
+    """(1, C, H, W) -> (5 C, H W): unmoved, moved down, across, up and back; zeros come in at the borders."""
+    _, channels, height, width = maps.shape
+    copies = maps.new_empty(5, channels, height, width)
+    copies[0] = maps[0]
+    copies[1, :, : height - down], copies[1, :, height - down :] = maps[0, :, down:], 0
+    copies[2, ..., : width - across], copies[2, ..., width - across :] = maps[0, ..., across:], 0
+    copies[3, :, down:], copies[3, :, :down] = maps[0, :, : height - down], 0
+    copies[4, ..., across:], copies[4, ..., :across] = maps[0, ..., : width - across], 0
+    return copies.view(5 * channels, height * width)
+
+
+class StyleTarget(NamedTuple):
+    """The Gram matrices of several layers as one row of numbers, and what each squared difference from them counts."""
+
+    matrices: Tensor
+    shares: Tensor
+
+    @classmethod
+    def of(cls, grams: Mapping[str, Tensor], layer_weights: Mapping[str, float] = MappingProxyType({})) -> "StyleTarget":
+        """The target that matrices are, each counted in units of its mean square; ``layer_weights``: 1 where not given."""
+        total = sum(layer_weights.get(layer, 1.0) for layer in grams)
+        shares = [
+            (layer_weights.get(layer, 1.0) / (total * matrix.numel() * matrix.square().mean().clamp_min(FLAT**2))).expand(
+                matrix.numel()
+            )
+            for layer, matrix in grams.items()
+        ]
+        return cls(_in_a_row(grams.values()), torch.cat(shares))
+
+
+def style_loss(grams: Sequence[Tensor], target: StyleTarget) -> Tensor:
+    """Mean over layers of the mean squared difference of Gram matrices, in units of the target's mean square. Scalar."""
+    return torch.dot((_in_a_row(grams) - target.matrices).square(), target.shares)
+
+
+def _in_a_row(matrices: Iterable[Tensor]) -> Tensor:
+    return torch.cat([matrix.flatten() for matrix in matrices])
+
+
+class ContentTarget(NamedTuple):
+    """(1, C, H, W) maps of the content, and their variance, a scalar: computed once per frame."""
+
+    maps: Tensor
+    variance: Tensor
+
+    @classmethod
+    def of(cls, maps: Tensor) -> "ContentTarget":
+        """The target that maps are."""
+        return cls(maps, maps.float().var().clamp_min(FLAT))
+
+
+def content_loss(maps: Tensor, target: ContentTarget) -> Tensor:
+    """Mean squared difference from the target's maps, in units of their variance. Scalar."""
+    return (maps - target.maps).float().square().mean() / target.variance
 
 
 def total_variation(picture: Tensor) -> Tensor:
@@ -79,12 +156,12 @@ class Losses(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Of each loss in the sum."""
+    """Of each loss in the sum: numbers, or scalar tensors."""
 
-    content: float
-    style: float
-    tv: float
-    temporal: float = 0.0
+    content: float | Tensor
+    style: float | Tensor
+    tv: float | Tensor
+    temporal: float | Tensor = 0.0
 
 
 @dataclass(frozen=True)
@@ -93,34 +170,44 @@ class Objective:
 
     Args:
         features: how to look at the picture.
-        content: layer -> (1, C, H, W) maps of the content picture.
-        grams: layer -> Gram matrix of the style, as ``gram`` makes it with the features' shift.
-        layer_weights: of each style layer in their mean; 1 where not given.
+        content: layer -> what the content picture looks like there.
+        style_layers: what the style target was made of, in its order.
+        style: Gram matrices of the style, as ``gram`` makes them with the features' shift.
         weights: of the sum, see ``Weights``.
         before: the painting before in its new place and where it is known, as in ``temporal_loss``; None: no such term.
     """
 
     features: Features
-    content: Mapping[str, Tensor]
-    grams: Mapping[str, Tensor]
+    content: Mapping[str, ContentTarget]
+    style_layers: tuple[str, ...]
+    style: StyleTarget
     weights: Weights
     before: tuple[Tensor, Tensor] | None = None
-    layer_weights: Mapping[str, float] = field(default_factory=dict)
 
     def __call__(self, picture: Tensor) -> Losses:
         """Losses of (1, 3, H, W) RGB in [0, 1], differentiable with respect to it."""
-        maps = self.features(picture, {*self.content, *self.grams})
-        content = _mean({layer: content_loss(maps[layer], target) for layer, target in self.content.items()}, picture)
-        grams = {layer: gram(maps[layer], self.features.shift(layer)) for layer in self.grams}
-        style_losses = {layer: style_loss(grams[layer], target) for layer, target in self.grams.items()}
-        style = _mean(style_losses, picture, self.layer_weights)
+        maps = self.features(picture, {*self.content, *self.style_layers})
+        content_losses = [content_loss(maps[layer], target) for layer, target in self.content.items()]
+        content = torch.stack(content_losses).mean() if content_losses else picture.new_zeros(())
+        style = style_loss([gram(maps[layer], self.features.shift(layer)) for layer in self.style_layers], self.style)
         tv = total_variation(picture)
         temporal = temporal_loss(picture, *self.before) if self.before else picture.new_zeros(())
         weights = self.weights
         total = weights.content * content + weights.style * style + weights.tv * tv + weights.temporal * temporal
         return Losses(total, content, style, tv, temporal)
 
+    def tensors(self) -> list[Tensor]:
+        """All that may change from frame to frame, in a fixed order: targets, weights, and the painting before."""
+        contents = [tensor for target in self.content.values() for tensor in target]
+        device = self.features.device
+        weights = [weight if isinstance(weight, Tensor) else torch.tensor(weight, device=device) for weight in self.weights]
+        return [*contents, *self.style, *weights, *(self.before or ())]
 
-def _mean(losses: Mapping[str, Tensor], picture: Tensor, weights: Mapping[str, float] = MappingProxyType({})) -> Tensor:
-    total = sum(weights.get(layer, 1.0) for layer in losses)
-    return sum((weights.get(layer, 1.0) / total * loss for layer, loss in losses.items()), picture.new_zeros(()))
+    def with_tensors(self, tensors: Sequence[Tensor]) -> "Objective":
+        """The same objective with other ``tensors()``."""
+        rest = iter(tensors)
+        content = {layer: ContentTarget(next(rest), next(rest)) for layer in self.content}
+        style = StyleTarget(next(rest), next(rest))
+        weights = Weights(*(next(rest) for _ in self.weights))
+        before = (next(rest), next(rest)) if self.before else None
+        return replace(self, content=content, style=style, weights=weights, before=before)

@@ -1,6 +1,6 @@
 """Gradient descent on pixels: Adam on a pyramid with moments that can be carried and moved, and L-BFGS."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,11 +37,20 @@ class Moments:
     squares: tuple[Tensor, ...]
     weights: tuple[Tensor, ...]
 
+    def tensors(self) -> list[Tensor]:
+        """All of it, in a fixed order."""
+        return [self.mean, *self.squares, *self.weights]
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> "Moments":
+        """Other ``tensors()``, of as many scales."""
+        scales = len(self.squares)
+        return Moments(tensors[0], tuple(tensors[1 : 1 + scales]), tuple(tensors[1 + scales :]))
+
     @classmethod
     def zero(cls, picture: Tensor) -> "Moments":
         """The memory of an optimiser that has not seen this picture."""
         scales = _pyramid(torch.zeros_like(picture))
-        return cls(scales[0], tuple(scales), tuple(scale[:, :1].clone() for scale in scales))
+        return cls(torch.zeros_like(picture), tuple(scales), tuple(scale[:, :1].clone() for scale in scales))
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +65,14 @@ class Minimum:
     losses: list[Losses]
 
 
-def adam(picture: Tensor, objective: Callable[[Tensor], Losses], steps: int, moments: Moments, learning_rate: float) -> Minimum:
+def adam(
+    picture: Tensor,
+    objective: Callable[[Tensor], Losses],
+    steps: int,
+    moments: Moments,
+    learning_rate: float,
+    tick: Callable[[], None] = lambda: None,
+) -> Minimum:
     """Minimise by Adam (Kingma & Ba 2015, algorithm 1) on a pyramid, pixels kept within [0, 1].
 
     A step is the sum of Adam's steps at several scales, each with its own second moment: what a whole region has to do
@@ -67,20 +83,33 @@ def adam(picture: Tensor, objective: Callable[[Tensor], Losses], steps: int, mom
         picture: (1, 3, H, W) to start from; not changed.
         moments: carried from the frame before, or ``Moments.zero``.
         learning_rate: in units of the pixel range, per scale.
+        tick: called as each step begins.
     """
     losses = []
     for _ in range(steps):
+        tick()
+        picture, moments, current = adam_step(objective, picture, moments, learning_rate)
+        losses.append(current)
+    return Minimum(picture, moments, losses)
+
+
+def adam_step(
+    objective: Callable[[Tensor], Losses], picture: Tensor, moments: Moments, learning_rate: float | Tensor
+) -> tuple[Tensor, Moments, Losses]:
+    """One step of ``adam``: picture and moments after it, and the losses it started from."""
+    with torch.enable_grad():
         picture = picture.detach().requires_grad_(True)
-        current = objective(picture)
-        (gradient,) = torch.autograd.grad(current.total, picture)
-        with torch.no_grad():
-            moments, direction = _adam_step(moments, gradient)
-            picture = (picture - learning_rate * direction).clamp(0, 1)
-        losses.append(Losses(*(loss.detach() for loss in current)))
-    return Minimum(picture.detach(), moments, losses)
+        losses = objective(picture)
+        # A mean over pixels has gradients too small for float16; times as many they are of a pixel's own size.
+        pixels = picture.shape[-2] * picture.shape[-1]
+        (gradient,) = torch.autograd.grad(losses.total, picture, torch.full_like(losses.total, pixels))
+    with torch.no_grad():
+        moments, direction = _updated(moments, gradient / pixels)
+        picture = (picture - learning_rate * direction).clamp(0, 1)
+    return picture, moments, Losses(*(loss.detach() for loss in losses))
 
 
-def _adam_step(moments: Moments, gradient: Tensor) -> tuple[Moments, Tensor]:
+def _updated(moments: Moments, gradient: Tensor) -> tuple[Moments, Tensor]:
     """Moments after one more gradient, and the direction they say, in learning rates."""
     mean = torch.lerp(gradient, moments.mean, BETA_MEAN)
     gradients, means, squares, weights = _pyramid(gradient), _pyramid(mean), [], []

@@ -9,6 +9,8 @@ from typing import Any
 INITS = ("previous", "content", "noise")
 OPTIMIZERS = ("adam", "lbfgs")
 FLOWS = ("none", "dis", "raft")
+ENGINES = ("auto", "eager", "compile", "graph")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MAX_SIDE_PX = 16384
 
 
@@ -58,6 +60,14 @@ class Settings:
     )
     strength: float = _knob(1.0, "blend of source (0) and painting (1)", low=0, high=1)
     original_colors: bool = _knob(False, "keep the source's colours, take only the painting's lightness")
+    engine: str = _knob(
+        "auto",
+        "how steps are executed: eager, through a compiler, or as a recorded CUDA graph (auto: graph on CUDA, else eager)",
+        choices=ENGINES,
+    )
+    precision: str = _knob(
+        "auto", "of the convolutions; auto: bf16 where the hardware is quicker at it, else fp32", choices=PRECISIONS
+    )
     seed: int = _knob(0, "seed of the noise", low=0, high=2**63 - 1)
 
     def __post_init__(self) -> None:

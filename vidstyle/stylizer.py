@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .device import free_memory, out_of_memory_named
+from .device import choose_precision, free_memory, out_of_memory_named
 from .errors import DeviceError
+from .execution import Descent, choose_descent
 from .features import MIN_SIDE_PX, Features
 from .flow import Motion
 from .frame import Frame, fit, keep_colours, resize, to_image, to_tensor
-from .losses import Losses, Objective, Weights
+from .losses import ContentTarget, Losses, Objective, StyleTarget, Weights
 from .optimize import Minimum, Moments, adam, lbfgs
 from .settings import Settings
 from .style import Style
@@ -83,6 +84,11 @@ class Stylizer:
     @settings.setter
     def settings(self, settings: Settings) -> None:
         self.features.check_layers((*settings.content_layers, *settings.style_layers))
+        device, before = self.features.device, getattr(self, "_settings", None)
+        if before is None or settings.precision != before.precision:
+            self._looking = self.features.in_precision(choose_precision(settings.precision, device))
+        if before is None or settings.engine != before.engine:
+            self._descend = choose_descent(settings.engine, device)
         self._settings = settings
 
     def reset(self) -> None:
@@ -142,7 +148,8 @@ class Stylizer:
         """Start from the painting before."""
         start = start_from(memory, content, motion)
         steps = steps or budget(start, memory.progress, self.settings.steps)
-        minimum = self._minimize(start.picture, start.content, steps, start.moments, (start.picture, start.known))
+        objective = self.objective(start.content, (start.picture, start.known))
+        minimum = self._minimize(start.picture, start.moments, objective, steps, self._descend)
         size = content.shape[-1], content.shape[-2]
         self.iterations = _read([(size, loss) for loss in minimum.losses])
         self._memory = Memory(
@@ -171,7 +178,10 @@ class Stylizer:
             target = resize(content, size)
             picture = self._first_guess(target) if picture is None else resize(picture, size)
             share = steps * (number + 1) // len(levels) - steps * number // len(levels)
-            minimum = self._minimize(picture, target, share, Moments.zero(picture))
+            # Nothing came before; that it is said in this way gives all frames the same kind of objective.
+            objective = self.objective(target, (picture, torch.zeros_like(picture[:, :1])))
+            descend = self._descend if size == levels[-1] else adam  # what is prepared shall be of use again
+            minimum = self._minimize(picture, Moments.zero(picture), objective, share, descend)
             picture = minimum.picture
             losses += [(size, loss) for loss in minimum.losses]
         self.iterations = _read(losses)
@@ -191,27 +201,26 @@ class Stylizer:
             content: (1, 3, H, W) RGB in [0, 1], of the painting's size.
             before: as in ``Objective``.
         """
-        settings, features = self.settings, self.features
+        settings, features = self.settings, self._looking
         style_layers = features.few_layers if settings.few_layers else features.style_layers
         with torch.no_grad():
-            targets = features(content, settings.content_layers or features.content_layers)
+            maps = features(content, settings.content_layers or features.content_layers)
+            targets = {layer: ContentTarget.of(seen) for layer, seen in maps.items()}
         grams = self.style.grams(round(max(content.shape[-2:]) * settings.style_scale), settings.style_layers or style_layers)
+        self._explain(content, targets, grams)
+        style = StyleTarget.of(grams, style_layers)
         weights = Weights(settings.content_weight, settings.style_weight, settings.tv_weight, settings.temporal_weight)
-        return Objective(features, targets, grams, weights, before, style_layers)
+        return Objective(features, targets, tuple(grams), style, weights, before)
 
-    def _minimize(
-        self, picture: Tensor, content: Tensor, steps: int, moments: Moments, before: tuple[Tensor, Tensor] | None = None
-    ) -> Minimum:
-        objective = self.objective(content, before)
-        self._explain(content, objective)
-
-        def evaluate(picture: Tensor) -> Losses:
-            self.on_iteration()
-            return objective(picture)
-
+    def _minimize(self, picture: Tensor, moments: Moments, objective: Objective, steps: int, descend: Descent) -> Minimum:
         if self.settings.optimizer == "lbfgs":
+
+            def evaluate(picture: Tensor) -> Losses:
+                self.on_iteration()
+                return objective(picture)
+
             return lbfgs(picture, evaluate, steps)
-        return adam(picture, evaluate, steps, moments, self.settings.learning_rate)
+        return descend(picture, objective, steps, moments, self.settings.learning_rate, self.on_iteration)
 
     def _finish(self, picture: Tensor, source: Tensor) -> Tensor:
         """Enlarge to the output's size, then mix with the source as the settings say."""
@@ -241,15 +250,15 @@ class Stylizer:
             raise DeviceError(f"out of memory: {remedy} (needs about {needed:.1f} GB, {free / 1e9:.1f} GB are free)")
         return remedy
 
-    def _explain(self, content: Tensor, objective: Objective) -> None:
+    def _explain(self, content: Tensor, targets: Mapping[str, ContentTarget], grams: Mapping[str, Tensor]) -> None:
         if self._memory is not None or not log.isEnabledFor(logging.DEBUG):
             return
         log.debug("content picture %s", _shape(content))
         for picture in self.style.pictures:
             log.debug("style picture %s as read, looked at with the content's long side times the style scale", _shape(picture))
-        for layer, maps in objective.content.items():
-            log.debug("content target %s: %s", layer, _shape(maps))
-        for layer, matrix in objective.grams.items():
+        for layer, target in targets.items():
+            log.debug("content target %s: %s", layer, _shape(target.maps))
+        for layer, matrix in grams.items():
             log.debug("style target %s: Gram matrix %s", layer, _shape(matrix))
         s = self.settings
         log.debug("loss = %g content + %g style + %g total variation", s.content_weight, s.style_weight, s.tv_weight)

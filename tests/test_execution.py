@@ -1,0 +1,175 @@
+"""Steps taken one by one, compiled or recorded make the same paintings, in every precision."""
+
+import logging
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import scene, stripes
+
+from vidstyle import DeviceError, Frame, Settings, Style, Stylizer, measure
+from vidstyle.clips import View, camera_clip
+from vidstyle.device import choose_precision
+from vidstyle.execution import Prepared, choose_descent
+from vidstyle.frame import to_tensor
+from vidstyle.optimize import Moments, adam
+
+CPU = torch.device("cpu")
+FEW = Settings(
+    first_steps=10, steps=2, levels=1, precision="fp32", style_layers=("relu1_1", "oriented2"), content_layers=("relu2_1",)
+)
+"""Few layers, since compilers take their time for each."""
+
+needs_compiler = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+class Plain:
+    """An executable that takes its program's steps as they are written, and says how often one was made."""
+
+    made = 0
+
+    def __init__(self, program, changing, inputs):
+        type(self).made += 1
+        self.program = program
+
+    def __call__(self, changing, fixed, ticks):
+        losses = []
+        for tick in ticks:
+            tick()
+            *changing, loss = self.program([*changing, *fixed])
+            losses.append(loss)
+        return [*changing, *losses]
+
+
+def fail(program, changing, inputs):
+    raise RuntimeError("no compiler found\nat all")
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    monkeypatch.setattr(Plain, "made", 0)
+    return Plain
+
+
+def paint_some(stylizer, frames=3):
+    return [stylizer(Frame(scene(number / 10))).image for number in range(frames)]
+
+
+def test_a_prepared_step_is_the_step_itself(features, style, plain):
+    one, other = (Stylizer(features, style, FEW) for _ in range(2))
+    other._descend = Prepared(plain)
+    assert all(np.array_equal(a, b) for a, b in zip(paint_some(one), paint_some(other), strict=True))
+    assert [vars(i) for i in one.iterations] == [vars(i) for i in other.iterations]
+
+
+def test_frames_styles_and_strengths_change_without_preparing_again(features, style, plain):
+    stylizer = Stylizer(features, style, FEW)
+    stylizer._descend = Prepared(plain)
+    paint_some(stylizer)
+    stylizer.style = Style.from_images([scene(size=(64, 64))], features)
+    paint_some(stylizer, 2)
+    stylizer.settings = replace(FEW, style_weight=2.0, content_weight=0.1, temporal_weight=1.0, strength=0.5, learning_rate=0.03)
+    paint_some(stylizer, 2)
+    stylizer.reset()
+    paint_some(stylizer, 1)
+    assert plain.made == 1
+    stylizer.settings = replace(FEW, style_layers=("relu1_1",))
+    paint_some(stylizer, 1)
+    assert plain.made == 2
+
+
+def test_where_nothing_can_be_prepared_steps_are_taken_one_by_one_and_it_is_said_once(features, style, caplog):
+    one, other = (Stylizer(features, style, FEW) for _ in range(2))
+    other._descend = Prepared(fail, fall_back=True)
+    with caplog.at_level(logging.WARNING, "vidstyle"):
+        assert all(np.array_equal(a, b) for a, b in zip(paint_some(one), paint_some(other), strict=True))
+    assert [record.getMessage() for record in caplog.records] == [
+        "steps are taken one by one, which is slower: they cannot be prepared here (no compiler found)"
+    ]
+
+
+def test_what_was_asked_for_and_cannot_be_done_is_an_error_with_its_remedy(features, style):
+    stylizer = Stylizer(features, style, FEW)
+    stylizer._descend = Prepared(fail)
+    with pytest.raises(DeviceError, match=r"no compiler found.*--engine eager"):
+        paint_some(stylizer, 1)
+    with pytest.raises(DeviceError, match="needs a CUDA device"):
+        choose_descent("graph", CPU)
+    with pytest.raises(DeviceError, match="--precision"):
+        choose_precision("fp16", CPU)
+    assert choose_descent("auto", CPU) is choose_descent("eager", CPU) is adam
+
+
+def engine_case(engine):
+    return pytest.param(engine, marks=needs_compiler if engine == "compile" else needs_gpu, id=engine)
+
+
+def on_device(features, engine):
+    features = features.to("cuda" if engine == "graph" else "cpu")
+    return features, Style.from_images([stripes()], features)
+
+
+@pytest.mark.parametrize("engine", [engine_case("compile"), engine_case("graph")])
+def test_engines_agree(features, engine):
+    """On one step, and over a clip of 30 frames in objective and flicker to 2 %."""
+    features, style = on_device(features, engine)
+    other = Stylizer(features, style, replace(FEW, engine=engine))
+    clip = camera_clip("pan", (64, 48), 30, lambda number: View(0.6 * number))
+
+    content = to_tensor(clip.frames[0].image, features.device)
+    objective = other.objective(content, (content, torch.ones_like(content[:, :1])))
+    start = torch.rand(content.shape, generator=torch.Generator().manual_seed(0)).to(features.device)
+    eager = adam(start, objective, 1, Moments.zero(start), 0.05)
+    same = other._descend(start, objective, 1, Moments.zero(start), 0.05)
+    # Sums in another order; Adam divides by the gradient's own size, which lifts rounding where a gradient is about zero.
+    torch.testing.assert_close(same.picture, eager.picture, atol=2e-3, rtol=0)
+    torch.testing.assert_close(torch.stack(list(same.losses[0])), torch.stack(list(eager.losses[0])), atol=1e-6, rtol=1e-4)
+
+    reached, flickers = [], []
+    for stylizer in (Stylizer(features, style, replace(FEW, engine="eager")), other):
+        pictures = []
+        for frame, motion in zip(clip.frames, clip.motions, strict=True):
+            stylizer(frame, motion, steps=2)
+            pictures.append(stylizer.state()["picture"])
+        reached.append(stylizer.iterations[-1].total)
+        flickers.append(measure.flicker(pictures, clip.motions, 6))
+    assert reached[1] == pytest.approx(reached[0], rel=0.02)
+    assert flickers[1] == pytest.approx(flickers[0], rel=0.02)
+
+
+@needs_gpu
+def test_nothing_is_waited_for_within_the_steps_of_a_frame(features):
+    features, style = on_device(features, "graph")
+    for engine in ("eager", "graph"):
+        stylizer = Stylizer(features, style, replace(FEW, engine=engine))
+        paint_some(stylizer)
+        content = to_tensor(scene(), features.device)
+        objective = stylizer.objective(content, (content, torch.ones_like(content[:, :1])))
+        moments = Moments.zero(content)
+        stylizer._descend(content, objective, 1, moments, 0.05)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            stylizer._descend(content, objective, 4, moments, 0.05)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", ["scene", "black", "white", "noise"])
+def test_half_precision_sees_the_same_losses_and_is_never_nan(features, style, precision, kind):
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    image = {"scene": scene(), "black": np.zeros_like(noise), "white": np.full_like(noise, 255), "noise": noise}[kind]
+    content = to_tensor(image)
+    whole, half = (Stylizer(features, style, FEW) for _ in range(2))
+    half._looking = features.in_precision(precision)
+    before = content, torch.ones_like(content[:, :1])
+    one, other = (stylizer.objective(content, before)(content) for stylizer in (whole, half))
+    assert other.total.item() == pytest.approx(one.total.item(), rel=0.02)  # bfloat16 has 8 bits, and errors average out
+    end = adam(content, half.objective(content, before), 5, Moments.zero(content), 0.05)
+    assert end.picture.isfinite().all() and all(loss.total.isfinite() for loss in end.losses)
+    fine = adam(content, whole.objective(content, before), 5, Moments.zero(content), 0.05)
+    reached = [whole.objective(content, before)(picture).total.item() for picture in (fine.picture, end.picture)]
+    assert reached[1] == pytest.approx(reached[0], rel=0.05, abs=1e-4)
