@@ -60,14 +60,14 @@ def paint_some(stylizer, frames=3):
 
 def test_a_prepared_step_is_the_step_itself(features, style, plain):
     one, other = (Stylizer(features, style, FEW) for _ in range(2))
-    other._descend = Prepared(plain)
+    other.descend = Prepared(plain)
     assert all(np.array_equal(a, b) for a, b in zip(paint_some(one), paint_some(other), strict=True))
     assert [vars(i) for i in one.iterations] == [vars(i) for i in other.iterations]
 
 
 def test_frames_styles_and_strengths_change_without_preparing_again(features, style, plain):
     stylizer = Stylizer(features, style, FEW)
-    stylizer._descend = Prepared(plain)
+    stylizer.descend = Prepared(plain)
     paint_some(stylizer)
     stylizer.style = Style.from_images([scene(size=(64, 64))], features)
     paint_some(stylizer, 2)
@@ -83,7 +83,7 @@ def test_frames_styles_and_strengths_change_without_preparing_again(features, st
 
 def test_where_nothing_can_be_prepared_steps_are_taken_one_by_one_and_it_is_said_once(features, style, caplog):
     one, other = (Stylizer(features, style, FEW) for _ in range(2))
-    other._descend = Prepared(fail, fall_back=True)
+    other.descend = Prepared(fail, fall_back=True)
     with caplog.at_level(logging.WARNING, "vidstyle"):
         assert all(np.array_equal(a, b) for a, b in zip(paint_some(one), paint_some(other), strict=True))
     assert [record.getMessage() for record in caplog.records] == [
@@ -93,7 +93,7 @@ def test_where_nothing_can_be_prepared_steps_are_taken_one_by_one_and_it_is_said
 
 def test_what_was_asked_for_and_cannot_be_done_is_an_error_with_its_remedy(features, style):
     stylizer = Stylizer(features, style, FEW)
-    stylizer._descend = Prepared(fail)
+    stylizer.descend = Prepared(fail)
     with pytest.raises(DeviceError, match=r"no compiler found.*--engine eager"):
         paint_some(stylizer, 1)
     with pytest.raises(DeviceError, match="needs a CUDA device"):
@@ -123,7 +123,7 @@ def test_engines_agree(features, engine):
     objective = other.objective(content, (content, torch.ones_like(content[:, :1])))
     start = torch.rand(content.shape, generator=torch.Generator().manual_seed(0)).to(features.device)
     eager = adam(start, objective, 1, Moments.zero(start), 0.05)
-    same = other._descend(start, objective, 1, Moments.zero(start), 0.05)
+    same = other.descend(start, objective, 1, Moments.zero(start), 0.05)
     # Sums in another order; Adam divides by the gradient's own size, which lifts rounding where a gradient is about zero.
     torch.testing.assert_close(same.picture, eager.picture, atol=2e-3, rtol=0)
     torch.testing.assert_close(torch.stack(list(same.losses[0])), torch.stack(list(eager.losses[0])), atol=1e-6, rtol=1e-4)
@@ -149,10 +149,10 @@ def test_nothing_is_waited_for_within_the_steps_of_a_frame(features):
         content = to_tensor(scene(), features.device)
         objective = stylizer.objective(content, (content, torch.ones_like(content[:, :1])))
         moments = Moments.zero(content)
-        stylizer._descend(content, objective, 1, moments, 0.05)
+        stylizer.descend(content, objective, 1, moments, 0.05)
         torch.cuda.set_sync_debug_mode("error")
         try:
-            stylizer._descend(content, objective, 4, moments, 0.05)
+            stylizer.descend(content, objective, 4, moments, 0.05)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 

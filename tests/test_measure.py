@@ -11,12 +11,12 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle import Frame, InputError, Motion, Style, bench, measure
-from vidstyle.bench import Bench
+from vidstyle import Frame, InputError, Motion, Style, measure, steadiness, textbook
 from vidstyle.clips import View, camera_clip
 from vidstyle.flow import dis_flow
 from vidstyle.frame import to_tensor
 from vidstyle.losses import Losses
+from vidstyle.steadiness import Steadiness
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,16 +58,16 @@ def test_the_reference_is_a_minimum_and_what_can_be_shown_of_it_is_not_better():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(measure, "REFERENCE_ITERATIONS", 3)
-    monkeypatch.setattr(bench, "NOISE_SETTLED_FRAME", 3)
-    presets = {name: replace(settings, first_steps=3, levels=1) for name, settings in bench.PRESETS.items()}
-    monkeypatch.setattr(bench, "PRESETS", presets)
+    monkeypatch.setattr(textbook, "REFERENCE_ITERATIONS", 3)
+    monkeypatch.setattr(steadiness, "NOISE_SETTLED_FRAME", 3)
+    presets = {name: replace(settings, first_steps=3, levels=1) for name, settings in steadiness.PRESETS.items()}
+    monkeypatch.setattr(steadiness, "PRESETS", presets)
 
 
 def test_the_bench_measures_all_that_it_promises(features, tmp_path, capsys, quick):
     json_file, picture = tmp_path / "out.json", tmp_path / "flicker.png"
     style = Style.from_images([stripes()], features)
-    bench.temporal(Bench(None, 64, 8, 3, json_file, picture), style, dis_flow)
+    steadiness.temporal(Steadiness(None, 64, 8, 3, json_file, picture), style, dis_flow)
     document = json.loads(json_file.read_text())
     assert {"machine", "rows"} == set(document) and document["machine"]["processor"]
     assert all(set(row) == {"figure", "value", "unit", "target"} and np.isfinite(row["value"]) for row in document["rows"])
@@ -80,15 +80,15 @@ def test_the_bench_measures_all_that_it_promises(features, tmp_path, capsys, qui
 
 def test_the_bench_takes_a_clip_of_ones_own(features, monkeypatch, quick):
     frames = [Frame(scene(number / 10)) for number in range(9)]
-    monkeypatch.setattr(bench, "_own_frames", lambda bench: frames)
-    rows = bench.temporal(Bench(Path("mine.mp4"), 64, 9), Style.from_images([stripes()], features), dis_flow)
+    monkeypatch.setattr(steadiness, "_own_frames", lambda bench: frames)
+    rows = steadiness.temporal(Steadiness(Path("mine.mp4"), 64, 9), Style.from_images([stripes()], features), dis_flow)
     assert any(row.figure.startswith("mine.mp4, 4 steps: flicker relative") for row in rows)
 
 
 def test_a_clip_too_short_to_measure_is_refused(features, tmp_path):
     cv2.imwrite(str(tmp_path / "still.png"), scene())
     with pytest.raises(InputError, match="longer clip"):
-        bench.temporal(Bench(tmp_path / "still.png"), Style.from_images([stripes()], features), dis_flow)
+        steadiness.temporal(Steadiness(tmp_path / "still.png"), Style.from_images([stripes()], features), dis_flow)
 
 
 def test_the_readme_shows_the_figures_that_were_measured():

@@ -16,10 +16,10 @@ ORDER = (
     ["frame", "tensorfile"],
     ["pictures", "features", "flow", "estimate"],
     ["losses", "source", "motion", "clips", "weights"],
-    ["mux", "style", "optimize", "execution", "measure", "judge"],
+    ["mux", "style", "optimize", "execution", "textbook", "measure", "judge"],
     ["sink", "warmstart", "stylizer"],
     ["pipeline", "trace", "training", "painted"],
-    ["render", "bench", "info"],
+    ["render", "timed", "steadiness", "speed", "info"],
     ["cli"],
 )
 

@@ -100,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     _render_flags(command("render", _render, "paint a clip or a picture"))
     _train_flags(command("train-features", _train, "train a feature network from a folder or tar of pictures"))
-    _bench_flags(command("bench", _bench, "measure how steady and how faithful the painting is on this machine"))
+    _bench_flags(command("bench", _bench, "measure how quick, how steady and how faithful the painting is on this machine"))
     command("info", _info, "show versions, devices, codecs and weights")
     return parser
 
@@ -161,16 +161,29 @@ def _settings_flags(parser: argparse.ArgumentParser) -> None:
 
 def _bench_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--temporal", action="store_true", required=True, help="steadiness over time: flicker, objective gap, lag, drift")
-    add("--style", dest="styles", nargs="+", required=True, metavar="STYLE", help="picture(s) to paint like")
-    add("--clip", type=Path, metavar="FILE", help="measure on this clip instead of generated ones of known motion")
-    add("--frames", type=int, default=16, metavar="N", help="frames per clip (default: %(default)s)")
-    add("--drift-frames", type=int, default=600, metavar="N", help="frames of the still clip (default: %(default)s)")
-    add("--size", type=int, default=320, metavar="N", help="width of the clips in px (default: %(default)s)")
+    add("--style", dest="styles", nargs="+", metavar="STYLE", help="picture(s) to paint like (default: one drawn for it)")
     add("--json", type=Path, metavar="FILE", help="write the figures as JSON, rewritten after each")
-    add("--picture", type=Path, metavar="FILE", help="write frames, paintings and flicker maps side by side")
-    add("--flow", choices=FLOWS, default="dis", help="how motion is computed (default: %(default)s)")
+    add("--frames", type=int, default=16, metavar="N", help="frames per clip (default: %(default)s)")
     _features_flags(parser)
+    add = parser.add_argument_group("speed").add_argument
+    add("--quick", action="store_true", help="one size: an answer within two minutes on two cores")
+    add("--baseline", action="store_true", help="compare with textbook code: L-BFGS per frame, and a naive warm start")
+    add("--memory", action="store_true", help="paint 2,000 small frames and see whether memory grows")
+    add("--sizes", type=_sizes, metavar="WxH,WxH", help="sizes in px (default: 320x180,640x360,1280x720)")
+    add("--presets", type=_names, metavar="NAME,NAME", help="(default: live,balanced)")
+    add("--engines", type=_names, metavar="NAME,NAME", help="(default: auto)")
+    add("--precisions", type=_names, metavar="NAME,NAME", help="(default: fp32,auto)")
+    add = parser.add_argument_group("steadiness").add_argument
+    add("--temporal", action="store_true", help="measure steadiness over time instead: flicker, objective gap, lag, drift")
+    add("--clip", type=Path, metavar="FILE", help="measure on this clip instead of generated ones of known motion")
+    add("--drift-frames", type=int, metavar="N", help="frames of the still clip (default: 600)")
+    add("--size", type=int, metavar="N", help="width of the clips in px (default: 320)")
+    add("--picture", type=Path, metavar="FILE", help="write frames, paintings and flicker maps side by side")
+    add("--flow", choices=FLOWS, help="how motion is computed (default: dis)")
+
+
+TEMPORAL_FLAGS = ("clip", "drift_frames", "size", "picture", "flow")
+SPEED_FLAGS = ("quick", "baseline", "memory", "sizes", "presets", "engines", "precisions")
 
 
 def _train_flags(parser: argparse.ArgumentParser) -> None:
@@ -289,20 +302,49 @@ def _train(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 
 def _bench(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from .bench import Bench, temporal
+    with _usage(parser):
+        for name in SPEED_FLAGS if args.temporal else TEMPORAL_FLAGS:
+            if getattr(args, name):
+                goes = "without" if args.temporal else "with"
+                raise ValueError(f"--{name.replace('_', '-')} goes {goes} --temporal")
+        for name, value, least in (("frames", args.frames, 8), ("drift-frames", args.drift_frames, 2), ("size", args.size, 64)):
+            if value is not None and value < least:
+                raise ValueError(f"--{name} is {value}: it must be {least} or more")
+    if args.temporal:
+        _bench_steadiness(args, parser)
+    else:
+        _bench_speed(args, parser)
+
+
+def _bench_speed(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from .speed import QUICK, RANDOM_VGG19, Speed, drawn_picture, random_vgg19, speed
+    from .style import Style
+    from .weights import load_features
+
+    with _usage(parser):
+        chosen = {name: getattr(args, name) for name in ("sizes", "presets", "engines", "precisions") if getattr(args, name)}
+        start = QUICK if args.quick else Speed()
+        bench = replace(start, frames=args.frames, baseline=args.baseline, memory=args.memory, json=args.json, **chosen)
+        random = args.features == RANDOM_VGG19
+        features = random_vgg19(args.device) if random else load_features(args.features, args.device, args.weights)
+    speed(bench, Style.from_images(args.styles or [drawn_picture()], features), args.features)
+
+
+def _bench_steadiness(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from .device import choose_device
+    from .steadiness import Steadiness, temporal
     from .style import Style
     from .weights import load_features, load_flow
 
     with _usage(parser):
-        for flag, value, least in (("frames", args.frames, 8), ("drift-frames", args.drift_frames, 2), ("size", args.size, 64)):
-            if value < least:
-                raise ValueError(f"--{flag} is {value}: it must be {least} or more")
-        device = choose_device(args.device)
+        if args.styles is None:
+            raise ValueError("--temporal needs a picture to paint like: add --style STYLE")
         features = load_features(args.features, args.device, args.weights)
-        flow = load_flow(args.flow, device, args.flow_weights)
-    style = Style.from_images(args.styles, features)
-    temporal(Bench(args.clip, args.size, args.frames, args.drift_frames, args.json, args.picture), style, flow)
+        flow = load_flow(args.flow or "dis", choose_device(args.device), args.flow_weights)
+        sizes = {"size": args.size, "drift_frames": args.drift_frames}
+        given = {name: value for name, value in sizes.items() if value is not None}
+        bench = Steadiness(args.clip, frames=args.frames, json=args.json, picture=args.picture, **given)
+    temporal(bench, Style.from_images(args.styles, features), flow)
 
 
 def _info(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -326,6 +368,13 @@ def _numbers(text: str) -> list[float]:
         return [float(number) for number in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: give numbers with commas between, such as 2,1") from None
+
+
+def _sizes(text: str) -> tuple[tuple[int, int], ...]:
+    pairs = [re.fullmatch(r"(\d+)x(\d+)", size) for size in text.split(",")]
+    if not all(pair and min(int(pair[1]), int(pair[2])) >= 64 for pair in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r}: give sizes of at least 64x64 such as 320x180,640x360")
+    return tuple((int(pair[1]), int(pair[2])) for pair in pairs if pair)
 
 
 def _names(text: str) -> tuple[str, ...]:

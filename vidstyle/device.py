@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -63,6 +63,36 @@ def free_memory(device: torch.device) -> int | None:
     except (OSError, KeyError):
         pages = "SC_AVPHYS_PAGES"
         return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") if pages in getattr(os, "sysconf_names", ()) else None
+
+
+def resident_memory(device: torch.device) -> int | None:
+    """Bytes in use now: on a CUDA device what PyTorch holds there, else of this process; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return _process_memory("VmRSS")
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes in use at once since ``reset_peak_memory``."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _process_memory("VmHWM")
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin anew to watch for the peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def _process_memory(name: str) -> int | None:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    found = next((line for line in lines if line.startswith(f"{name}:")), None)
+    return int(found.split()[1]) * 1024 if found else None
 
 
 @contextmanager

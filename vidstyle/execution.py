@@ -1,6 +1,7 @@
 """How the steps of the optimisation are executed: one by one as they are written, compiled, or as a recorded CUDA graph."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -74,12 +75,15 @@ class Prepared:
     Args:
         prepare: makes an executable of a program, a number of changing inputs, and all first inputs.
         fall_back: take plain steps where that fails, and say so once.
+
+    ``seconds`` is the time spent on preparing so far.
     """
 
     def __init__(self, prepare: Callable[[Program, int, Sequence[Tensor]], "_Executable"], fall_back: bool = False) -> None:
         self._prepare, self._fall_back = prepare, fall_back
         self._ready: dict[_Signature, tuple[_Executable, Objective]] = {}
         self._failed = False
+        self.seconds = 0.0
 
     def __call__(
         self,
@@ -112,6 +116,7 @@ class Prepared:
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
         signature = _Signature(id(objective.features), (*objective.content, *objective.style_layers), shapes)
         if signature not in self._ready:
+            began = time.perf_counter()
             try:
                 made = self._prepare(_program(objective, moments), len(changing), inputs)
             except Exception as error:  # compilers and drivers fail in many ways
@@ -121,6 +126,7 @@ class Prepared:
                 log.warning("steps are taken one by one, which is slower: they cannot be prepared here (%s)", reason)
                 self._failed = True
                 return None
+            self.seconds += time.perf_counter() - began
             self._ready[signature] = made, objective  # which keeps its features alive: a signature names them by their id
         return self._ready[signature][0]
 

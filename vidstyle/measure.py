@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import textbook
 from .flow import Motion, resize_flow, warp
 from .losses import Objective
-
-REFERENCE_ITERATIONS = 300
 
 EDGE_PX = 5
 """Edges are compared within this distance: a brush stroke does not follow an outline to the pixel."""
@@ -111,15 +110,6 @@ def reference_objective(objective: Objective, content: Tensor) -> tuple[float, f
     Returns:
         L* of the picture as it is, and of what can be shown of it: L-BFGS knows no bounds, and leaves [0, 1].
     """
-    picture = content.clone().requires_grad_(True)
-    optimiser = torch.optim.LBFGS([picture], max_iter=REFERENCE_ITERATIONS, history_size=10, line_search_fn="strong_wolfe")
-
-    def evaluate() -> Tensor:
-        optimiser.zero_grad()
-        total = objective(picture).total
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
-
-    optimiser.step(evaluate)  # type: ignore[no-untyped-call]
+    picture = textbook.lbfgs(lambda picture: objective(picture).total, content)
     with torch.no_grad():
         return objective(picture).total.item(), objective(picture.clamp(0, 1)).total.item()

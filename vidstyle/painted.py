@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import measure
+from . import measure, textbook
 from .flow import Motion
 from .frame import Frame
 from .losses import Objective
@@ -76,21 +76,17 @@ def paint(stylizer: Stylizer, frames: Sequence[tuple[Frame, Motion]], steps: int
     return painted
 
 
+def _total(objective: Objective) -> textbook.Loss:
+    return lambda picture: objective(picture).total
+
+
 def paint_naively(stylizer: Stylizer, first: Tensor, contents: Sequence[Tensor], steps: int) -> Painted:
     """Previous picture, fresh Adam: PyTorch's own, nothing carried but the picture."""
     painted, picture = Painted(), first.to(stylizer.features.device)
     for content in contents:
         began = time.perf_counter()
         objective = stylizer.objective(content)
-        picture = picture.clone().requires_grad_(True)
-        optimiser = torch.optim.Adam([picture], lr=0.02, betas=(0.9, 0.99))
-        for _ in range(steps):
-            optimiser.zero_grad()
-            objective(picture).total.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            with torch.no_grad():
-                picture.clamp_(0, 1)
-        picture = picture.detach()
+        picture, _ = textbook.adam(_total(objective), picture, steps)
         painted.seconds.append(time.perf_counter() - began)
         painted.pictures.append(picture.cpu())
         painted.steps.append(steps)

@@ -1,13 +1,13 @@
 """Reading ahead, painting, writing behind: the only threads of a render live here."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Any
 
-from .flow import FlowMethod
+from .flow import FlowMethod, Motion
 from .frame import Frame
 from .motion import with_motion
 from .sink import Sink
@@ -82,6 +82,13 @@ class _Stage(Thread):
                 if not alive:
                     return _END
 
+    def __iter__(self) -> Iterator[Any]:
+        """Take until nothing more can come; then raise the error that ended it, if one did."""
+        while (item := self.get()) is not _END:
+            self.raise_error()
+            yield item
+        self.raise_error()
+
     def raise_error(self) -> None:
         if self.error is not None:
             raise self.error
@@ -114,9 +121,12 @@ def run(
     """
 
     def read(stage: _Stage) -> None:
-        for pair in with_motion(source, method, LONG_TERM if settings.long_term else ()):
-            if not stage.put(pair):
+        for item in source if on_cpu else moving(source):
+            if not stage.put(item):
                 return
+
+    def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
+        return with_motion(frames, method, LONG_TERM if settings.long_term else ())
 
     def write(stage: _Stage) -> None:
         while (frame := stage.queue.get()) is not _END:
@@ -124,12 +134,14 @@ def run(
                 sink.send(frame)
 
     settings = stylizer.settings
+    # On a CPU motion and painting would fight for the same cores, which takes longer than one after the other.
+    on_cpu = stylizer.features.device.type == "cpu"
     method = flow or load_flow(settings.flow, stylizer.features.device)
     if settings.init != "previous":  # nothing is moved
         method = None
     reader, writer = _Stage(read, "reader"), _Stage(write, "writer")
     try:
-        report = _paint(reader, writer, stylizer, controls, watch)
+        report = _paint(moving(reader) if on_cpu else reader, writer, stylizer, controls, watch)
     finally:
         reader.stopped.set()
         reader.join()
@@ -140,7 +152,7 @@ def run(
 
 
 def _paint(
-    reader: _Stage,
+    pairs: Iterable[tuple[Frame, Motion]],
     writer: _Stage,
     stylizer: Stylizer,
     controls: Callable[[Stylizer], None] | None,
@@ -148,16 +160,12 @@ def _paint(
 ) -> Report:
     """Paint what the reader hands over until it ends or fails, or the writer does."""
     report = Report()
-    while True:
-        began = time.perf_counter()
-        item = reader.get()
+    began = time.perf_counter()
+    for frame, motion in pairs:
         got = time.perf_counter()
-        reader.raise_error()
-        if item is _END:
-            return report
         if controls:
             controls(stylizer)
-        painted = stylizer(*item)
+        painted = stylizer(frame, motion)
         done = time.perf_counter()
         if not writer.put(painted):
             return report
@@ -167,3 +175,5 @@ def _paint(
             report.seconds[stage] += spent
         if watch:
             watch(report)
+        began = time.perf_counter()
+    return report

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .device import choose_precision, free_memory, out_of_memory_named
 from .errors import DeviceError
-from .execution import Descent, choose_descent
+from .execution import Descent, Prepared, choose_descent
 from .features import MIN_SIDE_PX, Features
 from .flow import Motion
 from .frame import Frame, fit, keep_colours, resize, to_image, to_tensor
@@ -88,8 +88,13 @@ class Stylizer:
         if before is None or settings.precision != before.precision:
             self._looking = self.features.in_precision(choose_precision(settings.precision, device))
         if before is None or settings.engine != before.engine:
-            self._descend = choose_descent(settings.engine, device)
+            self.descend = choose_descent(settings.engine, device)
         self._settings = settings
+
+    @property
+    def preparing_seconds(self) -> float:
+        """Time spent so far on compiling or recording steps."""
+        return self.descend.seconds if isinstance(self.descend, Prepared) else 0.0
 
     def reset(self) -> None:
         """Forget all frames: the next one starts afresh."""
@@ -149,7 +154,7 @@ class Stylizer:
         start = start_from(memory, content, motion)
         steps = steps or budget(start, memory.progress, self.settings.steps)
         objective = self.objective(start.content, (start.picture, start.known))
-        minimum = self._minimize(start.picture, start.moments, objective, steps, self._descend)
+        minimum = self._minimize(start.picture, start.moments, objective, steps, self.descend)
         size = content.shape[-1], content.shape[-2]
         self.iterations = _read([(size, loss) for loss in minimum.losses])
         self._memory = Memory(
@@ -180,7 +185,7 @@ class Stylizer:
             share = steps * (number + 1) // len(levels) - steps * number // len(levels)
             # Nothing came before; that it is said in this way gives all frames the same kind of objective.
             objective = self.objective(target, (picture, torch.zeros_like(picture[:, :1])))
-            descend = self._descend if size == levels[-1] else adam  # what is prepared shall be of use again
+            descend = self.descend if size == levels[-1] else adam  # what is prepared shall be of use again
             minimum = self._minimize(picture, Moments.zero(picture), objective, share, descend)
             picture = minimum.picture
             losses += [(size, loss) for loss in minimum.losses]

@@ -28,6 +28,7 @@ from .settings import PRESETS, Settings
 from .source import open_source
 from .style import Style
 from .stylizer import Stylizer
+from .textbook import REFERENCE_ITERATIONS
 from .warmstart import LONG_TERM
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ CURVE = (1, 8, 16)
 
 
 @dataclass(frozen=True)
-class Bench:
+class Steadiness:
     """What to measure.
 
     Args:
@@ -67,7 +68,7 @@ class Bench:
 Picture = NDArray[np.uint8]
 
 
-def temporal(bench: Bench, style: Style, flow: FlowMethod | None) -> list[Row]:
+def temporal(bench: Steadiness, style: Style, flow: FlowMethod | None) -> list[Row]:
     """Measure, say each figure on stderr as it comes, print the table, and write what is asked for.
 
     Raises:
@@ -95,7 +96,7 @@ def temporal(bench: Bench, style: Style, flow: FlowMethod | None) -> list[Row]:
     return measuring.rows
 
 
-def _own_frames(bench: Bench) -> list[Frame]:
+def _own_frames(bench: Steadiness) -> list[Frame]:
     with open_source(str(bench.clip)) as source:
         frames = list(islice(source, bench.frames))
     if len(frames) <= SETTLED_FRAME + 1:
@@ -116,7 +117,7 @@ class TemporalBench:
     def __init__(
         self,
         style: Style,
-        bench: Bench,
+        bench: Steadiness,
         flow: FlowMethod | None,
         note: Callable[[Sequence[Row], Sequence[Picture]], None] = lambda rows, strips: None,
     ) -> None:
@@ -177,7 +178,7 @@ class TemporalBench:
             content = self._content(clip.frames[number])
             objective = self._painter(PRESETS["balanced"]).objective(content)
             fresh = self._painted_fresh(clip.frames[number], PRESETS["balanced"])
-            log.debug(f"{clip.name}, frame {number}: {measure.REFERENCE_ITERATIONS} iterations of L-BFGS")
+            log.debug(f"{clip.name}, frame {number}: {REFERENCE_ITERATIONS} iterations of L-BFGS")
             judged.append(Judged(number, content, objective, fresh, *measure.reference_objective(objective, content)))
         return judged
 
