@@ -42,15 +42,16 @@ MEAN = np.full((1, 3), 1 / 3, np.float32)
 """The mean over channels for OpenCV, which is several times as quick at it as NumPy."""
 
 Levels = NDArray[np.uint8]
+Differences = NDArray[np.float32]
 
 
-def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
-    """Flow, and where it can be relied upon, computed on copies of at most ``FLOW_PX``.
+def motion_between(frame: Image, earlier: Image, method: FlowMethod, size_px: int = FLOW_PX) -> Motion:
+    """Flow, and where it can be relied upon, computed on copies of at most ``size_px``.
 
     Args:
         frame, earlier: (H, W, 3 or 4) uint8 or uint16 of one size.
     """
-    now, was = small(frame), small(earlier)
+    now, was = small(frame, size_px), small(earlier, size_px)
     flow, camera = _flow(now, was, method)
     forth, _ = _flow(was, now, method)
     known = reliable(flow, forth)
@@ -62,9 +63,11 @@ def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
 def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Tensor, Tensor]:
     """A method's flow, put right, and the camera's: (1, 2, H, W) each."""
     raw = torch.from_numpy(method(now, was)).permute(2, 0, 1)[None].contiguous()
-    camera = camera_flow(raw, now, was)
+    unmoved = _difference(now, was)
+    camera = camera_flow(raw, now, unmoved, _difference(now, was, raw))
     flow = with_sharp_edges(raw, camera, now, was)
-    plain, found = _difference(now, was, camera), _difference(now, was, flow)
+    plain = _difference(now, was, camera) if camera.any() else unmoved
+    found = _difference(now, was, flow)
     near = (flow - camera).square().sum(1, keepdim=True) < WANDER_PX**2
     # A flat area inside a moving thing is explained by anything; it goes with its surroundings.
     far = ~near & _as_well(plain, found, PATCH_PX, FAR_LEVELS) & _as_well(plain, found, SURROUNDINGS_PX, FAR_LEVELS)
@@ -72,12 +75,13 @@ def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Tensor, Tensor]
     return torch.where(at_rest, camera, flow), camera
 
 
-def camera_flow(flow: Tensor, frame: Levels, earlier: Levels) -> Tensor:
+def camera_flow(flow: Tensor, frame: Levels, unmoved: Differences, found: Differences) -> Tensor:
     """The flow of things at rest: none, or what a turning, zooming and shifting camera makes (four parameters, RANSAC).
 
     Args:
-        flow: (1, 2, H, W), from ``frame`` to ``earlier``.
-        frame, earlier: (H, W, 3) uint8.
+        flow: (1, 2, H, W), from ``frame`` to the earlier one.
+        frame: (H, W, 3) uint8.
+        unmoved, found: (H, W), how it differs from the earlier one as that is, and as the flow moves it.
 
     Returns:
         (1, 2, H, W); zero also where no such motion is found.
@@ -91,7 +95,6 @@ def camera_flow(flow: Tensor, frame: Levels, earlier: Levels) -> Tensor:
     corners = corners[:, 0].astype(np.float64)
     x, y = corners.round().astype(int).T
     steps = flow[0, :, y, x].T.numpy()
-    unmoved, found = _difference(frame, earlier, zero), _difference(frame, earlier, flow)
     still = _as_well(unmoved, found, PATCH_PX, NEAR_LEVELS).float().mean() > STILL_SHARE
     if still and not _drifts(steps):
         return zero
@@ -105,7 +108,7 @@ def camera_flow(flow: Tensor, frame: Levels, earlier: Levels) -> Tensor:
     return torch.from_numpy(moved.astype(np.float32))[None]
 
 
-def _drifts(steps: NDArray[np.float32]) -> bool:
+def _drifts(steps: Differences) -> bool:
     """Whether all corners, (N, 2) px, go the same way: a pan too slow to be told from rest by any patch alone."""
     common = np.median(steps, 0)
     together = np.hypot(*(steps - common).T) < DRIFT_AGREES_PX
@@ -156,27 +159,28 @@ def inside(flow: Tensor) -> Tensor:
     return (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
 
 
-def _difference(now: Levels, was: Levels, flow: Tensor) -> NDArray[np.float32]:
-    """(H, W), levels by which each pixel differs from what the flow makes of the earlier frame."""
-    x, y = (place[0, 0].numpy() for place in places(flow))
-    moved = cv2.remap(was, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.transform(cv2.absdiff(now, moved).astype(np.float32), MEAN)  # type: ignore[return-value]
+def _difference(now: Levels, was: Levels, flow: Tensor | None = None) -> Differences:
+    """(H, W), levels by which each pixel differs from what the flow makes of the earlier frame; None: nothing."""
+    if flow is not None:
+        x, y = (place[0, 0].numpy() for place in places(flow))
+        was = cv2.remap(was, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    return cv2.transform(cv2.absdiff(now, was).astype(np.float32), MEAN)  # type: ignore[return-value]
 
 
-def _around(difference: NDArray[np.float32], patch_px: int) -> Tensor:
+def _around(difference: Differences, patch_px: int) -> Tensor:
     """(1, 1, H, W), the mean over the square around each pixel."""
     return torch.from_numpy(cv2.blur(difference, (patch_px, patch_px)))[None, None]
 
 
-def _as_well(simple: NDArray[np.float32], found: NDArray[np.float32], patch_px: int, levels: float) -> Tensor:
+def _as_well(simple: Differences, found: Differences, patch_px: int, levels: float) -> Tensor:
     """(1, 1, H, W) bool, where a simple flow's differences show that it explains the picture as well as the one found."""
     return _around(simple, patch_px) < AS_WELL * _around(found, patch_px) + levels
 
 
-def small(image: Image) -> Levels:
-    """The copy that motion is looked for in: (H, W, 3) uint8, sides of ``LEAST_PX`` to ``FLOW_PX``; its own copy is the same."""
+def small(image: Image, size_px: int = FLOW_PX) -> Levels:
+    """The copy that motion is looked for in: (H, W, 3) uint8, sides of ``LEAST_PX`` to ``size_px``; its own copy is the same."""
     colours = to_8_bits(image)[..., :3]
     height, width = colours.shape[:2]
-    across, down = fit((width, height), min(FLOW_PX, max(width, height)))
+    across, down = fit((width, height), min(size_px, max(width, height)))
     size = max(across, LEAST_PX), max(down, LEAST_PX)
     return cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
