@@ -45,13 +45,13 @@ Levels = NDArray[np.uint8]
 Differences = NDArray[np.float32]
 
 
-def motion_between(frame: Image, earlier: Image, method: FlowMethod, size_px: int = FLOW_PX) -> Motion:
-    """Flow, and where it can be relied upon, computed on copies of at most ``size_px``.
+def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
+    """Flow, and where it can be relied upon, computed on copies of at most ``FLOW_PX``.
 
     Args:
         frame, earlier: (H, W, 3 or 4) uint8 or uint16 of one size.
     """
-    now, was = small(frame, size_px), small(earlier, size_px)
+    now, was = small(frame), small(earlier)
     flow, camera = _flow(now, was, method)
     forth, _ = _flow(was, now, method)
     known = reliable(flow, forth)
@@ -177,10 +177,10 @@ def _as_well(simple: Differences, found: Differences, patch_px: int, levels: flo
     return _around(simple, patch_px) < AS_WELL * _around(found, patch_px) + levels
 
 
-def small(image: Image, size_px: int = FLOW_PX) -> Levels:
-    """The copy that motion is looked for in: (H, W, 3) uint8, sides of ``LEAST_PX`` to ``size_px``; its own copy is the same."""
+def small(image: Image) -> Levels:
+    """The copy that motion is looked for in: (H, W, 3) uint8, sides of ``LEAST_PX`` to ``FLOW_PX``; its own copy is the same."""
     colours = to_8_bits(image)[..., :3]
     height, width = colours.shape[:2]
-    across, down = fit((width, height), min(size_px, max(width, height)))
+    across, down = fit((width, height), min(FLOW_PX, max(width, height)))
     size = max(across, LEAST_PX), max(down, LEAST_PX)
     return cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

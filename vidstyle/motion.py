@@ -11,7 +11,7 @@ from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
 from .estimate import motion_between, small
-from .flow import FLOW_PX, FlowMethod, Motion
+from .flow import FlowMethod, Motion
 from .frame import Frame, to_8_bits
 
 Picture = NDArray[np.uint8]
@@ -31,7 +31,6 @@ def with_motion(
     method: FlowMethod | None,
     long_term: Sequence[int] = (),
     look_ahead: int = LOOK_AHEAD,
-    size_px: int = FLOW_PX,
 ) -> Iterator[tuple[Frame, Motion]]:
     """Every frame with the motion that led to it. Holds ``look_ahead`` frames back.
 
@@ -40,16 +39,15 @@ def with_motion(
         method: how flow is computed; None: only cuts are looked for.
         long_term: distances, in frames, of further earlier frames whose motion is wanted too.
         look_ahead: 0 where nothing may be held back; a flash is then taken for two cuts.
-        size_px: motion is looked for on copies of at most this long side.
     """
     past: deque[_Seen] = deque(maxlen=max((LOOK_BACK, *long_term)))
     coming: deque[_Seen] = deque()
     for frame in frames:
-        coming.append(_Seen(frame, size_px))
+        coming.append(_Seen(frame))
         if len(coming) > look_ahead:
-            yield _next(past, coming, method, long_term, size_px)
+            yield _next(past, coming, method, long_term)
     while coming:
-        yield _next(past, coming, method, long_term, size_px)
+        yield _next(past, coming, method, long_term)
 
 
 CUT_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lum=1, delta_edges=0)
@@ -62,8 +60,8 @@ DARK = 24
 class _Seen:
     """A frame with the copies that cuts and motion are looked for in."""
 
-    def __init__(self, frame: Frame, size_px: int) -> None:
-        self.frame, self._size_px = frame, size_px
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
         size = (CUT_PX, max(1, round(CUT_PX * frame.size[1] / frame.size[0])))
         reduced: Picture = cv2.resize(to_8_bits(frame.image)[..., :3], size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         self.tiny = np.ascontiguousarray(reduced[..., ::-1])  # detectors read BGR
@@ -71,7 +69,7 @@ class _Seen:
     @cached_property
     def small(self) -> Picture:
         """Made once, though each frame is compared with those after it as well as with those before."""
-        return small(self.frame.image, self._size_px)
+        return small(self.frame.image)
 
 
 def is_cut(before: Sequence[Picture], now: Picture, after: Sequence[Picture]) -> bool:
@@ -96,7 +94,7 @@ def _differ(one: Picture, other: Picture) -> bool:
 
 
 def _next(
-    past: "deque[_Seen]", coming: "deque[_Seen]", method: FlowMethod | None, long_term: Sequence[int], size_px: int
+    past: "deque[_Seen]", coming: "deque[_Seen]", method: FlowMethod | None, long_term: Sequence[int]
 ) -> tuple[Frame, Motion]:
     """Take the first of the coming frames, with its motion, and move it to the past."""
     now = coming.popleft()
@@ -110,7 +108,7 @@ def _next(
     if cut or method is None or not before:
         return now.frame, Motion(cut=cut)
     motions = {
-        distance: motion_between(now.small, before[distance - 1].small, method, size_px)
+        distance: motion_between(now.small, before[distance - 1].small, method)
         for distance in (1, *long_term)
         if distance <= len(before)
     }

@@ -102,7 +102,7 @@ def adam_step(
         losses = objective(picture)
         # A mean over pixels has gradients too small for float16; times as many they are of a pixel's own size.
         pixels = picture.shape[-2] * picture.shape[-1]
-        (gradient,) = torch.autograd.grad(losses.total, picture, torch.full_like(losses.total, pixels))
+        (gradient,) = torch.autograd.grad(losses.total * pixels, picture)
     with torch.no_grad():
         moments, direction = _updated(moments, gradient / pixels)
         picture = (picture - learning_rate * direction).clamp(0, 1)

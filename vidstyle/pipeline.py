@@ -126,7 +126,7 @@ def run(
                 return
 
     def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
-        return with_motion(frames, method, LONG_TERM if settings.long_term else (), size_px=settings.flow_size)
+        return with_motion(frames, method, LONG_TERM if settings.long_term else ())
 
     def write(stage: _Stage) -> None:
         while (frame := stage.queue.get()) is not _END:

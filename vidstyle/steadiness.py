@@ -269,7 +269,7 @@ class TemporalBench:
         self._note(self.rows, self.strips)
 
     def _pairs(self, clip: Clip, settings: Settings) -> list[tuple[Frame, Motion]]:
-        return list(with_motion(clip.frames, self._flow, LONG_TERM if settings.long_term else (), size_px=settings.flow_size))
+        return list(with_motion(clip.frames, self._flow, LONG_TERM if settings.long_term else ()))
 
     def _paint(self, clip: Clip, settings: Settings, steps: int | None = None) -> Painted:
         log.debug(f"{clip.name}: painting {len(clip.frames)} frames, {steps or f'at most {settings.steps}'} steps each")
