@@ -25,7 +25,7 @@ LONG_TERM = (2, 4)
 """How many frames back further paintings are looked at where the last one is of no use (Ruder et al. 2016, section 4.2)."""
 
 PATCH_PX = 9
-"""Side of the squares over which change of the content is told from noise."""
+"""Side of the squares over which change of the content is told from noise: one more than a power of two."""
 
 NOISE_FLOOR, NOISE_CEILING = 0.5 / 255, 6 / 255
 """Standard deviations between which the noise of a source is looked for: rounding, and a webcam in a dark room."""
@@ -245,10 +245,20 @@ def steady(before: Tensor, now: Tensor) -> Tensor:
 
 
 def _patch_mean(x: Tensor) -> Tensor:
-    """(1, C, H, W): the mean over the square around each pixel, down and then across: that is quicker than both at once."""
-    half = PATCH_PX // 2
-    down = F.avg_pool2d(x, (PATCH_PX, 1), stride=1, padding=(half, 0), count_include_pad=False)
-    return F.avg_pool2d(down, (1, PATCH_PX), stride=1, padding=(0, half), count_include_pad=False)
+    """(1, C, H, W): the mean over the square around each pixel, of what of it lies in the picture."""
+    one = torch.ones_like(x[:1, :1])
+    return _patch_sum(_patch_sum(x, 2), 3) / _patch_sum(_patch_sum(one, 2), 3)
+
+
+def _patch_sum(x: Tensor, side: int) -> Tensor:
+    """The sum of ``PATCH_PX`` neighbours along a side, in sums of twos, fours and eight: many times quicker than pooling."""
+    half, length = PATCH_PX // 2, x.shape[side]
+    padded = F.pad(x, [half, half, 0, 0] if side == 3 else [0, 0, half, half])
+    sums, width = padded, 1
+    while 2 * width < PATCH_PX:
+        sums = sums.narrow(side, 0, sums.shape[side] - width) + sums.narrow(side, width, sums.shape[side] - width)
+        width *= 2
+    return sums.narrow(side, 0, length) + padded.narrow(side, PATCH_PX - 1, length)
 
 
 def budget(start: Start, progress: float, steps: int) -> int:

@@ -96,7 +96,7 @@ def painterly(network: Network) -> Features:
     halves = [f"half.{layer}" for layer in network.layers if layer.endswith("_1")]
     style = dict.fromkeys(("relu1_1", *halves), 1.0) | {"colour": COLOUR_WEIGHT}
     style |= dict(zip(bank.scales, ORIENTED_WEIGHTS, strict=True))
-    left_out = "relu1_1", "half.relu4_1", "half.relu5_1"
+    left_out = "relu1_1", "half.relu4_1", "half.relu5_1", "oriented4"
     few = {layer: weight for layer, weight in style.items() if layer not in left_out}
     content = ("half.relu2_1", "half.relu3_1")
     return Features(network, bank, halved=True, content_layers=content, style_layers=style, few_layers=few)
