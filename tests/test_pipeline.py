@@ -33,9 +33,12 @@ class Clip:
 class Painter:
     """A stylizer that inverts, and may fail, be interrupted, or take its time."""
 
-    def __init__(self, fail_at=None, error=None, pause=0.0):
+    def __init__(self, fail_at=None, error=None, pause=0.0, device="cpu"):
         self.fail_at, self.error, self.pause, self.calls, self.iterations = fail_at, error, pause, 0, []
-        self.settings, self.features, self.motions = Settings(), SimpleNamespace(device=torch.device("cpu")), []
+        self.settings, self.features, self.motions = Settings(), SimpleNamespace(device=torch.device(device)), []
+
+    def flow_px(self, size):
+        return max(size)
 
     def __call__(self, frame, motion):
         self.motions.append(motion)
@@ -129,7 +132,16 @@ def test_the_report_adds_up_the_stages():
     report = run(Clip(4, pause=0.02), Painter(pause=0.02), [Collector()])
     assert isinstance(report, Report)
     assert report.seconds["paint"] >= 0.08
-    assert set(report.seconds) == {"read", "paint", "write"}
+    assert set(report.seconds) == {"read", "motion", "paint", "write"}
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_motion_is_the_same_wherever_it_is_computed(device):
+    """On the painter's thread where both share a CPU, else on the reader's; nothing here touches the device."""
+    painter = Painter(device=device)
+    report = run(Clip(5), painter, [Collector()])
+    assert [motion.flow is not None for motion in painter.motions] == [False, True, True, True, True]
+    assert (report.seconds["motion"] > 1e-3) == (device == "cpu")
 
 
 def test_an_empty_source_is_an_empty_run():

@@ -7,11 +7,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .flow import FLOW_PX, FlowMethod, Motion, places, warp
+from .flow import FLOW_PX, LEAST_PX, FlowMethod, Motion, places, warp
 from .frame import Image, fit, to_8_bits
-
-LEAST_PX = 16
-"""DIS refuses sides below 12 px; narrower frames are stretched."""
 
 PATCH_PX, SURROUNDINGS_PX = 9, 31
 """Sides of the squares over which two frames are compared, odd."""
@@ -51,7 +48,11 @@ def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
     Args:
         frame, earlier: (H, W, 3 or 4) uint8 or uint16 of one size.
     """
-    now, was = small(frame), small(earlier)
+    return motion_of_copies(small(frame), small(earlier), method)
+
+
+def motion_of_copies(now: Levels, was: Levels, method: FlowMethod) -> Motion:
+    """The same for copies made by ``small``."""
     flow, camera = _flow(now, was, method)
     forth, _ = _flow(was, now, method)
     known = reliable(flow, forth)
@@ -177,10 +178,10 @@ def _as_well(simple: Differences, found: Differences, patch_px: int, levels: flo
     return _around(simple, patch_px) < AS_WELL * _around(found, patch_px) + levels
 
 
-def small(image: Image) -> Levels:
-    """The copy that motion is looked for in: (H, W, 3) uint8, sides of ``LEAST_PX`` to ``FLOW_PX``; its own copy is the same."""
+def small(image: Image, size_px: int = FLOW_PX) -> Levels:
+    """The copy that motion is looked for in: (H, W, 3) uint8, sides of ``LEAST_PX`` to ``size_px``."""
     colours = to_8_bits(image)[..., :3]
     height, width = colours.shape[:2]
-    across, down = fit((width, height), min(FLOW_PX, max(width, height)))
+    across, down = fit((width, height), min(size_px, max(width, height)))
     size = max(across, LEAST_PX), max(down, LEAST_PX)
     return cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

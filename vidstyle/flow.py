@@ -16,6 +16,9 @@ from .frame import Image
 FLOW_PX = 512
 """Flow is computed on frames no longer than this: enough for half a pixel of any painting, and the cost is bounded."""
 
+LEAST_PX = 16
+"""DIS refuses sides below 12 px; narrower frames are stretched."""
+
 RAFT_LEAST_PX = 128
 """RAFT's correlation pyramid needs at least this on either side (Teed & Deng 2020: four levels at an eighth of the size)."""
 

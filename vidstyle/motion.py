@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
-from .estimate import motion_between, small
-from .flow import FlowMethod, Motion
+from .estimate import motion_of_copies, small
+from .flow import FLOW_PX, FlowMethod, Motion
 from .frame import Frame, to_8_bits
 
 Picture = NDArray[np.uint8]
@@ -31,6 +31,7 @@ def with_motion(
     method: FlowMethod | None,
     long_term: Sequence[int] = (),
     look_ahead: int = LOOK_AHEAD,
+    size_px: int = FLOW_PX,
 ) -> Iterator[tuple[Frame, Motion]]:
     """Every frame with the motion that led to it. Holds ``look_ahead`` frames back.
 
@@ -39,11 +40,12 @@ def with_motion(
         method: how flow is computed; None: only cuts are looked for.
         long_term: distances, in frames, of further earlier frames whose motion is wanted too.
         look_ahead: 0 where nothing may be held back; a flash is then taken for two cuts.
+        size_px: motion is looked for in copies of at most this long side.
     """
     past: deque[_Seen] = deque(maxlen=max((LOOK_BACK, *long_term)))
     coming: deque[_Seen] = deque()
     for frame in frames:
-        coming.append(_Seen(frame))
+        coming.append(_Seen(frame, size_px))
         if len(coming) > look_ahead:
             yield _next(past, coming, method, long_term)
     while coming:
@@ -60,8 +62,8 @@ DARK = 24
 class _Seen:
     """A frame with the copies that cuts and motion are looked for in."""
 
-    def __init__(self, frame: Frame) -> None:
-        self.frame = frame
+    def __init__(self, frame: Frame, size_px: int) -> None:
+        self.frame, self._size_px = frame, size_px
         size = (CUT_PX, max(1, round(CUT_PX * frame.size[1] / frame.size[0])))
         reduced: Picture = cv2.resize(to_8_bits(frame.image)[..., :3], size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         self.tiny = np.ascontiguousarray(reduced[..., ::-1])  # detectors read BGR
@@ -69,7 +71,7 @@ class _Seen:
     @cached_property
     def small(self) -> Picture:
         """Made once, though each frame is compared with those after it as well as with those before."""
-        return small(self.frame.image)
+        return small(self.frame.image, self._size_px)
 
 
 def is_cut(before: Sequence[Picture], now: Picture, after: Sequence[Picture]) -> bool:
@@ -108,7 +110,7 @@ def _next(
     if cut or method is None or not before:
         return now.frame, Motion(cut=cut)
     motions = {
-        distance: motion_between(now.small, before[distance - 1].small, method)
+        distance: motion_of_copies(now.small, before[distance - 1].small, method)
         for distance in (1, *long_term)
         if distance <= len(before)
     }

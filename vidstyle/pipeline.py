@@ -30,14 +30,15 @@ class Report:
     Args:
         frames: frames painted.
         dropped: frames of the source that were passed over.
-        seconds: stage -> seconds the painter spent in it; "read" and "write" are waits for the other threads.
+        seconds: stage -> seconds the painter spent in it; "read" and "write" are waits for the other threads. "motion" is
+            0 where the reader sees to it.
         frame: the frame painted last.
         iterations: its losses.
     """
 
     frames: int = 0
     dropped: int = 0
-    seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "paint": 0.0, "write": 0.0})
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "motion", "paint", "write"), 0.0))
     frame: Frame | None = None
     iterations: list[Iteration] = field(default_factory=list)
 
@@ -53,6 +54,7 @@ class _Stage(Thread):
         self.queue: Queue[Any] = Queue(AHEAD)
         self.stopped = Event()
         self.error: BaseException | None = None
+        self.waited = 0.0
         self._work = work
         self.start()
 
@@ -74,13 +76,17 @@ class _Stage(Thread):
 
     def get(self) -> Any:
         """Take from the queue; ``_END`` when nothing more can come."""
-        while True:
-            alive = self.is_alive() and not self.stopped.is_set()  # before looking: its last item may come in between
-            try:
-                return self.queue.get(timeout=PATIENCE_SECONDS)
-            except Empty:
-                if not alive:
-                    return _END
+        began = time.perf_counter()
+        try:
+            while True:
+                alive = self.is_alive() and not self.stopped.is_set()  # before looking: its last item may come in between
+                try:
+                    return self.queue.get(timeout=PATIENCE_SECONDS)
+                except Empty:
+                    if not alive:
+                        return _END
+        finally:
+            self.waited += time.perf_counter() - began
 
     def __iter__(self) -> Iterator[Any]:
         """Take until nothing more can come; then raise the error that ended it, if one did."""
@@ -126,7 +132,8 @@ def run(
                 return
 
     def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
-        return with_motion(frames, method, LONG_TERM if settings.long_term else ())
+        size_px = stylizer.flow_px(source.format.size)
+        return with_motion(frames, method, LONG_TERM if settings.long_term else (), size_px=size_px)
 
     def write(stage: _Stage) -> None:
         while (frame := stage.queue.get()) is not _END:
@@ -141,7 +148,7 @@ def run(
         method = None
     reader, writer = _Stage(read, "reader"), _Stage(write, "writer")
     try:
-        report = _paint(moving(reader) if on_cpu else reader, writer, stylizer, controls, watch)
+        report = _paint(moving(reader) if on_cpu else reader, reader, writer, stylizer, controls, watch)
     finally:
         reader.stopped.set()
         reader.join()
@@ -153,6 +160,7 @@ def run(
 
 def _paint(
     pairs: Iterable[tuple[Frame, Motion]],
+    reader: _Stage,
     writer: _Stage,
     stylizer: Stylizer,
     controls: Callable[[Stylizer], None] | None,
@@ -171,7 +179,9 @@ def _paint(
             return report
         report.frames += 1
         report.frame, report.iterations = painted, stylizer.iterations
-        for stage, spent in (("read", got - began), ("paint", done - got), ("write", time.perf_counter() - done)):
+        looked = got - began - (reader.waited - report.seconds["read"])
+        report.seconds["read"] = reader.waited
+        for stage, spent in (("motion", looked), ("paint", done - got), ("write", time.perf_counter() - done)):
             report.seconds[stage] += spent
         if watch:
             watch(report)

@@ -49,6 +49,9 @@ class Settings:
     )
     steps: int = _knob(4, "most iterations for a frame that starts from the previous one", low=1, high=100_000)
     flow: str = _knob("dis", "how motion is followed: dis (quick), raft (better, wants a GPU), none", choices=FLOWS)
+    flow_scale: float = _knob(
+        1.0, "size of the copies in which motion is looked for, relative to the painting (512 px at most)", low=0.1, high=10
+    )
     long_term: bool = _knob(False, "keep to the paintings of two and four frames ago too, where the last one is of no use")
     levels: int = _knob(3, "sizes a fresh frame is painted at, coarse to fine", low=1, high=6)
     size: int | None = _knob(None, "long side of the output in px (default: the source's)", low=32, high=MAX_SIDE_PX)
@@ -100,7 +103,7 @@ def _check(knob: Field[Any], value: Any) -> None:
 
 PRESETS: Mapping[str, Settings] = MappingProxyType(
     {
-        "live": Settings(first_steps=60, steps=2, few_layers=True),
+        "live": Settings(first_steps=60, steps=2, few_layers=True, flow_scale=0.5),
         "balanced": Settings(),
         "quality": Settings(first_steps=300, steps=8, long_term=True),
         "still": Settings(first_steps=200),

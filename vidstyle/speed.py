@@ -177,9 +177,13 @@ class SpeedBench:
         if timed.peak is not None:
             self._row(f"{words}: peak memory", timed.peak / 1e6, "MB")
             self._row(f"{words}: memory per pixel", timed.peak / (size[0] * size[1]), "bytes")
-        for stage in ("read", "write"):
-            share = timed.shares[stage] / sum(timed.shares.values())
-            self._row(f"{words}: painter waits to {stage}", 100 * share, "%")
+        for stage, what in (
+            ("paint", "painting"),
+            ("motion", "looking for motion"),
+            ("read", "waiting to read"),
+            ("write", "waiting to write"),
+        ):
+            self._row(f"{words}: share of time {what}", 100 * timed.shares[stage] / sum(timed.shares.values()), "%")
         self._row(f"{words}: painter idle", 100 * timed.idle, "%", "<= 5")
         self._one_step(words, size, settings)
         self._quality(words, size, timed.images)

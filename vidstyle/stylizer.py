@@ -11,7 +11,7 @@ from .device import choose_precision, free_memory, out_of_memory_named
 from .errors import DeviceError
 from .execution import Descent, Prepared, choose_descent
 from .features import MIN_SIDE_PX, Features
-from .flow import Motion
+from .flow import FLOW_PX, LEAST_PX, Motion
 from .frame import Frame, fit, keep_colours, resize, to_image, to_tensor
 from .losses import ContentTarget, Losses, Objective, StyleTarget, Weights
 from .optimize import Minimum, Moments, adam, lbfgs
@@ -118,6 +118,10 @@ class Stylizer:
         long_side = self.settings.paint_size or default_paint_px(self.features.device)
         width, height = fit(output, min(long_side, max(output)))
         return max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX)
+
+    def flow_px(self, frame_size: tuple[int, int]) -> int:
+        """Long side in px of the copies in which motion is best looked for."""
+        return max(LEAST_PX, min(FLOW_PX, round(self.settings.flow_scale * max(self.paint_size(frame_size)))))
 
     def __call__(self, frame: Frame, motion: Motion | None = None, steps: int | None = None) -> Frame:
         """Stylise one frame.

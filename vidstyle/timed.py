@@ -86,7 +86,7 @@ def through_files(clip: Clip, stylizer: Stylizer) -> Timed:
 
 def painted_to_file(source: Source, stylizer: Stylizer, path: Path, look: Callable[[Report], None] | None = None) -> Timed:
     """Paint a source to a file; ``look`` is called after each frame, and then no paintings are kept."""
-    timed, spent = Timed(time.perf_counter()), {"read": 0.0, "paint": 0.0, "write": 0.0}
+    timed, spent = Timed(time.perf_counter()), dict.fromkeys(("read", "motion", "paint", "write"), 0.0)
 
     def watch(report: Report) -> None:
         timed.stamps.append(time.perf_counter())
