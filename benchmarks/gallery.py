@@ -1,8 +1,10 @@
 """Paint four contents in six styles with the bundled features, judge each, and make a contact sheet.
 
-    python benchmarks/gallery.py [--long-side 512] [--redraw]
+    python benchmarks/gallery.py [--long-side 512] [--redraw] [--features FILE --out FOLDER]
 
-The sheet goes to docs/gallery.jpg, the figures to benchmarks/results/gallery.json. ``--redraw`` paints nothing.
+The sheet goes to docs/gallery.jpg, the figures to benchmarks/results/gallery.json; with ``--out`` both go there,
+and the paintings too.
+``--redraw`` paints nothing.
 """
 
 import argparse
@@ -39,28 +41,28 @@ def _style_file(kind):
     return ROOT / "samples" / "styles" / f"{kind}.jpg"
 
 
-def paint(long_side):
+def paint(long_side, features, folder):
     """Paint and judge all pairs, as rows; a control's figures follow each painting's."""
-    features, rows = vs.load_features(), []
+    rows = []
     pictures = {kind: read_picture(_style_file(kind)) for kind in STYLES}
     styles = {kind: vs.Style.from_images([picture], features) for kind, picture in pictures.items()}  # keep their targets
-    PAINTINGS.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, image in contents().items():
         content = to_tensor(image)
         content = resize(content, fit((content.shape[-1], content.shape[-2]), long_side))
         for kind in STYLES:
             painting = vs.Stylizer(features, styles[kind], vs.PRESETS["still"])(Frame(to_image(content))).image
-            write_picture(PAINTINGS / f"{name}_{kind}.png", painting)
+            write_picture(folder / f"{name}_{kind}.png", painting)
             style = to_tensor(pictures[kind])
             for what, result in (("", to_tensor(painting)), (", colours only", colours_only(content, style))):
                 found = judge(result, content, style)
                 values = zip(FIGURES, (found.style, found.structure, *found.strokes, found.energy), strict=True)
                 rows += [Row(f"{name}, {kind}{what}: {figure}", value) for figure, value in values]
                 print(f"{name}, {kind}{what}: {found}", flush=True)
-    write_results(RESULTS, rows, machine(torch.device("cpu")) | {"long side": long_side})
+    return rows
 
 
-def sheet():
+def sheet(path, folder):
     """Contents down the side, styles along the top."""
 
     def cell(image):
@@ -73,8 +75,8 @@ def sheet():
     pictures = [read_picture(_style_file(kind)) for kind in STYLES]
     rows = [[np.full((CELL[1], CELL[0], 3), 255, np.uint8), *map(cell, pictures)]]
     for name, image in contents().items():
-        rows.append([cell(image), *(cell(read_picture(PAINTINGS / f"{name}_{kind}.png")) for kind in STYLES)])
-    write_picture(SHEET, np.vstack([np.hstack(row) for row in rows]))
+        rows.append([cell(image), *(cell(read_picture(folder / f"{name}_{kind}.png")) for kind in STYLES)])
+    write_picture(path, np.vstack([np.hstack(row) for row in rows]))
 
 
 def main():
@@ -82,10 +84,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--long-side", type=int, default=512)
     parser.add_argument("--redraw", action="store_true")
+    parser.add_argument("--features", default="bundled")
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    folder, picture, results = PAINTINGS, SHEET, RESULTS
+    if args.out:
+        folder, picture, results = args.out, args.out / SHEET.name, args.out / RESULTS.name
     if not args.redraw:
-        paint(args.long_side)
-    sheet()
+        rows = paint(args.long_side, vs.load_features(args.features), folder)
+        write_results(results, rows, machine(torch.device("cpu")) | {"long side": args.long_side})
+    sheet(picture, folder)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Draw gap against flicker against time from the results: python benchmarks/plot.py (needs matplotlib)
+"""Draw pictures of the results: python benchmarks/plot.py (needs matplotlib)
 
-One panel per clip of the curve; each point is a number of steps per frame.
+docs/curve.png: gap against flicker against time. One panel per clip; each point is a number of steps per frame.
+docs/time.png: time of a frame against its pixels.
 """
 
 import json
@@ -9,10 +10,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "temporal-cpu.json"
-PICTURE = ROOT / "docs" / "curve.png"
+RESULTS = ROOT / "benchmarks" / "results"
 CLIPS = ("object", "pan", "light")
 STEPS = (1, 2, 4, 8, 16)
+SIZES = ("320x180", "640x360", "1280x720")
 TIMED = (1, 16)
 TICKS = (10, 20, 50, 100, 200, 500)
 NAIVE = ", previous picture, fresh Adam"
@@ -56,10 +57,40 @@ def note(axes, text, point, colour):
     axes.annotate(text, point, (0, 6), textcoords="offset points", fontsize=6.5, color=colour, ha="center")
 
 
+def draw_times(values):
+    """Median time of a frame against its pixels, for each preset and precision."""
+    figure = Figure((6, 4), layout="constrained")
+    axes = figure.subplots()
+    for preset, colour in (("live", "C0"), ("balanced", "C1")):
+        for precision, style in (("fp32", "o--"), ("auto", "o-")):
+            words = f"bundled, auto, {precision}, {preset}"
+            times = [values[f"{size}, {words}: median time per frame"] for size in SIZES]
+            exponent = values[f"{words}: exponent of time against pixels"]
+            label = f"{preset}, {'bf16' if precision == 'auto' else precision}: pixels to the power of {exponent:.2f}"
+            axes.plot([pixels(size) for size in SIZES], times, style, color=colour, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="pixels", ylabel="ms per frame", title="Time of a frame, two CPU cores")
+    axes.set_xticks([pixels(size) for size in SIZES], [size.replace("x", " x ") for size in SIZES])
+    axes.set_xticks([], minor=True)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def pixels(size):
+    """From "320x180" to 57600."""
+    width, height = map(int, size.split("x"))
+    return width * height
+
+
+def results(name):
+    """Figure -> value."""
+    return {row["figure"]: row["value"] for row in json.loads((RESULTS / f"{name}.json").read_text())["rows"]}
+
+
 def main():
-    """Write docs/curve.png."""
-    rows = json.loads(RESULTS.read_text())["rows"]
-    draw({row["figure"]: row["value"] for row in rows}).savefig(PICTURE, dpi=110)
+    """Write both pictures."""
+    draw(results("temporal-cpu")).savefig(ROOT / "docs" / "curve.png", dpi=110)
+    draw_times(results("speed-cpu")).savefig(ROOT / "docs" / "time.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -1,67 +1,100 @@
-"""Time one step of the optimisation: the bundled features, all layers and few, against VGG-19 at the same size.
+"""Time one step of the optimisation: what each technique bought, and the bundled features against VGG-19.
 
-    python benchmarks/steps.py [--json benchmarks/results/steps-cpu.json]
+    python benchmarks/steps.py [--json benchmarks/results/steps-cpu.json] [--compile]
 
 Compare the ratios; the times themselves are this machine's. VGG-19 has random weights here, which cost the same.
 """
 
 import argparse
-import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 import vidstyle as vs
-from vidstyle.features import VGG19, Features, Network
-from vidstyle.frame import to_image
+from vidstyle import features as features_module
+from vidstyle.frame import Frame, to_image
+from vidstyle.pictures import read_picture
 from vidstyle.results import Row, machine, row_text, write_results
-from vidstyle.weights import VGG19_DEEPEST, VGG19_STYLE
+from vidstyle.speed import STEPS_PER_ROUND, Speed, SpeedBench, drawn_picture, random_vgg19
+from vidstyle.timed import medians
 
-SIZE = (180, 320)
-ROUNDS = 15
+ROOT = Path(__file__).parent.parent
+SIZE = (320, 180)
+FIRST_STEPS = 150
 
 
-def steps():
-    """Name -> a function that takes one step: evaluates the objective and its gradient."""
-    vgg19 = Features(Network(VGG19, VGG19_DEEPEST), content_layers=("relu4_2",), style_layers=VGG19_STYLE)
-    bundled = vs.load_features("bundled", "cpu")
-    generator = torch.Generator().manual_seed(0)
-    content, style = (torch.rand(1, 3, *SIZE, generator=generator) for _ in range(2))
+def rounds(compiled):
+    """Name -> a function that takes ``STEPS_PER_ROUND`` steps."""
+    bundled, vgg19 = vs.load_features("bundled", "cpu"), random_vgg19("cpu")
+    content = SpeedBench(Speed(), vs.Style.from_images([drawn_picture()], bundled), "bundled", print)._content(SIZE)
+    made = {}
+    for features, name in ((bundled, ""), (vgg19, "VGG-19, ")):
+        measuring = SpeedBench(Speed(), vs.Style.from_images([drawn_picture()], features), name, print)
 
-    def step_of(features, **settings):
-        stylizer = vs.Stylizer(features, vs.Style.from_images([to_image(style)], features), vs.Settings(**settings))
-        objective = stylizer.objective(content)
+        def ours(measuring=measuring, features=features, **settings):
+            stylizer = vs.Stylizer(features, measuring._style, replace(vs.PRESETS["balanced"], **settings))
+            return measuring._step(stylizer, content)
 
-        def step():
-            picture = content.clone().requires_grad_(True)
-            torch.autograd.grad(objective(picture).total, picture)
+        made[f"{name}textbook"] = measuring._textbook_step(vs.PRESETS["balanced"], content)
+        made[f"{name}float32"] = ours(precision="fp32")
+        made[f"{name}bfloat16"] = ours(precision="bf16")
+        if features is bundled:
+            made["textbook, planes apart"] = apart(made["textbook"])
+            made["few layers, float32"] = ours(precision="fp32", few_layers=True)
+            made["few layers, bfloat16"] = ours(precision="bf16", few_layers=True)
+            if compiled:
+                made["bfloat16, compiled"] = ours(precision="bf16", engine="compile")
+    return made
 
-        return step
 
-    return {"VGG-19": step_of(vgg19), "all layers": step_of(bundled), "few layers": step_of(bundled, few_layers=True)}
+def apart(step):
+    """The same with every channel's plane by itself in memory, as PyTorch has it by default."""
+
+    def run():
+        layout, features_module.LAYOUT = features_module.LAYOUT, torch.contiguous_format
+        try:
+            step()
+        finally:
+            features_module.LAYOUT = layout
+
+    return run
+
+
+def coarse_to_fine():
+    """Seconds that a first frame takes in three sizes, and at full size alone to the same loss."""
+    features = vs.load_features("bundled", "cpu")
+    style = vs.Style.from_images([ROOT / "samples" / "styles" / "strokes.jpg"], features)
+    image = read_picture(ROOT / "samples" / "pictures" / "street.jpg")
+    settings = vs.Settings(paint_size=SIZE[0], first_steps=FIRST_STEPS)
+    began = time.perf_counter()
+    coarse = vs.Stylizer(features, style, settings)
+    coarse(Frame(image))
+    coarse_seconds, reached = time.perf_counter() - began, coarse.iterations[-1].total
+    fine = vs.Stylizer(features, style, replace(settings, levels=1, first_steps=3 * FIRST_STEPS))
+    stamps = []
+    fine.on_iteration = lambda: stamps.append(time.perf_counter())
+    fine(Frame(to_image(coarse.state()["content"])))
+    there = next((i for i, iteration in enumerate(fine.iterations) if iteration.total <= reached), None)
+    return coarse_seconds, None if there is None else stamps[there] - stamps[0]
 
 
 def main():
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--compile", action="store_true", help="compile the step too, which takes minutes")
     args = parser.parse_args()
-    timed = {name: (step, []) for name, step in steps().items()}
-    for _ in range(ROUNDS):  # in turn, so that a machine that slows down slows all of them
-        for step, seconds in timed.values():
-            began = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - began)
-    median = {name: statistics.median(seconds[1:]) for name, (_, seconds) in timed.items()}
-    rows = [
-        Row(f"step, {name}", 1000 * seconds, "ms", "<= 60" if name == "few layers" else "") for name, seconds in median.items()
-    ]
-    for name, target in (("all layers", "<= 0.25"), ("few layers", "<= 0.125")):
-        rows.append(Row(f"step, {name}, relative to VGG-19", median[name] / median["VGG-19"], "", target))
+    median = {name: seconds / STEPS_PER_ROUND for name, seconds in medians(rounds(args.compile), torch.device("cpu")).items()}
+    rows = [Row(f"step, {name}", 1000 * seconds, "ms") for name, seconds in median.items()]
+    coarse, fine = coarse_to_fine()
+    rows.append(Row("first frame, coarse sizes first", coarse, "s"))
+    if fine is not None:
+        rows.append(Row("first frame, full size alone, to the same loss", fine, "s"))
     print("\n".join(map(row_text, rows)))
     if args.json:
-        write_results(args.json, rows, machine(torch.device("cpu")) | {"size": f"{SIZE[1]} x {SIZE[0]}"})
+        write_results(args.json, rows, machine(torch.device("cpu")) | {"size": f"{SIZE[0]} x {SIZE[1]}"})
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from fractions import Fraction
 
@@ -228,6 +229,14 @@ def test_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
     monkeypatch.setattr(stylizer, "free_memory", lambda device: 1000)
     with pytest.raises(DeviceError, match="smaller --paint-size"):
         painter(features, style)(frame)
+    big = Frame(np.zeros((1000, 2000, 3), np.uint8))
+    monkeypatch.setattr(stylizer, "free_memory", lambda device: 1_000_000_000)
+    with pytest.raises(DeviceError, match="--paint-size: ") as error:
+        painter(features, style, paint_size=2000)(big)
+    fits = int(re.search(r"--paint-size: (\d+) would fit", str(error.value))[1])
+    assert 500 < fits < 1000  # 2.4 kB for each of 2,000,000 px, and the file's own
+    monkeypatch.setattr(Stylizer, "_paint_fresh", lambda self, content, steps: content)
+    assert painter(features, style, paint_size=fits)(big).size == (2000, 1000)
     monkeypatch.undo()
 
     def burst(*args):

@@ -100,7 +100,7 @@ class Prepared:
             DeviceError: this machine cannot prepare it.
         """
         changing = [picture, *moments.tensors()]
-        fixed = [torch.tensor(learning_rate, device=picture.device), *objective.tensors()]
+        fixed = [torch.full((), learning_rate, device=picture.device), *objective.tensors()]
         executable = None if self._failed else self._executable(objective, moments, changing, fixed)
         if executable is None:
             return adam(picture, objective, steps, moments, learning_rate, tick)

@@ -19,6 +19,10 @@ MIN_SIDE_PX = 32
 """The smallest side of a picture that has something left after five halvings."""
 
 
+LAYOUT = torch.channels_last
+"""Of the network's maps in memory: the faster one for convolutions of many channels, on CPUs and on GPUs."""
+
+
 @dataclass(frozen=True)
 class NetworkShape:
     """The shape of a VGG-like network: blocks of 3 x 3 convolutions, halved in between (Simonyan & Zisserman 2015).
@@ -73,8 +77,7 @@ class Network(nn.Module):
         wanted = set(layers)
         maps: dict[str, Tensor] = {}
         precision = next(self.parameters()).dtype
-        # Channels last is the faster layout for convolutions of many channels, on CPUs and on GPUs.
-        x = ((image - self.mean) / self.std).to(precision, memory_format=torch.channels_last)
+        x = ((image - self.mean) / self.std).to(precision, memory_format=LAYOUT)
         block = 1
         for layer in self.layers:
             if len(maps) == len(wanted):
@@ -222,7 +225,7 @@ class Features(nn.Module):
         self.content_layers, self.style_layers = tuple(content_layers), dict(style_layers)
         self.few_layers = self.style_layers if few_layers is None else dict(few_layers)
         self.check_layers((*self.content_layers, *self.style_layers, *self.few_layers))
-        self.network.to(memory_format=torch.channels_last)
+        self.network.to(memory_format=LAYOUT)
         self.requires_grad_(False).eval()
 
     @property

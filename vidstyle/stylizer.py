@@ -1,6 +1,7 @@
 """The painter: turns frames into stylised frames, and is the only thing here that remembers anything."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -250,13 +251,19 @@ class Stylizer:
         """Refuse beforehand what would make the system kill the process. Returns the remedy if it happens all the same."""
         device = self.features.device
         painting, enlarged = paint[0] * paint[1] * BYTES_PER_PIXEL, output[0] * output[1] * OUTPUT_BYTES_PER_PIXEL
-        remedy = f"painting {paint[0]}x{paint[1]} px does not fit on {device}; use a smaller --paint-size"
+        free, needed = free_memory(device), painting + enlarged
+        what, flag, side = f"painting {_by(paint)} px", "--paint-size", max(paint)
         if enlarged > painting:
-            remedy = f"a picture of {output[0]}x{output[1]} px does not fit on {device}; use a smaller --size"
-        free = free_memory(device)
-        if free is not None and painting + enlarged > free:
-            needed = (painting + enlarged) / 1e9
-            raise DeviceError(f"out of memory: {remedy} (needs about {needed:.1f} GB, {free / 1e9:.1f} GB are free)")
+            what, flag, side = f"a picture of {_by(output)} px", "--size", max(output)
+        # Both shrink with the picture, the painting with its own side alone: what fits is found on the larger of the two.
+        room = None if free is None else free - min(painting, enlarged)
+        fits = 0 if room is None else int(side * math.sqrt(max(0, room) / max(painting, enlarged))) // 8 * 8
+        remedy = f"{what} does not fit on {device}; use a smaller {flag}"
+        if free is not None and needed > free:
+            would = f": {fits} would fit" if fits >= MIN_SIDE_PX else ""
+            raise DeviceError(
+                f"out of memory: {remedy}{would} (it needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)"
+            )
         return remedy
 
     def _explain(self, content: Tensor, targets: Mapping[str, ContentTarget], grams: Mapping[str, Tensor]) -> None:
@@ -292,6 +299,10 @@ def _read(losses: list[tuple[tuple[int, int], Losses]]) -> list[Iteration]:
         torch.stack([torch.stack([loss.total, loss.content, loss.style, loss.temporal]) for _, loss in losses]).cpu().tolist()
     )
     return [Iteration(size, *row) for (size, _), row in zip(losses, values, strict=True)]
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 def _shape(tensor: Tensor) -> str:
