@@ -119,6 +119,8 @@ class Prepared:
             began = time.perf_counter()
             try:
                 made = self._prepare(_program(objective, moments), len(changing), inputs)
+            except torch.OutOfMemoryError:  # not a matter of how steps are taken
+                raise
             except Exception as error:  # compilers and drivers fail in many ways
                 reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
                 if not self._fall_back:
