@@ -130,6 +130,7 @@ def run(
         for item in source if on_cpu else moving(source):
             if not stage.put(item):
                 return
+        stage.put(_END)  # or the painter would wait a little before it looks whether more can come
 
     def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
         size_px = stylizer.flow_px(source.format.size)
