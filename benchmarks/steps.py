@@ -6,6 +6,7 @@ Compare the ratios; the times themselves are this machine's. VGG-19 has random w
 """
 
 import argparse
+import copy
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from vidstyle.timed import medians
 ROOT = Path(__file__).parent.parent
 SIZE = (320, 180)
 FIRST_STEPS = 150
+BALANCED = vs.PRESETS["balanced"]
 
 
 def rounds(compiled):
@@ -34,14 +36,14 @@ def rounds(compiled):
         measuring = SpeedBench(Speed(), vs.Style.from_images([drawn_picture()], features), name, print)
 
         def ours(measuring=measuring, features=features, **settings):
-            stylizer = vs.Stylizer(features, measuring._style, replace(vs.PRESETS["balanced"], **settings))
+            stylizer = vs.Stylizer(features, measuring._style, replace(BALANCED, **settings))
             return measuring._step(stylizer, content)
 
-        made[f"{name}textbook"] = measuring._textbook_step(vs.PRESETS["balanced"], content)
+        made[f"{name}textbook"] = measuring._textbook_step(BALANCED, content)
         made[f"{name}float32"] = ours(precision="fp32")
         made[f"{name}bfloat16"] = ours(precision="bf16")
         if features is bundled:
-            made["textbook, planes apart"] = apart(made["textbook"])
+            made["textbook, planes apart"] = apart(features, content)
             made["few layers, float32"] = ours(precision="fp32", few_layers=True)
             made["few layers, bfloat16"] = ours(precision="bf16", few_layers=True)
             if compiled:
@@ -49,8 +51,11 @@ def rounds(compiled):
     return made
 
 
-def apart(step):
-    """The same with every channel's plane by itself in memory, as PyTorch has it by default."""
+def apart(features, content):
+    """Textbook steps with every channel's plane by itself in memory, weights too, as PyTorch has it by default."""
+    features = copy.deepcopy(features)
+    features.network.to(memory_format=torch.contiguous_format)
+    step = SpeedBench(Speed(), vs.Style.from_images([drawn_picture()], features), "", print)._textbook_step(BALANCED, content)
 
     def run():
         layout, features_module.LAYOUT = features_module.LAYOUT, torch.contiguous_format

@@ -173,7 +173,7 @@ def targets(values):
         return " / ".join(f"{values[f'{words}: {figure}']:.{digits}f}" for words in both)
 
     def ratio(figure):
-        return " / ".join(f"1/{1 / values[f'320x180, bundled, {precision}: {figure}']:.1f}" for precision in ("fp32", "auto"))
+        return ", ".join(f"1/{1 / values[f'320x180, bundled, {precision}: {figure}']:.0f}" for precision in ("fp32", "auto"))
 
     def exponent(preset):
         return values[f"bundled, auto, auto, {preset}: exponent of time against pixels"]

@@ -1,5 +1,6 @@
 """Steps taken one by one, compiled or recorded make the same paintings, in every precision."""
 
+import copy
 import logging
 import shutil
 from dataclasses import replace
@@ -75,10 +76,31 @@ def test_frames_styles_and_strengths_change_without_preparing_again(features, st
     paint_some(stylizer, 2)
     stylizer.reset()
     paint_some(stylizer, 1)
+    stylizer.settings = replace(FEW, style_weight=2, learning_rate=1)  # whole numbers are numbers too
+    paint_some(stylizer, 1)
     assert plain.made == 1
     stylizer.settings = replace(FEW, style_layers=("relu1_1",))
     paint_some(stylizer, 1)
     assert plain.made == 2
+
+
+def test_few_prepared_programs_are_kept(features, style, plain):
+    stylizer = Stylizer(features, style, FEW)
+    stylizer.descend = Prepared(plain)
+    for width in (64, 80, 96, 112):
+        stylizer(Frame(scene(size=(width, 48))))
+    assert plain.made == 4 and len(stylizer.descend._ready) == 2
+
+
+def test_settings_that_are_refused_change_nothing(features, style):
+    stylizer = Stylizer(features, style, FEW)
+    looking = stylizer._looking
+    with pytest.raises(DeviceError):
+        stylizer.settings = replace(FEW, precision="bf16", engine="graph")
+    assert stylizer._looking is looking and stylizer.settings is FEW
+    stylizer.settings = replace(FEW, precision="bf16")
+    stylizer.settings = FEW
+    assert stylizer._looking is looking
 
 
 def test_where_nothing_can_be_prepared_steps_are_taken_one_by_one_and_it_is_said_once(features, style, caplog):
@@ -108,7 +130,7 @@ def engine_case(engine):
 
 
 def on_device(features, engine):
-    features = features.to("cuda" if engine == "graph" else "cpu")
+    features = copy.deepcopy(features).to("cuda" if engine == "graph" else "cpu")
     return features, Style.from_images([stripes()], features)
 
 

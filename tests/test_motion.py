@@ -8,12 +8,16 @@ from conftest import scene
 
 from vidstyle import Frame
 from vidstyle.clips import View, camera_clip, changing_clip, cut_clip, fading, flashing, known_motion_clips, noisy, object_clip
-from vidstyle.estimate import motion_between, with_sharp_edges
+from vidstyle.estimate import motion_between, small, with_sharp_edges
 from vidstyle.flow import FLOW_PX, dis_flow, warp
 from vidstyle.frame import to_tensor
 from vidstyle.motion import with_motion
 
 SIZE = 160, 96
+
+
+def between(frame, earlier, method):
+    return motion_between(small(frame), small(earlier), method)
 
 
 def cuts(frames, **options):
@@ -31,7 +35,7 @@ def test_the_generated_clips_move_as_they_say(clip):
 @pytest.mark.parametrize("step", [(3.0, 0.0), (-2.4, 1.3)])
 def test_dis_finds_a_known_motion(step):
     clip = camera_clip("pan", SIZE, 2, lambda n: View(step[0] * n, step[1] * n))
-    motion = motion_between(clip.frames[1].image, clip.frames[0].image, dis_flow)
+    motion = between(clip.frames[1].image, clip.frames[0].image, dis_flow)
     inside = motion.flow[..., 10:-10, 10:-10]
     # A camera that moves right sees things move left: they were further right before.
     assert (inside - torch.tensor(step).reshape(1, 2, 1, 1)).abs().mean() < 0.2  # DIS is good to a tenth of a pixel here
@@ -39,21 +43,21 @@ def test_dis_finds_a_known_motion(step):
 
 def test_what_comes_into_view_is_not_reliable():
     clip = camera_clip("pan", SIZE, 2, lambda n: View(6.0 * n))
-    motion = motion_between(clip.frames[1].image, clip.frames[0].image, dis_flow)
+    motion = between(clip.frames[1].image, clip.frames[0].image, dis_flow)
     assert motion.reliable[..., 10:-10, -4:].mean() < 0.2
     assert motion.reliable[..., 10:-10, 10:-10].mean() > 0.95
 
 
 def test_the_check_finds_what_an_object_uncovers():
     clip = object_clip("object", SIZE, 2, 8.0)
-    motion = motion_between(clip.frames[1].image, clip.frames[0].image, dis_flow)
+    motion = between(clip.frames[1].image, clip.frames[0].image, dis_flow)
     hidden = clip.motions[1].reliable == 0
     assert (1 - motion.reliable)[hidden].mean() > 5 * (1 - motion.reliable)[~hidden].mean()
 
 
 def test_noise_is_no_motion():
     clip = changing_clip("noise", SIZE, 2, noisy(4))
-    motion = motion_between(clip.frames[1].image, clip.frames[0].image, dis_flow)
+    motion = between(clip.frames[1].image, clip.frames[0].image, dis_flow)
     assert (motion.flow.square().sum(1).sqrt() < 0.5).float().mean() > 0.98
 
 
@@ -65,18 +69,18 @@ def test_large_frames_are_looked_at_small():
         seen.append(frame.shape)
         return np.zeros((*frame.shape[:2], 2), np.float32)
 
-    assert motion_between(image, image, method).flow.shape == (1, 2, 128, FLOW_PX)
+    assert between(image, image, method).flow.shape == (1, 2, 128, FLOW_PX)
     assert seen == [(128, FLOW_PX, 3)] * 2
 
 
 @pytest.mark.parametrize("size", [(2, 2), (600, 3), (7, 40)])
 def test_the_tiniest_frames_have_motion_too(size):
-    assert motion_between(scene(0.1, size), scene(0, size), dis_flow).flow.isfinite().all()
+    assert between(scene(0.1, size), scene(0, size), dis_flow).flow.isfinite().all()
 
 
 def test_sixteen_bit_frames_have_motion_too():
     one, other = (scene(time, size=(96, 64)).astype(np.uint16) * 257 for time in (0, 0.1))
-    assert motion_between(one, other, dis_flow).flow.isfinite().all()
+    assert between(one, other, dis_flow).flow.isfinite().all()
 
 
 def test_a_hard_cut_is_found_where_it_is():
@@ -132,7 +136,7 @@ def test_the_motion_of_a_thing_does_not_spill_over_its_outline():
         return (((flow - truth.flow).norm(dim=1, keepdim=True) > 1) & (truth.reliable == 1)).float().mean()
 
     assert wrong(with_sharp_edges(spilt, torch.zeros_like(spilt), now, before)) < 0.6 * wrong(spilt)
-    motion = motion_between(now, before, dis_flow)
+    motion = between(now, before, dis_flow)
     assert (motion.reliable * truth.reliable).sum() > 0.97 * truth.reliable.sum()  # and hardly anything is given up
 
 
@@ -149,7 +153,7 @@ def test_a_bare_wall_stands_still_before_a_still_camera():
     one, other = grey_wall_with_a_door(0), grey_wall_with_a_door(1)
     raw = np.hypot(*dis_flow(one, other).transpose(2, 0, 1))
     assert (raw > 0.2).mean() > 0.3
-    motion = motion_between(one, other, dis_flow)
+    motion = between(one, other, dis_flow)
     assert (motion.flow == 0).float().mean() > 0.99 and (motion.reliable == 1).all()
 
 
@@ -159,7 +163,7 @@ def test_a_bare_wall_goes_with_the_camera():
     pictures = [frame.image.copy() for frame in clip.frames]
     for picture in pictures:
         picture[30:66, 50:110] = 128
-    motion = motion_between(pictures[1], pictures[0], dis_flow)
+    motion = between(pictures[1], pictures[0], dis_flow)
     wrong = (motion.flow - clip.motions[1].flow).norm(dim=1)[0, 36:60, 56:104]
     assert wrong.mean() < 0.2  # px: a tenth of the motion
 
@@ -168,5 +172,5 @@ def test_a_bare_wall_goes_with_the_camera():
 def test_a_very_slow_pan_is_no_still_camera(change):
     clip = camera_clip("slow", (320, 160), 2, lambda n: View(0.12 * n))
     pictures = [np.clip(change(f.image.astype(np.float32), n), 0, 255).astype(np.uint8) for n, f in enumerate(clip.frames)]
-    flow = motion_between(pictures[1], pictures[0], dis_flow).flow
+    flow = between(pictures[1], pictures[0], dis_flow).flow
     assert flow[0, 0].mean() == pytest.approx(0.12, abs=0.04) and flow[0, 1].abs().mean() < 0.04  # DIS is no more exact

@@ -41,6 +41,11 @@ def test_nothing_to_aim_at_is_refused():
         Settings(content_weight=0, style_weight=0)
 
 
+def test_lbfgs_in_float16_is_refused():
+    with pytest.raises(ValueError, match="use bf16"):
+        Settings(optimizer="lbfgs", precision="fp16")
+
+
 def test_presets_are_settings_and_settings_cannot_be_changed_in_place():
     assert {"live", "balanced", "quality", "still"} <= set(PRESETS)
     with pytest.raises(AttributeError):

@@ -182,7 +182,7 @@ def _bench_flags(parser: argparse.ArgumentParser) -> None:
     add("--flow", choices=FLOWS, help="how motion is computed (default: dis)")
 
 
-TEMPORAL_FLAGS = ("clip", "drift_frames", "size", "picture", "flow")
+TEMPORAL_FLAGS = ("clip", "drift_frames", "size", "picture", "flow", "flow_weights")
 SPEED_FLAGS = ("quick", "baseline", "memory", "sizes", "presets", "engines", "precisions")
 
 
@@ -372,8 +372,8 @@ def _numbers(text: str) -> list[float]:
 
 def _sizes(text: str) -> tuple[tuple[int, int], ...]:
     pairs = [re.fullmatch(r"(\d+)x(\d+)", size) for size in text.split(",")]
-    if not all(pair and min(int(pair[1]), int(pair[2])) >= 64 for pair in pairs):
-        raise argparse.ArgumentTypeError(f"{text!r}: give sizes of at least 64x64 such as 320x180,640x360")
+    if not all(pairs):
+        raise argparse.ArgumentTypeError(f"{text!r}: give sizes such as 320x180,640x360")
     return tuple((int(pair[1]), int(pair[2])) for pair in pairs if pair)
 
 

@@ -1,5 +1,7 @@
 """Where the arithmetic runs, and what happens when it does not fit there."""
 
+import ctypes
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -77,13 +79,19 @@ def peak_memory(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _process_memory("VmHWM")
 
 
-def reset_peak_memory(device: torch.device) -> None:
-    """Begin anew to watch for the peak."""
+def reset_peak_memory(device: torch.device) -> bool:
+    """Begin anew to watch for the peak; whether the system can. What was freed goes back to it first, where it takes it."""
+    gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    else:
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
+        return True
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)  # glibc's
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 def _process_memory(name: str) -> int | None:

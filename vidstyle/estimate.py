@@ -42,17 +42,12 @@ Levels = NDArray[np.uint8]
 Differences = NDArray[np.float32]
 
 
-def motion_between(frame: Image, earlier: Image, method: FlowMethod) -> Motion:
-    """Flow, and where it can be relied upon, computed on copies of at most ``FLOW_PX``.
+def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
+    """Flow, and where it can be relied upon.
 
     Args:
-        frame, earlier: (H, W, 3 or 4) uint8 or uint16 of one size.
+        now, was: (H, W, 3) uint8 of one size, a frame and an earlier one as ``small`` makes them.
     """
-    return motion_of_copies(small(frame), small(earlier), method)
-
-
-def motion_of_copies(now: Levels, was: Levels, method: FlowMethod) -> Motion:
-    """The same for copies made by ``small``."""
     flow, camera = _flow(now, was, method)
     forth, _ = _flow(was, now, method)
     known = reliable(flow, forth)

@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from .errors import DeviceError
+from .features import Features
 from .losses import Losses, Objective
 from .optimize import Minimum, Moments, adam, adam_step
 
 log = logging.getLogger(__name__)
+
+KEPT = 2
+"""Prepared programs kept at once: enough to go back and forth between two sizes."""
 
 Program = Callable[[Sequence[Tensor]], list[Tensor]]
 """A step as a function of tensors alone: what changes, then what stays -> what changed, then the five losses in one tensor."""
@@ -81,7 +85,7 @@ class Prepared:
 
     def __init__(self, prepare: Callable[[Program, int, Sequence[Tensor]], "_Executable"], fall_back: bool = False) -> None:
         self._prepare, self._fall_back = prepare, fall_back
-        self._ready: dict[_Signature, tuple[_Executable, Objective]] = {}
+        self._ready: dict[_Signature, tuple[_Executable, Features]] = {}
         self._failed = False
         self.seconds = 0.0
 
@@ -100,7 +104,7 @@ class Prepared:
             DeviceError: this machine cannot prepare it.
         """
         changing = [picture, *moments.tensors()]
-        fixed = [torch.full((), learning_rate, device=picture.device), *objective.tensors()]
+        fixed = [torch.full((), float(learning_rate), device=picture.device), *objective.tensors()]
         executable = None if self._failed else self._executable(objective, moments, changing, fixed)
         if executable is None:
             return adam(picture, objective, steps, moments, learning_rate, tick)
@@ -129,7 +133,9 @@ class Prepared:
                 self._failed = True
                 return None
             self.seconds += time.perf_counter() - began
-            self._ready[signature] = made, objective  # which keeps its features alive: a signature names them by their id
+            while len(self._ready) >= KEPT:  # each holds memory of its own
+                del self._ready[next(iter(self._ready))]
+            self._ready[signature] = made, objective.features  # kept alive, since a signature names them by their id
         return self._ready[signature][0]
 
 
@@ -176,6 +182,7 @@ class _Recorded:
     WARM_UPS = 3
 
     def __init__(self, program: Program, changing: int, inputs: Sequence[Tensor]) -> None:
+        self._device = inputs[0].device
         self._changing = [tensor.clone() for tensor in inputs[:changing]]
         self._fixed = [tensor.clone() for tensor in inputs[changing:]]
 
@@ -185,22 +192,25 @@ class _Recorded:
                 kept.copy_(new)
             return losses
 
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):  # libraries choose their algorithms now, not while recording
-            for _ in range(self.WARM_UPS):
-                step()
-        torch.cuda.current_stream().wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._losses = step()
+        with torch.cuda.device(self._device):
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):  # libraries choose their algorithms now, not while recording
+                for _ in range(self.WARM_UPS):
+                    step()
+            torch.cuda.current_stream().wait_stream(stream)
+            self._graph = torch.cuda.CUDAGraph()
+            # What other threads do on the device in the meantime, such as looking for motion, is their own affair.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                self._losses = step()
 
     def __call__(self, changing: Sequence[Tensor], fixed: Sequence[Tensor], ticks: Sequence[Callable[[], None]]) -> list[Tensor]:
         for kept, new in zip([*self._changing, *self._fixed], [*changing, *fixed], strict=True):
             kept.copy_(new)
         losses = []
-        for tick in ticks:
-            tick()
-            self._graph.replay()
-            losses.append(self._losses.clone())
+        with torch.cuda.device(self._device):
+            for tick in ticks:
+                tick()
+                self._graph.replay()
+                losses.append(self._losses.clone())
         return [*(tensor.clone() for tensor in self._changing), *losses]

@@ -200,7 +200,9 @@ class Objective:
         """All that may change from frame to frame, in a fixed order: targets, weights, and the painting before."""
         contents = [tensor for target in self.content.values() for tensor in target]
         device = self.features.device
-        weights = [weight if isinstance(weight, Tensor) else torch.full((), weight, device=device) for weight in self.weights]
+        weights = [
+            weight if isinstance(weight, Tensor) else torch.full((), float(weight), device=device) for weight in self.weights
+        ]
         return [*contents, *self.style, *weights, *(self.before or ())]
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> "Objective":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
-from .estimate import motion_of_copies, small
+from .estimate import motion_between, small
 from .flow import FLOW_PX, FlowMethod, Motion
 from .frame import Frame, to_8_bits
 
@@ -110,7 +110,7 @@ def _next(
     if cut or method is None or not before:
         return now.frame, Motion(cut=cut)
     motions = {
-        distance: motion_of_copies(now.small, before[distance - 1].small, method)
+        distance: motion_between(now.small, before[distance - 1].small, method)
         for distance in (1, *long_term)
         if distance <= len(before)
     }

@@ -50,7 +50,8 @@ class Moments:
     def zero(cls, picture: Tensor) -> "Moments":
         """The memory of an optimiser that has not seen this picture."""
         scales = _pyramid(torch.zeros_like(picture))
-        return cls(torch.zeros_like(picture), tuple(scales), tuple(scale[:, :1].clone() for scale in scales))
+        weights = tuple(scale.new_zeros(1, 1, *scale.shape[-2:]) for scale in scales)
+        return cls(torch.zeros_like(picture), tuple(scales), weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,9 @@ def adam_step(
         pixels = picture.shape[-2] * picture.shape[-1]
         (gradient,) = torch.autograd.grad(losses.total * pixels, picture)
     with torch.no_grad():
-        moments, direction = _updated(moments, gradient / pixels)
+        # Should float16 overflow all the same, that pixel waits for its next step: a NaN would stay for good.
+        gradient = torch.nan_to_num(gradient / pixels, nan=0.0, posinf=0.0, neginf=0.0)
+        moments, direction = _updated(moments, gradient)
         picture = (picture - learning_rate * direction).clamp(0, 1)
     return picture, moments, Losses(*(loss.detach() for loss in losses))
 

@@ -91,7 +91,6 @@ class _Stage(Thread):
     def __iter__(self) -> Iterator[Any]:
         """Take until nothing more can come; then raise the error that ended it, if one did."""
         while (item := self.get()) is not _END:
-            self.raise_error()
             yield item
         self.raise_error()
 
@@ -111,7 +110,8 @@ def run(
     """Paint all frames of a source and send each to every sink.
 
     Args:
-        source: read in a thread of its own, a few frames ahead, in which their motion is computed too.
+        source: read in a thread of its own, a few frames ahead. With a GPU their motion is computed there too; on a CPU
+            on the calling thread.
         stylizer: used on the calling thread.
         sinks: written in one thread, a few frames behind. They are not closed.
         controls: called before each frame; may assign the stylizer's ``style`` and ``settings``.

@@ -76,6 +76,8 @@ class Settings:
     def __post_init__(self) -> None:
         for knob in fields(self):
             _check(knob, getattr(self, knob.name))
+        if self.optimizer == "lbfgs" and self.precision == "fp16":
+            raise ValueError("optimizer lbfgs does not go with precision fp16, in which its gradients underflow: use bf16")
         if self.style_weight == 0 and self.content_weight == 0:
             raise ValueError("content_weight and style_weight are both 0: nothing would steer the painting")
 

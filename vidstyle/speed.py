@@ -17,14 +17,14 @@ from torch.utils.flop_counter import flop_registry
 
 from . import measure, textbook
 from .clips import Clip, View, camera_clip, world
-from .device import choose_device, resident_memory
+from .device import choose_device, choose_precision, resident_memory
 from .features import VGG19, Features, Network
 from .files import check_writable
 from .frame import Image, to_tensor
 from .optimize import Moments
 from .pipeline import Report
 from .results import Row, machine, row_text, table, write_results
-from .settings import ENGINES, PRECISIONS, PRESETS, Settings
+from .settings import ENGINES, MAX_SIDE_PX, PRECISIONS, PRESETS, Settings
 from .style import Style
 from .stylizer import Stylizer
 from .textbook import TextbookLoss
@@ -75,6 +75,8 @@ class Speed:
             for name in names:
                 if name not in known:
                     raise ValueError(f"{name!r} is not known: choose out of {', '.join(known)}")
+        if any(min(size) < 64 or max(size) > MAX_SIDE_PX for size in self.sizes):
+            raise ValueError(f"sizes must have sides of 64 to {MAX_SIDE_PX} px")
 
 
 QUICK = Speed(sizes=((320, 180),), precisions=("auto",))
@@ -93,6 +95,7 @@ def speed(bench: Speed, style: Style, name: str) -> list[Row]:
         OutputError: the JSON file cannot be written.
     """
     rows: list[Row] = []
+    device = style.features.device
     if bench.json:
         check_writable(bench.json, overwrite=True)
 
@@ -100,7 +103,7 @@ def speed(bench: Speed, style: Style, name: str) -> list[Row]:
         rows.append(row)
         log.info("%s", row_text(row))
         if bench.json:
-            write_results(bench.json, rows, machine(style.features.device))
+            write_results(bench.json, rows, machine(device) | {"auto precision": str(choose_precision("auto", device))})
 
     measuring = SpeedBench(bench, style, name, note)
     measuring.matrix()
@@ -207,8 +210,9 @@ class SpeedBench:
         step = self._step(stylizer, content)
         bare = self._bare(stylizer, content)
         plain = self._textbook_step(settings, content)
+        eager = self._eager_step(settings, content)
         with Operations() as work:
-            self._eager_step(settings, content)()
+            eager()
         with Operations() as bare_work:
             bare()
         times = medians({"step": step, "bare": bare, "plain": plain}, content.device)
@@ -236,7 +240,7 @@ class SpeedBench:
         return self._step(Stylizer(self._style.features, self._style, replace(settings, engine="eager")), content)
 
     def _bare(self, stylizer: Stylizer, content: Tensor) -> Callable[[], None]:
-        """As often forward and backward through the features alone, in the same precision."""
+        """As often forward and backward through the features alone, in the same precision, eagerly."""
         objective = stylizer.objective(content)
         layers = {*objective.content, *objective.style_layers}
         gradients = {name: torch.ones_like(maps) for name, maps in objective.features(content, layers).items()}

@@ -176,7 +176,7 @@ class TemporalBench:
         judged = []
         for number in numbers:
             content = self._content(clip.frames[number])
-            objective = self._painter(PRESETS["balanced"]).objective(content)
+            objective = self._judging().objective(content)
             fresh = self._painted_fresh(clip.frames[number], PRESETS["balanced"])
             log.debug(f"{clip.name}, frame {number}: {REFERENCE_ITERATIONS} iterations of L-BFGS")
             judged.append(Judged(number, content, objective, fresh, *measure.reference_objective(objective, content)))
@@ -206,7 +206,7 @@ class TemporalBench:
     def _presets(self, clip: Clip) -> None:
         """What each preset costs and gives, with the steps it chooses itself."""
         last = len(clip.frames) - 1
-        objective = self._painter(PRESETS["balanced"]).objective(self._content(clip.frames[last]))
+        objective = self._judging().objective(self._content(clip.frames[last]))
         for name, limit in (("live", "<= 2"), ("balanced", "<= 4"), ("quality", "")):
             painted = self._paint(clip, PRESETS[name])
             words = f"preset {name}, {clip.name}"
@@ -259,6 +259,10 @@ class TemporalBench:
         painted = self._paint(clip, PRESETS["balanced"])
         self._row(f"still: drift of mean luminance over {count} frames", 100 * measure.drift(painted.pictures), "%", "<= 1")
         self._row("still: mean steps per frame", float(np.mean(painted.steps)))
+
+    def _judging(self) -> Stylizer:
+        """Paintings are judged in float32, however they were made."""
+        return self._painter(replace(PRESETS["balanced"], precision="fp32"))
 
     def _painter(self, settings: Settings) -> Stylizer:
         return Stylizer(self._style.features, self._style, replace(settings, paint_size=self._bench.size))

@@ -68,12 +68,13 @@ def gram(maps: Tensor, shift: int) -> Tensor:
     return torch.cat([(a.flatten(1) @ b.flatten(1).T) / a[0].numel() for a, b in pairs], 1)
 
 
-def lbfgs(loss: Loss, content: Tensor, iterations: int | None = None) -> Tensor:
-    """300 iterations of L-BFGS with a line search (strong Wolfe) from the content. It knows no bounds: pixels leave [0, 1]."""
+def lbfgs(loss: Loss, content: Tensor) -> Tensor:
+    """300 iterations of L-BFGS with a line search (strong Wolfe) from the content, or 375 evaluations, as PyTorch has it.
+
+    It knows no bounds: pixels leave [0, 1].
+    """
     picture = content.clone().requires_grad_(True)
-    optimiser = torch.optim.LBFGS(
-        [picture], max_iter=iterations or REFERENCE_ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
-    )
+    optimiser = torch.optim.LBFGS([picture], max_iter=REFERENCE_ITERATIONS, history_size=10, line_search_fn="strong_wolfe")
 
     def evaluate() -> Tensor:
         optimiser.zero_grad()

@@ -23,7 +23,7 @@ from .stylizer import Stylizer
 WARM_UP_FRAMES = 3
 """Frames left out of the figures: the first is painted afresh, and the pipeline fills up."""
 
-ROUNDS, WARM_UP_ROUNDS = 12, 2
+ROUNDS, WARM_UP_ROUNDS = 10, 2
 
 TIME_BASE = Fraction(1, 12800)
 
@@ -75,12 +75,11 @@ def through_files(clip: Clip, stylizer: Stylizer) -> Timed:
         with VideoWriter(path, Format(clip.frames[0].size, Fraction(RATE), TIME_BASE), Encoding(crf=12)) as writer:
             for frame in clip.frames:
                 writer.send(frame)
-        before = resident_memory(device)
-        reset_peak_memory(device)
+        watched, before = reset_peak_memory(device), resident_memory(device)
         with open_source(path) as source:
             timed = painted_to_file(source, stylizer, Path(folder) / "out.mp4")
     peak = peak_memory(device)
-    timed.peak = None if peak is None or before is None else peak - before
+    timed.peak = peak - before if watched and peak is not None and before is not None else None
     return timed
 
 
