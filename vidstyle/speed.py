@@ -75,8 +75,8 @@ class Speed:
             for name in names:
                 if name not in known:
                     raise ValueError(f"{name!r} is not known: choose out of {', '.join(known)}")
-        if any(min(size) < 64 or max(size) > MAX_SIDE_PX for size in self.sizes):
-            raise ValueError(f"sizes must have sides of 64 to {MAX_SIDE_PX} px")
+        if any(min(size) < 32 or max(size) > MAX_SIDE_PX for size in self.sizes):
+            raise ValueError(f"sizes must have sides of 32 to {MAX_SIDE_PX} px")
 
 
 QUICK = Speed(sizes=((320, 180),), precisions=("auto",))
