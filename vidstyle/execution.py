@@ -163,17 +163,27 @@ class _Compiled:
         traced.graph.eliminate_dead_code()
         traced.recompile()
         self._step: Program = torch.compile(traced)
+        self._first = inputs
         with torch.no_grad():
             self._step(inputs)  # it is compiled at its first use: errors are to come now
 
     def __call__(self, changing: Sequence[Tensor], fixed: Sequence[Tensor], ticks: Sequence[Callable[[], None]]) -> list[Tensor]:
         losses, changing = [], [tensor.clone() for tensor in changing]  # what came before may be the very same picture
+        fixed = list(fixed)
         with torch.no_grad():
             for tick in ticks:
                 tick()
-                *changing, loss = self._step([*changing, *fixed])
+                inputs = [_strided_like(*pair) for pair in zip([*changing, *fixed], self._first, strict=True)]
+                *changing, loss = self._step(inputs)
                 losses.append(loss)
         return [*changing, *losses]
+
+
+def _strided_like(tensor: Tensor, first: Tensor) -> Tensor:
+    """The same numbers with the first one's strides. A side of one pixel may have any, and other ones would compile anew."""
+    if tensor.stride() == first.stride():
+        return tensor
+    return torch.empty_strided(first.shape, first.stride(), dtype=first.dtype, device=first.device).copy_(tensor)
 
 
 class _Recorded:
