@@ -47,7 +47,7 @@ def load_features(name: str | Path = "bundled", device: str = "auto", weights: s
     if name == "vgg19":
         network = Network(VGG19, VGG19_DEEPEST)
         _fill(network, _vgg19_weights(None if weights is None else Path(weights)), weights or "torchvision's VGG-19")
-        return Features(network, content_layers=("relu4_2",), style_layers=VGG19_STYLE, few_layers=VGG19_FEW).to(target)
+        return gatys(network).to(target)
     if weights is not None:
         raise ValueError("weights are for the vgg19 features: for your own file give its path as the features")
     path = Path(str(resources.files("vidstyle") / "data" / "small.safetensors")) if name == "bundled" else Path(name)
@@ -100,6 +100,11 @@ def painterly(network: Network) -> Features:
     few = {layer: weight for layer, weight in style.items() if layer not in left_out}
     content = ("half.relu2_1", "half.relu3_1")
     return Features(network, bank, halved=True, content_layers=content, style_layers=style, few_layers=few)
+
+
+def gatys(network: Network) -> Features:
+    """VGG-19 with the layers of Gatys et al. (2016)."""
+    return Features(network, content_layers=("relu4_2",), style_layers=VGG19_STYLE, few_layers=VGG19_FEW)
 
 
 def write_network(path: Path, weights: dict[str, Tensor], shape: NetworkShape = SMALL, card: str = "") -> None:
