@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     ["errors", "files", "settings", "device", "progress", "results"],
     ["frame", "tensorfile"],
-    ["pictures", "features", "flow", "estimate"],
+    ["container", "pictures", "features", "flow", "estimate"],
     ["losses", "source", "motion", "clips", "weights"],
     ["mux", "style", "optimize", "execution", "textbook", "measure", "judge"],
     ["sink", "warmstart", "stylizer"],

@@ -1,9 +1,18 @@
 """Names on disk: what can be read, what may be written, and how a file appears only when it is whole."""
 
 import os
+import re
 from pathlib import Path
 
 from .errors import InputError, OutputError
+
+PIPE = "-"
+"""The name that stands for standard input or output."""
+
+
+def is_url(name: str | Path) -> bool:
+    """Whether a name is an address, such as ``https://...``; one letter before the colon is a drive of Windows."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(name)))
 
 
 def check_readable(path: str | Path) -> Path:

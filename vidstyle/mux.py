@@ -12,8 +12,9 @@ from typing import Any
 import av
 import av.error
 
+from .container import open_input, reason_of, reasons
 from .errors import OutputError
-from .source import LOCAL_ONLY, Format, reason_of, reasons
+from .source import Format
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def check_sound(source: Format, path: Path) -> None:
     """
     if source.path is None:
         return
-    with _reopen(source.path) as origin:
+    with open_input(source.path) as origin:
         if not origin.streams.audio:
             return
         trial = av.open(io.BytesIO(), "w", format=CONTAINERS[path.suffix.lower()])
@@ -73,7 +74,7 @@ def join(
             rate: Any = {"framerate": source.rate} if source.rate else {}  # Matroska would show its clock's 1000 otherwise
             video = output.add_stream_from_template(first.streams.video[0], **rate)
             tracks = [_pictures(segments, video)]
-            origin = stack.enter_context(_reopen(source.path)) if source.path and sound else None
+            origin = stack.enter_context(open_input(source.path)) if source.path and sound else None
             if origin is not None:
                 output.metadata.update({key: value for key, value in origin.metadata.items() if key in KEPT_METADATA})
                 tracks += _sound(origin, output, source.start, stop)
@@ -146,7 +147,3 @@ def _cut(origin: Any, streams: dict[int, Any], start: Fraction, stop: Fraction |
         last[index] = moved, max(packet.duration or 0, 1)
         packet.stream = streams[index]
         yield packet.dts * base, SOUND, packet
-
-
-def _reopen(path: Path) -> Any:
-    return av.open(f"file:{path}", options=LOCAL_ONLY, metadata_errors="replace")

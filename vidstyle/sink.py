@@ -13,12 +13,13 @@ import av.error
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from .container import reason_of
 from .errors import OutputError
 from .files import check_parts, check_writable, part_folder, part_name, remove_segments
 from .frame import Frame
 from .mux import CONTAINERS, check_sound, join
 from .pictures import PICTURE_ENDINGS, is_picture, write_picture
-from .source import ACCURATE, FULL, Format, Source, reason_of
+from .source import ACCURATE, FULL, Format, Source
 
 log = logging.getLogger(__name__)
 

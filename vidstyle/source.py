@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 import av
 import av.error
-import av.logging
 import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from .container import open_input
 from .errors import InputError
 from .files import check_readable
 from .frame import Frame
@@ -29,7 +29,6 @@ UNSPECIFIED, BT709, BT601 = 2, 1, 6  # matrix coefficients, H.273 table 4
 LIMITED, FULL = 1, 2
 HD_LINES = 720
 ACCURATE = 4 | 262144 | 8192 | 16384  # swscale: bicubic, accurate rounding, full chroma interpolation in and out
-LOCAL_ONLY = {"protocol_whitelist": "file"}  # a file may not make us open a network address
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class VideoFile:
     def __init__(self, path: str | Path, start: Fraction | None = None, stop: Fraction | None = None) -> None:
         self._path = check_readable(path)
         self._damaged = 0
-        self._container = _open(self._path)
+        self._container = open_input(self._path)
         try:
             self._stream = self._video_stream()
             self._frames = self._decode_from(start)
@@ -209,7 +208,7 @@ class VideoFile:
         for earlier in (0, 10, None):
             if earlier is None:
                 self._container.close()
-                self._container = _open(self._path)
+                self._container = open_input(self._path)
                 self._stream = self._video_stream()
             else:
                 with suppress(av.error.FFmpegError, OverflowError):
@@ -288,35 +287,3 @@ def _rgb(frame: Any, size: tuple[int, int], color: Color, reformatter: VideoRefo
         interpolation=ACCURATE,
     )
     return np.ascontiguousarray(rgb.to_ndarray(), np.uint8)
-
-
-def _open(path: Path) -> Any:
-    try:
-        with reasons():
-            return av.open(f"file:{path}", options=LOCAL_ONLY, metadata_errors="replace")
-    except (av.error.FFmpegError, ValueError, OSError) as error:
-        reason = reason_of(error)
-        raise InputError(f"{path} is not a clip that can be read ({reason}): check that it plays elsewhere") from None
-
-
-@contextmanager
-def reasons() -> Iterator[None]:
-    """Let exceptions carry FFmpeg's own reason.
-
-    Not for decoding: a decoder's threads would wait for Python's lock to log, while Python, holding it, may be waiting
-    for them to end.
-    """
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        yield
-    finally:
-        av.logging.set_level(None)
-
-
-def reason_of(error: BaseException) -> str:
-    """FFmpeg's own words on what went wrong, in one line."""
-    logged = getattr(error, "log", None)
-    words = [getattr(error, "strerror", None) or str(error).splitlines()[0]]
-    if logged and logged[2].strip():
-        words.append(logged[2].strip().splitlines()[0])
-    return "; ".join(words)

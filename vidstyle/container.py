@@ -1,0 +1,89 @@
+"""How media files are opened: what a name may reach, and FFmpeg's own words when it fails."""
+
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import av
+import av.error
+import av.logging
+
+from .errors import InputError
+from .files import PIPE, check_readable, is_url
+
+FILE_PROTOCOLS = "file"  # a file may not make us open a network address, or other files as one
+URL_PROTOCOLS = "http,https,tls,tcp,crypto,data,httpproxy,udp,rtp,rtmp,rtmps,rtsp"
+
+BUFFER_BYTES = 1 << 20
+"""How much is read from a pipe at once."""
+
+
+class StandardInput:
+    """Standard input as FFmpeg reads it. ``stop`` wakes whoever waits in ``read``."""
+
+    def __init__(self) -> None:
+        self._stopped = Event()
+
+    def read(self, count: int) -> bytes:
+        """What is there, up to ``count`` bytes; nothing at the end or once stopped."""
+        pipe = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
+        while not self._stopped.is_set():
+            if sys.platform == "win32" or select.select([pipe], [], [], 0.1)[0]:
+                return pipe.read(count) or b""
+        return b""
+
+    def stop(self) -> None:
+        """Let the input end here."""
+        self._stopped.set()
+
+
+def open_input(name: str | Path, pipe: StandardInput | None = None) -> Any:
+    """Open a file, or an address where the name is one. A file reaches nothing but itself.
+
+    Args:
+        name: a file's, a URL, or ``-`` for standard input.
+        pipe: what to read where the name is ``-``.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    name = str(name)
+    common: dict[str, Any] = {"metadata_errors": "replace"}
+    try:
+        with reasons():
+            if name == PIPE:
+                return av.open(pipe or StandardInput(), buffer_size=BUFFER_BYTES, **common)
+            if is_url(name):
+                return av.open(name, options={"protocol_whitelist": URL_PROTOCOLS}, **common)
+            path = check_readable(name)
+            return av.open(f"file:{path}", options={"protocol_whitelist": FILE_PROTOCOLS}, **common)
+    except (av.error.FFmpegError, ValueError, OSError, MemoryError) as error:
+        remedy = "check that it plays elsewhere"
+        raise InputError(f"{name} is not a clip that can be read ({reason_of(error)}): {remedy}") from None
+
+
+@contextmanager
+def reasons() -> Iterator[None]:
+    """Let exceptions carry FFmpeg's own reason.
+
+    Not for decoding: a decoder's threads would wait for Python's lock to log, while Python, holding it, may be waiting
+    for them to end.
+    """
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        yield
+    finally:
+        av.logging.set_level(None)
+
+
+def reason_of(error: BaseException) -> str:
+    """FFmpeg's own words on what went wrong, in one line."""
+    logged = getattr(error, "log", None)
+    words = [getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]]
+    if logged and logged[2].strip():
+        words.append(logged[2].strip().splitlines()[0])
+    return "; ".join(words)
