@@ -28,6 +28,12 @@ class Clip:
             self.read += 1
             yield Frame(scene(), Fraction(number, 25), Fraction(1, 25))
 
+    def skip(self, count):
+        self.skipped = count
+
+    def stop(self):
+        self.stopped = True
+
     def close(self):
         pass
 
@@ -53,6 +59,8 @@ class Painter:
 
 class Collector:
     """A sink that keeps frames, and may fail or take its time."""
+
+    segment_seconds = None
 
     def __init__(self, fail_at=None, pause=0.0):
         self.frames, self.fail_at, self.pause = [], fail_at, pause
@@ -117,17 +125,16 @@ def test_reading_ahead_is_bounded():
     assert clip.read <= 3 + 8  # those painted, the queue, and one in hand
 
 
-def test_controls_are_asked_before_and_watch_told_after_each_frame():
+def test_controls_are_asked_before_each_frame_and_after_the_last():
     seen = []
     painter = Painter()
     run(
         Clip(3),
         painter,
         [Collector()],
-        controls=lambda stylizer: seen.append(("controls", stylizer.calls)),
-        watch=lambda report: seen.append(("watch", report.frames)),
+        controls=lambda stylizer, report: seen.append((stylizer.calls, report.frames)),
     )
-    assert seen == [(name, n) for n in range(3) for name, n in (("controls", n), ("watch", n + 1))]
+    assert seen == [(number, number) for number in range(4)]
 
 
 def test_the_report_adds_up_the_stages():

@@ -13,9 +13,10 @@ import vidstyle
 ROOT = Path(__file__).parent.parent
 ORDER = (
     ["errors", "files", "settings", "device", "progress", "results"],
-    ["frame", "tensorfile"],
-    ["container", "pictures", "features", "flow", "estimate"],
-    ["losses", "source", "motion", "clips", "weights"],
+    ["format"],
+    ["frame", "tensorfile", "hdr"],
+    ["container", "color", "clock", "pictures", "features", "flow", "estimate", "segments"],
+    ["decode", "encode", "animate", "source", "losses", "motion", "clips", "weights"],
     ["mux", "style", "optimize", "execution", "textbook", "measure", "judge"],
     ["sink", "warmstart", "stylizer"],
     ["pipeline", "trace", "training", "painted"],

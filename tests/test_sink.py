@@ -75,8 +75,8 @@ def test_closing_twice_does_no_harm(tmp_path, silent, ending):
 
 
 def test_the_comment_is_kept(tmp_path, silent, ending):
-    if ending in (".bmp", ".tif"):
-        pytest.skip("this kind of picture carries no comment here")
+    if ending in (".bmp", ".tif", ".webp"):
+        pytest.skip("this kind of picture carries no comment here, nor does an animation")
     path = tmp_path / f"out{ending}"
     with open_source(silent) as source, open_sink(path, source, encoding=Encoding(comment='{"steps": 4}')) as sink:
         send_some(sink, ending)
@@ -194,7 +194,8 @@ def test_times_stay_exact(tmp_path, rate, ending):
 def test_a_variable_rate_stays_variable(tmp_path, ending):
     pts = [40, 73, 90, 173, 174, 440, 441]
     path = write_clip(tmp_path / "in.mkv", time_base=Fraction(1, 1000), pts=pts)
-    assert times_of(through(path, tmp_path / f"out{ending}")) == [Fraction(time, 1000) for time in pts]
+    times = [Fraction(time - pts[0], 1000) for time in pts]  # the clip's clock begins with its first picture
+    assert times_of(through(path, tmp_path / f"out{ending}")) == times
 
 
 def test_every_sound_is_copied_packet_for_packet(tmp_path):

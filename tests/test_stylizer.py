@@ -181,11 +181,24 @@ def test_original_colours_keep_the_sources_colour_differences(features, style):
     assert np.abs(painted - grey).mean() > 3
 
 
-def test_a_sixteen_bit_frame_and_one_with_alpha_are_read(features, style):
-    deep = Frame(scene().astype(np.uint16) * 257)
-    assert np.array_equal(to_image(to_tensor(deep.image)), scene())
-    alpha = Frame(np.dstack([scene(), np.full((48, 64), 255, np.uint8)]))
-    assert painter(features, style)(alpha).image.shape == (48, 64, 3)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_depth_and_alpha_stay_those_of_the_frame(features, style, kind):
+    image = scene().astype(kind) * (257 if kind == np.uint16 else 1)
+    assert np.array_equal(to_image(to_tensor(image), deep=kind == np.uint16), image)
+    alpha = np.linspace(0, np.iinfo(kind).max, 64).astype(kind)[None, :, None].repeat(48, 0)
+    painted = painter(features, style)(Frame(np.dstack([image, alpha]))).image
+    assert painted.dtype == kind and painted.shape == (48, 64, 4)
+    assert np.array_equal(painted[..., 3:], alpha)
+    assert len(np.unique(painted[..., :3])) > (256 if kind == np.uint16 else 50)
+
+
+def test_the_source_is_shown_beside_or_above_its_painting(features, style):
+    alone = painter(features, style)(Frame(scene())).image
+    beside = painter(features, style, compare="beside")(Frame(scene())).image
+    below = painter(features, style, compare="below")(Frame(np.dstack([scene(), scene()[..., :1]]))).image
+    assert np.array_equal(beside[:, :64], scene()) and np.array_equal(beside[:, 64:], alone)
+    assert np.array_equal(below[:48, :, :3], scene()) and np.array_equal(below[48:, :, :3], alone)
+    assert np.array_equal(below[48:, :, 3], scene()[..., 0])
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 3)), "picture"])

@@ -12,15 +12,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .decode import VideoFile
     from .errors import DeviceError, FeaturesError, InputError, OutputError, VidstyleError
     from .features import Features
     from .flow import Motion
+    from .format import Color, Format, Light
     from .frame import Frame
     from .motion import with_motion
     from .pipeline import Report, run
+    from .segments import Checkpoint
     from .settings import PRESETS, Settings
-    from .sink import Encoding, Sink, StillWriter, VideoWriter, open_sink
-    from .source import Color, Format, Source, Still, VideoFile, open_source
+    from .sink import Encoding, PictureWriter, PipeWriter, Sink, StillWriter, VideoWriter, open_sink
+    from .source import PictureSequence, Source, Still, open_source
     from .style import Style
     from .stylizer import Iteration, Stylizer
     from .trace import Trace
@@ -30,6 +33,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
+    "Checkpoint",
     "Color",
     "DeviceError",
     "Encoding",
@@ -39,8 +43,12 @@ __all__ = [
     "Frame",
     "InputError",
     "Iteration",
+    "Light",
     "Motion",
     "OutputError",
+    "PictureSequence",
+    "PictureWriter",
+    "PipeWriter",
     "Report",
     "Settings",
     "Sink",
@@ -65,12 +73,15 @@ _MODULES = (
     "errors",
     "settings",
     "frame",
+    "format",
     "features",
     "flow",
+    "decode",
     "source",
     "motion",
     "weights",
     "style",
+    "segments",
     "sink",
     "stylizer",
     "pipeline",

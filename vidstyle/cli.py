@@ -23,7 +23,7 @@ DONE, WORLD, USAGE, INTERRUPTED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 an error of the world, 2 wrong usage, 130 interrupted."""
     parser = build_parser()
-    args = parser.parse_args(arguments)
+    args = _parsed(parser, arguments)
     with _log_on_stderr(args), _one_interrupt():
         try:
             args.command(args, parser)
@@ -43,6 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout = None
             return WORLD
         return DONE
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Names of inputs and styles may stand between flags, which argparse alone does not allow."""
+    args, rest = parser.parse_known_args(arguments)
+    if any(word.startswith("-") for word in rest) or (rest and not hasattr(args, "names")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.names += rest
+    return args
 
 
 @contextmanager
@@ -107,9 +117,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _render_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("input", type=Path, metavar="INPUT", help="clip or picture")
-    add("styles", nargs="+", metavar="STYLE", help="picture(s) to paint like; several blend")
-    add("-o", dest="output", type=Path, required=True, metavar="OUTPUT", help="file to write, its kind chosen by the ending")
+    add("input", metavar="INPUT", help="clip, picture, numbered pictures (frame_%%05d.png), URL, or - for standard input")
+    add("names", nargs="*", metavar="STYLE", help="picture(s) to paint like; several blend")
+    add("--style", dest="styles", nargs="+", metavar="STYLE", help="the same; all other names are then inputs, OUTPUT a folder")
+    add(
+        "-o",
+        dest="output",
+        required=True,
+        metavar="OUTPUT",
+        help="file to write, its kind chosen by the ending (mp4 mov mkv webm gif webp png jpg); out_%%05d.png; or - for a pipe",
+    )
     add("--style-weights", type=_numbers, metavar="W,W", help="shares of several styles (default: equal)")
     add("--preset", choices=PRESETS, help="where the settings start from (default: balanced for clips, still for pictures)")
     _settings_flags(parser)
@@ -120,8 +137,19 @@ def _render_flags(parser: argparse.ArgumentParser) -> None:
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("-y", dest="overwrite", action="store_true", help="replace an existing output")
     existing.add_argument("-n", dest="never", action="store_true", help="never replace an existing output, and do not ask")
+    existing.add_argument("--resume", action="store_true", help="go on where an unfinished run of the same command ended")
     add("-an", dest="sound", action="store_false", help="leave the sound out")
-    add("-crf", type=int, metavar="N", help="quality of the video encoder, lower is better (default: 18)")
+    add("-c:v", dest="codec", metavar="NAME", help="h264, hevc, av1, vp9, prores, ffv1, hardware, or FFmpeg's name of an encoder")
+    add("-crf", type=int, metavar="N", help="quality of the video encoder, lower is better (default: 18 for H.264)")
+    add("-f", dest="pipe", default="matroska", metavar="NAME", help="what goes to standard output: matroska, nut, yuv4mpegpipe")
+    add(
+        "-r",
+        dest="rate",
+        type=_rate,
+        metavar="N",
+        help="frames per second of numbered pictures, such as 30000/1001 (default: 25)",
+    )
+    add("--hdr", choices=("keep", "sdr"), default="keep", help="write HDR clips as HDR again, or in standard range")
     add(
         "--preview",
         type=_time,
@@ -151,6 +179,8 @@ def _settings_flags(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(flag, action="store_const", const=True, help=text)
         elif isinstance(knob.default, tuple):
             parser.add_argument(flag, type=_names, metavar="LAYER,LAYER", help=text)
+        elif "flag" in knob.metadata:
+            parser.add_argument(flag, action="store_const", const=knob.metadata["flag"], help=text)
         elif "choices" in knob.metadata:
             parser.add_argument(flag, choices=knob.metadata["choices"], help=text)
         else:
@@ -206,64 +236,93 @@ def _usage(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.exit(USAGE, f"vidstyle: {error}\n")
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def _settings(args: argparse.Namespace, name: str) -> Settings:
     from .pictures import is_picture
+    from .source import is_numbered
 
-    preset = PRESETS[args.preset or ("still" if is_picture(args.input) else "balanced")]
+    preset = PRESETS[args.preset or ("still" if is_picture(name) and not is_numbered(name) else "balanced")]
     given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
     return replace(preset, **{name: value for name, value in given.items() if value is not None})
 
 
 def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from .device import choose_device
-    from .render import Job, check, preview, preview_path, render
-    from .sink import Encoding
+    from .render import check, preview, render, where
     from .style import Style
     from .stylizer import Stylizer
     from .weights import load_features, load_flow
 
     with _usage(parser):
-        settings = _settings(args)
-        Encoding(args.crf)
-        flow = load_flow(settings.flow, choose_device(args.device), args.flow_weights)
-        stop = args.stop if args.duration is None else (args.start or 0) + args.duration
-        if stop is not None and stop <= (args.start or 0):
-            raise ValueError("the part of the clip asked for is empty: -t or -to must lie after -ss")
-        if args.preview is not None and (args.start is not None or stop is not None or args.trace):
-            raise ValueError("--preview paints one frame and goes without -ss, -t, -to and --trace")
-    output = args.output if args.preview is None else preview_path(args.output)
-    job = Job(
-        args.input,
-        output,
-        start=args.start,
-        stop=stop,
-        overwrite=args.overwrite or (not args.never and _asked(output)),
-        crf=args.crf,
-        sound=args.sound,
-        trace=args.trace,
-        quiet=args.quiet,
-        flow=flow,
-        origin={
-            "features": Path(args.features).name,
-            "styles": [Path(style).name for style in args.styles],
-            "style_weights": args.style_weights,
-            "device": args.device,
-        },
-    )
+        styles, names = (args.styles, [args.input, *args.names]) if args.styles else (args.names, [args.input])
+        if not styles:
+            raise ValueError("no picture to paint like: name one after the input")
+        settings = {name: _settings(args, name) for name in names}
+        device = choose_device(args.device)
+        flow = load_flow(settings[args.input].flow, device, args.flow_weights)
+        jobs = [replace(_job(args, styles, name, str(device)), flow=flow) for name in names]
+    outputs = [where(name, args.output, bool(args.styles), args.preview is not None) for name in names]
+    jobs = [
+        replace(job, output=output, overwrite=args.overwrite or (not args.never and not args.resume and _asked(output)))
+        for job, output in zip(jobs, outputs, strict=True)
+    ]
     if args.preview is None:
-        check(job, args.styles)
+        for job, given in zip(jobs, settings.values(), strict=True):
+            check(job, given)
     with _usage(parser):
         features = load_features(args.features, args.device, args.weights)
-        stylizer = Stylizer(features, Style.from_images(args.styles, features, args.style_weights), settings)
-    if args.preview is None:
-        render(job, stylizer)
-    else:
-        preview(job, stylizer, args.preview)
+        style = Style.from_images(styles, features, args.style_weights)
+        stylizers = [Stylizer(features, style, given) for given in settings.values()]
+    failed = []
+    for job, stylizer in zip(jobs, stylizers, strict=True):
+        try:
+            render(job, stylizer) if args.preview is None else preview(job, stylizer, args.preview)
+        except VidstyleError as error:
+            if len(jobs) == 1:
+                raise
+            print(f"vidstyle: {error}", file=sys.stderr)
+            failed.append(str(job.input))
+    if failed:
+        raise VidstyleError(f"{len(failed)} of {len(jobs)} failed: {', '.join(failed)}; the others are painted")
 
 
-def _asked(output: Path) -> bool:
+def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str) -> Any:
+    """What the command line asks for; where it goes is found later.
+
+    Raises:
+        ValueError: what does not go together.
+    """
+    from .render import Job
+    from .sink import Encoding
+
+    stop = args.stop if args.duration is None else (args.start or 0) + args.duration
+    if stop is not None and stop <= (args.start or 0):
+        raise ValueError("the part of the clip asked for is empty: -t or -to must lie after -ss")
+    if args.preview is not None and (args.start is not None or stop is not None or args.trace or args.resume):
+        raise ValueError("--preview paints one frame and goes without -ss, -t, -to, --trace and --resume")
+    return Job(
+        name,
+        args.output,
+        start=args.start,
+        stop=stop,
+        rate=args.rate,
+        sdr=args.hdr == "sdr",
+        resume=args.resume,
+        encoding=Encoding(args.codec, args.crf, args.sound, pipe=args.pipe),
+        trace=args.trace,
+        quiet=args.quiet,
+        origin={
+            "features": Path(args.features).name,
+            "styles": [Path(style).name for style in styles],
+            "style_weights": args.style_weights,
+            "device": device,
+        },
+        files=(*styles, *(name for name in (args.features, args.weights, args.flow_weights) if name and Path(name).is_file())),
+    )
+
+
+def _asked(output: str | Path) -> bool:
     """Ask about an existing output, as ffmpeg does, when there is someone to answer."""
-    if not (output.is_file() and sys.stdin is not None and sys.stdin.isatty()):
+    if not (Path(output).is_file() and sys.stdin is not None and sys.stdin.isatty()):
         return False
     print(f"{output} exists. Replace it? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -361,6 +420,14 @@ def _time(text: str) -> Fraction:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: use seconds, or [HH:]MM:SS")
     hours, minutes, seconds = match.groups()
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+
+
+def _rate(text: str) -> Fraction:
+    """Frames per second: 25, 29.97 or 30000/1001."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate: use 25, 29.97 or 30000/1001") from None
 
 
 def _numbers(text: str) -> list[float]:

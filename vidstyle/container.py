@@ -1,5 +1,6 @@
 """How media files are opened: what a name may reach, and FFmpeg's own words when it fails."""
 
+import logging
 import select
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ import av.logging
 
 from .errors import InputError
 from .files import PIPE, check_readable, is_url
+
+logging.getLogger("libav").addHandler(logging.NullHandler())  # what FFmpeg says is told in our own lines
 
 FILE_PROTOCOLS = "file"  # a file may not make us open a network address, or other files as one
 URL_PROTOCOLS = "http,https,tls,tcp,crypto,data,httpproxy,udp,rtp,rtmp,rtmps,rtsp"

@@ -2,12 +2,16 @@
 
 import os
 import re
+from hashlib import sha256
 from pathlib import Path
 
 from .errors import InputError, OutputError
 
 PIPE = "-"
 """The name that stands for standard input or output."""
+
+SAMPLES, SAMPLE_BYTES = 1024, 1 << 16
+"""Files of up to 64 MiB are told apart by all of their bytes, larger ones by so many samples of so many bytes."""
 
 
 def is_url(name: str | Path) -> bool:
@@ -70,7 +74,7 @@ def part_folder(path: Path) -> Path:
 
 
 def check_parts(path: Path, overwrite: bool = False) -> None:
-    """Find out whether the names that a file needs until it is whole are free. Nothing is left behind.
+    """Find out whether the names that a file needs until it is whole are free, or may be used again. Nothing is left behind.
 
     Raises:
         OutputError: they are taken, or the system does not allow such names.
@@ -78,7 +82,7 @@ def check_parts(path: Path, overwrite: bool = False) -> None:
     try:
         for part in (part_name(path), part_folder(path)):
             if part.exists() and not overwrite:
-                raise OutputError(f"{part} is left of an unfinished run: add -y to replace it, or move it away")
+                raise OutputError(f"{part} is left of an unfinished run: go on with --resume, or add -y to start anew")
         if not part_name(path).exists():
             part_name(path).touch()
             part_name(path).unlink()
@@ -86,17 +90,34 @@ def check_parts(path: Path, overwrite: bool = False) -> None:
         raise OutputError(f"{path} cannot be written ({error.strerror}): choose another name or place") from None
 
 
-def remove_segments(folder: Path) -> None:
-    """Remove a folder of segments, and nothing that is not one.
+def make_durable(path: Path) -> None:
+    """Have a file, and its name, on the disk itself, where a loss of power does not take it."""
+    for name, access in ((path, os.O_RDWR), (path.parent, os.O_RDONLY)):
+        try:
+            handle = os.open(name, access)
+        except OSError:  # some systems do not open folders
+            if name == path:
+                raise
+            continue
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def digest_of(path: str | Path) -> str:
+    """What tells a file's contents from another's: its size, and SHA-256 of it, or of samples of it where it is large.
 
     Raises:
-        OutputError: there is something else in it.
+        OSError: it cannot be read.
     """
-    if not folder.exists():
-        return
-    try:
-        for segment in folder.glob("[0-9]*.mp4"):
-            segment.unlink()
-        folder.rmdir()
-    except OSError as error:
-        raise OutputError(f"{folder} is in the way and holds other things ({error.strerror}): move it away") from None
+    size = Path(path).stat().st_size
+    step = max(1, size // (SAMPLES * SAMPLE_BYTES)) * SAMPLE_BYTES
+    digest = sha256()
+    with Path(path).open("rb") as file:
+        for place in range(0, size, step):
+            file.seek(place)
+            digest.update(file.read(SAMPLE_BYTES))
+        file.seek(max(0, size - SAMPLE_BYTES))
+        digest.update(file.read())
+    return f"{size} bytes, {digest.hexdigest()[:16]}"

@@ -48,11 +48,20 @@ class Frame:
 
 def to_tensor(image: Image, device: torch.device | None = None) -> Tensor:
     """(H, W, 3 or 4) uint8 or uint16 -> (1, 3, H, W) float32 in [0, 1]. Alpha is dropped."""
+    return _channels(image[..., :3], device)
+
+
+def alpha_of(image: Image, device: torch.device | None = None) -> Tensor | None:
+    """(1, 1, H, W) float32 in [0, 1]; None where there is no alpha."""
+    return _channels(image[..., 3:], device) if image.shape[2] == 4 else None
+
+
+def _channels(image: Image, device: torch.device | None) -> Tensor:
     peak = np.iinfo(image.dtype).max
-    colours = np.ascontiguousarray(image[..., :3])
-    if colours.dtype == np.uint16:
-        colours = colours.astype(np.float32)  # torch's uint16 lacks most operations
-    return torch.from_numpy(colours).to(device).permute(2, 0, 1)[None].float().contiguous() / peak
+    levels = np.ascontiguousarray(image)
+    if levels.dtype == np.uint16:
+        levels = levels.astype(np.float32)  # torch's uint16 lacks most operations
+    return torch.from_numpy(levels).to(device).permute(2, 0, 1)[None].float().contiguous() / peak
 
 
 def to_8_bits(image: Image) -> NDArray[np.uint8]:
@@ -60,10 +69,11 @@ def to_8_bits(image: Image) -> NDArray[np.uint8]:
     return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)  # type: ignore[return-value]
 
 
-def to_image(picture: Tensor) -> NDArray[np.uint8]:
-    """(1, 3, H, W) float in [0, 1] -> (H, W, 3) uint8, rounded to nearest."""
-    levels = (picture.detach()[0].clamp(0, 1) * 255).round().to(torch.uint8)
-    return levels.permute(1, 2, 0).contiguous().cpu().numpy()
+def to_image(picture: Tensor, deep: bool = False) -> Image:
+    """(1, C, H, W) float in [0, 1] -> (H, W, C) uint8, or uint16 where ``deep``, rounded to nearest."""
+    levels = (picture.detach()[0].clamp(0, 1) * (65535 if deep else 255)).round()
+    levels = levels.to(torch.int32 if deep else torch.uint8).permute(1, 2, 0).contiguous().cpu()
+    return levels.numpy().astype(np.uint16) if deep else levels.numpy()
 
 
 def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:

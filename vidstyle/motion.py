@@ -22,6 +22,9 @@ LOOK_AHEAD = 2
 LOOK_BACK = 3
 """Frames looked back: what was on screen this recently is no new shot."""
 
+PAST = 4
+"""Frames remembered: ``LOOK_BACK``, and as far as long-term consistency looks."""
+
 CUT_PX = 256
 """Cuts are looked for in copies of this width: detectors need no more."""
 
@@ -32,6 +35,7 @@ def with_motion(
     long_term: Sequence[int] = (),
     look_ahead: int = LOOK_AHEAD,
     size_px: int = FLOW_PX,
+    past: int = 0,
 ) -> Iterator[tuple[Frame, Motion]]:
     """Every frame with the motion that led to it. Holds ``look_ahead`` frames back.
 
@@ -41,15 +45,19 @@ def with_motion(
         long_term: distances, in frames, of further earlier frames whose motion is wanted too.
         look_ahead: 0 where nothing may be held back; a flash is then taken for two cuts.
         size_px: motion is looked for in copies of at most this long side.
+        past: so many of the first frames, of the shot that goes on, are only looked back at: ``PAST`` of them are enough.
     """
-    past: deque[_Seen] = deque(maxlen=max((LOOK_BACK, *long_term)))
+    seen: deque[_Seen] = deque(maxlen=PAST)
     coming: deque[_Seen] = deque()
-    for frame in frames:
+    for number, frame in enumerate(frames):
+        if number < past:
+            seen.appendleft(_Seen(frame, size_px))
+            continue
         coming.append(_Seen(frame, size_px))
         if len(coming) > look_ahead:
-            yield _next(past, coming, method, long_term)
+            yield _next(seen, coming, method, long_term)
     while coming:
-        yield _next(past, coming, method, long_term)
+        yield _next(seen, coming, method, long_term)
 
 
 CUT_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lum=1, delta_edges=0)

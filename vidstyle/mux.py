@@ -14,7 +14,7 @@ import av.error
 
 from .container import open_input, reason_of, reasons
 from .errors import OutputError
-from .source import Format
+from .format import Format
 
 log = logging.getLogger(__name__)
 

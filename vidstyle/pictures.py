@@ -1,6 +1,7 @@
 """Still pictures in and out, through OpenCV. The only place that knows OpenCV keeps colours as BGR."""
 
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import cv2
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 
 from .errors import InputError, OutputError
 from .files import check_readable
-from .frame import Image
+from .frame import Image, to_8_bits
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it prints its own lines about files we refuse in ours
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+DEEP_ENDINGS = (".png", ".tif", ".tiff")  # those that hold 16 bits
 DESCRIBED_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")  # those OpenCV can write XMP into
 
 
@@ -24,26 +26,45 @@ def is_picture(path: str | Path) -> bool:
 
 def decode_picture(data: bytes) -> NDArray[np.uint8] | None:
     """(H, W, 3) uint8 RGB, turned upright by its EXIF orientation; None where ``data`` is no picture."""
-    if not data:
-        return None
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # more pixels than OpenCV reads
-        return None
+    image = _decoded(data, cv2.IMREAD_COLOR)
     return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def read_picture(path: str | Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB, turned upright by its EXIF orientation. Alpha is dropped.
+def _decoded(data: bytes, flags: int) -> NDArray[Any] | None:
+    if not data:
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # more pixels than OpenCV reads
+        return None
+
+
+def _with_alpha(upright: NDArray[Any], data: bytes) -> NDArray[Any]:
+    """The alpha of ``data`` beside its colours. OpenCV gives it only as stored: it is turned as the colours were."""
+    stored = _decoded(data, cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.ndim != 3 or stored.shape[2] != 4 or stored.dtype != upright.dtype:
+        return upright
+    for turned in (np.rot90(side, times) for side in (stored, stored[:, ::-1]) for times in range(4)):
+        if turned.shape[:2] == upright.shape[:2] and np.array_equal(turned[..., :3], upright):
+            return np.ascontiguousarray(turned)
+    return upright
+
+
+def read_picture(path: str | Path) -> Image:
+    """(H, W, 3) RGB, or 4 with alpha, turned upright by its EXIF orientation; uint16 where there are more than 8 bits.
 
     Raises:
         InputError: missing, a directory, empty, or no picture.
     """
     path = check_readable(path)
-    image = decode_picture(path.read_bytes())
-    if image is None:
+    data = path.read_bytes()
+    bgr = _decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if bgr is not None and bgr.dtype not in (np.uint8, np.uint16):  # a TIFF of floats
+        bgr = _decoded(data, cv2.IMREAD_COLOR)
+    if bgr is None:
         raise InputError(f"{path} is not a picture that can be read: use a PNG, JPEG, WebP, BMP or TIFF file")
-    return image
+    image = _with_alpha(bgr, data)
+    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
 def write_picture(path: Path, image: Image, comment: str = "") -> None:
@@ -52,6 +73,8 @@ def write_picture(path: Path, image: Image, comment: str = "") -> None:
     Raises:
         OutputError: it cannot be written.
     """
+    if image.dtype == np.uint16 and path.suffix.lower() not in DEEP_ENDINGS:
+        image = to_8_bits(image)
     bgr = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR)
     ending = path.suffix.lower()
     options = [cv2.IMWRITE_JPEG_QUALITY, 95] if ending in (".jpg", ".jpeg") else []

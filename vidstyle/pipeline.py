@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Any
 
 from .flow import FlowMethod, Motion
 from .frame import Frame
-from .motion import with_motion
+from .motion import PAST, with_motion
+from .segments import Checkpoint
 from .sink import Sink
 from .source import Source
 from .stylizer import Iteration, Stylizer
@@ -103,9 +105,9 @@ def run(
     source: Source,
     stylizer: Stylizer,
     sinks: Sequence[Sink],
-    controls: Callable[[Stylizer], None] | None = None,
-    watch: Callable[[Report], None] | None = None,
+    controls: Callable[[Stylizer, Report], None] | None = None,
     flow: FlowMethod | None = None,
+    resume: Checkpoint | None = None,
 ) -> Report:
     """Paint all frames of a source and send each to every sink.
 
@@ -114,9 +116,10 @@ def run(
             on the calling thread.
         stylizer: used on the calling thread.
         sinks: written in one thread, a few frames behind. They are not closed.
-        controls: called before each frame; may assign the stylizer's ``style`` and ``settings``.
-        watch: called after each frame with the report so far.
+        controls: called before each frame with the report so far, and once after the last; may assign the stylizer's ``style``
+            and ``settings``.
         flow: how motion is computed; None: as the stylizer's settings say at the start.
+        resume: where to go on: what came before is read and not painted, and the stylizer's memory becomes what it was.
 
     Returns:
         The report on the whole run.
@@ -127,6 +130,8 @@ def run(
     """
 
     def read(stage: _Stage) -> None:
+        if passed_over:
+            source.skip(passed_over)
         for item in source if on_cpu else moving(source):
             if not stage.put(item):
                 return
@@ -134,12 +139,15 @@ def run(
 
     def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
         size_px = stylizer.flow_px(source.format.size)
-        return with_motion(frames, method, LONG_TERM if settings.long_term else (), size_px=size_px)
+        return with_motion(frames, method, LONG_TERM if settings.long_term else (), size_px=size_px, past=past)
 
     def write(stage: _Stage) -> None:
-        while (frame := stage.queue.get()) is not _END:
+        while (item := stage.queue.get()) is not _END:
             for sink in sinks:
-                sink.send(frame)
+                if isinstance(item, Checkpoint):
+                    sink.checkpoint(item)
+                else:
+                    sink.send(item)
 
     settings = stylizer.settings
     # On a CPU motion and painting would fight for the same cores, which takes longer than one after the other.
@@ -147,11 +155,18 @@ def run(
     method = flow or load_flow(settings.flow, stylizer.features.device)
     if settings.init != "previous":  # nothing is moved
         method = None
+    done, shot = (resume.frames, resume.shot) if resume else (0, 0)
+    past = min(shot, PAST)
+    passed_over = done - past
+    if resume:
+        stylizer.load_state(resume.state)
     reader, writer = _Stage(read, "reader"), _Stage(write, "writer")
+    keeper = _Keeper(stylizer, [sink.segment_seconds for sink in sinks], done, shot)
     try:
-        report = _paint(moving(reader) if on_cpu else reader, reader, writer, stylizer, controls, watch)
+        report = _paint(moving(reader) if on_cpu else reader, (reader, writer), stylizer, controls, keeper)
     finally:
         reader.stopped.set()
+        source.stop()
         reader.join()
         writer.put(_END)  # what was painted is still written, also after an interrupt
         writer.join()
@@ -159,24 +174,50 @@ def run(
     return report
 
 
+class _Keeper:
+    """Makes a checkpoint where a segment should end: at a cut, or when it is long enough."""
+
+    def __init__(self, stylizer: Stylizer, seconds: Sequence[Fraction | None], done: int, shot: int) -> None:
+        wanted = [each for each in seconds if each is not None]
+        self._seconds = min(wanted) if wanted else None
+        self._stylizer, self._frames, self._shot = stylizer, done, shot
+        self._began: Fraction | None = None
+
+    def before(self, frame: Frame, motion: Motion) -> Checkpoint | None:
+        """Where a checkpoint belongs before this frame, make one."""
+        made = None
+        if self._began is None:
+            self._began = frame.time
+        elif self._seconds is not None and (motion.cut or frame.time - self._began >= self._seconds):
+            self._began = frame.time
+            state = {} if motion.cut else self._stylizer.state()
+            # Whoever goes on later goes on from what was kept: so do we, whatever keeping may do to the last bit.
+            self._stylizer.load_state(state)
+            made = Checkpoint(self._frames, self._shot, state)
+        self._frames += 1
+        self._shot = 1 if motion.cut else self._shot + 1
+        return made
+
+
 def _paint(
     pairs: Iterable[tuple[Frame, Motion]],
-    reader: _Stage,
-    writer: _Stage,
+    stages: tuple[_Stage, _Stage],
     stylizer: Stylizer,
-    controls: Callable[[Stylizer], None] | None,
-    watch: Callable[[Report], None] | None,
+    controls: Callable[[Stylizer, Report], None] | None,
+    keeper: _Keeper,
 ) -> Report:
     """Paint what the reader hands over until it ends or fails, or the writer does."""
+    reader, writer = stages
     report = Report()
     began = time.perf_counter()
     for frame, motion in pairs:
         got = time.perf_counter()
         if controls:
-            controls(stylizer)
+            controls(stylizer, report)
+        checkpoint = keeper.before(frame, motion)
         painted = stylizer(frame, motion)
         done = time.perf_counter()
-        if not writer.put(painted):
+        if not ((checkpoint is None or writer.put(checkpoint)) and writer.put(painted)):
             return report
         report.frames += 1
         report.frame, report.iterations = painted, stylizer.iterations
@@ -184,7 +225,7 @@ def _paint(
         report.seconds["read"] = reader.waited
         for stage, spent in (("motion", looked), ("paint", done - got), ("write", time.perf_counter() - done)):
             report.seconds[stage] += spent
-        if watch:
-            watch(report)
         began = time.perf_counter()
+    if controls:
+        controls(stylizer, report)
     return report

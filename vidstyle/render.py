@@ -3,23 +3,27 @@
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from . import __version__
-from .errors import OutputError
-from .files import check_writable
+from .errors import OutputError, VidstyleError
+from .files import PIPE, digest_of, is_url
 from .flow import FlowMethod
-from .pictures import is_picture
+from .mux import CONTAINERS
+from .pictures import PICTURE_ENDINGS, is_picture
 from .pipeline import Report, run
 from .progress import ProgressDisplay, duration_text
-from .sink import Encoding, StillWriter, VideoWriter, open_sink
-from .source import Source, open_source
+from .settings import Settings
+from .sink import Encoding, FileSink, StillWriter, open_sink
+from .source import Source, Still, is_numbered, open_source
 from .stylizer import Stylizer
 from .trace import Trace
 
@@ -31,82 +35,112 @@ class Job:
     """What to render.
 
     Args:
-        input, output: the files.
+        input: a file, numbered pictures, an address, or ``-``.
+        output: a file, numbered pictures, or ``-``.
         start, stop: the part of the clip wanted, in seconds.
-        overwrite: replace an existing output.
-        crf, sound: as in ``Encoding``.
+        rate: frames per second of numbered pictures.
+        sdr: turn HDR into standard range.
+        overwrite: replace an existing output, and what an unfinished run left.
+        resume: go on where an unfinished run of the same job ended.
+        encoding: how the output is written; what made it is added as a comment.
         trace: where to write the losses; None: nowhere.
         quiet: show no progress.
         flow: how motion is computed; None: as the settings say.
-        origin: what else made the painting (features, styles, their weights), for the output's metadata.
+        origin: what else makes the painting (features, styles, their weights), for the output's metadata.
+        files: further files that it is made of; when one has changed, nothing is gone on with.
     """
 
-    input: Path
-    output: Path
+    input: str | Path
+    output: str | Path
     start: Fraction | None = None
     stop: Fraction | None = None
+    rate: Fraction | None = None
+    sdr: bool = False
     overwrite: bool = False
-    crf: int | None = None
-    sound: bool = True
+    resume: bool = False
+    encoding: Encoding = Encoding()
     trace: Path | None = None
     quiet: bool = False
     flow: FlowMethod | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str | Path, ...] = ()
 
-    def encoding(self, stylizer: Stylizer) -> Encoding:
-        """How the output is written; the settings go into its metadata."""
+    def open_source(self) -> Source:
+        """Open the input, or the part of it that is wanted."""
+        return open_source(self.input, self.start, self.stop, self.rate, self.sdr)
+
+    def open_sink(self, source: Source, settings: Settings) -> FileSink:
+        """Open the output, where an unfinished run left it if that is wanted."""
+        made = self._made(settings)
+        encoding = replace(self.encoding, comment=f"vidstyle {__version__} {json.dumps(made)}")
+        described = {**made.pop("settings"), **made, **self._inputs()}
+        return open_sink(self.output, source, self.overwrite, encoding, described, self.resume)
+
+    def _made(self, settings: Settings) -> dict[str, Any]:
         part = {"start": str(self.start or 0), "stop": str(self.stop) if self.stop is not None else None}
-        made = {**self.origin, **part, "settings": asdict(stylizer.settings)}
-        return Encoding(self.crf, self.sound, f"vidstyle {__version__} {json.dumps(made)}")
+        return {**self.origin, **part, "settings": asdict(settings)}
+
+    def _inputs(self) -> dict[str, Any]:
+        """What tells this job from another on the same files, and these files from others."""
+        files = [name for name in (self.input, *self.files) if Path(name).is_file()]
+        contents = {f"contents of {Path(name).name}": digest_of(name) for name in files}
+        here = {"version": __version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
+        return {"input": str(self.input), "rate": str(self.rate), "sdr": self.sdr, **contents, **here}
 
 
-def check(job: Job, styles: Sequence[str | Path] = ()) -> None:
+def check(job: Job, settings: Settings) -> None:
     """Find out what is wrong with the files before the costly part begins. Nothing is written.
 
     Raises:
         InputError, OutputError: what would fail later anyway.
     """
-    check_writable(job.output, job.overwrite)
-    with open_source(job.input, job.start, job.stop) as source:
-        _check_kinds(job)
-        open_sink(job.output, source, job.overwrite, Encoding(job.crf, job.sound))
+    if str(job.input) != PIPE:  # which can be read only once
+        with job.open_source() as source:
+            _check_kinds(job, source)
+            job.open_sink(source, settings)
     if job.trace:
         Trace(job.trace)
-        for other in (job.output, job.input, *styles):
+        for other in (job.output, job.input, *job.files):
             if job.trace.resolve() == Path(other).resolve():
                 raise OutputError(f"{job.trace} is also the name of an input or the output: choose another for the trace")
 
 
-def _check_kinds(job: Job) -> None:
-    if is_picture(job.input) and not is_picture(job.output):
-        raise OutputError(f"{job.input} is a picture: write it to a picture file such as {job.output.with_suffix('.png').name}")
-    if is_picture(job.output) and not is_picture(job.input):
-        remedy = f"write to a video file such as {job.output.with_suffix('.mp4').name}, or add --preview TIME for one frame"
+def _check_kinds(job: Job, source: Source) -> None:
+    still, output = isinstance(source, Still), Path(job.output)
+    one = is_picture(output) and not is_numbered(output)
+    if still and not one and str(output) != PIPE:
+        raise OutputError(f"{job.input} is a picture: write it to a picture file such as {output.with_suffix('.png').name}")
+    if one and not still and output.suffix.lower() != ".webp":
+        numbered = output.with_name(f"{output.stem}_%05d{output.suffix}").name
+        remedy = f"write to a video file such as {output.with_suffix('.mp4').name}, to {numbered}, or add --preview TIME"
         raise OutputError(f"{job.input} is a clip: {remedy}")
+    if is_url(output):
+        raise OutputError(f"{output} is an address: write to a file, or to - and pipe it on")
 
 
-def render(job: Job, stylizer: Stylizer) -> Path:
-    """Paint the whole clip or picture and return the file written.
+def render(job: Job, stylizer: Stylizer) -> str | Path:
+    """Paint the whole clip or picture and return what was written.
 
-    Left by an exception (an interrupt too) it keeps what was painted so far as ``NAME.part.EXT`` and says so.
+    Left by an exception (an interrupt too) it keeps what was painted so far as ``NAME.part.EXT``, and says so.
 
     Raises:
         VidstyleError: see the source, stylizer and sink.
     """
     trace = Trace(job.trace) if job.trace else None
-    with open_source(job.input, job.start, job.stop) as source:
-        sink = open_sink(job.output, source, job.overwrite, job.encoding(stylizer))
-        _announce(job, source, stylizer)
+    with job.open_source() as source:
+        _check_kinds(job, source)
+        if stylizer.settings.compare == "beside" and source.format.rotation % 180:
+            stylizer.settings = replace(stylizer.settings, compare="below")
+        sink = job.open_sink(source, stylizer.settings)
+        _announce(job, source, stylizer, sink)
         began = time.perf_counter()
         try:
             report = _paint(job, source, stylizer, sink, trace)
         except BaseException:
-            left = sink.close(complete=False)
-            if left:
-                log.error("not finished: what was painted so far is in %s", left)
-            if trace:
-                with suppress(OutputError):  # the first error is the one to tell
-                    trace.write()
+            with _told_first(trace):
+                left = sink.close(complete=False)
+                if left:
+                    log.error("not finished: what was painted so far is in %s", left)
             raise
         sink.close()
         if trace:
@@ -117,30 +151,51 @@ def render(job: Job, stylizer: Stylizer) -> Path:
     return job.output
 
 
-def _paint(job: Job, source: Source, stylizer: Stylizer, sink: VideoWriter | StillWriter, trace: Trace | None) -> Report:
+@contextmanager
+def _told_first(trace: Trace | None) -> Iterator[None]:
+    """The first error is the one to tell: what fails while its traces are tidied up is not."""
+    try:
+        with suppress(VidstyleError):
+            yield
+    finally:
+        if trace:
+            with suppress(OutputError):
+                trace.write()
+
+
+def _paint(job: Job, source: Source, stylizer: Stylizer, sink: FileSink, trace: Trace | None) -> Report:
+    seen = 0
+
     def note(report: Report) -> None:
-        if trace and report.frame:
+        nonlocal seen
+        if report.frames > seen and trace and report.frame:
             trace.add(report.frame.time, report.iterations)
+        seen = report.frames
 
     if isinstance(sink, StillWriter):
         with _iterations_shown(stylizer, job.quiet):
-            return run(source, stylizer, [sink], watch=note, flow=job.flow)
+            return run(source, stylizer, [sink], lambda _, report: note(report), flow=job.flow)
+    before = sink.resumed.frames if sink.resumed else 0
     with ProgressDisplay("frame", source.format.frames, job.quiet) as display:
         painted, iterations = Report(), 0
 
         def tick() -> None:
             nonlocal iterations
             iterations += 1
-            display.show(painted.frames, _losses(painted) or f"first frame, iteration {iterations}")
+            display.show(before + painted.frames, _losses(painted) or f"first frame, iteration {iterations}")
 
-        def watch(report: Report) -> None:
+        def watch(_: Stylizer, report: Report) -> None:
             nonlocal painted
             painted = report
             note(report)
-            display.show(report.frames, _losses(report))
+            if report.frames:
+                display.show(before + report.frames, _losses(report))
 
         stylizer.on_iteration = tick
-        return run(source, stylizer, [sink], watch=watch, flow=job.flow)
+        try:
+            return run(source, stylizer, [sink], watch, job.flow, sink.resumed)
+        finally:
+            stylizer.on_iteration = lambda: None
 
 
 @contextmanager
@@ -169,42 +224,69 @@ def _losses(report: Report) -> str:
     return f"loss {last.total:.4f} (content {last.content:.3f}, style {last.style:.4f})"
 
 
-def _announce(job: Job, source: Source, stylizer: Stylizer) -> None:
+def _announce(job: Job, source: Source, stylizer: Stylizer, sink: FileSink | None = None) -> None:
     given, painted = source.format.size, stylizer.paint_size(source.format.size)
     where = f"painting at {painted[0]}x{painted[1]} on {stylizer.features.device}; --paint-size changes that"
     log.info("%s (%dx%d): %s", job.input, *given, where)
+    if sink is not None and job.resume:
+        found = f"going on after {sink.resumed.frames} frames" if sink.resumed else "nothing to go on with: from the beginning"
+        log.info("%s: %s", job.output, found)
 
 
-def preview_path(output: Path) -> Path:
-    """Where a preview goes: to the output if that is a picture file, else beside it as ``NAME.preview.png``."""
-    return output if is_picture(output) else output.with_suffix(".preview.png")
+def where(name: str, output: str, into_folder: bool, preview: bool) -> str | Path:
+    """Where a painting goes.
+
+    Args:
+        name: of the input.
+        output: as asked for.
+        into_folder: whether it is a folder, in which the painting is called like the input.
+        preview: whether only a frame is wanted: that goes to the output if it is a picture file, else beside it as
+            ``NAME.preview.png``.
+
+    Raises:
+        OutputError: it is no folder and should be one.
+    """
+    path: str | Path = output
+    if into_folder:
+        folder = Path(output)
+        if not folder.is_dir():
+            raise OutputError(f"{folder} is no folder, which --style asks for: make it first, or name the style without --style")
+        ending = Path(name).suffix.lower()
+        path = folder / (Path(name).name if ending in (*CONTAINERS, *PICTURE_ENDINGS, ".gif") else f"{Path(name).stem}.mp4")
+    if not preview:
+        return path
+    if str(path) == PIPE:
+        return Path("preview.png")
+    path = Path(path)
+    return path if is_picture(path) and not is_numbered(path) else path.with_suffix(".preview.png")
 
 
 def preview(job: Job, stylizer: Stylizer, at: Fraction) -> Path:
     """Paint the first frame at or after ``at`` seconds as a first frame is painted, and estimate the time for all.
 
     Args:
-        job: its output is the picture to write, see ``preview_path``.
+        job: its output is the picture to write, see ``where``.
 
     Raises:
         InputError: the clip has no such frame.
         OutputError: the picture cannot be written.
     """
-    with open_source(job.input) as source:
+    with job.open_source() as source:
         total = source.format.frames
-    path = job.output
-    with open_source(job.input, at) as source, open_sink(path, source, job.overwrite, job.encoding(stylizer)) as sink:
+    path = Path(job.output)
+    with replace(job, start=at).open_source() as source:
         frames = list(islice(source, 2))
         _announce(job, source, stylizer)
-        with _iterations_shown(stylizer, job.quiet):
+        with job.open_sink(Still.of(frames[0]), stylizer.settings) as sink:
+            with _iterations_shown(stylizer, job.quiet):
+                began = time.perf_counter()
+                painted = stylizer(frames[0])
+                first_seconds = time.perf_counter() - began
             began = time.perf_counter()
-            painted = stylizer(frames[0])
-            first_seconds = time.perf_counter() - began
-        began = time.perf_counter()
-        if len(frames) > 1:
-            stylizer(frames[1])
-        next_seconds = time.perf_counter() - began
-        sink.send(painted)
+            if len(frames) > 1:
+                stylizer(frames[1])
+            next_seconds = time.perf_counter() - began
+            sink.send(painted)
     estimate = first_seconds + next_seconds * ((total or 1) - 1)
     count = f"all {total} frames" if total else "one frame (the clip's length is unknown)"
     log.info("%s written; %s would take about %s", path, count, duration_text(estimate))

@@ -9,6 +9,7 @@ from typing import Any
 INITS = ("previous", "content", "noise")
 OPTIMIZERS = ("adam", "lbfgs")
 FLOWS = ("none", "dis", "raft")
+COMPARISONS = ("no", "beside", "below")
 ENGINES = ("auto", "eager", "compile", "graph")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MAX_SIDE_PX = 16384
@@ -63,6 +64,9 @@ class Settings:
     )
     strength: float = _knob(1.0, "blend of source (0) and painting (1)", low=0, high=1)
     original_colors: bool = _knob(False, "keep the source's colours, take only the painting's lightness")
+    compare: str = _knob(
+        "no", "show the source beside the painting (above it, where a player turns the clip)", choices=COMPARISONS, flag="beside"
+    )
     engine: str = _knob(
         "auto",
         "how steps are executed: eager, through a compiler, or as a recorded CUDA graph (auto: graph on CUDA, else eager)",

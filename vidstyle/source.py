@@ -1,74 +1,27 @@
-"""Where frames come from: video files and still pictures. No PyAV type leaves this module, ``sink`` and ``mux``."""
+"""Where frames come from: clips, still pictures, numbered pictures, standard input."""
 
 import logging
-from collections.abc import Generator, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-import av
-import av.error
+import cv2
 import numpy as np
-from av.stream import Disposition
-from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
 
-from .container import open_input
+from .decode import VideoFile
 from .errors import InputError
-from .files import check_readable
-from .frame import Frame
+from .files import is_url
+from .format import BT709, FULL, Color, Format
+from .frame import Frame, Image
 from .pictures import is_picture, read_picture
 
 log = logging.getLogger(__name__)
 
-UNSPECIFIED, BT709, BT601 = 2, 1, 6  # matrix coefficients, H.273 table 4
-LIMITED, FULL = 1, 2
-HD_LINES = 720
-ACCURATE = 4 | 262144 | 8192 | 16384  # swscale: bicubic, accurate rounding, full chroma interpolation in and out
-
-
-@dataclass(frozen=True)
-class Color:
-    """How YUV code values mean colours, as code points of H.273; ``range`` is 1 (limited) or 2 (full)."""
-
-    matrix: int = BT709
-    range: int = LIMITED
-    primaries: int = UNSPECIFIED
-    transfer: int = UNSPECIFIED
-
-
-@dataclass(frozen=True)
-class Format:
-    """What is known of a source before its first frame is asked for.
-
-    Args:
-        size: (width, height) in px, as stored (not turned by ``rotation``).
-        rate: frames per second, exact; None where frames have no fixed rate, or for a still.
-        time_base: unit of the frames' times, in seconds.
-        frames: how many there are, estimated; None where unknown.
-        start, stop: the part of the source that is asked for, in its own seconds; times of frames count from ``start``.
-        bit_depth: bits per component in the source.
-        color: of the source, guessed where untagged: BT.709 from 720 lines on, else BT.601; limited range.
-        rotation: degrees counter-clockwise by which a player turns the picture.
-        sample_aspect_ratio: width of a pixel over its height.
-        path: the file, in which a sink finds sound to copy; None where there is none.
-    """
-
-    size: tuple[int, int]
-    rate: Fraction | None = None
-    time_base: Fraction = Fraction(1, 90000)
-    frames: int | None = None
-    start: Fraction = Fraction(0)
-    stop: Fraction | None = None
-    bit_depth: int = 8
-    color: Color = Color()
-    rotation: int = 0
-    sample_aspect_ratio: Fraction = Fraction(1)
-    path: Path | None = None
+PICTURE_COLOR = Color(BT709, FULL)
+PICTURE_RATE = Fraction(25)
 
 
 class Source(Protocol):
@@ -84,206 +37,174 @@ class Source(Protocol):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
+    def skip(self, count: int) -> None:
+        """Pass over so many frames, as if they had been read; before the first is."""
+
+    def stop(self) -> None:
+        """Let a reader that waits for more, in another thread, come to the end."""
+
     def close(self) -> None:
         """Release what is open. Calling it twice does no harm."""
 
 
-def open_source(path: str | Path, start: Fraction | None = None, stop: Fraction | None = None) -> Source:
-    """A video file or, by the ending of its name, a still picture.
+def open_source(
+    name: str | Path,
+    start: Fraction | None = None,
+    stop: Fraction | None = None,
+    rate: Fraction | None = None,
+    sdr: bool = False,
+) -> Source:
+    """A clip; by the ending of its name a still picture; numbered pictures; or what comes through a pipe.
 
     Args:
-        path: the file.
-        start, stop: the part of a clip wanted, in seconds of its own clock.
+        name: a file, numbered pictures such as ``frame_%05d.png``, a URL, or ``-`` for standard input.
+        start, stop: the part of a clip wanted, in seconds from its beginning.
+        rate: frames per second of numbered pictures (default: 25). Clips have their own.
+        sdr: whether HDR is turned into standard range.
 
     Raises:
         InputError: it cannot be read.
-        ValueError: an empty part.
+        ValueError: an empty part, or a rate that is none.
     """
     if start is not None and stop is not None and stop <= start:
         raise ValueError(f"the part from {float(start):g} s to {float(stop):g} s is empty")
-    return Still(path) if is_picture(path) else VideoFile(path, start, stop)
+    if rate is not None and not 0 < rate <= 1000:
+        raise ValueError(f"the rate is {float(rate):g} frames per second: it must be above 0, and 1000 at most")
+    if is_picture(name) and not is_url(name):
+        return PictureSequence(name, rate or PICTURE_RATE, start, stop) if is_numbered(name) else Still(name)
+    return VideoFile(name, start, stop, sdr)
 
 
-class Still:
-    """A picture file: one frame at time 0."""
+def is_numbered(name: str | Path) -> bool:
+    """Whether a name stands for numbered pictures: it has one ``%d`` or ``%05d``, and is not itself a file's."""
+    return len(re.findall(r"%0?\d*d", Path(name).name)) == 1 and not Path(name).exists()
 
-    def __init__(self, path: str | Path) -> None:
-        self._frame = Frame(read_picture(path))
-        self.format = Format(self._frame.size, frames=1, path=Path(path))
 
-    def __iter__(self) -> Iterator[Frame]:
-        yield self._frame
+class NothingOpen:
+    """What sources have in common that read picture by picture, or hold them: nothing stays open."""
 
-    def __enter__(self) -> "Still":
+    _skipped = 0
+
+    def __enter__(self) -> Any:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        """Nothing is open."""
+
+    def skip(self, count: int) -> None:
+        """Pass over so many frames."""
+        self._skipped = count
+
+    def stop(self) -> None:
+        """Nobody waits."""
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-class VideoFile:
-    """The first real video stream of a file (cover art does not count).
+class Still(NothingOpen):
+    """A picture file: one frame at time 0."""
 
-    Raises:
-        InputError: no media file, no video stream, or not a single frame that can be decoded.
-    """
+    def __init__(self, path: str | Path) -> None:
+        self._frame = Frame(read_picture(path))
+        self.format = _format(self._frame.image, frames=1, path=Path(path))
 
-    def __init__(self, path: str | Path, start: Fraction | None = None, stop: Fraction | None = None) -> None:
-        self._path = check_readable(path)
-        self._damaged = 0
-        self._container = open_input(self._path)
-        try:
-            self._stream = self._video_stream()
-            self._frames = self._decode_from(start)
-            first = next(self._frames, None)
-            if first is None or (stop is not None and _time(first, start or Fraction(0)) >= stop):
-                raise InputError(self._why_empty(start, stop))
-            self._first: av.VideoFrame | None = first
-            self.format = self._describe(first, start, stop)
-        except BaseException:
-            self._container.close()
-            raise
-
-    def _video_stream(self) -> Any:
-        for stream in self._container.streams.video:
-            if not stream.disposition & Disposition.attached_pic:
-                if stream.codec_context is None:
-                    raise InputError(f"{self._path}: its video codec is not known here; convert it to H.264 first")
-                stream.thread_type = "AUTO"
-                return stream
-        raise InputError(f"{self._path} holds no video stream: give a clip, or a picture file such as a PNG")
-
-    def _why_empty(self, start: Fraction | None, stop: Fraction | None) -> str:
-        if stop is not None:
-            return f"{self._path} has no frame from {float(start or 0):g} s to {float(stop):g} s: choose a longer part"
-        if start:
-            return f"{self._path} has no frame at or after {float(start):g} s: choose an earlier start"
-        return f"{self._path} holds no frame that can be decoded: it is empty or damaged; get it again"
-
-    def _describe(self, first: Any, start: Fraction | None, stop: Fraction | None) -> Format:
-        stream, context = self._stream, self._stream.codec_context
-        tagged = context.colorspace not in (0, UNSPECIFIED)  # 0 is RGB, which has no matrix
-        guess = BT709 if context.height >= HD_LINES else BT601
-        color = Color(
-            context.colorspace if tagged else guess,
-            FULL if context.color_range == FULL else LIMITED,
-            context.color_primaries,
-            context.color_trc,
-        )
-        try:
-            _rgb(first, (first.width, first.height), color, VideoReformatter())
-        except av.error.FFmpegError:
-            log.warning(
-                "%s: colours are tagged with matrix %d, which is not known here; taken as %d", self._path, color.matrix, guess
-            )
-            color = replace(color, matrix=guess)
-        rate = stream.average_rate or stream.guessed_rate
-        container_duration = Fraction(self._container.duration, av.time_base) if self._container.duration else None
-        duration = stream.duration * stream.time_base if stream.duration else container_duration
-        frames = stream.frames or (round(duration * rate) if duration and rate else None)
-        if duration and (start or stop is not None) and rate:
-            frames = max(1, round((min(stop or duration, duration) - (start or 0)) * rate))
-        return Format(
-            size=(first.width, first.height),
-            rate=Fraction(rate) if rate else None,
-            time_base=Fraction(stream.time_base),
-            frames=frames,
-            start=start or Fraction(0),
-            stop=stop,
-            bit_depth=max((component.bits for component in first.format.components), default=8),
-            color=color,
-            rotation=first.rotation,
-            sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
-            path=self._path,
-        )
-
-    def _decode_from(self, start: Fraction | None) -> Generator[Any, None, None]:
-        """Frames from ``start`` on. Some containers seek too far: then from earlier, at last from the beginning."""
-        if not start:
-            yield from self._decode()
-            return
-        for earlier in (0, 10, None):
-            if earlier is None:
-                self._container.close()
-                self._container = open_input(self._path)
-                self._stream = self._video_stream()
-            else:
-                with suppress(av.error.FFmpegError, OverflowError):
-                    self._container.seek(max(0, int((start - earlier) / self._stream.time_base)), stream=self._stream)
-            frames = self._decode()
-            first = next(frames, None)
-            if first is not None and (earlier is None or _time(first, start) <= start):
-                yield from (frame for frame in chain([first], frames) if _time(frame, start) >= start)
-                return
-
-    def _decode(self) -> Generator[Any, None, None]:
-        """Frames as PyAV gives them; damaged packets are passed over and counted."""
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    break
-                yield from packet.decode()
-            except (av.error.FFmpegError, ValueError):
-                self._damaged += 1
-                if packet is None:
-                    break
-        if self._damaged:
-            log.warning("%s: %d damaged packets were passed over", self._path, self._damaged)
+    @classmethod
+    def of(cls, frame: Frame) -> "Still":
+        """One frame of a clip as a still picture."""
+        still = cls.__new__(cls)
+        still._frame, still.format = frame, _format(frame.image, frames=1)
+        return still
 
     def __iter__(self) -> Iterator[Frame]:
-        reformatter = VideoReformatter()
-        color, start, stop = self.format.color, self.format.start, self.format.stop
-        tick = 1 / self.format.rate if self.format.rate else self.format.time_base
-        end: Fraction | None = None
-        last: Fraction | None = None
-        decoded = self._first
-        self._first = None
-        while decoded is not None:
-            unit = Fraction(decoded.time_base or self.format.time_base)
-            expected = start if end is None else end
-            time = expected if decoded.pts is None else decoded.pts * unit
-            if last is not None and time <= last:
-                time = max(expected, last + self.format.time_base)
-            if stop is not None and time >= stop:
-                break
-            duration = decoded.duration * unit if decoded.duration else tick
-            end, last = time + duration, time
-            yield Frame(_rgb(decoded, self.format.size, color, reformatter), time - start, duration)
-            decoded = next(self._frames, None)
-
-    def __enter__(self) -> "VideoFile":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._frames.close()
-        self._container.close()
+        if not self._skipped:
+            yield self._frame
 
 
-def _time(frame: Any, otherwise: Fraction) -> Fraction:
-    """When a decoded frame is shown, in seconds; ``otherwise`` where it does not say."""
-    return Fraction(frame.pts * frame.time_base) if frame.pts is not None else otherwise
+class PictureSequence(NothingOpen):
+    """Numbered pictures as a clip: ``frame_%05d.png``, from the lowest number there is to the highest.
+
+    Where numbers are missing the picture before stands for longer; a picture that cannot be read counts as missing.
+
+    Args:
+        pattern: names of the files, with one ``%d`` or ``%05d`` for their number.
+        rate: frames per second.
+        start, stop: the part wanted, in seconds.
+
+    Raises:
+        InputError: no such file, or the first cannot be read.
+    """
+
+    def __init__(self, pattern: str | Path, rate: Fraction, start: Fraction | None = None, stop: Fraction | None = None) -> None:
+        self._pattern, self._rate = Path(pattern), rate
+        begin, end = start or Fraction(0), stop
+        there = self._numbered()
+        if not there:
+            raise InputError(f"there is no file like {pattern} (such as {self._pattern.name % 1}): check the name and the folder")
+        self._times = {
+            number: (number - there[0]) / rate
+            for number in there
+            if (number - there[0]) / rate >= begin and (end is None or (number - there[0]) / rate < end)
+        }
+        if not self._times:
+            raise InputError(f"{pattern} has no picture in the part asked for: choose another")
+        numbers = list(self._times)
+        self._begin, count = begin, numbers[-1] - numbers[0] + 1
+        first = read_picture(self._path(numbers[0]))
+        self.format = _format(first, rate=rate, time_base=1 / rate, frames=len(numbers), path=None)
+        if count > len(numbers):
+            log.warning("%s: %d numbers are missing; the picture before each stands for longer", pattern, count - len(numbers))
+
+    def _numbered(self) -> list[int]:
+        before, after = re.split(r"%0?\d*d", self._pattern.name)
+        named = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+        try:
+            found = (named.fullmatch(path.name) for path in self._pattern.parent.iterdir())
+            numbers = sorted(int(match[1]) for match in found if match)
+        except OSError:
+            return []
+        return [number for number in numbers if self._path(number).is_file()]
+
+    def _path(self, number: int) -> Path:
+        return self._pattern.with_name(self._pattern.name % number)
+
+    def __iter__(self) -> Iterator[Frame]:
+        numbers = list(self._times)
+        resized = unread = 0
+        for number, following in zip(numbers, [*numbers[1:], numbers[-1] + 1], strict=True):
+            try:
+                image = read_picture(self._path(number))
+            except InputError as error:
+                log.debug("%s", error)
+                unread += 1
+                continue
+            if self._skipped:
+                self._skipped -= 1
+                continue
+            if image.shape != (like := self._like()) or (image.dtype == np.uint16) != (self.format.bit_depth > 8):
+                resized += 1
+                image = _as(image, like, self.format.bit_depth)
+            yield Frame(image, self._times[number] - self._begin, (following - number) / self._rate)
+        if unread:
+            log.warning("%s: %d pictures could not be read and were passed over", self._pattern, unread)
+        if resized:
+            log.warning("%s: %d pictures of another kind than the first were made like it", self._pattern, resized)
+
+    def _like(self) -> tuple[int, int, int]:
+        width, height = self.format.size
+        return height, width, 4 if self.format.alpha else 3
 
 
-def _rgb(frame: Any, size: tuple[int, int], color: Color, reformatter: VideoReformatter) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8; a frame of another size than the clip's is resampled to it."""
-    if frame.format.name[:3] not in ("rgb", "gbr", "bgr"):
-        frame.colorspace = color.matrix  # swscale asks the frame
-    rgb = reformatter.reformat(
-        frame,
-        width=size[0],
-        height=size[1],
-        format="rgb24",
-        src_color_range=color.range,
-        dst_color_range=FULL,
-        interpolation=ACCURATE,
-    )
-    return np.ascontiguousarray(rgb.to_ndarray(), np.uint8)
+def _format(image: Image, **known: object) -> Format:
+    height, width, channels = image.shape
+    depth = 16 if image.dtype == np.uint16 else 8
+    return Format((width, height), bit_depth=depth, alpha=channels == 4, color=PICTURE_COLOR, **known)  # type: ignore[arg-type]
+
+
+def _as(image: Image, shape: tuple[int, int, int], depth: int) -> Image:
+    """A picture in the shape and depth of another."""
+    if (image.dtype == np.uint16) != (depth > 8):
+        image = (image >> 8).astype(np.uint8) if depth == 8 else image.astype(np.uint16) * 257
+    image = cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    opaque = np.full((*shape[:2], 1), np.iinfo(image.dtype).max, image.dtype)
+    return np.ascontiguousarray(np.dstack([image, opaque])[..., : shape[2]])

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from .errors import DeviceError
 from .execution import Descent, Prepared, choose_descent
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
-from .frame import Frame, fit, keep_colours, resize, to_image, to_tensor
+from .frame import Frame, alpha_of, fit, keep_colours, resize, to_image, to_tensor
 from .losses import ContentTarget, Losses, Objective, StyleTarget, Weights
 from .optimize import Minimum, Moments, adam, lbfgs
 from .settings import Settings
@@ -135,7 +136,7 @@ class Stylizer:
             steps: iterations for this frame in place of the settings'.
 
         Returns:
-            A frame of the same time and duration, (H, W, 3) uint8, of the settings' ``size``.
+            A frame of the same time, duration, depth and alpha, of the settings' ``size``.
 
         Raises:
             DeviceError: out of memory.
@@ -154,7 +155,8 @@ class Stylizer:
                 picture = self._paint_fresh(content, steps)
             else:
                 picture = self._paint_on(self._memory, content, motion or Motion(), steps)
-            return replace(frame, image=to_image(self._finish(picture, source)))
+            painting = self._finish(picture, source, alpha_of(frame.image, self.features.device))
+            return replace(frame, image=to_image(painting, deep=frame.image.dtype == np.uint16))
 
     def _paint_on(self, memory: Memory, content: Tensor, motion: Motion, steps: int | None) -> Tensor:
         """Start from the painting before."""
@@ -234,17 +236,24 @@ class Stylizer:
             return lbfgs(picture, evaluate, steps)
         return descend(picture, objective, steps, moments, self.settings.learning_rate, self.on_iteration)
 
-    def _finish(self, picture: Tensor, source: Tensor) -> Tensor:
-        """Enlarge to the output's size, then mix with the source as the settings say."""
+    def _finish(self, picture: Tensor, source: Tensor, alpha: Tensor | None) -> Tensor:
+        """Enlarge to the output's size, then mix with the source as the settings say; with its alpha, beside the source."""
         settings = self.settings
         size = self._output_size((source.shape[-1], source.shape[-2]))
         painting = resize(picture, size)
-        if settings.strength == 1 and not settings.original_colors:
-            return painting
-        source = resize(source, size)
+        if settings.strength < 1 or settings.original_colors or settings.compare != "no":
+            source = resize(source, size)
         if settings.original_colors:
             painting = keep_colours(painting, source)
-        return torch.lerp(source, painting, settings.strength)
+        if settings.strength < 1:
+            painting = torch.lerp(source, painting, settings.strength)
+        if settings.compare != "no":
+            side = 3 if settings.compare == "beside" else 2
+            painting = torch.cat([source, painting], side)
+            alpha = None if alpha is None else torch.cat([resize(alpha, size)] * 2, side)
+        elif alpha is not None:
+            alpha = resize(alpha, size)
+        return painting if alpha is None else torch.cat([painting, alpha], 1)
 
     def _output_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         return fit(frame_size, self.settings.size) if self.settings.size else frame_size

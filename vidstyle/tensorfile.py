@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .errors import InputError, OutputError
-from .files import check_readable
+from .files import check_readable, make_durable
 
 CHECKSUM = "sha256"
 
@@ -29,7 +29,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         try:
             # save_file would make the file private to its owner
             part.write_bytes(save(tensors, {**metadata, CHECKSUM: _checksum(tensors)}))
+            make_durable(part)
             part.replace(path)
+            make_durable(path)
         finally:
             part.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:

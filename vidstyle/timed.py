@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 
 import numpy as np
 import torch
 
 from .clips import RATE, Clip
 from .device import peak_memory, reset_peak_memory, resident_memory
+from .format import Format
 from .frame import Frame, Image
 from .pipeline import Report, run
 from .sink import Encoding, VideoWriter, open_sink
-from .source import Format, Source, open_source
+from .source import NothingOpen, Source, open_source
 from .stylizer import Stylizer
 
 WARM_UP_FRAMES = 3
@@ -87,7 +87,9 @@ def painted_to_file(source: Source, stylizer: Stylizer, path: Path, look: Callab
     """Paint a source to a file; ``look`` is called after each frame, and then no paintings are kept."""
     timed, spent = Timed(time.perf_counter()), dict.fromkeys(("read", "motion", "paint", "write"), 0.0)
 
-    def watch(report: Report) -> None:
+    def watch(_: Stylizer, report: Report) -> None:
+        if report.frames == len(timed.stamps):  # asked before the first frame
+            return
         timed.stamps.append(time.perf_counter())
         timed.steps.append(len(report.iterations))
         if report.frames == WARM_UP_FRAMES + 1:
@@ -98,14 +100,14 @@ def painted_to_file(source: Source, stylizer: Stylizer, path: Path, look: Callab
             timed.images.append(report.frame.image)
 
     with open_sink(path, source) as sink:
-        report = run(source, stylizer, [sink], watch=watch)
+        report = run(source, stylizer, [sink], watch)
     timed.ended = time.perf_counter()
     timed.shares = {stage: seconds - spent[stage] for stage, seconds in report.seconds.items()}
     timed.prepared = stylizer.preparing_seconds
     return timed
 
 
-class Looped:
+class Looped(NothingOpen):
     """Frames over and over, back and forth. A ``Source``."""
 
     def __init__(self, frames: Sequence[Frame], count: int) -> None:
@@ -117,15 +119,6 @@ class Looped:
         for number in range(self._count):
             image = there_and_back[number % len(there_and_back)].image
             yield Frame(image, Fraction(number, RATE), Fraction(1, RATE))
-
-    def __enter__(self) -> "Looped":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 def medians(rounds: Mapping[str, Callable[[], None]], device: torch.device) -> dict[str, float]:

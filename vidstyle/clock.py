@@ -1,0 +1,57 @@
+"""One clock for all streams of a file, where its own jumps: recordings joined end to end, counters that wrap around."""
+
+from fractions import Fraction
+from typing import Any
+
+BACK_SECONDS, AHEAD_SECONDS = Fraction(1, 2), Fraction(10)
+"""A step of the pictures' clock further back than this is a jump. So is one further ahead, where the container's clock is
+known to be one that wraps or is cut (MPEG streams); elsewhere a picture may well stand for a minute."""
+
+DISCONTINUOUS = 0x0200
+"""FFmpeg's AVFMT_TS_DISCONT, of a container's format."""
+
+
+class Clock:
+    """Moves packets, in the order of the file, so that their times go on where they jump.
+
+    The pictures lead: what a jump of theirs moves, it moves for every stream, so that sound stays in step.
+
+    Args:
+        container: the file.
+        pictures: its video stream.
+    """
+
+    def __init__(self, container: Any, pictures: Any) -> None:
+        self.jumps = 0
+        self._ahead = AHEAD_SECONDS if container.format.flags & DISCONTINUOUS else None
+        self._pictures = pictures.index
+        self._tick = 1 / Fraction(pictures.average_rate) if pictures.average_rate else Fraction(1, 25)
+        self._shift = self._before = Fraction(0)
+        self._next: dict[int, Fraction] = {}
+
+    def place(self, packet: Any) -> None:
+        """Move a packet's pts and dts. Pictures are expected to come in order of their dts."""
+        raw = packet.dts if packet.dts is not None else packet.pts
+        if raw is None:
+            return
+        unit, index = Fraction(packet.time_base), packet.stream.index
+        time = raw * unit
+        expected = self._next.get(index)
+        shift = self._shift
+        if expected is not None and index == self._pictures:
+            shift = self._watched(time, expected)
+        elif expected is not None:  # near a jump a packet may belong to either side of it
+            shift = min((self._shift, self._before), key=lambda shift: abs(time + shift - expected))
+        length = packet.duration * unit if packet.duration else self._tick if index == self._pictures else Fraction(0)
+        self._next[index] = time + shift + length
+        ticks = round(shift / unit)
+        if ticks:
+            packet.dts = None if packet.dts is None else packet.dts + ticks
+            packet.pts = None if packet.pts is None else packet.pts + ticks
+
+    def _watched(self, time: Fraction, expected: Fraction) -> Fraction:
+        step = time + self._shift - expected
+        if step < -BACK_SECONDS or (self._ahead is not None and step > self._ahead):
+            self.jumps += 1
+            self._before, self._shift = self._shift, self._shift - step
+        return self._shift

@@ -1,0 +1,76 @@
+"""Between decoded pictures and RGB: the only place where YUV is converted, both ways."""
+
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from .format import BT601, BT709, FULL, HD_LINES, LIMITED, RGB, UNSPECIFIED, Color
+from .frame import Image
+
+ACCURATE = 4 | 262144 | 8192 | 16384  # swscale: bicubic, accurate rounding, full chroma interpolation in and out
+
+PACKED = {(np.uint8, 3): "rgb24", (np.uint8, 4): "rgba", (np.uint16, 3): "rgb48le", (np.uint16, 4): "rgba64le"}
+"""FFmpeg's names of the ways in which a ``Frame`` may hold its picture."""
+
+
+def color_of(context: Any) -> Color:
+    """What a decoder says of its pictures' colours, and a guess at what it does not say."""
+    tagged = context.colorspace not in (RGB, UNSPECIFIED)
+    return Color(
+        context.colorspace if tagged else guessed_matrix(context.height),
+        FULL if context.color_range == FULL else LIMITED,
+        context.color_primaries,
+        context.color_trc,
+    )
+
+
+def guessed_matrix(lines: int) -> int:
+    """The matrix of clips that are not tagged with any."""
+    return BT709 if lines >= HD_LINES else BT601
+
+
+def depth_of(frame: Any) -> int:
+    """Bits per component."""
+    return max((component.bits for component in frame.format.components), default=8)
+
+
+def has_alpha(frame: Any) -> bool:
+    """Whether a decoded picture carries alpha."""
+    return any(component.is_alpha for component in frame.format.components)
+
+
+def to_rgb(frame: Any, size: tuple[int, int], color: Color, reformatter: VideoReformatter) -> Image:
+    """(H, W, 3), or 4 with alpha, uint8, or uint16 where there are more bits; resampled where it is not of ``size``."""
+    if not frame.format.is_rgb:
+        frame.colorspace = color.matrix  # swscale asks the frame
+    depth = np.uint16 if depth_of(frame) > 8 else np.uint8
+    rgb = reformatter.reformat(
+        frame,
+        width=size[0],
+        height=size[1],
+        format=PACKED[depth, 4 if has_alpha(frame) else 3],
+        src_color_range=FULL if frame.format.is_rgb else color.range,
+        dst_color_range=FULL,
+        interpolation=ACCURATE,
+    )
+    return np.ascontiguousarray(rgb.to_ndarray(), depth)  # type: ignore[return-value]
+
+
+def from_rgb(image: Image, format: str, color: Color, reformatter: VideoReformatter) -> av.VideoFrame:
+    """A picture for the encoder, of the pixel format named. Alpha is dropped where that has none."""
+    target = av.VideoFormat(format)
+    if image.shape[2] == 4 and not any(component.is_alpha for component in target.components):
+        image = image[..., :3]
+    packed: Any = np.ascontiguousarray(image)
+    kind = np.uint16 if image.dtype == np.uint16 else np.uint8
+    frame = av.VideoFrame.from_ndarray(packed, format=PACKED[kind, image.shape[2]])
+    return reformatter.reformat(
+        frame,
+        format=format,
+        src_color_range=FULL,
+        dst_colorspace=None if target.is_rgb else color.matrix,
+        dst_color_range=FULL if target.is_rgb else color.range,
+        interpolation=ACCURATE,
+    )
