@@ -51,6 +51,21 @@ def scene(time=0.0, size=(64, 48)):
     return image.astype(np.uint8)
 
 
+def chart():
+    """(80, 160, 3) uint8: flat patches of eight colours."""
+    colours = [
+        (60, 140, 220),
+        (220, 20, 60),
+        (30, 200, 60),
+        (240, 220, 30),
+        (128, 128, 128),
+        (250, 250, 250),
+        (8, 8, 8),
+        (150, 60, 200),
+    ]
+    return np.repeat(np.repeat(np.array(colours, np.uint8).reshape(2, 4, 3), 40, 0), 40, 1)
+
+
 def stripes(size=(64, 64)):
     """(H, W, 3) uint8: slanted stripes, the plainest of styles."""
     y, x = np.mgrid[: size[1], : size[0]]

@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from conftest import scene, times_of, write_clip
+from conftest import chart, scene, times_of, write_clip
 
 from vidstyle import InputError, open_source
 
@@ -97,31 +97,16 @@ def test_a_part_is_cut_out_at_exact_times(tmp_path):
     assert np.abs(frames[0].image.astype(int) - scene(0.5)).mean() < 6
 
 
-def chart(time):
-    """Flat patches of eight colours."""
-    colours = [
-        (60, 140, 220),
-        (220, 20, 60),
-        (30, 200, 60),
-        (240, 220, 30),
-        (128, 128, 128),
-        (250, 250, 250),
-        (8, 8, 8),
-        (150, 60, 200),
-    ]
-    return np.repeat(np.repeat(np.array(colours, np.uint8).reshape(2, 4, 3), 40, 0), 40, 1)
-
-
 @pytest.mark.parametrize("color", [(1, 1), (1, 2), (6, 1), (6, 2), (9, 1)])
 def test_colours_are_read_with_the_tagged_matrix_and_range(tmp_path, color):
-    path = write_clip(tmp_path / "clip.mp4", count=1, size=(160, 80), color=color, picture=chart, crf=0)
+    path = write_clip(tmp_path / "clip.mp4", count=1, size=(160, 80), color=color, picture=lambda time: chart(), crf=0)
     with open_source(path) as source:
         image = next(iter(source)).image.astype(int)
         assert (source.format.color.matrix, source.format.color.range) == color
     for x in range(20, 160, 40):
         for y in (20, 60):
             # 8-bit YUV cannot hold every RGB: two levels is its rounding
-            assert np.abs(image[y, x] - chart(0)[y, x]).max() <= 2
+            assert np.abs(image[y, x] - chart()[y, x]).max() <= 2
 
 
 def untagged(path, size, matrix):

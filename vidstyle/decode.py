@@ -53,6 +53,7 @@ class VideoFile:
         self._name = str(name)
         self._sdr = sdr
         self._pipe = StandardInput()
+        self._duration: Fraction | None = None
         self._damaged = self._timeless = self._resampled = self._skipped = 0
         self._container = open_input(self._name, self._pipe)
         try:
@@ -96,12 +97,13 @@ class VideoFile:
         color = self._known_color(first, color_of(stream.codec_context))
         rate = stream.average_rate or stream.guessed_rate
         container_duration = Fraction(self._container.duration, av.time_base) if self._container.duration else None
-        self._duration = duration = stream.duration * Fraction(stream.time_base) if stream.duration else container_duration
+        duration = stream.duration * Fraction(stream.time_base) if stream.duration else container_duration
         frames = stream.frames or (math.ceil(duration * rate) if duration and rate else None)
         origin = _origin(self._container)
         if duration and (start > origin or stop is not None) and rate:
             until = duration if stop is None else min(stop - origin, duration)
             frames = max(1, math.ceil((until - (start - origin)) * rate))
+        self._duration = duration
         self._read_as = color  # what the decoder gives, whatever is said of what is made of it
         self._light, bit_depth = None, depth_of(first)
         if color.transfer in (PQ, HLG) and bit_depth > 8:
@@ -197,6 +199,8 @@ class VideoFile:
                     break
         self._warn(self._damaged, "damaged packets were passed over")
         self._warn(clock.jumps, "jumps in its times were closed")
+        if clock.jumps:
+            self._duration = None  # what the header says of it means nothing then
 
     def _warn(self, count: int, what: str) -> None:
         if count:

@@ -65,9 +65,9 @@ CODECS: Mapping[str, Codec] = {
     "libx265": Codec(MP4, BITS_10, (), 20, CRF, {"preset": "medium", "x265-params": "log-level=none"}, "hvc1"),
     "libsvtav1": Codec((*ANY, "mov"), BITS_10, (), 28, CRF, {"preset": "8"}),
     "libvpx-vp9": Codec(
-        ANY, BITS_10, ("yuva420p", "yuva420p"), 28, CRF, {"b": "0", "cpu-used": "4", "row-mt": "1", "auto-alt-ref": "0"}, "", True
+        ANY, BITS_8, ("yuva420p", "yuva420p"), 28, CRF, {"b": "0", "cpu-used": "4", "row-mt": "1", "auto-alt-ref": "0"}, "", True
     ),
-    "prores_ks": Codec(("mov", "matroska"), ("yuv422p10le", "yuv422p10le"), ("yuva444p10le", "yuva444p10le"), odd=True),
+    "prores_ks": Codec(("mov", "matroska"), ("yuv422p10le", "yuv422p10le"), ("yuva444p10le", "yuva444p10le")),
     "ffv1": Codec(("matroska",), ("bgr0", "gbrp16le"), ("bgra", "gbrap16le"), options={"level": "3", "slicecrc": "1"}, odd=True),
     "h264_nvenc": Codec(MP4, BITS_8, (), 20, NVENC),
     "hevc_nvenc": Codec(MP4, ("yuv420p", "p010le"), (), 22, NVENC, tag="hvc1"),
@@ -80,6 +80,9 @@ CODECS: Mapping[str, Codec] = {
     "hevc_videotoolbox": Codec(MP4, ("yuv420p", "p010le"), (), 65, {"q": "{}"}, tag="hvc1"),
 }
 """By FFmpeg's names of the encoders."""
+
+USUAL = (("libx264", "libx265"), ("libvpx-vp9", "libsvtav1"))
+"""For 8 bits and for more; the second row for WebM."""
 
 ALIASES = {
     "h264": "libx264",
@@ -119,6 +122,8 @@ class Coder:
     @property
     def ending(self) -> str:
         """Of the files that segments are kept in: MP4 counts as finely as any source does, but does not take everything."""
+        if self.name == "libvpx-vp9" and self.pixels == "yuva420p":  # alpha lies beside the pictures, where MP4 has no place
+            return ".mkv"
         return {"ffv1": ".mkv", "prores_ks": ".mov"}.get(self.name, ".mp4")
 
 
@@ -135,7 +140,7 @@ def coder_for(codec: str | None, crf: int | None, container: str, format: Format
         ValueError: no such codec, or a ``crf`` it does not take.
         OutputError: the container cannot hold it.
     """
-    usual = "libvpx-vp9" if container == "webm" else "libx265" if format.bit_depth > 8 else "libx264"
+    usual = USUAL[container == "webm"][format.bit_depth > 8]
     name = _working(ALIASES.get(codec, codec), usual) if codec else usual
     check_codec(name, crf)
     chosen = CODECS[name]
@@ -144,8 +149,11 @@ def coder_for(codec: str | None, crf: int | None, container: str, format: Format
         raise OutputError(f"{name} does not go into this kind of file: end the output's name in {endings}")
     if format.alpha and not chosen.alpha:
         log.warning("%s has no alpha: what is transparent becomes opaque; -c:v prores, ffv1 or vp9 keep it", name)
-    alpha = bool(format.alpha and chosen.alpha)
-    pixels = (chosen.alpha if alpha else chosen.pixels)[format.bit_depth > 8]
+    alpha, deep = bool(format.alpha and chosen.alpha), format.bit_depth > 8
+    shallow, deeper = chosen.alpha if format.alpha and chosen.alpha else chosen.pixels
+    pixels = deeper if deep else shallow
+    if deep and pixels == shallow and name != "prores_ks":
+        log.warning("%s writes 8 bits here, the source has %d: -c:v hevc, av1, prores or ffv1 keep more", name, format.bit_depth)
     factor = crf if crf is not None else chosen.crf
     options = {key: value.format(factor) for key, value in chosen.quality.items()} | dict(chosen.options)
     if name == "prores_ks":
@@ -242,6 +250,8 @@ class EncodedFile:
         usual = FRAGMENTS if container in ("mp4", "mov") else {}
         self._container: Any = av.open(name, "w", format=container, options=dict(usual if options is None else options))
         self._stream: Any = None
+        self._written = False
+        self.frames = 0
         self._durations: dict[int, int] = {}
 
     def send(self, frame: Frame, pts: int) -> None:
@@ -259,6 +269,7 @@ class EncodedFile:
         picture.pts, picture.time_base = pts, source.time_base
         self._durations[pts] = round(frame.duration / source.time_base)
         self._write(picture)
+        self.frames += 1
 
     def _begin(self, size: tuple[int, int]) -> None:
         source, coder = self._source, self._coder
@@ -276,12 +287,18 @@ class EncodedFile:
             context.color_primaries, context.color_trc = color.primaries, color.transfer
             if source.rotation:
                 stream.set_display_rotation(source.rotation)
+            context.open(strict=False)
         self._stream = stream
 
     def _write(self, picture: "av.VideoFrame | None") -> None:
-        for packet in self._stream.encode(picture):
+        packets = self._stream.encode(picture)
+        if picture is None and packets and not self._written:  # fewer frames than x265 holds back: it has made up their dts
+            for number, packet in enumerate(packets):
+                packet.dts = min(self._durations) - len(packets) + number
+        for packet in packets:
             packet.duration = self._durations.pop(packet.pts, 0)  # encoders forget how long frames last
             self._container.mux(packet)
+            self._written = True
 
     def close(self) -> None:
         """Write what the encoder holds back, and the end of the file."""

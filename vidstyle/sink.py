@@ -336,7 +336,10 @@ class VideoWriter(_Context):
         if self._file is not None:
             file, self._file = self._file, None
             file.close()
-            self._folder.finish()
+            if file.frames:
+                self._folder.finish()
+            else:
+                self._folder.current.unlink(missing_ok=True)
 
     def _failures_named(self) -> "_Named":
         return _Named(f"cannot write {self._path}", "free some space or choose another place; --resume goes on from there")
@@ -354,16 +357,14 @@ class VideoWriter(_Context):
         if self._closed:
             return None
         self._closed = True
-        if self._last_pts < 0:  # not one frame was encoded
-            if self._file is not None:
-                self._file.close()
-            if self._begun:
-                self._folder.remove()
-            return None
         to_go_on = list(self._folder.segments)
         try:
             with self._failures_named():
                 self._finish_segment()
+            if not self._folder.segments:  # not one frame was encoded
+                if self._begun:
+                    self._folder.remove()
+                return None
             end = None if complete else self._end
             if self._path.suffix.lower() in ANIMATIONS:
                 animate(self._folder.segments, self._part)

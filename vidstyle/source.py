@@ -14,13 +14,13 @@ import numpy as np
 from .decode import VideoFile
 from .errors import InputError
 from .files import is_url
-from .format import BT709, FULL, Color, Format
+from .format import BT709, LIMITED, Color, Format
 from .frame import Frame, Image
 from .pictures import is_picture, read_picture
 
 log = logging.getLogger(__name__)
 
-PICTURE_COLOR = Color(BT709, FULL)
+PICTURE_COLOR = Color(BT709, LIMITED, BT709, BT709)
 PICTURE_RATE = Fraction(25)
 
 
