@@ -1,0 +1,218 @@
+"""Renders that end before their time, and go on."""
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import scene, times_of, write_clip
+
+from vidstyle import Encoding, Frame, OutputError, Settings, Stylizer, cli, open_sink, open_source, run
+from vidstyle.segments import Checkpoint, SegmentFolder
+
+RATE = Fraction(25)
+QUICK = ["--first-steps", "3", "--steps", "1", "--paint-size", "64", "--device", "cpu"]
+
+
+def two_shots(moment):
+    """``scene`` until 2.6 seconds, then something else that moves too."""
+    return scene(moment) if moment < 2.6 else 255 - np.roll(scene(moment), 20, 0)
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory):
+    return write_clip(tmp_path_factory.mktemp("shots") / "in.mp4", count=150, rate=RATE, picture=two_shots, sounds=1)
+
+
+class CrashError(Exception):
+    """Nothing is closed after it, as after a kill."""
+
+
+def paint(clip, output, features, style, crash_at=None, resume=False, **settings):
+    """Render, or stop dead before a frame."""
+    painter = Stylizer(features, style, Settings(paint_size=64, first_steps=2, steps=1, long_term=True, **settings))
+    calls = resumed = 0
+    with open_source(clip) as source:
+        sink = open_sink(output, source, encoding=Encoding(crf=10), job={"steps": 1}, resume=resume)
+        resumed = sink.resumed.frames if sink.resumed else 0
+
+        def controls(stylizer, report):
+            nonlocal calls
+            if resumed + report.frames == crash_at:
+                raise CrashError
+            calls = report.frames
+
+        run(source, painter, [sink], controls, resume=sink.resumed)
+        sink.close()
+    return calls
+
+
+@pytest.fixture(scope="module")
+def whole(shots, features, style, tmp_path_factory):
+    output = tmp_path_factory.mktemp("whole") / "out.mp4"
+    paint(shots, output, features, style)
+    return output.read_bytes()
+
+
+@pytest.mark.parametrize("crash_at", [1, 52, 66, 117, 149])
+def test_what_is_gone_on_with_ends_as_if_nothing_had_happened(shots, features, style, whole, tmp_path, crash_at):
+    output = tmp_path / "out.mp4"
+    with pytest.raises(CrashError):
+        paint(shots, output, features, style, crash_at)
+    assert not output.exists()
+    segments = sorted(path.name for path in (tmp_path / "out.part").glob("0*[0-9].mp4"))
+    # Segments end after two seconds and at the cut: at frames 50, 65 and 115
+    assert len(segments) == sum(crash_at > end for end in (50, 65, 115))
+    for segment in segments:
+        assert times_of(tmp_path / "out.part" / segment)
+    painted = paint(shots, output, features, style, resume=True)
+    assert painted == 150 - max(end for end in (0, 50, 65, 115) if end == 0 or crash_at > end)
+    assert output.read_bytes() == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_two_crashes_in_a_row_do_no_harm(shots, features, style, whole, tmp_path):
+    for crash_at, resume in ((60, False), (61, True), (130, True)):
+        with pytest.raises(CrashError):
+            paint(shots, tmp_path / "out.mp4", features, style, crash_at, resume)
+    paint(shots, tmp_path / "out.mp4", features, style, resume=True)
+    assert (tmp_path / "out.mp4").read_bytes() == whole
+
+
+def test_a_damaged_state_falls_back_on_the_one_before(shots, features, style, whole, tmp_path):
+    with pytest.raises(CrashError):
+        paint(shots, tmp_path / "out.mp4", features, style, 130)
+    newest = max((tmp_path / "out.part").glob("*.safetensors"))
+    data = bytearray(newest.read_bytes())
+    data[-20] ^= 1
+    newest.write_bytes(data)
+    assert paint(shots, tmp_path / "out.mp4", features, style, resume=True) == 150 - 65
+    assert (tmp_path / "out.mp4").read_bytes() == whole
+
+
+def test_with_nothing_to_go_on_with_it_begins_at_the_beginning(shots, features, style, whole, tmp_path):
+    assert paint(shots, tmp_path / "out.mp4", features, style, resume=True) == 150
+    assert (tmp_path / "out.mp4").read_bytes() == whole
+
+
+def test_another_job_is_refused_and_the_difference_named(shots, tmp_path):
+    with open_source(shots) as source:
+        open_sink(tmp_path / "out.mp4", source, job={"steps": 1, "style": "a"}).send(Frame(scene(), Fraction(0), 1 / RATE))
+        with pytest.raises(OutputError, match="steps was 1 and is 2 now; style was \"a\" and is \"b\" now"):  # fmt: skip
+            open_sink(tmp_path / "out.mp4", source, job={"steps": 2, "style": "b"}, resume=True)
+        with pytest.raises(OutputError, match="encoder options was"):
+            open_sink(tmp_path / "out.mp4", source, encoding=Encoding(crf=30), job={"steps": 1, "style": "a"}, resume=True)
+        with pytest.raises(OutputError, match="go on with --resume"):
+            open_sink(tmp_path / "out.mp4", source)
+
+
+@pytest.fixture
+def vidstyle(features_file, tmp_path, monkeypatch, capsys):
+    """``render`` in an empty folder; returns (exit code, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def render(*arguments):
+        code = cli.main(["render", *QUICK, "--features", str(features_file), *map(str, arguments)])
+        _, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, err
+
+    return render
+
+
+def start(features_file, *arguments, folder):
+    command = [sys.executable, "-m", "vidstyle", "render", *QUICK, "--features", features_file, *arguments]
+    return subprocess.Popen([str(word) for word in command], cwd=folder, stderr=subprocess.DEVNULL)
+
+
+def wait_for(path, process):
+    until = time.monotonic() + 60
+    while not path.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert path.exists()
+
+
+def test_a_killed_command_goes_on_and_a_changed_one_is_refused(vidstyle, features_file, shots, style_file, tmp_path):
+    assert vidstyle(shots, style_file, "-o", "whole.mp4")[0] == 0
+    process = start(features_file, shots, style_file, "-o", "out.mp4", folder=tmp_path)
+    wait_for(tmp_path / "out.part" / "000002.safetensors", process)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "out.mp4").exists()
+    code, err = vidstyle(shots, style_file, "-o", "out.mp4")
+    assert code == 1 and "go on with --resume" in err
+    code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume", "--tv-weight", "0.1")
+    assert code == 1 and "tv_weight was 0.05 and is 0.1 now" in err
+    before = style_file.read_bytes()
+    style_file.write_bytes(before + b"more")
+    code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume")
+    assert code == 1 and "contents of stripes.png was" in err
+    style_file.write_bytes(before)
+    code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume")
+    assert code == 0 and "out.mp4: going on after" in err and "frame 150/150" in err
+    assert Path("out.mp4").read_bytes() == Path("whole.mp4").read_bytes()
+    assert not Path("out.part").exists()
+
+
+def test_an_interrupted_command_leaves_a_part_and_goes_on(vidstyle, features_file, shots, style_file, tmp_path):
+    process = start(features_file, shots, style_file, "-o", "out.mp4", "-y", folder=tmp_path)
+    wait_for(tmp_path / "out.part" / "000001.safetensors", process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 130
+    assert times_of(tmp_path / "out.part.mp4")
+    assert vidstyle(shots, style_file, "-o", "out.mp4", "--resume")[0] == 0
+    assert times_of("out.mp4") == times_of(shots)
+    assert not Path("out.part.mp4").exists() and not Path("out.part").exists()
+
+
+def test_a_full_disk_costs_nothing_that_was_painted(vidstyle, shots, style_file):
+    """Files are limited to what segments need: the whole does not fit. Python ignores the signal, and writing fails."""
+    large = ["--size", "128", "-crf", "0"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    assert vidstyle(shots, style_file, "-o", "whole.mp4", *large)[0] == 0
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (Path("whole.mp4").stat().st_size - 50_000, before[1]))
+        code, err = vidstyle(shots, style_file, "-o", "out.mp4", *large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 1 and "free some space" in err and not Path("out.mp4").exists()
+    code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume", *large)
+    assert code == 0 and "going on after 1" in err
+    assert Path("out.mp4").read_bytes() == Path("whole.mp4").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
+def test_open_files_do_not_grow_with_the_clip(tmp_path):
+    """2,000 frames in segments of a fifth of a second each: as many segments as a render of some seven minutes has."""
+    opened = []
+    with open_source(write_clip(tmp_path / "in.mp4", count=1, rate=RATE)) as source:
+        sink = open_sink(tmp_path / "out.mp4", source)
+        for number in range(2000):
+            if number and number % 10 == 0:
+                sink.checkpoint(Checkpoint(number, 1, {}))
+                opened.append(len(list(Path("/proc/self/fd").iterdir())))
+            sink.send(Frame(scene(number / 25), number / RATE, 1 / RATE))
+        sink.close()
+    assert opened[-1] <= opened[5]
+    assert times_of(tmp_path / "out.mp4") == [number / RATE for number in range(2000)]
+
+
+def test_a_folder_keeps_the_two_last_states(tmp_path):
+    folder = SegmentFolder(tmp_path / "out.part", ".mp4")
+    folder.begin({"a": 1})
+    for number in range(4):
+        folder.current.write_bytes(b"segment")
+        folder.finish()
+        folder.save(Checkpoint(10 * number, 1, {}, (5,)))
+    assert sorted(path.name for path in folder.folder.glob("*.safetensors")) == ["000003.safetensors", "000004.safetensors"]
+    found = SegmentFolder(tmp_path / "out.part", ".mp4").find({"a": 1})
+    assert (found.frames, found.shot, found.numbers, dict(found.state)) == (30, 1, (5,), {})
+    assert json.loads((folder.folder / "job.json").read_text()) == {"a": 1}
+    folder.remove()
+    assert not folder.folder.exists()
