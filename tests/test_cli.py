@@ -90,6 +90,109 @@ def test_size_styles_and_part(vidstyle, tmp_path, style_file, picture_file):
     assert len(times_of("to.mp4")) == 2
 
 
+def test_numbered_pictures_go_in_and_out(vidstyle, clip, style_file):
+    code, _, err = vidstyle("render", clip, style_file, "-o", "f_%03d.png")
+    assert code == 0 and "frame 6/6" in err
+    assert sorted(path.name for path in Path().glob("f_*")) == [f"f_{number:03}.png" for number in range(1, 7)]
+    Path("f_003.png").unlink()
+    code, _, err = vidstyle("render", "f_%03d.png", style_file, "-o", "out.mp4", "-r", "24")
+    assert code == 0 and "1 numbers are missing" in err
+    assert times_of("out.mp4") == [Fraction(number, 24) for number in (0, 1, 3, 4, 5)]
+
+
+def test_names_and_flags_may_stand_in_any_order(vidstyle, clip, style_file, picture_file):
+    code, _, _ = vidstyle("render", clip, "-o", "out.mp4", style_file, "-y", picture_file)
+    assert code == 0
+    with av.open("out.mp4") as written:
+        assert json.loads(written.metadata["comment"].split(" ", 2)[2])["styles"] == ["stripes.png", "picture.png"]
+    code, _, err = vidstyle("render", clip, "-o", "out2.mp4")
+    assert code == 2 and "no picture to paint like" in err
+    code, _, err = vidstyle("info", "more")
+    assert code == 2 and "unrecognized arguments: more" in err
+
+
+def test_several_inputs_go_into_a_folder(vidstyle, clip, style_file, picture_file, tmp_path):
+    (tmp_path / "painted").mkdir()
+    write_clip(tmp_path / "second.avi", codec="mpeg4", count=3, rate=Fraction(25))
+    inputs = [clip, "second.avi", picture_file]
+    assert vidstyle("render", *inputs, "--style", style_file, "-o", "painted")[0] == 0
+    assert sorted(path.name for path in Path("painted").iterdir()) == ["clip.mp4", "picture.png", "second.mp4"]
+    assert sound_of("painted/clip.mp4") == sound_of(clip)
+
+
+def test_one_of_several_that_fails_is_named_at_the_end(vidstyle, clip, style_file, picture_file, tmp_path, monkeypatch):
+    (tmp_path / "painted").mkdir()
+    paint = render.render
+
+    def failing(job, stylizer):
+        if job.input == str(clip):
+            raise VidstyleError("the painter broke: paint less")
+        return paint(job, stylizer)
+
+    monkeypatch.setattr("vidstyle.render.render", failing)
+    code, _, err = vidstyle("render", clip, picture_file, "--style", style_file, "-o", "painted")
+    assert code == 1 and "the painter broke" in err and "1 of 2 failed" in err
+    assert [path.name for path in Path("painted").iterdir()] == ["picture.png"]
+
+
+def test_the_source_is_shown_beside_its_painting(vidstyle, clip, style_file):
+    assert vidstyle("render", clip, style_file, "-o", "out.mp4", "--compare")[0] == 0
+    with av.open("out.mp4") as written:
+        image = next(written.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    assert image.shape == (48, 128, 3)
+    assert np.abs(image[:, :64] - scene()).mean() < 6 < np.abs(image[:, 64:] - scene()).mean()
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+def test_a_clip_becomes_an_animation(vidstyle, clip, style_file, ending):
+    assert vidstyle("render", clip, style_file, "-o", f"out{ending}")[0] == 0
+    there, animation = cv2.imreadanimation(f"out{ending}")
+    assert there and len(animation.frames) == 6 and animation.loop_count == 0
+    # 1001/30000 s is 33 1/3 ms: a GIF counts in hundredths, and three frames last a tenth
+    assert abs(sum(animation.durations[:3]) - 100) <= 1
+    assert vidstyle("render", clip, style_file, "-o", "still.webp", "--preview", "0")[0] == 0
+    assert cv2.imread("still.webp").shape == (48, 64, 3)
+
+
+def piped(features_file, folder, *arguments, data=None):
+    command = [sys.executable, "-m", "vidstyle", "render", *QUICK, "--features", features_file, *arguments]
+    return subprocess.run([str(word) for word in command], cwd=folder, input=data, capture_output=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("container", ["matroska", "nut", "yuv4mpegpipe"])
+def test_what_comes_through_a_pipe_goes_out_through_one(features_file, tmp_path, style_file, container):
+    codec = {"yuv4mpegpipe": "wrapped_avframe"}.get(container, "libx264")
+    path = tmp_path / "in"
+    with av.open(str(path), "w", format=container) as output:
+        video = output.add_stream(codec, rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(scene(number / 25), "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+    result = piped(features_file, tmp_path, "-", style_file, "-o", "-", "-f", container, data=path.read_bytes())
+    assert result.returncode == 0 and b"5 frames in" in result.stderr
+    (tmp_path / "out").write_bytes(result.stdout)
+    assert times_of(tmp_path / "out") == [Fraction(number, 25) for number in range(5)]
+
+
+def test_sound_that_comes_through_a_pipe_is_kept(features_file, tmp_path, style_file):
+    path = write_clip(tmp_path / "in.mkv", count=10, rate=Fraction(25), sounds=1)
+    result = piped(features_file, tmp_path, "-", style_file, "-o", "out.mp4", data=path.read_bytes())
+    assert result.returncode == 0
+    assert [data for _, data in sound_of(tmp_path / "out.mp4")] == [data for _, data in sound_of(path)]
+
+
+def test_what_is_no_clip_on_a_pipe_is_refused(features_file, tmp_path, style_file):
+    long = write_clip(tmp_path / "long.mp4", count=300, size=(128, 96), sounds=1)
+    result = piped(features_file, tmp_path, "-", style_file, "-o", "out.mp4", data=b"no clip\n" * 1000)
+    assert result.returncode == 1 and result.stderr.startswith(b"vidstyle: standard input is not a clip")
+    result = piped(features_file, tmp_path, "-", style_file, "-o", "out.mp4", data=long.read_bytes())
+    assert result.returncode == 1 and b"pipe Matroska, NUT or YUV4MPEG" in result.stderr
+    assert not (tmp_path / "out.mp4").exists()
+
+
 def test_a_preview_writes_one_frame_and_estimates_the_rest(vidstyle, clip, style_file):
     code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", "--preview", "0.1")
     assert code == 0 and "all 6 frames would take about 0:00:" in err
@@ -141,6 +244,8 @@ def bad(tmp_path, kind):
     (tmp_path / "short.mp4").write_bytes(clip.read_bytes()[:700])
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "there_1.png").touch()
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nin.mp4\n")
     still = ["still.png", style, "-o", "out.png"]
     cv2.imwrite(str(tmp_path / "still.png"), scene())
     return {
@@ -166,6 +271,13 @@ def bad(tmp_path, kind):
         "trace is the style": (["still.png", style, "-o", "out.png", "--trace", style], "written as .json|also the name"),
         "trace is the output": ([*still, "--trace", "out.png"], "also the name"),
         "no such device": ([*still, "--device", "cuda:99"], "--device cpu"),
+        "address as output": ([clip, style, "-o", "rtmp://nowhere/live"], "is an address"),
+        "no folder for several": ([clip, clip, "--style", style, "-o", "painted"], "is no folder"),
+        "codec of another container": ([clip, style, "-o", "out.mp4", "-c:v", "ffv1"], r"end the output's name in .mkv"),
+        "codec of an animation": ([clip, style, "-o", "out.gif", "-c:v", "h264"], "no choice of codec"),
+        "no such pictures": (["frame_%03d.png", style, "-o", "out.mp4"], "no file like frame_%03d.png"),
+        "numbered pictures there": ([clip, style, "-o", "there_%d.png"], "there_1.png exists"),
+        "playlist as input": (["list.m3u8", style, "-o", "out.mp4"], "not a clip"),
     }[kind]
 
 
@@ -192,6 +304,13 @@ KINDS = [
     "trace is the style",
     "trace is the output",
     "no such device",
+    "address as output",
+    "no folder for several",
+    "codec of another container",
+    "codec of an animation",
+    "no such pictures",
+    "numbered pictures there",
+    "playlist as input",
 ]
 
 
@@ -226,6 +345,12 @@ def test_an_error_of_the_world_is_one_line_and_writes_nothing(vidstyle, tmp_path
         (["-ss", "soon"], "no time"),
         (["-ss", "2", "-to", "1"], "empty"),
         (["-crf", "99"], "crf is 99"),
+        (["-c:v", "h264", "-crf", "52"], "0 (best) to 51"),
+        (["-c:v", "prores", "-crf", "5"], "takes no crf"),
+        (["-c:v", "cinepak"], "unknown codec 'cinepak'"),
+        (["-f", "avi"], "'avi' cannot be written to standard output"),
+        (["-r", "fast"], "is no rate"),
+        (["--resume", "-y"], "--resume"),
         (["-y", "-n"], "-n"),
         (["--nonsense"], "--nonsense"),
     ],

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from threading import Event
-from typing import Any
+from typing import IO, Any
 
 import av
 import av.error
@@ -26,18 +27,41 @@ BUFFER_BYTES = 1 << 20
 
 
 class StandardInput:
-    """Standard input as FFmpeg reads it. ``stop`` wakes whoever waits in ``read``."""
+    """Standard input as FFmpeg reads it. ``stop`` wakes whoever waits in ``read``.
+
+    What was read is kept in a temporary file, in which the sound is found again when the pictures are painted.
+    """
 
     def __init__(self) -> None:
         self._stopped = Event()
+        self._copy: IO[bytes] | None = None
 
     def read(self, count: int) -> bytes:
         """What is there, up to ``count`` bytes; nothing at the end or once stopped."""
         pipe = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
         while not self._stopped.is_set():
             if sys.platform == "win32" or select.select([pipe], [], [], 0.1)[0]:
-                return pipe.read(count) or b""
+                data = pipe.read(count) or b""
+                if self._copy is not None:
+                    self._copy.write(data)
+                    self._copy.flush()
+                return data
         return b""
+
+    def keep_copy(self) -> None:
+        """From now on, keep what is read. Before the first byte."""
+        self._copy = NamedTemporaryFile(prefix="vidstyle-")  # noqa: SIM115 (closed by drop_copy)
+
+    def drop_copy(self) -> None:
+        """There is no use for what was read."""
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
+
+    @property
+    def copy(self) -> Path | None:
+        """The file in which what was read is kept."""
+        return None if self._copy is None else Path(self._copy.name)
 
     def stop(self) -> None:
         """Let the input end here."""
@@ -66,6 +90,7 @@ def open_input(name: str | Path, pipe: StandardInput | None = None) -> Any:
             return av.open(f"file:{path}", options={"protocol_whitelist": FILE_PROTOCOLS}, **common)
     except (av.error.FFmpegError, ValueError, OSError, MemoryError) as error:
         remedy = "check that it plays elsewhere"
+        name = "standard input" if name == PIPE else name
         raise InputError(f"{name} is not a clip that can be read ({reason_of(error)}): {remedy}") from None
 
 

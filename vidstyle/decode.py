@@ -55,7 +55,11 @@ class VideoFile:
         self._pipe = StandardInput()
         self._duration: Fraction | None = None
         self._damaged = self._timeless = self._resampled = self._skipped = 0
+        if self._name == PIPE:
+            self._pipe.keep_copy()
         self._container = open_input(self._name, self._pipe)
+        if len(self._container.streams) == 1:  # nothing to be found again beside the pictures, which may be many bytes
+            self._pipe.drop_copy()
         try:
             self._stream = self._video_stream()
             origin = _origin(self._container)
@@ -68,6 +72,7 @@ class VideoFile:
             self.format = self._describe(first, *part)
         except BaseException:
             self._container.close()
+            self._pipe.drop_copy()
             raise
 
     def _video_stream(self) -> Any:
@@ -123,7 +128,7 @@ class VideoFile:
             light=self._light if color.transfer == PQ else None,
             rotation=first.rotation,
             sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
-            path=None if self._name == PIPE else self._name if is_url(self._name) else Path(self._name),
+            path=self._pipe.copy if self._name == PIPE else self._name if is_url(self._name) else Path(self._name),
         )
 
     def _known_color(self, first: Any, color: Color) -> Color:
@@ -264,6 +269,7 @@ class VideoFile:
         """Close the file."""
         self._frames.close()
         self._container.close()
+        self._pipe.drop_copy()
 
 
 def _origin(container: Any) -> Fraction:

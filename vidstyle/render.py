@@ -15,7 +15,7 @@ import torch
 
 from . import __version__
 from .errors import OutputError, VidstyleError
-from .files import PIPE, digest_of, is_url
+from .files import PIPE, digest_of
 from .flow import FlowMethod
 from .mux import CONTAINERS
 from .pictures import PICTURE_ENDINGS, is_picture
@@ -114,8 +114,6 @@ def _check_kinds(job: Job, source: Source) -> None:
         numbered = output.with_name(f"{output.stem}_%05d{output.suffix}").name
         remedy = f"write to a video file such as {output.with_suffix('.mp4').name}, to {numbered}, or add --preview TIME"
         raise OutputError(f"{job.input} is a clip: {remedy}")
-    if is_url(output):
-        raise OutputError(f"{output} is an address: write to a file, or to - and pipe it on")
 
 
 def render(job: Job, stylizer: Stylizer) -> str | Path:

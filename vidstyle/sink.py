@@ -17,7 +17,7 @@ from .animate import ANIMATIONS, animate
 from .container import reason_of
 from .encode import Coder, EncodedFile, check_codec, coder_for
 from .errors import InputError, OutputError
-from .files import PIPE, check_parts, check_writable, part_folder, part_name
+from .files import PIPE, check_parts, check_writable, is_url, part_folder, part_name
 from .format import Format
 from .frame import Frame
 from .mux import CONTAINERS, check_sound, join
@@ -107,6 +107,8 @@ def open_sink(
     """
     if str(path) == PIPE:
         return PipeWriter(source.format, encoding)
+    if is_url(path):
+        raise OutputError(f"{path} is an address: write to a file, or to - and pipe it on")
     if is_picture(path) and is_numbered(path):
         return PictureWriter(Path(path), overwrite, encoding.comment)
     path = check_writable(path, overwrite)
