@@ -17,7 +17,7 @@ ORDER = (
     ["frame", "tensorfile", "hdr"],
     ["container", "color", "clock", "pictures", "features", "flow", "estimate", "segments"],
     ["decode", "encode", "animate", "source", "losses", "motion", "clips", "weights"],
-    ["mux", "style", "optimize", "execution", "textbook", "measure", "judge"],
+    ["subtitles", "beside", "mux", "style", "optimize", "execution", "textbook", "measure", "judge"],
     ["sink", "warmstart", "stylizer"],
     ["pipeline", "trace", "training", "painted"],
     ["render", "timed", "steadiness", "speed", "info"],

@@ -3,6 +3,8 @@
 from fractions import Fraction
 from typing import Any
 
+import av
+
 BACK_SECONDS, AHEAD_SECONDS = Fraction(1, 2), Fraction(10)
 """A step of the pictures' clock further back than this is a jump. So is one further ahead, where the container's clock is
 known to be one that wraps or is cut (MPEG streams); elsewhere a picture may well stand for a minute."""
@@ -55,3 +57,12 @@ class Clock:
             self.jumps += 1
             self._before, self._shift = self._shift, self._shift - step
         return self._shift
+
+
+def origin_of(container: Any) -> Fraction:
+    """When a file's own clock begins, in seconds: recordings of broadcasts count from anywhere."""
+    begins = Fraction(max(0, container.start_time or 0), av.time_base)
+    # FFmpeg rounds it to microseconds, which would make no time after it exact.
+    exact = [s.start_time * Fraction(s.time_base) for s in container.streams if s.start_time is not None and s.time_base]
+    near = [time for time in exact if abs(time - begins) < Fraction(2, av.time_base)]
+    return min(near) if near else begins

@@ -18,7 +18,7 @@ from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
-from .clock import Clock
+from .clock import Clock, origin_of
 from .color import color_of, depth_of, guessed_matrix, has_alpha, to_rgb
 from .container import StandardInput, open_input
 from .errors import InputError
@@ -62,7 +62,7 @@ class VideoFile:
             self._pipe.drop_copy()
         try:
             self._stream = self._video_stream()
-            origin = _origin(self._container)
+            origin = origin_of(self._container)
             part = (start or Fraction(0)) + origin, None if stop is None else stop + origin
             self._frames = self._decode_from(part[0] if start else None)
             first = next(self._frames, None)
@@ -104,7 +104,7 @@ class VideoFile:
         container_duration = Fraction(self._container.duration, av.time_base) if self._container.duration else None
         duration = stream.duration * Fraction(stream.time_base) if stream.duration else container_duration
         frames = stream.frames or (math.ceil(duration * rate) if duration and rate else None)
-        origin = _origin(self._container)
+        origin = origin_of(self._container)
         if duration and (start > origin or stop is not None) and rate:
             until = duration if stop is None else min(stop - origin, duration)
             frames = max(1, math.ceil((until - (start - origin)) * rate))
@@ -270,15 +270,6 @@ class VideoFile:
         self._frames.close()
         self._container.close()
         self._pipe.drop_copy()
-
-
-def _origin(container: Any) -> Fraction:
-    """When a file's own clock begins, in seconds: recordings of broadcasts count from anywhere."""
-    begins = Fraction(max(0, container.start_time or 0), av.time_base)
-    # FFmpeg rounds it to microseconds, which would make no time after it exact.
-    exact = [s.start_time * Fraction(s.time_base) for s in container.streams if s.start_time is not None and s.time_base]
-    near = [time for time in exact if abs(time - begins) < Fraction(2, av.time_base)]
-    return min(near) if near else begins
 
 
 def _time(frame: Any, otherwise: Fraction) -> Fraction:

@@ -289,8 +289,7 @@ class VideoWriter(_Context):
             self._coder = coder_for("ffv1", None, "matroska", source)
         else:
             self._coder = coder_for(encoding.codec, encoding.crf, CONTAINERS[ending], source)
-            if encoding.sound:
-                check_sound(source, path)
+            check_sound(source, path, encoding.sound)
         self._path, self._source, self._encoding = path, source, encoding
         self._part = part_name(path)
         self._job = {**job, "encoder": self._coder.name, "encoder options": dict(self._coder.options)}

@@ -1,0 +1,285 @@
+"""What a clip has beside its pictures: sound, subtitles, chapters, attachments, a cover, tags."""
+
+import io
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+from av.stream import Disposition
+
+from .clock import AHEAD_SECONDS, Clock, origin_of
+from .container import open_input, reason_of, reasons
+from .format import Format
+from .subtitles import TEXT, TICK, Transcoder
+
+log = logging.getLogger(__name__)
+
+Timed = tuple[Fraction, int, Any]
+"""When a packet is decoded (seconds), which track it belongs to, the packet."""
+
+SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "subrip"}
+"""What text becomes in a container that cannot hold it as it is."""
+
+OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "comment")
+"""Tags that say something about the old file, not about the clip."""
+
+STATISTICS = ("bps", "duration", "number_of_frames", "number_of_bytes", "_statistics", "source_id", "encoder", "handler_name")
+"""Beginnings of the names of a stream's tags that hold for the old file only."""
+
+OTHER_CODES = {"deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb"}
+"""Languages that QuickTime files name by their other code of ISO 639-2."""
+
+
+class Beside:
+    """All of that of one clip, as far as a container can hold it.
+
+    Args:
+        source: names the file, and the part that is wanted.
+        container: FFmpeg's name of the output's.
+        sound: False leaves the sound out.
+        stop: where to stop, on the file's own clock, in seconds.
+    """
+
+    def __init__(self, source: Format, container: str, sound: bool = True, stop: Fraction | None = None) -> None:
+        self._source, self._kind = source, container
+        self._origin = open_input(str(source.path))
+        try:
+            self._start, self._stop = source.start, source.stop if stop is None else stop
+            self._whole = self._start <= origin_of(self._origin) and self._stop is None
+            self.left_out: list[str] = []
+            self.refused_sound = ""
+            self._copied: list[Any] = []
+            self._rewritten: list[Any] = []
+            self._cover: Any = None
+            self._pictures: Any = None
+            for stream in self._origin.streams:
+                self._sort(stream, sound)
+        except BaseException:
+            self._origin.close()
+            raise
+
+    def __enter__(self) -> "Beside":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._origin.close()
+
+    def _sort(self, stream: Any, sound: bool) -> None:
+        """Where a stream of the source goes."""
+        name = stream.codec_context.name if getattr(stream, "codec_context", None) else "unknown"
+        if stream.type == "video":
+            self._sort_pictures(stream, name)
+        elif stream.type == "audio" and sound:
+            reason = self._why_not(stream)
+            if reason is not None:
+                self.refused_sound = f"{name}: {reason}"
+            self._copied.append(stream)
+        elif stream.type == "subtitle" and self._why_not(stream) is None:
+            self._copied.append(stream)
+        elif stream.type == "subtitle" and name in TEXT:
+            self._rewritten.append(stream)
+        elif stream.type == "subtitle":
+            self.left_out.append(f"subtitles as pictures ({name})")
+        elif stream.type == "attachment" and self._kind != "matroska":
+            self.left_out.append(f"an attachment ({stream.name})")
+        elif stream.type == "data" and not self._origin.chapters():  # an MP4's chapters show as a stream of data too
+            self.left_out.append("a stream of data")
+
+    def _sort_pictures(self, stream: Any, name: str) -> None:
+        if stream.disposition & Disposition.attached_pic:
+            if self._cover is None and self._kind != "webm":
+                self._cover = stream
+            else:
+                self.left_out.append(f"cover art ({name})")
+        elif self._pictures is None:
+            self._pictures = stream
+        else:
+            self.left_out.append(f"a further video stream ({name})")
+
+    def _why_not(self, stream: Any) -> str | None:
+        """Why the container cannot hold a stream as it is; None where it can."""
+        trial = av.open(io.BytesIO(), "w", format=self._kind)
+        try:
+            with reasons():
+                trial.add_stream_from_template(stream)
+                trial.start_encoding()
+        except (av.error.FFmpegError, ValueError, TypeError, AttributeError) as error:
+            return reason_of(error)
+        finally:
+            trial.close()
+        return None
+
+    def add_to(self, output: Any, pictures: Any) -> Iterator[Timed]:
+        """Create streams, chapters, attachments and tags of an output, before its header is written; returns the packets.
+
+        Args:
+            output: the container.
+            pictures: its video stream, which gets the tags of the source's.
+        """
+        output.metadata.update({key: value for key, value in self._origin.metadata.items() if key.lower() not in OF_THE_FILE})
+        if self._pictures is not None:
+            _tag(pictures, self._pictures, self._kind)
+        copies, rewriters = {}, {}
+        for stream in self._copied:
+            copies[stream.index] = output.add_stream_from_template(stream)
+            _tag(copies[stream.index], stream, self._kind)
+        for stream in self._rewritten:
+            rewriters[stream.index] = Transcoder(output, SUBTITLES[self._kind])
+            _tag(rewriters[stream.index].stream, stream, self._kind)
+        self._add_attachments(output)
+        covers = list(self._add_cover(output))
+        chapters = list(self._chapters())
+        if chapters:
+            output.set_chapters(chapters)
+        return self._packets(covers, copies, rewriters)
+
+    def _add_attachments(self, output: Any) -> None:
+        if self._kind == "matroska":
+            for stream in self._origin.streams.attachments:
+                output.add_attachment(stream.name or "attachment", stream.mimetype or "application/octet-stream", stream.data)
+
+    def _add_cover(self, output: Any) -> Iterator[Timed]:
+        """Matroska keeps a cover as an attachment, MP4 as a stream of one picture."""
+        if self._cover is None:
+            return
+        packet = next((packet for packet in self._origin.demux(self._cover) if packet.size), None)
+        self._origin.seek(0)
+        if packet is None:
+            return
+        if self._kind == "matroska":
+            kind = "png" if self._cover.codec_context.name == "png" else "jpeg"
+            output.add_attachment(f"cover.{kind[:3].replace('jpe', 'jpg')}", f"image/{kind}", bytes(packet))
+            return
+        stream = output.add_stream_from_template(self._cover)
+        stream.disposition = Disposition.attached_pic
+        copy = av.Packet(bytes(packet))
+        copy.stream, copy.pts, copy.dts, copy.time_base = stream, 0, 0, Fraction(1, 90000)
+        copy.is_keyframe = True
+        yield Fraction(0), self._cover.index, copy
+
+    def _chapters(self) -> Iterator[dict[str, Any]]:
+        """Those that lie in the part, on its clock."""
+        for chapter in self._origin.chapters():
+            unit = Fraction(chapter["time_base"])
+            begins, ends = chapter["start"] * unit - self._start, chapter["end"] * unit - self._start
+            if self._stop is not None:
+                ends = min(ends, self._stop - self._start)
+            if ends > max(0, begins):
+                yield {**chapter, "start": round(max(0, begins) / unit), "end": round(ends / unit)}
+
+    def _packets(self, covers: list[Timed], copies: dict[int, Any], rewriters: dict[int, Transcoder]) -> Iterator[Timed]:
+        yield from covers
+        wanted = [*self._copied, *self._rewritten]
+        if not wanted:
+            return
+        lead = [] if self._pictures is None else [self._pictures]
+        clock = Clock(self._origin, self._pictures or wanted[0])
+        order = _Order(self._start)
+        for packet in order.sane(_placed(_readable(self._origin.demux([*lead, *wanted])), clock)):
+            index, base = packet.stream.index, Fraction(packet.time_base)
+            time, length = (packet.pts if packet.pts is not None else packet.dts) * base, (packet.duration or 0) * base
+            if packet.stream.type == "subtitle":
+                yield from self._cue(packet, time, length, copies, rewriters)
+            elif index in copies and self._within(time) and order.follows(packet):
+                packet.stream = copies[index]
+                yield packet.dts * base, index, packet
+        for index, rewriter in rewriters.items():
+            for made in rewriter.rest():
+                yield made.pts * TICK, index, made
+        if order.astray:
+            log.warning("%s: %d packets of sound lay over others or far off, and were left out", self._source.path, order.astray)
+
+    def _within(self, time: Fraction) -> bool:
+        return self._whole or (time >= self._start and (self._stop is None or time < self._stop))
+
+    def _cue(
+        self, packet: Any, time: Fraction, length: Fraction, copies: dict[int, Any], rewriters: dict[int, Transcoder]
+    ) -> Iterator[Timed]:
+        """A cue as far as it lies in the part, copied or in another codec."""
+        index, unit = packet.stream.index, Fraction(packet.time_base)
+        begins, ends = max(time, self._start), time + length
+        if self._stop is not None:
+            ends = min(ends, self._stop)
+        if ends <= begins:
+            return
+        if index in rewriters:
+            for made in rewriters[index].packets(packet, begins - self._start, ends - begins):
+                yield made.pts * TICK, index, made
+            return
+        packet.pts = packet.dts = round((begins - self._start) / unit)
+        packet.duration = round((ends - begins) / unit)
+        packet.stream = copies[index]
+        yield begins - self._start, index, packet
+
+
+def _readable(packets: Iterator[Any]) -> Iterator[Any]:
+    """Packets up to where the file cannot be read on."""
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, ValueError) as error:
+            log.warning("what lies beside the pictures ends early: %s", reason_of(error))
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+def _placed(packets: Iterator[Any], clock: Clock) -> Iterator[Any]:
+    for packet in packets:
+        clock.place(packet)
+        if packet.dts is not None:
+            yield packet
+
+
+class _Order:
+    """Sound whose times rise: what lies over what came before, or far off all alone, is damage."""
+
+    def __init__(self, start: Fraction) -> None:
+        self.astray = 0
+        self._start = start
+        self._ends: dict[int, Fraction] = {}
+        self._last: dict[int, int] = {}
+        self._far: dict[int, Any] = {}
+
+    def sane(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """Sound that jumps far ahead is believed when the next packet does so too: then it is a pause."""
+        for packet in packets:
+            index, base = packet.stream.index, Fraction(packet.time_base)
+            time = packet.dts * base
+            if packet.stream.type == "audio":
+                held = self._far.pop(index, None)
+                ahead = time > self._ends.get(index, time) + AHEAD_SECONDS
+                if held is None and ahead:
+                    self._far[index] = packet
+                    continue
+                if held is not None and ahead:
+                    yield held
+                self.astray += held is not None and not ahead
+                self._ends[index] = time + (packet.duration or 0) * base
+            yield packet
+        self.astray += len(self._far)
+
+    def follows(self, packet: Any) -> bool:
+        """Set a packet to a clock that begins at ``start``; whether it comes after the one before."""
+        index, ticks = packet.stream.index, round(self._start / Fraction(packet.time_base))
+        packet.dts -= ticks
+        packet.pts = None if packet.pts is None else packet.pts - ticks
+        if packet.dts <= self._last.get(index, packet.dts - 1):
+            self.astray += 1
+            return False
+        self._last[index] = packet.dts
+        return True
+
+
+def _tag(copy: Any, stream: Any, container: str) -> None:
+    """Language, title, and what a player shows by itself."""
+    tags = {key: value for key, value in stream.metadata.items() if not key.lower().startswith(STATISTICS)}
+    if container == "mov" and tags.get("language") in OTHER_CODES:
+        tags["language"] = OTHER_CODES[tags["language"]]
+    copy.metadata.update(tags)
+    copy.disposition = stream.disposition
