@@ -4,6 +4,7 @@ import heapq
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import av
 import av.error
 
 from .beside import Beside, Timed
-from .container import reason_of, reasons
+from .container import open_input, reason_of, reasons
 from .errors import OutputError
 from .format import Format
 
@@ -58,30 +59,41 @@ def join(
     Raises:
         OutputError: the file cannot be written, or the segments do not belong together.
     """
-    container = CONTAINERS[path.suffix.lower()]
-    options = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
     try:
-        with ExitStack() as stack:
-            output = stack.enter_context(av.open(f"file:{path}", "w", format=container, options=options))
-            first = stack.enter_context(av.open(f"file:{segments[0]}")).streams.video[0]
-            rate: Any = {"framerate": source.rate} if source.rate else {}  # Matroska would show its clock's 1000 otherwise
-            video: Any = output.add_stream_from_template(first, opaque=True, **rate)
-            if container != "matroska" and first.codec_context.name == "hevc":
-                video.codec_context.codec_tag = "hvc1"  # the only one that Apple's players know
-            tracks = [_pictures(segments, video, first)]
-            if source.path is not None:
-                stop = source.stop if end is None else source.start + end
-                beside = stack.enter_context(Beside(source, container, sound, stop))
-                tracks.append(beside.add_to(output, video))
-            if comment:
-                output.metadata["comment"] = comment
-            with reasons():
-                output.start_encoding()
-            damaged = _mux(output, tracks)
-            if damaged:
-                log.warning("%s: %d damaged packets beside the pictures were left out", source.path, damaged)
+        try:
+            _join(segments, source, path, end, sound, comment)
+        except (av.error.InvalidDataError, av.error.ArgumentError) as error:
+            if source.path is None:
+                raise
+            what = "what lies beside its pictures is damaged and was left out"
+            log.warning("%s: %s (%s)", source.path, what, reason_of(error))
+            _join(segments, replace(source, path=None), path, end, sound, comment)
     except (av.error.FFmpegError, OSError) as error:
         raise OutputError(f"cannot write {path} ({reason_of(error)}): free some space or choose another place") from None
+
+
+def _join(segments: Sequence[Path], source: Format, path: Path, end: Fraction | None, sound: bool, comment: str) -> None:
+    container = CONTAINERS[path.suffix.lower()]
+    options = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
+    with ExitStack() as stack:
+        output = stack.enter_context(av.open(f"file:{path}", "w", format=container, options=options))
+        first = _video(stack.enter_context(open_input(segments[0])), segments[0])
+        rate: Any = {"framerate": source.rate} if source.rate else {}  # Matroska would show its clock's 1000 otherwise
+        video: Any = output.add_stream_from_template(first, opaque=True, **rate)
+        if container != "matroska" and first.codec_context.name == "hevc":
+            video.codec_context.codec_tag = "hvc1"  # the only one that Apple's players know
+        tracks = [_pictures(segments, video, first)]
+        if source.path is not None:
+            stop = source.stop if end is None else source.start + end
+            beside = stack.enter_context(Beside(source, container, sound, stop))
+            tracks.append(beside.add_to(output, video))
+        if comment:
+            output.metadata["comment"] = comment
+        with reasons():
+            output.start_encoding()
+        damaged = _mux(output, tracks)
+        if damaged:
+            log.warning("%s: %d damaged packets beside the pictures were left out", source.path, damaged)
 
 
 def _mux(output: Any, tracks: Sequence[Iterator[Timed]]) -> int:
@@ -118,14 +130,24 @@ def _pictures(segments: Sequence[Path], stream: Any, first: Any) -> Iterator[Tim
 
 
 def _packets(segment: Path, first: Any) -> Iterator[Any]:
-    with av.open(f"file:{segment}") as container:
-        stream = container.streams.video[0]
+    with open_input(segment) as container:
+        stream = _video(container, segment)
         kind, expected = (_kind(each.codec_context) for each in (stream, first))
         if kind != expected or stream.time_base != first.time_base:
             raise OutputError(f"{segment} is of another kind than the segments before it: start anew with -y")
-        for packet in container.demux(stream):
-            if packet.dts is not None:
-                yield packet
+        try:
+            for packet in container.demux(stream):
+                if packet.pts is not None:
+                    yield packet
+        except av.error.FFmpegError as error:
+            raise OutputError(f"{segment} was damaged since ({reason_of(error)}): start anew with -y") from None
+
+
+def _video(container: Any, segment: Path) -> Any:
+    for stream in container.streams.video:
+        if stream.codec_context is not None and stream.codec_context.width:
+            return stream
+    raise OutputError(f"{segment} was damaged since, it holds no pictures: start anew with -y")
 
 
 def _kind(context: Any) -> tuple[Any, ...]:
