@@ -177,6 +177,16 @@ def test_what_comes_through_a_pipe_goes_out_through_one(features_file, tmp_path,
     assert times_of(tmp_path / "out") == [Fraction(number, 25) for number in range(5)]
 
 
+def test_sound_goes_out_through_a_pipe_with_its_pictures(features_file, tmp_path, style_file):
+    path = write_clip(tmp_path / "in.mp4", count=30, rate=Fraction(25), sounds=1)
+    result = piped(features_file, tmp_path, path, style_file, "-o", "-", "-ss", "0.2")
+    assert result.returncode == 0
+    (tmp_path / "out.mkv").write_bytes(result.stdout)
+    part = [data for time, data in sound_of(path) if time >= Fraction(1, 5)]
+    assert [data for _, data in sound_of(tmp_path / "out.mkv")] == part
+    assert times_of(tmp_path / "out.mkv") == [Fraction(number, 25) for number in range(25)]
+
+
 def test_sound_that_comes_through_a_pipe_is_kept(features_file, tmp_path, style_file):
     path = write_clip(tmp_path / "in.mkv", count=10, rate=Fraction(25), sounds=1)
     result = piped(features_file, tmp_path, "-", style_file, "-o", "out.mp4", data=path.read_bytes())

@@ -12,7 +12,8 @@ from test_conformance import flash_and_click, flashes_and_clicks, through
 
 from vidstyle import Format, Frame, OutputError, open_sink, open_source
 from vidstyle.clock import Clock
-from vidstyle.encode import EncodedFile, coder_for
+from vidstyle.coders import coder_for
+from vidstyle.encode import EncodedFile
 from vidstyle.mux import join
 from vidstyle.subtitles import HEADER
 

@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from .format import Color, Format, Light
     from .frame import Frame
     from .motion import with_motion
+    from .pipe import PipeWriter
     from .pipeline import Report, run
     from .segments import Checkpoint
     from .settings import PRESETS, Settings
-    from .sink import Encoding, PictureWriter, PipeWriter, Sink, StillWriter, VideoWriter, open_sink
+    from .sink import PictureWriter, Sink, StillWriter, open_sink
     from .source import PictureSequence, Source, Still, open_source
     from .style import Style
     from .stylizer import Iteration, Stylizer
     from .trace import Trace
     from .weights import load_features, load_flow
+    from .writer import VideoWriter
+    from .writing import Encoding
 
 __version__ = "0.1.0"
 
@@ -82,6 +85,9 @@ _MODULES = (
     "weights",
     "style",
     "segments",
+    "writing",
+    "writer",
+    "pipe",
     "sink",
     "stylizer",
     "pipeline",

@@ -66,6 +66,10 @@ class Beside:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the source's file."""
         self._origin.close()
 
     def _sort(self, stream: Any, sound: bool) -> None:
@@ -80,7 +84,7 @@ class Beside:
             self._copied.append(stream)
         elif stream.type == "subtitle" and self._why_not(stream) is None:
             self._copied.append(stream)
-        elif stream.type == "subtitle" and name in TEXT:
+        elif stream.type == "subtitle" and name in TEXT and self._kind in SUBTITLES:
             self._rewritten.append(stream)
         elif stream.type == "subtitle":
             self.left_out.append(f"subtitles as pictures ({name})")

@@ -292,7 +292,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         ValueError: what does not go together.
     """
     from .render import Job
-    from .sink import Encoding
+    from .writing import Encoding
 
     stop = args.stop if args.duration is None else (args.start or 0) + args.duration
     if stop is not None and stop <= (args.start or 0):

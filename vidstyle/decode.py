@@ -128,6 +128,7 @@ class VideoFile:
             light=self._light if color.transfer == PQ else None,
             rotation=first.rotation,
             sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
+            growing=self._name == PIPE,
             path=self._pipe.copy if self._name == PIPE else self._name if is_url(self._name) else Path(self._name),
         )
 

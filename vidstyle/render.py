@@ -22,10 +22,11 @@ from .pictures import PICTURE_ENDINGS, is_picture
 from .pipeline import Report, run
 from .progress import ProgressDisplay, duration_text
 from .settings import Settings
-from .sink import Encoding, FileSink, StillWriter, open_sink
+from .sink import StillWriter, open_sink
 from .source import Source, Still, is_numbered, open_source
 from .stylizer import Stylizer
 from .trace import Trace
+from .writing import Encoding, FileSink
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,11 @@ from .device import peak_memory, reset_peak_memory, resident_memory
 from .format import Format
 from .frame import Frame, Image
 from .pipeline import Report, run
-from .sink import Encoding, VideoWriter, open_sink
+from .sink import open_sink
 from .source import NothingOpen, Source, open_source
 from .stylizer import Stylizer
+from .writer import VideoWriter
+from .writing import Encoding
 
 WARM_UP_FRAMES = 3
 """Frames left out of the figures: the first is painted afresh, and the pipeline fills up."""
