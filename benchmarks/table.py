@@ -207,6 +207,31 @@ def targets(values):
     ]
 
 
+def kills(values):
+    """How renders that were killed ended."""
+    found = values["document"]
+    rows = [row for row in found["kills"] if not row["whole_already"]]
+    kept = sorted(row["frames_in_whole_segments"] for row in rows)
+    return [
+        f"`benchmarks/kills.py` killed {len(found['kills'])} renders of {found['frames']} frames at random moments (seed "
+        f"{found['seed']}), with {kept[0]} to {kept[-1]} frames in whole segments, and went on with each: {found['identical']} "
+        "ended with the decoded frames and times of a render that nobody disturbed.",
+    ]
+
+
+def fuzz(values):
+    """What became of damaged and hostile files."""
+    found = values["document"]
+    counts = {name: sum(kind.get(name, 0) for kind in found["kinds"].values()) for name in ("painted", "refused")}
+    failures = len(found["failures"])
+    return [
+        f"`benchmarks/fuzz.py` threw {found['cases']} damaged or hostile files of {len(found['kinds'])} kinds at everything that "
+        f"is read (seed {found['seed']}): {counts['painted']} were painted as far as they went, {counts['refused']} refused in one "
+        f"line, {failures or 'none'} crashed, hung, wrote elsewhere, left files open or reached the network; the slowest took "
+        f"{found['slowest_seconds']:.1f} s.",
+    ]
+
+
 TABLES = {
     "temporal": ("temporal-cpu", temporal),
     "presets": ("temporal-cpu", presets),
@@ -214,14 +239,18 @@ TABLES = {
     "steps": ("steps-cpu", steps),
     "speed": ("speed-cpu", speed),
     "targets": ("speed-cpu", targets),
+    "kills": ("kills", kills),
+    "fuzz": ("fuzz", fuzz),
 }
 
 
 def rendered(readme):
     """The README's text with its tables made anew."""
     for name, (file, make) in TABLES.items():
-        rows = json.loads((RESULTS / f"{file}.json").read_text())["rows"]
+        document = json.loads((RESULTS / f"{file}.json").read_text())
+        rows = document.get("rows", [])
         values = {row["figure"]: row["value"] for row in rows}
+        values["document"] = document
         values["rows"] = {row["figure"]: (row["value"], row["unit"], row["target"]) for row in rows}
         begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         head, rest = readme.split(begin)

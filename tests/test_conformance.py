@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import av
 import av.filter
+import conformance
 import cv2
 import numpy as np
 import pytest
@@ -365,3 +366,10 @@ def test_an_encoder_is_probed_by_encoding():
 def test_light_is_unknown_where_nothing_is_said(tmp_path):
     with av.open(str(write_clip(tmp_path / "in.mp4", count=1))) as container:
         assert light_of(next(container.decode(video=0))) == Light()
+
+
+def test_the_readme_shows_what_is_tested():
+    assert conformance.BEGIN + conformance.table() + conformance.END in conformance.README.read_text()
+    for what, _, _, name in conformance.ROWS:
+        file, test = name.split("::")
+        assert f"def {test}(" in (conformance.README.parent / "tests" / f"test_{file}.py").read_text(), what

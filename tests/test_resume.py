@@ -128,7 +128,7 @@ def vidstyle(features_file, tmp_path, monkeypatch, capsys):
 
 def start(features_file, *arguments, folder):
     command = [sys.executable, "-m", "vidstyle", "render", *QUICK, "--features", features_file, *arguments]
-    return subprocess.Popen([str(word) for word in command], cwd=folder, stderr=subprocess.DEVNULL)
+    return subprocess.Popen([str(word) for word in command], cwd=folder, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(path, process):
@@ -165,6 +165,7 @@ def test_an_interrupted_command_leaves_a_part_and_goes_on(vidstyle, features_fil
     wait_for(tmp_path / "out.part" / "000001.safetensors", process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 130
+    assert "so far is in out.part.mp4; the same command with --resume goes on" in process.stderr.read()
     assert times_of(tmp_path / "out.part.mp4")
     assert vidstyle(shots, style_file, "-o", "out.mp4", "--resume")[0] == 0
     assert times_of("out.mp4") == times_of(shots)

@@ -90,9 +90,13 @@ ALIASES = {
 HARDWARE = ("h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox")
 """What ``hardware`` tries, in this order."""
 
-HARDWARE_ENDINGS = tuple(name.split("_")[1] for name in HARDWARE)
 
-CODEC_NAMES = (*sorted(ALIASES), "ffv1", "hardware", *(name for name in CODECS if name.endswith(HARDWARE_ENDINGS)))
+def in_hardware(name: str) -> bool:
+    """Whether an encoder is one of a graphics card or processor, which may not be there."""
+    return name.endswith(tuple(name.split("_")[1] for name in HARDWARE))
+
+
+CODEC_NAMES = (*sorted(ALIASES), "ffv1", "hardware", *filter(in_hardware, CODECS))
 """What may be asked for, besides FFmpeg's own names."""
 
 
@@ -177,7 +181,7 @@ def check_codec(codec: str | None, crf: int | None) -> None:
 @lru_cache
 def _working(name: str, usual: str) -> str:
     """The encoder asked for; where hardware does not truly encode here, the usual one."""
-    if not (name == "hardware" or name.endswith(HARDWARE_ENDINGS)) or (name != "hardware" and name not in CODECS):
+    if name != "hardware" and not (name in CODECS and in_hardware(name)):
         return name
     reasons_why = []
     for candidate in HARDWARE if name == "hardware" else (name,):

@@ -10,10 +10,10 @@ import av.codec
 import torch
 
 from . import __version__
+from .coders import CODECS, in_hardware, why_not
 from .weights import vgg19_cache
 
 PACKAGES = ("torch", "torchvision", "av", "opencv-python", "numpy", "scenedetect", "safetensors", "rich", "matplotlib")
-ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks")
 
 
 def lines() -> Iterator[str]:
@@ -26,7 +26,10 @@ def lines() -> Iterator[str]:
         yield f"device cuda:{number}: {torch.cuda.get_device_name(number)}"
     if torch.backends.mps.is_available():
         yield "device mps"
-    yield "encoders: " + ", ".join(name for name in ENCODERS if name in av.codecs_available)
+    yield "encoders: " + ", ".join(name for name in CODECS if not in_hardware(name) and name in av.codecs_available)
+    for name in filter(in_hardware, CODECS):
+        reason = why_not(name)
+        yield f"encoder {name}: {'works' if reason is None else reason}"
     bundled = resources.files("vidstyle") / "data" / "small.safetensors"
     yield f"features bundled: {'there' if bundled.is_file() else 'missing; install vidstyle again'}"
     cached = vgg19_cache()

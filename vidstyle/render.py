@@ -15,7 +15,7 @@ import torch
 
 from . import __version__
 from .errors import OutputError, VidstyleError
-from .files import PIPE, digest_of
+from .files import PIPE, digest_of, part_folder
 from .flow import FlowMethod
 from .mux import CONTAINERS
 from .pictures import PICTURE_ENDINGS, is_picture
@@ -139,7 +139,8 @@ def render(job: Job, stylizer: Stylizer) -> str | Path:
             with _told_first(trace):
                 left = sink.close(complete=False)
                 if left:
-                    log.error("not finished: what was painted so far is in %s", left)
+                    go_on = "; the same command with --resume goes on" if part_folder(Path(job.output)).exists() else ""
+                    log.error("not finished: what was painted so far is in %s%s", left, go_on)
             raise
         sink.close()
         if trace:
