@@ -226,9 +226,9 @@ def fuzz(values):
     failures = len(found["failures"])
     return [
         f"`benchmarks/fuzz.py` threw {found['cases']} damaged or hostile files of {len(found['kinds'])} kinds at everything that "
-        f"is read (seed {found['seed']}): {counts['painted']} were painted as far as they went, {counts['refused']} refused in one "
-        f"line, {failures or 'none'} crashed, hung, wrote elsewhere, left files open or reached the network; the slowest took "
-        f"{found['slowest_seconds']:.1f} s.",
+        f"is read (seed {found['seed']}): {counts['painted']} were painted as far as they went, {counts['refused']} refused in "
+        f"one line, {failures or 'none'} crashed, hung, wrote elsewhere, left files open or reached the network; the slowest "
+        f"took {found['slowest_seconds']:.1f} s.",
     ]
 
 

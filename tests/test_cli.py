@@ -194,6 +194,18 @@ def test_sound_that_comes_through_a_pipe_is_kept(features_file, tmp_path, style_
     assert [data for _, data in sound_of(tmp_path / "out.mp4")] == [data for _, data in sound_of(path)]
 
 
+def test_an_interrupt_ends_waiting_for_a_pipe(features_file, tmp_path, style_file):
+    command = [sys.executable, "-m", "vidstyle", "render", "-", style_file, "-o", "out.mp4", "--features", features_file]
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores SIGINT, and so would what it starts
+    process = subprocess.Popen([str(word) for word in command], cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    signal.signal(signal.SIGINT, before)
+    time.sleep(4)  # until it waits; were it not there yet it would end just so
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) in (130, -signal.SIGINT)
+    assert b"Traceback" not in process.stderr.read() or process.returncode < 0
+    process.stdin.close()
+
+
 def test_what_is_no_clip_on_a_pipe_is_refused(features_file, tmp_path, style_file):
     long = write_clip(tmp_path / "long.mp4", count=300, size=(128, 96), sounds=1)
     result = piped(features_file, tmp_path, "-", style_file, "-o", "out.mp4", data=b"no clip\n" * 1000)

@@ -25,6 +25,9 @@ URL_PROTOCOLS = "http,https,tls,tcp,crypto,data,httpproxy,udp,rtp,rtmp,rtmps,rts
 BUFFER_BYTES = 1 << 20
 """How much is read from a pipe at once."""
 
+PATIENCE_SECONDS = 0.1
+"""How often whoever waits for a pipe looks whether to stop."""
+
 
 class StandardInput:
     """Standard input as FFmpeg reads it. ``stop`` wakes whoever waits in ``read``.
@@ -33,19 +36,28 @@ class StandardInput:
     """
 
     def __init__(self) -> None:
+        self.interrupted = False
         self._stopped = Event()
         self._copy: IO[bytes] | None = None
 
     def read(self, count: int) -> bytes:
         """What is there, up to ``count`` bytes; nothing at the end or once stopped."""
+        try:
+            data = self._wait_for(count)
+        except KeyboardInterrupt:  # it cannot pass through FFmpeg
+            self.interrupted = True
+            self.stop()
+            return b""
+        if self._copy is not None:
+            self._copy.write(data)
+            self._copy.flush()
+        return data
+
+    def _wait_for(self, count: int) -> bytes:
         pipe = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
         while not self._stopped.is_set():
-            if sys.platform == "win32" or select.select([pipe], [], [], 0.1)[0]:
-                data = pipe.read(count) or b""
-                if self._copy is not None:
-                    self._copy.write(data)
-                    self._copy.flush()
-                return data
+            if sys.platform == "win32" or select.select([pipe], [], [], PATIENCE_SECONDS)[0]:
+                return pipe.read(count) or b""
         return b""
 
     def keep_copy(self) -> None:
@@ -89,6 +101,8 @@ def open_input(name: str | Path, pipe: StandardInput | None = None) -> Any:
             path = check_readable(name)
             return av.open(f"file:{path}", options={"protocol_whitelist": FILE_PROTOCOLS}, **common)
     except (av.error.FFmpegError, ValueError, OSError, MemoryError) as error:
+        if pipe is not None and pipe.interrupted:
+            raise KeyboardInterrupt from None
         remedy = "check that it plays elsewhere"
         name = "standard input" if name == PIPE else name
         raise InputError(f"{name} is not a clip that can be read ({reason_of(error)}): {remedy}") from None

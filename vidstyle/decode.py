@@ -54,6 +54,7 @@ class VideoFile:
         self._sdr = sdr
         self._pipe = StandardInput()
         self._duration: Fraction | None = None
+        self._frames: Generator[Any, None, None] = self._deinterlaced()
         self._damaged = self._timeless = self._resampled = self._skipped = 0
         if self._name == PIPE:
             self._pipe.keep_copy()
@@ -71,8 +72,9 @@ class VideoFile:
             self._first: av.VideoFrame | None = first
             self.format = self._describe(first, *part)
         except BaseException:
-            self._container.close()
-            self._pipe.drop_copy()
+            self.close()
+            if self._pipe.interrupted:
+                raise KeyboardInterrupt from None
             raise
 
     def _video_stream(self) -> Any:

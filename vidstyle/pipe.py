@@ -31,9 +31,8 @@ class PipeWriter(FileSink):
             if encoding.codec is None and coder.name in ("libx264", "libx265"):
                 coder = Coder(coder.name, coder.pixels, {**coder.options, "tune": "zerolatency"}, odd=coder.odd)
         self._source, self._coder, self._kind = source, coder, kind
+        self._sound = encoding.sound
         self._beside: Beside | None = None
-        if source.path is not None and not source.growing and kind != "yuv4mpegpipe":
-            self._beside = Beside(source, kind, encoding.sound)
         self._file: EncodedFile | None = None
         self._last_pts = -1
 
@@ -48,7 +47,8 @@ class PipeWriter(FileSink):
             if self._file is None:
                 options = {"flush_packets": "1"} | ({"live": "1"} if self._kind == "matroska" else {"strict": "-1"})
                 self._file = EncodedFile(_StandardOutput(), self._kind, self._coder, self._source, options)
-                self._file.beside = self._beside
+                if self._source.path is not None and not self._source.growing and self._kind != "yuv4mpegpipe":
+                    self._file.beside = self._beside = Beside(self._source, self._kind, self._sound)
             self._last_pts = max(round(frame.time / self._source.time_base), self._last_pts + 1)
             self._file.send(frame, self._last_pts)
         except BrokenPipeError:

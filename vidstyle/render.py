@@ -15,7 +15,7 @@ import torch
 
 from . import __version__
 from .errors import OutputError, VidstyleError
-from .files import PIPE, digest_of, part_folder
+from .files import PIPE, check_readable, digest_of, part_folder
 from .flow import FlowMethod
 from .mux import CONTAINERS
 from .pictures import PICTURE_ENDINGS, is_picture
@@ -84,7 +84,7 @@ class Job:
     def _inputs(self) -> dict[str, Any]:
         """What tells this job from another on the same files, and these files from others."""
         files = [name for name in (self.input, *self.files) if Path(name).is_file()]
-        contents = {f"contents of {Path(name).name}": digest_of(name) for name in files}
+        contents = {f"contents of {name}": digest_of(check_readable(name)) for name in files}
         here = {"version": __version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
         return {"input": str(self.input), "rate": str(self.rate), "sdr": self.sdr, **contents, **here}
 
@@ -96,7 +96,7 @@ def check(job: Job, settings: Settings) -> None:
         InputError, OutputError: what would fail later anyway.
     """
     if str(job.input) != PIPE:  # which can be read only once
-        with job.open_source() as source:
+        with _nothing_said(), job.open_source() as source:
             _check_kinds(job, source)
             job.open_sink(source, settings)
     if job.trace:
@@ -104,6 +104,18 @@ def check(job: Job, settings: Settings) -> None:
         for other in (job.output, job.input, *job.files):
             if job.trace.resolve() == Path(other).resolve():
                 raise OutputError(f"{job.trace} is also the name of an input or the output: choose another for the trace")
+
+
+@contextmanager
+def _nothing_said() -> Iterator[None]:
+    """What is opened to be checked is opened again to be rendered: that is soon enough for warnings."""
+    package = logging.getLogger(__package__)
+    before = package.level
+    package.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        package.setLevel(before)
 
 
 def _check_kinds(job: Job, source: Source) -> None:
