@@ -372,7 +372,6 @@ def test_an_error_of_the_world_is_one_line_and_writes_nothing(vidstyle, tmp_path
         (["-c:v", "cinepak"], "unknown codec 'cinepak'"),
         (["-f", "avi"], "'avi' cannot be written to standard output"),
         (["-r", "fast"], "is no rate"),
-        (["--resume", "-y"], "--resume"),
         (["-y", "-n"], "-n"),
         (["--nonsense"], "--nonsense"),
     ],

@@ -21,7 +21,7 @@ ORDER = (
     ["writing", "writer", "pipe", "sink", "warmstart", "stylizer"],
     ["pipeline", "trace", "training", "painted"],
     ["render", "timed", "steadiness", "speed", "info"],
-    ["cli"],
+    ["flags", "cli"],
 )
 
 

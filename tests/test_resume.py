@@ -140,11 +140,15 @@ def wait_for(path, process):
 
 def test_a_killed_command_goes_on_and_a_changed_one_is_refused(vidstyle, features_file, shots, style_file, tmp_path):
     assert vidstyle(shots, style_file, "-o", "whole.mp4")[0] == 0
-    process = start(features_file, shots, style_file, "-o", "out.mp4", folder=tmp_path)
+    Path("out.mp4").write_bytes(b"precious")
+    process = start(features_file, shots, style_file, "-o", "out.mp4", "-y", folder=tmp_path)
     wait_for(tmp_path / "out.part" / "000002.safetensors", process)
     process.kill()
     process.wait()
-    assert not (tmp_path / "out.mp4").exists()
+    assert Path("out.mp4").read_bytes() == b"precious"
+    code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume")
+    assert code == 1 and "add -y to replace it" in err
+    Path("out.mp4").unlink()
     code, err = vidstyle(shots, style_file, "-o", "out.mp4")
     assert code == 1 and "go on with --resume" in err
     code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume", "--tv-weight", "0.1")
@@ -154,7 +158,8 @@ def test_a_killed_command_goes_on_and_a_changed_one_is_refused(vidstyle, feature
     code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume")
     assert code == 1 and "stripes.png was" in err
     style_file.write_bytes(before)
-    code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume")
+    Path("out.mp4").write_bytes(b"precious")
+    code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume", "-y")
     assert code == 0 and "out.mp4: going on after" in err and "frame 150/150" in err
     assert Path("out.mp4").read_bytes() == Path("whole.mp4").read_bytes()
     assert not Path("out.part").exists()

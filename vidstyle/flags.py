@@ -1,0 +1,182 @@
+"""What the command line takes: flags of the painting are generated from ``Settings``."""
+
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from fractions import Fraction
+from pathlib import Path
+
+from . import __version__
+from .settings import FLOWS, PRESETS, Recipe, Settings
+
+Command = Callable[[argparse.Namespace, argparse.ArgumentParser], None]
+
+
+def parser_of(run: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """The whole command line. ``run`` maps the names of the commands to what they do."""
+    parser = argparse.ArgumentParser("vidstyle", description="Turn video into moving paintings.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"vidstyle {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    volume = common.add_mutually_exclusive_group()
+    volume.add_argument("-v", "--verbose", action="store_true", help="show the stages and the shapes of their tensors")
+    volume.add_argument("-q", "--quiet", action="store_true", help="show errors only")
+
+    def command(name: str, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help, parents=[common], allow_abbrev=False)
+        sub.set_defaults(command=run[name])
+        return sub
+
+    _render_flags(command("render", "paint a clip or a picture"))
+    _train_flags(command("train-features", "train a feature network from a folder or tar of pictures"))
+    _bench_flags(command("bench", "measure how quick, how steady and how faithful the painting is on this machine"))
+    command("info", "show versions, devices, codecs and weights")
+    return parser
+
+
+def _render_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("input", metavar="INPUT", help="clip, picture, numbered pictures (frame_%%05d.png), URL, or - for standard input")
+    add("names", nargs="*", metavar="STYLE", help="picture(s) to paint like; several blend")
+    add("--style", dest="styles", nargs="+", metavar="STYLE", help="the same; all other names are then inputs, OUTPUT a folder")
+    add(
+        "-o",
+        dest="output",
+        required=True,
+        metavar="OUTPUT",
+        help="file to write, its kind chosen by the ending (mp4 mov mkv webm gif webp png jpg); out_%%05d.png; or - for a pipe",
+    )
+    add("--style-weights", type=_numbers, metavar="W,W", help="shares of several styles (default: equal)")
+    add("--preset", choices=PRESETS, help="where the settings start from (default: balanced for clips, still for pictures)")
+    _settings_flags(parser)
+    add("-ss", dest="start", type=_time, metavar="TIME", help="start at this time, in seconds or [HH:]MM:SS")
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument("-t", dest="duration", type=_time, metavar="TIME", help="paint this much")
+    end.add_argument("-to", dest="stop", type=_time, metavar="TIME", help="stop at this time of the clip")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("-y", dest="overwrite", action="store_true", help="replace an existing output")
+    existing.add_argument("-n", dest="never", action="store_true", help="never replace an existing output, and do not ask")
+    add("--resume", action="store_true", help="go on where an unfinished run of the same command ended")
+    add("-an", dest="sound", action="store_false", help="leave the sound out")
+    add("-c:v", dest="codec", metavar="NAME", help="h264, hevc, av1, vp9, prores, ffv1, hardware, or FFmpeg's name of an encoder")
+    add("-crf", type=int, metavar="N", help="quality of the video encoder, lower is better (default: 18 for H.264)")
+    add("-f", dest="pipe", default="matroska", metavar="NAME", help="what goes to standard output: matroska, nut, yuv4mpegpipe")
+    add(
+        "-r",
+        dest="rate",
+        type=_rate,
+        metavar="N",
+        help="frames per second of numbered pictures, such as 30000/1001 (default: 25)",
+    )
+    add("--hdr", choices=("keep", "sdr"), default="keep", help="write HDR clips as HDR again, or in standard range")
+    add(
+        "--preview",
+        type=_time,
+        metavar="TIME",
+        help="write only the frame at this time (OUTPUT, or NAME.preview.png beside it), and estimate the rest",
+    )
+    add("--trace", type=Path, metavar="FILE", help="write the losses of all iterations as .json, or as a .png plot")
+    _features_flags(parser)
+
+
+def _features_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--features", default="bundled", metavar="NAME", help="bundled, vgg19, or a file made by train-features")
+    add("--weights", type=Path, metavar="FILE", help="torchvision's VGG-19 state dict, where it cannot be downloaded")
+    add("--flow-weights", type=Path, metavar="FILE", help="torchvision's raft_large state dict, where it cannot be downloaded")
+    _device_flag(parser)
+
+
+def _device_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda:N or mps (default: auto)")
+
+
+def _settings_flags(parser: argparse.ArgumentParser) -> None:
+    for knob in fields(Settings):
+        flag, text = "--" + knob.name.replace("_", "-"), knob.metadata["help"]
+        if isinstance(knob.default, bool):
+            parser.add_argument(flag, action="store_const", const=True, help=text)
+        elif isinstance(knob.default, tuple):
+            parser.add_argument(flag, type=_names, metavar="LAYER,LAYER", help=text)
+        elif "flag" in knob.metadata:
+            parser.add_argument(flag, action="store_const", const=knob.metadata["flag"], help=text)
+        elif "choices" in knob.metadata:
+            parser.add_argument(flag, choices=knob.metadata["choices"], help=text)
+        else:
+            kind = float if isinstance(knob.default, float) else int
+            default = "" if knob.default is None else f" (default: {knob.default:g})"
+            parser.add_argument(flag, type=kind, metavar="X" if kind is float else "N", help=text + default)
+
+
+def _bench_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--style", dest="styles", nargs="+", metavar="STYLE", help="picture(s) to paint like (default: one drawn for it)")
+    add("--json", type=Path, metavar="FILE", help="write the figures as JSON, rewritten after each")
+    add("--frames", type=int, default=16, metavar="N", help="frames per clip (default: %(default)s)")
+    _features_flags(parser)
+    add = parser.add_argument_group("speed").add_argument
+    add("--quick", action="store_true", help="one size: an answer within two minutes on two cores")
+    add("--baseline", action="store_true", help="compare with textbook code: L-BFGS per frame, and a naive warm start")
+    add("--memory", action="store_true", help="paint 2,000 small frames and see whether memory grows")
+    add("--sizes", type=_sizes, metavar="WxH,WxH", help="sizes in px (default: 320x180,640x360,1280x720)")
+    add("--presets", type=_names, metavar="NAME,NAME", help="(default: live,balanced)")
+    add("--engines", type=_names, metavar="NAME,NAME", help="(default: auto)")
+    add("--precisions", type=_names, metavar="NAME,NAME", help="(default: fp32,auto)")
+    add = parser.add_argument_group("steadiness").add_argument
+    add("--temporal", action="store_true", help="measure steadiness over time instead: flicker, objective gap, lag, drift")
+    add("--clip", type=Path, metavar="FILE", help="measure on this clip instead of generated ones of known motion")
+    add("--drift-frames", type=int, metavar="N", help="frames of the still clip (default: 600)")
+    add("--size", type=int, metavar="N", help="width of the clips in px (default: 320)")
+    add("--picture", type=Path, metavar="FILE", help="write frames, paintings and flicker maps side by side")
+    add("--flow", choices=FLOWS, help="how motion is computed (default: dis)")
+
+
+TEMPORAL_FLAGS = ("clip", "drift_frames", "size", "picture", "flow", "flow_weights")
+SPEED_FLAGS = ("quick", "baseline", "memory", "sizes", "presets", "engines", "precisions")
+
+
+def _train_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("images", type=Path, metavar="IMAGES", help="folder or tar file of pictures")
+    add("-o", dest="output", type=Path, required=True, metavar="FILE", help="safetensors file to write")
+    add("-y", dest="overwrite", action="store_true", help="replace an existing file")
+    add("--steps", type=int, default=Recipe.steps, metavar="N", help="training steps (default: %(default)s)")
+    add("--batch", type=int, default=Recipe.batch, metavar="N", help="crops per step (default: %(default)s)")
+    add("--seed", type=int, default=Recipe.seed, metavar="N", help="seed (default: %(default)s)")
+    _device_flag(parser)
+
+
+def _time(text: str) -> Fraction:
+    """Seconds, or [HH:]MM:SS, exact."""
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: use seconds, or [HH:]MM:SS")
+    hours, minutes, seconds = match.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+
+
+def _rate(text: str) -> Fraction:
+    """Frames per second: 25, 29.97 or 30000/1001."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate: use 25, 29.97 or 30000/1001") from None
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give numbers with commas between, such as 2,1") from None
+
+
+def _sizes(text: str) -> tuple[tuple[int, int], ...]:
+    pairs = [re.fullmatch(r"(\d+)x(\d+)", size) for size in text.split(",")]
+    if not all(pairs):
+        raise argparse.ArgumentTypeError(f"{text!r}: give sizes such as 320x180,640x360")
+    return tuple((int(pair[1]), int(pair[2])) for pair in pairs if pair)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
