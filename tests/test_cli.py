@@ -94,6 +94,8 @@ def test_numbered_pictures_go_in_and_out(vidstyle, clip, style_file):
     code, _, err = vidstyle("render", clip, style_file, "-o", "f_%03d.png")
     assert code == 0 and "frame 6/6" in err
     assert sorted(path.name for path in Path().glob("f_*")) == [f"f_{number:03}.png" for number in range(1, 7)]
+    code, _, err = vidstyle("render", "f_%03d.png", style_file, "-o", "f_%03d.png", "-y")
+    assert code == 1 and "would replace pictures of the input itself" in err
     Path("f_003.png").unlink()
     code, _, err = vidstyle("render", "f_%03d.png", style_file, "-o", "out.mp4", "-r", "24")
     assert code == 0 and "1 numbers are missing" in err

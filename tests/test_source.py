@@ -2,15 +2,18 @@
 
 import os
 from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from threading import Thread
 
 import av
 import cv2
 import numpy as np
 import pytest
-from conftest import chart, scene, times_of, write_clip
+from conftest import chart, scene, sound_of, times_of, write_clip
 
-from vidstyle import InputError, open_source
+from vidstyle import InputError, open_sink, open_source
 
 
 def constant_rate(folder):
@@ -39,7 +42,13 @@ def jpeg(folder):
     return folder / "picture.jpg"
 
 
-@pytest.fixture(params=[constant_rate, variable_rate, webm, with_sound, png, jpeg], ids=lambda make: make.__name__)
+def numbered(folder):
+    for number in range(6):
+        cv2.imwrite(str(folder / f"picture_{number:03}.png"), scene(number / 25)[..., ::-1])
+    return folder / "picture_%03d.png"
+
+
+@pytest.fixture(params=[constant_rate, variable_rate, webm, with_sound, png, jpeg, numbered], ids=lambda make: make.__name__)
 def any_file(request, tmp_path):
     return request.param(tmp_path)
 
@@ -51,7 +60,7 @@ def test_a_source_yields_frames_as_its_format_says(any_file):
         assert {frame.size for frame in frames} == {source.format.size} == {(64, 48)}
         if source.format.rate and any_file.suffix != ".mkv":  # there it is estimated, from a mean rate
             assert source.format.frames == len(frames)
-        assert source.format.path == any_file
+        assert source.format.path == (None if "%" in any_file.name else any_file)
 
 
 def test_times_are_exact_and_rise(any_file):
@@ -282,3 +291,20 @@ def test_a_playlist_cannot_reach_other_files_or_the_network(tmp_path):
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n")
     with pytest.raises(InputError):
         open_source(tmp_path / "list.m3u8")
+
+
+def test_an_address_that_the_user_wrote_is_fetched(tmp_path, monkeypatch):
+    write_clip(tmp_path / "clip.mp4", sounds=1)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *words: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/clip.mp4"
+        with open_source(address) as source, open_sink(tmp_path / "out.mp4", source) as sink:
+            for frame in source:
+                sink.send(frame)
+        with pytest.raises(InputError, match=r"nothing.mp4 is not a clip .*404"):
+            open_source(address.replace("clip", "nothing"))
+        server.shutdown()
+    assert times_of(tmp_path / "out.mp4") == times_of(tmp_path / "clip.mp4")
+    assert sound_of(tmp_path / "out.mp4") == sound_of(tmp_path / "clip.mp4")

@@ -1,7 +1,7 @@
 """Where frames go: video files, animations, still and numbered pictures, standard output."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from .mux import CONTAINERS
 from .pictures import PICTURE_ENDINGS, is_picture, write_picture
 from .pipe import PipeWriter
 from .segments import Checkpoint
-from .source import Source, Still, is_numbered
+from .source import PictureSequence, Source, Still, is_numbered
 from .writer import VideoWriter
 from .writing import AS_USUAL, Encoding, FileSink
 
@@ -69,7 +69,10 @@ def open_sink(
     if is_url(path):
         raise OutputError(f"{path} is an address: write to a file, or to - and pipe it on")
     if is_picture(path) and is_numbered(path):
-        return PictureWriter(Path(path), overwrite, encoding.comment)
+        writer = PictureWriter(Path(path), overwrite, encoding.comment)
+        if isinstance(source, PictureSequence) and writer.would_replace(source.files):
+            raise OutputError(f"{path} would replace pictures of the input itself: choose another name for the output")
+        return writer
     path = check_writable(path, overwrite)
     origin = source.format.path
     for name in (path, part_name(path)):
@@ -129,6 +132,11 @@ class PictureWriter(FileSink):
 
     def _path(self, number: int) -> Path:
         return self._pattern.with_name(self._pattern.name % number)
+
+    def would_replace(self, files: Sequence[Path]) -> bool:
+        """Whether as many pictures would be written over one of these."""
+        given = {os.path.realpath(file) for file in files}
+        return any(os.path.realpath(self._path(number)) in given for number in range(1, len(files) + 1))
 
     def send(self, frame: Frame) -> None:
         """Write the next picture.

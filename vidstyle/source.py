@@ -155,6 +155,11 @@ class PictureSequence(NothingOpen):
         if count > len(numbers):
             log.warning("%s: %d numbers are missing; the picture before each stands for longer", pattern, count - len(numbers))
 
+    @property
+    def files(self) -> list[Path]:
+        """The pictures, in order."""
+        return [self._path(number) for number in self._times]
+
     def _numbered(self) -> list[int]:
         before, after = re.split(r"%0?\d*d", self._pattern.name)
         named = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))

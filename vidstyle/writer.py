@@ -134,7 +134,9 @@ class VideoWriter(FileSink):
                 encoding = self._encoding
                 join(self._folder.segments, self._source, self._part, end, encoding.sound, encoding.comment)
         except BaseException:
-            log.error("%s could not be finished: its pictures, without sound, are in %s", self._path, self._folder.folder)
+            self._part.unlink(missing_ok=True)  # what is half written is not to be played
+            where = self._folder.folder
+            log.error("%s could not be finished: its pictures, without sound, are in %s; --resume goes on", self._path, where)
             raise
         if complete:
             self._part.replace(self._path)
