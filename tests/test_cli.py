@@ -145,6 +145,19 @@ def test_the_source_is_shown_beside_its_painting(vidstyle, clip, style_file):
     assert np.abs(image[:, :64] - scene()).mean() < 6 < np.abs(image[:, 64:] - scene()).mean()
 
 
+def test_a_clip_that_players_turn_is_shown_beside_its_painting_too(vidstyle, tmp_path, style_file):
+    with av.open(str(tmp_path / "turned.mp4"), "w") as output:
+        video = output.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.set_display_rotation(90)
+        output.mux(video.encode(av.VideoFrame.from_ndarray(scene(), format="rgb24")))
+        output.mux(video.encode(None))
+    for flags in ([], ["--resume", "-y"]):
+        assert vidstyle("render", "turned.mp4", style_file, "-o", "out.mp4", "--compare", *flags)[0] == 0
+    with av.open("out.mp4") as written:
+        assert next(written.decode(video=0)).to_ndarray(format="rgb24").shape == (96, 64, 3)
+
+
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
 def test_a_clip_becomes_an_animation(vidstyle, clip, style_file, ending):
     assert vidstyle("render", clip, style_file, "-o", f"out{ending}")[0] == 0
@@ -268,7 +281,7 @@ def bad(tmp_path, kind):
     (tmp_path / "short.mp4").write_bytes(clip.read_bytes()[:700])
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "folder").mkdir()
-    (tmp_path / "there_1.png").touch()
+    (tmp_path / "there_7.png").touch()
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nin.mp4\n")
     still = ["still.png", style, "-o", "out.png"]
     cv2.imwrite(str(tmp_path / "still.png"), scene())
@@ -300,7 +313,7 @@ def bad(tmp_path, kind):
         "codec of another container": ([clip, style, "-o", "out.mp4", "-c:v", "ffv1"], r"end the output's name in .mkv"),
         "codec of an animation": ([clip, style, "-o", "out.gif", "-c:v", "h264"], "no choice of codec"),
         "no such pictures": (["frame_%03d.png", style, "-o", "out.mp4"], "no file like frame_%03d.png"),
-        "numbered pictures there": ([clip, style, "-o", "there_%d.png"], "there_1.png exists"),
+        "numbered pictures there": ([clip, style, "-o", "there_%d.png"], "there_7.png exists"),
         "playlist as input": (["list.m3u8", style, "-o", "out.mp4"], "not a clip"),
     }[kind]
 

@@ -137,6 +137,14 @@ def test_a_part_takes_its_share_of_everything(tmp_path):
         assert abs(float(sound_of(output)[-1][0]) - 1.2) < 0.03
 
 
+def test_a_part_late_in_a_long_clip_has_its_sound(tmp_path):
+    path = write_clip(tmp_path / "in.mp4", count=300, rate=Fraction(1), sounds=1)
+    output = through(path, tmp_path / "out.mp4", Fraction(200), Fraction(205))
+    part = [data for time, data in sound_of(path) if 200 <= time < 205]
+    assert [data for _, data in sound_of(output)] == part
+    assert times_of(output) == [Fraction(number) for number in range(5)]
+
+
 def test_text_goes_into_webm_as_webvtt(tmp_path):
     path = with_everything(tmp_path / "in.mkv")
     output = through(path, tmp_path / "out.webm", sound=False)

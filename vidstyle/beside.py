@@ -3,6 +3,7 @@
 import io
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from types import TracebackType
 from typing import Any
@@ -11,7 +12,7 @@ import av
 import av.error
 from av.stream import Disposition
 
-from .clock import AHEAD_SECONDS, Clock, origin_of
+from .clock import AHEAD_SECONDS, DISCONTINUOUS, Clock, origin_of
 from .container import open_input, reason_of, reasons
 from .format import Format
 from .subtitles import TEXT, TICK, Transcoder
@@ -23,6 +24,9 @@ Timed = tuple[Fraction, int, Any]
 
 SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "subrip"}
 """What text becomes in a container that cannot hold it as it is."""
+
+BEFORE_SECONDS = 60
+"""How long before a part it is read: a cue may be on screen since then."""
 
 OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "comment")
 """Tags that say something about the old file, not about the clip."""
@@ -181,11 +185,14 @@ class Beside:
         if not wanted:
             return
         lead = [] if self._pictures is None else [self._pictures]
+        self._seek()
         clock = Clock(self._origin, self._pictures or wanted[0])
         order = _Order(self._start)
         for packet in order.sane(_placed(_readable(self._origin.demux([*lead, *wanted])), clock)):
             index, base = packet.stream.index, Fraction(packet.time_base)
             time, length = (packet.pts if packet.pts is not None else packet.dts) * base, (packet.duration or 0) * base
+            if self._stop is not None and time > self._stop + AHEAD_SECONDS:
+                break
             if packet.stream.type == "subtitle":
                 yield from self._cue(packet, time, length, copies, rewriters)
             elif index in copies and self._within(time) and order.follows(packet):
@@ -196,6 +203,12 @@ class Beside:
                 yield made.pts * TICK, index, made
         if order.astray:
             log.warning("%s: %d packets of sound lay over others or far off, and were left out", self._source.path, order.astray)
+
+    def _seek(self) -> None:
+        """What lies long before the part need not be read, where the clock of the file can be trusted."""
+        if self._start > origin_of(self._origin) + BEFORE_SECONDS and not self._origin.format.flags & DISCONTINUOUS:
+            with suppress(av.error.FFmpegError):
+                self._origin.seek(int((self._start - BEFORE_SECONDS) * av.time_base))
 
     def _within(self, time: Fraction) -> bool:
         return self._whole or (time >= self._start and (self._stop is None or time < self._stop))

@@ -106,8 +106,7 @@ def _usage(parser: argparse.ArgumentParser) -> Iterator[None]:
 
 
 def _settings(args: argparse.Namespace, name: str) -> Settings:
-    from .pictures import is_picture
-    from .source import is_numbered
+    from .pictures import is_numbered, is_picture
 
     preset = PRESETS[args.preset or ("still" if is_picture(name) and not is_numbered(name) else "balanced")]
     given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}

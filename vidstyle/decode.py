@@ -125,7 +125,7 @@ class VideoFile:
             start=start,
             stop=stop,
             bit_depth=bit_depth,
-            alpha=has_alpha(first),
+            alpha=has_alpha(first) and not (stream.codec_context.name == "gif" and self._opaque(first)),
             color=color,
             light=self._light if color.transfer == PQ else None,
             rotation=first.rotation,
@@ -133,6 +133,10 @@ class VideoFile:
             growing=self._name == PIPE,
             path=self._pipe.copy if self._name == PIPE else self._name if is_url(self._name) else Path(self._name),
         )
+
+    def _opaque(self, frame: Any) -> bool:
+        """Whether a frame lets nothing show through: every GIF could."""
+        return bool(frame.to_ndarray(format="rgba")[..., 3].min() == 255)
 
     def _known_color(self, first: Any, color: Color) -> Color:
         try:

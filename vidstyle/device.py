@@ -114,3 +114,9 @@ def out_of_memory_named(remedy: str) -> Iterator[None]:
         if "can't allocate memory" in str(error) or "out of memory" in str(error):
             raise DeviceError(f"out of memory: {remedy}") from None
         raise
+
+
+def open_files() -> int | None:
+    """How many files this process has open; None where the system does not say."""
+    listed = Path("/proc/self/fd")
+    return len(list(listed.iterdir())) if listed.is_dir() else None

@@ -1,5 +1,6 @@
 """Still pictures in and out, through OpenCV. The only place that knows OpenCV keeps colours as BGR."""
 
+import re
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -22,6 +23,26 @@ DESCRIBED_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")  # those OpenCV can write
 def is_picture(path: str | Path) -> bool:
     """Whether the name ends like a still picture's."""
     return Path(path).suffix.lower() in PICTURE_ENDINGS
+
+
+NUMBER = r"%0?\d*d"
+
+
+def is_numbered(name: str | Path) -> bool:
+    """Whether a name stands for numbered pictures: it has one ``%d`` or ``%05d``, and is not itself a file's."""
+    return len(re.findall(NUMBER, Path(name).name)) == 1 and not Path(name).exists()
+
+
+def numbers_of(pattern: Path) -> list[int]:
+    """The numbers of the files there are of such a name, in order."""
+    before, after = re.split(NUMBER, pattern.name)
+    named = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+    try:
+        found = (named.fullmatch(path.name) for path in pattern.parent.iterdir())
+        numbers = sorted({int(match[1]) for match in found if match})
+    except OSError:
+        return []
+    return [number for number in numbers if pattern.with_name(pattern.name % number).is_file()]
 
 
 def decode_picture(data: bytes) -> NDArray[np.uint8] | None:

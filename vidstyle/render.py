@@ -18,12 +18,12 @@ from .errors import OutputError, VidstyleError
 from .files import PIPE, check_readable, digest_of, part_folder
 from .flow import FlowMethod
 from .mux import CONTAINERS
-from .pictures import PICTURE_ENDINGS, is_picture
+from .pictures import PICTURE_ENDINGS, is_numbered, is_picture
 from .pipeline import Report, run
 from .progress import ProgressDisplay, duration_text
 from .settings import Settings
 from .sink import StillWriter, open_sink
-from .source import Source, Still, is_numbered, open_source
+from .source import Source, Still, open_source
 from .stylizer import Stylizer
 from .trace import Trace
 from .writing import Encoding, FileSink
@@ -98,7 +98,7 @@ def check(job: Job, settings: Settings) -> None:
     if str(job.input) != PIPE:  # which can be read only once
         with _nothing_said(), job.open_source() as source:
             _check_kinds(job, source)
-            job.open_sink(source, settings)
+            job.open_sink(source, turned(settings, source))
     if job.trace:
         Trace(job.trace)
         for other in (job.output, job.input, *job.files):
@@ -129,6 +129,12 @@ def _check_kinds(job: Job, source: Source) -> None:
         raise OutputError(f"{job.input} is a clip: {remedy}")
 
 
+def turned(settings: Settings, source: Source) -> Settings:
+    """The settings for a clip that players turn: what is to stand side by side then lies one above the other."""
+    beside = settings.compare == "beside" and source.format.rotation % 180
+    return replace(settings, compare="below") if beside else settings
+
+
 def render(job: Job, stylizer: Stylizer) -> str | Path:
     """Paint the whole clip or picture and return what was written.
 
@@ -140,8 +146,7 @@ def render(job: Job, stylizer: Stylizer) -> str | Path:
     trace = Trace(job.trace) if job.trace else None
     with job.open_source() as source:
         _check_kinds(job, source)
-        if stylizer.settings.compare == "beside" and source.format.rotation % 180:
-            stylizer.settings = replace(stylizer.settings, compare="below")
+        stylizer.settings = turned(stylizer.settings, source)
         sink = job.open_sink(source, stylizer.settings)
         _announce(job, source, stylizer, sink)
         began = time.perf_counter()

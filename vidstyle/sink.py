@@ -12,10 +12,10 @@ from .errors import OutputError
 from .files import PIPE, check_parts, check_writable, is_url, part_name
 from .frame import Frame
 from .mux import CONTAINERS
-from .pictures import PICTURE_ENDINGS, is_picture, write_picture
+from .pictures import PICTURE_ENDINGS, is_numbered, is_picture, numbers_of, write_picture
 from .pipe import PipeWriter
 from .segments import Checkpoint
-from .source import PictureSequence, Source, Still, is_numbered
+from .source import PictureSequence, Source, Still
 from .writer import VideoWriter
 from .writing import AS_USUAL, Encoding, FileSink
 
@@ -122,13 +122,13 @@ class PictureWriter(FileSink):
     """Numbered pictures, ``out_%05d.png`` from 1 on. Each appears when it is whole.
 
     Raises:
-        OutputError: the folder is not there, or the first picture is and may not be replaced.
+        OutputError: the folder is not there, or some of the pictures are and may not be replaced.
     """
 
     def __init__(self, pattern: Path, overwrite: bool = False, comment: str = "") -> None:
         self._pattern, self._comment, self._count = pattern, comment, 0
         self._overwrite = overwrite
-        check_writable(self._path(1), overwrite)
+        check_writable(self._path((numbers_of(pattern) or [1])[0]), overwrite)
 
     def _path(self, number: int) -> Path:
         return self._pattern.with_name(self._pattern.name % number)

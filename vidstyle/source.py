@@ -1,7 +1,6 @@
 """Where frames come from: clips, still pictures, numbered pictures, standard input."""
 
 import logging
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +15,7 @@ from .errors import InputError
 from .files import is_url
 from .format import BT709, LIMITED, Color, Format
 from .frame import Frame, Image
-from .pictures import is_picture, read_picture
+from .pictures import is_numbered, is_picture, numbers_of, read_picture
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +72,6 @@ def open_source(
     if is_picture(name) and not is_url(name):
         return PictureSequence(name, rate or PICTURE_RATE, start, stop) if is_numbered(name) else Still(name)
     return VideoFile(name, start, stop, sdr)
-
-
-def is_numbered(name: str | Path) -> bool:
-    """Whether a name stands for numbered pictures: it has one ``%d`` or ``%05d``, and is not itself a file's."""
-    return len(re.findall(r"%0?\d*d", Path(name).name)) == 1 and not Path(name).exists()
 
 
 class NothingOpen:
@@ -138,7 +132,7 @@ class PictureSequence(NothingOpen):
     def __init__(self, pattern: str | Path, rate: Fraction, start: Fraction | None = None, stop: Fraction | None = None) -> None:
         self._pattern, self._rate = Path(pattern), rate
         begin, end = start or Fraction(0), stop
-        there = self._numbered()
+        there = numbers_of(self._pattern)
         if not there:
             raise InputError(f"there is no file like {pattern} (such as {self._pattern.name % 1}): check the name and the folder")
         self._times = {
@@ -159,16 +153,6 @@ class PictureSequence(NothingOpen):
     def files(self) -> list[Path]:
         """The pictures, in order."""
         return [self._path(number) for number in self._times]
-
-    def _numbered(self) -> list[int]:
-        before, after = re.split(r"%0?\d*d", self._pattern.name)
-        named = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
-        try:
-            found = (named.fullmatch(path.name) for path in self._pattern.parent.iterdir())
-            numbers = sorted(int(match[1]) for match in found if match)
-        except OSError:
-            return []
-        return [number for number in numbers if self._path(number).is_file()]
 
     def _path(self, number: int) -> Path:
         return self._pattern.with_name(self._pattern.name % number)

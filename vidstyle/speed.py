@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 
 from . import measure, textbook
 from .clips import Clip, View, camera_clip, world
-from .device import choose_device, choose_precision, resident_memory
+from .device import choose_device, choose_precision, open_files, resident_memory
 from .features import MIN_SIDE_PX, VGG19, Features, Network
 from .files import check_writable
 from .frame import Image, to_tensor
@@ -331,21 +331,24 @@ class SpeedBench:
         return statistics.median(times), statistics.mean(counts), statistics.mean(came)
 
     def memory(self) -> None:
-        """Whether it grows with the number of frames."""
+        """Whether it grows with the number of frames, and whether files are left open."""
         few, many = MEMORY_FRAMES
         device, size = self._style.features.device, MEMORY_SIZE
         stylizer = Stylizer(self._style.features, self._style, replace(self._settings(size, "live"), first_steps=5))
-        frames, resident = self._clip(size).frames, {}
+        frames, resident, opened = self._clip(size).frames, {}, {}
 
         def watch(report: Report) -> None:
             if report.frames in MEMORY_FRAMES:
-                resident[report.frames] = resident_memory(device)
+                resident[report.frames], opened[report.frames] = resident_memory(device), open_files()
 
         with TemporaryDirectory(prefix="vidstyle-") as folder:
             painted_to_file(Looped(frames, many), stylizer, Path(folder) / "out.mp4", watch)
         before, after = resident.get(few), resident.get(many)
         if before and after:
             self._row(f"{self._name}: resident memory after {many} frames over after {few}", after / before, "", "<= 1.02")
+        fewer, more = opened.get(few), opened.get(many)
+        if fewer and more:
+            self._row(f"{self._name}: open files after {many} frames over after {few}", more / fewer, "", "1")
 
     def _row(self, figure: str, value: float, unit: str = "", target: str = "") -> None:
         self._note(Row(figure, value, unit, target))
