@@ -97,7 +97,8 @@ def table():
     """The rows as a Markdown table."""
     lines = ["| of the source | in the output | exception |", "|---|---|---|"]
     lines += [f"| {what} | {becomes} | {exception} |" for what, becomes, exception, _ in ROWS]
-    return "\n".join(lines) + "\n"
+    exceptions = sum(bool(exception) for _, _, exception, _ in ROWS)
+    return "\n".join(lines) + f"\n\n{len(ROWS)} rows, {exceptions} of them with an exception.\n"
 
 
 def main():
