@@ -18,9 +18,10 @@ PACKED = {(np.uint8, 3): "rgb24", (np.uint8, 4): "rgba", (np.uint16, 3): "rgb48l
 def color_of(context: Any) -> Color:
     """What a decoder says of its pictures' colours, and a guess at what it does not say."""
     tagged = context.colorspace not in (RGB, UNSPECIFIED)
+    rgb = context.format is not None and context.format.is_rgb  # its range says nothing of the YUV it may become
     return Color(
         context.colorspace if tagged else guessed_matrix(context.height),
-        FULL if context.color_range == FULL else LIMITED,
+        FULL if context.color_range == FULL and not rgb else LIMITED,
         context.color_primaries,
         context.color_trc,
     )
