@@ -57,6 +57,7 @@ class Format:
         rotation: degrees counter-clockwise by which a player turns the picture.
         sample_aspect_ratio: width of a pixel over its height.
         path: the file or address in which a sink finds sound to copy; None where there is none.
+        live: whether frames come in their own time: whoever is late gets the newest, and none is held back.
         growing: whether that is whole only when the last frame was read.
     """
 
@@ -74,3 +75,4 @@ class Format:
     sample_aspect_ratio: Fraction = Fraction(1)
     path: Path | str | None = None
     growing: bool = False
+    live: bool = False

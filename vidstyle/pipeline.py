@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from queue import Empty, Full, Queue
@@ -10,7 +11,7 @@ from typing import Any
 
 from .flow import FlowMethod, Motion
 from .frame import Frame
-from .motion import PAST, with_motion
+from .motion import LOOK_AHEAD, PAST, with_motion
 from .segments import Checkpoint
 from .sink import Sink
 from .source import Source
@@ -21,8 +22,8 @@ from .weights import load_flow
 AHEAD = 4
 """Frames kept ready on either side: enough to smooth the stages out, little memory."""
 
-PATIENCE_SECONDS = 0.1
-"""How often a waiting stage looks whether another one failed."""
+PATIENCE_SECONDS, LIVE_PATIENCE_SECONDS = 0.1, 0.01
+"""How often a waiting stage looks whether another one failed; how often a live one answers to keys meanwhile."""
 
 
 @dataclass
@@ -34,13 +35,15 @@ class Report:
         dropped: frames of the source that were passed over.
         seconds: stage -> seconds the painter spent in it; "read" and "write" are waits for the other threads. "motion" is
             0 where the reader sees to it.
-        frame: the frame painted last.
+        source: the frame that was painted last, as it was read.
+        frame: its painting.
         iterations: its losses.
     """
 
     frames: int = 0
     dropped: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "motion", "paint", "write"), 0.0))
+    source: Frame | None = None
     frame: Frame | None = None
     iterations: list[Iteration] = field(default_factory=list)
 
@@ -49,11 +52,16 @@ _END = object()
 
 
 class _Stage(Thread):
-    """A thread that keeps its own error for the painter, and stops when told to."""
+    """A thread that keeps its own error for the painter, and stops when told to.
 
-    def __init__(self, work: Callable[["_Stage"], None], name: str) -> None:
+    Where only the ``newest`` item counts, one that nobody took in time gives way to the next.
+    """
+
+    def __init__(self, work: Callable[["_Stage"], None], name: str, newest: bool = False) -> None:
         super().__init__(name=f"vidstyle-{name}", daemon=True)
-        self.queue: Queue[Any] = Queue(AHEAD)
+        self.queue: Queue[Any] = Queue(1 if newest else AHEAD)
+        self.newest, self.dropped = newest, 0
+        self.idle: Callable[[], None] | None = None
         self.stopped = Event()
         self.error: BaseException | None = None
         self.waited = 0.0
@@ -69,6 +77,10 @@ class _Stage(Thread):
     def put(self, item: object) -> bool:
         """Put into the bounded queue; False when the stage was stopped, or has ended, before there was room."""
         while self.is_alive() and not self.stopped.is_set():
+            if self.newest and item is not _END:
+                with suppress(Empty):
+                    self.queue.get_nowait()
+                    self.dropped += 1
             try:
                 self.queue.put(item, timeout=PATIENCE_SECONDS)
                 return True
@@ -83,10 +95,12 @@ class _Stage(Thread):
             while True:
                 alive = self.is_alive() and not self.stopped.is_set()  # before looking: its last item may come in between
                 try:
-                    return self.queue.get(timeout=PATIENCE_SECONDS)
+                    return self.queue.get(timeout=LIVE_PATIENCE_SECONDS if self.idle else PATIENCE_SECONDS)
                 except Empty:
                     if not alive:
                         return _END
+                    if self.idle:
+                        self.idle()
         finally:
             self.waited += time.perf_counter() - began
 
@@ -116,8 +130,8 @@ def run(
             on the calling thread.
         stylizer: used on the calling thread.
         sinks: written in one thread, a few frames behind. They are not closed.
-        controls: called before each frame with the report so far, and once after the last; may assign the stylizer's ``style``
-            and ``settings``.
+        controls: called before the first frame and after each, with the report so far, and now and then while a live source
+            lets wait; may assign the stylizer's ``style`` and ``settings``.
         flow: how motion is computed; None: as the stylizer's settings say at the start.
         resume: where to go on: what came before is read and not painted, and the stylizer's memory becomes what it was.
 
@@ -132,14 +146,15 @@ def run(
     def read(stage: _Stage) -> None:
         if passed_over:
             source.skip(passed_over)
-        for item in source if on_cpu else moving(source):
+        for item in source if at_the_painter else moving(source):
             if not stage.put(item):
                 return
         stage.put(_END)  # or the painter would wait a little before it looks whether more can come
 
     def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
         size_px = stylizer.flow_px(source.format.size)
-        return with_motion(frames, method, LONG_TERM if settings.long_term else (), size_px=size_px, past=past)
+        ahead = 0 if live else LOOK_AHEAD
+        return with_motion(frames, method, LONG_TERM if settings.long_term else (), ahead, size_px, past)
 
     def write(stage: _Stage) -> None:
         while (item := stage.queue.get()) is not _END:
@@ -151,7 +166,9 @@ def run(
 
     settings = stylizer.settings
     # On a CPU motion and painting would fight for the same cores, which takes longer than one after the other.
-    on_cpu = stylizer.features.device.type == "cpu"
+    # What a live source drops is not known before the painter takes a frame, nor what moved since the last one it took.
+    live = source.format.live
+    at_the_painter = live or stylizer.features.device.type == "cpu"
     method = flow or load_flow(settings.flow, stylizer.features.device)
     if settings.init != "previous":  # nothing is moved
         method = None
@@ -160,10 +177,13 @@ def run(
     passed_over = done - past
     if resume:
         stylizer.load_state(resume.state)
-    reader, writer = _Stage(read, "reader"), _Stage(write, "writer")
+    report = Report()
+    reader, writer = _Stage(read, "reader", newest=live), _Stage(write, "writer")
+    if live and controls:
+        reader.idle = lambda: controls(stylizer, report)
     keeper = _Keeper(stylizer, [sink.segment_seconds for sink in sinks], done, shot)
     try:
-        report = _paint(moving(reader) if on_cpu else reader, (reader, writer), stylizer, controls, keeper)
+        _paint(moving(reader) if at_the_painter else reader, (reader, writer), stylizer, controls, keeper, report)
     finally:
         reader.stopped.set()
         source.stop()
@@ -205,27 +225,27 @@ def _paint(
     stylizer: Stylizer,
     controls: Callable[[Stylizer, Report], None] | None,
     keeper: _Keeper,
-) -> Report:
+    report: Report,
+) -> None:
     """Paint what the reader hands over until it ends or fails, or the writer does."""
     reader, writer = stages
-    report = Report()
+    if controls:
+        controls(stylizer, report)
     began = time.perf_counter()
     for frame, motion in pairs:
         got = time.perf_counter()
-        if controls:
-            controls(stylizer, report)
         checkpoint = keeper.before(frame, motion)
         painted = stylizer(frame, motion)
         done = time.perf_counter()
         if not ((checkpoint is None or writer.put(checkpoint)) and writer.put(painted)):
-            return report
+            return
         report.frames += 1
-        report.frame, report.iterations = painted, stylizer.iterations
+        report.dropped = reader.dropped
+        report.source, report.frame, report.iterations = frame, painted, stylizer.iterations
         looked = got - began - (reader.waited - report.seconds["read"])
         report.seconds["read"] = reader.waited
         for stage, spent in (("motion", looked), ("paint", done - got), ("write", time.perf_counter() - done)):
             report.seconds[stage] += spent
+        if controls:
+            controls(stylizer, report)
         began = time.perf_counter()
-    if controls:
-        controls(stylizer, report)
-    return report

@@ -40,6 +40,7 @@ class Style:
     pictures: tuple[Tensor, ...]
     weights: tuple[float, ...]
     features: Features
+    _seen: tuple[dict[tuple[int, str], Tensor], ...] = field(default=(), repr=False)  # per picture: size, layer -> Gram matrix
     _grams: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -49,6 +50,8 @@ class Style:
             raise ValueError(f"{len(self.weights)} style weights for {len(self.pictures)} style pictures: give one each")
         if any(not math.isfinite(weight) or weight < 0 for weight in self.weights) or sum(self.weights) == 0:
             raise ValueError(f"style weights must be 0 or more and not all 0, not {list(self.weights)}")
+        if not self._seen:
+            object.__setattr__(self, "_seen", tuple({} for _ in self.pictures))
 
     @classmethod
     def from_images(
@@ -70,12 +73,12 @@ class Style:
 
     @classmethod
     def blend(cls, styles: Sequence["Style"], weights: Sequence[float]) -> "Style":
-        """All the styles' pictures, each style in proportion to its weight."""
+        """All the styles' pictures, each style in proportion to its weight. What was looked at is not looked at again."""
         if len(weights) != len(styles):
             raise ValueError(f"{len(weights)} weights for {len(styles)} styles: give one each")
         pictures = [picture for style in styles for picture in style.pictures]
         shares = [w * share / sum(s.weights) for s, w in zip(styles, weights, strict=True) for share in s.weights]
-        return cls(tuple(pictures), tuple(shares), styles[0].features)
+        return cls(tuple(pictures), tuple(shares), styles[0].features, tuple(seen for style in styles for seen in style._seen))
 
     def grams(self, size_px: int, layers: Iterable[str]) -> Mapping[str, Tensor]:
         """Gram targets, layer -> as ``gram`` makes it, of pictures with a long side of ``size_px`` (never enlarged)."""
@@ -84,15 +87,22 @@ class Style:
         if missing:
             total = sum(self.weights)
             sums: dict[str, Tensor] = {}
-            for picture, weight in zip(self.pictures, self.weights, strict=True):
-                size = _looked_at((picture.shape[-1], picture.shape[-2]), size_px)
-                with torch.no_grad():
-                    maps = self.features(resize(picture, size).to(self.features.device), missing)
+            for picture, weight, seen in zip(self.pictures, self.weights, self._seen, strict=True):
+                self._look(picture, size_px, missing, seen)
                 for layer in missing:
-                    part = gram(maps[layer], self.features.shift(layer)) * (weight / total)
+                    part = seen[size_px, layer] * (weight / total)
                     sums[layer] = sums[layer] + part if layer in sums else part
             self._grams.update({(size_px, layer): matrix for layer, matrix in sums.items()})
         return {layer: self._grams[size_px, layer] for layer in layers}
+
+    def _look(self, picture: Tensor, size_px: int, layers: Sequence[str], seen: dict[tuple[int, str], Tensor]) -> None:
+        new = [layer for layer in layers if (size_px, layer) not in seen]
+        if not new:
+            return
+        size = _looked_at((picture.shape[-1], picture.shape[-2]), size_px)
+        with torch.no_grad():
+            maps = self.features(resize(picture, size).to(self.features.device), new)
+        seen.update({(size_px, layer): gram(maps[layer], self.features.shift(layer)) for layer in new})
 
     def save(self, path: str | Path) -> None:
         """Write pictures and weights as safetensors."""
