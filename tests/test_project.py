@@ -18,9 +18,9 @@ ORDER = (
     ["container", "color", "clock", "pictures", "features", "flow", "estimate", "segments"],
     ["decode", "subtitles", "beside", "coders", "encode", "animate", "source", "losses", "motion", "clips", "weights"],
     ["mux", "style", "optimize", "execution", "textbook", "measure", "judge"],
-    ["writing", "writer", "pipe", "sink", "warmstart", "stylizer"],
+    ["writing", "writer", "pipe", "sink", "warmstart", "stylizer", "window", "camera"],
     ["pipeline", "trace", "training", "painted"],
-    ["render", "timed", "steadiness", "speed", "info"],
+    ["live", "render", "timed", "steadiness", "speed", "info"],
     ["flags", "cli"],
 )
 

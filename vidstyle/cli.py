@@ -93,7 +93,7 @@ def _log_on_stderr(args: argparse.Namespace) -> Iterator[None]:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    return parser_of({"render": _render, "train-features": _train, "bench": _bench, "info": _info})
+    return parser_of({"render": _render, "live": _live, "train-features": _train, "bench": _bench, "info": _info})
 
 
 @contextmanager
@@ -186,6 +186,38 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         },
         files=(*styles, *(name for name in (args.features, args.weights, args.flow_weights) if name and Path(name).is_file())),
     )
+
+
+def _live(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from .camera import open_camera
+    from .device import choose_device
+    from .files import check_parts, check_writable
+    from .live import FIRST_STEPS, Show, live
+    from .style import Style
+    from .stylizer import Stylizer
+    from .weights import load_features, load_flow
+    from .window import check_display
+
+    with _usage(parser):
+        if not args.names:
+            raise ValueError("no picture to paint like: name one or more")
+        seconds = None if args.duration is None else float(args.duration)
+        show = Show(args.fps, args.fade_seconds, seconds, args.window, args.output)
+        given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
+        base = replace(PRESETS[args.preset], first_steps=FIRST_STEPS)
+        settings = replace(base, **{name: value for name, value in given.items() if value is not None})
+        flow = load_flow(settings.flow, choose_device(args.device), args.flow_weights)
+    if args.window:
+        check_display()
+    if args.output is not None:
+        check_parts(check_writable(args.output, args.overwrite), args.overwrite)
+    size = args.camera_size[0] if args.camera_size else None
+    with open_camera(args.camera, args.loop, size, args.fps) as source:
+        with _usage(parser):
+            features = load_features(args.features, args.device, args.weights)
+            styles = [(Path(name).stem, Style.from_images([name], features)) for name in args.names]
+            stylizer = Stylizer(features, styles[0][1], settings)
+        live(show, source, stylizer, styles, flow)
 
 
 def _asked(output: str | Path) -> bool:

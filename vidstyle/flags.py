@@ -29,6 +29,7 @@ def parser_of(run: Mapping[str, Command]) -> argparse.ArgumentParser:
         return sub
 
     _render_flags(command("render", "paint a clip or a picture"))
+    _live_flags(command("live", "paint what a camera sees, as it happens"))
     _train_flags(command("train-features", "train a feature network from a folder or tar of pictures"))
     _bench_flags(command("bench", "measure how quick, how steady and how faithful the painting is on this machine"))
     command("info", "show versions, devices, codecs and weights")
@@ -77,6 +78,30 @@ def _render_flags(parser: argparse.ArgumentParser) -> None:
         help="write only the frame at this time (OUTPUT, or NAME.preview.png beside it), and estimate the rest",
     )
     add("--trace", type=Path, metavar="FILE", help="write the losses of all iterations as .json, or as a .png plot")
+    _features_flags(parser)
+
+
+def _live_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("names", nargs="*", metavar="STYLE", help="picture(s) to paint like: keys switch between them")
+    add("--camera", default="0", metavar="NAME", help="number, path or address of a camera, or a clip to be played (default: 0)")
+    add("--loop", action="store_true", help="play a clip over and over")
+    add("--camera-size", type=_sizes, metavar="WxH", help="size to ask the camera for")
+    add("--fps", type=float, default=30.0, metavar="N", help="frames per second to reach (default: 30)")
+    add(
+        "--fade",
+        dest="fade_seconds",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="seconds in which a style turns into the next",
+    )
+    add("--no-window", dest="window", action="store_false", help="open no window")
+    add("-t", dest="duration", type=_time, metavar="TIME", help="end after this time")
+    add("-o", dest="output", type=Path, metavar="FILE", help="record into this file")
+    add("-y", dest="overwrite", action="store_true", help="replace an existing recording")
+    add("--preset", choices=PRESETS, default="live", help="where the settings start from (default: live)")
+    _settings_flags(parser)
     _features_flags(parser)
 
 

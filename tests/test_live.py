@@ -1,0 +1,265 @@
+"""A live session: the newest frame only, keys, styles that turn into each other, recording, keeping up."""
+
+import socket
+import threading
+import time
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import scene, stripes, times_of, write_clip
+from test_pipeline import Clip, Collector, Painter
+
+from vidstyle import DeviceError, Format, Frame, Report, Settings, Style, Stylizer, cli, run
+from vidstyle.camera import PacedFile
+from vidstyle.live import HELP, LATE, PATIENCE_FRAMES, Closed, Pace, Recorder, Session, Show, live
+from vidstyle.window import Window, check_display, with_text
+
+QUICK = Settings(paint_size=64, first_steps=2, steps=1)
+
+
+class Window_:  # noqa: N801
+    """A window that notes what it shows, and in which somebody presses keys."""
+
+    def __init__(self, keys=()):
+        self.keys, self.shown, self.closed = list(keys), [], False
+
+    def show(self, image, lines=()):
+        self.shown.append((image.copy(), list(lines)))
+
+    def key(self):
+        return self.keys.pop(0) if self.keys else None
+
+    def close(self):
+        self.closed = True
+
+
+class LiveClip(Clip):
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        self.format = replace(self.format, live=True)
+
+
+def test_a_slow_painter_gets_the_newest_frame_and_none_twice():
+    collector, painter = Collector(), Painter(pause=0.05)
+    report = run(LiveClip(40, pause=0.01), painter, [collector])
+    times = [frame.time for frame in collector.frames]
+    assert times == sorted(set(times))
+    assert report.frames == len(times) < 40 and report.dropped >= 20
+    assert report.frames + report.dropped == 40
+
+
+def test_controls_are_asked_while_a_live_source_lets_wait():
+    asked = []
+    run(LiveClip(3, pause=0.1), Painter(), [Collector()], lambda stylizer, report: asked.append(report.frames))
+    assert asked.count(1) > 2
+
+
+@pytest.fixture
+def camera(tmp_path):
+    with PacedFile(write_clip(tmp_path / "clip.mp4", count=50, rate=Fraction(50)), loop=True) as source:
+        yield source
+
+
+@pytest.fixture
+def styles(features, style):
+    return [("stripes", style), ("scene", Style.from_images([scene()], features))]
+
+
+@pytest.fixture
+def session(camera, features, styles, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    window = Window_()
+    monkeypatch.setattr("vidstyle.live.Window", lambda: window)
+    stylizer = Stylizer(features, styles[0][1], QUICK)
+    return Session(Show(fade_seconds=0.0), camera, stylizer, styles), stylizer, window
+
+
+def painted(session, stylizer, number=1):
+    """One more frame, painted and shown."""
+    frame = Frame(scene(number / 25), Fraction(number, 25))
+    report = Report(number, source=frame, frame=stylizer(frame), iterations=stylizer.iterations)
+    session(stylizer, report)
+    return report
+
+
+def test_keys_switch_the_style_between_two_frames(session):
+    session, stylizer, _ = session
+    painted(session, stylizer, 1)
+    session.press("n", stylizer)
+    painted(session, stylizer, 2)
+    assert stylizer.style is session._styles[1][1]
+    session.press("n", stylizer)
+    painted(session, stylizer, 3)
+    assert stylizer.style is session._styles[0][1]
+    session.press("p", stylizer)
+    painted(session, stylizer, 4)
+    assert stylizer.style is session._styles[1][1]
+
+
+def test_a_style_fades_into_the_next_without_being_looked_at_again(session, monkeypatch):
+    session, stylizer, _ = session
+    session._show = Show(fade_seconds=10.0)
+    painted(session, stylizer, 1)
+    session._styles[1][1].grams(64, stylizer.features.style_layers)
+    monkeypatch.setattr("vidstyle.style.gram", lambda *given: pytest.fail("a style picture was looked at again"))
+    session.press("n", stylizer)
+    session._faded -= 2.5  # a quarter is over
+    painted(session, stylizer, 2)
+    assert stylizer.style.weights == pytest.approx((0.75, 0.25), abs=0.05)
+
+
+def test_keys_change_what_is_shown(session):
+    session, stylizer, window = session
+    painted(session, stylizer, 1)
+    assert window.shown[-1][1][0].endswith("steps  stripes")
+    session.press("h", stylizer)
+    painted(session, stylizer, 2)
+    assert window.shown[-1][1] == list(HELP)
+    session.press("h", stylizer)
+    session.press("c", stylizer)
+    report = painted(session, stylizer, 3)
+    image = window.shown[-1][0]
+    assert image.shape == (48, 128, 3) and np.array_equal(image[:, :64], report.source.image)
+    stylizer.settings = replace(stylizer.settings, size=96)  # a painting larger than its source
+    painted(session, stylizer, 4)
+    assert window.shown[-1][0].shape == (72, 192, 3)
+    stylizer.settings = replace(stylizer.settings, size=None)
+    painted(session, stylizer, 5)
+    image = window.shown[-1][0]
+    session.press("f", stylizer)
+    painted(session, stylizer, 20)
+    assert np.array_equal(window.shown[-1][0], image) and "frozen" in window.shown[-1][1]
+
+
+def test_keys_change_settings_within_their_limits(session):
+    session, stylizer, _ = session
+    for _ in range(15):
+        session.press("-", stylizer)
+        session.press("]", stylizer)
+    assert stylizer.settings.strength == 0 and stylizer.settings.style_scale == 10
+    for _ in range(30):
+        session.press("=", stylizer)
+        session.press("[", stylizer)
+    session.press("o", stylizer)
+    assert stylizer.settings.strength == 1 and stylizer.settings.style_scale == 0.1 and stylizer.settings.original_colors
+    session.press("m", stylizer)
+    assert session._source.mirror
+    session.press("x", stylizer)  # no such key
+
+
+@pytest.mark.parametrize("key", ["q", "escape", "close"])
+def test_some_keys_end_it(session, key):
+    session, stylizer, window = session
+    window.keys = [key]
+    with pytest.raises(Closed):
+        session(stylizer, Report())
+
+
+def test_a_snapshot_and_a_recording_are_files(session, tmp_path):
+    session, stylizer, window = session
+    report = painted(session, stylizer, 1)
+    session.press("s", stylizer)
+    (snapshot,) = tmp_path.glob("vidstyle-*.png")
+    assert np.array_equal(cv2.imread(str(snapshot))[..., ::-1], report.frame.image)
+    session.press("r", stylizer)
+    for number in (2, 3, 5):
+        session.recorder.send(painted(session, stylizer, number).frame)
+    assert "recording" in window.shown[-1][1]
+    session.press("r", stylizer)
+    (recording,) = tmp_path.glob("vidstyle-*.mp4")
+    assert times_of(recording) == [Fraction(0), Fraction(1, 25), Fraction(3, 25)]
+    session.close()
+    assert window.closed
+
+
+def test_steps_are_what_the_clock_allows_and_the_painting_shrinks_when_one_is_too_many(features, style):
+    stylizer = Stylizer(features, style, replace(QUICK, paint_size=200, steps=2))
+    pace, report = Pace(10), Report(5, frame=Frame(scene(size=(320, 240))), iterations=[None] * 2)
+    for seconds, expected in ((0.02, 3), (0.02, 4), (0.4, 3), (0.4, 2)):  # 10 and 200 ms per step
+        report.seconds["paint"] += seconds
+        pace.adjust(stylizer, report)
+        assert stylizer.settings.steps == expected
+    report.iterations = [None]
+    for _ in range(PATIENCE_FRAMES):
+        report.seconds["paint"] += 0.1 * LATE + 0.01
+        pace.adjust(stylizer, report)
+    assert stylizer.settings.paint_size == 160 and "160 px" in pace.said
+
+
+def test_a_recorder_writes_only_while_it_is_told_to(tmp_path):
+    recorder = Recorder(Format((64, 48), time_base=Fraction(1, 100)))
+    frames = [Frame(scene(number / 10), Fraction(number, 10), Fraction(1, 10)) for number in range(6)]
+    recorder.send(frames[0])
+    recorder.start(tmp_path / "out.mp4")
+    for frame in frames[2:5]:
+        recorder.send(frame)
+    assert recorder.close() == tmp_path / "out.mp4" and recorder.close() is None
+    recorder.send(frames[5])
+    assert times_of(tmp_path / "out.mp4") == [Fraction(number, 10) for number in range(3)]
+
+
+def test_a_session_runs_from_the_camera_to_the_window(camera, features, styles, monkeypatch):
+    window = Window_()
+    monkeypatch.setattr("vidstyle.live.Window", lambda: window)
+    session = live(Show(fps=20, seconds=1.5), camera, Stylizer(features, styles[0][1], QUICK), styles)
+    assert len(window.shown) > 3 and window.closed and session.latency() > 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
+
+
+def test_without_a_display_it_says_so(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    for display in ("", ":4711"):
+        monkeypatch.setenv("DISPLAY", display)
+        with pytest.raises(DeviceError, match="--no-window"):
+            Window()
+
+
+def test_a_display_that_answers_will_do(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("DISPLAY", ":4712")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        try:
+            server.bind("\0/tmp/.X11-unix/X4712")
+        except OSError:
+            pytest.skip("this system has no abstract sockets")
+        server.listen()
+        check_display()
+
+
+def test_text_can_be_read_on_any_ground():
+    for level in (0, 128, 255):
+        drawn = with_text(np.full((60, 200, 3), level, np.uint8), ["12.0 fps"])
+        assert np.ptp(drawn) > 100
+
+
+def test_the_command_plays_a_clip_records_and_ends(tmp_path, monkeypatch, capsys, features_file):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
+    cv2.imwrite("stripes.png", stripes()[..., ::-1])
+    flags = ["--features", str(features_file), "--paint-size", "64", "--no-window", "--device", "cpu"]
+    began = time.monotonic()
+    assert cli.main(["live", "stripes.png", "--camera", "clip.mp4", "-o", "out.mp4", *flags]) == 0
+    assert time.monotonic() - began < 30
+    err = capsys.readouterr().err
+    assert "frames per second" in err and "recorded: out.mp4" in err
+    times = times_of("out.mp4")
+    assert len(times) > 2 and times == sorted(set(times)) and times[-1] < 1
+    for arguments, code, reason in (
+        (["stripes.png", "--camera", "clip.mp4", "-o", "out.mp4"], 1, "add -y"),
+        (["stripes.png", "--camera", "nothing.mp4"], 1, "camera nothing.mp4 cannot be opened"),
+        (["nothing.png", "--camera", "clip.mp4"], 1, "nothing.png does not exist"),
+        (["--camera", "clip.mp4"], 2, "no picture to paint like"),
+        (["stripes.png", "--fps", "0"], 2, "fps is 0"),
+    ):
+        try:
+            found = cli.main(["live", *arguments, *flags])
+        except SystemExit as leaving:
+            found = leaving.code
+        err = capsys.readouterr().err
+        assert found == code and reason in err and "Traceback" not in err
+    assert Path("out.mp4").exists()

@@ -1,0 +1,338 @@
+"""``vidstyle live``: a camera in, its painting in a window, steered by keys."""
+
+import logging
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from .camera import LiveSource
+from .errors import OutputError, VidstyleError
+from .files import check_parts, check_writable
+from .flow import FlowMethod
+from .format import Format
+from .frame import Frame, Image
+from .pictures import write_picture
+from .pipeline import Report, run
+from .style import Style
+from .stylizer import Stylizer
+from .window import Window
+from .writer import VideoWriter
+from .writing import AS_USUAL, Encoding
+
+log = logging.getLogger(__name__)
+
+FIRST_STEPS = 6
+"""Of the first frame: the camera is to show at once, and the painting to form over it."""
+
+MOST_STEPS = 8
+LEAST_PAINT_PX = 96
+SMALLER = 0.8
+"""Factor by which the painting becomes smaller when one step takes too long."""
+
+PATIENCE_FRAMES = 12
+"""So many frames in a row must be late before it does."""
+
+LATE = 1.15
+"""How much longer than asked for a frame may take."""
+
+HELP = (
+    "n, p: next, previous style",
+    "+ -: strength    [ ]: style scale",
+    "o: original colours    c: source beside",
+    "f: freeze    m: mirror",
+    "s: snapshot    r: record",
+    "h: this help    q: quit",
+)
+
+
+class Closed(Exception):  # noqa: N818 (no error: somebody is done)
+    """Whoever watches has closed the window, pressed q, or seen enough."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """How a live session goes.
+
+    Args:
+        fps: frames per second to reach.
+        fade_seconds: how long one style turns into the next.
+        seconds: when to end; None: never.
+        window: whether there is one.
+        record: where to record from the start; None: where key r says.
+    """
+
+    fps: float = 30.0
+    fade_seconds: float = 1.0
+    seconds: float | None = None
+    window: bool = True
+    record: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("fps", "fade_seconds"):
+            if not 0 <= getattr(self, name) <= 1000 or (name == "fps" and self.fps == 0):
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0, and 1000 at most")
+
+
+class Recorder:
+    """A sink that writes to a file while it is told to."""
+
+    segment_seconds = None  # a live recording is not gone on with
+
+    def __init__(self, source: Format, encoding: Encoding = AS_USUAL) -> None:
+        self._source, self._encoding = replace(source, path=None), encoding
+        self._writer: VideoWriter | None = None
+        self._began: Frame | None = None
+        self._lock = Lock()
+
+    def start(self, path: Path, overwrite: bool = False) -> None:
+        """Record into this file from the next frame on.
+
+        Raises:
+            OutputError: it exists, or cannot be written.
+        """
+        check_parts(check_writable(path, overwrite), overwrite)
+        writer = VideoWriter(path, self._source, self._encoding)
+        with self._lock:
+            self._writer, self._began = writer, None
+
+    @property
+    def running(self) -> bool:
+        """Whether it records."""
+        return self._writer is not None
+
+    def send(self, frame: Frame) -> None:
+        """Write a frame, if it records."""
+        with self._lock:
+            if self._writer is not None:
+                self._began = self._began or frame
+                self._writer.send(replace(frame, time=frame.time - self._began.time))
+
+    def checkpoint(self, checkpoint: object) -> None:
+        """Of no use here."""
+
+    def close(self, complete: bool = True) -> Path | None:
+        """Finish the file, if there is one."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+        return None if writer is None else writer.close(complete)
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Pace:
+    """Chooses steps, and at last the size of the painting, so that frames come in time."""
+
+    def __init__(self, fps: float) -> None:
+        self._interval = 1 / fps
+        self._late = 0
+        self._spent = {"motion": 0.0, "paint": 0.0}
+        self.said = ""
+
+    def adjust(self, stylizer: Stylizer, report: Report) -> None:
+        """After a frame: what the next one may take."""
+        motion, paint = (report.seconds[name] - self._spent[name] for name in ("motion", "paint"))
+        self._spent = {name: report.seconds[name] for name in self._spent}
+        if report.frames < 3 or not report.iterations:  # the first ones prepare
+            return
+        settings, steps = stylizer.settings, len(report.iterations)
+        affordable = int((self._interval - motion) / max(paint / steps, 1e-6))
+        wanted = min(MOST_STEPS, max(1, affordable))
+        if wanted != settings.steps:  # by one at a time: a single slow frame says little
+            stylizer.settings = replace(settings, steps=settings.steps + (1 if wanted > settings.steps else -1))
+        self._late = self._late + 1 if steps == 1 and motion + paint > LATE * self._interval else 0
+        size = max(stylizer.paint_size(report.frame.size)) if report.frame else 0
+        if self._late >= PATIENCE_FRAMES and size * SMALLER >= LEAST_PAINT_PX:
+            self._late = 0
+            stylizer.settings = replace(stylizer.settings, paint_size=round(size * SMALLER))
+            self.said = f"painting at {round(size * SMALLER)} px to keep up"
+
+
+class Session:
+    """What is on: styles, keys, the picture shown. Called by ``run`` on the main thread."""
+
+    def __init__(self, show: Show, source: LiveSource, stylizer: Stylizer, styles: Sequence[tuple[str, Style]]) -> None:
+        self._show, self._source, self._styles = show, source, list(styles)
+        self.recorder = Recorder(self._painted_format(stylizer))
+        self.window = Window() if show.window else None
+        self._pace = Pace(show.fps)
+        self._number = self._seen = 0
+        self._from: Style | None = None
+        self._faded = 0.0
+        self._began = time.monotonic()
+        self.shown: deque[tuple[float, float]] = deque(maxlen=600)  # when, and how late
+        self._frozen = self._helping = self._beside = False
+        self._image: Image | None = None
+        if show.record is not None:
+            self.recorder.start(show.record, overwrite=True)
+
+    def _painted_format(self, stylizer: Stylizer) -> Format:
+        return replace(self._source.format, rate=None)
+
+    def __call__(self, stylizer: Stylizer, report: Report) -> None:
+        """Show what is new, do what keys say."""
+        if report.frames > self._seen and report.frame is not None:
+            self._seen = report.frames
+            now = time.monotonic()
+            self.shown.append((now, now - self._source.began - float(report.frame.time)))
+            self._pace.adjust(stylizer, report)
+            self._fade(stylizer)
+            self._draw(report)
+        if self.window is not None:
+            key = self.window.key()
+            if key is not None:
+                self.press(key, stylizer)
+        if self._show.seconds is not None and time.monotonic() - self._began > self._show.seconds:
+            raise Closed
+
+    def _draw(self, report: Report) -> None:
+        if self.window is None or report.frame is None:
+            return
+        if not self._frozen or self._image is None:
+            self._image = report.frame.image
+            if self._beside and report.source is not None:
+                source = cv2.resize(report.source.image[..., :3], report.frame.size, interpolation=cv2.INTER_AREA)
+                self._image = np.concatenate([source, report.frame.image[..., :3]], 1)
+        self.window.show(self._image, HELP if self._helping else self.lines(report))
+
+    def lines(self, report: Report) -> list[str]:
+        """What is written over the picture."""
+        name = self._styles[self._number][0]
+        words = [f"{self.rate():.1f} fps  {1000 * self.latency():.0f} ms  {len(report.iterations)} steps  {name}"]
+        words += [self._pace.said] * bool(self._pace.said) + ["recording"] * self.recorder.running + ["frozen"] * self._frozen
+        return words
+
+    def rate(self) -> float:
+        """Frames shown per second, of late."""
+        times = [when for when, _ in self.shown][-30:]
+        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
+
+    def latency(self) -> float:
+        """Seconds from when a frame was there to when its painting was shown, median of late."""
+        late = [seconds for _, seconds in self.shown][-30:]
+        return statistics.median(late) if late else 0.0
+
+    def _fade(self, stylizer: Stylizer) -> None:
+        """One style turns into the next, a little with each frame."""
+        now = self._styles[self._number][1]
+        if self._from is None:
+            return
+        share = (time.monotonic() - self._faded) / self._show.fade_seconds if self._show.fade_seconds else 1.0
+        if share >= 1:
+            self._from = None
+            stylizer.style = now
+        else:
+            stylizer.style = Style.blend([self._from, now], [1 - share, share])
+
+    def press(self, key: str, stylizer: Stylizer) -> None:
+        """Do what a key says.
+
+        Raises:
+            Closed: it says to end.
+        """
+        settings = stylizer.settings
+        actions: dict[str, Callable[[], None]] = {
+            "n": lambda: self._switch(1),
+            "p": lambda: self._switch(-1),
+            "o": lambda: self._set(stylizer, original_colors=not settings.original_colors),
+            "+": lambda: self._set(stylizer, strength=min(1.0, round(settings.strength + 0.1, 1))),
+            "-": lambda: self._set(stylizer, strength=max(0.0, round(settings.strength - 0.1, 1))),
+            "]": lambda: self._set(stylizer, style_scale=min(10.0, settings.style_scale * 1.25)),
+            "[": lambda: self._set(stylizer, style_scale=max(0.1, settings.style_scale / 1.25)),
+            "m": lambda: self._mirror(stylizer),
+            "s": self._snapshot,
+            "r": self._record,
+        }
+        if key in ("q", "escape", "close"):
+            raise Closed
+        if key in ("c", "f", "h"):
+            name = {"c": "_beside", "f": "_frozen", "h": "_helping"}[key]
+            setattr(self, name, not getattr(self, name))
+        elif key in actions or key == "=":
+            try:
+                actions["+" if key == "=" else key]()
+            except VidstyleError as error:  # a full disk is no reason to end the show
+                log.error("%s", error)
+
+    def _set(self, stylizer: Stylizer, **changed: object) -> None:
+        stylizer.settings = replace(stylizer.settings, **changed)  # type: ignore[arg-type]
+
+    def _switch(self, by: int) -> None:
+        self._from = self._styles[self._number][1]
+        self._number = (self._number + by) % len(self._styles)
+        self._faded = time.monotonic()
+
+    def _mirror(self, stylizer: Stylizer) -> None:
+        self._source.mirror = not self._source.mirror
+        stylizer.reset()
+
+    def _snapshot(self) -> None:
+        if self._image is None:
+            return
+        path = _free("png")
+        write_picture(path, self._image)
+        log.info("snapshot: %s", path)
+
+    def _record(self) -> None:
+        if self.recorder.running:
+            log.info("recorded: %s", self.recorder.close())
+            return
+        path = self._show.record if self._show.record is not None and not self._show.record.exists() else _free("mp4")
+        self.recorder.start(path)
+        log.info("recording: %s", path)
+
+    def close(self) -> None:
+        """Finish the recording and close the window."""
+        recorded = self.recorder.close()
+        if recorded is not None:
+            log.info("recorded: %s", recorded)
+        if self.window is not None:
+            self.window.close()
+
+
+def live(
+    show: Show, source: LiveSource, stylizer: Stylizer, styles: Sequence[tuple[str, Style]], flow: FlowMethod | None = None
+) -> Session:
+    """Paint what a camera gives until somebody closes the window or the camera ends. Returns what was shown.
+
+    Raises:
+        VidstyleError: no display, a recording that cannot be written.
+    """
+    size_px = round(max(stylizer.paint_size(source.format.size)) * stylizer.settings.style_scale)
+    layers = stylizer.features.few_layers if stylizer.settings.few_layers else stylizer.features.style_layers
+    for _, style in styles:  # looked at now, so that switching is quick
+        style.grams(size_px, stylizer.settings.style_layers or layers)
+    session = Session(show, source, stylizer, styles)
+    try:
+        run(source, stylizer, [session.recorder], session, flow)
+    except Closed:
+        pass
+    finally:
+        session.close()
+    intervals = [after - before for (before, _), (after, _) in zip(list(session.shown), list(session.shown)[1:], strict=False)]
+    if intervals:
+        slow, median = sorted(intervals)[int(0.95 * len(intervals))], statistics.median(intervals)
+        figures = f"{1 / median:.1f} frames per second, {1000 * session.latency():.0f} ms late"
+        log.info("%s; the 95th percentile of the time between frames is %.2f times its median", figures, slow / median)
+    return session
+
+
+def _free(ending: str) -> Path:
+    """A name of the present moment that no file has."""
+    moment = time.strftime("vidstyle-%Y%m%d-%H%M%S")
+    names = (Path(f"{moment}{more}.{ending}") for more in ("", *(f"-{number}" for number in range(2, 100))))
+    for name in names:
+        if not name.exists():
+            return name
+    raise OutputError(f"there are too many files called {moment}: move some away")
