@@ -207,6 +207,14 @@ def targets(values):
     ]
 
 
+def live(values):
+    """How live is live."""
+    lines = ["| clip of 30 frames per second, 320 x 180 | measured | to reach |", "|---|---|---|"]
+    for figure, (value, unit, target) in values["rows"].items():
+        lines.append(f"| {figure} | {value:.3g} {unit} | {target} |")
+    return lines
+
+
 def kills(values):
     """How renders that were killed ended."""
     found = values["document"]
@@ -239,6 +247,7 @@ TABLES = {
     "steps": ("steps-cpu", steps),
     "speed": ("speed-cpu", speed),
     "targets": ("speed-cpu", targets),
+    "live": ("live-cpu", live),
     "kills": ("kills", kills),
     "fuzz": ("fuzz", fuzz),
 }

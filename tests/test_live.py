@@ -179,7 +179,7 @@ def test_a_snapshot_and_a_recording_are_files(session, tmp_path):
 def test_steps_are_what_the_clock_allows_and_the_painting_shrinks_when_one_is_too_many(features, style):
     stylizer = Stylizer(features, style, replace(QUICK, paint_size=200, steps=2))
     pace, report = Pace(10), Report(5, frame=Frame(scene(size=(320, 240))), iterations=[None] * 2)
-    for seconds, expected in ((0.02, 3), (0.02, 4), (0.4, 3), (0.4, 2)):  # 10 and 200 ms per step
+    for seconds, expected in ((0.02, 3), (0.02, 4), (0.4, 3), (0.4, 2)):  # 10 and 200 ms per step, of 80
         report.seconds["paint"] += seconds
         pace.adjust(stylizer, report)
         assert stylizer.settings.steps == expected

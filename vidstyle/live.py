@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -40,8 +41,9 @@ SMALLER = 0.8
 PATIENCE_FRAMES = 12
 """So many frames in a row must be late before it does."""
 
-LATE = 1.15
-"""How much longer than asked for a frame may take."""
+SHARE, LATE = 0.8, 0.95
+"""Share of the time between two frames that is planned for, and that a frame may take: who is ready before the camera's next
+frame is the least behind, and in step with it."""
 
 HELP = (
     "n, p: next, previous style",
@@ -51,6 +53,10 @@ HELP = (
     "s: snapshot    r: record",
     "h: this help    q: quit",
 )
+
+
+LOOK_BACK = 10_000
+"""So many frames are remembered, two numbers of each, for what is said of a session at its end."""
 
 
 class Closed(Exception):  # noqa: N818 (no error: somebody is done)
@@ -147,7 +153,7 @@ class Pace:
         if report.frames < 3 or not report.iterations:  # the first ones prepare
             return
         settings, steps = stylizer.settings, len(report.iterations)
-        affordable = int((self._interval - motion) / max(paint / steps, 1e-6))
+        affordable = int((SHARE * self._interval - motion) / max(paint / steps, 1e-6))
         wanted = min(MOST_STEPS, max(1, affordable))
         if wanted != settings.steps:  # by one at a time: a single slow frame says little
             stylizer.settings = replace(settings, steps=settings.steps + (1 if wanted > settings.steps else -1))
@@ -160,7 +166,10 @@ class Pace:
 
 
 class Session:
-    """What is on: styles, keys, the picture shown. Called by ``run`` on the main thread."""
+    """What is on: styles, keys, the picture shown. Called by ``run`` on the main thread.
+
+    ``shown`` says of the last frames when each was shown and when it was there, in seconds of ``time.monotonic``.
+    """
 
     def __init__(self, show: Show, source: LiveSource, stylizer: Stylizer, styles: Sequence[tuple[str, Style]]) -> None:
         self._show, self._source, self._styles = show, source, list(styles)
@@ -171,7 +180,7 @@ class Session:
         self._from: Style | None = None
         self._faded = 0.0
         self._began = time.monotonic()
-        self.shown: deque[tuple[float, float]] = deque(maxlen=600)  # when, and how late
+        self.shown: deque[tuple[float, float]] = deque(maxlen=LOOK_BACK)
         self._frozen = self._helping = self._beside = False
         self._image: Image | None = None
         if show.record is not None:
@@ -185,7 +194,7 @@ class Session:
         if report.frames > self._seen and report.frame is not None:
             self._seen = report.frames
             now = time.monotonic()
-            self.shown.append((now, now - self._source.began - float(report.frame.time)))
+            self.shown.append((now, self._source.began + float(report.frame.time)))
             self._pace.adjust(stylizer, report)
             self._fade(stylizer)
             self._draw(report)
@@ -220,7 +229,7 @@ class Session:
 
     def latency(self) -> float:
         """Seconds from when a frame was there to when its painting was shown, median of late."""
-        late = [seconds for _, seconds in self.shown][-30:]
+        late = [shown - there for shown, there in self.shown][-30:]
         return statistics.median(late) if late else 0.0
 
     def _fade(self, stylizer: Stylizer) -> None:
@@ -320,7 +329,7 @@ def live(
         pass
     finally:
         session.close()
-    intervals = [after - before for (before, _), (after, _) in zip(list(session.shown), list(session.shown)[1:], strict=False)]
+    intervals = [after - before for (before, _), (after, _) in pairwise(session.shown)]
     if intervals:
         slow, median = sorted(intervals)[int(0.95 * len(intervals))], statistics.median(intervals)
         figures = f"{1 / median:.1f} frames per second, {1000 * session.latency():.0f} ms late"
