@@ -1,8 +1,9 @@
-"""Make the six style pictures of this folder: python samples/make_styles.py
+"""Make the eight style pictures of this folder: python samples/make_styles.py
 
 Each is drawn from nothing but a seed: strokes.jpg (oil strokes along a flow field), paper.jpg (layers of cut paper),
 ink.jpg (brush and ink on paper), mosaic.jpg (glazed tiles in rows that follow a flow), watercolor.jpg (wet washes with
-dark rims) and engraving.jpg (swelling lines, crossed in the shadows).
+dark rims), engraving.jpg (swelling lines, crossed in the shadows), dots.jpg (dabs of pure colour that mix in the eye) and
+glass.jpg (stained glass, leaded).
 """
 
 from pathlib import Path
@@ -171,9 +172,51 @@ def engraving(random):
     return sheet * (1 - dark[..., None]) + np.array((40, 24, 22)) * dark[..., None]
 
 
+def dots(random):
+    """Pointillism: round dabs of nearly pure colours, complements set among them, denser and smaller on top."""
+    palette = [(24, 40, 120), (30, 110, 190), (70, 180, 170), (240, 215, 90), (245, 150, 40), (215, 60, 70)]
+    colour_map = np.clip((smooth_noise(random, 3) + 0.4 * smooth_noise(random, 8) + 1) / 2, 0, 1)
+    canvas = np.full((SIZE, SIZE, 3), (232, 224, 205), np.float32)
+    for count, radius in ((5200, 6.5), (8000, 4.6), (9000, 3.4)):
+        for _ in range(count):
+            x, y = random.uniform(0, SIZE, 2)
+            place = colour_map[int(y), int(x)] + random.normal(0, 0.06)
+            if random.random() < 0.16:  # its complement beside a colour makes both glow
+                place = (place + 0.5) % 1
+            colour = ramp(palette, place) + random.normal(0, 10, 3)
+            axes = radius * random.uniform(0.75, 1.15, 2)
+            centre, spread = np.round([x * 16, y * 16]).astype(int), np.round(axes * 16).astype(int)
+            cv2.ellipse(
+                canvas, centre.tolist(), spread.tolist(), random.uniform(0, 180), 0, 360, colour.tolist(), -1, cv2.LINE_AA, 4
+            )
+    return canvas
+
+
+def glass(random):
+    """Stained glass: panes lit from behind, uneven within, set in lead that catches a little light."""
+    palette = [(20, 50, 140), (20, 120, 160), (30, 140, 80), (240, 190, 50), (220, 90, 30), (160, 20, 50)]
+    colour_map = (smooth_noise(random, 3) + 1) / 2
+    division = cv2.Subdiv2D((0, 0, SIZE, SIZE))
+    places = [
+        (x + random.uniform(-24, 24), y + random.uniform(-24, 24)) for x in range(30, SIZE, 64) for y in range(30, SIZE, 64)
+    ]
+    division.insert([(float(np.clip(x, 1, SIZE - 2)), float(np.clip(y, 1, SIZE - 2))) for x, y in places])
+    canvas, lead = np.zeros((SIZE, SIZE, 3), np.float32), np.zeros((SIZE, SIZE), np.float32)
+    for cell, (x, y) in zip(*division.getVoronoiFacetList([]), strict=True):
+        colour = ramp(palette, colour_map[int(y), int(x)] + random.normal(0, 0.16))
+        corners = [np.round(cell * 16).astype(np.int32)]
+        cv2.fillPoly(canvas, corners, (colour + random.normal(0, 8, 3)).tolist(), cv2.LINE_AA, 4)
+        cv2.polylines(lead, corners, True, 1.0, 9, cv2.LINE_AA, 4)
+    streaks = cv2.GaussianBlur(random.normal(0, 1, (SIZE, SIZE)).astype(np.float32), (0, 0), 2.5, sigmaY=14)
+    light = 0.95 + 0.28 * smooth_noise(random, 6) + 1.6 * streaks
+    metal = np.array((34, 34, 40)) + 26 * np.clip(cv2.GaussianBlur(lead, (0, 0), 3) - 0.55, 0, 1)[..., None] * 4
+    lead = np.clip(cv2.GaussianBlur(lead, (0, 0), 0.8), 0, 1)[..., None]
+    return np.clip(canvas * light[..., None], 0, 255) * (1 - lead) + metal * lead
+
+
 def main():
     FOLDER.mkdir(exist_ok=True)
-    for seed, painter in enumerate((strokes, paper, ink, mosaic, watercolor, engraving), 1):
+    for seed, painter in enumerate((strokes, paper, ink, mosaic, watercolor, engraving, dots, glass), 1):
         canvas = painter(np.random.default_rng(seed))
         picture = np.clip(canvas, 0, 255).astype(np.uint8)
         picture = cv2.resize(picture, (512, 512), interpolation=cv2.INTER_AREA)

@@ -459,7 +459,7 @@ def test_a_system_library_that_opencv_lacks_is_named(tmp_path, picture_file, sty
 def test_info_says_what_is_here(vidstyle):
     code, out, _ = vidstyle("info")
     assert code == 0
-    for word in ("vidstyle 0.", "torch", "FFmpeg", "device cpu", "libx264", "bundled: there", "vgg19"):
+    for word in ("styles: dots, engraving", "vidstyle 0.", "torch", "FFmpeg", "device cpu", "libx264", "bundled: there", "vgg19"):
         assert word in out
 
 

@@ -253,7 +253,6 @@ def test_the_command_plays_a_clip_records_and_ends(tmp_path, monkeypatch, capsys
         (["stripes.png", "--camera", "clip.mp4", "-o", "out.mp4"], 1, "add -y"),
         (["stripes.png", "--camera", "nothing.mp4"], 1, "camera nothing.mp4 cannot be opened"),
         (["nothing.png", "--camera", "clip.mp4"], 1, "nothing.png does not exist"),
-        (["--camera", "clip.mp4"], 2, "no picture to paint like"),
         (["stripes.png", "--fps", "0"], 2, "fps is 0"),
     ):
         try:
@@ -263,3 +262,16 @@ def test_the_command_plays_a_clip_records_and_ends(tmp_path, monkeypatch, capsys
         err = capsys.readouterr().err
         assert found == code and reason in err and "Traceback" not in err
     assert Path("out.mp4").exists()
+
+
+def test_without_a_style_those_that_come_with_it_are_on(tmp_path, monkeypatch, capsys, features_file):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", count=10, rate=Fraction(25))
+    monkeypatch.setattr("vidstyle.live.live", lambda show, source, stylizer, styles, flow: print([name for name, _ in styles]))
+    for arguments, expected in (
+        ([], ["dots", "engraving", "glass", "ink", "mosaic", "paper", "strokes", "watercolor"]),
+        (["ink", "dots"], ["ink", "dots"]),
+    ):
+        flags = ["--features", str(features_file), "--no-window", "--device", "cpu", "--camera", "clip.mp4"]
+        assert cli.main(["live", *arguments, *flags]) == 0
+        assert capsys.readouterr().out.strip() == str(expected)

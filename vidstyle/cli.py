@@ -115,6 +115,7 @@ def _settings(args: argparse.Namespace, name: str) -> Settings:
 
 def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from .device import choose_device
+    from .pictures import style_file
     from .render import check, preview, render, where
     from .style import Style
     from .stylizer import Stylizer
@@ -122,6 +123,7 @@ def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
     with _usage(parser):
         styles, names = (args.styles, [args.input, *args.names]) if args.styles else (args.names, [args.input])
+        styles = [str(style_file(style)) for style in styles]
         if not styles:
             raise ValueError("no picture to paint like: name one after the input")
         settings = {name: _settings(args, name) for name in names}
@@ -193,14 +195,13 @@ def _live(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from .device import choose_device
     from .files import check_parts, check_writable
     from .live import FIRST_STEPS, Show, live
+    from .pictures import bundled_styles, style_file
     from .style import Style
     from .stylizer import Stylizer
     from .weights import load_features, load_flow
     from .window import check_display
 
     with _usage(parser):
-        if not args.names:
-            raise ValueError("no picture to paint like: name one or more")
         seconds = None if args.duration is None else float(args.duration)
         show = Show(args.fps, args.fade_seconds, seconds, args.window, args.output)
         given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
@@ -215,7 +216,8 @@ def _live(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     with open_camera(args.camera, args.loop, size, args.fps) as source:
         with _usage(parser):
             features = load_features(args.features, args.device, args.weights)
-            styles = [(Path(name).stem, Style.from_images([name], features)) for name in args.names]
+            files = [style_file(name) for name in args.names] or list(bundled_styles().values())
+            styles = [(Path(name).stem, Style.from_images([name], features)) for name in files]
             stylizer = Stylizer(features, styles[0][1], settings)
         live(show, source, stylizer, styles, flow)
 

@@ -39,7 +39,12 @@ def parser_of(run: Mapping[str, Command]) -> argparse.ArgumentParser:
 def _render_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", metavar="INPUT", help="clip, picture, numbered pictures (frame_%%05d.png), URL, or - for standard input")
-    add("names", nargs="*", metavar="STYLE", help="picture(s) to paint like; several blend")
+    add(
+        "names",
+        nargs="*",
+        metavar="STYLE",
+        help="picture(s) to paint like, or names such as strokes of those that come with it; several blend",
+    )
     add("--style", dest="styles", nargs="+", metavar="STYLE", help="the same; all other names are then inputs, OUTPUT a folder")
     add(
         "-o",
@@ -83,7 +88,12 @@ def _render_flags(parser: argparse.ArgumentParser) -> None:
 
 def _live_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("names", nargs="*", metavar="STYLE", help="picture(s) to paint like: keys switch between them")
+    add(
+        "names",
+        nargs="*",
+        metavar="STYLE",
+        help="picture(s) to paint like: keys switch between them (default: those that come with it)",
+    )
     add("--camera", default="0", metavar="NAME", help="number, path or address of a camera, or a clip to be played (default: 0)")
     add("--loop", action="store_true", help="play a clip over and over")
     add("--camera-size", type=_sizes, metavar="WxH", help="size to ask the camera for")

@@ -11,6 +11,7 @@ import torch
 
 from . import __version__
 from .coders import CODECS, in_hardware, why_not
+from .pictures import bundled_styles
 from .weights import vgg19_cache
 
 PACKAGES = ("torch", "torchvision", "av", "opencv-python", "numpy", "scenedetect", "safetensors", "rich", "matplotlib")
@@ -30,6 +31,7 @@ def lines() -> Iterator[str]:
     for name in filter(in_hardware, CODECS):
         reason = why_not(name)
         yield f"encoder {name}: {'works' if reason is None else reason}"
+    yield "styles: " + ", ".join(bundled_styles())
     bundled = resources.files("vidstyle") / "data" / "small.safetensors"
     yield f"features bundled: {'there' if bundled.is_file() else 'missing; install vidstyle again'}"
     cached = vgg19_cache()

@@ -45,6 +45,19 @@ def numbers_of(pattern: Path) -> list[int]:
     return [number for number in numbers if pattern.with_name(pattern.name % number).is_file()]
 
 
+def bundled_styles() -> dict[str, Path]:
+    """The style pictures that come with vidstyle: name -> file."""
+    package = Path(__file__).parent
+    folders = (package / "data" / "styles", package.parent / "samples" / "styles")  # installed; in a checkout
+    found = next((folder for folder in folders if folder.is_dir()), None)
+    return {} if found is None else {path.stem: path for path in sorted(found.glob("*.jpg"))}
+
+
+def style_file(name: str | Path) -> str | Path:
+    """A file's name as it is; the file of a style that comes with vidstyle where that is named."""
+    return name if Path(name).exists() else bundled_styles().get(str(name), name)
+
+
 def decode_picture(data: bytes) -> NDArray[np.uint8] | None:
     """(H, W, 3) uint8 RGB, turned upright by its EXIF orientation; None where ``data`` is no picture."""
     image = _decoded(data, cv2.IMREAD_COLOR)
