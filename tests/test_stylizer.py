@@ -192,6 +192,22 @@ def test_depth_and_alpha_stay_those_of_the_frame(features, style, kind):
     assert len(np.unique(painted[..., :3])) > (256 if kind == np.uint16 else 50)
 
 
+def test_a_painting_that_came_to_rest_changes_quickly_when_loosened(features, style):
+    """The style becomes another: after as many steps the loosened one is nearer to it."""
+    other, losses = Style.from_images([scene(3.0)], features), []
+    for loosened in (False, True):
+        stylizer = painter(features, style, steps=6)
+        for _ in range(12):
+            stylizer(Frame(scene()))
+        stylizer.style = other
+        if loosened:
+            stylizer.loosen()
+        for _ in range(2):
+            stylizer(Frame(scene()), steps=6)
+        losses.append(stylizer.iterations[-1].style)
+    assert losses[1] < losses[0]
+
+
 def test_the_source_is_shown_beside_or_above_its_painting(features, style):
     alone = painter(features, style)(Frame(scene())).image
     beside = painter(features, style, compare="beside")(Frame(scene())).image

@@ -43,7 +43,7 @@ def _render_flags(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="STYLE",
-        help="picture(s) to paint like, or names such as strokes of those that come with it; several blend",
+        help="picture(s) to paint like, or names of bundled ones such as strokes; several blend",
     )
     add("--style", dest="styles", nargs="+", metavar="STYLE", help="the same; all other names are then inputs, OUTPUT a folder")
     add(
@@ -92,7 +92,7 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="STYLE",
-        help="picture(s) to paint like: keys switch between them (default: those that come with it)",
+        help="picture(s) to paint like, switched by keys (default: the bundled ones)",
     )
     add("--camera", default="0", metavar="NAME", help="number, path or address of a camera, or a clip to be played (default: 0)")
     add("--loop", action="store_true", help="play a clip over and over")

@@ -176,6 +176,7 @@ class Session:
         self.recorder = Recorder(self._painted_format(stylizer))
         self.window = Window() if show.window else None
         self._pace = Pace(show.fps)
+        self._steadiness = stylizer.settings.temporal_weight
         self._number = self._seen = 0
         self._from: Style | None = None
         self._faded = 0.0
@@ -238,11 +239,13 @@ class Session:
         if self._from is None:
             return
         share = (time.monotonic() - self._faded) / self._show.fade_seconds if self._show.fade_seconds else 1.0
-        if share >= 1:
-            self._from = None
-            stylizer.style = now
-        else:
+        if share < 1:
             stylizer.style = Style.blend([self._from, now], [1 - share, share])
+            return
+        self._from = None
+        stylizer.style = now
+        stylizer.loosen()
+        self._set(stylizer, temporal_weight=self._steadiness)
 
     def press(self, key: str, stylizer: Stylizer) -> None:
         """Do what a key says.
@@ -252,8 +255,8 @@ class Session:
         """
         settings = stylizer.settings
         actions: dict[str, Callable[[], None]] = {
-            "n": lambda: self._switch(1),
-            "p": lambda: self._switch(-1),
+            "n": lambda: self._switch(1, stylizer),
+            "p": lambda: self._switch(-1, stylizer),
             "o": lambda: self._set(stylizer, original_colors=not settings.original_colors),
             "+": lambda: self._set(stylizer, strength=min(1.0, round(settings.strength + 0.1, 1))),
             "-": lambda: self._set(stylizer, strength=max(0.0, round(settings.strength - 0.1, 1))),
@@ -277,10 +280,13 @@ class Session:
     def _set(self, stylizer: Stylizer, **changed: object) -> None:
         stylizer.settings = replace(stylizer.settings, **changed)  # type: ignore[arg-type]
 
-    def _switch(self, by: int) -> None:
-        self._from = self._styles[self._number][1]
+    def _switch(self, by: int, stylizer: Stylizer) -> None:
+        """The painting before is no example while one style turns into the next."""
+        self._from = stylizer.style
         self._number = (self._number + by) % len(self._styles)
         self._faded = time.monotonic()
+        stylizer.loosen()
+        self._set(stylizer, temporal_weight=0.0)
 
     def _mirror(self, stylizer: Stylizer) -> None:
         self._source.mirror = not self._source.mirror

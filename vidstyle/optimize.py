@@ -46,6 +46,11 @@ class Moments:
         scales = len(self.squares)
         return Moments(tensors[0], tuple(tensors[1 : 1 + scales]), tuple(tensors[1 + scales :]))
 
+    def loosened(self, share: float) -> "Moments":
+        """As if only a share of the work had been done: the learning rate is high again. The gradient's scale is still known."""
+        squares = tuple(square * share for square in self.squares)
+        return Moments(torch.zeros_like(self.mean), squares, tuple(weight * share for weight in self.weights))
+
     @classmethod
     def zero(cls, picture: Tensor) -> "Moments":
         """The memory of an optimiser that has not seen this picture."""

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 LEVEL_RATIO = 0.6
 """Size of a coarse level relative to the next finer one."""
 
+LOOSE = 0.1
+"""How much of its past the optimiser keeps when it is loosened: ten steps of hundreds."""
+
 BYTES_PER_PIXEL = 2500
 """Peak memory per painted pixel, bundled features in float32: 1.3 to 2.6 kB measured on a CPU from 320 to 1280 px."""
 
@@ -103,6 +106,11 @@ class Stylizer:
     def reset(self) -> None:
         """Forget all frames: the next one starts afresh."""
         self._memory: Memory | None = None
+
+    def loosen(self) -> None:
+        """Let what has come to rest change again: for when the style has become another."""
+        if self._memory is not None:
+            self._memory = replace(self._memory, moments=self._memory.moments.loosened(LOOSE), progress=1.0)
 
     def state(self) -> dict[str, Tensor]:
         """What was remembered of past frames, as plain tensors on the CPU; empty when new."""
