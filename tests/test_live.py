@@ -15,7 +15,9 @@ from test_pipeline import Clip, Collector, Painter
 
 from vidstyle import DeviceError, Format, Frame, Report, Settings, Style, Stylizer, cli, run
 from vidstyle.camera import PacedFile
-from vidstyle.live import HELP, LATE, PATIENCE_FRAMES, Closed, Pace, Recorder, Session, Show, live
+from vidstyle.live import HELP, Closed, Session, Show, live
+from vidstyle.pace import LATE, PATIENCE_FRAMES, Pace
+from vidstyle.recorder import Recorder
 from vidstyle.window import Window, check_display, with_text
 
 QUICK = Settings(paint_size=64, first_steps=2, steps=1)

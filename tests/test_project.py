@@ -19,7 +19,7 @@ ORDER = (
     ["decode", "subtitles", "beside", "coders", "encode", "animate", "source", "losses", "motion", "clips", "weights"],
     ["mux", "style", "optimize", "execution", "textbook", "measure", "judge"],
     ["writing", "writer", "pipe", "sink", "warmstart", "stylizer", "window", "camera"],
-    ["pipeline", "trace", "training", "painted"],
+    ["pipeline", "recorder", "pace", "trace", "training", "painted"],
     ["live", "render", "timed", "steadiness", "speed", "info"],
     ["flags", "cli"],
 )

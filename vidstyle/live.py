@@ -8,42 +8,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from threading import Lock
-from types import TracebackType
 
 import cv2
 import numpy as np
 
 from .camera import LiveSource
 from .errors import OutputError, VidstyleError
-from .files import check_parts, check_writable
 from .flow import FlowMethod
 from .format import Format
-from .frame import Frame, Image
+from .frame import Image
+from .pace import Pace
 from .pictures import write_picture
 from .pipeline import Report, run
+from .recorder import Recorder
 from .style import Style
 from .stylizer import Stylizer
 from .window import Window
-from .writer import VideoWriter
-from .writing import AS_USUAL, Encoding
 
 log = logging.getLogger(__name__)
 
 FIRST_STEPS = 6
 """Of the first frame: the camera is to show at once, and the painting to form over it."""
-
-MOST_STEPS = 8
-LEAST_PAINT_PX = 96
-SMALLER = 0.8
-"""Factor by which the painting becomes smaller when one step takes too long."""
-
-PATIENCE_FRAMES = 12
-"""So many frames in a row must be late before it does."""
-
-SHARE, LATE = 0.8, 0.95
-"""Share of the time between two frames that is planned for, and that a frame may take: who is ready before the camera's next
-frame is the least behind, and in step with it."""
 
 HELP = (
     "n, p: next, previous style",
@@ -85,84 +70,6 @@ class Show:
         for name in ("fps", "fade_seconds"):
             if not 0 <= getattr(self, name) <= 1000 or (name == "fps" and self.fps == 0):
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0, and 1000 at most")
-
-
-class Recorder:
-    """A sink that writes to a file while it is told to."""
-
-    segment_seconds = None  # a live recording is not gone on with
-
-    def __init__(self, source: Format, encoding: Encoding = AS_USUAL) -> None:
-        self._source, self._encoding = replace(source, path=None), encoding
-        self._writer: VideoWriter | None = None
-        self._began: Frame | None = None
-        self._lock = Lock()
-
-    def start(self, path: Path, overwrite: bool = False) -> None:
-        """Record into this file from the next frame on.
-
-        Raises:
-            OutputError: it exists, or cannot be written.
-        """
-        check_parts(check_writable(path, overwrite), overwrite)
-        writer = VideoWriter(path, self._source, self._encoding)
-        with self._lock:
-            self._writer, self._began = writer, None
-
-    @property
-    def running(self) -> bool:
-        """Whether it records."""
-        return self._writer is not None
-
-    def send(self, frame: Frame) -> None:
-        """Write a frame, if it records."""
-        with self._lock:
-            if self._writer is not None:
-                self._began = self._began or frame
-                self._writer.send(replace(frame, time=frame.time - self._began.time))
-
-    def checkpoint(self, checkpoint: object) -> None:
-        """Of no use here."""
-
-    def close(self, complete: bool = True) -> Path | None:
-        """Finish the file, if there is one."""
-        with self._lock:
-            writer, self._writer = self._writer, None
-        return None if writer is None else writer.close(complete)
-
-    def __enter__(self) -> "Recorder":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-
-class Pace:
-    """Chooses steps, and at last the size of the painting, so that frames come in time."""
-
-    def __init__(self, fps: float) -> None:
-        self._interval = 1 / fps
-        self._late = 0
-        self._spent = {"motion": 0.0, "paint": 0.0}
-        self.said = ""
-
-    def adjust(self, stylizer: Stylizer, report: Report) -> None:
-        """After a frame: what the next one may take."""
-        motion, paint = (report.seconds[name] - self._spent[name] for name in ("motion", "paint"))
-        self._spent = {name: report.seconds[name] for name in self._spent}
-        if report.frames < 3 or not report.iterations:  # the first ones prepare
-            return
-        settings, steps = stylizer.settings, len(report.iterations)
-        affordable = int((SHARE * self._interval - motion) / max(paint / steps, 1e-6))
-        wanted = min(MOST_STEPS, max(1, affordable))
-        if wanted != settings.steps:  # by one at a time: a single slow frame says little
-            stylizer.settings = replace(settings, steps=settings.steps + (1 if wanted > settings.steps else -1))
-        self._late = self._late + 1 if steps == 1 and motion + paint > LATE * self._interval else 0
-        size = max(stylizer.paint_size(report.frame.size)) if report.frame else 0
-        if self._late >= PATIENCE_FRAMES and size * SMALLER >= LEAST_PAINT_PX:
-            self._late = 0
-            stylizer.settings = replace(stylizer.settings, paint_size=round(size * SMALLER))
-            self.said = f"painting at {round(size * SMALLER)} px to keep up"
 
 
 class Session:
