@@ -76,7 +76,7 @@ ROWS = [
     (
         "alpha of clips",
         "ProRes, FFV1, VP9",
-        "VP9 is read without its alpha",
+        "",
         "conformance::test_alpha_is_kept_where_the_codec_can",
     ),
     ("frames without times", "one after another, counted", "", "conformance::test_frames_without_times_follow_one_another"),

@@ -197,6 +197,7 @@ class VideoFile:
         """Frames as PyAV gives them; damaged packets are passed over and counted."""
         packets = self._container.demux(self._stream)
         clock = Clock(self._container, self._stream)
+        alpha = self._alpha_decoder()
         while True:
             packet = None
             try:
@@ -204,7 +205,7 @@ class VideoFile:
                 if packet is None:
                     break
                 clock.place(packet)
-                yield from packet.decode()
+                yield from packet.decode() if alpha is None else alpha.decode(packet if packet.size else None)
             except (av.error.FFmpegError, ValueError, OverflowError):
                 self._damaged += 1
                 if packet is None:  # the file cannot be read on: what is left of it is lost
@@ -213,6 +214,14 @@ class VideoFile:
         self._warn(clock.jumps, "jumps in its times were closed")
         if clock.jumps:
             self._duration = None  # what the header says of it means nothing then
+
+    def _alpha_decoder(self) -> Any:
+        """FFmpeg's own decoders of VP8 and VP9 leave alpha out: libvpx does not. None where there is none."""
+        name = self._stream.codec_context.name
+        beside = {key.lower(): value for key, value in self._stream.metadata.items()}.get("alpha_mode") == "1"
+        if not beside or name not in ("vp8", "vp9"):
+            return None
+        return av.CodecContext.create("libvpx" if name == "vp8" else "libvpx-vp9", "r")
 
     def _warn(self, count: int, what: str) -> None:
         if count:

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """Endings of clips that can be written, and FFmpeg's names of their containers."""
 
+ALPHA = "alpha_mode"
+"""Matroska's word that alpha lies beside the pictures of VP8 and VP9."""
+
 PICTURES = -1
 """The pictures' track, before all others where times are equal."""
 
@@ -82,6 +85,8 @@ def _join(segments: Sequence[Path], source: Format, path: Path, end: Fraction | 
         video: Any = output.add_stream_from_template(first, opaque=True, **rate)
         if container != "matroska" and first.codec_context.name == "hevc":
             video.codec_context.codec_tag = "hvc1"  # the only one that Apple's players know
+        if ALPHA in first.metadata:
+            video.metadata[ALPHA] = first.metadata[ALPHA]
         tracks = [_pictures(segments, video, first)]
         if source.path is not None:
             stop = source.stop if end is None else source.start + end
