@@ -17,6 +17,8 @@ os.environ.setdefault("QT_LOGGING_RULES", "*=false")  # Qt would complain of the
 
 TITLE = "vidstyle"
 LINE_PX = 18
+LEAST_WIDTH_PX = 640
+"""Small pictures are shown enlarged to this width; the window may be resized all the same."""
 
 
 class Window:
@@ -30,16 +32,17 @@ class Window:
         check_display()
         self._title = title
         cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-        self._sized = False
+        self._scale = 0.0
+        self._shape: tuple[int, ...] = ()
 
     def show(self, image: Image, lines: Sequence[str] = ()) -> None:
         """Show (H, W, 3 or 4) RGB, with lines of text in its upper left corner."""
         bgr = np.ascontiguousarray(to_8_bits(image)[..., 2::-1])
-        if not self._sized:
+        if bgr.shape != self._shape:  # a picture of another shape, with its source beside it, would be squeezed
             height, width = bgr.shape[:2]
-            scale = max(1.0, 640 / width)
-            cv2.resizeWindow(self._title, round(width * scale), round(height * scale))
-            self._sized = True
+            self._scale = self._scale or max(1.0, LEAST_WIDTH_PX / width)
+            cv2.resizeWindow(self._title, round(width * self._scale), round(height * self._scale))
+            self._shape = bgr.shape
         cv2.imshow(self._title, with_text(bgr, lines))
 
     def key(self) -> str | None:
