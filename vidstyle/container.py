@@ -1,5 +1,6 @@
 """How media files are opened: what a name may reach, and FFmpeg's own words when it fails."""
 
+import errno
 import logging
 import select
 import sys
@@ -19,11 +20,11 @@ from .files import PIPE, check_readable, is_url
 
 logging.getLogger("libav").addHandler(logging.NullHandler())  # what FFmpeg says is told in our own lines
 
-FILE_PROTOCOLS = "file"  # a file may not make us open a network address, or other files as one
+NO_PROTOCOLS = "none"  # a file may not make us open a network address or another file; its own is opened by us
 URL_PROTOCOLS = "http,https,tls,tcp,crypto,data,httpproxy,udp,rtp,rtmp,rtmps,rtsp"
 
 BUFFER_BYTES = 1 << 20
-"""How much is read from a pipe at once."""
+"""How much is read at once."""
 
 PATIENCE_SECONDS = 0.1
 """How often whoever waits for a pipe looks whether to stop."""
@@ -98,14 +99,27 @@ def open_input(name: str | Path, pipe: StandardInput | None = None) -> Any:
                 return av.open(pipe or StandardInput(), buffer_size=BUFFER_BYTES, **common)
             if is_url(name):
                 return av.open(name, options={"protocol_whitelist": URL_PROTOCOLS}, **common)
-            path = check_readable(name)
-            return av.open(f"file:{path}", options={"protocol_whitelist": FILE_PROTOCOLS}, **common)
+            return _open_file(check_readable(name), common)
     except (av.error.FFmpegError, ValueError, OSError, MemoryError) as error:
         if pipe is not None and pipe.interrupted:
             raise KeyboardInterrupt from None
         remedy = "check that it plays elsewhere"
         name = "standard input" if name == PIPE else name
         raise InputError(f"{name} is not a clip that can be read ({reason_of(error)}): {remedy}") from None
+
+
+def _open_file(path: Path, common: dict[str, Any]) -> Any:
+    """Open a file in FFmpeg, whose playlists (HLS, concat) would open others by the ``file`` protocol, were it allowed."""
+    unopened = [path]
+
+    def open_once(url: str, flags: int, options: dict[str, str]) -> IO[bytes]:
+        if not unopened:
+            raise av.error.PermissionError(errno.EPERM, "it names other files, which are not opened")
+        return unopened.pop().open("rb", buffering=0)
+
+    shown = path.name.encode("ascii", "replace").decode()  # FFmpeg looks at its ending only
+    options = {"protocol_whitelist": NO_PROTOCOLS}
+    return av.open(f"file:{shown}", options=options, io_open=open_once, buffer_size=BUFFER_BYTES, **common)
 
 
 @contextmanager
