@@ -8,6 +8,7 @@ with vs.open_source("in.mp4") as source, vs.open_sink("out.mp4", source) as sink
     vs.run(source, stylizer, [sink])
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from .weights import load_features, load_flow
     from .writer import VideoWriter
     from .writing import Encoding
+
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # of a picture of MAX_SIDE_PX; read when cv2 is imported
 
 __version__ = "0.1.0"
 

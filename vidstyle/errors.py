@@ -13,6 +13,10 @@ A wrong call (a negative weight, an unknown layer) is a ``ValueError`` or ``Type
 class VidstyleError(Exception):
     """Base of all errors of the world. ``str(error)`` is one line that names the trouble and the remedy."""
 
+    def __init__(self, text: str) -> None:
+        # Names of files, and what is said in them, may hold new lines or what a terminal takes for an order.
+        super().__init__("".join(letter if letter.isprintable() else "?" for letter in text))
+
 
 class InputError(VidstyleError):
     """A clip or picture cannot be read."""

@@ -96,7 +96,9 @@ def read_picture(path: str | Path) -> Image:
     if bgr is not None and bgr.dtype not in (np.uint8, np.uint16):  # a TIFF of floats
         bgr = _decoded(data, cv2.IMREAD_COLOR)
     if bgr is None:
-        raise InputError(f"{path} is not a picture that can be read: use a PNG, JPEG, WebP, BMP or TIFF file")
+        raise InputError(
+            f"{path} is not a picture that can be read, or one of more than 2^28 px: use a PNG, JPEG, WebP, BMP or TIFF file"
+        )
     image = _with_alpha(bgr, data)
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 

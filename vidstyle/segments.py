@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,15 @@ class SegmentFolder:
             return None
         try:
             before = json.loads((self.folder / JOB).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         self._check_same(before, json.loads(json.dumps(job)))
-        for file in sorted(self.folder.glob("[0-9]*.safetensors"), reverse=True):
-            segments = [self._segment(number) for number in range(int(file.stem))] if file.stem.isdecimal() else []
-            if segments and all(segment.exists() for segment in segments):
-                with suppress(InputError, KeyError, ValueError):  # damaged: the one before will do
-                    found = _read(file)
-                    self.segments = segments
-                    return found
+        whole = list(takewhile(Path.exists, map(self._segment, count())))
+        for number in range(len(whole), 0, -1):
+            with suppress(InputError, KeyError, ValueError):  # damaged, or not there: the one before will do
+                found = _read(self._state(number))
+                self.segments = whole[:number]
+                return found
         return None
 
     def _check_same(self, before: Any, now: dict[str, Any]) -> None:
@@ -107,6 +107,9 @@ class SegmentFolder:
     def current(self) -> Path:
         """The segment that is being written."""
         return self._segment(len(self.segments), ".part")
+
+    def _state(self, number: int) -> Path:
+        return self.folder / f"{number:06}.safetensors"
 
     def _segment(self, number: int, part: str = "") -> Path:
         return self.folder / f"{number:06}{part}{self._ending}"
@@ -130,7 +133,7 @@ class SegmentFolder:
             OutputError: it cannot be written.
         """
         counts = torch.tensor([checkpoint.frames, checkpoint.shot, *checkpoint.numbers])
-        write_tensors(self.folder / f"{len(self.segments):06}.safetensors", {**checkpoint.state, COUNTS: counts}, {})
+        write_tensors(self._state(len(self.segments)), {**checkpoint.state, COUNTS: counts}, {})
         for file in sorted(self.folder.glob("[0-9]*.safetensors"))[:-2]:
             file.unlink()
 
@@ -154,7 +157,12 @@ class SegmentFolder:
 
 def _read(file: Path) -> Checkpoint:
     tensors, _ = read_tensors(file)
-    frames, shot, *numbers = tensors.pop(COUNTS).tolist()
+    counts = tensors.pop(COUNTS)
+    if counts.dtype != torch.int64 or counts.ndim != 1:
+        raise ValueError(f"{file} counts otherwise")
+    frames, shot, *numbers = counts.tolist()
+    if not 0 <= shot <= frames:
+        raise ValueError(f"{file} has {shot} of {frames} frames in a shot")
     return Checkpoint(frames, shot, tensors, tuple(numbers))
 
 

@@ -140,7 +140,7 @@ def read_network(path: Path) -> Network:
     try:
         given = json.loads(metadata["shape"])
         channels, convolutions, mean, std = (tuple(given[key]) for key in ("channels", "convolutions", "mean", "std"))
-        if sum(convolutions) * 2 != len(weights):  # else a few bytes could ask for any amount of memory
+        if min(convolutions) < 1 or sum(convolutions) * 2 != len(weights):  # else a few bytes could ask for any amount of memory
             raise ValueError(f"{len(weights)} weights for {sum(convolutions)} convolutions")
         shape = NetworkShape(channels, convolutions, mean, std)
         if any(len(weights[f"{convolution_of(layer)}.weight"]) != channels[block_of(layer) - 1] for layer in shape.layers):

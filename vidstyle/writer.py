@@ -56,8 +56,11 @@ class VideoWriter(FileSink):
         self._job = {**job, "encoder": self._coder.name, "encoder options": dict(self._coder.options)}
         self._folder = SegmentFolder(part_folder(path), self._coder.ending)
         self.resumed = self._folder.find(self._job) if resume else None
-        last_pts, top, bottom = self.resumed.numbers if self.resumed else (-1, 0, 1)
-        self._last_pts, self._end = last_pts, Fraction(top, bottom)
+        try:
+            last_pts, top, bottom = self.resumed.numbers if self.resumed else (-1, 0, 1)
+            self._last_pts, self._end = last_pts, Fraction(top, bottom)
+        except (ValueError, ZeroDivisionError):
+            raise OutputError(f"{self._folder.folder} is damaged: start anew with -y and without --resume") from None
         self._begun, self._closed = self.resumed is not None, False
         self._file: EncodedFile | None = None
         self._size: tuple[int, int] | None = None
