@@ -32,8 +32,8 @@ ROWS = [
     ),
     (
         "sound in step",
-        "within 1 ms",
-        "where clocks jump: one block of sound",
+        "within 1 ms: AAC, MP3, AC-3, Opus, FLAC, PCM",
+        "where clocks jump: one block of sound; a part begins with its first whole block",
         "mux::test_sound_stays_in_step_within_a_millisecond",
     ),
     ("sound that begins late (edit lists)", "within 1 ms", "", "mux::test_sound_that_begins_late_by_an_edit_list_begins_late"),

@@ -28,6 +28,9 @@ SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska":
 BEFORE_SECONDS = 60
 """How long before a part it is read: a cue may be on screen since then."""
 
+SAMPLE = Fraction(1, 48000)
+"""Seconds, of a clock that is fine enough for sound."""
+
 OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "comment")
 """Tags that say something about the old file, not about the clip."""
 
@@ -75,6 +78,11 @@ class Beside:
     def close(self) -> None:
         """Close the source's file."""
         self._origin.close()
+
+    @property
+    def sound_rate(self) -> int:
+        """Samples per second of the first sound; 0 where there is none."""
+        return next((stream.codec_context.sample_rate or 0 for stream in self._copied if stream.type == "audio"), 0)
 
     def _sort(self, stream: Any, sound: bool) -> None:
         """Where a stream of the source goes."""
@@ -197,7 +205,7 @@ class Beside:
                 yield from self._cue(packet, time, length, copies, rewriters)
             elif index in copies and self._within(time) and order.follows(packet):
                 packet.stream = copies[index]
-                yield packet.dts * base, index, packet
+                yield packet.dts * Fraction(packet.time_base), index, packet
         for index, rewriter in rewriters.items():
             for made in rewriter.rest():
                 yield made.pts * TICK, index, made
@@ -283,9 +291,12 @@ class _Order:
 
     def follows(self, packet: Any) -> bool:
         """Set a packet to a clock that begins at ``start``; whether it comes after the one before."""
-        index, ticks = packet.stream.index, round(self._start / Fraction(packet.time_base))
-        packet.dts -= ticks
-        packet.pts = None if packet.pts is None else packet.pts - ticks
+        index, base = packet.stream.index, Fraction(packet.time_base)
+        unit = base if (self._start / base).denominator == 1 else min(base, SAMPLE)  # AVI counts in whole packets of sound
+        packet.dts = round((packet.dts * base - self._start) / unit)
+        packet.pts = None if packet.pts is None else round((packet.pts * base - self._start) / unit)
+        packet.duration = round((packet.duration or 0) * base / unit)
+        packet.time_base = unit
         if packet.dts <= self._last.get(index, packet.dts - 1):
             self.astray += 1
             return False

@@ -70,7 +70,8 @@ class VideoFile:
             if first is None or (part[1] is not None and _time(first, part[0]) >= part[1]):
                 raise InputError(self._why_empty(start, stop))
             self._first: av.VideoFrame | None = first
-            self.format = self._describe(first, *part)
+            # A part begins with its first picture: the clock may be too coarse to say how long after ``start`` that is.
+            self.format = self._describe(first, _time(first, part[0]) if start else part[0], part[1])
         except BaseException:
             self.close()
             if self._pipe.interrupted:
@@ -198,6 +199,7 @@ class VideoFile:
         packets = self._container.demux(self._stream)
         clock = Clock(self._container, self._stream)
         alpha = self._alpha_decoder()
+        keeps_pts = self._container.format.name != "avi"  # which counts chunks: pts are FFmpeg's guess, that dts are not
         while True:
             packet = None
             try:
@@ -205,7 +207,10 @@ class VideoFile:
                 if packet is None:
                     break
                 clock.place(packet)
-                yield from packet.decode() if alpha is None else alpha.decode(packet if packet.size else None)
+                for frame in packet.decode() if alpha is None else alpha.decode(packet if packet.size else None):
+                    if not keeps_pts and frame.dts is not None:
+                        frame.pts = frame.dts
+                    yield frame
             except (av.error.FFmpegError, ValueError, OverflowError):
                 self._damaged += 1
                 if packet is None:  # the file cannot be read on: what is left of it is lost
@@ -251,7 +256,7 @@ class VideoFile:
             else:
                 yield Frame(self._picture(decoded, reformatter), time - start, duration)
             decoded = next(self._frames, None)
-        self._tell_of_the_end(start, end)
+        self._tell_of_the_end(end)
 
     def _picture(self, decoded: Any, reformatter: VideoReformatter) -> Image:
         self._resampled += (decoded.width, decoded.height) != self.format.size
@@ -260,11 +265,12 @@ class VideoFile:
             return (to_sdr(image, self._read_as.transfer, self._light.peak_nits) >> 8).astype("uint8")
         return to_paint(image, self._light.peak_nits) if self.format.light and self._light else image
 
-    def _tell_of_the_end(self, start: Fraction, end: Fraction | None) -> None:
+    def _tell_of_the_end(self, end: Fraction | None) -> None:
         self._warn(self._timeless, "frames said no time and were put one after another")
         self._warn(self._resampled, "frames of another size were resampled to the first one's")
-        if self._duration and end is not None and end < start + self._duration - SHORT_SECONDS and not self.format.stop:
-            ends, said = float(end), float(self._duration)
+        origin = origin_of(self._container)
+        if self._duration and end is not None and end < origin + self._duration - SHORT_SECONDS and not self.format.stop:
+            ends, said = float(end - origin), float(self._duration)
             log.warning("%s ends after %.1f s, though its header says %.1f s: it was cut short", self._name, ends, said)
 
     def __enter__(self) -> "VideoFile":

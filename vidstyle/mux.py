@@ -77,8 +77,12 @@ def join(
 
 def _join(segments: Sequence[Path], source: Format, path: Path, end: Fraction | None, sound: bool, comment: str) -> None:
     container = CONTAINERS[path.suffix.lower()]
-    options = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
     with ExitStack() as stack:
+        stop = source.stop if end is None else source.start + end
+        beside = stack.enter_context(Beside(source, container, sound, stop)) if source.path is not None else None
+        options = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
+        if options and beside and beside.sound_rate:
+            options["movie_timescale"] = str(beside.sound_rate)  # of edit lists, else in whole milliseconds, rounded down
         output = stack.enter_context(av.open(f"file:{path}", "w", format=container, options=options))
         first = _video(stack.enter_context(open_input(segments[0])), segments[0])
         rate: Any = {"framerate": source.rate} if source.rate else {}  # Matroska would show its clock's 1000 otherwise
@@ -88,9 +92,7 @@ def _join(segments: Sequence[Path], source: Format, path: Path, end: Fraction | 
         if ALPHA in first.metadata:
             video.metadata[ALPHA] = first.metadata[ALPHA]
         tracks = [_pictures(segments, video, first)]
-        if source.path is not None:
-            stop = source.stop if end is None else source.start + end
-            beside = stack.enter_context(Beside(source, container, sound, stop))
+        if beside:
             tracks.append(beside.add_to(output, video))
         if comment:
             output.metadata["comment"] = comment
