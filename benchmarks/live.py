@@ -19,8 +19,9 @@ import vidstyle as vs
 from vidstyle.camera import PacedFile
 from vidstyle.clips import object_clip
 from vidstyle.device import open_files, resident_memory
-from vidstyle.live import FIRST_STEPS, Closed, Session, Show
+from vidstyle.live import Session
 from vidstyle.results import Row, machine, row_text, write_results
+from vidstyle.show import FIRST_STEPS, Closed, Show
 
 ROOT = Path(__file__).parent.parent
 SIZE, CAMERA_FPS, STYLES = (320, 180), 30, ("strokes", "watercolor", "ink")
@@ -49,7 +50,7 @@ def watched(count, fps):
     with TemporaryDirectory() as folder:
         make_clip(Path(folder) / "clip.mp4")
         with PacedFile(Path(folder) / "clip.mp4", loop=True) as camera:
-            session = Session(Show(fps=fps, window=False), camera, stylizer, styles)
+            session = Session(Show(fps=fps), camera, stylizer, styles)
             last = 0
 
             def controls(stylizer, report):
@@ -59,7 +60,7 @@ def watched(count, fps):
                     return
                 last = report.frames
                 if last > WARM_UP_FRAMES and last % SWITCH_EVERY_FRAMES == 0:
-                    session.press("n", stylizer)
+                    session.press("n")
                     switched.append(time.monotonic())
                 if last in (WARM_UP_FRAMES * 2, count):
                     kept.append((resident_memory(features.device), open_files()))

@@ -15,10 +15,11 @@ import torch
 
 import vidstyle as vs
 from vidstyle import features as features_module
-from vidstyle.frame import Frame, to_image
+from vidstyle.frame import Frame
 from vidstyle.pictures import read_picture
 from vidstyle.results import Row, machine, row_text, write_results
 from vidstyle.speed import STEPS_PER_ROUND, Speed, SpeedBench, drawn_picture, random_vgg19
+from vidstyle.tensors import to_image
 from vidstyle.timed import medians
 
 ROOT = Path(__file__).parent.parent

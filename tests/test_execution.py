@@ -14,8 +14,8 @@ from vidstyle import DeviceError, Frame, Settings, Style, Stylizer, measure
 from vidstyle.clips import View, camera_clip
 from vidstyle.device import choose_precision
 from vidstyle.execution import Prepared, choose_descent
-from vidstyle.frame import to_tensor
 from vidstyle.optimize import Moments, adam
+from vidstyle.tensors import to_tensor
 
 CPU = torch.device("cpu")
 FEW = Settings(

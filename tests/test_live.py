@@ -15,9 +15,10 @@ from test_pipeline import Clip, Collector, Painter
 
 from vidstyle import DeviceError, Format, Frame, Report, Settings, Style, Stylizer, cli, run
 from vidstyle.camera import PacedFile
-from vidstyle.live import HELP, Closed, Session, Show, live
+from vidstyle.live import HELP, Session, live
 from vidstyle.pace import LATE, PATIENCE_FRAMES, Pace
 from vidstyle.recorder import Recorder
+from vidstyle.show import Closed, Show
 from vidstyle.window import Window, check_display, with_text
 
 QUICK = Settings(paint_size=64, first_steps=2, steps=1)
@@ -75,9 +76,8 @@ def styles(features, style):
 def session(camera, features, styles, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     window = Window_()
-    monkeypatch.setattr("vidstyle.live.Window", lambda: window)
     stylizer = Stylizer(features, styles[0][1], QUICK)
-    return Session(Show(fade_seconds=0.0), camera, stylizer, styles), stylizer, window
+    return Session(Show(fade_seconds=0.0), camera, stylizer, styles, window), stylizer, window
 
 
 def painted(session, stylizer, number=1):
@@ -91,25 +91,25 @@ def painted(session, stylizer, number=1):
 def test_keys_switch_the_style_between_two_frames(session):
     session, stylizer, _ = session
     painted(session, stylizer, 1)
-    session.press("n", stylizer)
+    session.press("n")
     painted(session, stylizer, 2)
-    assert stylizer.style is session._styles[1][1]
-    session.press("n", stylizer)
+    assert stylizer.style is session.steering.styles[1][1]
+    session.press("n")
     painted(session, stylizer, 3)
-    assert stylizer.style is session._styles[0][1]
-    session.press("p", stylizer)
+    assert stylizer.style is session.steering.styles[0][1]
+    session.press("p")
     painted(session, stylizer, 4)
-    assert stylizer.style is session._styles[1][1]
+    assert stylizer.style is session.steering.styles[1][1]
 
 
 def test_a_style_fades_into_the_next_without_being_looked_at_again(session, monkeypatch):
     session, stylizer, _ = session
-    session._show = Show(fade_seconds=10.0)
+    session.steering.fade_seconds = 10.0
     painted(session, stylizer, 1)
-    session._styles[1][1].grams(64, stylizer.features.style_layers)
+    session.steering.styles[1][1].grams(64, stylizer.features.style_layers)
     monkeypatch.setattr("vidstyle.style.gram", lambda *given: pytest.fail("a style picture was looked at again"))
-    session.press("n", stylizer)
-    session._faded -= 2.5  # a quarter is over
+    session.press("n")
+    session.steering._faded -= 2.5  # a quarter is over
     painted(session, stylizer, 2)
     assert stylizer.style.weights == pytest.approx((0.75, 0.25), abs=0.05)
 
@@ -118,11 +118,11 @@ def test_keys_change_what_is_shown(session):
     session, stylizer, window = session
     painted(session, stylizer, 1)
     assert window.shown[-1][1][0].endswith("steps  stripes")
-    session.press("h", stylizer)
+    session.press("h")
     painted(session, stylizer, 2)
     assert window.shown[-1][1] == list(HELP)
-    session.press("h", stylizer)
-    session.press("c", stylizer)
+    session.press("h")
+    session.press("c")
     report = painted(session, stylizer, 3)
     image = window.shown[-1][0]
     assert image.shape == (48, 128, 3) and np.array_equal(image[:, :64], report.source.image)
@@ -132,7 +132,7 @@ def test_keys_change_what_is_shown(session):
     stylizer.settings = replace(stylizer.settings, size=None)
     painted(session, stylizer, 5)
     image = window.shown[-1][0]
-    session.press("f", stylizer)
+    session.press("f")
     painted(session, stylizer, 20)
     assert np.array_equal(window.shown[-1][0], image) and "frozen" in window.shown[-1][1]
 
@@ -140,17 +140,17 @@ def test_keys_change_what_is_shown(session):
 def test_keys_change_settings_within_their_limits(session):
     session, stylizer, _ = session
     for _ in range(15):
-        session.press("-", stylizer)
-        session.press("]", stylizer)
+        session.press("-")
+        session.press("]")
     assert stylizer.settings.strength == 0 and stylizer.settings.style_scale == 10
     for _ in range(30):
-        session.press("=", stylizer)
-        session.press("[", stylizer)
-    session.press("o", stylizer)
+        session.press("=")
+        session.press("[")
+    session.press("o")
     assert stylizer.settings.strength == 1 and stylizer.settings.style_scale == 0.1 and stylizer.settings.original_colors
-    session.press("m", stylizer)
+    session.press("m")
     assert session._source.mirror
-    session.press("x", stylizer)  # no such key
+    session.press("x")  # no such key
 
 
 @pytest.mark.parametrize("key", ["q", "escape", "close"])
@@ -164,14 +164,14 @@ def test_some_keys_end_it(session, key):
 def test_a_snapshot_and_a_recording_are_files(session, tmp_path):
     session, stylizer, window = session
     report = painted(session, stylizer, 1)
-    session.press("s", stylizer)
+    session.press("s")
     (snapshot,) = tmp_path.glob("vidstyle-*.png")
     assert np.array_equal(cv2.imread(str(snapshot))[..., ::-1], report.frame.image)
-    session.press("r", stylizer)
+    session.press("r")
     for number in (2, 3, 5):
         session.recorder.send(painted(session, stylizer, number).frame)
     assert "recording" in window.shown[-1][1]
-    session.press("r", stylizer)
+    session.press("r")
     (recording,) = tmp_path.glob("vidstyle-*.mp4")
     assert times_of(recording) == [Fraction(0), Fraction(1, 25), Fraction(3, 25)]
     session.close()
@@ -204,10 +204,10 @@ def test_a_recorder_writes_only_while_it_is_told_to(tmp_path):
     assert times_of(tmp_path / "out.mp4") == [Fraction(number, 10) for number in range(3)]
 
 
-def test_a_session_runs_from_the_camera_to_the_window(camera, features, styles, monkeypatch):
-    window = Window_()
-    monkeypatch.setattr("vidstyle.live.Window", lambda: window)
-    session = live(Show(fps=20, seconds=1.5), camera, Stylizer(features, styles[0][1], QUICK), styles)
+def test_a_session_runs_from_the_camera_to_the_window(camera, features, styles):
+    window, stylizer = Window_(), Stylizer(features, styles[0][1], QUICK)
+    session = Session(Show(fps=20, seconds=1.5), camera, stylizer, styles, window)
+    live(session, camera, stylizer)
     assert len(window.shown) > 3 and window.closed and session.latency() > 0
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
 
@@ -269,7 +269,7 @@ def test_the_command_plays_a_clip_records_and_ends(tmp_path, monkeypatch, capsys
 def test_without_a_style_those_that_come_with_it_are_on(tmp_path, monkeypatch, capsys, features_file):
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=10, rate=Fraction(25))
-    monkeypatch.setattr("vidstyle.live.live", lambda show, source, stylizer, styles, flow: print([name for name, _ in styles]))
+    monkeypatch.setattr("vidstyle.live.live", lambda session, *given: print([name for name, _ in session.steering.styles]))
     for arguments, expected in (
         ([], ["dots", "engraving", "glass", "ink", "mosaic", "paper", "strokes", "watercolor"]),
         (["ink", "dots"], ["ink", "dots"]),

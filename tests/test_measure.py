@@ -14,9 +14,9 @@ from conftest import scene, stripes
 from vidstyle import Frame, InputError, Motion, Style, measure, steadiness, textbook
 from vidstyle.clips import View, camera_clip
 from vidstyle.flow import dis_flow
-from vidstyle.frame import to_tensor
 from vidstyle.losses import Losses
 from vidstyle.steadiness import Steadiness
+from vidstyle.tensors import to_tensor
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,8 +10,8 @@ from vidstyle import Frame
 from vidstyle.clips import View, camera_clip, changing_clip, cut_clip, fading, flashing, known_motion_clips, noisy, object_clip
 from vidstyle.estimate import motion_between, small, with_sharp_edges
 from vidstyle.flow import FLOW_PX, dis_flow, warp
-from vidstyle.frame import to_tensor
 from vidstyle.motion import with_motion
+from vidstyle.tensors import to_tensor
 
 SIZE = 160, 96
 

@@ -12,15 +12,15 @@ import vidstyle
 
 ROOT = Path(__file__).parent.parent
 ORDER = (
-    ["errors", "files", "settings", "device", "progress", "results"],
+    ["errors", "files", "settings", "device", "progress", "results", "stage"],
     ["format"],
-    ["frame", "tensorfile", "hdr"],
+    ["frame", "tensors", "tensorfile", "hdr"],
     ["container", "color", "clock", "pictures", "features", "flow", "estimate", "segments"],
     ["decode", "subtitles", "beside", "coders", "encode", "animate", "source", "losses", "motion", "clips", "weights"],
     ["mux", "style", "optimize", "execution", "textbook", "measure", "judge"],
     ["writing", "writer", "pipe", "sink", "warmstart", "stylizer", "window", "camera"],
-    ["pipeline", "recorder", "pace", "trace", "training", "painted"],
-    ["live", "render", "timed", "steadiness", "speed", "info"],
+    ["pipeline", "recorder", "pace", "steering", "show", "trace", "training", "painted"],
+    ["live", "web", "render", "timed", "steadiness", "speed", "info"],
     ["flags", "cli"],
 )
 

@@ -11,8 +11,8 @@ from conftest import scene, stripes
 from vidstyle import Frame, Settings, Style, Stylizer, speed, textbook, timed
 from vidstyle.cli import main
 from vidstyle.clips import View, camera_clip
-from vidstyle.frame import to_tensor
 from vidstyle.speed import Operations, Speed, SpeedBench
+from vidstyle.tensors import to_tensor
 from vidstyle.timed import Looped, through_files
 
 

@@ -8,8 +8,8 @@ import torch
 from conftest import scene, stripes, tiny_network
 
 from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load_features, optimize, stylizer
-from vidstyle.frame import to_image, to_tensor
 from vidstyle.optimize import BETA_SQUARE
+from vidstyle.tensors import to_image, to_tensor
 from vidstyle.weights import painterly
 
 QUICK = Settings(first_steps=6, steps=2, precision="fp32")  # the same on every machine

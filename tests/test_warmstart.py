@@ -9,9 +9,9 @@ from conftest import stripes
 from vidstyle import Frame, Motion, Settings, Stylizer, measure
 from vidstyle.clips import View, camera_clip, changing_clip, cut_clip, dimming, noisy
 from vidstyle.flow import dis_flow, warp_sharply
-from vidstyle.frame import to_tensor
 from vidstyle.motion import with_motion
 from vidstyle.optimize import Moments
+from vidstyle.tensors import to_tensor
 from vidstyle.warmstart import Memory, Start, budget, start_from, steady
 
 SIZE = 96, 64

@@ -46,8 +46,15 @@ class LiveSource:
         self.mirror = False
         self.began = time.monotonic()
         self._stopped = Event()
+        self._frames: Iterator[Frame] | None = None
 
     def __iter__(self) -> Iterator[Frame]:
+        """The frames from now on: whoever asks again goes on."""
+        if self._frames is None:
+            self._frames = self._read_frames()
+        return self._frames
+
+    def _read_frames(self) -> Iterator[Frame]:
         raise NotImplementedError
 
     def __enter__(self) -> Any:
@@ -121,7 +128,7 @@ class Camera(LiveSource):
         read, image = self._device.read() if self._device.isOpened() else (False, None)
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8) if read and image is not None else None
 
-    def __iter__(self) -> Iterator[Frame]:
+    def _read_frames(self) -> Iterator[Frame]:
         image, self._first = self._first, None
         while not self._stopped.is_set():
             if image is None:
@@ -179,7 +186,7 @@ class PacedFile(LiveSource):
             known = clip.format
         self.format = replace(known, frames=None, bit_depth=8, alpha=False, light=None, path=None, live=True)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def _read_frames(self) -> Iterator[Frame]:
         self.began = time.monotonic()
         offset = end = Fraction(0)
         while not self._stopped.is_set():

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -192,34 +192,66 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
 
 def _live(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from .camera import open_camera
-    from .device import choose_device
     from .files import check_parts, check_writable
-    from .live import FIRST_STEPS, Show, live
-    from .pictures import bundled_styles, style_file
-    from .style import Style
-    from .stylizer import Stylizer
-    from .weights import load_features, load_flow
-    from .window import check_display
+    from .show import FIRST_STEPS, Closed, Show, meanwhile
+    from .window import Window, check_display
 
     with _usage(parser):
         seconds = None if args.duration is None else float(args.duration)
-        show = Show(args.fps, args.fade_seconds, seconds, args.window, args.output)
+        show = Show(args.fps, args.fade_seconds, seconds, args.output)
         given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
         base = replace(PRESETS[args.preset], first_steps=FIRST_STEPS)
         settings = replace(base, **{name: value for name, value in given.items() if value is not None})
-        flow = load_flow(settings.flow, choose_device(args.device), args.flow_weights)
     if args.window:
         check_display()
     if args.output is not None:
         check_parts(check_writable(args.output, args.overwrite), args.overwrite)
     size = args.camera_size[0] if args.camera_size else None
-    with open_camera(args.camera, args.loop, size, args.fps) as source:
-        with _usage(parser):
-            features = load_features(args.features, args.device, args.weights)
-            files = [style_file(name) for name in args.names] or list(bundled_styles().values())
-            styles = [(Path(name).stem, Style.from_images([name], features)) for name in files]
-            stylizer = Stylizer(features, styles[0][1], settings)
-        live(show, source, stylizer, styles, flow)
+    with ExitStack() as stack:
+        page = _page(args, parser, stack)
+        source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
+        window = Window() if args.window else None
+        if window is not None:
+            stack.callback(window.close)
+        try:
+            with _usage(parser):
+                stylizer, styles, flow = meanwhile(source, window, lambda: _painter(args, settings, source.format.size))
+        except Closed:
+            return
+        from .live import Session, live
+
+        live(Session(show, source, stylizer, styles, window, page), source, stylizer, flow)
+
+
+def _page(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack) -> Any:
+    """The control page, where one is wanted. Whether its address can be had is seen before anything else begins."""
+    if args.web is None:
+        return None
+    from .web import Page, listen
+
+    with _usage(parser):
+        page = Page(listen(args.web))
+    stack.callback(page.close)
+    print(f"vidstyle: control page at {page.url}", file=sys.stderr)
+    return page
+
+
+def _painter(args: argparse.Namespace, settings: Settings, frame_size: tuple[int, int]) -> Any:
+    """(stylizer, [(name, style)], flow), all that takes long to load."""
+    from .device import choose_device
+    from .live import look_at
+    from .pictures import bundled_styles, style_file
+    from .style import Style
+    from .stylizer import Stylizer
+    from .weights import load_features, load_flow
+
+    flow = load_flow(settings.flow, choose_device(args.device), args.flow_weights)
+    features = load_features(args.features, args.device, args.weights)
+    files = [style_file(name) for name in args.names] or list(bundled_styles().values())
+    styles = [(Path(name).stem, Style.from_images([name], features)) for name in files]
+    stylizer = Stylizer(features, styles[0][1], settings)
+    look_at([style for _, style in styles], stylizer, frame_size)
+    return stylizer, styles, flow
 
 
 def _asked(output: str | Path) -> bool:

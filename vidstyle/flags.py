@@ -97,6 +97,13 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
     add("--camera", default="0", metavar="NAME", help="number, path or address of a camera, or a clip to be played (default: 0)")
     add("--loop", action="store_true", help="play a clip over and over")
     add("--camera-size", type=_sizes, metavar="WxH", help="size to ask the camera for")
+    add(
+        "--web",
+        nargs="?",
+        const="",
+        metavar="HOST:PORT",
+        help="serve a page that shows and steers it (default: 127.0.0.1:8765, this machine only)",
+    )
     add("--fps", type=float, default=30.0, metavar="N", help="frames per second to reach (default: 30)")
     add(
         "--fade",

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .frame import fit, resize
+from .frame import fit
 from .measure import correlation, gradient_energy
+from .tensors import resize
 
 DISTANCE_PX, STROKES_PX = 512, 320
 """Long sides at which patches and edges, and strokes and gradients, are compared."""

@@ -10,8 +10,8 @@ LEAST_PAINT_PX = 96
 SMALLER = 0.8
 """Factor by which the painting becomes smaller when one step takes too long."""
 
-PATIENCE_FRAMES = 12
-"""So many frames in a row must be late before it does."""
+PATIENCE_FRAMES, GROWTH_FRAMES = 12, 120
+"""So many frames in a row must be late before it does, and have time for three steps before it becomes larger again."""
 
 SHARE, LATE = 0.8, 0.95
 """Share of the time between two frames that is planned for, and that a frame may take: who is ready before the camera's next
@@ -19,11 +19,14 @@ frame is the least behind, and in step with it."""
 
 
 class Pace:
-    """Chooses steps, and at last the size of the painting, so that frames come in time."""
+    """Chooses steps, and at last the size of the painting, so that frames come in time. ``most_steps`` may be assigned."""
 
     def __init__(self, fps: float) -> None:
+        self.most_steps = MOST_STEPS
         self._interval = 1 / fps
-        self._late = 0
+        self._late = self._early = 0
+        self._sizes: list[int | None] = []  # what was asked for before it became smaller, once for each time
+        self._growth_frames = GROWTH_FRAMES
         self._spent = {"motion": 0.0, "paint": 0.0}
         self.said = ""
 
@@ -35,12 +38,28 @@ class Pace:
             return
         settings, steps = stylizer.settings, len(report.iterations)
         affordable = int((SHARE * self._interval - motion) / max(paint / steps, 1e-6))
-        wanted = min(MOST_STEPS, max(1, affordable))
+        wanted = min(self.most_steps, max(1, affordable))
         if wanted != settings.steps:  # by one at a time: a single slow frame says little
             stylizer.settings = replace(settings, steps=settings.steps + (1 if wanted > settings.steps else -1))
         self._late = self._late + 1 if steps == 1 and motion + paint > LATE * self._interval else 0
+        self._early = self._early + 1 if affordable >= 3 else 0
         size = max(stylizer.paint_size(report.frame.size)) if report.frame else 0
         if self._late >= PATIENCE_FRAMES and size * SMALLER >= LEAST_PAINT_PX:
-            self._late = 0
-            stylizer.settings = replace(stylizer.settings, paint_size=round(size * SMALLER))
-            self.said = f"painting at {round(size * SMALLER)} px to keep up"
+            self._shrink(stylizer, size)
+        elif self._sizes and self._early >= self._growth_frames:
+            self._grow(stylizer)
+
+    def _shrink(self, stylizer: Stylizer, size: int) -> None:
+        if self._sizes:  # it may have grown in vain: the next time it waits for longer
+            self._growth_frames = min(10 * GROWTH_FRAMES, 2 * self._growth_frames)
+        self._sizes.append(stylizer.settings.paint_size)
+        smaller = round(size * SMALLER)
+        stylizer.settings = replace(stylizer.settings, paint_size=smaller)
+        self.said = f"painting at {smaller} px to keep up"
+        self._late = self._early = 0
+
+    def _grow(self, stylizer: Stylizer) -> None:
+        larger = self._sizes.pop()
+        stylizer.settings = replace(stylizer.settings, paint_size=larger)
+        self.said = f"painting at {larger} px to keep up" if self._sizes else ""
+        self._late = self._early = 0

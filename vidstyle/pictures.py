@@ -16,6 +16,7 @@ from .frame import Image, to_8_bits
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it prints its own lines about files we refuse in ours
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+JPEG_QUALITY = 85
 DEEP_ENDINGS = (".png", ".tif", ".tiff")  # those that hold 16 bits
 DESCRIBED_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")  # those OpenCV can write XMP into
 
@@ -62,6 +63,12 @@ def decode_picture(data: bytes) -> NDArray[np.uint8] | None:
     """(H, W, 3) uint8 RGB, turned upright by its EXIF orientation; None where ``data`` is no picture."""
     image = _decoded(data, cv2.IMREAD_COLOR)
     return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def jpeg(image: Image) -> bytes:
+    """(H, W, 3 or 4) RGB(A) as a JPEG file, without alpha."""
+    bgr = np.ascontiguousarray(to_8_bits(image)[..., 2::-1])
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
 def _decoded(data: bytes, flags: int) -> NDArray[Any] | None:

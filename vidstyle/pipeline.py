@@ -1,13 +1,9 @@
-"""Reading ahead, painting, writing behind: the only threads of a render live here."""
+"""Reading ahead, painting, writing behind."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from queue import Empty, Full, Queue
-from threading import Event, Thread
-from typing import Any
 
 from .flow import FlowMethod, Motion
 from .frame import Frame
@@ -15,15 +11,10 @@ from .motion import LOOK_AHEAD, PAST, with_motion
 from .segments import Checkpoint
 from .sink import Sink
 from .source import Source
+from .stage import END, Stage
 from .stylizer import Iteration, Stylizer
 from .warmstart import LONG_TERM
 from .weights import load_flow
-
-AHEAD = 4
-"""Frames kept ready on either side: enough to smooth the stages out, little memory."""
-
-PATIENCE_SECONDS, LIVE_PATIENCE_SECONDS = 0.1, 0.01
-"""How often a waiting stage looks whether another one failed; how often a live one answers to keys meanwhile."""
 
 
 @dataclass
@@ -46,73 +37,6 @@ class Report:
     source: Frame | None = None
     frame: Frame | None = None
     iterations: list[Iteration] = field(default_factory=list)
-
-
-_END = object()
-
-
-class _Stage(Thread):
-    """A thread that keeps its own error for the painter, and stops when told to.
-
-    Where only the ``newest`` item counts, one that nobody took in time gives way to the next.
-    """
-
-    def __init__(self, work: Callable[["_Stage"], None], name: str, newest: bool = False) -> None:
-        super().__init__(name=f"vidstyle-{name}", daemon=True)
-        self.queue: Queue[Any] = Queue(1 if newest else AHEAD)
-        self.newest, self.dropped = newest, 0
-        self.idle: Callable[[], None] | None = None
-        self.stopped = Event()
-        self.error: BaseException | None = None
-        self.waited = 0.0
-        self._work = work
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self._work(self)
-        except BaseException as error:  # noqa: BLE001 (handed to the painter, which raises it)
-            self.error = error
-
-    def put(self, item: object) -> bool:
-        """Put into the bounded queue; False when the stage was stopped, or has ended, before there was room."""
-        while self.is_alive() and not self.stopped.is_set():
-            if self.newest and item is not _END:
-                with suppress(Empty):
-                    self.queue.get_nowait()
-                    self.dropped += 1
-            try:
-                self.queue.put(item, timeout=PATIENCE_SECONDS)
-                return True
-            except Full:
-                continue
-        return False
-
-    def get(self) -> Any:
-        """Take from the queue; ``_END`` when nothing more can come."""
-        began = time.perf_counter()
-        try:
-            while True:
-                alive = self.is_alive() and not self.stopped.is_set()  # before looking: its last item may come in between
-                try:
-                    return self.queue.get(timeout=LIVE_PATIENCE_SECONDS if self.idle else PATIENCE_SECONDS)
-                except Empty:
-                    if not alive:
-                        return _END
-                    if self.idle:
-                        self.idle()
-        finally:
-            self.waited += time.perf_counter() - began
-
-    def __iter__(self) -> Iterator[Any]:
-        """Take until nothing more can come; then raise the error that ended it, if one did."""
-        while (item := self.get()) is not _END:
-            yield item
-        self.raise_error()
-
-    def raise_error(self) -> None:
-        if self.error is not None:
-            raise self.error
 
 
 def run(
@@ -143,21 +67,21 @@ def run(
         work, and no thread is left.
     """
 
-    def read(stage: _Stage) -> None:
+    def read(stage: Stage) -> None:
         if passed_over:
             source.skip(passed_over)
         for item in source if at_the_painter else moving(source):
             if not stage.put(item):
                 return
-        stage.put(_END)  # or the painter would wait a little before it looks whether more can come
+        stage.put(END)  # or the painter would wait a little before it looks whether more can come
 
     def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
         size_px = stylizer.flow_px(source.format.size)
         ahead = 0 if live else LOOK_AHEAD
         return with_motion(frames, method, LONG_TERM if settings.long_term else (), ahead, size_px, past)
 
-    def write(stage: _Stage) -> None:
-        while (item := stage.queue.get()) is not _END:
+    def write(stage: Stage) -> None:
+        while (item := stage.queue.get()) is not END:
             for sink in sinks:
                 if isinstance(item, Checkpoint):
                     sink.checkpoint(item)
@@ -178,7 +102,7 @@ def run(
     if resume:
         stylizer.load_state(resume.state)
     report = Report()
-    reader, writer = _Stage(read, "reader", newest=live), _Stage(write, "writer")
+    reader, writer = Stage(read, "reader", newest=live), Stage(write, "writer")
     if live and controls:
         reader.idle = lambda: controls(stylizer, report)
     keeper = _Keeper(stylizer, [sink.segment_seconds for sink in sinks], done, shot)
@@ -188,7 +112,7 @@ def run(
         reader.stopped.set()
         source.stop()
         reader.join()
-        writer.put(_END)  # what was painted is still written, also after an interrupt
+        writer.put(END)  # what was painted is still written, also after an interrupt
         writer.join()
     writer.raise_error()
     return report
@@ -221,7 +145,7 @@ class _Keeper:
 
 def _paint(
     pairs: Iterable[tuple[Frame, Motion]],
-    stages: tuple[_Stage, _Stage],
+    stages: tuple[Stage, Stage],
     stylizer: Stylizer,
     controls: Callable[[Stylizer, Report], None] | None,
     keeper: _Keeper,

@@ -20,13 +20,14 @@ from .clips import Clip, View, camera_clip, world
 from .device import choose_device, choose_precision, open_files, resident_memory
 from .features import MIN_SIDE_PX, VGG19, Features, Network
 from .files import check_writable
-from .frame import Image, to_tensor
+from .frame import Image
 from .optimize import Moments
 from .pipeline import Report
 from .results import Row, machine, row_text, table, write_results
 from .settings import ENGINES, MAX_SIDE_PX, PRECISIONS, PRESETS, Settings
 from .style import Style
 from .stylizer import Stylizer
+from .tensors import to_tensor
 from .textbook import TextbookLoss
 from .timed import WARM_UP_FRAMES, Looped, medians, painted_to_file, through_files
 from .weights import VGG19_DEEPEST, gatys

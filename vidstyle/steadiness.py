@@ -19,7 +19,7 @@ from .clips import Clip, changing_clip, known_motion_clips, noisy
 from .errors import InputError
 from .files import check_writable
 from .flow import FlowMethod, Motion
-from .frame import Frame, fit, resize, to_image, to_tensor
+from .frame import Frame, fit
 from .motion import with_motion
 from .painted import Judged, Painted, paint, paint_naively
 from .pictures import write_picture
@@ -28,6 +28,7 @@ from .settings import PRESETS, Settings
 from .source import open_source
 from .style import Style
 from .stylizer import Stylizer
+from .tensors import resize, to_image, to_tensor
 from .textbook import REFERENCE_ITERATIONS
 from .warmstart import LONG_TERM
 

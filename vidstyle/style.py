@@ -13,9 +13,10 @@ from torch import Tensor
 from .errors import InputError
 from .features import MIN_SIDE_PX, Features
 from .files import check_readable
-from .frame import Frame, Image, fit, resize, to_tensor
+from .frame import Frame, Image, fit
 from .losses import gram
 from .pictures import read_picture
+from .tensors import resize, to_tensor
 
 MAX_STYLE_PX = 2048
 """Style pictures are kept no larger than this (long side): no brush stroke needs more."""

@@ -14,11 +14,12 @@ from .errors import DeviceError
 from .execution import Descent, Prepared, choose_descent
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
-from .frame import Frame, alpha_of, fit, keep_colours, resize, to_image, to_tensor
+from .frame import Frame, fit
 from .losses import ContentTarget, Losses, Objective, StyleTarget, Weights
 from .optimize import Minimum, Moments, adam, lbfgs
 from .settings import Settings
 from .style import Style
+from .tensors import alpha_of, keep_colours, resize, to_image, to_tensor
 from .warmstart import LONG_TERM, Memory, budget, start_from
 
 log = logging.getLogger(__name__)

@@ -21,13 +21,14 @@ from torch import Tensor, nn
 
 from .errors import InputError
 from .features import SMALL, Features, NetworkShape, convolution_of
-from .frame import Frame, Image, to_image, to_tensor
+from .frame import Frame, Image
 from .judge import Judgement, colours_only, judge
 from .pictures import decode_picture, is_picture
 from .settings import Recipe, Settings
 from .style import Style
 from .stylizer import Stylizer
 from .tensorfile import read_tensors, write_tensors
+from .tensors import to_image, to_tensor
 
 CHECKPOINT_SECONDS = 20.0
 WARM_UP_STEPS = 200

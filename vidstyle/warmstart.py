@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .flow import Motion, resize_flow, warp, warp_sharply
-from .frame import resize
 from .optimize import Moments
+from .tensors import resize
 
 STILL_PX = 0.2
 """What moved by less than this since it was last moved stays where it is: so small a flow may be noise."""
