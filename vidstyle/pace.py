@@ -8,9 +8,9 @@ from .stylizer import Stylizer
 MOST_STEPS = 8
 LEAST_PAINT_PX = 96
 SMALLER = 0.8
-"""Factor by which the painting becomes smaller when one step takes too long."""
+"""Factor by which the painting becomes smaller when one step takes too long, at least."""
 
-PATIENCE_FRAMES, GROWTH_FRAMES = 12, 120
+PATIENCE_FRAMES, GROWTH_FRAMES = 8, 120
 """So many frames in a row must be late before it does, and have time for three steps before it becomes larger again."""
 
 SHARE, LATE = 0.8, 0.95
@@ -25,6 +25,7 @@ class Pace:
         self.most_steps = MOST_STEPS
         self._interval = 1 / fps
         self._late = self._early = 0
+        self._took = 0.0  # by the quickest of the late frames
         self._sizes: list[int | None] = []  # what was asked for before it became smaller, once for each time
         self._growth_frames = GROWTH_FRAMES
         self._spent = {"motion": 0.0, "paint": 0.0}
@@ -41,7 +42,9 @@ class Pace:
         wanted = min(self.most_steps, max(1, affordable))
         if wanted != settings.steps:  # by one at a time: a single slow frame says little
             stylizer.settings = replace(settings, steps=settings.steps + (1 if wanted > settings.steps else -1))
-        self._late = self._late + 1 if steps == 1 and motion + paint > LATE * self._interval else 0
+        took = motion + paint
+        self._late = self._late + 1 if steps == 1 and took > LATE * self._interval else 0
+        self._took = min(took, self._took) if self._late > 1 else took
         self._early = self._early + 1 if affordable >= 3 else 0
         size = max(stylizer.paint_size(report.frame.size)) if report.frame else 0
         if self._late >= PATIENCE_FRAMES and size * SMALLER >= LEAST_PAINT_PX:
@@ -53,7 +56,8 @@ class Pace:
         if self._sizes:  # it may have grown in vain: the next time it waits for longer
             self._growth_frames = min(10 * GROWTH_FRAMES, 2 * self._growth_frames)
         self._sizes.append(stylizer.settings.paint_size)
-        smaller = round(size * SMALLER)
+        factor = min(SMALLER, (SHARE * self._interval / self._took) ** 0.5)  # time goes with the pixels
+        smaller = max(LEAST_PAINT_PX, round(size * factor))
         stylizer.settings = replace(stylizer.settings, paint_size=smaller)
         self.said = f"painting at {smaller} px to keep up"
         self._late = self._early = 0
