@@ -16,7 +16,7 @@ from test_pipeline import Clip, Collector, Painter
 from vidstyle import DeviceError, Format, Frame, Report, Settings, Style, Stylizer, cli, run
 from vidstyle.camera import PacedFile
 from vidstyle.live import HELP, Session, live
-from vidstyle.pace import LATE, PATIENCE_FRAMES, Pace
+from vidstyle.pace import GROWTH_FRAMES, LATE, PATIENCE_FRAMES, Pace
 from vidstyle.recorder import Recorder
 from vidstyle.show import Closed, Show
 from vidstyle.window import Window, check_display, with_text
@@ -190,6 +190,16 @@ def test_steps_are_what_the_clock_allows_and_the_painting_shrinks_when_one_is_to
         report.seconds["paint"] += 0.1 * LATE + 0.01
         pace.adjust(stylizer, report)
     assert stylizer.settings.paint_size == 160 and "160 px" in pace.said
+    for _ in range(PATIENCE_FRAMES):  # far too slow: at once to where it would be in time
+        report.seconds["paint"] += 0.2
+        pace.adjust(stylizer, report)
+    assert stylizer.settings.paint_size == round(160 * (0.08 / 0.2) ** 0.5)
+    sizes = []
+    for _ in range(12 * GROWTH_FRAMES):  # and quick again
+        report.seconds["paint"] += 0.01
+        pace.adjust(stylizer, report)
+        sizes.append(stylizer.settings.paint_size)
+    assert sizes == sorted(sizes) and sizes[-1] == 200 and not pace.said
 
 
 def test_a_recorder_writes_only_while_it_is_told_to(tmp_path):

@@ -101,7 +101,7 @@ class Session:
         self._show, self._source, self._stylizer = show, source, stylizer
         self.window, self._screen = window, screen
         self.recorder = Recorder(replace(source.format, rate=None))
-        self._pace = Pace(show.fps)
+        self._pace = Pace(min(show.fps, float(source.format.rate or show.fps)))
         self.steering = Steering(stylizer, styles, source, self._pace, show.fade_seconds)
         self._seen = 0
         self._began = time.monotonic()

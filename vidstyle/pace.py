@@ -8,25 +8,30 @@ from .stylizer import Stylizer
 MOST_STEPS = 8
 LEAST_PAINT_PX = 96
 SMALLER = 0.8
-"""Factor by which the painting becomes smaller when one step takes too long, at least."""
+"""Factor by which the painting becomes smaller when one step takes too long, at least, and larger again."""
 
 PATIENCE_FRAMES, GROWTH_FRAMES = 8, 120
-"""So many frames in a row must be late before it does, and have time for three steps before it becomes larger again."""
+"""So many frames in a row must be late before it does, and have room for a larger one before it becomes larger again."""
 
-SHARE, LATE = 0.8, 0.95
+SHARE, LATE, ROOM = 0.8, 0.95, 0.6
 """Share of the time between two frames that is planned for, and that a frame may take: who is ready before the camera's next
-frame is the least behind, and in step with it."""
+frame is the least behind, and in step with it. The last is what one step of a larger painting may take."""
 
 
 class Pace:
-    """Chooses steps, and at last the size of the painting, so that frames come in time. ``most_steps`` may be assigned."""
+    """Chooses steps, and at last the size of the painting, so that frames come in time. ``most_steps`` may be assigned.
+
+    Args:
+        fps: frames per second to reach.
+    """
 
     def __init__(self, fps: float) -> None:
         self.most_steps = MOST_STEPS
         self._interval = 1 / fps
         self._late = self._early = 0
         self._took = 0.0  # by the quickest of the late frames
-        self._sizes: list[int | None] = []  # what was asked for before it became smaller, once for each time
+        self._asked: int | None = None  # the size that was asked for, while the painting is smaller
+        self._full_px = 0  # what that means; 0: it is not smaller
         self._growth_frames = GROWTH_FRAMES
         self._spent = {"motion": 0.0, "paint": 0.0}
         self.said = ""
@@ -45,25 +50,28 @@ class Pace:
         took = motion + paint
         self._late = self._late + 1 if steps == 1 and took > LATE * self._interval else 0
         self._took = min(took, self._took) if self._late > 1 else took
-        self._early = self._early + 1 if affordable >= 3 else 0
+        room = (motion + paint / steps) / SMALLER**2 < ROOM * self._interval  # time goes with the pixels
+        self._early = self._early + 1 if room else max(0, self._early - 4)
         size = max(stylizer.paint_size(report.frame.size)) if report.frame else 0
         if self._late >= PATIENCE_FRAMES and size * SMALLER >= LEAST_PAINT_PX:
             self._shrink(stylizer, size)
-        elif self._sizes and self._early >= self._growth_frames:
-            self._grow(stylizer)
+        elif self._full_px and self._early >= self._growth_frames:
+            self._grow(stylizer, size)
 
     def _shrink(self, stylizer: Stylizer, size: int) -> None:
-        if self._sizes:  # it may have grown in vain: the next time it waits for longer
+        if self._full_px:  # it may have grown in vain: the next time it waits for longer
             self._growth_frames = min(10 * GROWTH_FRAMES, 2 * self._growth_frames)
-        self._sizes.append(stylizer.settings.paint_size)
-        factor = min(SMALLER, (SHARE * self._interval / self._took) ** 0.5)  # time goes with the pixels
-        smaller = max(LEAST_PAINT_PX, round(size * factor))
-        stylizer.settings = replace(stylizer.settings, paint_size=smaller)
-        self.said = f"painting at {smaller} px to keep up"
-        self._late = self._early = 0
+        else:
+            self._asked, self._full_px = stylizer.settings.paint_size, size
+        factor = min(SMALLER, (SHARE * self._interval / self._took) ** 0.5)
+        self._become(stylizer, max(LEAST_PAINT_PX, round(size * factor)))
 
-    def _grow(self, stylizer: Stylizer) -> None:
-        larger = self._sizes.pop()
-        stylizer.settings = replace(stylizer.settings, paint_size=larger)
-        self.said = f"painting at {larger} px to keep up" if self._sizes else ""
+    def _grow(self, stylizer: Stylizer, size: int) -> None:
+        self._become(stylizer, min(self._full_px, round(size / SMALLER)))
+
+    def _become(self, stylizer: Stylizer, size: int) -> None:
+        whole = size == self._full_px
+        stylizer.settings = replace(stylizer.settings, paint_size=self._asked if whole else size)
+        self.said = "" if whole else f"painting at {size} px to keep up"
+        self._full_px = 0 if whole else self._full_px
         self._late = self._early = 0
