@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from conftest import scene, write_clip
 
-from vidstyle import InputError
-from vidstyle.camera import Camera, PacedFile, open_camera, slate
+from vidstyle import InputError, cli
+from vidstyle.camera import Camera, PacedFile, cameras, find_camera, open_camera, slate
 
 
 class Device:
@@ -50,6 +50,59 @@ def test_a_camera_gives_rgb_frames_that_are_marked_with_their_time():
         frames = list(islice(camera, 3))
     assert [frame.image[0, 0].tolist() for frame in frames] == [[0, 0, 1], [0, 0, 2], [0, 0, 3]]
     assert frames[0].time <= frames[1].time <= frames[2].time < 5
+
+
+def listed(*cameras):
+    class Listed:
+        def __init__(self, index, name, path):
+            self.index, self.name, self.path = index, name, path
+
+    return lambda: [Listed(*each) for each in cameras]
+
+
+def test_cameras_are_listed_by_name_without_our_own(monkeypatch, capsys):
+    there = [
+        (2, "HD Webcam", "/dev/video2"),
+        (0, "HD Webcam", "/dev/video0"),
+        (4, "vidstyle", "/dev/video4"),
+        (6, "Cap", "/dev/video6"),
+    ]
+    both = [(number + backend, name, path) for backend in (1800, 200) for number, name, path in there]
+    monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", listed(*both))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert cameras() == {"HD Webcam": "/dev/video0", "HD Webcam #2": "/dev/video2", "Cap": "/dev/video6"}
+    assert cli.main(["info"]) == 0
+    assert "camera /dev/video2: HD Webcam #2" in capsys.readouterr().out
+    monkeypatch.setattr("sys.platform", "win32")
+    assert cameras()["Cap"] == 206
+
+
+def test_a_camera_that_is_named_is_found_again_under_another_number(monkeypatch):
+    monkeypatch.setattr("vidstyle.camera.AGAIN_SECONDS", (0.01,))
+    monkeypatch.setattr("vidstyle.camera.SLATE_SECONDS", 0.02)
+    monkeypatch.setattr("sys.platform", "linux")
+    device, places = Device([3, 4]), []
+
+    def capture(name):
+        places.append(name)
+        return device(name)
+
+    monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", listed((0, "HD Webcam", "/dev/nothing0")))
+    with Camera("webcam", capture=capture) as camera:
+        frames = iter(camera)
+        next(frames), next(frames)
+        monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", listed((1, "HD Webcam", "/dev/nothing1")))
+        for _ in range(4):
+            next(frames)
+    assert places[:2] == ["/dev/nothing0", "/dev/nothing1"]
+
+
+def test_where_cameras_cannot_be_listed_numbers_still_do(monkeypatch):
+    def fails():
+        raise OSError("no such driver")
+
+    monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", fails)
+    assert cameras() == {} and find_camera(3) == 3 and find_camera("rtsp://there") == "rtsp://there"
 
 
 def test_a_lost_camera_shows_a_slate_and_comes_back(monkeypatch):

@@ -1,6 +1,7 @@
 """Sources that do not wait: cameras, and files played at their own pace."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,6 +33,35 @@ SLATE_SECONDS = 0.25
 """How often the slate is shown while a camera is lost."""
 
 Clock = Callable[[], float]
+
+
+OURS = "vidstyle"
+"""In the name of what this program itself feeds: no camera to paint."""
+
+
+def cameras() -> dict[str, int | str]:
+    """The cameras of this machine by name, and what OpenCV opens them by: a device's path on Linux, else a number."""
+    try:
+        from cv2_enumerate_cameras import enumerate_cameras
+
+        found = enumerate_cameras()
+    except Exception:  # noqa: BLE001 (it asks drivers in many ways; a camera may still be named by its number)
+        return {}
+    named: dict[str, int | str] = {}
+    for camera in sorted(found, key=lambda camera: camera.index):
+        opened_by = str(camera.path) if sys.platform.startswith("linux") else int(camera.index)
+        if opened_by not in named.values() and OURS not in camera.name.lower():
+            number = sum(name.split(" #")[0] == camera.name for name in named) + 1
+            named[camera.name if number == 1 else f"{camera.name} #{number}"] = opened_by
+    return named
+
+
+def find_camera(name: int | str) -> int | str:
+    """What OpenCV opens a camera by: a number, a path or an address as it is; a name, or a part of one, is looked up."""
+    if isinstance(name, int) or Path(name).exists() or "://" in name:
+        return name
+    found = cameras()
+    return next((found[each] for each in found if name.lower() in each.lower()), name)
 
 
 class LiveSource:
@@ -82,7 +112,7 @@ class Camera(LiveSource):
     """A webcam through OpenCV. When it is lost a slate is shown until it is back.
 
     Args:
-        name: a number, a device's path, or an address.
+        name: a number, a name or a part of one, a device's path, or an address.
         size: (width, height) in px wanted; ``format`` says what was obtained.
         rate: frames per second wanted.
         capture: what opens it; for tests.
@@ -113,7 +143,7 @@ class Camera(LiveSource):
         self.format = Format(image.shape[1::-1], None, TIME_BASE, color=CAMERA_COLOR, live=True)
 
     def _opened(self) -> Any:
-        device = self._capture(self._name)
+        device = self._capture(find_camera(self._name))  # by name anew: it may be back under another number
         if device.isOpened():
             device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))  # in this order: USB 2 has no room for more
             if self._size:
@@ -205,7 +235,7 @@ class PacedFile(LiveSource):
 
 
 def open_camera(name: str, loop: bool = False, size: tuple[int, int] | None = None, rate: float | None = None) -> LiveSource:
-    """A camera by number, path or address; or a clip, where the name is an ordinary file's.
+    """A camera by number, name, path or address; or a clip, where the name is an ordinary file's.
 
     Raises:
         InputError: it cannot be opened.

@@ -94,7 +94,12 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
         metavar="STYLE",
         help="picture(s) to paint like, switched by keys (default: the bundled ones)",
     )
-    add("--camera", default="0", metavar="NAME", help="number, path or address of a camera, or a clip to be played (default: 0)")
+    add(
+        "--camera",
+        default="0",
+        metavar="NAME",
+        help="number, name, path or address of a camera, or a clip (default: 0)",
+    )
     add("--loop", action="store_true", help="play a clip over and over")
     add("--camera-size", type=_sizes, metavar="WxH", help="size to ask the camera for")
     add(

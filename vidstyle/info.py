@@ -10,11 +10,24 @@ import av.codec
 import torch
 
 from . import __version__
+from .camera import cameras
 from .coders import CODECS, in_hardware, why_not
 from .pictures import bundled_styles
 from .weights import vgg19_cache
 
-PACKAGES = ("torch", "torchvision", "av", "opencv-python", "numpy", "scenedetect", "safetensors", "rich", "matplotlib")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "av",
+    "opencv-python",
+    "numpy",
+    "scenedetect",
+    "safetensors",
+    "rich",
+    "matplotlib",
+    "starlette",
+    "uvicorn",
+)
 
 
 def lines() -> Iterator[str]:
@@ -31,6 +44,11 @@ def lines() -> Iterator[str]:
     for name in filter(in_hardware, CODECS):
         reason = why_not(name)
         yield f"encoder {name}: {'works' if reason is None else reason}"
+    found = cameras()
+    for name, opened_by in found.items():
+        yield f"camera {opened_by}: {name}"
+    if not found:
+        yield "camera: none found; a clip can take its place: vidstyle live --camera clip.mp4 --loop"
     yield "styles: " + ", ".join(bundled_styles())
     bundled = resources.files("vidstyle") / "data" / "small.safetensors"
     yield f"features bundled: {'there' if bundled.is_file() else 'missing; install vidstyle again'}"
