@@ -141,7 +141,7 @@ def test_the_report_adds_up_the_stages():
     report = run(Clip(4, pause=0.02), Painter(pause=0.02), [Collector()])
     assert isinstance(report, Report)
     assert report.seconds["paint"] >= 0.08
-    assert set(report.seconds) == {"read", "motion", "paint", "write"}
+    assert set(report.seconds) == {"read", "motion", "paint", "write", "controls"}
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -1,5 +1,7 @@
 """How much work a live frame may get: steps, and at last the size of the painting."""
 
+import statistics
+from collections import deque
 from dataclasses import replace
 
 from .pipeline import Report
@@ -11,9 +13,9 @@ SMALLER = 0.8
 """Factor by which the painting becomes smaller when one step takes too long, at least, and larger again."""
 
 PATIENCE_FRAMES, GROWTH_FRAMES = 8, 120
-"""So many frames in a row must be late before it does, and have room for a larger one before it becomes larger again."""
+"""So many more frames must be late than in time before it does; so many have room for a larger one before it grows again."""
 
-SHARE, LATE, ROOM = 0.8, 0.95, 0.6
+SHARE, LATE, ROOM = 0.8, 0.9, 0.6
 """Share of the time between two frames that is planned for, and that a frame may take: who is ready before the camera's next
 frame is the least behind, and in step with it. The last is what one step of a larger painting may take."""
 
@@ -29,31 +31,32 @@ class Pace:
         self.most_steps = MOST_STEPS
         self._interval = 1 / fps
         self._late = self._early = 0
-        self._took = 0.0  # by the quickest of the late frames
+        self._took: deque[float] = deque(maxlen=PATIENCE_FRAMES)
         self._asked: int | None = None  # the size that was asked for, while the painting is smaller
         self._full_px = 0  # what that means; 0: it is not smaller
         self._growth_frames = GROWTH_FRAMES
-        self._spent = {"motion": 0.0, "paint": 0.0}
+        self._spent: dict[str, float] = {}
         self.said = ""
 
     def adjust(self, stylizer: Stylizer, report: Report) -> None:
         """After a frame: what the next one may take."""
-        motion, paint = (report.seconds[name] - self._spent[name] for name in ("motion", "paint"))
-        self._spent = {name: report.seconds[name] for name in self._spent}
+        spent = {name: seconds - self._spent.get(name, 0.0) for name, seconds in report.seconds.items() if name != "read"}
+        self._spent = dict(report.seconds)
         if report.frames < 3 or not report.iterations:  # the first ones prepare
             return
         settings, steps = stylizer.settings, len(report.iterations)
-        affordable = int((SHARE * self._interval - motion) / max(paint / steps, 1e-6))
+        took, step = sum(spent.values()), spent["paint"] / steps
+        beside = took - spent["paint"]
+        affordable = int((SHARE * self._interval - beside) / max(step, 1e-6))
         wanted = min(self.most_steps, max(1, affordable))
         if wanted != settings.steps:  # by one at a time: a single slow frame says little
             stylizer.settings = replace(settings, steps=settings.steps + (1 if wanted > settings.steps else -1))
-        took = motion + paint
-        self._late = self._late + 1 if steps == 1 and took > LATE * self._interval else 0
-        self._took = min(took, self._took) if self._late > 1 else took
-        room = (motion + paint / steps) / SMALLER**2 < ROOM * self._interval  # time goes with the pixels
+        self._late = self._late + 1 if took > LATE * self._interval else max(0, self._late - 1)
+        self._took.append(took)
+        room = (beside + step) / SMALLER**2 < ROOM * self._interval  # time goes with the pixels
         self._early = self._early + 1 if room else max(0, self._early - 4)
         size = max(stylizer.paint_size(report.frame.size)) if report.frame else 0
-        if self._late >= PATIENCE_FRAMES and size * SMALLER >= LEAST_PAINT_PX:
+        if self._late >= PATIENCE_FRAMES and steps == 1 and size > LEAST_PAINT_PX:
             self._shrink(stylizer, size)
         elif self._full_px and self._early >= self._growth_frames:
             self._grow(stylizer, size)
@@ -63,7 +66,7 @@ class Pace:
             self._growth_frames = min(10 * GROWTH_FRAMES, 2 * self._growth_frames)
         else:
             self._asked, self._full_px = stylizer.settings.paint_size, size
-        factor = min(SMALLER, (SHARE * self._interval / self._took) ** 0.5)
+        factor = min(SMALLER, (SHARE * self._interval / statistics.median(self._took)) ** 0.5)
         self._become(stylizer, max(LEAST_PAINT_PX, round(size * factor)))
 
     def _grow(self, stylizer: Stylizer, size: int) -> None:

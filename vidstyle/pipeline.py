@@ -16,6 +16,8 @@ from .stylizer import Iteration, Stylizer
 from .warmstart import LONG_TERM
 from .weights import load_flow
 
+STAGES = ("read", "motion", "paint", "write", "controls")
+
 
 @dataclass
 class Report:
@@ -24,7 +26,8 @@ class Report:
     Args:
         frames: frames painted.
         dropped: frames of the source that were passed over.
-        seconds: stage -> seconds the painter spent in it; "read" and "write" are waits for the other threads. "motion" is
+        seconds: stage -> seconds the painter spent in it; "read" and "write" are waits for the other threads,
+            "controls" is what showing and steering take after a frame. "motion" is
             0 where the reader sees to it.
         source: the frame that was painted last, as it was read.
         frame: its painting.
@@ -33,7 +36,7 @@ class Report:
 
     frames: int = 0
     dropped: int = 0
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("read", "motion", "paint", "write"), 0.0))
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     source: Frame | None = None
     frame: Frame | None = None
     iterations: list[Iteration] = field(default_factory=list)
@@ -170,6 +173,8 @@ def _paint(
         report.seconds["read"] = reader.waited
         for stage, spent in (("motion", looked), ("paint", done - got), ("write", time.perf_counter() - done)):
             report.seconds[stage] += spent
+        shown = time.perf_counter()
         if controls:
             controls(stylizer, report)
         began = time.perf_counter()
+        report.seconds["controls"] += began - shown
