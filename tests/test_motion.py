@@ -174,3 +174,16 @@ def test_a_very_slow_pan_is_no_still_camera(change):
     pictures = [np.clip(change(f.image.astype(np.float32), n), 0, 255).astype(np.uint8) for n, f in enumerate(clip.frames)]
     flow = between(pictures[1], pictures[0], dis_flow).flow
     assert flow[0, 0].mean() == pytest.approx(0.12, abs=0.04) and flow[0, 1].abs().mean() < 0.04  # DIS is no more exact
+
+
+def test_motion_follows_a_painting_that_becomes_smaller():
+    sizes = iter((64, 64, 40, 40, 64))
+    frames = [Frame(scene(number / 10)) for number in range(5)]
+    found = [motion.flow for _, motion in with_motion(frames, dis_flow, look_ahead=0, size_px=lambda: next(sizes))]
+    assert [None if flow is None else tuple(flow.shape) for flow in found] == [
+        None,
+        (1, 2, 48, 64),
+        (1, 2, 30, 40),
+        (1, 2, 30, 40),
+        (1, 2, 48, 64),
+    ]

@@ -149,7 +149,7 @@ def test_motion_is_the_same_wherever_it_is_computed(device):
     """On the painter's thread where both share a CPU, else on the reader's; nothing here touches the device."""
     painter = Painter(device=device)
     report = run(Clip(5), painter, [Collector()])
-    expected = [motion for _, motion in with_motion(Clip(5), dis_flow, size_px=64)]
+    expected = [motion for _, motion in with_motion(Clip(5), dis_flow, size_px=lambda: 64)]
     assert [motion.flow is not None for motion in painter.motions] == [False, True, True, True, True]
     assert all(torch.equal(a.flow, b.flow) for a, b in zip(painter.motions[1:], expected[1:], strict=True))
     assert (report.seconds["motion"] > 1e-3) == (device == "cpu")

@@ -1,8 +1,7 @@
 """From a stream of frames to frames with their motion: flow along the clip, and where a new shot begins."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -34,7 +33,7 @@ def with_motion(
     method: FlowMethod | None,
     long_term: Sequence[int] = (),
     look_ahead: int = LOOK_AHEAD,
-    size_px: int = FLOW_PX,
+    size_px: Callable[[], int] = lambda: FLOW_PX,
     past: int = 0,
 ) -> Iterator[tuple[Frame, Motion]]:
     """Every frame with the motion that led to it. Holds ``look_ahead`` frames back.
@@ -44,20 +43,20 @@ def with_motion(
         method: how flow is computed; None: only cuts are looked for.
         long_term: distances, in frames, of further earlier frames whose motion is wanted too.
         look_ahead: 0 where nothing may be held back; a flash is then taken for two cuts.
-        size_px: motion is looked for in copies of at most this long side.
+        size_px: motion is looked for in copies of at most this long side; asked anew for each frame.
         past: so many of the first frames, of the shot that goes on, are only looked back at: ``PAST`` of them are enough.
     """
     seen: deque[_Seen] = deque(maxlen=PAST)
     coming: deque[_Seen] = deque()
     for number, frame in enumerate(frames):
         if number < past:
-            seen.appendleft(_Seen(frame, size_px))
+            seen.appendleft(_Seen(frame))
             continue
-        coming.append(_Seen(frame, size_px))
+        coming.append(_Seen(frame))
         if len(coming) > look_ahead:
-            yield _next(seen, coming, method, long_term)
+            yield _next(seen, coming, method, long_term, size_px())
     while coming:
-        yield _next(seen, coming, method, long_term)
+        yield _next(seen, coming, method, long_term, size_px())
 
 
 CUT_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lum=1, delta_edges=0)
@@ -70,16 +69,18 @@ DARK = 24
 class _Seen:
     """A frame with the copies that cuts and motion are looked for in."""
 
-    def __init__(self, frame: Frame, size_px: int) -> None:
-        self.frame, self._size_px = frame, size_px
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self._small: tuple[int, Picture] | None = None
         size = (CUT_PX, max(1, round(CUT_PX * frame.size[1] / frame.size[0])))
         reduced: Picture = cv2.resize(to_8_bits(frame.image)[..., :3], size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         self.tiny = np.ascontiguousarray(reduced[..., ::-1])  # detectors read BGR
 
-    @cached_property
-    def small(self) -> Picture:
+    def small(self, size_px: int) -> Picture:
         """Made once, though each frame is compared with those after it as well as with those before."""
-        return small(self.frame.image, self._size_px)
+        if self._small is None or self._small[0] != size_px:
+            self._small = size_px, small(self.frame.image, size_px)
+        return self._small[1]
 
 
 def is_cut(before: Sequence[Picture], now: Picture, after: Sequence[Picture]) -> bool:
@@ -104,7 +105,7 @@ def _differ(one: Picture, other: Picture) -> bool:
 
 
 def _next(
-    past: "deque[_Seen]", coming: "deque[_Seen]", method: FlowMethod | None, long_term: Sequence[int]
+    past: "deque[_Seen]", coming: "deque[_Seen]", method: FlowMethod | None, long_term: Sequence[int], size_px: int
 ) -> tuple[Frame, Motion]:
     """Take the first of the coming frames, with its motion, and move it to the past."""
     now = coming.popleft()
@@ -118,7 +119,7 @@ def _next(
     if cut or method is None or not before:
         return now.frame, Motion(cut=cut)
     motions = {
-        distance: motion_between(now.small, before[distance - 1].small, method)
+        distance: motion_between(now.small(size_px), before[distance - 1].small(size_px), method)
         for distance in (1, *long_term)
         if distance <= len(before)
     }

@@ -79,7 +79,9 @@ def run(
         stage.put(END)  # or the painter would wait a little before it looks whether more can come
 
     def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
-        size_px = stylizer.flow_px(source.format.size)
+        def size_px() -> int:
+            return stylizer.flow_px(source.format.size)
+
         ahead = 0 if live else LOOK_AHEAD
         return with_motion(frames, method, LONG_TERM if settings.long_term else (), ahead, size_px, past)
 

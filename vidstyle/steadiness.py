@@ -275,7 +275,7 @@ class TemporalBench:
 
     def _pairs(self, clip: Clip, settings: Settings) -> list[tuple[Frame, Motion]]:
         size_px = self._painter(settings).flow_px(clip.frames[0].size)
-        return list(with_motion(clip.frames, self._flow, LONG_TERM if settings.long_term else (), size_px=size_px))
+        return list(with_motion(clip.frames, self._flow, LONG_TERM if settings.long_term else (), size_px=lambda: size_px))
 
     def _paint(self, clip: Clip, settings: Settings, steps: int | None = None) -> Painted:
         log.debug(f"{clip.name}: painting {len(clip.frames)} frames, {steps or f'at most {settings.steps}'} steps each")
