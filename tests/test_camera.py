@@ -52,6 +52,15 @@ def test_a_camera_gives_rgb_frames_that_are_marked_with_their_time():
     assert frames[0].time <= frames[1].time <= frames[2].time < 5
 
 
+def test_what_was_obtained_is_said_beside_what_was_asked_for(caplog):
+    caplog.set_level("INFO")
+    device = Device([5])
+    device.get = lambda what: {cv2.CAP_PROP_FPS: 15.0, cv2.CAP_PROP_FOURCC: float(cv2.VideoWriter.fourcc(*"MJPG"))}[what]
+    with Camera(0, (1280, 720), 30.0, capture=device):
+        pass
+    assert "camera 0: 64x48 at 15 frames per second, MJPG (asked for: 1280x720, 30 frames per second)" in caplog.text
+
+
 def listed(*cameras):
     class Listed:
         def __init__(self, index, name, path):

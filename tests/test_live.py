@@ -18,7 +18,7 @@ from vidstyle.camera import PacedFile
 from vidstyle.live import HELP, Session, live
 from vidstyle.pace import GROWTH_FRAMES, LATE, PATIENCE_FRAMES, Pace
 from vidstyle.recorder import Recorder
-from vidstyle.show import Closed, Show
+from vidstyle.show import Closed, Show, meanwhile
 from vidstyle.window import Window, check_display, with_text
 
 QUICK = Settings(paint_size=64, first_steps=2, steps=1)
@@ -287,3 +287,62 @@ def test_without_a_style_those_that_come_with_it_are_on(tmp_path, monkeypatch, c
         flags = ["--features", str(features_file), "--no-window", "--device", "cpu", "--camera", "clip.mp4"]
         assert cli.main(["live", *arguments, *flags]) == 0
         assert capsys.readouterr().out.strip() == str(expected)
+
+
+def test_the_camera_shows_while_the_painter_gets_ready(camera):
+    window, there = Window_(), threading.Event()
+
+    def prepare():
+        assert there.wait(20)
+        return "ready"
+
+    def show(image, lines=()):
+        window.shown.append((image, lines))
+        if len(window.shown) == 3:
+            there.set()
+
+    stand_in = type("Shown", (), {"show": staticmethod(show), "key": staticmethod(lambda: None)})
+    assert meanwhile(camera, stand_in, prepare) == "ready"
+    assert window.shown[0][1] == ["getting ready to paint"]
+    first = camera.began + float(next(iter(camera)).time)
+    assert first > camera.began  # it goes on, and does not begin again
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
+
+
+def test_what_goes_wrong_meanwhile_is_raised(camera):
+    def fails():
+        raise DeviceError("no such device: choose another")
+
+    with pytest.raises(DeviceError, match="choose another"):
+        meanwhile(camera, Window_(), fails)
+    with pytest.raises(Closed):
+        meanwhile(camera, Window_(["q"]), lambda: time.sleep(0.1))
+    assert meanwhile(camera, None, lambda: 5) == 5
+
+
+def test_styles_are_mixed_and_the_painting_before_is_no_example_meanwhile(session):
+    session, stylizer, _ = session
+    session.steering.fade_seconds = 10.0
+    painted(session, stylizer, 1)
+    session.steering.mix([1, 3])
+    painted(session, stylizer, 2)
+    assert stylizer.settings.temporal_weight == 0
+    session.steering.turn(temporal_weight=7.0)
+    assert stylizer.settings.temporal_weight == 0  # until the fade is over
+    session.steering._faded -= 10
+    painted(session, stylizer, 3)
+    assert stylizer.settings.temporal_weight == 7 and stylizer.style.weights == (1, 3)
+    session.press("n")
+    assert session.steering.weights == [1, 0]  # after the heavier one
+
+
+def test_bypass_shows_the_source_and_forgets_no_strength(session):
+    session, stylizer, window = session
+    session.steering.turn(strength=0.5)
+    session.press("b")
+    report = painted(session, stylizer, 1)
+    assert np.abs(window.shown[-1][0].astype(int) - report.source.image).max() <= 1
+    session.press("+")
+    assert stylizer.settings.strength == 0
+    session.press("b")
+    assert stylizer.settings.strength == 0.6

@@ -137,8 +137,7 @@ class Camera(LiveSource):
             self.close()
             remedy = "see which there are with `vidstyle info`, and that no other program uses it"
             raise InputError(f"camera {name} cannot be opened or gives no picture: {remedy}")
-        obtained = self._device.get(cv2.CAP_PROP_FPS)
-        log.info("camera %s: %dx%d at %g frames per second", name, image.shape[1], image.shape[0], obtained)
+        log.info("camera %s: %s", name, self._obtained(image))
         self._first: NDArray[np.uint8] | None = image
         self.format = Format(image.shape[1::-1], None, TIME_BASE, color=CAMERA_COLOR, live=True)
 
@@ -153,6 +152,16 @@ class Camera(LiveSource):
                 device.set(cv2.CAP_PROP_FPS, self._rate)
             device.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return device
+
+    def _obtained(self, image: NDArray[np.uint8]) -> str:
+        """What the camera gives, which need not be what it was asked for."""
+        rate, code = self._device.get(cv2.CAP_PROP_FPS), int(self._device.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+        kind = code.to_bytes(4, "little").decode("latin-1").strip()
+        words = f"{image.shape[1]}x{image.shape[0]} at {rate:g} frames per second"
+        words += f", {kind}" if kind.isprintable() and kind else ""
+        asked = [f"{self._size[0]}x{self._size[1]}"] if self._size and self._size != image.shape[1::-1] else []
+        asked += [f"{self._rate:g} frames per second"] if self._rate and self._rate != rate else []
+        return words + (f" (asked for: {', '.join(asked)})" if asked else "")
 
     def _read(self) -> NDArray[np.uint8] | None:
         read, image = self._device.read() if self._device.isOpened() else (False, None)
