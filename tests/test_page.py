@@ -293,7 +293,8 @@ def browser(*flags):
 
     options = webdriver.ChromeOptions()
     options.binary_location = found[0]
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900", *flags):
+    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900", *quiet, *flags):
         options.add_argument(flag)
     driver = webdriver.Chrome(options, webdriver.ChromeService(found[1]))
     try:

@@ -50,8 +50,8 @@ def test_all_names_what_is_imported_and_nothing_else():
         vidstyle.nonsense
 
 
-def test_help_does_not_wait_for_pytorch():
-    code = "import sys, vidstyle.cli; vidstyle.cli.build_parser(); sys.exit('torch' in sys.modules)"
+def test_neither_help_nor_the_camera_waits_for_pytorch():
+    code = "import sys, vidstyle.cli, vidstyle.show; vidstyle.cli.build_parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
