@@ -16,7 +16,7 @@ from test_pipeline import Clip, Collector, Painter
 from vidstyle import DeviceError, Format, Frame, Report, Settings, Style, Stylizer, cli, run
 from vidstyle.camera import PacedFile
 from vidstyle.live import HELP, Session, live
-from vidstyle.pace import GROWTH_FRAMES, LATE, PATIENCE_FRAMES, Pace
+from vidstyle.pace import GROWTH_FRAMES, LATE, LEAST_PAINT_PX, PATIENCE_FRAMES, Pace
 from vidstyle.recorder import Recorder
 from vidstyle.show import Closed, Show, meanwhile
 from vidstyle.window import Window, check_display, with_text
@@ -193,7 +193,7 @@ def test_steps_are_what_the_clock_allows_and_the_painting_shrinks_when_one_is_to
     for _ in range(PATIENCE_FRAMES):  # far too slow: at once to where it would be in time
         report.seconds["paint"] += 0.2
         pace.adjust(stylizer, report)
-    assert stylizer.settings.paint_size == round(160 * (0.08 / 0.2) ** 0.5)
+    assert stylizer.settings.paint_size == LEAST_PAINT_PX > 160 * (0.08 / 0.2) ** 0.5
     sizes = []
     for _ in range(12 * GROWTH_FRAMES):  # and quick again
         report.seconds["paint"] += 0.01

@@ -8,7 +8,8 @@ from .pipeline import Report
 from .stylizer import Stylizer
 
 MOST_STEPS = 8
-LEAST_PAINT_PX = 96
+LEAST_PAINT_PX = 128
+"""Below it a step takes hardly less time: most of it is spent on other things than pixels."""
 SMALLER = 0.8
 """Factor by which the painting becomes smaller when one step takes too long, at least, and larger again."""
 
