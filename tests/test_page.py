@@ -48,7 +48,7 @@ class Studio:
         self.page, self.frames = page, 0
         self.stylizer = Stylizer(features, style, QUICK)
         styles = [("stripes", style), ("scene", Style.from_images([scene()], features))]
-        self.session = Session(Show(fade_seconds=0.0), camera, self.stylizer, styles, screen=page)
+        self.session = Session(Show(fade_seconds=0.0), camera, self.stylizer, styles, screens=[page])
 
     def paint(self):
         self.frames += 1
@@ -329,7 +329,7 @@ def test_in_a_browser_the_picture_moves_and_another_style_changes_it(camera, tmp
     styles = [(name, Style.from_images([files[name]], features)) for name in ("glass", "ink")]
     settings = Settings(paint_size=64, first_steps=20, few_layers=True)
     stylizer, page = Stylizer(features, styles[0][1], settings), Page(listen("127.0.0.1:0"))
-    session = Session(Show(fps=20, fade_seconds=0.2), camera, stylizer, styles, screen=page)
+    session = Session(Show(fps=20, fade_seconds=0.2), camera, stylizer, styles, screens=[page])
     with browser() as driver:
         painting = threading.Thread(target=live, args=(session, camera, stylizer))
         painting.start()

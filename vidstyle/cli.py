@@ -208,7 +208,7 @@ def _live(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         check_parts(check_writable(args.output, args.overwrite), args.overwrite)
     size = args.camera_size[0] if args.camera_size else None
     with ExitStack() as stack:
-        page = _page(args, parser, stack)
+        screens = _screens(args, parser, stack)
         source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
         window = Window() if args.window else None
         if window is not None:
@@ -220,20 +220,28 @@ def _live(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             return
         from .live import Session, live
 
-        live(Session(show, source, stylizer, styles, window, page), source, stylizer, flow)
+        live(Session(show, source, stylizer, styles, window, screens), source, stylizer, flow)
 
 
-def _page(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack) -> Any:
-    """The control page, where one is wanted. Whether its address can be had is seen before anything else begins."""
-    if args.web is None:
-        return None
-    from .web import Page, listen
+def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack) -> list[Any]:
+    """The control page and the virtual camera, where they are wanted. What can be wrong is seen before anything else begins."""
+    screens: list[Any] = []
+    if args.web is not None:
+        from .web import Page, listen
 
-    with _usage(parser):
-        page = Page(listen(args.web))
-    stack.callback(page.close)
-    print(f"vidstyle: control page at {page.url}", file=sys.stderr)
-    return page
+        with _usage(parser):
+            page = Page(listen(args.web))
+        screens.append(page)
+        print(f"vidstyle: control page at {page.url}", file=sys.stderr)
+    if args.virtual_camera is not None:
+        from .virtualcamera import VirtualCamera
+
+        size, rate = args.virtual_camera_size[0], args.virtual_camera_fps
+        with _usage(parser):
+            screens.append(VirtualCamera(args.virtual_camera or None, size, rate, args.camera_matrix))
+    for screen in screens:
+        stack.callback(screen.close)
+    return screens
 
 
 def _painter(args: argparse.Namespace, settings: Settings, frame_size: tuple[int, int]) -> Any:

@@ -103,6 +103,16 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
     add("--loop", action="store_true", help="play a clip over and over")
     add("--camera-size", type=_sizes, metavar="WxH", help="size to ask the camera for")
     add(
+        "--virtual-camera",
+        nargs="?",
+        const="",
+        metavar="DEVICE",
+        help="be a webcam for other programs: a device such as /dev/video10 (default: the first there is)",
+    )
+    add("--virtual-camera-size", type=_sizes, default=((1280, 720),), metavar="WxH", help="its size (default: 1280x720)")
+    add("--virtual-camera-fps", type=float, default=30.0, metavar="N", help="its frames per second (default: 30)")
+    add("--camera-matrix", choices=("601", "709"), default="601", help="its colours: 601 for calls (default), 709 for OBS")
+    add(
         "--web",
         nargs="?",
         const="",

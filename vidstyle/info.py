@@ -12,6 +12,7 @@ import torch
 from . import __version__
 from .camera import cameras
 from .coders import CODECS, in_hardware, why_not
+from .loopback import routes
 from .pictures import bundled_styles
 from .weights import vgg19_cache
 
@@ -25,6 +26,7 @@ PACKAGES = (
     "safetensors",
     "rich",
     "matplotlib",
+    "pyvirtualcam",
     "starlette",
     "uvicorn",
 )
@@ -49,6 +51,7 @@ def lines() -> Iterator[str]:
         yield f"camera {opened_by}: {name}"
     if not found:
         yield "camera: none found; a clip can take its place: vidstyle live --camera clip.mp4 --loop"
+    yield from routes()
     yield "styles: " + ", ".join(bundled_styles())
     bundled = resources.files("vidstyle") / "data" / "small.safetensors"
     yield f"features bundled: {'there' if bundled.is_file() else 'missing; install vidstyle again'}"

@@ -62,7 +62,7 @@ LOOK_BACK = 10_000
 
 
 class Screen(Protocol):
-    """What else shows the pictures, and may tell the session what to do: the control page."""
+    """What else shows the pictures, and may tell the session what to do: the control page, a virtual camera."""
 
     def open(self, session: "Session") -> None:
         """The session begins."""
@@ -86,7 +86,7 @@ class Session:
         stylizer: starts with the first style.
         styles: (name, style).
         window: None: there is none.
-        screen: None: there is none.
+        screens: what else shows it.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class Session:
         stylizer: Stylizer,
         styles: Sequence[tuple[str, Style]],
         window: Window | None = None,
-        screen: Screen | None = None,
+        screens: Sequence[Screen] = (),
     ) -> None:
         self._show, self._source, self._stylizer = show, source, stylizer
-        self.window, self._screen = window, screen
+        self.window, self._screens = window, screens
         self.recorder = Recorder(replace(source.format, rate=None))
         self._pace = Pace(min(show.fps, float(source.format.rate or show.fps)))
         self.steering = Steering(stylizer, styles, source, self._pace, show.fade_seconds)
@@ -121,7 +121,7 @@ class Session:
         self.state: dict[str, Any] = self.steering.state()
         if show.record is not None:
             self.recorder.start(show.record, overwrite=True)
-        if screen is not None:
+        for screen in screens:
             screen.open(self)
 
     def __call__(self, stylizer: Stylizer, report: Report) -> None:
@@ -203,8 +203,8 @@ class Session:
             image = report.frame.image
         if image is None:
             return
-        if self._screen is not None and image is not self._image:
-            self._screen.show(image)
+        for screen in self._screens if image is not self._image else ():
+            screen.show(image)
         self._image = image
         if self.window is not None:
             self.window.show(image, HELP if self._helping else self.lines(report))
@@ -266,13 +266,14 @@ class Session:
         log.info("recording: %s", path)
 
     def close(self) -> None:
-        """Finish the recording, close the window and the screen."""
+        """Finish the recording, close the window and the screens."""
         recorded = self.recorder.close()
         if recorded is not None:
             log.info("recorded: %s", recorded)
-        for each in (self.window, self._screen):
-            if each is not None:
-                each.close()
+        for screen in self._screens:
+            screen.close()
+        if self.window is not None:
+            self.window.close()
 
 
 def live(session: Session, source: LiveSource, stylizer: Stylizer, flow: FlowMethod | None = None) -> None:

@@ -1,0 +1,284 @@
+"""The virtual camera: its rate, its colours, devices that are not there or go; with a stand-in, and under the native code."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import av
+import numpy as np
+import pytest
+from av.video.reformatter import VideoReformatter
+from conftest import chart, write_clip
+
+from vidstyle import DeviceError, cli
+from vidstyle.color import to_rgb
+from vidstyle.format import BT601, BT709, LIMITED, Color
+from vidstyle.loopback import LOAD, loopback_devices, remedy, routes
+from vidstyle.virtualcamera import Loopback, PyVirtualCam, VirtualCamera, fitted, reason_of, way_in
+
+SECONDS = 20
+
+
+def until(what):
+    """Wait until something is so."""
+    end = time.monotonic() + SECONDS
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+class Feed:
+    """A device that keeps what it is sent, and may break."""
+
+    def __init__(self, device="stand-in"):
+        self.device, self.pictures, self.broken, self.closed = device, [], False, False
+
+    def send(self, picture):
+        if self.broken:
+            raise OSError("no such device")
+        self.pictures.append(picture)
+
+    def close(self):
+        self.closed = True
+
+
+@contextmanager
+def running(camera):
+    camera.open(None)
+    try:
+        yield camera
+    finally:
+        camera.close()
+
+
+def rgb(picture, size, color=BT601):
+    """What a program takes I420 for."""
+    frame = av.VideoFrame.from_ndarray(picture.reshape(size[1] * 3 // 2, size[0]), format="yuv420p")
+    return to_rgb(frame, size, Color(color, LIMITED), VideoReformatter())
+
+
+def test_the_newest_picture_is_repeated_at_the_rate_until_there_is_another():
+    feed = Feed()
+    with running(VirtualCamera(None, (64, 48), 200, opened=lambda *given: feed)) as camera:
+        until(lambda: len(feed.pictures) > 5)
+        assert not rgb(feed.pictures[0], (64, 48)).any()  # black at first
+        camera.show(np.full((48, 64, 3), 250, np.uint8))
+        until(lambda: rgb(feed.pictures[-1], (64, 48)).mean() > 245)
+        count = len(feed.pictures)
+        until(lambda: len(feed.pictures) > count + 5)
+        assert feed.pictures[-1] is feed.pictures[-2]
+        assert camera.device == "stand-in"
+    assert feed.closed and camera.device is None
+    camera.close()
+
+
+@pytest.mark.parametrize("matrix, color", [("601", BT601), ("709", BT709)])
+def test_colours_are_what_the_matrix_says(matrix, color):
+    feed, image = Feed(), chart()
+    size = image.shape[1::-1]
+    with running(VirtualCamera(None, size, 100, matrix, lambda *given: feed)) as camera:
+        camera.show(image)
+        until(lambda: len(feed.pictures) > 2 and feed.pictures[-1].max() > 16)
+    difference = np.abs(rgb(feed.pictures[-1], size, color).astype(int) - image)
+    assert np.median(difference) <= 2  # of flat patches; at their edges colours are shared by four pixels
+    other = np.abs(rgb(feed.pictures[-1], size, BT709 if color == BT601 else BT601).astype(int) - image)
+    assert other.max() > 10
+
+
+def test_pictures_are_scaled_to_fit_in_their_own_shape():
+    wide = fitted(np.full((10, 40, 4), 200, np.uint8), (64, 48))
+    assert wide.shape == (48, 64, 3) and (wide[16:32] == 200).all() and not wide[:16].any() and not wide[32:].any()
+    high = fitted(np.full((200, 100, 3), 50000, np.uint16), (64, 48))
+    assert (high[:, 20:44] == 195).all() and not high[:, :20].any() and not high[:, 44:].any()
+
+
+def test_a_device_that_is_not_there_is_said_once_and_taken_when_it_comes(monkeypatch, caplog):
+    monkeypatch.setattr("vidstyle.virtualcamera.AGAIN_SECONDS", 0.01)
+    feed, tries = Feed(), []
+
+    def opened(*given):
+        tries.append(given)
+        if len(tries) < 5:
+            raise DeviceError("v4l2loopback is not loaded: load it")
+        return feed
+
+    caplog.set_level("INFO")
+    with running(VirtualCamera("/dev/video77", (64, 48), 100, opened=opened)):
+        until(lambda: feed.pictures)
+    assert tries[0] == ("/dev/video77", (64, 48), 100)
+    assert caplog.text.count("no virtual camera: v4l2loopback is not loaded: load it") == 1
+    assert "virtual camera stand-in: 64x48 at 100 frames per second" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["error", "file"])
+def test_a_device_that_goes_is_noticed_and_opened_again(monkeypatch, caplog, tmp_path, how):
+    """Some ways in say so, others go on as if nothing had happened: then its file tells."""
+    monkeypatch.setattr("vidstyle.virtualcamera.AGAIN_SECONDS", 0.01)
+    node = tmp_path / "video10"
+    node.touch()
+    feeds = []
+
+    def opened(*given):
+        if not node.exists():
+            raise DeviceError("there is none: load it")
+        feeds.append(Feed(str(node)))
+        return feeds[-1]
+
+    with running(VirtualCamera(None, (64, 48), 100, opened=opened)):
+        until(lambda: feeds and feeds[0].pictures)
+        node.unlink()
+        feeds[0].broken = how == "error"
+        until(lambda: feeds[0].closed)
+        node.touch()
+        until(lambda: len(feeds) > 1 and feeds[-1].pictures)
+    assert caplog.text.count("is gone") == 1
+
+
+def test_what_it_cannot_be_is_a_wrong_call():
+    for wrong in ({"size": (321, 180)}, {"size": (320, 0)}, {"matrix": "2020"}, {"rate": 0}, {"rate": float("nan")}):
+        with pytest.raises(ValueError, match=r"must be|choose"):
+            VirtualCamera(None, **wrong)
+
+
+class Backend:
+    """pyvirtualcam's idea of a device, kept in memory."""
+
+    made: ClassVar = []
+
+    def __init__(self, *, width, height, fps, fourcc, device, **rest):
+        if device == "busy":
+            raise RuntimeError("virtual camera output could not be started")
+        self.given, self.pictures = (width, height, fps, device), []
+        Backend.made.append(self)
+
+    def send(self, frame):
+        self.pictures.append(np.array(frame))
+
+    def close(self):
+        pass
+
+    def device(self):
+        return "fake camera"
+
+    def native_fourcc(self):
+        return None
+
+
+def test_pyvirtualcam_is_given_what_it_takes():
+    pyvirtualcam = pytest.importorskip("pyvirtualcam")
+    pyvirtualcam.register_backend("fake", Backend)
+    try:
+        with running(VirtualCamera(None, (64, 48), 50, opened=lambda *given: PyVirtualCam(*given, backend="fake"))) as camera:
+            camera.show(np.full((48, 64, 3), (220, 20, 60), np.uint8))
+            until(lambda: Backend.made and Backend.made[-1].pictures and Backend.made[-1].pictures[-1].max() > 100)
+            assert camera.device == "fake camera"
+        assert Backend.made[-1].given == (64, 48, 50, None)
+        assert np.abs(rgb(Backend.made[-1].pictures[-1], (64, 48)).astype(int) - (220, 20, 60)).max() <= 2
+        with pytest.raises(RuntimeError, match="could not be started"):
+            PyVirtualCam("busy", (64, 48), 50, backend="fake")
+    finally:
+        del pyvirtualcam.camera.BACKENDS["fake"]
+
+
+def test_without_pyvirtualcam_linux_goes_through_ffmpeg_and_others_are_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert way_in() is Loopback
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(DeviceError, match=r"pip install 'vidstyle\[virtualcam\]'"):
+        way_in()
+
+
+@pytest.fixture
+def system(monkeypatch, tmp_path):
+    """A Linux system to be furnished."""
+    monkeypatch.setattr("vidstyle.loopback.SYSTEM", tmp_path)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("platform.release", lambda: "6.1")
+
+    def furnish(path, text=""):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+
+    return furnish
+
+
+def test_what_is_missing_is_named_with_its_remedy(system, monkeypatch):
+    assert "takes no modules" in remedy("")
+    system("lib/modules/6.1/modules.dep")
+    assert "sudo apt install v4l2loopback-dkms" in remedy("")
+    system("lib/modules/6.1/updates/dkms/v4l2loopback.ko.xz")
+    assert remedy("") == f"v4l2loopback is not loaded: {LOAD}"
+    system("sys/firmware/efi/efivars/SecureBoot-8be4", "\6\0\0\0\1")
+    assert "mokutil" in remedy("")
+    system("sys/module/v4l2loopback/version", "0.12.7\n")
+    assert "loaded without a device" in remedy("")
+    system("sys/devices/virtual/video4linux/video4/name", "other")
+    system("sys/devices/virtual/video4linux/video10/name", "Vidstyle\n")
+    assert loopback_devices() == ["/dev/video10", "/dev/video4"]
+    assert "has no file" in remedy("cannot open /dev/video10")
+    system("dev/video10")
+    system("dev/video4")
+    assert "another program has it" in remedy("/dev/video10: busy") and "/dev/video10, /dev/video4" in remedy("/dev/video99")
+    assert [line.split(":")[1].split(",")[0] for line in routes()] == [" ready", " ready"]
+    system("sys/module/v4l2loopback/parameters/exclusive_caps", "Y,N")
+    assert "0.12.7 opens once only" in remedy("/dev/video10") and all("opens once" in line for line in routes())
+    system("sys/module/v4l2loopback/version", "0.15.4\n")
+    assert "opens once" not in remedy("/dev/video10")
+    monkeypatch.setattr("os.access", lambda *given: False)
+    assert "sudo usermod -aG video" in remedy("/dev/video10")
+
+
+@pytest.mark.parametrize("platform, words", [("win32", "OBS"), ("darwin", "allow its extension")])
+def test_other_systems_are_told_what_to_click(monkeypatch, platform, words):
+    monkeypatch.setattr("sys.platform", platform)
+    assert words in remedy("not found") and words in next(iter(routes()))
+    assert "there is one only" in remedy("virtual camera output could not be started")
+
+
+def test_a_library_that_asks_for_the_module_is_answered_with_the_remedy_alone(system):
+    error = RuntimeError("'v4l2loopback' backend: No v4l2 loopback device found at /dev/video[0-99]. Did you run ...?")
+    assert reason_of(error) == remedy("") and "\n" not in reason_of(RuntimeError("a\nb"))
+
+
+def test_without_a_device_there_is_one_line_and_a_working_show(tmp_path, monkeypatch, capsys, features_file):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vidstyle.loopback.SYSTEM", tmp_path)
+    write_clip(tmp_path / "clip.mp4", count=25)
+    flags = ["--features", str(features_file), "--paint-size", "64", "--no-window", "--device", "cpu", "--virtual-camera"]
+    assert cli.main(["live", "ink", "--camera", "clip.mp4", "-o", "out.mp4", *flags]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "virtual" in line]
+    assert len(lines) == 1 and lines[0].startswith("no virtual camera: ") and (tmp_path / "out.mp4").exists()
+
+
+NATIVE = """
+import sys, time
+import numpy as np
+from vidstyle.virtualcamera import PyVirtualCam, VirtualCamera
+camera = VirtualCamera("/dev/video42", (64, 48), 50, opened=PyVirtualCam)
+camera.open(None)
+camera.show(np.full((48, 64, 3), (220, 20, 60), np.uint8))
+time.sleep(0.5)
+assert camera.device == "/dev/video42", camera._said
+camera.close()
+print(camera.sent)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or not shutil.which("gcc"), reason="needs Linux and gcc")
+def test_the_native_code_writes_our_pictures_to_the_device(tmp_path):
+    """Under a preloaded library that pretends to be the kernel's module."""
+    pytest.importorskip("pyvirtualcam")
+    source, library, written = Path(__file__).parent / "vcam" / "shim.c", tmp_path / "shim.so", tmp_path / "written"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+    env = {**os.environ, "LD_PRELOAD": str(library), "VCAM_DEVICE": "/dev/video42", "VCAM_FILE": str(written)}
+    result = subprocess.run([sys.executable, "-c", NATIVE], env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    pictures = np.fromfile(written, np.uint8).reshape(-1, 64 * 48 * 3 // 2)
+    assert len(pictures) == int(result.stdout) > 3
+    assert np.abs(rgb(pictures[-1], (64, 48)).astype(int) - (220, 20, 60)).max() <= 2
