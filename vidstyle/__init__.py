@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from .writer import VideoWriter
     from .writing import Encoding
 
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # of a picture of MAX_SIDE_PX; read when cv2 is imported
+# OpenCV reads these when it is imported.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # of a picture of MAX_SIDE_PX
+os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")  # else a webcam takes up to a minute to open on Windows
 
 __version__ = "0.1.0"
 

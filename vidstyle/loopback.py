@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 LOAD = "sudo modprobe v4l2loopback devices=1 video_nr=10 card_label=vidstyle exclusive_caps=1"
-OPENS_ONCE_BEFORE = (0, 13)
-"""Versions of v4l2loopback whose devices, with ``exclusive_caps=1``, open once only (0.12.7 does, 0.15.4 does not)."""
+CONTROL = "sys/class/misc/v4l2loopback"
+"""What v4l2loopback has had since 0.13. Devices of earlier ones, with ``exclusive_caps=1``, open once only (0.12.7 was tried)."""
 
 SYSTEM = Path("/")
 
@@ -85,11 +85,12 @@ def _trouble_with(device: str | None) -> str | None:
         return f"{device} has no file: sudo modprobe -r v4l2loopback; {LOAD}"
     if not os.access(SYSTEM / device[1:], os.W_OK):
         return "may not be written to: sudo usermod -aG video $USER, then log in again"
-    module = SYSTEM / "sys/module/v4l2loopback"
-    version = tuple(int(number) for number in re.findall(r"\d+", _read(module / "version"))[:2])
-    if version and version < OPENS_ONCE_BEFORE and _read(module / "parameters/exclusive_caps").startswith("Y"):
+    exclusive = _read(SYSTEM / "sys/module/v4l2loopback/parameters/exclusive_caps").startswith("Y")
+    if exclusive and not (SYSTEM / CONTROL).exists():
         again = f"sudo modprobe -r v4l2loopback; {LOAD}"
-        return f"v4l2loopback {_read(module / 'version')} opens once only: for each new start {again}, or install 0.15 or newer"
+        return (
+            f"this old v4l2loopback opens once only with exclusive_caps=1: for each new start {again} (0.15 needs none of that)"
+        )
     return None
 
 

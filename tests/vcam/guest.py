@@ -1,0 +1,202 @@
+"""What is tried in the guest, as its only user. Each trial writes what it found as JSON into the folder given."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent.parent))
+OUT, CHOSEN = Path(sys.argv[1]), sys.argv[2].split(",")
+os.environ["OPENCV_LOG_LEVEL"] = "ERROR"  # it tells of each try to open a camera that is away
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+
+from vidstyle.camera import Camera, cameras, slate  # noqa: E402
+from vidstyle.loopback import routes  # noqa: E402
+from vidstyle.virtualcamera import Loopback, PyVirtualCam, VirtualCamera  # noqa: E402
+
+DEVICE, SIZE, RATE = "/dev/video10", (320, 180), 10
+PATCHES = (
+    (0, 0, 0),
+    (255, 255, 255),
+    (128, 128, 128),
+    (220, 20, 60),
+    (30, 160, 40),
+    (60, 140, 220),
+    (240, 200, 40),
+    (130, 60, 160),
+)
+LOAD = ("/bin/busybox", "insmod", "/run/v4l2loopback.ko", "devices=1", "video_nr=10", "card_label=vidstyle", "exclusive_caps=0")
+
+
+def patches():
+    """Eight columns of one colour each."""
+    return np.repeat(np.array(PATCHES, np.uint8)[None], SIZE[1], 0).repeat(SIZE[0] // 8, 1)
+
+
+def numbered(number):
+    """A picture that says its number: eight columns, black or white."""
+    bits = [255 * (number >> bit & 1) for bit in range(8)]
+    return np.repeat(np.array(bits, np.uint8), SIZE[0] // 8)[None, :, None].repeat(SIZE[1], 0).repeat(3, 2)
+
+
+def number_of(image):
+    columns = image[SIZE[1] // 2, SIZE[0] // 16 :: SIZE[0] // 8].mean(-1)
+    return sum(int(level > 128) << bit for bit, level in enumerate(columns))
+
+
+def read(count, kept, device=DEVICE):
+    """Look through the virtual camera as other programs do."""
+    capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
+    while len(kept) < count:
+        there, image = capture.read()
+        if not there:
+            break
+        kept.append(image[..., ::-1].copy())
+    capture.release()
+
+
+def colours(way_in):
+    """Largest difference of each patch as it is read back."""
+    camera, kept = VirtualCamera(DEVICE, SIZE, RATE, opened=way_in), []
+    camera.open(None)
+    camera.show(patches())
+    wait(lambda: camera.sent > 3)
+    read(4, kept)
+    camera.close()
+    middle = [kept[-1][SIZE[1] // 2, SIZE[0] // 16 + SIZE[0] // 8 * number].tolist() for number in range(8)]
+    return {"sent": PATCHES, "read": middle, "worst": int(np.abs(np.array(middle, int) - PATCHES).max())}
+
+
+def order(way_in):
+    """Numbers of the pictures in the order in which they are read."""
+    feed, kept = way_in(DEVICE, SIZE, RATE), []
+    packer = VirtualCamera(DEVICE, SIZE, RATE, opened=way_in)
+    from av.video.reformatter import VideoReformatter
+
+    pictures = [packer._packed(numbered(number), VideoReformatter()) for number in range(40)]
+    feed.send(pictures[0])
+    reader = threading.Thread(target=read, args=(25, kept))
+    reader.start()
+    for number in range(1, 40):
+        time.sleep(1 / RATE)
+        feed.send(pictures[number])
+    while reader.is_alive():
+        feed.send(pictures[39])
+        time.sleep(0.1)
+    feed.close()
+    return {"read": [number_of(image) for image in kept]}
+
+
+def vanished():
+    """The device goes while it is in use, its module too, and comes back."""
+    camera = VirtualCamera(DEVICE, SIZE, RATE, opened=PyVirtualCam)
+    camera.open(None)
+    camera.show(patches())
+    wait(lambda: camera.sent > 3)
+    Path(DEVICE).rename("/dev/gone")
+    wait(lambda: camera.device is None)
+    subprocess.run(["/bin/busybox", "rmmod", "v4l2loopback"], check=True)
+    sent = camera.sent
+    time.sleep(2)
+    assert camera.sent == sent
+    subprocess.run(LOAD, check=True)
+    wait(lambda: Path(DEVICE).exists())
+    back = time.monotonic()
+    wait(lambda: camera.sent > sent)
+    took, kept = time.monotonic() - back, []
+    read(3, kept)
+    camera.close()
+    return {"seconds": took, "read_after": kept[-1][90, 20:320:40].tolist()}
+
+
+def unplugged():
+    """vivid, a webcam, is unplugged and plugged in again, while its pictures are taken."""
+    name = next(name for name in cameras() if "vivid" in name)
+    driver = Path("/sys/bus/platform/drivers/vivid")
+    with Camera(name, (320, 180), 30) as camera:
+        frames, empty = iter(camera), slate(camera.format.size, "camera lost")
+        first = [next(frames) for _ in range(5)]
+        (driver / "unbind").write_text("vivid.0")
+        gone = time.monotonic()
+        while not (next(frames).image == empty).all():
+            pass
+        noticed = time.monotonic() - gone
+        time.sleep(1)
+        (driver / "bind").write_text("vivid.0")
+        back = time.monotonic()
+        while (next(frames).image == empty).all():
+            pass
+        again = time.monotonic() - back
+    return {
+        "cameras": {each: str(place) for each, place in cameras().items()},
+        "size": first[0].size,
+        "noticed": noticed,
+        "back": again,
+    }
+
+
+def live():
+    """The command, from a clip to the virtual camera."""
+    root = HERE.parent.parent
+    command = [sys.executable, "-m", "vidstyle", "live", "strokes", "ink", "--camera", "samples/clips/boat.mp4", "--loop"]
+    command += ["--no-window", "--paint-size", "64", "--virtual-camera", "--virtual-camera-size", "320x180"]
+    command += ["--virtual-camera-fps", "5", "-t", "120"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=root)
+    kept, began = [], time.monotonic()
+    while process.poll() is None and len(kept) < 40 and time.monotonic() - began < 300:
+        read(len(kept) + 5, kept)
+        kept = [image for image in kept if image.std() > 20]  # black until there is a painting
+        time.sleep(0.5)
+    process.terminate()
+    said = process.communicate()[1]
+    if kept:
+        cv2.imwrite(str(OUT / "live.png"), kept[-1][..., ::-1])
+    changed = len({image.tobytes() for image in kept})
+    return {"read": len(kept), "different": changed, "contrast": float(kept[-1].std()) if kept else 0.0, "said": said}
+
+
+def opens_once():
+    """What is said where the device does not open a second time."""
+    for _ in range(2):
+        camera = VirtualCamera(None, SIZE, RATE, opened=PyVirtualCam)
+        camera.open(None)
+        time.sleep(2)
+        said, sent = camera._said, camera.sent
+        camera.close()
+    return {"routes": list(routes()), "said": said, "sent": sent}
+
+
+def wait(what, seconds=120):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never was"
+        time.sleep(0.01)
+
+
+TRIALS = {
+    "colours-pyvirtualcam": lambda: colours(PyVirtualCam),
+    "colours-ffmpeg": lambda: colours(Loopback),
+    "order-pyvirtualcam": lambda: order(PyVirtualCam),
+    "order-ffmpeg": lambda: order(Loopback),
+    "unplugged": unplugged,
+    "vanished": vanished,
+    "opens-once": opens_once,
+    "live": live,
+}
+
+for name in CHOSEN:
+    began = time.monotonic()
+    print("trial", name, flush=True)
+    try:
+        found = TRIALS[name]()
+    except BaseException:  # noqa: BLE001 (told outside)
+        found = {"error": traceback.format_exc()}
+    found["took"] = time.monotonic() - began
+    (OUT / f"{name}.json").write_text(json.dumps(found))
