@@ -19,7 +19,6 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 
 import vidstyle as vs
@@ -29,6 +28,7 @@ from vidstyle.device import open_files, resident_memory
 from vidstyle.live import Session, live, look_at
 from vidstyle.results import Row, machine, row_text, write_results
 from vidstyle.show import FIRST_STEPS, Show
+from vidstyle.stopwatch import age, clock_of, with_clock
 from vidstyle.virtualcamera import VirtualCamera
 
 ROOT = Path(__file__).parent.parent
@@ -37,29 +37,9 @@ WARM_UP_FRAMES = 200
 """Until the pace is found: steps and size of the painting are chosen meanwhile."""
 
 SWITCH_EVERY_FRAMES = 100
-BITS, BIT_PX = 32, 10
-TICK_SECONDS = 1e-4
-
 GONE_FROM, GONE_UNTIL, UNPLUGGED_SECONDS = 6.0, 9.0, 14.0
 FIRST_TIMES = 5
 VIRTUAL_SECONDS = 60
-
-
-def with_clock(image):
-    """A copy with the present moment in its upper left corner, as a row of black and white squares."""
-    ticks = round(time.monotonic() / TICK_SECONDS) % (1 << BITS)
-    bits = np.array([ticks >> number & 1 for number in range(BITS)], np.uint8) * 255
-    image = image.copy()
-    image[:BIT_PX, : BITS * BIT_PX] = np.repeat(bits, BIT_PX)[None, :, None]
-    return image
-
-
-def clock_of(image):
-    """The moment drawn into a picture; None where there is no clock in it."""
-    levels = image[BIT_PX // 2, BIT_PX // 2 : BITS * BIT_PX : BIT_PX].astype(int).mean(-1)
-    if ((levels > 60) & (levels < 195)).any() or np.ptp(levels) < 100:
-        return None
-    return sum(int(level > 127) << number for number, level in enumerate(levels)) * TICK_SECONDS
 
 
 class Clocked(PacedFile):
@@ -115,7 +95,8 @@ class Watcher:
         self._device, self._count = features.device, count
 
     def show(self, image, lines=()):
-        self.shown.append((time.monotonic(), clock_of(image)))
+        clock, now = clock_of(image[:, : image.shape[1] // 2]), time.monotonic()  # the source is on the left
+        self.shown.append((now, None if clock is None else now - age(clock)))
         if len(self.shown) in (WARM_UP_FRAMES, self._count):
             self.kept.append((resident_memory(self._device), open_files()))
 

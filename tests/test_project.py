@@ -14,13 +14,13 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     ["errors", "files", "settings", "device", "progress", "results", "stage", "loopback"],
     ["format"],
-    ["frame", "tensors", "tensorfile", "hdr"],
+    ["frame", "tensors", "tensorfile", "hdr", "stopwatch", "sharedpicture"],
     ["container", "color", "clock", "pictures", "features", "flow", "estimate", "segments"],
     ["decode", "subtitles", "beside", "coders", "encode", "animate", "source", "losses", "motion", "clips", "weights"],
     ["mux", "style", "optimize", "execution", "textbook", "measure", "judge"],
     ["writing", "writer", "pipe", "sink", "warmstart", "stylizer", "window", "camera", "virtualcamera"],
     ["pipeline", "recorder", "pace", "steering", "show", "trace", "training", "painted"],
-    ["live", "web", "render", "timed", "steadiness", "speed", "info"],
+    ["live", "web", "obs", "render", "timed", "steadiness", "speed", "info"],
     ["flags", "cli"],
 )
 

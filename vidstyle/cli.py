@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -93,7 +93,7 @@ def _log_on_stderr(args: argparse.Namespace) -> Iterator[None]:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    return parser_of({"render": _render, "live": _live, "train-features": _train, "bench": _bench, "info": _info})
+    return parser_of({"render": _render, "live": _live, "train-features": _train, "bench": _bench, "obs": _obs, "info": _info})
 
 
 @contextmanager
@@ -226,11 +226,11 @@ def _live(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack) -> list[Any]:
     """The control page and the virtual camera, where they are wanted. What can be wrong is seen before anything else begins."""
     screens: list[Any] = []
-    if args.web is not None:
+    if args.web is not None or args.obs:
         from .web import Page, listen
 
         with _usage(parser):
-            page = Page(listen(args.web))
+            page = Page(listen(args.web or ""))
         screens.append(page)
         print(f"vidstyle: control page at {page.url}", file=sys.stderr)
     if args.virtual_camera is not None:
@@ -239,6 +239,10 @@ def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: E
         size, rate = args.virtual_camera_size[0], args.virtual_camera_fps
         with _usage(parser):
             screens.append(VirtualCamera(args.virtual_camera or None, size, rate, args.camera_matrix))
+    if args.obs:
+        from .sharedpicture import SharedPicture
+
+        screens.append(SharedPicture())
     for screen in screens:
         stack.callback(screen.close)
     return screens
@@ -346,6 +350,21 @@ def _bench_steadiness(args: argparse.Namespace, parser: argparse.ArgumentParser)
         given = {name: value for name, value in sizes.items() if value is not None}
         bench = Steadiness(args.clip, frames=args.frames, json=args.json, picture=args.picture, **given)
     temporal(bench, Style.from_images(args.styles, features), flow)
+
+
+def _obs(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from .obs import MEDIA_KIND, Remote, check, connect, install
+
+    if args.what == "install":
+        install()
+        return
+    with closing(Remote(args.address, args.password)) as obs:
+        if args.what == "connect":
+            kind = connect(obs, args.page, MEDIA_KIND if args.media else None)
+            print(f"the scene that is on in OBS has the source vidstyle now ({kind})")
+        else:
+            for line in check(obs, args.page):
+                print(line)
 
 
 def _info(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,8 @@ def parser_of(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     _live_flags(command("live", "paint what a camera sees, as it happens"))
     _train_flags(command("train-features", "train a feature network from a folder or tar of pictures"))
     _bench_flags(command("bench", "measure how quick, how steady and how faithful the painting is on this machine"))
-    command("info", "show versions, devices, codecs and weights")
+    _obs_flags(command("obs", "bring the painting into OBS: install its scripts, connect its source, check them"))
+    command("info", "show versions, devices, cameras, codecs and weights")
     return parser
 
 
@@ -102,6 +103,7 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--loop", action="store_true", help="play a clip over and over")
     add("--camera-size", type=_sizes, metavar="WxH", help="size to ask the camera for")
+    add("--obs", action="store_true", help="share the picture with OBS's source, and serve the control page for its panel")
     add(
         "--virtual-camera",
         nargs="?",
@@ -202,6 +204,15 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, default=Recipe.batch, metavar="N", help="crops per step (default: %(default)s)")
     add("--seed", type=int, default=Recipe.seed, metavar="N", help="seed (default: %(default)s)")
     _device_flag(parser)
+
+
+def _obs_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("what", choices=("install", "connect", "check"), help="scripts into OBS's folder; the source into its scene; all of it")
+    add("--address", default="127.0.0.1:4455", metavar="HOST:PORT", help="of OBS's websocket (default: 127.0.0.1:4455)")
+    add("--password", metavar="WORD", help="its password (default: as OBS's settings here say)")
+    add("--page", default="127.0.0.1:8765", metavar="HOST:PORT", help="of vidstyle's control page (default: 127.0.0.1:8765)")
+    add("--media", action="store_true", help="connect a Media Source, also where the script's source is there")
 
 
 def _time(text: str) -> Fraction:

@@ -24,6 +24,7 @@ from .pipeline import Report, run
 from .recorder import Recorder
 from .show import ENDING_KEYS, Closed, Show
 from .steering import Steering
+from .stopwatch import with_clock
 from .style import Style
 from .stylizer import Stylizer
 from .window import Window
@@ -106,7 +107,7 @@ class Session:
         self._seen = 0
         self._began = time.monotonic()
         self.shown: deque[tuple[float, float]] = deque(maxlen=LOOK_BACK)
-        self._frozen = self._helping = self._beside = False
+        self._frozen = self._helping = self._beside = self._clocked = False
         self._image: Image | None = None
         self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.actions: Mapping[str, Callable[[], None]] = {
@@ -114,6 +115,7 @@ class Session:
             "beside": lambda: self._toggle("_beside"),
             "freeze": lambda: self._toggle("_frozen"),
             "help": lambda: self._toggle("_helping"),
+            "clock": lambda: self._toggle("_clocked"),
             "snapshot": self._snapshot,
             "record": self._record,
             "quit": self._quit,
@@ -204,7 +206,7 @@ class Session:
         if image is None:
             return
         for screen in self._screens if image is not self._image else ():
-            screen.show(image)
+            screen.show(with_clock(image) if self._clocked else image)
         self._image = image
         if self.window is not None:
             self.window.show(image, HELP if self._helping else self.lines(report))

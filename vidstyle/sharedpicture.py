@@ -16,8 +16,8 @@ from .frame import Image, fit, to_8_bits
 
 MAGIC, VERSION = b"VST1", 1
 HEADER, SLOT_HEADER = struct.Struct("<4sIII"), struct.Struct("<III")
-"""At the beginning: magic, version, how many slots, number of the newest picture (0: none). Of a slot, ``HEAD_BYTES`` long as the
-first one is: number of its picture, width, height; then rows of BGRA without gaps. Picture N lies in slot N modulo their number."""
+"""Of the file: magic, version, how many slots, number of the newest picture (0: none). Of a slot: number of its picture, width,
+height. Each takes ``HEAD_BYTES``; in a slot rows of BGRA follow, without gaps. Picture N lies in slot N modulo their number."""
 
 HEAD_BYTES, SLOTS = 64, 3
 MOST_PX = (1920, 1080)

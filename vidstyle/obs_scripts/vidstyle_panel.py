@@ -68,9 +68,7 @@ def script_properties():
     obs.obs_properties_add_text(made, "camera", "camera (number, name, clip)", obs.OBS_TEXT_DEFAULT)
     obs.obs_properties_add_button(made, "start", "Start", start)
     obs.obs_properties_add_button(made, "stop", "Stop", stop)
-    styles = obs.obs_properties_add_list(
-        made, "style", "style", obs.OBS_COMBO_TYPE_LIST, obs.OBS_COMBO_FORMAT_STRING
-    )
+    styles = obs.obs_properties_add_list(made, "style", "style", obs.OBS_COMBO_TYPE_LIST, obs.OBS_COMBO_FORMAT_STRING)
     obs.obs_property_list_add_string(styles, "(as it is)", "")
     for style in state.get("styles", ()):
         obs.obs_property_list_add_string(styles, style["name"], style["name"])

@@ -1,0 +1,163 @@
+"""A real OBS, without a screen: ``pytest -m obs``. It takes a minute."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from conftest import write_clip
+from obs_room import room
+
+from vidstyle import open_source
+from vidstyle.obs import MEDIA_KIND, SCRIPT_KIND, Remote, ask_page, connect, delay
+
+pytestmark = pytest.mark.obs
+SIZE = (640, 360)
+PATCHES = (
+    (0, 0, 0),
+    (255, 255, 255),
+    (128, 128, 128),
+    (220, 20, 60),
+    (30, 160, 40),
+    (60, 140, 220),
+    (240, 200, 40),
+    (130, 60, 160),
+)
+
+
+def patches(time):
+    """Eight columns of one colour each, with a grey field that moves over their lower end."""
+    image = np.repeat(np.array(PATCHES, np.uint8)[None], SIZE[1], 0).repeat(SIZE[0] // 8, 1)
+    left = int(time * 200) % (SIZE[0] - 40)
+    image[-40:, left : left + 40] = 90
+    return image
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    """OBS with our scripts, a home for both, and a clip."""
+    missing = room.missing()
+    if missing and os.environ.get("VIDSTYLE_REQUIRE_OBS") == "1":
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
+    home, port = tmp_path_factory.mktemp("home"), room.free_port()
+    room.furnish(home, port, SIZE)
+    write_clip(home / "clip.mkv", count=60, rate=Fraction(30), size=SIZE, picture=patches, codec="ffv1")
+    with open_source(home / "clip.mkv") as source:
+        sent = next(iter(source)).image
+    studio = Studio(home, port, sent)
+    assert studio.run("obs", "install").returncode == 0
+    studio.tell_the_panel()
+    with room.running(home, port), closing(Remote(f"127.0.0.1:{port}", "")) as studio.obs:
+        yield studio
+
+
+class Studio:
+    def __init__(self, home, port, sent):
+        self.home, self.port, self.page = home, port, f"127.0.0.1:{room.free_port()}"
+        self.sent = sent[SIZE[1] // 2, SIZE[0] // 16 :: SIZE[0] // 8]
+        self.env = {**os.environ, "HOME": str(home)}
+        self.env.pop("XDG_CONFIG_HOME", None)
+
+    def run(self, *words):
+        command = [sys.executable, "-m", "vidstyle", *words]
+        return subprocess.run(command, env=self.env, capture_output=True, text=True, check=False)
+
+    def tell_the_panel(self):
+        """Where the page is, as somebody would enter it."""
+        file = self.home / ".config/obs-studio/basic/scenes/Untitled.json"
+        scene = json.loads(file.read_text())
+        for script in scene["modules"]["scripts-tool"]:
+            script["settings"]["address"] = self.page
+        file.write_text(json.dumps(scene))
+
+    def command(self, what):
+        return self.run("obs", what, "--address", f"127.0.0.1:{self.port}", "--page", self.page)
+
+    @contextmanager
+    def live(self, *flags):
+        """vidstyle, painting the clip, from when it is painting."""
+        words = ["live", "strokes", "ink", "--camera", str(self.home / "clip.mkv"), "--loop", "--no-window", "--obs"]
+        words += ["--web", self.page]
+        process = subprocess.Popen([sys.executable, "-m", "vidstyle", *words, *flags], env=self.env, stderr=subprocess.DEVNULL)
+        try:
+            room.wait(self.paints)
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+    def paints(self):
+        try:
+            return "fps" in ask_page(self.page, "state")
+        except Exception:  # noqa: BLE001 (not yet)
+            return False
+
+    def picture(self):
+        return self.obs.shot()[1]
+
+    def columns(self):
+        image = self.picture()
+        return None if image is None else image[image.shape[0] // 2, SIZE[0] // 16 :: SIZE[0] // 8]
+
+
+@pytest.mark.parametrize("kind", [SCRIPT_KIND, MEDIA_KIND])
+def test_colours_come_through_and_the_picture_moves(studio, kind):
+    with studio.live("--strength", "0"):
+        assert connect(studio.obs, studio.page, kind) == kind
+        room.wait(lambda: studio.columns() is not None and np.ptp(studio.columns()) > 200)
+        worst = int(np.abs(studio.columns().astype(int) - studio.sent).max())
+        assert worst <= (0 if kind == SCRIPT_KIND else 3), studio.columns().tolist()
+        first = studio.picture()
+        room.wait(lambda: not np.array_equal(studio.picture(), first))
+
+
+@pytest.mark.parametrize("kind", [SCRIPT_KIND, MEDIA_KIND])
+def test_pictures_are_there_soon(studio, kind):
+    """Generously: it shares two cores with OBS, which draws in software, and with the painter."""
+    with studio.live("--paint-size", "128"):
+        connect(studio.obs, studio.page, kind)
+        room.wait(lambda: studio.picture() is not None and np.ptp(studio.picture()) > 100)
+        time.sleep(2)
+        found = delay(studio.obs, studio.page)
+        print(kind, round(1000 * found), "ms")
+        assert found < (0.3 if kind == SCRIPT_KIND else 0.6)
+
+
+def test_a_hotkey_switches_the_style(studio):
+    with studio.live("--paint-size", "128"):
+        room.wait(lambda: ask_page(studio.page, "state")["styles"][0]["weight"] == 1)
+        studio.obs.ask("TriggerHotkeyByName", hotkeyName="vidstyle_next")
+        room.wait(lambda: ask_page(studio.page, "state")["styles"][1]["weight"] == 1, 5)
+        studio.obs.ask("TriggerHotkeyByName", hotkeyName="vidstyle_bypass")
+        room.wait(lambda: ask_page(studio.page, "state")["bypass"], 5)
+
+
+@pytest.mark.parametrize("kind", [SCRIPT_KIND, MEDIA_KIND])
+def test_after_another_start_the_picture_is_back(studio, kind):
+    with studio.live("--strength", "0"):
+        connect(studio.obs, studio.page, kind)
+        room.wait(lambda: studio.columns() is not None and np.ptp(studio.columns()) > 200)
+    if kind == SCRIPT_KIND:  # the other one keeps its last picture
+        room.wait(lambda: studio.picture() is None or np.ptp(studio.picture()) == 0)
+    with studio.live("--strength", "0"):
+        began, last = time.monotonic(), studio.picture()
+        room.wait(lambda: (image := studio.picture()) is not None and np.ptp(image) > 200 and not np.array_equal(image, last))
+        print(kind, "back after", round(time.monotonic() - began, 2), "s")
+        assert time.monotonic() - began < 5
+
+
+def test_the_commands_say_what_to_do_and_what_to_enter(studio):
+    missing = studio.command("check")
+    assert missing.returncode == 1 and "start `vidstyle live --obs` first" in missing.stderr
+    with studio.live("--paint-size", "128"):
+        assert studio.command("connect").returncode == 0
+        time.sleep(2)
+        said = studio.command("check")
+        assert said.returncode == 0 and "Sync Offset of" in said.stdout, said.stderr
