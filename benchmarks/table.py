@@ -215,6 +215,12 @@ def live(values):
     return lines
 
 
+def into_obs(values):
+    """How soon and how true pictures are in OBS."""
+    lines = ["| 640 x 360, 30 pictures per second | measured | to reach |", "|---|---|---|"]
+    return lines + [f"| {figure} | {value:.3g} {unit} | {target} |" for figure, (value, unit, target) in values["rows"].items()]
+
+
 def kills(values):
     """How renders that were killed ended."""
     found = values["document"]
@@ -248,6 +254,7 @@ TABLES = {
     "speed": ("speed-cpu", speed),
     "targets": ("speed-cpu", targets),
     "live": ("live-cpu", live),
+    "obs": ("obs-cpu", into_obs),
     "kills": ("kills", kills),
     "fuzz": ("fuzz", fuzz),
 }

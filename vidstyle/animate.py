@@ -52,6 +52,7 @@ def animate(segments: Sequence[Path], path: Path) -> None:
                     stream.codec_context.time_base = stream.time_base = GIF_TICK if gif else WEBP_TICK
                 time = round(frame.pts * Fraction(frame.time_base) / (GIF_TICK if gif else WEBP_TICK))
                 last = max(time, last + 1)
+                frame.duration = max(1, round(frame.duration * Fraction(frame.time_base) / (GIF_TICK if gif else WEBP_TICK)))
                 frame.pts, frame.time_base = last, GIF_TICK if gif else WEBP_TICK
                 output.mux(stream.encode(frame))
             if stream is not None:

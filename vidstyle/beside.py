@@ -80,6 +80,11 @@ class Beside:
         self._origin.close()
 
     @property
+    def apple_tags(self) -> bool:
+        """Whether there are tags of QuickTime's kind, such as com.apple.quicktime.make."""
+        return any(key.startswith("com.apple.quicktime") for key in self._origin.metadata)
+
+    @property
     def sound_rate(self) -> int:
         """Samples per second of the first sound; 0 where there is none."""
         return next((stream.codec_context.sample_rate or 0 for stream in self._copied if stream.type == "audio"), 0)
@@ -142,6 +147,7 @@ class Beside:
         copies, rewriters = {}, {}
         for stream in self._copied:
             copies[stream.index] = output.add_stream_from_template(stream)
+            _name_channels(copies[stream.index])
             _tag(copies[stream.index], stream, self._kind)
         for stream in self._rewritten:
             rewriters[stream.index] = Transcoder(output, SUBTITLES[self._kind])
@@ -195,15 +201,18 @@ class Beside:
         lead = [] if self._pictures is None else [self._pictures]
         self._seek()
         clock = Clock(self._origin, self._pictures or wanted[0])
-        order = _Order(self._start)
+        leading, passed = {each.index for each in (*lead, *wanted) if each.type != "subtitle"}, set[int]()
+        order = _Order(self._start, self._kind in ("matroska", "webm"))
         for packet in order.sane(_placed(_readable(self._origin.demux([*lead, *wanted])), clock)):
             index, base = packet.stream.index, Fraction(packet.time_base)
             time, length = (packet.pts if packet.pts is not None else packet.dts) * base, (packet.duration or 0) * base
             if self._stop is not None and time > self._stop + AHEAD_SECONDS:
-                break
+                passed.add(index)
+                if passed >= leading:  # each of them: they may be far apart in the file
+                    break
             if packet.stream.type == "subtitle":
                 yield from self._cue(packet, time, length, copies, rewriters)
-            elif index in copies and self._within(time) and order.follows(packet):
+            elif index in copies and self._within(time) and not self._is_cut_away(time, length) and order.follows(packet):
                 packet.stream = copies[index]
                 yield packet.dts * Fraction(packet.time_base), index, packet
         for index, rewriter in rewriters.items():
@@ -218,6 +227,10 @@ class Beside:
             with suppress(av.error.FFmpegError):
                 self._origin.seek(int((self._start - BEFORE_SECONDS) * av.time_base))
 
+    def _is_cut_away(self, time: Fraction, length: Fraction) -> bool:
+        """Whether sound lies before where an edit list begins, but for the packet from which a decoder starts."""
+        return self._whole and self._kind in ("matroska", "webm") and time + 2 * length <= self._start
+
     def _within(self, time: Fraction) -> bool:
         return self._whole or (time >= self._start and (self._stop is None or time < self._stop))
 
@@ -229,14 +242,17 @@ class Beside:
         begins, ends = max(time, self._start), time + length
         if self._stop is not None:
             ends = min(ends, self._stop)
-        if ends <= begins:
+        if length == 0 and index in copies:  # pictures stay until the next one, and do not say for how long
+            if not self._within(time):
+                return
+        elif ends <= begins:
             return
         if index in rewriters:
             for made in rewriters[index].packets(packet, begins - self._start, ends - begins):
                 yield made.pts * TICK, index, made
             return
         packet.pts = packet.dts = round((begins - self._start) / unit)
-        packet.duration = round((ends - begins) / unit)
+        packet.duration = round(max(Fraction(0), ends - begins) / unit)
         packet.stream = copies[index]
         yield begins - self._start, index, packet
 
@@ -264,9 +280,9 @@ def _placed(packets: Iterator[Any], clock: Clock) -> Iterator[Any]:
 class _Order:
     """Sound whose times rise: what lies over what came before, or far off all alone, is damage."""
 
-    def __init__(self, start: Fraction) -> None:
+    def __init__(self, start: Fraction, at_once: bool) -> None:
         self.astray = 0
-        self._start = start
+        self._start, self._at_once = start, at_once  # whether packets may have the same time, as short ones do in milliseconds
         self._ends: dict[int, Fraction] = {}
         self._last: dict[int, int] = {}
         self._far: dict[int, Any] = {}
@@ -297,11 +313,19 @@ class _Order:
         packet.pts = None if packet.pts is None else round((packet.pts * base - self._start) / unit)
         packet.duration = round((packet.duration or 0) * base / unit)
         packet.time_base = unit
-        if packet.dts <= self._last.get(index, packet.dts - 1):
+        if packet.dts < self._last.get(index, packet.dts - 1) + (not self._at_once):
             self.astray += 1
             return False
         self._last[index] = packet.dts
         return True
+
+
+def _name_channels(copy: Any) -> None:
+    """PCM in AVI and Matroska says how many channels it has, not which: MP4 has to be told."""
+    context = getattr(copy, "codec_context", None)
+    channels = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1", 8: "7.1"}
+    if copy.type == "audio" and context is not None and context.layout.name.endswith("channels"):
+        context.layout = channels.get(context.layout.nb_channels, context.layout.name)
 
 
 def _tag(copy: Any, stream: Any, container: str) -> None:

@@ -131,6 +131,9 @@ def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         flow = load_flow(settings[args.input].flow, device, args.flow_weights)
         jobs = [replace(_job(args, styles, name, str(device)), flow=flow) for name in names]
     outputs = [where(name, args.output, bool(args.styles), args.preview is not None) for name in names]
+    twice = [output for number, output in enumerate(outputs) if output in outputs[:number]]
+    if twice:
+        raise VidstyleError(f"two inputs would both become {twice[0]}: paint them into different folders")
     jobs = [
         replace(job, output=output, overwrite=args.overwrite or (not args.never and not args.resume and _asked(output)))
         for job, output in zip(jobs, outputs, strict=True)

@@ -9,6 +9,9 @@ BACK_SECONDS, AHEAD_SECONDS = Fraction(1, 2), Fraction(10)
 """A step of the pictures' clock further back than this is a jump. So is one further ahead, where the container's clock is
 known to be one that wraps or is cut (MPEG streams); elsewhere a picture may well stand for a minute."""
 
+BACK_FRAMES = 17
+"""The same in frames, elsewhere: what FFmpeg makes up for a missing dts wanders by as many as may be reordered."""
+
 DISCONTINUOUS = 0x0200
 """FFmpeg's AVFMT_TS_DISCONT, of a container's format."""
 
@@ -28,6 +31,7 @@ class Clock:
         self._ahead = AHEAD_SECONDS if container.format.flags & DISCONTINUOUS else None
         self._pictures = pictures.index
         self._tick = 1 / Fraction(pictures.average_rate) if pictures.average_rate else Fraction(1, 25)
+        self._back = BACK_SECONDS if self._ahead is not None else max(BACK_SECONDS, BACK_FRAMES * self._tick)
         self._shift = self._before = Fraction(0)
         self._next: dict[int, Fraction] = {}
 
@@ -37,6 +41,9 @@ class Clock:
         if raw is None:
             return
         unit, index = Fraction(packet.time_base), packet.stream.index
+        if packet.dts is None and index == self._pictures:  # Matroska keeps none, and pts jump about where frames are reordered
+            packet.pts = raw + round(self._shift / unit)
+            return
         time = raw * unit
         expected = self._next.get(index)
         shift = self._shift
@@ -53,7 +60,7 @@ class Clock:
 
     def _watched(self, time: Fraction, expected: Fraction) -> Fraction:
         step = time + self._shift - expected
-        if step < -BACK_SECONDS or (self._ahead is not None and step > self._ahead):
+        if step < -self._back or (self._ahead is not None and step > self._ahead):
             self.jumps += 1
             self._before, self._shift = self._shift, self._shift - step
         return self._shift

@@ -145,10 +145,14 @@ def coder_for(codec: str | None, crf: int | None, container: str, format: Format
     if container not in chosen.into:
         endings = " or ".join({"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv", "webm": ".webm"}[kind] for kind in chosen.into)
         raise OutputError(f"{name} does not go into this kind of file: end the output's name in {endings}")
-    if format.alpha and not chosen.alpha:
+    beside = name == "libvpx-vp9" and container not in ("webm", "matroska")  # where there is no place for its alpha
+    keeps = format.alpha and chosen.alpha and not beside
+    if format.alpha and beside:
+        log.warning("alpha of %s is kept in .webm and .mkv only: what is transparent becomes opaque", name)
+    elif format.alpha and not chosen.alpha:
         log.warning("%s has no alpha: what is transparent becomes opaque; -c:v prores, ffv1 or vp9 keep it", name)
-    alpha, deep = bool(format.alpha and chosen.alpha), format.bit_depth > 8
-    shallow, deeper = chosen.alpha if format.alpha and chosen.alpha else chosen.pixels
+    alpha, deep = bool(keeps), format.bit_depth > 8
+    shallow, deeper = chosen.alpha if keeps and chosen.alpha else chosen.pixels
     pixels = deeper if deep else shallow
     if deep and pixels == shallow and name != "prores_ks":
         log.warning("%s writes 8 bits here, the source has %d: -c:v hevc, av1, prores or ffv1 keep more", name, format.bit_depth)

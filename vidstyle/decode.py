@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import struct
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 INTERLACED = (2, 3, 4, 5)
 """FFmpeg's AVFieldOrder, for all orders of two fields."""
 
+NO_TIMESTAMPS = 0x0080
+"""FFmpeg's AVFMT_NOTIMESTAMPS, of a container's format: bare streams of H.264 and the like."""
+
 SHORT_SECONDS = 1
 """How much earlier than its header says a clip may end before that is worth a word."""
 
@@ -53,7 +57,7 @@ class VideoFile:
         self._name = str(name)
         self._sdr = sdr
         self._pipe = StandardInput()
-        self._duration: Fraction | None = None
+        self._ends: Fraction | None = None
         self._frames: Generator[Any, None, None] = self._deinterlaced()
         self._damaged = self._timeless = self._resampled = self._skipped = 0
         if self._name == PIPE:
@@ -111,7 +115,7 @@ class VideoFile:
         if duration and (start > origin or stop is not None) and rate:
             until = duration if stop is None else min(stop - origin, duration)
             frames = max(1, math.ceil((until - (start - origin)) * rate))
-        self._duration = duration
+        self._ends = self._promised_end()
         self._read_as = color  # what the decoder gives, whatever is said of what is made of it
         self._light, bit_depth = None, depth_of(first)
         if color.transfer in (PQ, HLG) and bit_depth > 8:
@@ -135,6 +139,17 @@ class VideoFile:
             path=self._pipe.copy if self._name == PIPE else self._name if is_url(self._name) else Path(self._name),
         )
 
+    def _promised_end(self) -> Fraction | None:
+        """When the pictures end by the file's own clock, as its header says; None where it says that of the whole file only."""
+        stream = self._stream
+        words = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "")
+        told = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", words)  # Matroska's, as FFmpeg writes it
+        if told:
+            return int(told[1]) * 3600 + int(told[2]) * 60 + Fraction(told[3])
+        if self._container.format.name in ("flv", "matroska,webm") or not stream.duration:
+            return None
+        return Fraction((max(0, stream.start_time or 0) + stream.duration) * stream.time_base)
+
     def _opaque(self, frame: Any) -> bool:
         """Whether a frame lets nothing show through: every GIF could."""
         return bool(frame.to_ndarray(format="rgba")[..., 3].min() == 255)
@@ -155,7 +170,8 @@ class VideoFile:
         if not start:
             yield from self._deinterlaced()
             return
-        for earlier in (0, 10, None) if self._name != PIPE else (None,):
+        timeless = self._container.format.flags & NO_TIMESTAMPS  # then nothing says where a seek has led to
+        for earlier in (0, 10, None) if self._name != PIPE and not timeless else (None,):
             if earlier is None and self._name != PIPE:
                 self._container.close()
                 self._container = open_input(self._name)
@@ -199,6 +215,8 @@ class VideoFile:
         packets = self._container.demux(self._stream)
         clock = Clock(self._container, self._stream)
         alpha = self._alpha_decoder()
+        timeless, decoded = self._container.format.flags & NO_TIMESTAMPS, 0
+        tick = 1 / Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         keeps_pts = self._container.format.name != "avi"  # which counts chunks: pts are FFmpeg's guess, that dts are not
         while True:
             packet = None
@@ -210,6 +228,10 @@ class VideoFile:
                 for frame in packet.decode() if alpha is None else alpha.decode(packet if packet.size else None):
                     if not keeps_pts and frame.dts is not None:
                         frame.pts = frame.dts
+                    if frame.pts is None and timeless:
+                        frame.pts = round(decoded * tick / frame.time_base)
+                        self._timeless += 1
+                    decoded += 1
                     yield frame
             except (av.error.FFmpegError, ValueError, OverflowError):
                 self._damaged += 1
@@ -218,7 +240,7 @@ class VideoFile:
         self._warn(self._damaged, "damaged packets were passed over")
         self._warn(clock.jumps, "jumps in its times were closed")
         if clock.jumps:
-            self._duration = None  # what the header says of it means nothing then
+            self._ends = None  # what the header says of it means nothing then
 
     def _alpha_decoder(self) -> Any:
         """FFmpeg's own decoders of VP8 and VP9 leave alpha out: libvpx does not. None where there is none."""
@@ -268,9 +290,9 @@ class VideoFile:
     def _tell_of_the_end(self, end: Fraction | None) -> None:
         self._warn(self._timeless, "frames said no time and were put one after another")
         self._warn(self._resampled, "frames of another size were resampled to the first one's")
-        origin = origin_of(self._container)
-        if self._duration and end is not None and end < origin + self._duration - SHORT_SECONDS and not self.format.stop:
-            ends, said = float(end - origin), float(self._duration)
+        if self._ends and end is not None and end < self._ends - SHORT_SECONDS and not self.format.stop:
+            origin = origin_of(self._container)
+            ends, said = float(end - origin), float(self._ends - origin)
             log.warning("%s ends after %.1f s, though its header says %.1f s: it was cut short", self._name, ends, said)
 
     def __enter__(self) -> "VideoFile":

@@ -96,7 +96,8 @@ class EncodedFile:
 
     def _write(self, picture: "av.VideoFrame | None") -> None:
         packets = self._stream.encode(picture)
-        if picture is None and packets and not self._written:  # fewer frames than x265 holds back: it has made up their dts
+        held_back = self._stream.codec_context.name == "libx265" and picture is None and not self._written
+        if held_back:  # fewer frames than x265 holds back: it has made up their dts
             for number, packet in enumerate(packets):
                 packet.dts = min(self._durations) - len(packets) + number
         for packet in packets:

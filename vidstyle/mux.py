@@ -80,7 +80,7 @@ def _join(segments: Sequence[Path], source: Format, path: Path, end: Fraction | 
     with ExitStack() as stack:
         stop = source.stop if end is None else source.start + end
         beside = stack.enter_context(Beside(source, container, sound, stop)) if source.path is not None else None
-        options = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
+        options = {"movflags": "+faststart" + beside_flags(beside)} if container in ("mp4", "mov") else {}
         if options and beside and beside.sound_rate:
             options["movie_timescale"] = str(beside.sound_rate)  # of edit lists, else in whole milliseconds, rounded down
         output = stack.enter_context(av.open(f"file:{path}", "w", format=container, options=options))
@@ -89,6 +89,7 @@ def _join(segments: Sequence[Path], source: Format, path: Path, end: Fraction | 
         video: Any = output.add_stream_from_template(first, opaque=True, **rate)
         if container != "matroska" and first.codec_context.name == "hevc":
             video.codec_context.codec_tag = "hvc1"  # the only one that Apple's players know
+        video.codec_context.sample_aspect_ratio = source.sample_aspect_ratio  # not all codecs carry it themselves
         if ALPHA in first.metadata:
             video.metadata[ALPHA] = first.metadata[ALPHA]
         tracks = [_pictures(segments, video, first)]
@@ -101,6 +102,11 @@ def _join(segments: Sequence[Path], source: Format, path: Path, end: Fraction | 
         damaged = _mux(output, tracks)
         if damaged:
             log.warning("%s: %d damaged packets beside the pictures were left out", source.path, damaged)
+
+
+def beside_flags(beside: Beside | None) -> str:
+    """Of the MOV and MP4 muxer: what Apple's cameras note is kept under its own names only."""
+    return "+use_metadata_tags" if beside and beside.apple_tags else ""
 
 
 def _mux(output: Any, tracks: Sequence[Iterator[Timed]]) -> int:

@@ -34,6 +34,11 @@ def is_numbered(name: str | Path) -> bool:
     return len(re.findall(NUMBER, Path(name).name)) == 1 and not Path(name).exists()
 
 
+def numbered(pattern: Path, number: int) -> Path:
+    """The file of such a name with this number. Other % in the name are only that."""
+    return pattern.with_name(re.sub(NUMBER, lambda match: match[0] % number, pattern.name))
+
+
 def numbers_of(pattern: Path) -> list[int]:
     """The numbers of the files there are of such a name, in order."""
     before, after = re.split(NUMBER, pattern.name)
@@ -43,7 +48,7 @@ def numbers_of(pattern: Path) -> list[int]:
         numbers = sorted({int(match[1]) for match in found if match})
     except OSError:
         return []
-    return [number for number in numbers if pattern.with_name(pattern.name % number).is_file()]
+    return [number for number in numbers if numbered(pattern, number).is_file()]
 
 
 def bundled_styles() -> dict[str, Path]:

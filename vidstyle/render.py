@@ -18,7 +18,7 @@ from .errors import OutputError, VidstyleError
 from .files import PIPE, check_readable, digest_of, part_folder
 from .flow import FlowMethod
 from .mux import CONTAINERS
-from .pictures import PICTURE_ENDINGS, is_numbered, is_picture
+from .pictures import PICTURE_ENDINGS, is_numbered, is_picture, numbered, numbers_of
 from .pipeline import Report, run
 from .progress import ProgressDisplay, duration_text
 from .settings import Settings
@@ -84,6 +84,8 @@ class Job:
     def _inputs(self) -> dict[str, Any]:
         """What tells this job from another on the same files, and these files from others."""
         files = [name for name in (self.input, *self.files) if Path(name).is_file()]
+        if is_numbered(self.input):
+            files += [numbered(Path(self.input), number) for number in numbers_of(Path(self.input))]
         contents = {f"contents of {name}": digest_of(check_readable(name)) for name in files}
         here = {"version": __version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
         return {"input": str(self.input), "rate": str(self.rate), "sdr": self.sdr, **contents, **here}

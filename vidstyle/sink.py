@@ -12,7 +12,7 @@ from .errors import OutputError
 from .files import PIPE, check_parts, check_writable, is_url, part_name
 from .frame import Frame
 from .mux import CONTAINERS
-from .pictures import PICTURE_ENDINGS, is_numbered, is_picture, numbers_of, write_picture
+from .pictures import PICTURE_ENDINGS, is_numbered, is_picture, numbered, numbers_of, write_picture
 from .pipe import PipeWriter
 from .segments import Checkpoint
 from .source import PictureSequence, Source, Still
@@ -131,7 +131,7 @@ class PictureWriter(FileSink):
         check_writable(self._path((numbers_of(pattern) or [1])[0]), overwrite)
 
     def _path(self, number: int) -> Path:
-        return self._pattern.with_name(self._pattern.name % number)
+        return numbered(self._pattern, number)
 
     def would_replace(self, files: Sequence[Path]) -> bool:
         """Whether as many pictures would be written over one of these."""

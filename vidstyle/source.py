@@ -15,7 +15,7 @@ from .errors import InputError
 from .files import is_url
 from .format import BT709, LIMITED, Color, Format
 from .frame import Frame, Image
-from .pictures import is_numbered, is_picture, numbers_of, read_picture
+from .pictures import is_numbered, is_picture, numbered, numbers_of, read_picture
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,8 @@ class PictureSequence(NothingOpen):
         begin, end = start or Fraction(0), stop
         there = numbers_of(self._pattern)
         if not there:
-            raise InputError(f"there is no file like {pattern} (such as {self._pattern.name % 1}): check the name and the folder")
+            like = numbered(self._pattern, 1).name
+            raise InputError(f"there is no file like {pattern} (such as {like}): check the name and the folder")
         self._times = {
             number: (number - there[0]) / rate
             for number in there
@@ -155,7 +156,7 @@ class PictureSequence(NothingOpen):
         return [self._path(number) for number in self._times]
 
     def _path(self, number: int) -> Path:
-        return self._pattern.with_name(self._pattern.name % number)
+        return numbered(self._pattern, number)
 
     def __iter__(self) -> Iterator[Frame]:
         numbers = list(self._times)

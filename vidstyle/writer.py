@@ -11,7 +11,7 @@ from .animate import ANIMATIONS, animate
 from .coders import coder_for
 from .encode import EncodedFile
 from .errors import OutputError
-from .files import part_folder, part_name
+from .files import make_durable, part_folder, part_name
 from .format import Format
 from .frame import Frame
 from .mux import CONTAINERS, check_sound, join
@@ -142,7 +142,10 @@ class VideoWriter(FileSink):
             log.error("%s could not be finished: its pictures, without sound, are in %s; --resume goes on", self._path, where)
             raise
         if complete:
-            self._part.replace(self._path)
+            with self._failures_named():
+                make_durable(self._part)  # before the segments go, from which it could be made again
+                self._part.replace(self._path)
+                make_durable(self._path)
         if complete or not to_go_on:  # nothing could be gone on with
             self._folder.remove()
         return self._path if complete else self._part
