@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from types import TracebackType
@@ -47,12 +47,12 @@ class Beside:
     Args:
         source: names the file, and the part that is wanted.
         container: FFmpeg's name of the output's.
-        sound: False leaves the sound out.
         stop: where to stop, on the file's own clock, in seconds.
+        without: kinds of streams to leave out.
     """
 
-    def __init__(self, source: Format, container: str, sound: bool = True, stop: Fraction | None = None) -> None:
-        self._source, self._kind = source, container
+    def __init__(self, source: Format, container: str, stop: Fraction | None = None, without: Collection[str] = ()) -> None:
+        self._source, self._kind, self._without = source, container, without
         self._origin = open_input(str(source.path))
         try:
             self._start, self._stop = source.start, source.stop if stop is None else stop
@@ -64,7 +64,8 @@ class Beside:
             self._cover: Any = None
             self._pictures: Any = None
             for stream in self._origin.streams:
-                self._sort(stream, sound)
+                if stream.type not in without:
+                    self._sort(stream)
         except BaseException:
             self._origin.close()
             raise
@@ -89,12 +90,12 @@ class Beside:
         """Samples per second of the first sound; 0 where there is none."""
         return next((stream.codec_context.sample_rate or 0 for stream in self._copied if stream.type == "audio"), 0)
 
-    def _sort(self, stream: Any, sound: bool) -> None:
+    def _sort(self, stream: Any) -> None:
         """Where a stream of the source goes."""
         name = stream.codec_context.name if getattr(stream, "codec_context", None) else "unknown"
         if stream.type == "video":
             self._sort_pictures(stream, name)
-        elif stream.type == "audio" and sound:
+        elif stream.type == "audio":
             reason = self._why_not(stream)
             if reason is not None:
                 self.refused_sound = f"{name}: {reason}"
@@ -160,7 +161,7 @@ class Beside:
         return self._packets(covers, copies, rewriters)
 
     def _add_attachments(self, output: Any) -> None:
-        if self._kind == "matroska":
+        if self._kind == "matroska" and "attachment" not in self._without:
             for stream in self._origin.streams.attachments:
                 output.add_attachment(stream.name or "attachment", stream.mimetype or "application/octet-stream", stream.data)
 

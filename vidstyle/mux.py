@@ -2,9 +2,8 @@
 
 import heapq
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,9 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", "
 ALPHA = "alpha_mode"
 """Matroska's word that alpha lies beside the pictures of VP8 and VP9."""
 
+LEAVE_OUT = ((), ("subtitle",), ("audio",), ("audio", "subtitle", "attachment"))
+"""Kinds of streams that are left out, tried in this order where a file cannot be written with them."""
+
 PICTURES = -1
 """The pictures' track, before all others where times are equal."""
 
@@ -37,7 +39,7 @@ def check_sound(source: Format, path: Path, sound: bool = True) -> None:
     """
     if source.path is None:
         return
-    with Beside(source, CONTAINERS[path.suffix.lower()], sound) as beside:
+    with Beside(source, CONTAINERS[path.suffix.lower()], without=() if sound else ("audio",)) as beside:
         if beside.refused_sound:
             raise OutputError(
                 f"a {path.suffix} file cannot hold this clip's sound ({beside.refused_sound}): "
@@ -63,23 +65,29 @@ def join(
         OutputError: the file cannot be written, or the segments do not belong together.
     """
     try:
-        try:
-            _join(segments, source, path, end, sound, comment)
-        except (av.error.InvalidDataError, av.error.ArgumentError) as error:
-            if source.path is None:
-                raise
-            what = "what lies beside its pictures is damaged and was left out"
-            log.warning("%s: %s (%s)", source.path, what, reason_of(error))
-            _join(segments, replace(source, path=None), path, end, sound, comment)
+        for number, without in enumerate(LEAVE_OUT):  # a stream that is damaged throughout costs no other
+            try:
+                _join(segments, source, path, end, comment, {*without, *(() if sound else ("audio",))})
+            except (av.error.InvalidDataError, av.error.ArgumentError) as error:
+                if source.path is None or number == len(LEAVE_OUT) - 1:
+                    raise
+                failed = error
+                continue
+            if without:
+                what = " and ".join("sound" if kind == "audio" else f"{kind}s" for kind in without)
+                log.warning("%s: damaged, and left out: %s (%s)", source.path, what, reason_of(failed))
+            return
     except (av.error.FFmpegError, OSError) as error:
         raise OutputError(f"cannot write {path} ({reason_of(error)}): free some space or choose another place") from None
 
 
-def _join(segments: Sequence[Path], source: Format, path: Path, end: Fraction | None, sound: bool, comment: str) -> None:
+def _join(
+    segments: Sequence[Path], source: Format, path: Path, end: Fraction | None, comment: str, without: Collection[str]
+) -> None:
     container = CONTAINERS[path.suffix.lower()]
     with ExitStack() as stack:
         stop = source.stop if end is None else source.start + end
-        beside = stack.enter_context(Beside(source, container, sound, stop)) if source.path is not None else None
+        beside = stack.enter_context(Beside(source, container, stop, without)) if source.path is not None else None
         options = {"movflags": "+faststart" + beside_flags(beside)} if container in ("mp4", "mov") else {}
         if options and beside and beside.sound_rate:
             options["movie_timescale"] = str(beside.sound_rate)  # of edit lists, else in whole milliseconds, rounded down

@@ -48,7 +48,7 @@ class PipeWriter(FileSink):
                 options = {"flush_packets": "1"} | ({"live": "1"} if self._kind == "matroska" else {"strict": "-1"})
                 self._file = EncodedFile(_StandardOutput(), self._kind, self._coder, self._source, options)
                 if self._source.path is not None and not self._source.growing and self._kind != "yuv4mpegpipe":
-                    self._file.beside = self._beside = Beside(self._source, self._kind, self._sound)
+                    self._file.beside = self._beside = Beside(self._source, self._kind, without=() if self._sound else ("audio",))
             self._last_pts = max(round(frame.time / self._source.time_base), self._last_pts + 1)
             self._file.send(frame, self._last_pts)
         except BrokenPipeError:
