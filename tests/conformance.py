@@ -55,7 +55,12 @@ ROWS = [
     ("attachments (fonts)", KEPT, "Matroska only", "sink::test_what_the_container_cannot_hold_is_named"),
     ("cover art", "kept, never painted", "not in WebM", "mux::test_a_cover_stays_a_cover"),
     ("a second video stream, streams of data", "left out, named", "", "mux::test_a_second_camera_is_left_out_and_named"),
-    ("rotation, shape of pixels", KEPT, "", "sink::test_rotation_and_pixel_shape_are_kept"),
+    (
+        "rotation, shape of pixels",
+        KEPT,
+        "VP9, AV1, FFV1 in Matroska and WebM: square pixels; GIF, WebP, pictures, pipes: turned instead",
+        "sink::test_rotation_and_pixel_shape_are_kept",
+    ),
     ("odd sizes", KEPT, "H.264, HEVC, AV1, ProRes: one line less", "conformance::test_odd_sizes_are_kept_where_the_codec_can"),
     (
         "BT.601, 709, 2020, limited and full range",

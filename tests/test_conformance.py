@@ -1,5 +1,6 @@
 """What of a clip is still there after a stylizer that changes nothing: depth, range, fields, alpha, clocks."""
 
+import struct
 from fractions import Fraction
 from itertools import pairwise
 
@@ -9,11 +10,12 @@ import conformance
 import cv2
 import numpy as np
 import pytest
+from av.sidedata.sidedata import Type
 from conftest import chart, scene, sound_of, times_of, write_clip
 
 from vidstyle import Encoding, open_sink, open_source
 from vidstyle.coders import CODECS, coder_for, why_not
-from vidstyle.decode import light_of
+from vidstyle.decode import light_of, turned
 from vidstyle.format import HLG, PQ, Color, Format, Light
 from vidstyle.hdr import compress, hlg_to_scene, pq_to_nits, to_sdr
 
@@ -351,6 +353,84 @@ def test_a_part_up_to_the_end_is_not_said_to_be_cut_short(tmp_path, caplog):
     path = write_clip(tmp_path / "in.mp4", count=100, rate=Fraction(25))
     assert len(list(open_source(path, start=Fraction(3, 2)))) == 62  # from 1.52 s on
     assert not caplog.records
+
+
+@pytest.mark.parametrize("rate", [1, 5])
+def test_reordered_frames_at_low_rates_are_no_jumps_in_matroska(tmp_path, caplog, rate):
+    """Matroska keeps no dts, and what FFmpeg makes up for it goes back and forth."""
+    path = tmp_path / "in.mkv"
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=rate, options={"bf": "3"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        times = [number for number in range(60) if not 2 <= number <= 30]  # a still that stands for long
+        for number in times:
+            frame = av.VideoFrame.from_ndarray(scene(number / 25), "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, rate)
+            output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+    with open_source(path) as source:
+        assert [frame.time * rate for frame in source] == times
+    assert not caplog.records
+
+
+def test_a_part_of_a_stream_without_times_is_that_part(tmp_path):
+    path = write_clip(tmp_path / "raw.h264", count=50, rate=Fraction(25))
+    whole = [frame.image for frame in open_source(path)]
+    part = [frame.image for frame in open_source(path, Fraction(1), Fraction(7, 5))]
+    assert len(part) == 10 and all(np.array_equal(one, other) for one, other in zip(part, whole[25:35], strict=True))
+
+
+def test_sound_that_is_longer_than_the_pictures_makes_no_clip_cut_short(tmp_path, caplog):
+    path = tmp_path / "in.mkv"
+    with av.open(str(path), "w") as output:
+        video, sound = output.add_stream("libx264", rate=25), output.add_stream("aac", rate=44100, layout="mono")
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number in range(100):
+            if number < 25:
+                frame = av.VideoFrame.from_ndarray(scene(number / 25), "rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                output.mux(video.encode(frame))
+            block = av.AudioFrame.from_ndarray(np.zeros((1, 1764), np.float32), "fltp", "mono")
+            block.sample_rate, block.pts, block.time_base = 44100, 1764 * number, Fraction(1, 44100)
+            output.mux(sound.encode(block))
+        for stream in (video, sound):
+            output.mux(stream.encode(None))
+    assert len(list(open_source(path))) == 25
+    assert not caplog.records
+
+
+def test_where_rotation_cannot_be_kept_pictures_are_turned(tmp_path):
+    path, image = tmp_path / "in.mp4", scene()
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=25, options={"crf": "0"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.set_display_rotation(90)
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+    with open_source(path) as source:
+        assert source.format.rotation == 90 and source.format.size == (64, 48)
+        stored = next(iter(source)).image
+    with open_source(path, upright=True) as source:
+        assert source.format.rotation == 0 and source.format.size == (48, 64)
+        assert np.array_equal(next(iter(source)).image, np.rot90(stored))
+
+
+@pytest.mark.parametrize(
+    "matrix, expected", [((-1, 0, 0, 1), (0, True)), ((1, 0, 0, -1), (180, True)), ((0, 1, 1, 0), (90, True))]
+)
+def test_a_mirrored_clip_is_mirrored_and_not_turned_upside_down(matrix, expected):
+    """Matrices (a, b, c, d) of a player that flips left and right, up and down, and along the diagonal."""
+    a, b, c, d = (value * 65536 for value in matrix)
+
+    class Mirrored:
+        rotation = 0
+        side_data = {Type.DISPLAYMATRIX: struct.pack("<9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)}  # noqa: RUF012
+
+    degrees, mirrored = turned(Mirrored)
+    assert (abs(degrees) if degrees in (180, -180) else degrees, mirrored) == expected
 
 
 def test_frames_of_another_size_are_counted(tmp_path, caplog):

@@ -315,3 +315,41 @@ def test_sound_the_container_cannot_hold_is_named_beforehand(tmp_path, clip):
         pytest.raises(OutputError, match=r"cannot hold this clip's sound \(aac: .*\): write to out.mkv"),
     ):
         open_sink(tmp_path / "out.webm", source)
+
+
+@pytest.mark.parametrize("origin", [".avi", ".mkv"])
+@pytest.mark.parametrize("layout", ["stereo", "5.1"])
+def test_pcm_with_several_channels_goes_into_mp4(tmp_path, origin, layout):
+    path = tmp_path / f"in{origin}"
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("mpeg4", rate=25)
+        sound = output.add_stream("pcm_s16le", rate=48000, layout=layout)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        channels = len(sound.codec_context.layout.channels)
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(scene(number / 25), "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            output.mux(video.encode(frame))
+            block = av.AudioFrame.from_ndarray(np.full((1, 1920 * channels), number, np.int16), "s16", layout)
+            block.sample_rate, block.pts, block.time_base = 48000, 1920 * number, Fraction(1, 48000)
+            output.mux(sound.encode(block))
+        output.mux(video.encode(None))
+    output = through(path, tmp_path / "out.mp4")
+    with av.open(str(output)) as container:
+        (sound,) = container.streams.audio
+        assert sum(block.samples for block in container.decode(sound)) == 48000
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp9", "av1"])
+def test_the_shape_of_pixels_is_kept_in_mp4(tmp_path, codec):
+    clip = write_clip(tmp_path / "in.mp4", count=3)
+    path = tmp_path / "wide.mp4"
+    with av.open(str(clip)) as origin, av.open(str(path), "w") as output:
+        copy = output.add_stream_from_template(origin.streams.video[0], opaque=True)
+        copy.codec_context.sample_aspect_ratio = Fraction(2)
+        for packet in origin.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = copy
+                output.mux(packet)
+    with open_source(through(path, tmp_path / "out.mp4", codec=codec)) as source:
+        assert source.format.sample_aspect_ratio == 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import scene, sound_of, times_of, write_clip
 
-from vidstyle import Encoding, Frame, OutputError, open_sink, open_source
+from vidstyle import Encoding, Frame, OutputError, cli, open_sink, open_source
 
 CLIPS = [".mp4", ".m4v", ".mov", ".mkv", ".webm"]
 PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif"]
@@ -311,3 +311,22 @@ def test_what_the_container_cannot_hold_is_named(tmp_path, silent, caplog):
                 output.mux(packet)
     through(path, tmp_path / "out.mp4")
     assert "not kept in a .mp4 file: an attachment (notes.txt)" in caplog.text
+
+
+def test_other_percents_in_the_name_of_numbered_pictures_are_only_that(tmp_path):
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"50% done {number:03}.png"), np.full((48, 64, 3), 40 * number, np.uint8))
+    output = tmp_path / "100% s %02d.png"
+    with open_source(tmp_path / "50% done %03d.png") as source, open_sink(output, source) as sink:
+        for frame in source:
+            sink.send(frame)
+    assert sorted(path.name for path in tmp_path.glob("100*")) == [f"100% s {number:02}.png" for number in (1, 2, 3)]
+
+
+def test_two_inputs_never_become_one_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b", "out"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(f"{folder}/x.png", np.zeros((48, 64, 3), np.uint8))
+    assert cli.main(["render", "a/x.png", "b/x.png", "--style", "ink", "-o", "out", "-y"]) == 1
+    assert "two inputs would both become" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 import av.error
+import numpy as np
 from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
@@ -48,14 +49,23 @@ class VideoFile:
         name: the file, a URL, or ``-``.
         start, stop: the part wanted, in seconds from the beginning of the file's clock.
         sdr: whether HDR is turned into standard range; else it is to be written as HDR again.
+        upright: whether pictures are turned as players would show them; else ``format.rotation`` says so.
 
     Raises:
         InputError: no media file, no video stream, or not a single frame that can be decoded.
     """
 
-    def __init__(self, name: str | Path, start: Fraction | None = None, stop: Fraction | None = None, sdr: bool = False) -> None:
+    def __init__(
+        self,
+        name: str | Path,
+        start: Fraction | None = None,
+        stop: Fraction | None = None,
+        sdr: bool = False,
+        upright: bool = False,
+    ) -> None:
         self._name = str(name)
-        self._sdr = sdr
+        self._sdr, self._upright = sdr, upright
+        self._turns, self._mirrored = 0, False
         self._pipe = StandardInput()
         self._ends: Fraction | None = None
         self._frames: Generator[Any, None, None] = self._deinterlaced()
@@ -122,8 +132,14 @@ class VideoFile:
             self._light = light_of(first)
             if self._sdr:
                 color, bit_depth = Color(BT709, LIMITED, BT709, BT709), 8
+        rotation, self._mirrored = turned(first)
+        aspect = Fraction(stream.sample_aspect_ratio or 1)
+        self._decoded_size = size = first.width, first.height
+        if self._upright and rotation % 90 == 0:
+            self._turns, rotation = rotation // 90 % 4, 0
+            size, aspect = (size[::-1], 1 / aspect) if self._turns % 2 else (size, aspect)
         return Format(
-            size=(first.width, first.height),
+            size=size,
             rate=Fraction(rate) if rate else None,
             time_base=Fraction(stream.time_base or first.time_base),  # also deinterlaced, which counts in half of it
             frames=frames,
@@ -133,8 +149,8 @@ class VideoFile:
             alpha=has_alpha(first) and not (stream.codec_context.name == "gif" and self._opaque(first)),
             color=color,
             light=self._light if color.transfer == PQ else None,
-            rotation=first.rotation,
-            sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
+            rotation=rotation,
+            sample_aspect_ratio=aspect,
             growing=self._name == PIPE,
             path=self._pipe.copy if self._name == PIPE else self._name if is_url(self._name) else Path(self._name),
         )
@@ -281,8 +297,10 @@ class VideoFile:
         self._tell_of_the_end(end)
 
     def _picture(self, decoded: Any, reformatter: VideoReformatter) -> Image:
-        self._resampled += (decoded.width, decoded.height) != self.format.size
-        image = to_rgb(decoded, self.format.size, self._read_as, reformatter)
+        self._resampled += (decoded.width, decoded.height) != self._decoded_size
+        image = to_rgb(decoded, self._decoded_size, self._read_as, reformatter)
+        if self._mirrored or self._turns:
+            image = np.ascontiguousarray(np.rot90(image[:, ::-1] if self._mirrored else image, self._turns))  # type: ignore[assignment]
         if self._light and self._sdr:
             return (to_sdr(image, self._read_as.transfer, self._light.peak_nits) >> 8).astype("uint8")
         return to_paint(image, self._light.peak_nits) if self.format.light and self._light else image
@@ -314,6 +332,17 @@ class VideoFile:
         self._frames.close()
         self._container.close()
         self._pipe.drop_copy()
+
+
+def turned(frame: Any) -> tuple[int, bool]:
+    """(degrees counter-clockwise, whether mirrored before) of a decoded frame's display matrix."""
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None:
+        return frame.rotation, False
+    a, b, _, c, d = struct.unpack_from("<5i", bytes(matrix))
+    if a * d - b * c >= 0:
+        return frame.rotation, False
+    return round(-math.degrees(math.atan2(-b, -a))), True  # what is left when the picture has been mirrored
 
 
 def _time(frame: Any, otherwise: Fraction) -> Fraction:

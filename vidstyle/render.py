@@ -68,7 +68,9 @@ class Job:
 
     def open_source(self) -> Source:
         """Open the input, or the part of it that is wanted."""
-        return open_source(self.input, self.start, self.stop, self.rate, self.sdr)
+        output = str(self.output)
+        upright = output == PIPE or is_picture(output) or output.lower().endswith(".gif")  # none of these says how to turn it
+        return open_source(self.input, self.start, self.stop, self.rate, self.sdr, upright)
 
     def open_sink(self, source: Source, settings: Settings) -> FileSink:
         """Open the output, where an unfinished run left it if that is wanted."""

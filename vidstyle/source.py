@@ -52,6 +52,7 @@ def open_source(
     stop: Fraction | None = None,
     rate: Fraction | None = None,
     sdr: bool = False,
+    upright: bool = False,
 ) -> Source:
     """A clip; by the ending of its name a still picture; numbered pictures; or what comes through a pipe.
 
@@ -60,6 +61,7 @@ def open_source(
         start, stop: the part of a clip wanted, in seconds from its beginning.
         rate: frames per second of numbered pictures (default: 25). Clips have their own.
         sdr: whether HDR is turned into standard range.
+        upright: whether clips are turned as players would show them, for where their rotation cannot be kept.
 
     Raises:
         InputError: it cannot be read.
@@ -71,7 +73,7 @@ def open_source(
         raise ValueError(f"the rate is {float(rate):g} frames per second: it must be above 0, and 1000 at most")
     if is_picture(name) and not is_url(name):
         return PictureSequence(name, rate or PICTURE_RATE, start, stop) if is_numbered(name) else Still(name)
-    return VideoFile(name, start, stop, sdr)
+    return VideoFile(name, start, stop, sdr, upright)
 
 
 class NothingOpen:
