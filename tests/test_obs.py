@@ -145,6 +145,9 @@ class StandIn:
         if request == "CreateSceneItem":
             self.items.append(given["sourceName"])
         return {
+            "CreateInput": {"sceneItemId": 1},
+            "CreateSceneItem": {"sceneItemId": 2},
+            "GetVideoSettings": {"baseWidth": 1920, "baseHeight": 1080},
             "GetVersion": {"obsVersion": "30.0", "obsWebSocketVersion": "5.3"},
             "GetInputKindList": {"inputKinds": self.kinds},
             "GetCurrentProgramScene": {"currentProgramSceneName": "Scene"},
@@ -200,7 +203,9 @@ def test_the_source_is_made_and_put_right():
         assert settings == media_settings("127.0.0.1:1") and "use_wallclock_as_timestamps=1" in settings["ffmpeg_options"]
         obs.items.clear()  # somebody took it out of the scene
         connect(remote, "127.0.0.1:2")
-        assert obs.items == ["vidstyle"] and obs.asked[-2][0] == "GetSceneItemList"
+        assert obs.items == ["vidstyle"]
+        fitted = [given for request, given in obs.asked if request == "SetSceneItemTransform"]
+        assert [given["sceneItemId"] for given in fitted] == [1, 2] and fitted[0]["sceneItemTransform"]["boundsWidth"] == 1920
         assert ("SetInputSettings", {"inputName": "vidstyle", "inputSettings": media_settings("127.0.0.1:2")}) in obs.asked
         with pytest.raises(DeviceError, match="vidstyle obs install"):
             connect(remote, "127.0.0.1:1", SCRIPT_KIND)

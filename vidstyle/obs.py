@@ -226,14 +226,24 @@ def connect(obs: Remote, page: str, kind: str | None = None) -> str:
         time.sleep(0.5)  # OBS lets go of it a little later
         del there[SOURCE]
     if SOURCE not in there:
-        obs.ask("CreateInput", sceneName=scene, inputName=SOURCE, inputKind=chosen, inputSettings=settings)
+        made = obs.ask("CreateInput", sceneName=scene, inputName=SOURCE, inputKind=chosen, inputSettings=settings)
+        _fill_scene(obs, scene, made["sceneItemId"])
         return chosen
     if settings:
         obs.ask("SetInputSettings", inputName=SOURCE, inputSettings=settings)
     items = [item["sourceName"] for item in obs.ask("GetSceneItemList", sceneName=scene)["sceneItems"]]
     if SOURCE not in items:
-        obs.ask("CreateSceneItem", sceneName=scene, sourceName=SOURCE)
+        made = obs.ask("CreateSceneItem", sceneName=scene, sourceName=SOURCE)
+        _fill_scene(obs, scene, made["sceneItemId"])
     return chosen
+
+
+def _fill_scene(obs: Remote, scene: str, item: int) -> None:
+    """As large as the scene, in its own shape. Only when it is new: later somebody may have moved it."""
+    screen = obs.ask("GetVideoSettings")
+    bounds = {"boundsWidth": screen["baseWidth"], "boundsHeight": screen["baseHeight"]}
+    transform = {"boundsType": "OBS_BOUNDS_SCALE_INNER", **bounds, "boundsAlignment": 0}
+    obs.ask("SetSceneItemTransform", sceneName=scene, sceneItemId=item, sceneItemTransform=transform)
 
 
 def ask_page(page: str, path: str, order: dict[str, Any] | None = None) -> Any:

@@ -61,25 +61,35 @@ def script_defaults(settings):
 
 
 def script_properties():
-    state = ask("state") or {}
     made = obs.obs_properties_create()
     obs.obs_properties_add_path(made, "program", "vidstyle, the program", obs.OBS_PATH_FILE, "", None)
     obs.obs_properties_add_text(made, "address", "its control page", obs.OBS_TEXT_DEFAULT)
     obs.obs_properties_add_text(made, "camera", "camera (number, name, clip)", obs.OBS_TEXT_DEFAULT)
     obs.obs_properties_add_button(made, "start", "Start", start)
     obs.obs_properties_add_button(made, "stop", "Stop", stop)
-    styles = obs.obs_properties_add_list(made, "style", "style", obs.OBS_COMBO_TYPE_LIST, obs.OBS_COMBO_FORMAT_STRING)
-    obs.obs_property_list_add_string(styles, "(as it is)", "")
-    for style in state.get("styles", ()):
-        obs.obs_property_list_add_string(styles, style["name"], style["name"])
+    obs.obs_properties_add_list(made, "style", "style", obs.OBS_COMBO_TYPE_LIST, obs.OBS_COMBO_FORMAT_STRING)
     obs.obs_properties_add_float_slider(made, "strength", "strength", 0.0, 1.0, 0.05)
     obs.obs_properties_add_float_slider(made, "style_scale", "style scale", 0.25, 4.0, 0.05)
     obs.obs_properties_add_float_slider(made, "temporal_weight", "steadiness", 0.0, 20.0, 0.5)
     obs.obs_properties_add_bool(made, "original_colors", "keep the source's colours")
-    obs.obs_properties_add_button(made, "look", "Look again", lambda properties, button: True)
-    running = f"{state['fps']:.1f} frames per second, {state['latency_ms']:.0f} ms" if "fps" in state else "not running"
-    obs.obs_properties_add_text(made, "status", f"vidstyle: {here['said'] or running}", obs.OBS_TEXT_INFO)
+    obs.obs_properties_add_button(made, "look", "Look again", look)
+    obs.obs_properties_add_text(made, "status", "", obs.OBS_TEXT_INFO)
+    look(made, None)
     return made
+
+
+def look(properties, button):
+    """Which styles there are now, and how it goes."""
+    state = ask("state") or {}
+    styles = obs.obs_properties_get(properties, "style")
+    obs.obs_property_list_clear(styles)
+    obs.obs_property_list_add_string(styles, "(as it is)", "")
+    for style in state.get("styles", ()):
+        obs.obs_property_list_add_string(styles, style["name"], style["name"])
+    running = f"{state['fps']:.1f} frames per second, {state['latency_ms']:.0f} ms" if "fps" in state else "not running"
+    status = obs.obs_properties_get(properties, "status")
+    obs.obs_property_set_description(status, f"vidstyle: {here['said'] or running}")
+    return True
 
 
 def script_update(settings):
@@ -117,7 +127,7 @@ def start(properties, button):
         here["process"] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **flags)
     except OSError as error:
         here["said"] = f"cannot be started ({error.strerror}): choose the program above"
-        return True
+        return look(properties, button)
     threading.Thread(target=listen, args=(here["process"],), daemon=True).start()
     return True
 
