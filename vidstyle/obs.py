@@ -46,7 +46,7 @@ def media_settings(page: str) -> dict[str, Any]:
         "input_format": "mpjpeg",
         "buffering_mb": 0,
         "reconnect_delay_sec": 1,
-        "restart_on_activate": False,
+        "restart_on_activate": True,
         "hw_decode": False,
         "ffmpeg_options": "use_wallclock_as_timestamps=1 fflags=nobuffer analyzeduration=0 probesize=32",
     }
