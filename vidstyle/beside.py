@@ -324,9 +324,10 @@ class _Order:
 def _name_channels(copy: Any) -> None:
     """PCM in AVI and Matroska says how many channels it has, not which: MP4 has to be told."""
     context = getattr(copy, "codec_context", None)
-    channels = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1", 8: "7.1"}
     if copy.type == "audio" and context is not None and context.layout.name.endswith("channels"):
-        context.layout = channels.get(context.layout.nb_channels, context.layout.name)
+        usual = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1", 8: "7.1"}.get(context.layout.nb_channels)
+        if usual is not None:
+            context.layout = usual
 
 
 def _tag(copy: Any, stream: Any, container: str) -> None:
