@@ -27,18 +27,9 @@ from vidstyle.web import Page, listen
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from obs_room import room
+from patches import PATCHES, middles, patches
 
 SIZE, RATE = (640, 360), 30
-PATCHES = (
-    (0, 0, 0),
-    (255, 255, 255),
-    (128, 128, 128),
-    (220, 20, 60),
-    (30, 160, 40),
-    (60, 140, 220),
-    (240, 200, 40),
-    (130, 60, 160),
-)
 TARGETS = {SCRIPT_KIND: "<= 35", MEDIA_KIND: "<= 80"}
 NAMES = {SCRIPT_KIND: "shared memory", MEDIA_KIND: "MJPEG"}
 
@@ -51,7 +42,7 @@ class Nobody:
 
 def feed(screens, ended):
     """Show patches of colour with a clock above them, at the rate."""
-    image = np.repeat(np.array(PATCHES, np.uint8)[None], SIZE[1], 0).repeat(SIZE[0] // 8, 1)
+    image = patches(SIZE)
     due = time.monotonic()
     while not ended.is_set():
         for screen in screens:
@@ -77,13 +68,12 @@ def rows_of(obs, page, kind, seconds):
     connect(obs, page, kind)
     time.sleep(5)
     ages, image = watch(obs, seconds)
-    columns = image[SIZE[1] // 2, SIZE[0] // 16 :: SIZE[0] // 8].astype(int)
     tenth = max(1, len(ages) // 10)
     return [
         Row(f"{NAMES[kind]}: delay, median of {seconds:g} s", statistics.median(ages), "ms", TARGETS[kind]),
         Row(f"{NAMES[kind]}: delay, 95th percentile", float(np.percentile(ages, 95)), "ms"),
         Row(f"{NAMES[kind]}: delay of the last tenth", statistics.median(ages[-tenth:]), "ms"),
-        Row(f"{NAMES[kind]}: worst of eight patches of colour", int(np.abs(columns - PATCHES).max()), "levels", "<= 3"),
+        Row(f"{NAMES[kind]}: worst of eight patches of colour", int(np.abs(middles(image) - PATCHES).max()), "levels", "<= 3"),
     ]
 
 

@@ -12,27 +12,18 @@ import numpy as np
 import pytest
 from conftest import write_clip
 from obs_room import room
+from patches import middles, patches
 
 from vidstyle import open_source
 from vidstyle.obs import MEDIA_KIND, SCRIPT_KIND, Remote, ask_page, connect, delay
 
 pytestmark = pytest.mark.obs
 SIZE = (640, 360)
-PATCHES = (
-    (0, 0, 0),
-    (255, 255, 255),
-    (128, 128, 128),
-    (220, 20, 60),
-    (30, 160, 40),
-    (60, 140, 220),
-    (240, 200, 40),
-    (130, 60, 160),
-)
 
 
-def patches(time):
-    """Eight columns of one colour each, with a grey field that moves over their lower end."""
-    image = np.repeat(np.array(PATCHES, np.uint8)[None], SIZE[1], 0).repeat(SIZE[0] // 8, 1)
+def moving_patches(time):
+    """Patches of colour, with a grey field that moves over their lower end."""
+    image = patches(SIZE)
     left = int(time * 200) % (SIZE[0] - 40)
     image[-40:, left : left + 40] = 90
     return image
@@ -48,7 +39,7 @@ def studio(tmp_path_factory):
         pytest.skip(missing)
     home, port = tmp_path_factory.mktemp("home"), room.free_port()
     room.furnish(home, port, SIZE)
-    write_clip(home / "clip.mkv", count=60, rate=Fraction(30), size=SIZE, picture=patches, codec="ffv1")
+    write_clip(home / "clip.mkv", count=60, rate=Fraction(30), size=SIZE, picture=moving_patches, codec="ffv1")
     with open_source(home / "clip.mkv") as source:
         sent = next(iter(source)).image
     studio = Studio(home, port, sent)
@@ -61,7 +52,7 @@ def studio(tmp_path_factory):
 class Studio:
     def __init__(self, home, port, sent):
         self.home, self.port, self.page = home, port, f"127.0.0.1:{room.free_port()}"
-        self.sent = sent[SIZE[1] // 2, SIZE[0] // 16 :: SIZE[0] // 8]
+        self.sent = middles(sent)
         self.env = {**os.environ, "HOME": str(home)}
         self.env.pop("XDG_CONFIG_HOME", None)
 
@@ -104,7 +95,7 @@ class Studio:
 
     def columns(self):
         image = self.picture()
-        return None if image is None else image[image.shape[0] // 2, SIZE[0] // 16 :: SIZE[0] // 8]
+        return None if image is None else middles(image)
 
 
 @pytest.mark.parametrize("kind", [SCRIPT_KIND, MEDIA_KIND])
@@ -112,7 +103,7 @@ def test_colours_come_through_and_the_picture_moves(studio, kind):
     with studio.live("--strength", "0"):
         assert connect(studio.obs, studio.page, kind) == kind
         room.wait(lambda: studio.columns() is not None and np.ptp(studio.columns()) > 200)
-        worst = int(np.abs(studio.columns().astype(int) - studio.sent).max())
+        worst = int(np.abs(studio.columns() - studio.sent).max())
         assert worst <= (0 if kind == SCRIPT_KIND else 3), studio.columns().tolist()
         first = studio.picture()
         room.wait(lambda: not np.array_equal(studio.picture(), first))

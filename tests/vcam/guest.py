@@ -10,34 +10,20 @@ import traceback
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent.parent))
+sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
 OUT, CHOSEN = Path(sys.argv[1]), sys.argv[2].split(",")
 os.environ["OPENCV_LOG_LEVEL"] = "ERROR"  # it tells of each try to open a camera that is away
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+from patches import PATCHES, middles, patches  # noqa: E402
 
 from vidstyle.camera import Camera, cameras, slate  # noqa: E402
 from vidstyle.loopback import routes  # noqa: E402
 from vidstyle.virtualcamera import Loopback, PyVirtualCam, VirtualCamera  # noqa: E402
 
 DEVICE, SIZE, RATE = "/dev/video10", (320, 180), 10
-PATCHES = (
-    (0, 0, 0),
-    (255, 255, 255),
-    (128, 128, 128),
-    (220, 20, 60),
-    (30, 160, 40),
-    (60, 140, 220),
-    (240, 200, 40),
-    (130, 60, 160),
-)
 LOAD = ("/bin/busybox", "insmod", "/run/v4l2loopback.ko", "devices=1", "video_nr=10", "card_label=vidstyle", "exclusive_caps=0")
-
-
-def patches():
-    """Eight columns of one colour each."""
-    return np.repeat(np.array(PATCHES, np.uint8)[None], SIZE[1], 0).repeat(SIZE[0] // 8, 1)
 
 
 def numbered(number):
@@ -66,12 +52,12 @@ def colours(way_in):
     """Largest difference of each patch as it is read back."""
     camera, kept = VirtualCamera(DEVICE, SIZE, RATE, opened=way_in), []
     camera.open(None)
-    camera.show(patches())
+    camera.show(patches(SIZE))
     wait(lambda: camera.sent > 3)
     read(4, kept)
     camera.close()
-    middle = [kept[-1][SIZE[1] // 2, SIZE[0] // 16 + SIZE[0] // 8 * number].tolist() for number in range(8)]
-    return {"sent": PATCHES, "read": middle, "worst": int(np.abs(np.array(middle, int) - PATCHES).max())}
+    middle = middles(kept[-1])
+    return {"read": middle.tolist(), "worst": int(np.abs(middle - PATCHES).max())}
 
 
 def order(way_in):
@@ -98,7 +84,7 @@ def vanished():
     """The device goes while it is in use, its module too, and comes back."""
     camera = VirtualCamera(DEVICE, SIZE, RATE, opened=PyVirtualCam)
     camera.open(None)
-    camera.show(patches())
+    camera.show(patches(SIZE))
     wait(lambda: camera.sent > 3)
     Path(DEVICE).rename("/dev/gone")
     wait(lambda: camera.device is None)
@@ -113,7 +99,7 @@ def vanished():
     took, kept = time.monotonic() - back, []
     read(3, kept)
     camera.close()
-    return {"seconds": took, "read_after": kept[-1][90, 20:320:40].tolist()}
+    return {"seconds": took, "read_after": middles(kept[-1]).tolist()}
 
 
 def unplugged():
