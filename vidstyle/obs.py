@@ -35,7 +35,8 @@ SCRIPTS = ("vidstyle_source.lua", "vidstyle_panel.py")
 SECONDS = 5.0
 """Patience with OBS, and with vidstyle."""
 
-SHOTS_SECONDS = 2.0
+SEEN, SHOTS_SECONDS = 20, 6.0
+"""So many pictures are looked at, and for so long at most."""
 
 
 def media_settings(page: str) -> dict[str, Any]:
@@ -272,13 +273,15 @@ def delay(obs: Remote, page: str) -> float:
     ask_page(page, "order", {"do": "clock"})
     try:
         time.sleep(0.5)
-        found = [(moment, clock_of(picture)) for moment, picture in _shots(obs)]
+        first: dict[float, float] = {}  # a picture stays until the next: what counts is when it was first seen
+        for moment, picture in _shots(obs):
+            clock = clock_of(picture)
+            if clock is not None:
+                first.setdefault(clock, moment)
+            if len(first) == SEEN:
+                break
     finally:
         ask_page(page, "order", {"do": "clock"})
-    first: dict[float, float] = {}  # a picture stays until the next: what counts is when it was first seen
-    for moment, clock in found:
-        if clock is not None:
-            first.setdefault(clock, moment)
     if len(first) < 3:
         raise DeviceError(f"the picture of {SOURCE} in OBS does not move: `vidstyle obs connect` puts its settings right")
     return statistics.median(age(clock, moment) for clock, moment in list(first.items())[1:])
