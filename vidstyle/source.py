@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 PICTURE_COLOR = Color(BT709, LIMITED, BT709, BT709)
 PICTURE_RATE = Fraction(25)
 
+ANIMATED = 2
+"""Bit of a WebP file's 21st byte (its VP8X chunk's flags)."""
+
 
 class Source(Protocol):
     """Yields frames in order of time, once; a context manager that closes itself."""
@@ -103,6 +106,10 @@ class Still(NothingOpen):
 
     def __init__(self, path: str | Path) -> None:
         self._frame = Frame(read_picture(path))
+        with Path(path).open("rb") as file:
+            head = file.read(21)
+        if head[:4] == b"RIFF" and head[12:16] == b"VP8X" and head[20] & ANIMATED:
+            log.warning("%s is an animation: only its first picture is painted; turn it into a clip to paint them all", path)
         self.format = _format(self._frame.image, frames=1, path=Path(path))
 
     @classmethod
