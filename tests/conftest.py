@@ -1,6 +1,7 @@
 """Small things tests share: a tiny seeded network, clips and pictures made on the spot."""
 
 import os
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,6 +28,23 @@ def tiny_network(seed=0):
     for name, weight in network.named_parameters():
         torch.nn.init.kaiming_normal_(weight) if name.endswith("weight") else torch.nn.init.zeros_(weight)
     return network
+
+
+def until(what):
+    """Wait until something is so that another thread does; on a busy machine it may take long."""
+    end = time.monotonic() + 20
+    while not (found := what()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
+
+
+def need(missing, variable):
+    """Skip what cannot be tried here, for this reason if there is one; with the variable set to 1, fail."""
+    if missing and os.environ.get(variable) == "1":
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
 
 
 @pytest.fixture(scope="session")

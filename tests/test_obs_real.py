@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import write_clip
+from conftest import need, write_clip
 from obs_room import room
 from patches import middles, patches
 
@@ -32,11 +32,7 @@ def moving_patches(time):
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):
     """OBS with our scripts, a home for both, and a clip."""
-    missing = room.missing()
-    if missing and os.environ.get("VIDSTYLE_REQUIRE_OBS") == "1":
-        pytest.fail(missing)
-    if missing:
-        pytest.skip(missing)
+    need(room.missing(), "VIDSTYLE_REQUIRE_OBS")
     home, port = tmp_path_factory.mktemp("home"), room.free_port()
     room.furnish(home, port, SIZE)
     write_clip(home / "clip.mkv", count=60, rate=Fraction(30), size=SIZE, picture=moving_patches, codec="ffv1")

@@ -1,10 +1,8 @@
 """The control page: what it shows, what it takes, whom it lets in; and all that in a real browser, where there is one."""
 
-import os
 import shutil
 import socket
 import threading
-import time
 from contextlib import contextmanager
 from fractions import Fraction
 
@@ -12,7 +10,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from conftest import scene, stripes, write_clip
+from conftest import need, scene, stripes, until, write_clip
 
 from vidstyle import DeviceError, Frame, Report, Settings, Style, Stylizer, cli, load_features
 from vidstyle.camera import PacedFile
@@ -24,15 +22,6 @@ from vidstyle.web import MOST_STYLES, UPLOAD_BYTES, Page, listen
 QUICK = Settings(paint_size=64, first_steps=2, steps=1)
 SECONDS = 20
 """Patience with what happens in another thread; on a busy machine it may take long."""
-
-
-def until(what):
-    """Wait until something is so."""
-    end = time.monotonic() + SECONDS
-    while not (found := what()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture
@@ -285,10 +274,8 @@ def test_the_command_serves_the_page(tmp_path, monkeypatch, capsys, features_fil
 @contextmanager
 def browser(*flags):
     """A headless Chromium, or a skipped test."""
-    required = os.environ.get("VIDSTYLE_REQUIRE_BROWSER") == "1"
     found = [next(filter(None, map(shutil.which, names)), None) for names in (("chromium", "google-chrome"), ("chromedriver",))]
-    if not all(found) and not required:
-        pytest.skip("no Chromium with its chromedriver here")
+    need(None if all(found) else "no Chromium with its chromedriver here", "VIDSTYLE_REQUIRE_BROWSER")
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()

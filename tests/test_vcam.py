@@ -1,9 +1,8 @@
 """A virtual camera and a webcam as the kernel makes them, in an emulated machine. Takes minutes: ``pytest -m vcam``."""
 
-import os
-
 import numpy as np
 import pytest
+from conftest import need
 from vcam import machine
 
 from vidstyle.loopback import LOAD
@@ -14,11 +13,7 @@ TRIALS = ("colours-pyvirtualcam", "colours-ffmpeg", "order-pyvirtualcam", "order
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    missing = machine.missing()
-    if missing and os.environ.get("VIDSTYLE_REQUIRE_VCAM") == "1":
-        pytest.fail(missing)
-    if missing:
-        pytest.skip(missing)
+    need(machine.missing(), "VIDSTYLE_REQUIRE_VCAM")
     return machine.build(tmp_path_factory.mktemp("machine"))
 
 

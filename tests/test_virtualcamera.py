@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -13,23 +12,13 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
-from conftest import chart, write_clip
+from conftest import chart, until, write_clip
 
 from vidstyle import DeviceError, cli
 from vidstyle.color import to_rgb
 from vidstyle.format import BT601, BT709, LIMITED, Color
 from vidstyle.loopback import LOAD, loopback_devices, remedy, routes
 from vidstyle.virtualcamera import Loopback, PyVirtualCam, VirtualCamera, fitted, reason_of, way_in
-
-SECONDS = 20
-
-
-def until(what):
-    """Wait until something is so."""
-    end = time.monotonic() + SECONDS
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 class Feed:

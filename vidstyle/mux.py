@@ -88,7 +88,8 @@ def _join(
     with ExitStack() as stack:
         stop = source.stop if end is None else source.start + end
         beside = stack.enter_context(Beside(source, container, stop, without)) if source.path is not None else None
-        options = {"movflags": "+faststart" + beside_flags(beside)} if container in ("mp4", "mov") else {}
+        own_names = "+use_metadata_tags" if beside and beside.apple_tags else ""  # else Apple's cameras' notes are lost
+        options = {"movflags": f"+faststart{own_names}"} if container in ("mp4", "mov") else {}
         if options and beside and beside.sound_rate:
             options["movie_timescale"] = str(beside.sound_rate)  # of edit lists, else in whole milliseconds, rounded down
         output = stack.enter_context(av.open(f"file:{path}", "w", format=container, options=options))
@@ -110,11 +111,6 @@ def _join(
         damaged = _mux(output, tracks)
         if damaged:
             log.warning("%s: %d damaged packets beside the pictures were left out", source.path, damaged)
-
-
-def beside_flags(beside: Beside | None) -> str:
-    """Of the MOV and MP4 muxer: what Apple's cameras note is kept under its own names only."""
-    return "+use_metadata_tags" if beside and beside.apple_tags else ""
 
 
 def _mux(output: Any, tracks: Sequence[Iterator[Timed]]) -> int:

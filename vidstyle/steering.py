@@ -103,7 +103,6 @@ class Steering:
             ValueError, TypeError: out of range, of the wrong type, or something else.
         """
         self.check(given)
-        given = dict(given)
         self.fade_seconds = given.pop("fade_seconds", self.fade_seconds)
         self._pace.most_steps = given.pop("steps", self._pace.most_steps)
         self._steadiness = given.pop("temporal_weight", self._steadiness)
