@@ -33,10 +33,10 @@ from fuzz_watch import Watch
 from hostile import BOTH, NEAR, hostile
 
 import vidstyle as vs
-from vidstyle.pictures import is_picture
-from vidstyle.results import machine
-from vidstyle.warmstart import Memory
-from vidstyle.weights import read_network
+from vidstyle.bench.results import machine
+from vidstyle.media.pictures import is_picture
+from vidstyle.painting.warmstart import Memory
+from vidstyle.painting.weights import read_network
 
 SECONDS, FRAMES = 10, 200
 ADDRESS_BYTES = 8 << 30

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 import vidstyle as vs
-from vidstyle.features import Network, NetworkShape
-from vidstyle.pictures import write_picture
-from vidstyle.subtitles import Transcoder
-from vidstyle.weights import write_network
+from vidstyle.media.pictures import write_picture
+from vidstyle.media.subtitles import Transcoder
+from vidstyle.painting.features import Network, NetworkShape
+from vidstyle.painting.weights import write_network
 
 CLIPS = {
     "mp4": ("mp4", "libx264", "aac"),

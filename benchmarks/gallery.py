@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 import vidstyle as vs
-from vidstyle.frame import Frame, fit
-from vidstyle.judge import colours_only, judge
-from vidstyle.pictures import read_picture, write_picture
-from vidstyle.results import Row, machine, write_results
-from vidstyle.tensors import resize, to_image, to_tensor
+from vidstyle.bench.results import Row, machine, write_results
+from vidstyle.media.frame import Frame, fit
+from vidstyle.media.pictures import read_picture, write_picture
+from vidstyle.painting.judge import colours_only, judge
+from vidstyle.painting.tensors import resize, to_image, to_tensor
 
 ROOT = Path(__file__).parent.parent
 SHEET, RESULTS = ROOT / "docs" / "gallery.jpg", ROOT / "benchmarks" / "results" / "gallery.json"

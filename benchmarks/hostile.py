@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 import torch
 from fuzz_files import SIDE, TINY
 
-from vidstyle.features import Network
-from vidstyle.tensorfile import write_tensors
-from vidstyle.weights import FORMAT, VERSION
+from vidstyle.media.tensorfile import write_tensors
+from vidstyle.painting.features import Network
+from vidstyle.painting.weights import FORMAT, VERSION
 
 BOTH = ("painted", "refused")
 NEAR = ("near.mp4", "near.ts", "near.png")

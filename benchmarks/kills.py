@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 import vidstyle as vs
-from vidstyle.results import machine
+from vidstyle.bench.results import machine
 
 ROOT = Path(__file__).parent.parent
 RATE, ROUNDS = 12, 3

@@ -22,14 +22,14 @@ from tempfile import TemporaryDirectory
 import torch
 
 import vidstyle as vs
-from vidstyle.camera import Camera, PacedFile
-from vidstyle.clips import object_clip
-from vidstyle.device import open_files, resident_memory
-from vidstyle.live import Session, live, look_at
-from vidstyle.results import Row, machine, row_text, write_results
-from vidstyle.show import FIRST_STEPS, Show
-from vidstyle.stopwatch import age, clock_of, with_clock
-from vidstyle.virtualcamera import VirtualCamera
+from vidstyle.bench.clips import object_clip
+from vidstyle.bench.results import Row, machine, row_text, write_results
+from vidstyle.live.camera import Camera, PacedFile
+from vidstyle.live.session import Session, live, look_at
+from vidstyle.live.show import FIRST_STEPS, Show
+from vidstyle.live.stopwatch import age, clock_of, with_clock
+from vidstyle.live.virtualcamera import VirtualCamera
+from vidstyle.painting.device import open_files, resident_memory
 
 ROOT = Path(__file__).parent.parent
 SIZE, CAMERA_FPS, STYLES = (320, 180), 30, ("strokes", "watercolor", "ink")
@@ -221,7 +221,8 @@ def unplugged_row(studio, images):
 
 CHILD = """
 import sys, time
-from vidstyle import cli, window
+from vidstyle import cli
+from vidstyle.live import window
 show = window.Window.show
 def noted(self, image, lines=()):
     show(self, image, lines)

@@ -19,11 +19,11 @@ from threading import Event, Thread
 import numpy as np
 import torch
 
-from vidstyle.obs import MEDIA_KIND, SCRIPT_KIND, Remote, connect, install
-from vidstyle.results import Row, machine, row_text, write_results
-from vidstyle.sharedpicture import SharedPicture
-from vidstyle.stopwatch import age, clock_of, with_clock
-from vidstyle.web import Page, listen
+from vidstyle.bench.results import Row, machine, row_text, write_results
+from vidstyle.live.obs import MEDIA_KIND, SCRIPT_KIND, Remote, connect, install
+from vidstyle.live.sharedpicture import SharedPicture
+from vidstyle.live.stopwatch import age, clock_of, with_clock
+from vidstyle.live.web import Page, listen
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from obs_room import room

@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 
 import vidstyle as vs
-from vidstyle import features as features_module
-from vidstyle.frame import Frame
-from vidstyle.pictures import read_picture
-from vidstyle.results import Row, machine, row_text, write_results
-from vidstyle.speed import STEPS_PER_ROUND, Speed, SpeedBench, drawn_picture, random_vgg19
-from vidstyle.tensors import to_image
-from vidstyle.timed import medians
+from vidstyle.bench.results import Row, machine, row_text, write_results
+from vidstyle.bench.speed import STEPS_PER_ROUND, Speed, SpeedBench, drawn_picture, random_vgg19
+from vidstyle.bench.timed import medians
+from vidstyle.media.frame import Frame
+from vidstyle.media.pictures import read_picture
+from vidstyle.painting import features as features_module
+from vidstyle.painting.tensors import to_image
 
 ROOT = Path(__file__).parent.parent
 SIZE = (320, 180)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from vidstyle.features import Features, Network, NetworkShape
-from vidstyle.frame import Frame
-from vidstyle.style import Style
-from vidstyle.weights import painterly, write_network
+from vidstyle.media.frame import Frame
+from vidstyle.painting.features import Features, Network, NetworkShape
+from vidstyle.painting.style import Style
+from vidstyle.painting.weights import painterly, write_network
 
 TINY = NetworkShape((6, 8, 8, 8, 8), (1, 1, 1, 1, 1), (0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
 

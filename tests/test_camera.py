@@ -10,7 +10,7 @@ import pytest
 from conftest import scene, write_clip
 
 from vidstyle import InputError, cli
-from vidstyle.camera import Camera, PacedFile, cameras, find_camera, open_camera, slate
+from vidstyle.live.camera import Camera, PacedFile, cameras, find_camera, open_camera, slate
 
 
 class Device:
@@ -87,8 +87,8 @@ def test_cameras_are_listed_by_name_without_our_own(monkeypatch, capsys):
 
 
 def test_a_camera_that_is_named_is_found_again_under_another_number(monkeypatch):
-    monkeypatch.setattr("vidstyle.camera.AGAIN_SECONDS", (0.01,))
-    monkeypatch.setattr("vidstyle.camera.SLATE_SECONDS", 0.02)
+    monkeypatch.setattr("vidstyle.live.camera.AGAIN_SECONDS", (0.01,))
+    monkeypatch.setattr("vidstyle.live.camera.SLATE_SECONDS", 0.02)
     monkeypatch.setattr("sys.platform", "linux")
     device, places = Device([3, 4]), []
 
@@ -115,8 +115,8 @@ def test_where_cameras_cannot_be_listed_numbers_still_do(monkeypatch):
 
 
 def test_a_lost_camera_shows_a_slate_and_comes_back(monkeypatch):
-    monkeypatch.setattr("vidstyle.camera.AGAIN_SECONDS", (0.01,))
-    monkeypatch.setattr("vidstyle.camera.SLATE_SECONDS", 0.02)
+    monkeypatch.setattr("vidstyle.live.camera.AGAIN_SECONDS", (0.01,))
+    monkeypatch.setattr("vidstyle.live.camera.SLATE_SECONDS", 0.02)
     device = Device([3, 0, 0, 4])
     with Camera(0, capture=device) as camera:
         frames = list(islice(camera, 7))

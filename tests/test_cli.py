@@ -416,7 +416,7 @@ def test_an_error_in_the_middle_keeps_what_is_painted(vidstyle, clip, style_file
                 raise VidstyleError("the painter broke: paint less")
             return super().__call__(frame, motion, steps)
 
-    monkeypatch.setattr("vidstyle.stylizer.Stylizer", Failing)
+    monkeypatch.setattr("vidstyle.painting.stylizer.Stylizer", Failing)
     code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", "--trace", "trace.json")
     assert code == 1 and "the painter broke: paint less" in err and "so far is in out.part.mp4" in err
     assert times_of("out.part.mp4") == times_of(clip)[:3]

@@ -14,10 +14,10 @@ from av.sidedata.sidedata import Type
 from conftest import chart, scene, sound_of, times_of, write_clip
 
 from vidstyle import Encoding, open_sink, open_source
-from vidstyle.coders import CODECS, coder_for, why_not
-from vidstyle.decode import light_of, turned
-from vidstyle.format import HLG, PQ, Color, Format, Light
-from vidstyle.hdr import compress, hlg_to_scene, pq_to_nits, to_sdr
+from vidstyle.media.coders import CODECS, coder_for, why_not
+from vidstyle.media.decode import light_of, turned
+from vidstyle.media.format import HLG, PQ, Color, Format, Light
+from vidstyle.media.hdr import compress, hlg_to_scene, pq_to_nits, to_sdr
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
 
@@ -452,10 +452,10 @@ def test_every_codec_writes_what_can_be_read_again(tmp_path, codec):
 
 
 def test_an_encoder_that_does_not_work_here_is_replaced_and_named(monkeypatch, caplog):
-    monkeypatch.setattr("vidstyle.coders.why_not", lambda name: "no such card")
+    monkeypatch.setattr("vidstyle.media.coders.why_not", lambda name: "no such card")
     assert coder_for("hevc_nvenc", None, "mp4", Format((64, 48))).name == "libx264"
     assert "hevc_nvenc: no such card" in caplog.text
-    monkeypatch.setattr("vidstyle.coders.why_not", lambda name: None if name == "h264_qsv" else "no such card")
+    monkeypatch.setattr("vidstyle.media.coders.why_not", lambda name: None if name == "h264_qsv" else "no such card")
     assert coder_for("hardware", None, "mp4", Format((64, 48))).name == "h264_qsv"
 
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle import DeviceError, Frame, Settings, Style, Stylizer, measure
-from vidstyle.clips import View, camera_clip
-from vidstyle.device import choose_precision
-from vidstyle.execution import Prepared, choose_descent
-from vidstyle.optimize import Moments, adam
-from vidstyle.tensors import to_tensor
+from vidstyle import DeviceError, Frame, Settings, Style, Stylizer
+from vidstyle.bench import measure
+from vidstyle.bench.clips import View, camera_clip
+from vidstyle.painting.device import choose_precision
+from vidstyle.painting.execution import Prepared, choose_descent
+from vidstyle.painting.optimize import Moments, adam
+from vidstyle.painting.tensors import to_tensor
 
 CPU = torch.device("cpu")
 FEW = Settings(

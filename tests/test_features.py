@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from conftest import tiny_network
 
 from vidstyle import load_features
-from vidstyle.features import VGG19, Features, Network, OrientedBank, gabor_pairs, sparse_conv
-from vidstyle.losses import gram
+from vidstyle.painting.features import VGG19, Features, Network, OrientedBank, gabor_pairs, sparse_conv
+from vidstyle.painting.losses import gram
 
 
 def test_vgg19_maps_have_the_published_shapes():

@@ -1,6 +1,6 @@
 import torch
 
-from vidstyle.flow import resize_flow, warp
+from vidstyle.painting.flow import resize_flow, warp
 
 
 def constant_flow(dx, dy, height=12, width=16):

@@ -3,8 +3,8 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle.judge import colours_only, judge, stroke_coherence, style_distance
-from vidstyle.tensors import to_tensor
+from vidstyle.painting.judge import colours_only, judge, stroke_coherence, style_distance
+from vidstyle.painting.tensors import to_tensor
 
 
 @pytest.fixture

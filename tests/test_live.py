@@ -14,12 +14,12 @@ from conftest import scene, stripes, times_of, write_clip
 from test_pipeline import Clip, Collector, Painter
 
 from vidstyle import DeviceError, Format, Frame, Report, Settings, Style, Stylizer, cli, run
-from vidstyle.camera import PacedFile
-from vidstyle.live import HELP, Session, live
-from vidstyle.pace import GROWTH_FRAMES, LATE, LEAST_PAINT_PX, PATIENCE_FRAMES, Pace
-from vidstyle.recorder import Recorder
-from vidstyle.show import Closed, Show, meanwhile
-from vidstyle.window import Window, check_display, with_text
+from vidstyle.live.camera import PacedFile
+from vidstyle.live.pace import GROWTH_FRAMES, LATE, LEAST_PAINT_PX, PATIENCE_FRAMES, Pace
+from vidstyle.live.recorder import Recorder
+from vidstyle.live.session import HELP, Session, live
+from vidstyle.live.show import Closed, Show, meanwhile
+from vidstyle.live.window import Window, check_display, with_text
 
 QUICK = Settings(paint_size=64, first_steps=2, steps=1)
 
@@ -107,7 +107,7 @@ def test_a_style_fades_into_the_next_without_being_looked_at_again(session, monk
     session.steering.fade_seconds = 10.0
     painted(session, stylizer, 1)
     session.steering.styles[1][1].grams(64, stylizer.features.style_layers)
-    monkeypatch.setattr("vidstyle.style.gram", lambda *given: pytest.fail("a style picture was looked at again"))
+    monkeypatch.setattr("vidstyle.painting.style.gram", lambda *given: pytest.fail("a style picture was looked at again"))
     session.press("n")
     session.steering._faded -= 2.5  # a quarter is over
     painted(session, stylizer, 2)
@@ -279,7 +279,9 @@ def test_the_command_plays_a_clip_records_and_ends(tmp_path, monkeypatch, capsys
 def test_without_a_style_those_that_come_with_it_are_on(tmp_path, monkeypatch, capsys, features_file):
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=10, rate=Fraction(25))
-    monkeypatch.setattr("vidstyle.live.live", lambda session, *given: print([name for name, _ in session.steering.styles]))
+    monkeypatch.setattr(
+        "vidstyle.live.session.live", lambda session, *given: print([name for name, _ in session.steering.styles])
+    )
     for arguments, expected in (
         ([], ["dots", "engraving", "glass", "ink", "mosaic", "paper", "strokes", "watercolor"]),
         (["ink", "dots"], ["ink", "dots"]),

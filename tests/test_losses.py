@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vidstyle.losses import (
+from vidstyle.painting.losses import (
     ContentTarget,
     Objective,
     StyleTarget,
@@ -12,7 +12,7 @@ from vidstyle.losses import (
     temporal_loss,
     total_variation,
 )
-from vidstyle.optimize import Moments, adam, lbfgs
+from vidstyle.painting.optimize import Moments, adam, lbfgs
 
 
 def test_gram_is_the_mean_product_of_channels():

@@ -11,12 +11,13 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle import Frame, InputError, Motion, Style, measure, steadiness, textbook
-from vidstyle.clips import View, camera_clip
-from vidstyle.flow import dis_flow
-from vidstyle.losses import Losses
-from vidstyle.steadiness import Steadiness
-from vidstyle.tensors import to_tensor
+from vidstyle import Frame, InputError, Motion, Style
+from vidstyle.bench import measure, steadiness, textbook
+from vidstyle.bench.clips import View, camera_clip
+from vidstyle.bench.steadiness import Steadiness
+from vidstyle.painting.flow import dis_flow
+from vidstyle.painting.losses import Losses
+from vidstyle.painting.tensors import to_tensor
 
 ROOT = Path(__file__).parent.parent
 

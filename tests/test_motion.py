@@ -7,11 +7,21 @@ import torch
 from conftest import scene
 
 from vidstyle import Frame
-from vidstyle.clips import View, camera_clip, changing_clip, cut_clip, fading, flashing, known_motion_clips, noisy, object_clip
-from vidstyle.estimate import motion_between, small, with_sharp_edges
-from vidstyle.flow import FLOW_PX, dis_flow, warp
-from vidstyle.motion import with_motion
-from vidstyle.tensors import to_tensor
+from vidstyle.bench.clips import (
+    View,
+    camera_clip,
+    changing_clip,
+    cut_clip,
+    fading,
+    flashing,
+    known_motion_clips,
+    noisy,
+    object_clip,
+)
+from vidstyle.painting.estimate import motion_between, small, with_sharp_edges
+from vidstyle.painting.flow import FLOW_PX, dis_flow, warp
+from vidstyle.painting.motion import with_motion
+from vidstyle.painting.tensors import to_tensor
 
 SIZE = 160, 96
 

@@ -11,11 +11,11 @@ from conftest import scene, sound_of, times_of, write_clip
 from test_conformance import flash_and_click, flashes_and_clicks, through
 
 from vidstyle import Format, Frame, OutputError, open_sink, open_source
-from vidstyle.clock import Clock
-from vidstyle.coders import coder_for
-from vidstyle.encode import EncodedFile
-from vidstyle.mux import join
-from vidstyle.subtitles import HEADER
+from vidstyle.media.clock import Clock
+from vidstyle.media.coders import coder_for
+from vidstyle.media.encode import EncodedFile
+from vidstyle.media.mux import join
+from vidstyle.media.subtitles import HEADER
 
 CUES = [(500, 700, "Hello"), (1000, 1500, "there"), (3000, 500, "Goodbye")]
 

@@ -20,9 +20,9 @@ from conftest import scene
 from obs_room import room
 
 from vidstyle import DeviceError, OutputError, cli
-from vidstyle.obs import MEDIA_KIND, SCRIPT_KIND, SCRIPTS, Remote, check, connect, install, media_settings
-from vidstyle.sharedpicture import FILE_BYTES, HEAD_BYTES, SLOT_BYTES, SLOTS, SharedPicture, shared_file
-from vidstyle.stopwatch import age, clock_of, with_clock
+from vidstyle.live.obs import MEDIA_KIND, SCRIPT_KIND, SCRIPTS, Remote, check, connect, install, media_settings
+from vidstyle.live.sharedpicture import FILE_BYTES, HEAD_BYTES, SLOT_BYTES, SLOTS, SharedPicture, shared_file
+from vidstyle.live.stopwatch import age, clock_of, with_clock
 
 
 def shared(path):
@@ -98,7 +98,7 @@ def home(tmp_path, monkeypatch):
 
 def test_scripts_are_put_where_obs_finds_them(home, monkeypatch, caplog):
     caplog.set_level("INFO")
-    monkeypatch.setattr("vidstyle.obs.is_running", lambda: False)
+    monkeypatch.setattr("vidstyle.live.obs.is_running", lambda: False)
     (home / "basic/scenes/broken.json").write_text("{")
     for _ in range(2):
         install()
@@ -114,7 +114,7 @@ def test_scripts_are_put_where_obs_finds_them(home, monkeypatch, caplog):
 def test_scenes_are_left_alone_while_obs_runs(home, monkeypatch, caplog):
     caplog.set_level("INFO")
     before = (home / "basic/scenes/Untitled.json").read_text()
-    monkeypatch.setattr("vidstyle.obs.is_running", lambda: True)
+    monkeypatch.setattr("vidstyle.live.obs.is_running", lambda: True)
     install()
     assert (home / "basic/scenes/Untitled.json").read_text() == before and "Tools, Scripts, +" in caplog.text
 
@@ -222,12 +222,12 @@ def page(monkeypatch):
         told.append((path, order))
         return {"fps": 20.0, "latency_ms": 50.0} if path == "state" else None
 
-    monkeypatch.setattr("vidstyle.obs.ask_page", ask)
+    monkeypatch.setattr("vidstyle.live.obs.ask_page", ask)
     return told
 
 
 def test_a_check_measures_the_delay_and_says_what_to_enter(page, monkeypatch):
-    monkeypatch.setattr("vidstyle.obs.SHOTS_SECONDS", 0.5)
+    monkeypatch.setattr("vidstyle.live.obs.SHOTS_SECONDS", 0.5)
     obs = StandIn([MEDIA_KIND], {"vidstyle": MEDIA_KIND})
     with obs.running() as remote:
         said = check(remote, "here")
@@ -238,7 +238,7 @@ def test_a_check_measures_the_delay_and_says_what_to_enter(page, monkeypatch):
 
 
 def test_a_check_names_what_is_missing(page, monkeypatch):
-    monkeypatch.setattr("vidstyle.obs.SHOTS_SECONDS", 0.2)
+    monkeypatch.setattr("vidstyle.live.obs.SHOTS_SECONDS", 0.2)
     with StandIn([MEDIA_KIND]).running() as remote, pytest.raises(DeviceError, match="`vidstyle obs connect` makes one"):
         check(remote, "here")
     standing = StandIn([MEDIA_KIND], {"vidstyle": MEDIA_KIND}, behind=None)
@@ -250,7 +250,7 @@ def test_a_check_names_what_is_missing(page, monkeypatch):
 
 
 def test_the_panel_needs_nothing_but_the_standard_library():
-    panel = Path(__file__).parent.parent / "vidstyle/obs_scripts/vidstyle_panel.py"
+    panel = Path(__file__).parent.parent / "vidstyle/live/obs_scripts/vidstyle_panel.py"
     nodes = [node for node in ast.walk(ast.parse(panel.read_text())) if isinstance(node, (ast.Import, ast.ImportFrom))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}

@@ -15,7 +15,7 @@ from obs_room import room
 from patches import middles, patches
 
 from vidstyle import open_source
-from vidstyle.obs import MEDIA_KIND, SCRIPT_KIND, Remote, ask_page, connect, delay
+from vidstyle.live.obs import MEDIA_KIND, SCRIPT_KIND, Remote, ask_page, connect, delay
 
 pytestmark = pytest.mark.obs
 SIZE = (640, 360)

@@ -1,8 +1,8 @@
 import torch
 
-from vidstyle import optimize
-from vidstyle.losses import Losses
-from vidstyle.optimize import BETA_MEAN, BETA_SQUARE, Moments, adam, lbfgs
+from vidstyle.painting import optimize
+from vidstyle.painting.losses import Losses
+from vidstyle.painting.optimize import BETA_MEAN, BETA_SQUARE, Moments, adam, lbfgs
 
 TARGET = torch.linspace(0.3, 0.7, 3 * 6 * 6).reshape(1, 3, 6, 6)
 

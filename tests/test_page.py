@@ -13,11 +13,11 @@ import pytest
 from conftest import need, scene, stripes, until, write_clip
 
 from vidstyle import DeviceError, Frame, Report, Settings, Style, Stylizer, cli, load_features
-from vidstyle.camera import PacedFile
-from vidstyle.live import Session, live
-from vidstyle.pictures import bundled_styles
-from vidstyle.show import Show
-from vidstyle.web import MOST_STYLES, UPLOAD_BYTES, Page, listen
+from vidstyle.live.camera import PacedFile
+from vidstyle.live.session import Session, live
+from vidstyle.live.show import Show
+from vidstyle.live.web import MOST_STYLES, UPLOAD_BYTES, Page, listen
+from vidstyle.media.pictures import bundled_styles
 
 QUICK = Settings(paint_size=64, first_steps=2, steps=1)
 SECONDS = 20
@@ -257,7 +257,7 @@ def test_an_address_that_is_taken_is_said_to_be():
 
 def test_without_the_extra_the_remedy_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
-    monkeypatch.delitem(__import__("sys").modules, "vidstyle.web")
+    monkeypatch.delitem(__import__("sys").modules, "vidstyle.live.web")
     assert cli.main(["live", "--camera", "clip.mp4", "--no-window", "--web"]) == 1
     assert capsys.readouterr().err == "vidstyle: the control page needs Starlette and uvicorn: pip install 'vidstyle[web]'\n"
 

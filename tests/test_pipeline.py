@@ -9,8 +9,8 @@ import torch
 from conftest import scene
 
 from vidstyle import Format, Frame, Report, Settings, run
-from vidstyle.flow import dis_flow
-from vidstyle.motion import with_motion
+from vidstyle.painting.flow import dis_flow
+from vidstyle.painting.motion import with_motion
 
 
 class Clip:

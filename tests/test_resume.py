@@ -14,7 +14,7 @@ import pytest
 from conftest import scene, times_of, write_clip
 
 from vidstyle import Encoding, Frame, OutputError, Settings, Stylizer, cli, open_sink, open_source, run
-from vidstyle.segments import Checkpoint, SegmentFolder
+from vidstyle.media.segments import Checkpoint, SegmentFolder
 
 RATE = Fraction(25)
 QUICK = ["--first-steps", "3", "--steps", "1", "--paint-size", "64", "--device", "cpu"]

@@ -277,7 +277,9 @@ def test_rotation_and_pixel_shape_are_kept(tmp_path):
 
 
 def test_a_full_disk_is_named_and_destroys_nothing(tmp_path, silent, monkeypatch):
-    monkeypatch.setattr("vidstyle.writer.join", lambda *args: (_ for _ in ()).throw(OutputError("cannot write: no space left")))
+    monkeypatch.setattr(
+        "vidstyle.media.writer.join", lambda *args: (_ for _ in ()).throw(OutputError("cannot write: no space left"))
+    )
     path = tmp_path / "out.mp4"
     path.write_bytes(b"precious")
     with open_source(silent) as source:

@@ -8,12 +8,13 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle import Frame, Settings, Style, Stylizer, speed, textbook, timed
+from vidstyle import Frame, Settings, Style, Stylizer
+from vidstyle.bench import speed, textbook, timed
+from vidstyle.bench.clips import View, camera_clip
+from vidstyle.bench.speed import Operations, Speed, SpeedBench
+from vidstyle.bench.timed import Looped, through_files
 from vidstyle.cli import main
-from vidstyle.clips import View, camera_clip
-from vidstyle.speed import Operations, Speed, SpeedBench
-from vidstyle.tensors import to_tensor
-from vidstyle.timed import Looped, through_files
+from vidstyle.painting.tensors import to_tensor
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import pytest
 import torch
 from conftest import scene, stripes, tiny_network
 
-from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load_features, optimize, stylizer
-from vidstyle.optimize import BETA_SQUARE
-from vidstyle.tensors import to_image, to_tensor
-from vidstyle.weights import painterly
+from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load_features
+from vidstyle.painting import optimize, stylizer
+from vidstyle.painting.optimize import BETA_SQUARE
+from vidstyle.painting.tensors import to_image, to_tensor
+from vidstyle.painting.weights import painterly
 
 QUICK = Settings(first_steps=6, steps=2, precision="fp32")  # the same on every machine
 

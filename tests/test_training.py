@@ -7,9 +7,10 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle import InputError, training
-from vidstyle.tensorfile import read_tensors
-from vidstyle.training import Recipe, distorted_crops, held_out_trial, read_pictures, train
+from vidstyle import InputError
+from vidstyle.media.tensorfile import read_tensors
+from vidstyle.painting import training
+from vidstyle.painting.training import Recipe, distorted_crops, held_out_trial, read_pictures, train
 
 SMALL_RECIPE = Recipe(steps=14, batch=8, picture_px=48, crop_px=32, learning_rate=3e-3)
 

@@ -5,7 +5,7 @@ import pytest
 from conftest import need
 from vcam import machine
 
-from vidstyle.loopback import LOAD
+from vidstyle.live.loopback import LOAD
 
 pytestmark = pytest.mark.vcam
 TRIALS = ("colours-pyvirtualcam", "colours-ffmpeg", "order-pyvirtualcam", "order-ffmpeg", "unplugged", "vanished", "live")

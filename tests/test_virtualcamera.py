@@ -15,10 +15,10 @@ from av.video.reformatter import VideoReformatter
 from conftest import chart, until, write_clip
 
 from vidstyle import DeviceError, cli
-from vidstyle.color import to_rgb
-from vidstyle.format import BT601, BT709, LIMITED, Color
-from vidstyle.loopback import LOAD, loopback_devices, remedy, routes
-from vidstyle.virtualcamera import Loopback, PyVirtualCam, VirtualCamera, fitted, reason_of, way_in
+from vidstyle.live.loopback import LOAD, loopback_devices, remedy, routes
+from vidstyle.live.virtualcamera import Loopback, PyVirtualCam, VirtualCamera, fitted, reason_of, way_in
+from vidstyle.media.color import to_rgb
+from vidstyle.media.format import BT601, BT709, LIMITED, Color
 
 
 class Feed:
@@ -87,7 +87,7 @@ def test_pictures_are_scaled_to_fit_in_their_own_shape():
 
 
 def test_a_device_that_is_not_there_is_said_once_and_taken_when_it_comes(monkeypatch, caplog):
-    monkeypatch.setattr("vidstyle.virtualcamera.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("vidstyle.live.virtualcamera.AGAIN_SECONDS", 0.01)
     feed, tries = Feed(), []
 
     def opened(*given):
@@ -107,7 +107,7 @@ def test_a_device_that_is_not_there_is_said_once_and_taken_when_it_comes(monkeyp
 @pytest.mark.parametrize("how", ["error", "file"])
 def test_a_device_that_goes_is_noticed_and_opened_again(monkeypatch, caplog, tmp_path, how):
     """Some ways in say so, others go on as if nothing had happened: then its file tells."""
-    monkeypatch.setattr("vidstyle.virtualcamera.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("vidstyle.live.virtualcamera.AGAIN_SECONDS", 0.01)
     node = tmp_path / "video10"
     node.touch()
     feeds = []
@@ -186,7 +186,7 @@ def test_without_pyvirtualcam_linux_goes_through_ffmpeg_and_others_are_told(monk
 @pytest.fixture
 def system(monkeypatch, tmp_path):
     """A Linux system to be furnished."""
-    monkeypatch.setattr("vidstyle.loopback.SYSTEM", tmp_path)
+    monkeypatch.setattr("vidstyle.live.loopback.SYSTEM", tmp_path)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("platform.release", lambda: "6.1")
 
@@ -237,7 +237,7 @@ def test_a_library_that_asks_for_the_module_is_answered_with_the_remedy_alone(sy
 
 def test_without_a_device_there_is_one_line_and_a_working_show(tmp_path, monkeypatch, capsys, features_file):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vidstyle.loopback.SYSTEM", tmp_path)
+    monkeypatch.setattr("vidstyle.live.loopback.SYSTEM", tmp_path)
     write_clip(tmp_path / "clip.mp4", count=25)
     flags = ["--features", str(features_file), "--paint-size", "64", "--no-window", "--device", "cpu", "--virtual-camera"]
     assert cli.main(["live", "ink", "--camera", "clip.mp4", "-o", "out.mp4", *flags]) == 0
@@ -248,7 +248,7 @@ def test_without_a_device_there_is_one_line_and_a_working_show(tmp_path, monkeyp
 NATIVE = """
 import sys, time
 import numpy as np
-from vidstyle.virtualcamera import PyVirtualCam, VirtualCamera
+from vidstyle.live.virtualcamera import PyVirtualCam, VirtualCamera
 camera = VirtualCamera("/dev/video42", (64, 48), 50, opened=PyVirtualCam)
 camera.open(None)
 camera.show(np.full((48, 64, 3), (220, 20, 60), np.uint8))

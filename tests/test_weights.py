@@ -15,11 +15,12 @@ from conftest import TINY, scene, tiny_network
 from safetensors.torch import save_file
 from torchvision.models import VGG19_Weights
 
-from vidstyle import FeaturesError, load_features, load_flow, weights
-from vidstyle.features import VGG19, Network
-from vidstyle.tensorfile import read_tensors, write_tensors
-from vidstyle.training import Classifier
-from vidstyle.weights import read_network, vgg19_cache, write_network
+from vidstyle import FeaturesError, load_features, load_flow
+from vidstyle.media.tensorfile import read_tensors, write_tensors
+from vidstyle.painting import weights
+from vidstyle.painting.features import VGG19, Network
+from vidstyle.painting.training import Classifier
+from vidstyle.painting.weights import read_network, vgg19_cache, write_network
 
 
 @pytest.fixture(scope="session")

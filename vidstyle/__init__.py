@@ -13,25 +13,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .decode import VideoFile
     from .errors import DeviceError, FeaturesError, InputError, OutputError, VidstyleError
-    from .features import Features
-    from .flow import Motion
-    from .format import Color, Format, Light
-    from .frame import Frame
-    from .motion import with_motion
-    from .pipe import PipeWriter
+    from .media.decode import VideoFile
+    from .media.format import Color, Format, Light
+    from .media.frame import Frame
+    from .media.pipe import PipeWriter
+    from .media.segments import Checkpoint
+    from .media.sink import PictureWriter, Sink, StillWriter, open_sink
+    from .media.source import PictureSequence, Source, Still, open_source
+    from .media.writer import VideoWriter
+    from .media.writing import Encoding
+    from .painting.features import Features
+    from .painting.flow import Motion
+    from .painting.motion import with_motion
+    from .painting.style import Style
+    from .painting.stylizer import Iteration, Stylizer
+    from .painting.weights import load_features, load_flow
     from .pipeline import Report, run
-    from .segments import Checkpoint
     from .settings import PRESETS, Settings
-    from .sink import PictureWriter, Sink, StillWriter, open_sink
-    from .source import PictureSequence, Source, Still, open_source
-    from .style import Style
-    from .stylizer import Iteration, Stylizer
     from .trace import Trace
-    from .weights import load_features, load_flow
-    from .writer import VideoWriter
-    from .writing import Encoding
 
 # OpenCV reads these when it is imported.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # of a picture of MAX_SIDE_PX
@@ -80,21 +80,21 @@ __all__ = [
 _MODULES = (
     "errors",
     "settings",
-    "frame",
-    "format",
-    "features",
-    "flow",
-    "decode",
-    "source",
-    "motion",
-    "weights",
-    "style",
-    "segments",
-    "writing",
-    "writer",
-    "pipe",
-    "sink",
-    "stylizer",
+    "media.frame",
+    "media.format",
+    "painting.features",
+    "painting.flow",
+    "media.decode",
+    "media.source",
+    "painting.motion",
+    "painting.weights",
+    "painting.style",
+    "media.segments",
+    "media.writing",
+    "media.writer",
+    "media.pipe",
+    "media.sink",
+    "painting.stylizer",
     "pipeline",
     "trace",
 )

@@ -106,7 +106,7 @@ def _usage(parser: argparse.ArgumentParser) -> Iterator[None]:
 
 
 def _settings(args: argparse.Namespace, name: str) -> Settings:
-    from .pictures import is_numbered, is_picture
+    from .media.pictures import is_numbered, is_picture
 
     preset = PRESETS[args.preset or ("still" if is_picture(name) and not is_numbered(name) else "balanced")]
     given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
@@ -114,12 +114,12 @@ def _settings(args: argparse.Namespace, name: str) -> Settings:
 
 
 def _render(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from .device import choose_device
-    from .pictures import style_file
+    from .media.pictures import style_file
+    from .painting.device import choose_device
+    from .painting.style import Style
+    from .painting.stylizer import Stylizer
+    from .painting.weights import load_features, load_flow
     from .render import check, preview, render, where
-    from .style import Style
-    from .stylizer import Stylizer
-    from .weights import load_features, load_flow
 
     with _usage(parser):
         styles, names = (args.styles, [args.input, *args.names]) if args.styles else (args.names, [args.input])
@@ -164,8 +164,8 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
     Raises:
         ValueError: what does not go together.
     """
+    from .media.writing import Encoding
     from .render import Job
-    from .writing import Encoding
 
     stop = args.stop if args.duration is None else (args.start or 0) + args.duration
     if stop is not None and stop <= (args.start or 0):
@@ -194,10 +194,10 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
 
 
 def _live(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from .camera import open_camera
-    from .files import check_parts, check_writable
-    from .show import FIRST_STEPS, Closed, Show, meanwhile
-    from .window import Window, check_display
+    from .live.camera import open_camera
+    from .live.show import FIRST_STEPS, Closed, Show, meanwhile
+    from .live.window import Window, check_display
+    from .media.files import check_parts, check_writable
 
     with _usage(parser):
         seconds = None if args.duration is None else float(args.duration)
@@ -221,7 +221,7 @@ def _live(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
                 stylizer, styles, flow = meanwhile(source, window, lambda: _painter(args, settings, source.format.size))
         except Closed:
             return
-        from .live import Session, live
+        from .live.session import Session, live
 
         live(Session(show, source, stylizer, styles, window, screens), source, stylizer, flow)
 
@@ -230,20 +230,20 @@ def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: E
     """The control page and the virtual camera, where they are wanted. What can be wrong is seen before anything else begins."""
     screens: list[Any] = []
     if args.web is not None or args.obs:
-        from .web import Page, listen
+        from .live.web import Page, listen
 
         with _usage(parser):
             page = Page(listen(args.web or ""))
         screens.append(page)
         print(f"vidstyle: control page at {page.url}", file=sys.stderr)
     if args.virtual_camera is not None:
-        from .virtualcamera import VirtualCamera
+        from .live.virtualcamera import VirtualCamera
 
         size, rate = args.virtual_camera_size[0], args.virtual_camera_fps
         with _usage(parser):
             screens.append(VirtualCamera(args.virtual_camera or None, size, rate, args.camera_matrix))
     if args.obs:
-        from .sharedpicture import SharedPicture
+        from .live.sharedpicture import SharedPicture
 
         screens.append(SharedPicture())
     for screen in screens:
@@ -253,12 +253,12 @@ def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: E
 
 def _painter(args: argparse.Namespace, settings: Settings, frame_size: tuple[int, int]) -> Any:
     """(stylizer, [(name, style)], flow), all that takes long to load."""
-    from .device import choose_device
-    from .live import look_at
-    from .pictures import bundled_styles, style_file
-    from .style import Style
-    from .stylizer import Stylizer
-    from .weights import load_features, load_flow
+    from .live.session import look_at
+    from .media.pictures import bundled_styles, style_file
+    from .painting.device import choose_device
+    from .painting.style import Style
+    from .painting.stylizer import Stylizer
+    from .painting.weights import load_features, load_flow
 
     flow = load_flow(settings.flow, choose_device(args.device), args.flow_weights)
     features = load_features(args.features, args.device, args.weights)
@@ -278,13 +278,13 @@ def _asked(output: str | Path) -> bool:
 
 
 def _train(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from .device import choose_device
-    from .features import SMALL
-    from .files import check_writable
-    from .pictures import write_picture
+    from .media.files import check_writable
+    from .media.pictures import write_picture
+    from .painting.device import choose_device
+    from .painting.features import SMALL
+    from .painting.training import Progress, held_out_trial, read_pictures, train
+    from .painting.weights import painterly, read_network, write_network
     from .progress import ProgressDisplay
-    from .training import Progress, held_out_trial, read_pictures, train
-    from .weights import painterly, read_network, write_network
 
     with _usage(parser):
         recipe = Recipe(steps=args.steps, batch=args.batch, seed=args.seed)
@@ -325,9 +325,9 @@ def _bench(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 
 def _bench_speed(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from .speed import QUICK, RANDOM_VGG19, Speed, drawn_picture, random_vgg19, speed
-    from .style import Style
-    from .weights import load_features
+    from .bench.speed import QUICK, RANDOM_VGG19, Speed, drawn_picture, random_vgg19, speed
+    from .painting.style import Style
+    from .painting.weights import load_features
 
     with _usage(parser):
         chosen = {name: getattr(args, name) for name in ("sizes", "presets", "engines", "precisions") if getattr(args, name)}
@@ -339,10 +339,10 @@ def _bench_speed(args: argparse.Namespace, parser: argparse.ArgumentParser) -> N
 
 
 def _bench_steadiness(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from .device import choose_device
-    from .steadiness import Steadiness, temporal
-    from .style import Style
-    from .weights import load_features, load_flow
+    from .bench.steadiness import Steadiness, temporal
+    from .painting.device import choose_device
+    from .painting.style import Style
+    from .painting.weights import load_features, load_flow
 
     with _usage(parser):
         if args.styles is None:
@@ -356,7 +356,7 @@ def _bench_steadiness(args: argparse.Namespace, parser: argparse.ArgumentParser)
 
 
 def _obs(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from .obs import MEDIA_KIND, Remote, check, connect, install
+    from .live.obs import MEDIA_KIND, Remote, check, connect, install
 
     if args.what == "install":
         install()

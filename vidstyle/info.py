@@ -10,11 +10,11 @@ import av.codec
 import torch
 
 from . import __version__
-from .camera import cameras
-from .coders import CODECS, in_hardware, why_not
-from .loopback import routes
-from .pictures import bundled_styles
-from .weights import vgg19_cache
+from .live.camera import cameras
+from .live.loopback import routes
+from .media.coders import CODECS, in_hardware, why_not
+from .media.pictures import bundled_styles
+from .painting.weights import vgg19_cache
 
 PACKAGES = (
     "torch",

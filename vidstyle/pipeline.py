@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .flow import FlowMethod, Motion
-from .frame import Frame
-from .motion import LOOK_AHEAD, PAST, with_motion
-from .segments import Checkpoint
-from .sink import Sink
-from .source import Source
+from .media.frame import Frame
+from .media.segments import Checkpoint
+from .media.sink import Sink
+from .media.source import Source
+from .painting.flow import FlowMethod, Motion
+from .painting.motion import LOOK_AHEAD, PAST, with_motion
+from .painting.stylizer import Iteration, Stylizer
+from .painting.warmstart import LONG_TERM
+from .painting.weights import load_flow
 from .stage import END, Stage
-from .stylizer import Iteration, Stylizer
-from .warmstart import LONG_TERM
-from .weights import load_flow
 
 STAGES = ("read", "motion", "paint", "write", "controls")
 

@@ -15,18 +15,18 @@ import torch
 
 from . import __version__
 from .errors import OutputError, VidstyleError
-from .files import PIPE, check_readable, digest_of, part_folder
-from .flow import FlowMethod
-from .mux import CONTAINERS
-from .pictures import PICTURE_ENDINGS, is_numbered, is_picture, numbered, numbers_of
+from .media.files import PIPE, check_readable, digest_of, part_folder
+from .media.mux import CONTAINERS
+from .media.pictures import PICTURE_ENDINGS, is_numbered, is_picture, numbered, numbers_of
+from .media.sink import StillWriter, open_sink
+from .media.source import Source, Still, open_source
+from .media.writing import Encoding, FileSink
+from .painting.flow import FlowMethod
+from .painting.stylizer import Stylizer
 from .pipeline import Report, run
 from .progress import ProgressDisplay, duration_text
 from .settings import Settings
-from .sink import StillWriter, open_sink
-from .source import Source, Still, open_source
-from .stylizer import Stylizer
 from .trace import Trace
-from .writing import Encoding, FileSink
 
 log = logging.getLogger(__name__)
 

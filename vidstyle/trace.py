@@ -5,8 +5,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from .errors import OutputError, VidstyleError
-from .files import check_writable
-from .stylizer import Iteration
+from .media.files import check_writable
+from .painting.stylizer import Iteration
 
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 

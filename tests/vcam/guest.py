@@ -18,9 +18,9 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from patches import PATCHES, middles, patches  # noqa: E402
 
-from vidstyle.camera import Camera, cameras, slate  # noqa: E402
-from vidstyle.loopback import routes  # noqa: E402
-from vidstyle.virtualcamera import Loopback, PyVirtualCam, VirtualCamera  # noqa: E402
+from vidstyle.live.camera import Camera, cameras, slate  # noqa: E402
+from vidstyle.live.loopback import routes  # noqa: E402
+from vidstyle.live.virtualcamera import Loopback, PyVirtualCam, VirtualCamera  # noqa: E402
 
 DEVICE, SIZE, RATE = "/dev/video10", (320, 180), 10
 LOAD = ("/bin/busybox", "insmod", "/run/v4l2loopback.ko", "devices=1", "video_nr=10", "card_label=vidstyle", "exclusive_caps=0")

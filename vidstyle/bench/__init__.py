@@ -1,0 +1,1 @@
+"""How fast and how steady it is, beside textbook code."""

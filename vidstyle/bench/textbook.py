@@ -1,0 +1,110 @@
+"""Style transfer as textbooks have it, to compare with. It is never tuned, neither up nor down.
+
+The objective is the same to the last term, but written plainly: one product per Gram matrix, float32, no coarse levels, and
+PyTorch's own optimisers. The features are looked at through the same modules.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..painting.features import Features
+from ..painting.losses import FLAT
+
+REFERENCE_ITERATIONS = 300
+ADAM_RATE, ADAM_BETAS = 0.02, (0.9, 0.99)
+
+Loss = Callable[[Tensor], Tensor]
+"""A picture, (1, 3, H, W) in [0, 1] -> the scalar to minimise."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextbookLoss:
+    """Content, style and total variation of a picture. A ``Loss``.
+
+    Args:
+        features: in float32.
+        content: layer -> (1, C, H, W) maps to come close to.
+        grams: layer -> Gram matrix to come close to, with the features' shift.
+        layer_weights: of each style layer in their mean.
+        weights: of content, style and total variation.
+    """
+
+    features: Features
+    content: Mapping[str, Tensor]
+    grams: Mapping[str, Tensor]
+    layer_weights: Mapping[str, float]
+    weights: tuple[float, float, float]
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """The weighted sum."""
+        maps = self.features(picture, {*self.content, *self.grams})
+        content = sum(
+            ((maps[layer] - target) ** 2).mean() / target.var().clamp_min(FLAT) for layer, target in self.content.items()
+        )
+        style = sum(
+            self.layer_weights[layer]
+            * ((gram(maps[layer], self.features.shift(layer)) - target) ** 2).mean()
+            / (target**2).mean().clamp_min(FLAT**2)
+            for layer, target in self.grams.items()
+        )
+        variation = ((picture[..., :, 1:] - picture[..., :, :-1]) ** 2).mean()
+        variation = variation + ((picture[..., 1:, :] - picture[..., :-1, :]) ** 2).mean()
+        total = sum(self.layer_weights[layer] for layer in self.grams)
+        sums = content / len(self.content), style / total, variation
+        return sum((weight * loss for weight, loss in zip(self.weights, sums, strict=True)), picture.new_zeros(()))
+
+
+def gram(maps: Tensor, shift: int) -> Tensor:
+    """The Gram matrix as ``losses.gram`` has it, by a product for each of its parts."""
+    maps = maps[0]
+    height, width = maps.shape[-2:]
+    down, across = min(shift, height - 1), min(shift, width - 1)
+    pairs = [(maps, maps)]
+    if shift:
+        pairs += [(maps[:, : height - down], maps[:, down:]), (maps[..., : width - across], maps[..., across:])]
+    return torch.cat([(a.flatten(1) @ b.flatten(1).T) / a[0].numel() for a, b in pairs], 1)
+
+
+def lbfgs(loss: Loss, content: Tensor) -> Tensor:
+    """300 iterations of L-BFGS with a line search (strong Wolfe) from the content, or 375 evaluations, as PyTorch has it.
+
+    It knows no bounds: pixels leave [0, 1].
+    """
+    picture = content.clone().requires_grad_(True)
+    optimiser = torch.optim.LBFGS([picture], max_iter=REFERENCE_ITERATIONS, history_size=10, line_search_fn="strong_wolfe")
+
+    def evaluate() -> Tensor:
+        optimiser.zero_grad()
+        total = loss(picture)
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimiser.step(evaluate)  # type: ignore[no-untyped-call]
+    return picture.detach()
+
+
+def adam(loss: Loss, picture: Tensor, steps: int, until: float = 0.0) -> tuple[Tensor, int]:
+    """A new Adam from the picture of the frame before, pixels kept within [0, 1].
+
+    Args:
+        steps: at most so many.
+        until: stop when the loss is no larger.
+
+    Returns:
+        The picture, and the steps taken.
+    """
+    picture = picture.clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([picture], lr=ADAM_RATE, betas=ADAM_BETAS)
+    for step in range(steps):
+        optimiser.zero_grad()
+        total = loss(picture)
+        if until and total.item() <= until:
+            return picture.detach(), step
+        total.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        with torch.no_grad():
+            picture.clamp_(0, 1)
+    return picture.detach(), steps

@@ -1,0 +1,315 @@
+"""``vidstyle live``: a camera in, its painting in a window and on a page, steered by keys and from there."""
+
+import logging
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from ..errors import OutputError, VidstyleError
+from ..media.frame import Image
+from ..media.pictures import write_picture
+from ..painting.flow import FlowMethod
+from ..painting.style import Style
+from ..painting.stylizer import Stylizer
+from ..pipeline import Report, run
+from .camera import LiveSource
+from .pace import Pace
+from .recorder import Recorder
+from .show import ENDING_KEYS, Closed, Show
+from .steering import Steering
+from .stopwatch import with_clock
+from .window import Window
+
+log = logging.getLogger(__name__)
+
+KEYS = {
+    "n": "next",
+    "p": "previous",
+    "+": "stronger",
+    "=": "stronger",
+    "-": "weaker",
+    "]": "larger",
+    "[": "smaller",
+    "o": "original_colors",
+    "b": "bypass",
+    "c": "beside",
+    "f": "freeze",
+    "m": "mirror",
+    "s": "snapshot",
+    "r": "record",
+    "h": "help",
+} | dict.fromkeys(ENDING_KEYS, "quit")
+
+HELP = (
+    "n, p: next, previous style",
+    "+ -: strength    [ ]: style scale",
+    "o: original colours    c: source beside",
+    "f: freeze    m: mirror    b: bypass",
+    "s: snapshot    r: record",
+    "h: this help    q: quit",
+)
+
+LOOK_BACK = 10_000
+"""So many frames are remembered, two numbers of each, for what is said of a session at its end."""
+
+
+class Screen(Protocol):
+    """What else shows the pictures, and may tell the session what to do: the control page, a virtual camera."""
+
+    def open(self, session: "Session") -> None:
+        """The session begins."""
+
+    def show(self, image: Image) -> None:
+        """Show (H, W, 3 or 4) RGB, which is not changed afterwards. It must not wait."""
+
+    def close(self) -> None:
+        """The session is over."""
+
+
+class Session:
+    """What is on: the picture shown, and what whoever watches asks for. Called by ``run`` on the main thread.
+
+    ``shown`` says of the last frames when each was shown and when it was there, in seconds of ``time.monotonic``;
+    ``state`` is what a screen tells of the session, as plain data, new with every frame.
+
+    Args:
+        show: how it goes.
+        source: the camera.
+        stylizer: starts with the first style.
+        styles: (name, style).
+        window: None: there is none.
+        screens: what else shows it.
+    """
+
+    def __init__(
+        self,
+        show: Show,
+        source: LiveSource,
+        stylizer: Stylizer,
+        styles: Sequence[tuple[str, Style]],
+        window: Window | None = None,
+        screens: Sequence[Screen] = (),
+    ) -> None:
+        self._show, self._source, self._stylizer = show, source, stylizer
+        self.window, self._screens = window, screens
+        self.recorder = Recorder(replace(source.format, rate=None))
+        self._pace = Pace(min(show.fps, float(source.format.rate or show.fps)))
+        self.steering = Steering(stylizer, styles, source, self._pace, show.fade_seconds)
+        self._seen = 0
+        self._began = time.monotonic()
+        self.shown: deque[tuple[float, float]] = deque(maxlen=LOOK_BACK)
+        self._frozen = self._helping = self._beside = self._clocked = False
+        self._image: Image | None = None
+        self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.actions: Mapping[str, Callable[[], None]] = {
+            **self.steering.actions,
+            "beside": lambda: self._toggle("_beside"),
+            "freeze": lambda: self._toggle("_frozen"),
+            "help": lambda: self._toggle("_helping"),
+            "clock": lambda: self._toggle("_clocked"),
+            "snapshot": self._snapshot,
+            "record": self._record,
+            "quit": self._quit,
+        }
+        self.state: dict[str, Any] = self.steering.state()
+        if show.record is not None:
+            self.recorder.start(show.record, overwrite=True)
+        for screen in screens:
+            screen.open(self)
+
+    def __call__(self, stylizer: Stylizer, report: Report) -> None:
+        """Show what is new, do what was asked for."""
+        if report.frames > self._seen and report.frame is not None:
+            self._seen = report.frames
+            now = time.monotonic()
+            self.shown.append((now, self._source.began + float(report.frame.time)))
+            self._pace.adjust(stylizer, report)
+            self.steering.fade()
+            self._draw(report)
+            self.state = self._told(report)
+        key = self.window.key() if self.window is not None else None
+        if key is not None:
+            self.press(key)
+        try:
+            while True:
+                self._obey(self._orders.get_nowait())
+        except Empty:
+            pass
+        if self._show.seconds is not None and time.monotonic() - self._began > self._show.seconds:
+            raise Closed
+
+    def press(self, key: str) -> None:
+        """Do what a key says.
+
+        Raises:
+            Closed: it says to end.
+        """
+        if key in KEYS:
+            self._obey(self.actions[KEYS[key]])
+
+    def order(self, given: Mapping[str, Any]) -> None:
+        """Have something done before the next frame; may be called on any thread.
+
+        Args:
+            given: any of ``do`` (one of ``actions``), ``turn`` (as ``Steering.turn`` takes them), ``mix`` (one weight per
+                style).
+
+        Raises:
+            ValueError, TypeError: nothing that can be done; nothing is.
+        """
+        unknown = set(given) - {"do", "turn", "mix"}
+        if unknown or not given:
+            raise ValueError(f"an order is made of do, turn, mix, not of {', '.join(sorted(unknown)) or 'nothing'}")
+        if "do" in given and given["do"] not in self.actions:
+            raise ValueError(f"there is no {given['do']!r} to do: {', '.join(self.actions)}")
+        turned, weights = given.get("turn", {}), given.get("mix")
+        if not isinstance(turned, dict) or not (weights is None or isinstance(weights, list)):
+            raise TypeError("turn must be an object, mix a list")
+        self.steering.check(turned)
+        if weights is not None:
+            self.steering.check_mix(weights)
+            self._orders.put(lambda: self.steering.mix(weights))
+        if turned:
+            self._orders.put(lambda: self.steering.turn(**turned))
+        if "do" in given:
+            self._orders.put(self.actions[given["do"]])
+
+    def add_style(self, name: str, image: Image) -> None:
+        """One more style, looked at on the thread that calls, and switched to before the next frame."""
+        style = Style.from_images([image], self._stylizer.features)
+        look_at([style], self._stylizer, self._source.format.size)
+        self._orders.put(lambda: self.steering.add(name, style))
+
+    def _obey(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except (VidstyleError, ValueError) as error:  # a full disk, or weights for fewer styles, is no reason to end the show
+            log.error("%s", error)
+
+    def _draw(self, report: Report) -> None:
+        if report.frame is None or (self._frozen and self._image is not None):
+            image = self._image
+        elif self._beside and report.source is not None:
+            source = cv2.resize(report.source.image[..., :3], report.frame.size, interpolation=cv2.INTER_AREA)
+            image = np.concatenate([source, report.frame.image[..., :3]], 1)
+        else:
+            image = report.frame.image
+        if image is None:
+            return
+        for screen in self._screens if image is not self._image else ():
+            screen.show(with_clock(image) if self._clocked else image)
+        self._image = image
+        if self.window is not None:
+            self.window.show(image, HELP if self._helping else self.lines(report))
+
+    def lines(self, report: Report) -> list[str]:
+        """What is written over the picture."""
+        words = f"{self.rate():.1f} fps  {1000 * self.latency():.0f} ms  {len(report.iterations)} steps  {self.steering.name}"
+        said = [self._pace.said] * bool(self._pace.said)
+        return [words, *said, *["recording"] * self.recorder.running, *["frozen"] * self._frozen]
+
+    def _told(self, report: Report) -> dict[str, Any]:
+        return {
+            **self.steering.state(),
+            "frames": report.frames,
+            "dropped": report.dropped,
+            "fps": round(self.rate(), 2),
+            "latency_ms": round(1000 * self.latency(), 1),
+            "steps": len(report.iterations),
+            "loss": report.iterations[-1].total if report.iterations else None,
+            "paint_px": max(self._stylizer.paint_size(self._source.format.size)),
+            "said": self._pace.said,
+            "recording": self.recorder.running,
+            "freeze": self._frozen,
+            "beside": self._beside,
+        }
+
+    def rate(self) -> float:
+        """Frames shown per second, of late."""
+        times = [when for when, _ in self._late()]
+        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
+
+    def latency(self) -> float:
+        """Seconds from when a frame was there to when its painting was shown, median of late."""
+        late = [shown - there for shown, there in self._late()]
+        return statistics.median(late) if late else 0.0
+
+    def _late(self) -> list[tuple[float, float]]:
+        return [self.shown[-number] for number in range(min(30, len(self.shown)), 0, -1)]
+
+    def _toggle(self, name: str) -> None:
+        setattr(self, name, not getattr(self, name))
+
+    def _quit(self) -> None:
+        raise Closed
+
+    def _snapshot(self) -> None:
+        if self._image is None:
+            return
+        path = _free("png")
+        write_picture(path, self._image)
+        log.info("snapshot: %s", path)
+
+    def _record(self) -> None:
+        if self.recorder.running:
+            log.info("recorded: %s", self.recorder.close())
+            return
+        path = self._show.record if self._show.record is not None and not self._show.record.exists() else _free("mp4")
+        self.recorder.start(path)
+        log.info("recording: %s", path)
+
+    def close(self) -> None:
+        """Finish the recording, close the window and the screens."""
+        recorded = self.recorder.close()
+        if recorded is not None:
+            log.info("recorded: %s", recorded)
+        for screen in self._screens:
+            screen.close()
+        if self.window is not None:
+            self.window.close()
+
+
+def live(session: Session, source: LiveSource, stylizer: Stylizer, flow: FlowMethod | None = None) -> None:
+    """Paint what a camera gives until somebody closes the window or the camera ends, and say how it went.
+
+    Raises:
+        VidstyleError: a recording that cannot be written, a camera that cannot be read on.
+    """
+    try:
+        run(source, stylizer, [session.recorder], session, flow)
+    except Closed:
+        pass
+    finally:
+        session.close()
+    intervals = [after - before for (before, _), (after, _) in pairwise(session.shown)]
+    if intervals:
+        slow, median = sorted(intervals)[int(0.95 * len(intervals))], statistics.median(intervals)
+        figures = f"{1 / median:.1f} frames per second, {1000 * session.latency():.0f} ms late"
+        log.info("%s; the 95th percentile of the time between frames is %.2f times its median", figures, slow / median)
+
+
+def look_at(styles: Sequence[Style], stylizer: Stylizer, frame_size: tuple[int, int]) -> None:
+    """Look at styles beforehand, so that switching to them is quick."""
+    size_px = round(max(stylizer.paint_size(frame_size)) * stylizer.settings.style_scale)
+    layers = stylizer.features.few_layers if stylizer.settings.few_layers else stylizer.features.style_layers
+    for style in styles:
+        style.grams(size_px, stylizer.settings.style_layers or layers)
+
+
+def _free(ending: str) -> Path:
+    """A name of the present moment that no file has."""
+    moment = time.strftime("vidstyle-%Y%m%d-%H%M%S")
+    names = (Path(f"{moment}{more}.{ending}") for more in ("", *(f"-{number}" for number in range(2, 100))))
+    for name in names:
+        if not name.exists():
+            return name
+    raise OutputError(f"there are too many files called {moment}: move some away")

@@ -1,0 +1,123 @@
+"""Names on disk: what can be read, what may be written, and how a file appears only when it is whole."""
+
+import os
+import re
+from hashlib import sha256
+from pathlib import Path
+
+from ..errors import InputError, OutputError
+
+PIPE = "-"
+"""The name that stands for standard input or output."""
+
+SAMPLES, SAMPLE_BYTES = 1024, 1 << 16
+"""Files of up to 64 MiB are told apart by all of their bytes, larger ones by so many samples of so many bytes."""
+
+
+def is_url(name: str | Path) -> bool:
+    """Whether a name is an address, such as ``https://...``; one letter before the colon is a drive of Windows."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(name)))
+
+
+def check_readable(path: str | Path) -> Path:
+    """The path of an ordinary, readable file that is not empty.
+
+    Raises:
+        InputError: it is not one.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a directory: name a file in it")
+        if not path.exists():
+            raise InputError(f"{path} does not exist: check the name")
+        if not path.is_file():  # a pipe or a device could keep us waiting for ever
+            raise InputError(f"{path} is not an ordinary file: write what it gives to a file first")
+        if not os.access(path, os.R_OK):
+            raise InputError(f"{path} cannot be read: its permissions forbid it")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty: it was probably never written to the end; get it again")
+    except OSError as error:  # a name too long, a loop of links
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    return path
+
+
+def check_writable(path: str | Path, overwrite: bool = False) -> Path:
+    """The path of a file that can be created, or replaced where ``overwrite``. Nothing is written.
+
+    Raises:
+        OutputError: it cannot be.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a directory: name a file in it, such as {path / 'out.mp4'}")
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists: add -y to replace it, or choose another name")
+        if not path.parent.is_dir():
+            raise OutputError(f"the folder {path.parent} does not exist: make it first")
+        if not os.access(path.parent, os.W_OK):
+            raise OutputError(f"the folder {path.parent} cannot be written to: choose another place")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+    return path
+
+
+def part_name(path: Path) -> Path:
+    """Where a file lies until it is whole: ``clip.mp4`` -> ``clip.part.mp4``."""
+    return path.with_name(f"{path.stem}.part{path.suffix}")
+
+
+def part_folder(path: Path) -> Path:
+    """Where the segments of a clip lie until it is whole: ``clip.mp4`` -> ``clip.part``."""
+    return path.with_name(f"{path.stem}.part")
+
+
+def check_parts(path: Path, overwrite: bool = False) -> None:
+    """Find out whether the names that a file needs until it is whole are free, or may be used again. Nothing is left behind.
+
+    Raises:
+        OutputError: they are taken, or the system does not allow such names.
+    """
+    try:
+        for part in (part_name(path), part_folder(path)):
+            if part.exists() and not overwrite:
+                raise OutputError(f"{part} is left of an unfinished run: go on with --resume, or add -y to start anew")
+        if not part_name(path).exists():
+            part_name(path).touch()
+            part_name(path).unlink()
+    except OSError as error:  # a name too long, a folder of the system
+        raise OutputError(f"{path} cannot be written ({error.strerror}): choose another name or place") from None
+
+
+def make_durable(path: Path) -> None:
+    """Have a file, and its name, on the disk itself, where a loss of power does not take it."""
+    for name, access in ((path, os.O_RDWR), (path.parent, os.O_RDONLY)):
+        try:
+            handle = os.open(name, access)
+        except OSError:  # some systems do not open folders
+            if name == path:
+                raise
+            continue
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def digest_of(path: str | Path) -> str:
+    """What tells a file's contents from another's: its size, and SHA-256 of it, or of samples of it where it is large.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    size = Path(path).stat().st_size
+    step = max(1, size // (SAMPLES * SAMPLE_BYTES)) * SAMPLE_BYTES
+    digest = sha256()
+    with Path(path).open("rb") as file:
+        for place in range(0, size, step):
+            file.seek(place)
+            digest.update(file.read(SAMPLE_BYTES))
+        file.seek(max(0, size - SAMPLE_BYTES))
+        digest.update(file.read())
+    return f"{size} bytes, {digest.hexdigest()[:16]}"

@@ -1,0 +1,80 @@
+"""Standard output as a place for clips."""
+
+import sys
+from pathlib import Path
+
+import av.error
+
+from ..errors import OutputError
+from .beside import Beside
+from .coders import Coder, coder_for
+from .container import reason_of
+from .encode import EncodedFile
+from .format import Format
+from .frame import Frame
+from .writing import AS_USUAL, Encoding, FileSink
+
+
+class PipeWriter(FileSink):
+    """Standard output: Matroska, NUT, or YUV4MPEG (which holds pictures only), each packet written as soon as it is there.
+
+    Sound goes with the pictures where the source is a file. What comes through a pipe itself has none that could be looked up.
+    """
+
+    def __init__(self, source: Format, encoding: Encoding = AS_USUAL) -> None:
+        kind = encoding.pipe
+        if kind == "yuv4mpegpipe":
+            deep = source.bit_depth > 8
+            coder = Coder("wrapped_avframe", "yuv444p10le" if deep else "yuv444p", {"strict": "-1"}, odd=True)
+        else:
+            coder = coder_for(encoding.codec, encoding.crf, "matroska", source)
+            if encoding.codec is None and coder.name in ("libx264", "libx265"):
+                coder = Coder(coder.name, coder.pixels, {**coder.options, "tune": "zerolatency"}, odd=coder.odd)
+        self._source, self._coder, self._kind = source, coder, kind
+        self._sound = encoding.sound
+        self._beside: Beside | None = None
+        self._file: EncodedFile | None = None
+        self._last_pts = -1
+
+    def send(self, frame: Frame) -> None:
+        """Write one frame.
+
+        Raises:
+            OutputError: it cannot be written.
+            BrokenPipeError: whoever read it has gone.
+        """
+        try:
+            if self._file is None:
+                options = {"flush_packets": "1"} | ({"live": "1"} if self._kind == "matroska" else {"strict": "-1"})
+                self._file = EncodedFile(_StandardOutput(), self._kind, self._coder, self._source, options)
+                if self._source.path is not None and not self._source.growing and self._kind != "yuv4mpegpipe":
+                    self._file.beside = self._beside = Beside(self._source, self._kind, without=() if self._sound else ("audio",))
+            self._last_pts = max(round(frame.time / self._source.time_base), self._last_pts + 1)
+            self._file.send(frame, self._last_pts)
+        except BrokenPipeError:
+            raise
+        except (av.error.FFmpegError, OSError) as error:
+            raise OutputError(f"cannot write to standard output ({reason_of(error)})") from None
+
+    def close(self, complete: bool = True) -> Path | None:
+        """Write what the encoder holds back. There is no file."""
+        file, self._file = self._file, None
+        try:
+            if file is not None:
+                file.close()
+        except (av.error.FFmpegError, OSError) as error:
+            if complete and not isinstance(error, BrokenPipeError):
+                raise OutputError(f"cannot write to standard output ({reason_of(error)})") from None
+        finally:
+            if self._beside is not None:
+                self._beside.close()
+        return None
+
+
+class _StandardOutput:
+    """Standard output as FFmpeg writes it: forward only."""
+
+    def write(self, data: bytes) -> int:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return len(data)

@@ -1,0 +1,171 @@
+"""What survives a crash: closed segments of a clip, and what is needed to go on after them."""
+
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count, takewhile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError, OutputError
+from .files import make_durable
+from .tensorfile import read_tensors, write_tensors
+
+log = logging.getLogger(__name__)
+
+JOB = "job.json"
+COUNTS = "checkpoint.counts"
+
+MACHINE = ("version", "torch", "threads")
+"""Of a job: what may have changed since, with a word about it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Between two frames: what is needed to go on.
+
+    Args:
+        frames: how many frames of the source came before.
+        shot: how many of those belong to the shot that goes on.
+        state: the stylizer's, as of ``Stylizer.state``.
+        numbers: whole numbers that the sink needs for itself.
+    """
+
+    frames: int
+    shot: int
+    state: Mapping[str, Tensor]
+    numbers: tuple[int, ...] = field(default=())
+
+
+class SegmentFolder:
+    """A folder of segments ``000000.mp4`` ... that are whole, and of ``000002.safetensors``: how to go on after two of them.
+
+    Args:
+        folder: made by ``begin``.
+        ending: of the segments.
+    """
+
+    def __init__(self, folder: Path, ending: str) -> None:
+        self.folder = folder
+        self._ending = ending
+        self.segments: list[Path] = []
+
+    def begin(self, job: Mapping[str, Any]) -> None:
+        """Start anew: whatever an earlier run left is removed.
+
+        Args:
+            job: what is rendered and how, as JSON can hold it.
+
+        Raises:
+            OutputError: the folder holds other things.
+            OSError: it cannot be written.
+        """
+        self.remove()
+        self.folder.mkdir()
+        file = self.folder / JOB
+        file.write_text(json.dumps(job, indent=1) + "\n")
+        make_durable(file)
+
+    def find(self, job: Mapping[str, Any]) -> Checkpoint | None:
+        """The last point that an earlier run of the same job can be gone on from; None where there is none. Nothing is changed.
+
+        Raises:
+            OutputError: the job was another.
+        """
+        if not self.folder.is_dir():
+            return None
+        try:
+            before = json.loads((self.folder / JOB).read_text())
+        except (OSError, ValueError, RecursionError):
+            return None
+        self._check_same(before, json.loads(json.dumps(job)))
+        whole = list(takewhile(Path.exists, map(self._segment, count())))
+        for number in range(len(whole), 0, -1):
+            with suppress(InputError, KeyError, ValueError):  # damaged, or not there: the one before will do
+                found = _read(self._state(number))
+                self.segments = whole[:number]
+                return found
+        return None
+
+    def _check_same(self, before: Any, now: dict[str, Any]) -> None:
+        before = before if isinstance(before, dict) else {}
+        changed = [key for key in now if before.get(key) != now[key]]
+        for key in [key for key in changed if key in MACHINE]:
+            changed.remove(key)
+            log.warning("%s was %s and is %s now: what follows may differ in the last bit", key, before.get(key), now[key])
+        if changed:
+            said = "; ".join(f"{key} was {_short(before.get(key))} and is {_short(now[key])} now" for key in changed[:3])
+            remedy = "give what was given before, or start anew with -y and without --resume"
+            raise OutputError(f"{self.folder} was begun otherwise: {said}; {remedy}")
+
+    @property
+    def current(self) -> Path:
+        """The segment that is being written."""
+        return self._segment(len(self.segments), ".part")
+
+    def _state(self, number: int) -> Path:
+        return self.folder / f"{number:06}.safetensors"
+
+    def _segment(self, number: int, part: str = "") -> Path:
+        return self.folder / f"{number:06}{part}{self._ending}"
+
+    def finish(self) -> None:
+        """The segment being written is whole.
+
+        Raises:
+            OSError: it cannot be made to stay.
+        """
+        whole = self._segment(len(self.segments))
+        make_durable(self.current)
+        self.current.replace(whole)
+        make_durable(whole)
+        self.segments.append(whole)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep what is needed to go on after the segments that are whole; of earlier ones only the last.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        counts = torch.tensor([checkpoint.frames, checkpoint.shot, *checkpoint.numbers])
+        write_tensors(self._state(len(self.segments)), {**checkpoint.state, COUNTS: counts}, {})
+        for file in sorted(self.folder.glob("[0-9]*.safetensors"))[:-2]:
+            file.unlink()
+
+    def remove(self) -> None:
+        """Remove the folder with what belongs to it, and nothing else.
+
+        Raises:
+            OutputError: there is something else in it.
+        """
+        if not self.folder.exists():
+            return
+        try:
+            (self.folder / JOB).unlink(missing_ok=True)
+            for pattern in ("[0-9]*.mp4", "[0-9]*.mkv", "[0-9]*.mov", "[0-9]*.safetensors", ".*.safetensors.*.part"):
+                for file in self.folder.glob(pattern):
+                    file.unlink()
+            self.folder.rmdir()
+        except OSError as error:
+            raise OutputError(f"{self.folder} is in the way and holds other things ({error.strerror}): move it away") from None
+
+
+def _read(file: Path) -> Checkpoint:
+    tensors, _ = read_tensors(file)
+    counts = tensors.pop(COUNTS)
+    if counts.dtype != torch.int64 or counts.ndim != 1:
+        raise ValueError(f"{file} counts otherwise")
+    frames, shot, *numbers = counts.tolist()
+    if not 0 <= shot <= frames:
+        raise ValueError(f"{file} has {shot} of {frames} frames in a shot")
+    return Checkpoint(frames, shot, tensors, tuple(numbers))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,182 @@
+"""From two frames to the motion between them: flow put right, and where it can be relied upon."""
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..media.frame import Image, fit, to_8_bits
+from .flow import FLOW_PX, LEAST_PX, FlowMethod, Motion, places, warp
+
+PATCH_PX, SURROUNDINGS_PX = 9, 31
+"""Sides of the squares over which two frames are compared, odd."""
+
+SAME_LEVELS = 6
+"""A patch looks the same when its pixels differ by less than this many levels (of 255) on average: noise and no more."""
+
+AS_WELL, NEAR_LEVELS, FAR_LEVELS = 1.1, 0.3, 4
+"""A simple motion explains a patch as well as its flow does when its error is below this share of the flow's, plus these
+levels: few for a flow that hardly differs, more for one that leads far away, which true motion would leave far behind."""
+
+WANDER_PX = 2.5
+"""Flow on bare walls mostly wanders less than this from the truth. What goes further may be moving: its surroundings tell."""
+
+STILL_SHARE, CAMERA_SHARE = 0.5, 0.3
+"""The camera is still when this share of the picture shows no motion; it moves as this share of the corners say."""
+
+CORNERS, CORNER_QUALITY, CORNER_PX = 400, 0.005, 0.5
+"""Corners looked at for the camera's motion, how much weaker than the best they may be, and how exactly they must fit."""
+
+DRIFT_PX, DRIFT_AGREES_PX, DRIFT_SHARE = 0.04, 0.1, 0.9
+"""A very slow pan moves by more than the first, and this share of the corners agree on it to within the second."""
+
+SPILL_PX, CLEARLY = 8, 0.6
+"""Flow spills this far over outlines; it gives way to another one with less than this share of its error."""
+
+MEAN = np.full((1, 3), 1 / 3, np.float32)
+"""The mean over channels for OpenCV, which is several times as quick at it as NumPy."""
+
+Levels = NDArray[np.uint8]
+Differences = NDArray[np.float32]
+
+
+def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
+    """Flow, and where it can be relied upon.
+
+    Args:
+        now, was: (H, W, 3) uint8 of one size, a frame and an earlier one as ``small`` makes them.
+    """
+    flow, camera = _flow(now, was, method)
+    forth, _ = _flow(was, now, method)
+    known = reliable(flow, forth)
+    # On bare walls flow is arbitrary and may fail the check; what looks the same has gone where the camera says.
+    same = inside(camera) & (_around(_difference(now, was, camera), PATCH_PX) < SAME_LEVELS)
+    return Motion(torch.where(same & (known == 0), camera, flow), torch.where(same, 1.0, known))
+
+
+def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Tensor, Tensor]:
+    """A method's flow, put right, and the camera's: (1, 2, H, W) each."""
+    raw = torch.from_numpy(method(now, was)).permute(2, 0, 1)[None].contiguous()
+    unmoved = _difference(now, was)
+    camera = camera_flow(raw, now, unmoved, _difference(now, was, raw))
+    flow = with_sharp_edges(raw, camera, now, was)
+    plain = _difference(now, was, camera) if camera.any() else unmoved
+    found = _difference(now, was, flow)
+    near = (flow - camera).square().sum(1, keepdim=True) < WANDER_PX**2
+    # A flat area inside a moving thing is explained by anything; it goes with its surroundings.
+    far = ~near & _as_well(plain, found, PATCH_PX, FAR_LEVELS) & _as_well(plain, found, SURROUNDINGS_PX, FAR_LEVELS)
+    at_rest = far | near & _as_well(plain, found, PATCH_PX, NEAR_LEVELS)
+    return torch.where(at_rest, camera, flow), camera
+
+
+def camera_flow(flow: Tensor, frame: Levels, unmoved: Differences, found: Differences) -> Tensor:
+    """The flow of things at rest: none, or what a turning, zooming and shifting camera makes (four parameters, RANSAC).
+
+    Args:
+        flow: (1, 2, H, W), from ``frame`` to the earlier one.
+        frame: (H, W, 3) uint8.
+        unmoved, found: (H, W), how it differs from the earlier one as that is, and as the flow moves it.
+
+    Returns:
+        (1, 2, H, W); zero also where no such motion is found.
+    """
+    zero = torch.zeros_like(flow)
+    height, width = frame.shape[:2]
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    corners = cv2.goodFeaturesToTrack(grey, CORNERS, CORNER_QUALITY, max(3, max(height, width) / 40))
+    if corners is None or len(corners) < 10:
+        return zero
+    corners = corners[:, 0].astype(np.float64)
+    x, y = corners.round().astype(int).T
+    steps = flow[0, :, y, x].T.numpy()
+    still = _as_well(unmoved, found, PATCH_PX, NEAR_LEVELS).float().mean() > STILL_SHARE
+    if still and not _drifts(steps):
+        return zero
+    ends = corners + steps
+    matrix, fits = cv2.estimateAffinePartial2D(corners, ends, method=cv2.RANSAC, ransacReprojThreshold=CORNER_PX)
+    if matrix is None or fits.mean() < CAMERA_SHARE:
+        return zero
+    rows, columns = np.mgrid[:height, :width]
+    there = matrix @ np.stack([columns.ravel(), rows.ravel(), np.ones(height * width)])
+    moved = there.reshape(2, height, width) - np.stack([columns, rows])
+    return torch.from_numpy(moved.astype(np.float32))[None]
+
+
+def _drifts(steps: Differences) -> bool:
+    """Whether all corners, (N, 2) px, go the same way: a pan too slow to be told from rest by any patch alone."""
+    common = np.median(steps, 0)
+    together = np.hypot(*(steps - common).T) < DRIFT_AGREES_PX
+    return bool(np.hypot(*common) > DRIFT_PX and together.mean() > DRIFT_SHARE)
+
+
+def with_sharp_edges(flow: Tensor, camera: Tensor, frame: Levels, earlier: Levels) -> Tensor:
+    """Flow whose edges lie on the edges of things; methods let the motion of a thing spill over its outline.
+
+    Every pixel is offered its neighbours' flow (after PatchMatch, Barnes et al. 2009) and the camera's, and takes what
+    explains its surroundings clearly better than its own.
+
+    Args:
+        flow, camera: (1, 2, H, W), from ``frame`` to ``earlier``.
+        frame, earlier: (H, W, 3) uint8.
+    """
+    height, width = flow.shape[-2:]
+    across, down = min(SPILL_PX, width - 1), min(SPILL_PX, height - 1)
+    neighbours = F.pad(flow, [across, across, down, down], "replicate")
+    corners = ((0, down), (2 * across, down), (across, 0), (across, 2 * down))
+    best, least = flow, CLEARLY * _around(_difference(frame, earlier, flow), 3)
+    for offered in (*(neighbours[..., y : y + height, x : x + width] for x, y in corners), camera):
+        error = _around(_difference(frame, earlier, offered), 3)
+        best, least = torch.where(error < least, offered, best), torch.minimum(error, least)
+    return best
+
+
+def reliable(flow: Tensor, forth: Tensor) -> Tensor:
+    """The forward-backward check (Sundaram et al. 2010): going there and back must lead home.
+
+    Args:
+        flow: (1, 2, H, W), from this frame to the earlier one.
+        forth: the same from the earlier frame to this one.
+
+    Returns:
+        (1, 1, H, W) float32, 0 where ``|w + v|^2 >= 0.01 (|w|^2 + |v|^2) + 0.5`` and where the flow leaves the picture.
+    """
+    back = warp(forth, flow, "bilinear")
+    error, length = (flow + back).square().sum(1, keepdim=True), (flow.square() + back.square()).sum(1, keepdim=True)
+    return ((error < 0.01 * length + 0.5) & inside(flow)).float()
+
+
+def inside(flow: Tensor) -> Tensor:
+    """(1, 1, H, W) bool, where the flow stays within the picture."""
+    x, y = places(flow)
+    height, width = flow.shape[-2:]
+    # Half a pixel of tolerance: what hardly moves must not lose its border.
+    return (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+
+
+def _difference(now: Levels, was: Levels, flow: Tensor | None = None) -> Differences:
+    """(H, W), levels by which each pixel differs from what the flow makes of the earlier frame; None: nothing."""
+    if flow is not None:
+        x, y = (place[0, 0].numpy() for place in places(flow))
+        was = cv2.remap(was, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    return cv2.transform(cv2.absdiff(now, was).astype(np.float32), MEAN)  # type: ignore[return-value]
+
+
+def _around(difference: Differences, patch_px: int) -> Tensor:
+    """(1, 1, H, W), the mean over the square around each pixel."""
+    return torch.from_numpy(cv2.blur(difference, (patch_px, patch_px)))[None, None]
+
+
+def _as_well(simple: Differences, found: Differences, patch_px: int, levels: float) -> Tensor:
+    """(1, 1, H, W) bool, where a simple flow's differences show that it explains the picture as well as the one found."""
+    return _around(simple, patch_px) < AS_WELL * _around(found, patch_px) + levels
+
+
+def small(image: Image, size_px: int = FLOW_PX) -> Levels:
+    """The copy that motion is looked for in: (H, W, 3) uint8, sides of ``LEAST_PX`` to ``size_px``."""
+    colours = to_8_bits(image)[..., :3]
+    height, width = colours.shape[:2]
+    across, down = fit((width, height), min(size_px, max(width, height)))
+    size = max(across, LEAST_PX), max(down, LEAST_PX)
+    return cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

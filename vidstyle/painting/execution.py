@@ -1,0 +1,226 @@
+"""How the steps of the optimisation are executed: one by one as they are written, compiled, or as a recorded CUDA graph."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ..errors import DeviceError
+from .features import Features
+from .losses import Losses, Objective
+from .optimize import Minimum, Moments, adam, adam_step
+
+log = logging.getLogger(__name__)
+
+KEPT = 2
+"""Prepared programs kept at once: enough to go back and forth between two sizes."""
+
+Program = Callable[[Sequence[Tensor]], list[Tensor]]
+"""A step as a function of tensors alone: what changes, then what stays -> what changed, then the five losses in one tensor."""
+
+
+class Descent(Protocol):
+    """``adam``, or the same executed otherwise."""
+
+    def __call__(
+        self,
+        picture: Tensor,
+        objective: Objective,
+        steps: int,
+        moments: Moments,
+        learning_rate: float,
+        tick: Callable[[], None] = lambda: None,
+    ) -> Minimum:
+        """As ``adam``, to within rounding."""
+
+
+def choose_descent(engine: str, device: torch.device) -> Descent:
+    """How to take the steps at a painting's full size.
+
+    Args:
+        engine: ``eager``, ``compile`` (``torch.compile``: needs a C++ compiler), ``graph`` (a CUDA graph: needs a CUDA
+            device), or ``auto``: a graph on CUDA, eager elsewhere. On CPUs compiled code gained nothing over ``eager``, whose
+            convolutions and products are oneDNN's in both, and takes a minute to make.
+        device: where the painting is.
+
+    Raises:
+        DeviceError: a graph without a CUDA device.
+    """
+    if engine == "graph" and device.type != "cuda":
+        raise DeviceError(f"a CUDA graph needs a CUDA device, and the painting is on {device}: use --engine auto")
+    if engine == "compile":
+        return Prepared(_Compiled)
+    if engine == "graph" or (engine == "auto" and device.type == "cuda"):
+        return Prepared(_Recorded, fall_back=engine == "auto")
+    return adam
+
+
+class _Executable(Protocol):
+    """A program ready to run, made from it and its first inputs."""
+
+    def __call__(self, changing: Sequence[Tensor], fixed: Sequence[Tensor], ticks: Sequence[Callable[[], None]]) -> list[Tensor]:
+        """Take one step for each of ``ticks``; what changed at the end, then the losses of each step."""
+
+
+class _Signature(NamedTuple):
+    """What a program is prepared for. All else (targets, weights, picture, moments) goes into it as tensors."""
+
+    features: int
+    layers: tuple[str, ...]
+    shapes: tuple[tuple[torch.Size, torch.dtype], ...]
+
+
+class Prepared:
+    """A ``Descent`` that is prepared at its first use, and used again for every frame, style and strength.
+
+    Args:
+        prepare: makes an executable of a program, a number of changing inputs, and all first inputs.
+        fall_back: take plain steps where that fails, and say so once.
+
+    ``seconds`` is the time spent on preparing so far.
+    """
+
+    def __init__(self, prepare: Callable[[Program, int, Sequence[Tensor]], "_Executable"], fall_back: bool = False) -> None:
+        self._prepare, self._fall_back = prepare, fall_back
+        self._ready: dict[_Signature, tuple[_Executable, Features]] = {}
+        self._failed = False
+        self.seconds = 0.0
+
+    def __call__(
+        self,
+        picture: Tensor,
+        objective: Objective,
+        steps: int,
+        moments: Moments,
+        learning_rate: float,
+        tick: Callable[[], None] = lambda: None,
+    ) -> Minimum:
+        """As ``adam``, to within rounding.
+
+        Raises:
+            DeviceError: this machine cannot prepare it.
+        """
+        changing = [picture, *moments.tensors()]
+        fixed = [torch.full((), float(learning_rate), device=picture.device), *objective.tensors()]
+        executable = None if self._failed else self._executable(objective, moments, changing, fixed)
+        if executable is None:
+            return adam(picture, objective, steps, moments, learning_rate, tick)
+        results = executable(changing, fixed, [tick] * steps)
+        painted, after, losses = results[0], results[1 : len(changing)], results[len(changing) :]
+        return Minimum(painted, moments.with_tensors(after), [Losses(*loss.unbind()) for loss in losses])
+
+    def _executable(
+        self, objective: Objective, moments: Moments, changing: list[Tensor], fixed: list[Tensor]
+    ) -> _Executable | None:
+        """The one for such inputs, prepared if need be; None where it cannot be."""
+        inputs = [*changing, *fixed]
+        shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+        signature = _Signature(id(objective.features), (*objective.content, *objective.style_layers), shapes)
+        if signature not in self._ready:
+            began = time.perf_counter()
+            try:
+                made = self._prepare(_program(objective, moments), len(changing), inputs)
+            except torch.OutOfMemoryError:  # not a matter of how steps are taken
+                raise
+            except Exception as error:  # compilers and drivers fail in many ways
+                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+                if not self._fall_back:
+                    raise DeviceError(f"steps cannot be prepared on this machine ({reason}): use --engine eager") from error
+                log.warning("steps are taken one by one, which is slower: they cannot be prepared here (%s)", reason)
+                self._failed = True
+                return None
+            self.seconds += time.perf_counter() - began
+            while len(self._ready) >= KEPT:  # each holds memory of its own
+                del self._ready[next(iter(self._ready))]
+            self._ready[signature] = made, objective.features  # kept alive, since a signature names them by their id
+        return self._ready[signature][0]
+
+
+def _program(objective: Objective, moments: Moments) -> Program:
+    """``adam_step`` as a function of picture, moments, learning rate and the objective's tensors."""
+    count = 1 + len(moments.tensors())
+
+    def program(inputs: Sequence[Tensor]) -> list[Tensor]:
+        carried, asked = moments.with_tensors(inputs[1:count]), objective.with_tensors(inputs[count + 1 :])
+        picture, carried, losses = adam_step(asked, inputs[0], carried, inputs[count])
+        return [picture, *carried.tensors(), torch.stack(list(losses))]
+
+    return program
+
+
+class _Compiled:
+    """Traced together with its gradients, and compiled."""
+
+    def __init__(self, program: Program, changing: int, inputs: Sequence[Tensor]) -> None:
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        log.info("compiling the step, which takes a minute or two")
+        inputs = [tensor.clone() for tensor in inputs]  # tracing tells tensors by what they are: two names for one are one to it
+        traced = make_fx(program)(inputs)
+        traced.graph.eliminate_dead_code()
+        traced.recompile()
+        self._step: Program = torch.compile(traced)
+        self._first = inputs
+        with torch.no_grad():
+            self._step(inputs)  # it is compiled at its first use: errors are to come now
+
+    def __call__(self, changing: Sequence[Tensor], fixed: Sequence[Tensor], ticks: Sequence[Callable[[], None]]) -> list[Tensor]:
+        losses, changing = [], [tensor.clone() for tensor in changing]  # what came before may be the very same picture
+        fixed = list(fixed)
+        with torch.no_grad():
+            for tick in ticks:
+                tick()
+                inputs = [_strided_like(*pair) for pair in zip([*changing, *fixed], self._first, strict=True)]
+                *changing, loss = self._step(inputs)
+                losses.append(loss)
+        return [*changing, *losses]
+
+
+def _strided_like(tensor: Tensor, first: Tensor) -> Tensor:
+    """The same numbers with the first one's strides. A side of one pixel may have any, and other ones would compile anew."""
+    if tensor.stride() == first.stride():
+        return tensor
+    return torch.empty_strided(first.shape, first.stride(), dtype=first.dtype, device=first.device).copy_(tensor)
+
+
+class _Recorded:
+    """Recorded as a CUDA graph that changes its own inputs: frames are copied in, and nothing waits for Python in between."""
+
+    WARM_UPS = 3
+
+    def __init__(self, program: Program, changing: int, inputs: Sequence[Tensor]) -> None:
+        self._device = inputs[0].device
+        self._changing = [tensor.clone() for tensor in inputs[:changing]]
+        self._fixed = [tensor.clone() for tensor in inputs[changing:]]
+
+        def step() -> Tensor:
+            *changed, losses = program([*self._changing, *self._fixed])
+            for kept, new in zip(self._changing, changed, strict=True):
+                kept.copy_(new)
+            return losses
+
+        with torch.cuda.device(self._device):
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):  # libraries choose their algorithms now, not while recording
+                for _ in range(self.WARM_UPS):
+                    step()
+            torch.cuda.current_stream().wait_stream(stream)
+            self._graph = torch.cuda.CUDAGraph()
+            # What other threads do on the device in the meantime, such as looking for motion, is their own affair.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                self._losses = step()
+
+    def __call__(self, changing: Sequence[Tensor], fixed: Sequence[Tensor], ticks: Sequence[Callable[[], None]]) -> list[Tensor]:
+        for kept, new in zip([*self._changing, *self._fixed], [*changing, *fixed], strict=True):
+            kept.copy_(new)
+        losses = []
+        with torch.cuda.device(self._device):
+            for tick in ticks:
+                tick()
+                self._graph.replay()
+                losses.append(self._losses.clone())
+        return [*(tensor.clone() for tensor in self._changing), *losses]

@@ -1,0 +1,134 @@
+"""What the painting should look like: pictures, and their Gram matrices as targets."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..errors import InputError
+from ..media.files import check_readable
+from ..media.frame import Frame, Image, fit
+from ..media.pictures import read_picture
+from .features import MIN_SIDE_PX, Features
+from .losses import gram
+from .tensors import resize, to_tensor
+
+MAX_STYLE_PX = 2048
+"""Style pictures are kept no larger than this (long side): no brush stroke needs more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """One or more style pictures with weights, as seen through some features.
+
+    Gram targets depend on the size a picture is looked at. They are computed once per size, at first use, and kept;
+    never again per frame.
+
+    Args:
+        pictures: each (1, 3, H, W) float32 RGB in [0, 1] on the CPU.
+        weights: one per picture, not negative; they are used in proportion to their sum.
+        features: how to look.
+
+    Raises:
+        ValueError: no picture, not one weight per picture, a negative or infinite weight, all weights 0.
+    """
+
+    pictures: tuple[Tensor, ...]
+    weights: tuple[float, ...]
+    features: Features
+    _seen: tuple[dict[tuple[int, str], Tensor], ...] = field(default=(), repr=False)  # per picture: size, layer -> Gram matrix
+    _grams: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.pictures:
+            raise ValueError("a style needs at least one picture")
+        if len(self.weights) != len(self.pictures):
+            raise ValueError(f"{len(self.weights)} style weights for {len(self.pictures)} style pictures: give one each")
+        if any(not math.isfinite(weight) or weight < 0 for weight in self.weights) or sum(self.weights) == 0:
+            raise ValueError(f"style weights must be 0 or more and not all 0, not {list(self.weights)}")
+        if not self._seen:
+            object.__setattr__(self, "_seen", tuple({} for _ in self.pictures))
+
+    @classmethod
+    def from_images(
+        cls, images: Sequence[str | Path | Image], features: Features, weights: Sequence[float] | None = None
+    ) -> "Style":
+        """A style from picture files or (H, W, 3 or 4) uint8 RGB(A) arrays, blended by ``weights`` (default: equally).
+
+        Raises:
+            InputError: a file that is no picture.
+        """
+        if isinstance(images, (str, Path)):
+            raise TypeError("images must be a list of pictures, not a single path")
+        pictures = []
+        for image in images:
+            picture = to_tensor(Frame(read_picture(image) if isinstance(image, (str, Path)) else image).image)
+            size = _looked_at((picture.shape[-1], picture.shape[-2]), MAX_STYLE_PX)
+            pictures.append(resize(picture, size))
+        return cls(tuple(pictures), tuple(weights) if weights is not None else (1.0,) * len(pictures), features)
+
+    @classmethod
+    def blend(cls, styles: Sequence["Style"], weights: Sequence[float]) -> "Style":
+        """All the styles' pictures, each style in proportion to its weight. What was looked at is not looked at again."""
+        if len(weights) != len(styles):
+            raise ValueError(f"{len(weights)} weights for {len(styles)} styles: give one each")
+        pictures = [picture for style in styles for picture in style.pictures]
+        shares = [w * share / sum(s.weights) for s, w in zip(styles, weights, strict=True) for share in s.weights]
+        return cls(tuple(pictures), tuple(shares), styles[0].features, tuple(seen for style in styles for seen in style._seen))
+
+    def grams(self, size_px: int, layers: Iterable[str]) -> Mapping[str, Tensor]:
+        """Gram targets, layer -> as ``gram`` makes it, of pictures with a long side of ``size_px`` (never enlarged)."""
+        layers = tuple(dict.fromkeys(layers))
+        missing = [layer for layer in layers if (size_px, layer) not in self._grams]
+        if missing:
+            total = sum(self.weights)
+            sums: dict[str, Tensor] = {}
+            for picture, weight, seen in zip(self.pictures, self.weights, self._seen, strict=True):
+                self._look(picture, size_px, missing, seen)
+                for layer in missing:
+                    part = seen[size_px, layer] * (weight / total)
+                    sums[layer] = sums[layer] + part if layer in sums else part
+            self._grams.update({(size_px, layer): matrix for layer, matrix in sums.items()})
+        return {layer: self._grams[size_px, layer] for layer in layers}
+
+    def _look(self, picture: Tensor, size_px: int, layers: Sequence[str], seen: dict[tuple[int, str], Tensor]) -> None:
+        new = [layer for layer in layers if (size_px, layer) not in seen]
+        if not new:
+            return
+        size = _looked_at((picture.shape[-1], picture.shape[-2]), size_px)
+        with torch.no_grad():
+            maps = self.features(resize(picture, size).to(self.features.device), new)
+        seen.update({(size_px, layer): gram(maps[layer], self.features.shift(layer)) for layer in new})
+
+    def save(self, path: str | Path) -> None:
+        """Write pictures and weights as safetensors."""
+        tensors = {f"picture{i}": (picture * 255).round().to(torch.uint8) for i, picture in enumerate(self.pictures)}
+        tensors["weights"] = torch.tensor(self.weights, dtype=torch.float64)
+        Path(path).write_bytes(save(tensors, {"format": "vidstyle-style"}))
+
+    @classmethod
+    def load(cls, path: str | Path, features: Features) -> "Style":
+        """Read what ``save`` wrote.
+
+        Raises:
+            InputError: not such a file.
+        """
+        try:
+            with safe_open(check_readable(path), "pt") as file:
+                count = len(file.keys()) - 1
+                pictures = tuple(file.get_tensor(f"picture{i}").float() / 255 for i in range(count))
+                weights = tuple(file.get_tensor("weights").tolist())
+        except SafetensorError as error:
+            raise InputError(f"{path} is not a style file ({error}): make one with Style.save") from None
+        return cls(pictures, weights, features)
+
+
+def _looked_at(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Never enlarged, but no side below what the features can see."""
+    width, height = fit(size, min(long_side, max(size)))
+    return max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX)
