@@ -20,8 +20,8 @@ ROWS = (
     "painting.weights painting.style painting.optimize painting.execution painting.warmstart painting.stylizer",
     "painting.judge painting.training",
     "pipeline trace render",
-    "live.loopback live.stopwatch live.sharedpicture live.window live.camera live.virtualcamera live.recorder live.pace",
-    "live.steering live.show live.session live.web live.obs",
+    "live.loopback live.stopwatch live.sharedpicture live.window live.camera live.feed live.virtualcamera",
+    "live.sender live.broadcast live.recorder live.pace live.steering live.show live.session live.web live.obs",
     "bench.results bench.clips bench.textbook bench.measure bench.painted bench.timed bench.steadiness bench.speed",
     "info flags cli",
 )

@@ -15,8 +15,9 @@ from av.video.reformatter import VideoReformatter
 from conftest import chart, until, write_clip
 
 from vidstyle import DeviceError, cli
+from vidstyle.live.feed import fitted
 from vidstyle.live.loopback import LOAD, loopback_devices, remedy, routes
-from vidstyle.live.virtualcamera import Loopback, PyVirtualCam, VirtualCamera, fitted, reason_of, way_in
+from vidstyle.live.virtualcamera import Loopback, PyVirtualCam, VirtualCamera, reason_of, way_in
 from vidstyle.media.color import to_rgb
 from vidstyle.media.format import BT601, BT709, LIMITED, Color
 
@@ -87,7 +88,7 @@ def test_pictures_are_scaled_to_fit_in_their_own_shape():
 
 
 def test_a_device_that_is_not_there_is_said_once_and_taken_when_it_comes(monkeypatch, caplog):
-    monkeypatch.setattr("vidstyle.live.virtualcamera.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("vidstyle.live.feed.AGAIN_SECONDS", 0.01)
     feed, tries = Feed(), []
 
     def opened(*given):
@@ -107,7 +108,7 @@ def test_a_device_that_is_not_there_is_said_once_and_taken_when_it_comes(monkeyp
 @pytest.mark.parametrize("how", ["error", "file"])
 def test_a_device_that_goes_is_noticed_and_opened_again(monkeypatch, caplog, tmp_path, how):
     """Some ways in say so, others go on as if nothing had happened: then its file tells."""
-    monkeypatch.setattr("vidstyle.live.virtualcamera.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("vidstyle.live.feed.AGAIN_SECONDS", 0.01)
     node = tmp_path / "video10"
     node.touch()
     feeds = []

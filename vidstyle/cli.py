@@ -197,18 +197,21 @@ def _live(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from .live.camera import open_camera
     from .live.show import FIRST_STEPS, Closed, Show, meanwhile
     from .live.window import Window, check_display
-    from .media.files import check_parts, check_writable
+    from .media.files import check_parts, check_writable, is_url
 
     with _usage(parser):
+        files = [Path(output) for output in args.outputs if not is_url(output)]
+        if len(files) > 1:
+            raise ValueError("one recording at a time: give -o one file (and as many addresses as you like)")
         seconds = None if args.duration is None else float(args.duration)
-        show = Show(args.fps, args.fade_seconds, seconds, args.output)
+        show = Show(args.fps, args.fade_seconds, seconds, *files)
         given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
         base = replace(PRESETS[args.preset], first_steps=FIRST_STEPS)
         settings = replace(base, **{name: value for name, value in given.items() if value is not None})
     if args.window:
         check_display()
-    if args.output is not None:
-        check_parts(check_writable(args.output, args.overwrite), args.overwrite)
+    for file in files:
+        check_parts(check_writable(file, args.overwrite), args.overwrite)
     size = args.camera_size[0] if args.camera_size else None
     with ExitStack() as stack:
         screens = _screens(args, parser, stack)
@@ -227,7 +230,9 @@ def _live(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 
 def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack) -> list[Any]:
-    """The control page and the virtual camera, where they are wanted. What can be wrong is seen before anything else begins."""
+    """All but the window that shows the pictures. What can be wrong is seen before anything else begins."""
+    from .media.files import is_url
+
     screens: list[Any] = []
     if args.web is not None or args.obs:
         from .live.web import Page, listen
@@ -242,6 +247,10 @@ def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: E
         size, rate = args.virtual_camera_size[0], args.virtual_camera_fps
         with _usage(parser):
             screens.append(VirtualCamera(args.virtual_camera or None, size, rate, args.camera_matrix))
+    for address in filter(is_url, args.outputs):
+        from .live.broadcast import Broadcast
+
+        screens.append(Broadcast(address, args.fps))
     if args.obs:
         from .live.sharedpicture import SharedPicture
 

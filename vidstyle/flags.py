@@ -132,7 +132,14 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--no-window", dest="window", action="store_false", help="open no window")
     add("-t", dest="duration", type=_time, metavar="TIME", help="end after this time")
-    add("-o", dest="output", type=Path, metavar="FILE", help="record into this file")
+    add(
+        "-o",
+        dest="outputs",
+        action="append",
+        default=[],
+        metavar="WHERE",
+        help="record into this file, or stream to this address: rtmp://, rtsp://, udp://, tcp:// (may be given more than once)",
+    )
     add("-y", dest="overwrite", action="store_true", help="replace an existing recording")
     add("--preset", choices=PRESETS, default="live", help="where the settings start from (default: live)")
     _settings_flags(parser)

@@ -5,6 +5,7 @@ from typing import Any
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
 
 from .format import BT601, BT709, FULL, HD_LINES, LIMITED, RGB, UNSPECIFIED, Color
 from .frame import Image
@@ -75,3 +76,8 @@ def from_rgb(image: Image, format: str, color: Color, reformatter: VideoReformat
         dst_color_range=FULL if target.is_rgb else color.range,
         interpolation=ACCURATE,
     )
+
+
+def from_i420(picture: NDArray[np.uint8], size: tuple[int, int]) -> av.VideoFrame:
+    """(H * W * 3 / 2) bytes of Y, U and V planes as a picture for an encoder."""
+    return av.VideoFrame.from_ndarray(picture.reshape(size[1] * 3 // 2, size[0]), format="yuv420p")

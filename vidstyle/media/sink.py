@@ -67,7 +67,7 @@ def open_sink(
     if str(path) == PIPE:
         return PipeWriter(source.format, encoding)
     if is_url(path):
-        raise OutputError(f"{path} is an address: write to a file, or to - and pipe it on")
+        raise OutputError(f"{path} is an address: write to a file, or stream with `vidstyle live --camera CLIP -o ADDRESS`")
     if is_picture(path) and is_numbered(path):
         writer = PictureWriter(Path(path), overwrite, encoding.comment)
         if isinstance(source, PictureSequence) and writer.would_replace(source.files):

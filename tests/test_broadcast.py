@@ -1,0 +1,156 @@
+"""Streams to other machines: what arrives there, and what happens while nobody listens."""
+
+import socket
+from contextlib import closing, contextmanager
+from fractions import Fraction
+from threading import Event, Thread
+
+import av
+import cv2
+import numpy as np
+import pytest
+from conftest import stripes, until, write_clip
+from patches import PATCHES, middles, patches
+
+from vidstyle import OutputError, cli
+from vidstyle.live.broadcast import Broadcast, without_secrets
+
+SIZE = (320, 176)
+LISTENING = {
+    "udp": ("udp://127.0.0.1:{}", {}),
+    "tcp": ("tcp://127.0.0.1:{}?listen=1", {}),
+    "rtmp": ("rtmp://127.0.0.1:{}/live/secret", {"listen": "1"}),
+    "rtsp": ("rtsp://127.0.0.1:{}/live", {"rtsp_flags": "listen", "listen_timeout": "20"}),
+}
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+class Listener(Thread):
+    """Another machine: takes a stream and keeps its pictures, until told to go."""
+
+    def __init__(self, scheme, port):
+        super().__init__(daemon=True)
+        address, options = LISTENING[scheme]
+        self._address, self._options = address.format(port), {**options, "probesize": "20000", "analyzeduration": "500000"}
+        self.address = self._address.partition("?")[0]
+        self.pictures, self.times, self.gone = [], [], Event()
+        self.start()
+
+    def run(self):
+        try:
+            with av.open(self._address, options=self._options) as stream:
+                self.tags = stream.streams.video[0].codec_context
+                for frame in stream.decode(video=0):
+                    self.pictures.append(frame.to_ndarray(format="rgb24"))
+                    self.times += [] if frame.time is None else [frame.time]  # RTSP tells the first one's later
+                    if self.gone.is_set():
+                        return
+        except av.error.FFmpegError:  # whoever sent has gone
+            pass
+
+
+@contextmanager
+def broadcasting(address, image, rate=25):
+    broadcast = Broadcast(address, rate)
+    broadcast.open(None)
+    with closing(broadcast):
+        broadcast.show(image)
+        yield broadcast
+
+
+@pytest.mark.parametrize("scheme", LISTENING)
+def test_what_is_shown_arrives_in_its_colours(scheme):
+    image = patches(SIZE)
+    listener = Listener(scheme, free_port())
+    with broadcasting(listener.address, image) as broadcast:
+        until(lambda: len(listener.pictures) > 3)
+        assert broadcast.sent > 3
+        broadcast.show(np.full_like(image, 200))
+        until(lambda: listener.pictures[-1].min() > 190)
+    assert listener.pictures[0].shape == image.shape
+    assert np.abs(middles(listener.pictures[0]) - PATCHES).max() <= 3  # colours are to be within three levels on every way
+    assert len(listener.times) > 2 and listener.times == sorted(set(listener.times))
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "rtmp"])
+def test_whoever_comes_late_or_again_gets_the_stream(scheme, caplog, monkeypatch):
+    monkeypatch.setattr("vidstyle.live.feed.AGAIN_SECONDS", 0.05)
+    caplog.set_level("INFO")
+    port = free_port()
+    address = LISTENING[scheme][0].format(port).partition("?")[0]
+    with broadcasting(address, patches(SIZE)):
+        until(lambda: "no stream: " in caplog.text)
+        for _ in range(2):
+            listener = Listener(scheme, port)
+            until(lambda listener=listener: listener.pictures)
+            listener.gone.set()
+            listener.join(10)
+    assert caplog.text.count("no stream: ") <= 3  # said once each time, not at every try
+    assert "secret" not in caplog.text
+    assert "see that the address is right and that it is listened to there" in caplog.text
+
+
+def test_a_server_that_never_answers_holds_nothing_up():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with broadcasting(f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/x", patches(SIZE)) as broadcast:
+            connection, _ = silent.accept()
+        connection.close()
+    assert broadcast.device is None and not broadcast._thread.is_alive()
+
+
+def test_odd_sides_are_made_even_and_nothing_is_opened_before_there_is_a_picture():
+    listener = Listener("udp", free_port())
+    broadcast = Broadcast(listener.address, 25)
+    broadcast.open(None)
+    with closing(broadcast):
+        assert broadcast.device is None
+        broadcast.show(np.full((49, 65, 3), 128, np.uint8))
+        until(lambda: listener.pictures)
+    assert listener.pictures[0].shape == (50, 66, 3)
+
+
+def test_what_is_no_address_for_a_stream_is_said_without_its_secrets():
+    with pytest.raises(OutputError, match=r"srt://there:9000 is no address for a stream: use rtmp") as caught:
+        Broadcast("srt://somebody:password@there:9000?passphrase=secret", 30)
+    assert "password" not in str(caught.value) and "secret" not in str(caught.value)
+    with pytest.raises(ValueError, match="rate of a stream"):
+        Broadcast("udp://there:9000", 0)
+
+
+@pytest.mark.parametrize(
+    "address, shown",
+    [
+        ("rtmp://a.example/live2/abcd-efgh", "rtmp://a.example/live2/..."),
+        ("rtmps://me:pass@a.example:443/app/key?more=1", "rtmps://a.example:443/app/..."),
+        ("rtmp://a.example/live", "rtmp://a.example/live"),
+        ("udp://10.0.0.2:9000?pkt_size=1316", "udp://10.0.0.2:9000"),
+        ("rtsp://me:pass@a.example/cam", "rtsp://a.example/cam"),
+    ],
+)
+def test_addresses_are_written_down_without_passwords_and_keys(address, shown):
+    assert without_secrets(address) == shown
+
+
+def test_the_command_streams_and_records_at_once(tmp_path, monkeypatch, capsys, features_file):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
+    cv2.imwrite("stripes.png", stripes()[..., ::-1])
+    listener = Listener("udp", free_port(socket.SOCK_DGRAM))
+    flags = ["--features", str(features_file), "--paint-size", "64", "--no-window", "--device", "cpu", "--camera", "clip.mp4"]
+    assert cli.main(["live", "stripes.png", "--loop", "-t", "3", *flags, "-o", listener.address, "-o", "out.mp4"]) == 0
+    until(lambda: len(listener.pictures) > 3)
+    err = capsys.readouterr().err
+    assert f"stream {listener.address}: " in err and "recorded: out.mp4" in err
+    for outputs, code, reason in (
+        (["a.mp4", "b.mp4"], 2, "one recording at a time"),
+        (["srt://there:9000"], 1, "is no address for a stream"),
+    ):
+        words = [word for output in outputs for word in ("-o", output)]
+        with pytest.raises(SystemExit) if code == 2 else closing(type("", (), {"close": lambda self: None})()):
+            assert cli.main(["live", "stripes.png", *flags, *words]) == code
+        assert reason in capsys.readouterr().err
