@@ -1,5 +1,7 @@
 """How soon, and how true, pictures are in OBS: a real one without a screen, fed 30 pictures of 640 x 360 per second.
 
+Through shared memory, the control page's MJPEG, and the streams of ``vidstyle live -o``.
+
 python benchmarks/obs.py [--seconds 300] [--json benchmarks/results/obs-cpu.json]
 
 Nothing is painted meanwhile: this is the way from vidstyle's screens into OBS alone. The clock is drawn into each picture as it
@@ -20,6 +22,7 @@ import numpy as np
 import torch
 
 from vidstyle.bench.results import Row, machine, row_text, write_results
+from vidstyle.live.broadcast import Broadcast
 from vidstyle.live.obs import MEDIA_KIND, SCRIPT_KIND, Remote, connect, install
 from vidstyle.live.sharedpicture import SharedPicture
 from vidstyle.live.stopwatch import age, clock_of, with_clock
@@ -30,8 +33,7 @@ from obs_room import room
 from patches import PATCHES, middles, patches
 
 SIZE, RATE = (640, 360), 30
-TARGETS = {SCRIPT_KIND: "<= 35", MEDIA_KIND: "<= 80"}
-NAMES = {SCRIPT_KIND: "shared memory", MEDIA_KIND: "MJPEG"}
+STREAMS = {"udp": "udp://{}:{}", "rtmp": "rtmp://{}:{}/live/x", "rtsp": "rtsp://{}:{}/x", "tcp": "tcp://{}:{}"}
 
 
 class Nobody:
@@ -63,17 +65,16 @@ def watch(obs, seconds):
     return ages, image
 
 
-def rows_of(obs, page, kind, seconds):
-    """The figures of one way in."""
-    connect(obs, page, kind)
+def rows_of(obs, name, seconds, target=""):
+    """The figures of the way in that is connected."""
     time.sleep(5)
     ages, image = watch(obs, seconds)
     tenth = max(1, len(ages) // 10)
     return [
-        Row(f"{NAMES[kind]}: delay, median of {seconds:g} s", statistics.median(ages), "ms", TARGETS[kind]),
-        Row(f"{NAMES[kind]}: delay, 95th percentile", float(np.percentile(ages, 95)), "ms"),
-        Row(f"{NAMES[kind]}: delay of the last tenth", statistics.median(ages[-tenth:]), "ms"),
-        Row(f"{NAMES[kind]}: worst of eight patches of colour", int(np.abs(middles(image) - PATCHES).max()), "levels", "<= 3"),
+        Row(f"{name}: delay, median of {seconds:g} s", statistics.median(ages), "ms", target),
+        Row(f"{name}: delay, 95th percentile", float(np.percentile(ages, 95)), "ms"),
+        Row(f"{name}: delay of the last tenth", statistics.median(ages[-tenth:]), "ms"),
+        Row(f"{name}: worst of eight patches of colour", int(np.abs(middles(image) - PATCHES).max()), "levels", "<= 3"),
     ]
 
 
@@ -97,8 +98,18 @@ def main():
         feeder.start()
         try:
             with room.running(home, port), closing(Remote(f"127.0.0.1:{port}", "")) as obs:
-                rows = rows_of(obs, page.url[7:-1], SCRIPT_KIND, min(60, args.seconds))
-                rows += rows_of(obs, page.url[7:-1], MEDIA_KIND, args.seconds)
+                short, address = min(60, args.seconds), page.url[7:-1]
+                connect(obs, address, SCRIPT_KIND)
+                rows = rows_of(obs, "shared memory", short, "<= 35")
+                connect(obs, address, MEDIA_KIND)
+                rows += rows_of(obs, "MJPEG", args.seconds, "<= 80")
+                for name, stream in STREAMS.items():
+                    number = room.free_port()
+                    connect(obs, address, MEDIA_KIND, stream.format("0.0.0.0", number))
+                    screens.append(Broadcast(stream.format("127.0.0.1", number), RATE))
+                    screens[-1].open(Nobody())
+                    rows += rows_of(obs, name, short)
+                    screens.pop().close()
         finally:
             ended.set()
             feeder.join()

@@ -213,6 +213,31 @@ def test_the_source_is_made_and_put_right():
         assert connect(remote, "127.0.0.1:1") == SCRIPT_KIND and obs.inputs == {"vidstyle": SCRIPT_KIND}
 
 
+@pytest.mark.parametrize(
+    "address, form, listens",
+    [
+        ("udp://0.0.0.0:9000", "mpegts", ""),
+        ("tcp://0.0.0.0:9000", "mpegts", "listen=1 "),
+        ("rtmp://0.0.0.0:1935/live/x", "flv", "listen=1 "),
+        ("rtmp://server/live/x", "flv", ""),
+        ("rtsp://0.0.0.0:8554/x", "rtsp", "rtsp_flags=listen "),
+    ],
+)
+def test_a_media_source_takes_a_stream_too(address, form, listens):
+    obs = StandIn([MEDIA_KIND, SCRIPT_KIND])
+    with obs.running() as remote:
+        assert connect(remote, "127.0.0.1:1", MEDIA_KIND, address) == MEDIA_KIND
+    settings = next(given for request, given in obs.asked if request == "CreateInput")["inputSettings"]
+    assert (settings["input"], settings["input_format"]) == (address, form)
+    assert settings["ffmpeg_options"] == f"{listens}fflags=nobuffer analyzeduration=0 probesize=32"
+
+
+def test_what_is_no_stream_is_a_wrong_call(capsys):
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(["obs", "connect", "--media", "srt://0.0.0.0:9000"])
+    assert leaving.value.code == 2 and "use udp, tcp, rtmp, rtsp" in capsys.readouterr().err
+
+
 @pytest.fixture
 def page(monkeypatch):
     """A vidstyle that answers, and what it was told."""

@@ -64,8 +64,8 @@ class Studio:
             script["settings"]["address"] = self.page
         file.write_text(json.dumps(scene))
 
-    def command(self, what):
-        return self.run("obs", what, "--address", f"127.0.0.1:{self.port}", "--page", self.page)
+    def command(self, what, *flags):
+        return self.run("obs", what, "--address", f"127.0.0.1:{self.port}", "--page", self.page, *flags)
 
     @contextmanager
     def live(self, *flags):
@@ -103,6 +103,19 @@ def test_colours_come_through_and_the_picture_moves(studio, kind):
         assert worst <= (0 if kind == SCRIPT_KIND else 3), studio.columns().tolist()
         first = studio.picture()
         room.wait(lambda: not np.array_equal(studio.picture(), first))
+
+
+@pytest.mark.parametrize("scheme", ["udp", "tcp", "rtmp", "rtsp"])
+def test_streams_come_through_in_their_colours_and_again(studio, scheme):
+    """As from another machine: OBS waits for the stream."""
+    port, path = room.free_port(), "" if scheme in ("udp", "tcp") else "/live/x"
+    assert studio.command("connect", "--media", f"{scheme}://0.0.0.0:{port}{path}").returncode == 0
+    for _ in range(2):
+        with studio.live("--strength", "0", "-o", f"{scheme}://127.0.0.1:{port}{path}"):
+            last = studio.picture()
+            room.wait(lambda last=last: (image := studio.picture()) is not None and not np.array_equal(image, last))
+            room.wait(lambda: np.ptp(studio.columns()) > 200)
+            assert int(np.abs(studio.columns() - studio.sent).max()) <= 3, studio.columns().tolist()
 
 
 @pytest.mark.parametrize("kind", [SCRIPT_KIND, MEDIA_KIND])

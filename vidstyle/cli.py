@@ -365,14 +365,16 @@ def _bench_steadiness(args: argparse.Namespace, parser: argparse.ArgumentParser)
 
 
 def _obs(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from .live.obs import MEDIA_KIND, Remote, check, connect, install
+    from .live.obs import MEDIA_KIND, Remote, check, connect, install, media_settings
 
     if args.what == "install":
         install()
         return
+    with _usage(parser):
+        media_settings(args.page, args.media or "")
     with closing(Remote(args.address, args.password)) as obs:
         if args.what == "connect":
-            kind = connect(obs, args.page, MEDIA_KIND if args.media else None)
+            kind = connect(obs, args.page, None if args.media is None else MEDIA_KIND, args.media or "")
             print(f"the scene that is on in OBS has the source vidstyle now ({kind})")
         else:
             for line in check(obs, args.page):

@@ -219,7 +219,14 @@ def _obs_flags(parser: argparse.ArgumentParser) -> None:
     add("--address", default="127.0.0.1:4455", metavar="HOST:PORT", help="of OBS's websocket (default: 127.0.0.1:4455)")
     add("--password", metavar="WORD", help="its password (default: as OBS's settings here say)")
     add("--page", default="127.0.0.1:8765", metavar="HOST:PORT", help="of vidstyle's control page (default: 127.0.0.1:8765)")
-    add("--media", action="store_true", help="connect a Media Source, also where the script's source is there")
+    add(
+        "--media",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="connect a Media Source, also where the script's source is there; with an address, such as udp://0.0.0.0:9000, one "
+        "that waits there for a stream (on the other machine: `vidstyle live -o udp://THIS-MACHINE:9000`)",
+    )
 
 
 def _time(text: str) -> Fraction:

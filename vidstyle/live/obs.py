@@ -39,17 +39,42 @@ SEEN, SHOTS_SECONDS = 20, 6.0
 """So many pictures are looked at, and for so long at most."""
 
 
-def media_settings(page: str) -> dict[str, Any]:
-    """Of a Media Source that shows the page's picture: without the last two it is a second behind, and more with each minute."""
+STREAMS = {
+    "udp": ("mpegts", ""),
+    "tcp": ("mpegts", "listen=1"),
+    "rtmp": ("flv", "listen=1"),
+    "rtsp": ("rtsp", "rtsp_flags=listen"),
+}
+"""How OBS's FFmpeg takes what ``vidstyle live -o`` sends: its input format, and what has it wait for a sender."""
+
+
+def media_settings(page: str, address: str = "") -> dict[str, Any]:
+    """Of a Media Source that shows the page's picture, or a stream: with OBS's own it would be a second behind, or more.
+
+    Args:
+        page: HOST:PORT of the control page.
+        address: of the stream, as this machine sees it; OBS waits for a sender where its host is 0.0.0.0.
+
+    Raises:
+        ValueError: no such kind of stream.
+    """
+    scheme, _, rest = address.partition("://")
+    if address and scheme not in STREAMS:
+        raise ValueError(
+            f"{address!r} is no stream OBS takes from vidstyle: use {', '.join(STREAMS)}, such as udp://0.0.0.0:9000"
+        )
+    form, listen = STREAMS[scheme] if address else ("mpjpeg", "")
+    # The page's pictures carry no times, so that FFmpeg would take them for 25 per second.
+    extra = listen * rest.startswith("0.0.0.0") if address else "use_wallclock_as_timestamps=1"
     return {
         "is_local_file": False,
-        "input": f"http://{page}/picture.mjpg",
-        "input_format": "mpjpeg",
+        "input": address or f"http://{page}/picture.mjpg",
+        "input_format": form,
         "buffering_mb": 0,
         "reconnect_delay_sec": 1,
         "restart_on_activate": True,
         "hw_decode": False,
-        "ffmpeg_options": "use_wallclock_as_timestamps=1 fflags=nobuffer analyzeduration=0 probesize=32",
+        "ffmpeg_options": f"{extra} fflags=nobuffer analyzeduration=0 probesize=32".strip(),
     }
 
 
@@ -204,13 +229,14 @@ def known_password() -> str | None:
     return None
 
 
-def connect(obs: Remote, page: str, kind: str | None = None) -> str:
+def connect(obs: Remote, page: str, kind: str | None = None, address: str = "") -> str:
     """Create the source in the scene that is on, or put it right; returns its kind.
 
     Args:
         obs: the OBS.
         page: HOST:PORT of vidstyle's control page.
         kind: of the source; None: the script's where it is on, else a Media Source.
+        address: of a stream for the Media Source; empty: it reads the page.
 
     Raises:
         DeviceError: OBS refuses.
@@ -219,7 +245,7 @@ def connect(obs: Remote, page: str, kind: str | None = None) -> str:
     chosen = kind or (SCRIPT_KIND if SCRIPT_KIND in kinds else MEDIA_KIND)
     if chosen not in kinds:
         raise DeviceError("OBS does not know the script's source: `vidstyle obs install`, then start OBS again")
-    settings = media_settings(page) if chosen == MEDIA_KIND else {}
+    settings = media_settings(page, address) if chosen == MEDIA_KIND else {}
     scene = obs.ask("GetCurrentProgramScene")["currentProgramSceneName"]
     there = {each["inputName"]: each["inputKind"] for each in obs.ask("GetInputList")["inputs"]}
     if SOURCE in there and there[SOURCE] != chosen:
