@@ -11,9 +11,10 @@ is handed over, and read from OBS's own screenshots; half of what a screenshot t
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
@@ -22,8 +23,9 @@ import numpy as np
 import torch
 
 from vidstyle.bench.results import Row, machine, row_text, write_results
+from vidstyle.errors import DeviceError
 from vidstyle.live.broadcast import Broadcast
-from vidstyle.live.obs import MEDIA_KIND, SCRIPT_KIND, Remote, connect, install
+from vidstyle.live.obs import MEDIA_KIND, SCRIPT_KIND, Remote, ask_page, connect, install
 from vidstyle.live.sharedpicture import SharedPicture
 from vidstyle.live.stopwatch import age, clock_of, with_clock
 from vidstyle.live.web import Page, listen
@@ -67,6 +69,7 @@ def watch(obs, seconds):
 
 def rows_of(obs, name, seconds, target=""):
     """The figures of the way in that is connected."""
+    print(name, flush=True)
     time.sleep(5)
     ages, image = watch(obs, seconds)
     tenth = max(1, len(ages) // 10)
@@ -78,6 +81,46 @@ def rows_of(obs, name, seconds, target=""):
     ]
 
 
+def looped(obs, stream, flips=20):
+    """The way of a scene out of OBS as a stream, through the painter, and back into another scene. Its colour is changed, and
+    waited for in the painting, of which nothing is mixed in: the colours must be the scene's to be known again.
+    """
+    page = f"127.0.0.1:{room.free_port()}"
+    colours = {"color": 0xFF2040E0, "width": SIZE[0], "height": SIZE[1]}
+    obs.ask("CreateScene", sceneName="Plain")
+    obs.ask("CreateInput", sceneName="Plain", inputName="plain", inputKind="color_source_v3", inputSettings=colours)
+    connect(obs, page, SCRIPT_KIND)
+    obs.ask("SetCurrentProgramScene", sceneName="Plain")
+    obs.ask("StartRecord")
+    command = [sys.executable, "-m", "vidstyle", "live", "strokes", "--camera", stream, "--no-window", "--obs", "--web", page]
+    painter = subprocess.Popen([*command, "--strength", "0"], stderr=subprocess.DEVNULL)
+
+    def green():
+        image = obs.shot()[1]
+        return None if image is None else int(image[image.shape[0] // 2, image.shape[1] // 2, 1])
+
+    took = []
+    try:
+        room.wait(lambda: (now := green()) is not None and abs(now - 0x40) < 20)  # its own, and not what was shown before
+        for number in range(flips):
+            before = green()
+            colour, began = (0xFF40C820, 0xFF2040E0)[number % 2], time.monotonic()
+            obs.ask("SetInputSettings", inputName="plain", inputSettings={"color": colour})
+            while abs(green() - before) < 60:
+                time.sleep(0.03)  # each look costs OBS time
+                assert time.monotonic() - began < 30, "the change never came"
+            took.append(1000 * (time.monotonic() - began))
+            time.sleep(0.5 + 0.03 * number)
+        rate = ask_page(page, "state")["fps"]
+    finally:
+        painter.terminate()
+        painter.wait()
+        with suppress(DeviceError):  # this OBS is not needed any more
+            obs.ask("StopRecord")
+    name = f"OBS out (udp), painted at {rate:.0f} frames per second, and in (shared memory)"
+    return [Row(f"{name}: delay, median of {flips} changes", statistics.median(took), "ms")]
+
+
 def main():
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -86,11 +129,11 @@ def main():
     args = parser.parse_args()
     with TemporaryDirectory() as folder:
         home, port, ended = Path(folder), room.free_port(), Event()
-        room.furnish(home, port, SIZE)
+        stream = f"udp://127.0.0.1:{room.free_port()}"
+        room.furnish(home, port, SIZE, f"{stream}?pkt_size=1316")
         os.environ["HOME"] = folder
         install()
-        server = listen("127.0.0.1:0")
-        page = Page(server)
+        page = Page(listen("127.0.0.1:0"))
         screens = [SharedPicture(), page]
         for screen in screens:
             screen.open(Nobody())
@@ -98,18 +141,23 @@ def main():
         feeder.start()
         try:
             with room.running(home, port), closing(Remote(f"127.0.0.1:{port}", "")) as obs:
+                room.wait(lambda: SCRIPT_KIND in obs.ask("GetInputKindList")["inputKinds"])
                 short, address = min(60, args.seconds), page.url[7:-1]
                 connect(obs, address, SCRIPT_KIND)
                 rows = rows_of(obs, "shared memory", short, "<= 35")
                 connect(obs, address, MEDIA_KIND)
                 rows += rows_of(obs, "MJPEG", args.seconds, "<= 80")
-                for name, stream in STREAMS.items():
+                for name, form in STREAMS.items():
                     number = room.free_port()
-                    connect(obs, address, MEDIA_KIND, stream.format("0.0.0.0", number))
-                    screens.append(Broadcast(stream.format("127.0.0.1", number), RATE))
+                    connect(obs, address, MEDIA_KIND, form.format("0.0.0.0", number))
+                    screens.append(Broadcast(form.format("127.0.0.1", number), RATE))
                     screens[-1].open(Nobody())
                     rows += rows_of(obs, name, short)
                     screens.pop().close()
+                ended.set()
+                feeder.join()
+                screens[0].close()
+                rows += looped(obs, stream)
         finally:
             ended.set()
             feeder.join()

@@ -34,14 +34,17 @@ def studio(tmp_path_factory):
     """OBS with our scripts, a home for both, and a clip."""
     need(room.missing(), "VIDSTYLE_REQUIRE_OBS")
     home, port = tmp_path_factory.mktemp("home"), room.free_port()
-    room.furnish(home, port, SIZE)
+    stream = f"udp://127.0.0.1:{room.free_port()}"
+    room.furnish(home, port, SIZE, f"{stream}?pkt_size=1316")
     write_clip(home / "clip.mkv", count=60, rate=Fraction(30), size=SIZE, picture=moving_patches, codec="ffv1")
     with open_source(home / "clip.mkv") as source:
         sent = next(iter(source)).image
     studio = Studio(home, port, sent)
+    studio.stream = stream
     assert studio.run("obs", "install").returncode == 0
     studio.tell_the_panel()
     with room.running(home, port), closing(Remote(f"127.0.0.1:{port}", "")) as studio.obs:
+        room.wait(lambda: SCRIPT_KIND in studio.obs.ask("GetInputKindList")["inputKinds"])
         yield studio
 
 
@@ -68,10 +71,10 @@ class Studio:
         return self.run("obs", what, "--address", f"127.0.0.1:{self.port}", "--page", self.page, *flags)
 
     @contextmanager
-    def live(self, *flags):
-        """vidstyle, painting the clip, from when it is painting."""
-        words = ["live", "strokes", "ink", "--camera", str(self.home / "clip.mkv"), "--loop", "--no-window", "--obs"]
-        words += ["--web", self.page]
+    def live(self, *flags, camera=None):
+        """vidstyle, painting the clip or a camera, from when it is painting."""
+        words = ["live", "strokes", "ink", "--camera", camera or str(self.home / "clip.mkv"), "--no-window", "--obs"]
+        words += ["--loop", "--web", self.page]
         process = subprocess.Popen([sys.executable, "-m", "vidstyle", *words, *flags], env=self.env, stderr=subprocess.DEVNULL)
         try:
             room.wait(self.paints)
@@ -161,3 +164,27 @@ def test_the_commands_say_what_to_do_and_what_to_enter(studio):
         time.sleep(2)
         said = studio.command("check")
         assert said.returncode == 0 and "Sync Offset of" in said.stdout, said.stderr
+
+
+def test_what_obs_shows_is_painted_and_shown_back_in_it(studio):
+    """A scene goes out as a stream; the painting of it is in another scene of the same OBS."""
+    obs = studio.obs
+    scene = obs.ask("GetCurrentProgramScene")["currentProgramSceneName"]
+    obs.ask("CreateScene", sceneName="Plain")
+    red, green = {"color": 0xFF2040E0, "width": SIZE[0], "height": SIZE[1]}, {"color": 0xFF40C820}  # alpha, blue, green, red
+    obs.ask("CreateInput", sceneName="Plain", inputName="plain", inputKind="color_source_v3", inputSettings=red)
+    connect(obs, studio.page, SCRIPT_KIND)
+    obs.ask("SetCurrentProgramScene", sceneName="Plain")
+    obs.ask("StartRecord")
+
+    def shows(colour):
+        return (found := studio.columns()) is not None and np.abs(found - colour).max() <= 6  # through H.264 at 4 Mbit/s
+
+    try:
+        with studio.live("--strength", "0", camera=studio.stream):
+            room.wait(lambda: shows((224, 64, 32)))
+            obs.ask("SetInputSettings", inputName="plain", inputSettings=green)
+            room.wait(lambda: shows((32, 200, 64)))
+    finally:
+        obs.ask("StopRecord")
+        obs.ask("SetCurrentProgramScene", sceneName=scene)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import need
+from obs_room import room
 from vcam import machine
 
 from vidstyle.live.loopback import LOAD
@@ -49,6 +50,15 @@ def test_a_device_that_is_removed_and_comes_back_is_fed_again(found):
 def test_the_command_is_a_webcam_for_others(found):
     live = found["live"]
     assert live["read"] >= 40 and live["different"] > 5 and live["contrast"] > 20, live
+
+
+def test_obs_own_virtual_camera_is_painted_and_shown_back_in_the_same_obs(made, tmp_path):
+    need(room.missing(), "VIDSTYLE_REQUIRE_VCAM")
+    found, said = machine.boot(made, tmp_path / "out", ["obs-loop"])
+    loop = found.get("obs-loop", said)
+    # OBS sends the matrix of HD, OpenCV takes a camera's for that of SD: colours are off by some twenty levels.
+    sent = [(224, 64, 32), (32, 200, 64), (224, 64, 32), (32, 200, 64)]
+    assert np.abs(np.subtract(loop["seen"], sent)).max() < 40, loop
 
 
 def test_a_device_that_opens_only_once_is_told_of(made, tmp_path):

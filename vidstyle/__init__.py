@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 # OpenCV reads these when it is imported.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # of a picture of MAX_SIDE_PX
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # a stream that is joined in its middle is no error to be told of
 os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")  # else a webcam takes up to a minute to open on Windows
 
 __version__ = "0.1.0"

@@ -24,8 +24,29 @@ def free_port():
         return server.getsockname()[1]
 
 
-def furnish(home, port, size=(640, 360)):
-    """Settings of an OBS that asks nothing at its start and answers to its websocket."""
+STREAMING = """[Output]
+Mode=Advanced
+[AdvOut]
+RecType=FFmpeg
+FFOutputToFile=false
+FFURL={}
+FFFormat=mpegts
+FFExtension=ts
+FFVEncoder=libx264
+FFVEncoderId=27
+FFVBitrate=4000
+FFVGOPSize=30
+FFVCustom=preset=ultrafast tune=zerolatency
+FFAEncoder=aac
+FFAEncoderId=86018
+FFAudioMixes=1
+FFIgnoreCompat=true
+"""
+"""What *Settings, Output, Recording, Custom Output (FFmpeg)* writes: "recording" sends a stream to an address."""
+
+
+def furnish(home, port, size=(640, 360), stream=""):
+    """Settings of an OBS that asks nothing at its start and answers to its websocket; what it records goes to ``stream``."""
     config = home / ".config/obs-studio"
     (config / "basic/profiles/Untitled").mkdir(parents=True)
     (config / "basic/scenes").mkdir(parents=True)
@@ -42,7 +63,9 @@ def furnish(home, port, size=(640, 360)):
     (plugin / "config.json").write_text(json.dumps(settings))
     width, height = size
     video = f"[Video]\nBaseCX={width}\nBaseCY={height}\nOutputCX={width}\nOutputCY={height}\nFPSCommon=30\n"
-    (config / "basic/profiles/Untitled/basic.ini").write_text(f"[General]\nName=Untitled\n{video}")
+    (config / "basic/profiles/Untitled/basic.ini").write_text(
+        f"[General]\nName=Untitled\n{video}" + (STREAMING.format(stream) if stream else "")
+    )
     scene = {"name": "Scene", "id": "scene", "settings": {}}
     collection = {"name": "Untitled", "current_scene": "Scene", "current_program_scene": "Scene", "sources": [scene]}
     (config / "basic/scenes/Untitled.json").write_text(json.dumps({**collection, "scene_order": [{"name": "Scene"}]}))

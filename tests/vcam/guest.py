@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import closing
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -16,8 +17,10 @@ os.environ["OPENCV_LOG_LEVEL"] = "ERROR"  # it tells of each try to open a camer
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+from obs_room import room  # noqa: E402
 from patches import PATCHES, middles, patches  # noqa: E402
 
+from vidstyle.live import obs as obs_module  # noqa: E402
 from vidstyle.live.camera import Camera, cameras, slate  # noqa: E402
 from vidstyle.live.loopback import routes  # noqa: E402
 from vidstyle.live.virtualcamera import Loopback, PyVirtualCam, VirtualCamera  # noqa: E402
@@ -148,6 +151,77 @@ def live():
     return {"read": len(kept), "different": changed, "contrast": float(kept[-1].std()) if kept else 0.0, "said": said}
 
 
+def obs_loop():
+    """OBS's own virtual camera, painted, and shown back in the same OBS. Colours of its scene are changed, and waited for."""
+    os.environ.update(HOME="/run/home", DISPLAY=":77", QT_QPA_PLATFORM="xcb", LIBGL_ALWAYS_SOFTWARE="1", LP_NUM_THREADS="1")
+    os.environ.update(XDG_RUNTIME_DIR="/run/xdg", DBUS_SESSION_BUS_ADDRESS="unix:path=/nonexistent")
+    for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):  # OpenCV's own Qt is none for OBS
+        os.environ.pop(name, None)
+    home, page = Path("/run/home"), "127.0.0.1:8765"
+    for folder in (home, Path("/run/xdg"), Path("/dev/shm")):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    for command in (["mount", "-t", "tmpfs", "shm", "/dev/shm"], ["ifconfig", "lo", "127.0.0.1", "up"]):
+        subprocess.run(["/bin/busybox", *command], check=True)
+    config = room.furnish(home, 4455, SIZE)
+    scenes = config / "basic/scenes/Untitled.json"
+    camera = {"type": 1, "internal": 0, "scene": "Scene", "source": ""}  # the scene of this name, whichever is on
+    scenes.write_text(json.dumps({**json.loads(scenes.read_text()), "virtual-camera": camera}))
+    profile = config / "basic/profiles/Untitled/basic.ini"
+    profile.write_text(profile.read_text().replace("FPSCommon=30", "FPSCommon=10"))
+    obs_module.install()
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    started = [subprocess.Popen(["Xvfb", ":77", "-nolock", "-screen", "0", "640x480x24", "+extension", "GLX"], **quiet)]
+    time.sleep(8)
+    with (OUT / "obs.log").open("w") as log:
+        flags = ["--multi", "--disable-missing-files-check", "--collection", "Untitled", "--profile", "Untitled"]
+        started.append(subprocess.Popen(["obs", *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        try:
+            wait(lambda: room.answers(4455), 240)
+            return _seen_in_obs(page, started)
+        finally:
+            for process in reversed(started):
+                process.terminate()
+
+
+def _seen_in_obs(page, started):
+    obs_module.SECONDS = 60
+    with closing(obs_module.Remote("127.0.0.1:4455", "")) as obs:
+        return _painted_back(obs, page, started)
+
+
+def _painted_back(obs, page, started):
+    wait(lambda: obs_module.SCRIPT_KIND in obs.ask("GetInputKindList")["inputKinds"], 240)
+    colours, red = {"width": SIZE[0], "height": SIZE[1]}, 0xFF2040E0  # as OBS writes it: alpha, blue, green, red
+    given = {**colours, "color": red}
+    obs.ask("CreateInput", sceneName="Scene", inputName="colour", inputKind="color_source_v3", inputSettings=given)
+    obs.ask("CreateScene", sceneName="Painted")
+    obs.ask("SetCurrentProgramScene", sceneName="Painted")
+    obs_module.connect(obs, page)
+    obs.ask("StartVirtualCam")
+    wait(lambda: obs.ask("GetVirtualCamStatus")["outputActive"], 60)
+    command = [sys.executable, "-m", "vidstyle", "live", "strokes", "--camera", DEVICE, "--no-window", "--obs", "--web", page]
+    command += ["--strength", "0", "--paint-size", "64", "--steps", "1", "--flow", "none"]
+    with (OUT / "vidstyle.log").open("w") as log:
+        started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, cwd=HERE.parent.parent))
+
+    def middle():
+        image = obs.shot()[1]
+        return [0, 0, 0] if image is None else image[image.shape[0] // 2, image.shape[1] // 2].tolist()
+
+    wait(lambda: max(middle()) > 100, 400)
+    seen, took = [middle()], []
+    for color in (0xFF40C820, red, 0xFF40C820):
+        began, before = time.monotonic(), middle()
+        obs.ask("SetInputSettings", inputName="colour", inputSettings={"color": color})
+        wait(lambda before=before: np.abs(np.subtract(middle(), before)).max() > 100, 60)
+        took.append(time.monotonic() - began)
+        time.sleep(3)
+        seen.append(middle())
+    shot = obs.shot("Painted")[1]
+    cv2.imwrite(str(OUT / "painted.png"), shot[..., ::-1])
+    return {"seen": seen, "seconds": took, "state": obs_module.ask_page(page, "state")}
+
+
 def opens_once():
     """What is said where the device does not open a second time."""
     for _ in range(2):
@@ -174,6 +248,7 @@ TRIALS = {
     "unplugged": unplugged,
     "vanished": vanished,
     "opens-once": opens_once,
+    "obs-loop": obs_loop,
     "live": live,
 }
 

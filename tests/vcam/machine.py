@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PROGRAMS = ("apt-get", "dpkg", "make", "gcc", "depmod", "modprobe", "cpio", "gzip", "busybox", "qemu-system-x86_64")
-MODULES = ("9p", "9pnet_virtio", "virtio_pci", "vivid", "videodev", "videobuf2-vmalloc")
+MODULES = ("9p", "9pnet_virtio", "virtio_pci", "vivid", "videodev", "videobuf2-vmalloc", "overlay")
 BOOT_AND_RUN_SECONDS = 900
 """Everything is emulated, one instruction after the other, and some twenty times slower."""
 
