@@ -9,6 +9,7 @@ from conftest import scene, stripes, tiny_network
 
 from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load_features
 from vidstyle.painting import optimize, stylizer
+from vidstyle.painting.colours import led_to
 from vidstyle.painting.optimize import BETA_SQUARE
 from vidstyle.painting.tensors import to_image, to_tensor
 from vidstyle.painting.weights import painterly
@@ -239,6 +240,15 @@ def test_chosen_layers_are_used(features, style, frame):
     paint(frame)
     assert {layer for _, layer in style._grams} >= {"relu1_1"}
     assert paint.iterations[0].content == 0  # it starts from the content
+
+
+def test_a_frame_is_led_to_the_colours_of_its_style_before_anything_is_painted(features, style, frame):
+    paint = painter(features, style, first_steps=1, levels=1, learning_rate=1e-6)
+    painted = to_tensor(paint(frame).image)
+    assert torch.allclose(painted, led_to(to_tensor(frame.image), style.colours()), atol=2 / 255)  # the step, and rounding
+    known = painter(features, style, first_steps=1, levels=1, learning_rate=1e-6, original_colors=True)(frame)
+    difference = to_tensor(known.image) - to_tensor(frame.image)
+    assert (difference.amax(1) - difference.amin(1)).median() < 3 / 255  # its own colours are kept where that is wished for
 
 
 def test_few_layers_look_at_fewer_layers(features, frame):

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .colours import opponent
+
 MIN_SIDE_PX = 32
 """The smallest side of a picture that has something left after five halvings."""
 
@@ -173,10 +175,9 @@ class OrientedBank(nn.Module):
         self.scales = {f"oriented{number}": scale for number, scale in enumerate(scales, 1)}
         self.layers = ("colour", *self.scales)
         filters = gabor_pairs(11, orientations, wavelength=4.0, along=3.0, across=1.3)
-        opponent = [[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]
         # The factor lifts the responses, a few hundredths, to the size of the network's maps.
         self.register_buffer("bank", 4 * filters, persistent=False)
-        self.register_buffer("opponent", F.normalize(torch.tensor(opponent), dim=1), persistent=False)
+        self.register_buffer("opponent", opponent(), persistent=False)
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """Rectified responses to (1, 3, H, W) RGB in [0, 1] at ``layers``; scale s + 1 sees half the size of scale s."""

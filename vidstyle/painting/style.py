@@ -14,9 +14,13 @@ from ..errors import InputError
 from ..media.files import check_readable
 from ..media.frame import Frame, Image, fit
 from ..media.pictures import read_picture
+from .colours import AFAR_PX, colours_of
 from .features import MIN_SIDE_PX, Features
 from .losses import gram
 from .tensors import resize, to_tensor
+
+COLOURS = "colours"
+"""What colours are kept under, beside the names of layers."""
 
 MAX_STYLE_PX = 2048
 """Style pictures are kept no larger than this (long side): no brush stroke needs more."""
@@ -104,6 +108,16 @@ class Style:
         with torch.no_grad():
             maps = self.features(resize(picture, size).to(self.features.device), new)
         seen.update({(size_px, layer): gram(maps[layer], self.features.shift(layer)) for layer in new})
+
+    def colours(self) -> Tensor:
+        """Its colours, blended by weight, as ``colours_of`` makes them."""
+        key = AFAR_PX, COLOURS
+        for picture, seen in zip(self.pictures, self._seen, strict=True):
+            if key not in seen:
+                seen[key] = colours_of(picture).to(self.features.device)
+        total = sum(self.weights)
+        parts = [weight / total * seen[key] for weight, seen in zip(self.weights, self._seen, strict=True)]
+        return torch.stack(parts).sum(0)
 
     def save(self, path: str | Path) -> None:
         """Write pictures and weights as safetensors."""

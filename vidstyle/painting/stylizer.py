@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import DeviceError
 from ..media.frame import Frame, fit
 from ..settings import Settings
+from .colours import led_to
 from .device import choose_precision, free_memory, out_of_memory_named
 from .execution import Descent, Prepared, choose_descent
 from .features import MIN_SIDE_PX, Features
@@ -213,7 +214,7 @@ class Stylizer:
 
     def _first_guess(self, content: Tensor) -> Tensor:
         if self.settings.init != "noise":
-            return content
+            return led_to(content, self.style.colours())
         generator = torch.Generator().manual_seed(self.settings.seed)  # on the CPU: the same noise on every device
         return torch.rand(content.shape, generator=generator).to(content.device)
 
@@ -227,7 +228,7 @@ class Stylizer:
         settings, features = self.settings, self._looking
         style_layers = features.few_layers if settings.few_layers else features.style_layers
         with torch.no_grad():
-            maps = features(content, settings.content_layers or features.content_layers)
+            maps = features(led_to(content, self.style.colours()), settings.content_layers or features.content_layers)
             targets = {layer: ContentTarget.of(seen) for layer, seen in maps.items()}
         grams = self.style.grams(round(max(content.shape[-2:]) * settings.style_scale), settings.style_layers or style_layers)
         self._explain(content, targets, grams)
