@@ -32,7 +32,7 @@ class Settings:
 
     content_weight: float = _knob(0.02, "how much of the content's shapes to keep", low=0)
     style_weight: float = _knob(1.0, "how much of the style's texture to take on", low=0)
-    tv_weight: float = _knob(0.05, "how much to smooth (total variation)", low=0)
+    tv_weight: float = _knob(0.1, "how much to smooth (total variation)", low=0)
     temporal_weight: float = _knob(5.0, "how much to stay with the painting before, where it can be followed", low=0)
     style_scale: float = _knob(
         1.0, "size of the style picture relative to the painting: larger, broader strokes", low=0.1, high=10
@@ -46,7 +46,7 @@ class Settings:
     optimizer: str = _knob("adam", "how pixels are updated", choices=OPTIMIZERS)
     learning_rate: float = _knob(0.05, "Adam's step at each scale, in units of the full pixel range", low=1e-6, high=1)
     first_steps: int = _knob(
-        150, "iterations for a frame that starts from its content or noise, all levels together", low=1, high=100_000
+        200, "iterations for a frame that starts from its content or noise, all levels together", low=1, high=100_000
     )
     steps: int = _knob(4, "most iterations for a frame that starts from the previous one", low=1, high=100_000)
     flow: str = _knob("dis", "how motion is followed: dis (quick), raft (better, wants a GPU), none", choices=FLOWS)
@@ -54,7 +54,7 @@ class Settings:
         1.0, "size of the copies in which motion is looked for, relative to the painting (512 px at most)", low=0.1, high=10
     )
     long_term: bool = _knob(False, "keep to the paintings of two and four frames ago too, where the last one is of no use")
-    levels: int = _knob(3, "sizes a fresh frame is painted at, coarse to fine", low=1, high=6)
+    levels: int = _knob(5, "sizes a fresh frame is painted at, coarse to fine", low=1, high=6)
     size: int | None = _knob(None, "long side of the output in px (default: the source's)", low=32, high=MAX_SIDE_PX)
     paint_size: int | None = _knob(
         None,
@@ -111,8 +111,8 @@ PRESETS: Mapping[str, Settings] = MappingProxyType(
     {
         "live": Settings(first_steps=60, steps=2, few_layers=True, flow_scale=0.5),
         "balanced": Settings(),
-        "quality": Settings(first_steps=300, steps=8, long_term=True),
-        "still": Settings(first_steps=200),
+        "quality": Settings(first_steps=400, steps=8, long_term=True),
+        "still": Settings(first_steps=300),
     }
 )
 """Starting points. ``balanced`` is the default for clips, ``still`` for single pictures."""
