@@ -9,12 +9,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from vidstyle import Settings
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 CLIPS = ("object", "pan", "light")
 STEPS = (1, 2, 4, 8, 16)
 SIZES = ("320x180", "640x360", "1280x720")
 TIMED = (1, 16)
+FIRST_STEPS = Settings().first_steps
 TICKS = (10, 20, 50, 100, 200, 500)
 NAIVE = ", previous picture, fresh Adam"
 LINES = (("", "vidstyle", "C0"), (NAIVE, "previous picture, fresh Adam", "C1"))
@@ -37,7 +40,7 @@ def draw(values):
             values[f"{clip}: flicker of fresh paintings, last two frames"],
         )
         axes.plot(*fresh, "*", label="every frame afresh", color="C2", markersize=10)
-        note(axes, f"150\n{values[f'{clip}: time of a fresh painting']:.0f} s", fresh, "C2")
+        note(axes, f"{FIRST_STEPS}\n{values[f'{clip}: time of a fresh painting']:.0f} s", fresh, "C2")
         axes.set(title=clip, xlabel="gap to L*, %", xscale="log", yscale="log", ylim=(8e-7, 6e-2))
         axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
         axes.set_xticks([], minor=True)

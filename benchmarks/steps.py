@@ -24,7 +24,7 @@ from vidstyle.painting.tensors import to_image
 
 ROOT = Path(__file__).parent.parent
 SIZE = (320, 180)
-FIRST_STEPS = 150
+FIRST_STEPS = vs.Settings().first_steps
 BALANCED = vs.PRESETS["balanced"]
 
 
