@@ -118,6 +118,9 @@ def test_what_is_no_address_for_a_stream_is_said_without_its_secrets():
     with pytest.raises(OutputError, match=r"srt://there:9000 is no address for a stream: use rtmp") as caught:
         Broadcast("srt://somebody:password@there:9000?passphrase=secret", 30)
     assert "password" not in str(caught.value) and "secret" not in str(caught.value)
+    for address in ("udp://", "udp://there", "tcp://there/9000", "rtmp:///live/x", "udp://there:many"):
+        with pytest.raises(OutputError, match="lacks a host or a port"):
+            Broadcast(address, 30)
     with pytest.raises(ValueError, match="rate of a stream"):
         Broadcast("udp://there:9000", 0)
 

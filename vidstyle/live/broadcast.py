@@ -30,9 +30,7 @@ class Broadcast(Feeder):
 
     def __init__(self, address: str, rate: float) -> None:
         super().__init__(None, rate, COLOR)
-        if urlsplit(address).scheme.lower() not in CONTAINERS:
-            raise OutputError(f"{without_secrets(address)} is no address for a stream: use {', '.join(CONTAINERS)}, or a file")
-        self._address = address
+        self._address = check_address(address)
         self._sender: Sender | None = None
 
     def _open(self, size: tuple[int, int]) -> Feed:
@@ -98,6 +96,25 @@ class Sender:
             self._process.wait()
         self._process.stdout.close()
         self._process.stderr.close()
+
+
+def check_address(address: str) -> str:
+    """The address, if a stream can be sent to such a one.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    parts = urlsplit(address)
+    scheme = parts.scheme.lower()
+    if scheme not in CONTAINERS:
+        raise OutputError(f"{without_secrets(address)} is no address for a stream: use {', '.join(CONTAINERS)}, or a file")
+    try:
+        whole = bool(parts.hostname) and (parts.port is not None or CONTAINERS[scheme] != "mpegts")
+    except ValueError:  # a port that is none
+        whole = False
+    if not whole:
+        raise OutputError(f"{without_secrets(address)} lacks a host or a port: write it like {scheme}://192.168.0.5:9000")
+    return address
 
 
 def without_secrets(address: str) -> str:
