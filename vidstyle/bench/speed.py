@@ -17,6 +17,7 @@ from torch.utils.flop_counter import flop_registry
 
 from ..media.files import check_writable
 from ..media.frame import Image
+from ..painting.colours import led_to
 from ..painting.device import choose_device, choose_precision, open_files, resident_memory
 from ..painting.features import MIN_SIDE_PX, VGG19, Features, Network
 from ..painting.optimize import Moments
@@ -255,7 +256,7 @@ class SpeedBench:
         features = self._style.features
         layers: Mapping[str, float] = features.few_layers if settings.few_layers else features.style_layers
         with torch.no_grad():
-            maps = features(content, features.content_layers)
+            maps = features(led_to(content, self._style.colours()), features.content_layers)
         grams = self._style.grams(max(content.shape[-2:]), layers)
         weights = settings.content_weight, settings.style_weight, settings.tv_weight
         return TextbookLoss(features, maps, grams, layers, weights)
