@@ -19,6 +19,7 @@ SECONDS = 0.5
 """Patience with an answer; it is on this machine."""
 
 HOTKEYS = {"next": "vidstyle: next style", "previous": "vidstyle: previous style", "bypass": "vidstyle: bypass"}
+STARTING = "starting; look again in a moment"
 TURNED = ("strength", "style_scale", "temporal_weight")
 
 here = {"settings": None, "process": None, "sent": {}, "hotkeys": {}, "said": ""}
@@ -86,9 +87,11 @@ def look(properties, button):
     obs.obs_property_list_add_string(styles, "(as it is)", "")
     for style in state.get("styles", ()):
         obs.obs_property_list_add_string(styles, style["name"], style["name"])
-    running = f"{state['fps']:.1f} frames per second, {state['latency_ms']:.0f} ms" if "fps" in state else "not running"
+    how = here["said"] or "not running"
+    if "fps" in state:
+        how = f"{state['fps']:.1f} frames per second, {state['latency_ms']:.0f} ms"
     status = obs.obs_properties_get(properties, "status")
-    obs.obs_property_set_description(status, f"vidstyle: {here['said'] or running}")
+    obs.obs_property_set_description(status, f"vidstyle: {how}")
     return True
 
 
@@ -128,14 +131,18 @@ def start(properties, button):
     except OSError as error:
         here["said"] = f"cannot be started ({error.strerror}): choose the program above"
         return look(properties, button)
+    here["said"] = STARTING
     threading.Thread(target=listen, args=(here["process"],), daemon=True).start()
-    return True
+    return look(properties, button)
 
 
 def listen(process):
     """Keep the last line it says, for the status; without a reader it would stop at a full pipe."""
     for line in process.stderr:
-        here["said"] = line.strip() if "vidstyle:" in line and "control page" not in line else ""
+        if line.startswith("vidstyle: ") and "control page" not in line:
+            here["said"] = line.strip().removeprefix("vidstyle: ")
+    if here["said"] in (STARTING, "interrupted"):
+        here["said"] = ""
 
 
 def stop(properties, button):
