@@ -35,7 +35,7 @@ def colours_of(picture: Tensor) -> Tensor:
     return rows @ rows.T / rows.shape[1]
 
 
-def led_to(picture: Tensor, wanted: Tensor, own: Tensor | None = None) -> Tensor:
+def led_to(picture: Tensor, wanted: Tensor) -> Tensor:
     """A picture with the mean and covariance of other colours (Reinhard et al. 2001, with the covariances as well).
 
     The map is affine and triangular in opponent colours: what is lighter stays lighter.
@@ -43,11 +43,10 @@ def led_to(picture: Tensor, wanted: Tensor, own: Tensor | None = None) -> Tensor
     Args:
         picture: (1, 3, H, W) RGB in [0, 1].
         wanted: as ``colours_of`` makes them.
-        own: the colours that are led to those wanted; None: the picture's.
     """
     basis = opponent().to(picture)
     floor = torch.tensor(FLOOR).to(picture).square()
-    mean, factor = _spread(colours_of(picture) if own is None else own, floor)
+    mean, factor = _spread(colours_of(picture), floor)
     aim, aimed = _spread(wanted.to(picture), 1e-3 * floor)
     mapping = basis.T @ aimed @ torch.linalg.solve_triangular(factor, basis, upper=False)
     offset = basis.T @ aim - mapping @ (basis.T @ mean)

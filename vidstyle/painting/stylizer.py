@@ -172,8 +172,7 @@ class Stylizer:
         """Start from the painting before."""
         start = start_from(memory, content, motion)
         steps = steps or budget(start, memory.progress, self.settings.steps)
-        colours = memory.colours_with(start.content)
-        objective = self.objective(start.content, (start.picture, start.known), colours)
+        objective = self.objective(start.content, (start.picture, start.known))
         minimum = self._minimize(start.picture, start.moments, objective, steps, self.descend)
         size = content.shape[-1], content.shape[-2]
         self.iterations = _read([(size, loss) for loss in minimum.losses])
@@ -182,7 +181,6 @@ class Stylizer:
             minimum.moments,
             start.content,
             start.offset,
-            colours,
             loss=self.iterations[-1].total,
             progress=_progress(memory.loss, self.iterations),
             earlier=(memory.picture, *memory.earlier)[: max(LONG_TERM) - 1] if self.settings.long_term else (),
@@ -220,19 +218,17 @@ class Stylizer:
         generator = torch.Generator().manual_seed(self.settings.seed)  # on the CPU: the same noise on every device
         return torch.rand(content.shape, generator=generator).to(content.device)
 
-    def objective(self, content: Tensor, before: tuple[Tensor, Tensor] | None = None, colours: Tensor | None = None) -> Objective:
+    def objective(self, content: Tensor, before: tuple[Tensor, Tensor] | None = None) -> Objective:
         """What a painting of this content is judged by.
 
         Args:
             content: (1, 3, H, W) RGB in [0, 1], of the painting's size.
             before: as in ``Objective``.
-            colours: those of the content that are led to the style's; None: its own.
         """
         settings, features = self.settings, self._looking
         style_layers = features.few_layers if settings.few_layers else features.style_layers
         with torch.no_grad():
-            led = led_to(content, self.style.colours(), colours)
-            maps = features(led, settings.content_layers or features.content_layers)
+            maps = features(led_to(content, self.style.colours()), settings.content_layers or features.content_layers)
             targets = {layer: ContentTarget.of(seen) for layer, seen in maps.items()}
         grams = self.style.grams(round(max(content.shape[-2:]) * settings.style_scale), settings.style_layers or style_layers)
         self._explain(content, targets, grams)

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .colours import colours_of
 from .flow import Motion, resize_flow, warp, warp_sharply
 from .optimize import Moments
 from .tensors import resize
@@ -35,10 +34,6 @@ CALM = 0.1
 """Share of the present in a content that does not change but for noise: an average over some 20 frames."""
 
 
-COLOURS_CALM = 0.03
-"""Share of the present frame in the colours of a shot: an average over some 30 frames."""
-
-
 @dataclass(frozen=True, eq=False)
 class Memory:
     """What is known after a frame.
@@ -50,7 +45,6 @@ class Memory:
         offset: (1, 2, H, W) px, how far away from its place each thing is painted: motion too small to follow so far.
         loss: the one the frame's last step started from.
         progress: share of the loss that each of the frame's steps took away.
-        colours: (4, 4), those of the shot's frames of late, as ``colours_of`` makes them.
         earlier: paintings of the frames before, the last one first, as many as long-term consistency asks for.
     """
 
@@ -58,7 +52,6 @@ class Memory:
     moments: Moments
     content: Tensor
     offset: Tensor
-    colours: Tensor
     loss: float = 0.0
     progress: float = 1.0
     earlier: tuple[Tensor, ...] = ()
@@ -66,23 +59,18 @@ class Memory:
     @classmethod
     def of(cls, picture: Tensor, moments: Moments, content: Tensor, loss: float = 0.0) -> "Memory":
         """What is known after the first frame of a shot."""
-        return cls(picture, moments, content, torch.zeros_like(picture[:, :2]), colours_of(content), loss)
+        return cls(picture, moments, content, torch.zeros_like(picture[:, :2]), loss)
 
     def resized(self, content: Tensor) -> "Memory":
         """The memory in the size of ``content``; the optimiser's does not survive a change of size."""
         if self.picture.shape == content.shape:
             return self
         picture = resize(self.picture, (content.shape[-1], content.shape[-2]))
-        return replace(Memory.of(picture, Moments.zero(picture), content), colours=self.colours)
-
-    def colours_with(self, content: Tensor) -> Tensor:
-        """The colours with those of the next frame. They change slowly, so that the painting does not with each frame."""
-        return torch.lerp(self.colours, colours_of(content), COLOURS_CALM)
+        return Memory.of(picture, Moments.zero(picture), content)
 
     def state(self) -> dict[str, Tensor]:
         """As plain tensors on the CPU."""
-        named = {"picture": self.picture, "content": self.content, "offset": self.offset, "colours": self.colours}
-        named["moments.mean"] = self.moments.mean
+        named = {"picture": self.picture, "content": self.content, "offset": self.offset, "moments.mean": self.moments.mean}
         named |= {f"moments.square{i}": square for i, square in enumerate(self.moments.squares)}
         named |= {f"moments.weight{i}": weight for i, weight in enumerate(self.moments.weights)}
         named |= {f"earlier{i}": picture for i, picture in enumerate(self.earlier)}
@@ -101,12 +89,12 @@ class Memory:
             return tuple(state[f"{name}{i}"].to(device, copy=True) for i in range(len(state)) if f"{name}{i}" in state)
 
         try:
-            picture, content, offset, colours, mean = (
-                state[name].to(device, copy=True) for name in ("picture", "content", "offset", "colours", "moments.mean")
+            picture, content, offset, mean = (
+                state[name].to(device, copy=True) for name in ("picture", "content", "offset", "moments.mean")
             )
             moments = Moments(mean, several("moments.square"), several("moments.weight"))
             loss, progress = state["trend"].tolist()
-            memory = cls(picture, moments, content, offset, colours, loss, progress, several("earlier"))
+            memory = cls(picture, moments, content, offset, loss, progress, several("earlier"))
         except KeyError as error:
             raise ValueError(f"the state lacks {error}: it was not made by Stylizer.state()") from None
         if picture.ndim != 4 or picture.shape[:2] != (1, 3) or _shapes(memory) != _shapes(_like(memory)):
