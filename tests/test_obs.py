@@ -262,6 +262,15 @@ def test_a_check_measures_the_delay_and_says_what_to_enter(page, monkeypatch):
     assert [order for path, order in page if path == "order"] == [{"do": "clock"}] * 2  # on, and off again
 
 
+def test_a_check_says_how_a_late_media_source_is_made_quick_again(page, monkeypatch):
+    monkeypatch.setattr("vidstyle.live.obs.SHOTS_SECONDS", 0.5)
+    for behind, late in ((0.6, True), (0.0, False)):
+        monkeypatch.setattr("vidstyle.live.obs.LATE_SECONDS", 0.15 if late else 5.0)
+        with StandIn([MEDIA_KIND], {"vidstyle": MEDIA_KIND}, behind=behind).running() as remote:
+            said = check(remote, "here")
+        assert any("has it start anew" in line for line in said) == late
+
+
 def test_a_check_names_what_is_missing(page, monkeypatch):
     monkeypatch.setattr("vidstyle.live.obs.SHOTS_SECONDS", 0.2)
     with StandIn([MEDIA_KIND]).running() as remote, pytest.raises(DeviceError, match="`vidstyle obs connect` makes one"):

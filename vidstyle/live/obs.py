@@ -35,6 +35,9 @@ SCRIPTS = ("vidstyle_source.lua", "vidstyle_panel.py")
 SECONDS = 5.0
 """Patience with OBS, and with vidstyle."""
 
+LATE_SECONDS = 0.08
+"""What a Media Source is behind at most while nothing held it up."""
+
 SEEN, SHOTS_SECONDS = 20, 6.0
 """So many pictures are looked at, and for so long at most."""
 
@@ -338,6 +341,8 @@ def check(obs: Remote, page: str) -> list[str]:
         raise DeviceError(f"OBS has no source called {SOURCE}: `vidstyle obs connect` makes one")
     took = delay(obs, page)
     lines.append(f"source {SOURCE} ({kinds[SOURCE]}): pictures arrive {1000 * took:.0f} ms after they are painted")
+    if kinds[SOURCE] == MEDIA_KIND and took > LATE_SECONDS:
+        lines.append("OBS keeps a delay that a hiccup once caused: `vidstyle obs connect --media` again has it start anew")
     offset = round(1000 * took + state["latency_ms"])
     lines.append(f"audio: in OBS's Advanced Audio Properties give the microphone a Sync Offset of {offset} ms")
     return lines
