@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 from fractions import Fraction
 
+import av
 import cv2
 import httpx
 import numpy as np
@@ -146,6 +147,20 @@ def test_two_who_look_see_the_painting_move(client, studio):
         for each in pictures:
             until(lambda each=each: far(next(each), moved.image) < 12)
     until(lambda: client.get("/state").json()["viewers"] == 0)
+
+
+def test_a_program_has_each_picture_as_soon_as_it_is_shown(client, studio):
+    shown = studio.paint()
+    parser = av.CodecContext.create("mjpeg", "r")  # FFmpeg's, as in OBS
+    with client.stream("GET", "/picture.mjpeg") as answer:
+        received = answer.iter_bytes()
+        for _ in range(5):
+            packets = []
+            while not packets:  # comes to an end although nothing else is shown meanwhile
+                packets = parser.parse(next(received))
+            (frame,) = parser.decode(packets[0])
+            assert far(frame.to_ndarray(format="rgb24"), shown.image) < 12  # what JPEG does to such a picture
+            shown = studio.paint()
 
 
 def test_who_does_not_read_slows_nobody_and_gets_the_newest_when_he_does(client, studio):

@@ -35,9 +35,6 @@ SCRIPTS = ("vidstyle_source.lua", "vidstyle_panel.py")
 SECONDS = 5.0
 """Patience with OBS, and with vidstyle."""
 
-LATE_SECONDS = 0.08
-"""What a Media Source is behind at most while nothing held it up."""
-
 SEEN, SHOTS_SECONDS = 20, 6.0
 """So many pictures are looked at, and for so long at most."""
 
@@ -66,12 +63,13 @@ def media_settings(page: str, address: str = "") -> dict[str, Any]:
         raise ValueError(
             f"{address!r} is no stream OBS takes from vidstyle: use {', '.join(STREAMS)}, such as udp://0.0.0.0:9000"
         )
-    form, listen = STREAMS[scheme] if address else ("mpjpeg", "")
-    # The page's pictures carry no times, so that FFmpeg would take them for 25 per second.
-    extra = listen * rest.startswith("0.0.0.0") if address else "use_wallclock_as_timestamps=1"
+    form, listen = STREAMS[scheme] if address else ("mjpeg", "")
+    # OBS waits for the time of each picture, and keeps the delay that anything once caused. So the page's, which carry no
+    # times, are said to follow each other far sooner than they do: OBS is always late, and shows the newest at once.
+    extra = listen * rest.startswith("0.0.0.0") if address else "framerate=1000"
     return {
         "is_local_file": False,
-        "input": address or f"http://{page}/picture.mjpg",
+        "input": address or f"http://{page}/picture.mjpeg",
         "input_format": form,
         "buffering_mb": 0,
         "reconnect_delay_sec": 1,
@@ -341,8 +339,6 @@ def check(obs: Remote, page: str) -> list[str]:
         raise DeviceError(f"OBS has no source called {SOURCE}: `vidstyle obs connect` makes one")
     took = delay(obs, page)
     lines.append(f"source {SOURCE} ({kinds[SOURCE]}): pictures arrive {1000 * took:.0f} ms after they are painted")
-    if kinds[SOURCE] == MEDIA_KIND and took > LATE_SECONDS:
-        lines.append("OBS keeps a delay that a hiccup once caused: `vidstyle obs connect --media` again has it start anew")
     offset = round(1000 * took + state["latency_ms"])
     lines.append(f"audio: in OBS's Advanced Audio Properties give the microphone a Sync Offset of {offset} ms")
     return lines

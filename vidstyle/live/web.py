@@ -6,8 +6,8 @@ import json
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from http.cookies import CookieError, SimpleCookie
 from importlib import resources
 from threading import Event
@@ -45,6 +45,9 @@ THUMBNAIL_PX = 160
 
 SEND_BYTES = 1 << 17
 """That the system keeps for a viewer who does not read: a few pictures, so that a slow one is not far behind."""
+
+JPEG_START = b"\xff\xd8\xff\xe0"
+"""Of a picture, and of the JFIF segment that comes first in all of OpenCV's."""
 
 START_SECONDS = 10
 COOKIE = "vidstyle"
@@ -118,7 +121,8 @@ class Page:
         self._session = session
         routes = [Route(f"/{name}", self._file) for name in FILES]
         routes += [
-            Route("/picture.mjpg", self._pictures),
+            Route("/picture.mjpg", self._parts),
+            Route("/picture.mjpeg", self._plain),
             Route("/state", self._state),
             Route("/order", self._order, methods=["POST"]),
             Route("/styles", self._upload, methods=["POST"]),
@@ -183,25 +187,47 @@ class Page:
         data = (resources.files(__package__) / "page" / name).read_bytes()
         return Response(data, media_type=KINDS[name.rpartition(".")[2]])
 
-    async def _pictures(self, request: Request) -> Response:
+    async def _parts(self, request: Request) -> Response:
+        """For browsers: a document of parts, each of which replaces the one before."""
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b"--frame\r\n"
+            async with aclosing(self._pictures()) as pictures:
+                async for picture in pictures:
+                    head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture)
+                    yield head + picture + b"\r\n--frame\r\n"  # browsers show a part when they see that it has ended
+
+        return self._stream(body(), "multipart/x-mixed-replace; boundary=frame")
+
+    async def _plain(self, request: Request) -> Response:
+        """For OBS: one JPEG after another."""
+
+        async def body() -> AsyncIterator[bytes]:
+            yield JPEG_START
+            async with aclosing(self._pictures()) as pictures:
+                async for picture in pictures:
+                    yield picture.removeprefix(JPEG_START) + JPEG_START  # FFmpeg takes a picture when the next one begins
+
+        return self._stream(body(), "video/x-motion-jpeg")
+
+    def _stream(self, body: AsyncIterator[bytes], media_type: str) -> Response:
         if self._viewers >= MOST_VIEWERS:
             raise HTTPException(503, f"{MOST_VIEWERS} already look on")
-        return StreamingResponse(self._parts(), media_type="multipart/x-mixed-replace; boundary=frame")
+        return StreamingResponse(body, media_type=media_type)
 
-    async def _parts(self) -> AsyncIterator[bytes]:
+    async def _pictures(self) -> AsyncGenerator[bytes, None]:
+        """The newest picture as JPEG whenever there is one; who is slow to take them gets fewer."""
         self._viewers += 1
         seen = self._number
         self._new.set()  # what there is may be from when the last one looked
         try:
-            yield b"--frame\r\n"
             while True:
                 while self._number == seen and not self._closing:
                     await self._encoded.wait()
                 if self._closing:
                     return
-                seen, data = self._number, self._jpeg
-                head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
-                yield head + data + b"\r\n--frame\r\n"  # browsers show a part when they see that it has ended
+                seen = self._number
+                yield self._jpeg
         finally:
             self._viewers -= 1
 
