@@ -4,13 +4,13 @@ import torch.nn.functional as F
 from conftest import tiny_network
 
 from vidstyle import load_features
-from vidstyle.painting.features import VGG19, Features, Network, OrientedBank, gabor_pairs, sparse_conv
+from vidstyle.painting.features import VGG19, Features, Layers, Network, OrientedBank, gabor_pairs, sparse_conv
 from vidstyle.painting.losses import gram
 
 
 def test_vgg19_maps_have_the_published_shapes():
     network = Network(VGG19, "relu5_1")
-    features = Features(network, content_layers=("relu4_2",), style_layers={"relu1_1": 1.0, "relu5_1": 1.0})
+    features = Features(network, layers=Layers(("relu4_2",), {"relu1_1": 1.0, "relu5_1": 1.0}))
     maps = features(torch.rand(1, 3, 224, 224), ["relu4_2", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"])
     shapes = {name: tuple(x.shape) for name, x in maps.items()}
     assert shapes == {
@@ -87,7 +87,7 @@ def test_an_unknown_layer_is_named(features):
     with pytest.raises(ValueError, match="'relu9_9'"):
         features(torch.rand(1, 3, 64, 64), ["relu9_9"])
     with pytest.raises(ValueError, match="oriented1"):
-        Features(tiny_network(), style_layers={"oriented1": 1.0})
+        Features(tiny_network(), layers=Layers(style={"oriented1": 1.0}))
 
 
 def test_the_bundled_features_are_in_the_package_and_see_something():

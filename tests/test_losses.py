@@ -114,3 +114,14 @@ def test_the_temporal_loss_counts_only_what_is_known():
     before, known = torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
     known[..., :4] = 1
     torch.testing.assert_close(temporal_loss(torch.full_like(before, 0.5), before, known), torch.tensor(0.125))
+
+
+def test_a_flat_place_of_the_content_counts_less_than_one_full_of_detail():
+    maps = torch.zeros(1, 3, 32, 32)
+    maps[..., :16] = torch.rand(1, 3, 32, 16, generator=torch.Generator().manual_seed(0))
+    target = ContentTarget.of(maps)
+    changed = [maps.clone(), maps.clone()]
+    changed[0][..., 2:10] += 0.5
+    changed[1][..., 22:30] += 0.5
+    full, flat = (content_loss(each, target) for each in changed)
+    assert 0 < 3 * flat < full

@@ -10,7 +10,7 @@ TARGET = torch.linspace(0.3, 0.7, 3 * 6 * 6).reshape(1, 3, 6, 6)
 def bowl(picture):
     """A loss with its minimum at TARGET, steeper in some pixels than in others."""
     total = ((picture - TARGET).square() * torch.linspace(1, 5, 6)).sum()
-    return Losses(*(total,) * 5)
+    return Losses(*(total,) * 6)
 
 
 def test_at_a_single_scale_it_is_torchs_adam_but_for_the_warm_up(monkeypatch):
@@ -32,7 +32,7 @@ def test_several_scales_bring_a_flat_region_up_sooner(monkeypatch):
 
     def loss_after(scales):
         monkeypatch.setattr(optimize, "SCALES", scales)
-        far = lambda picture: Losses(*((picture - goal).square().mean(),) * 5)  # noqa: E731
+        far = lambda picture: Losses(*((picture - goal).square().mean(),) * 6)  # noqa: E731
         return far(adam(torch.zeros_like(goal), far, 10, Moments.zero(goal), 0.02).picture).total
 
     assert loss_after(5) < 0.5 * loss_after(1)
@@ -61,7 +61,7 @@ def test_a_pixel_that_starts_afresh_steps_as_on_a_first_step(monkeypatch):
 
 
 def test_pixels_stay_in_range():
-    picture = adam(torch.ones_like(TARGET), lambda p: Losses(*(-p.sum(),) * 5), 5, Moments.zero(TARGET), 0.5).picture
+    picture = adam(torch.ones_like(TARGET), lambda p: Losses(*(-p.sum(),) * 6), 5, Moments.zero(TARGET), 0.5).picture
     assert picture.min() >= 0 and picture.max() <= 1
 
 

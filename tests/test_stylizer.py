@@ -68,7 +68,7 @@ def test_style_targets_are_not_computed_again_for_later_frames(features, monkeyp
         features, "forward", lambda image, layers, run=features.forward: looked.append(image.shape) or run(image, layers)
     )
     paint(Frame(scene(0.1)))
-    assert looked == [(1, 3, 48, 64)] * (1 + QUICK.steps)  # the content once, then one look per step
+    assert looked == [(1, 3, 48, 64)] * (2 + QUICK.steps)  # the content and where it starts, then one look per step
 
 
 def test_steps_and_budgets(features, style):

@@ -85,7 +85,7 @@ def paint_naively(stylizer: Stylizer, first: Tensor, contents: Sequence[Tensor],
     painted, picture = Painted(), first.to(stylizer.features.device)
     for content in contents:
         began = time.perf_counter()
-        objective = stylizer.objective(content)
+        objective = stylizer.objective(content).settled(picture)
         picture, _ = textbook.adam(_total(objective), picture, steps)
         painted.seconds.append(time.perf_counter() - began)
         painted.pictures.append(picture.cpu())

@@ -17,7 +17,6 @@ from torch.utils.flop_counter import flop_registry
 
 from ..media.files import check_writable
 from ..media.frame import Image
-from ..painting.colours import led_to
 from ..painting.device import choose_device, choose_precision, open_files, resident_memory
 from ..painting.features import MIN_SIDE_PX, VGG19, Features, Network
 from ..painting.optimize import Moments
@@ -227,7 +226,7 @@ class SpeedBench:
 
     def _step(self, stylizer: Stylizer, content: Tensor) -> Callable[[], None]:
         """``STEPS_PER_ROUND`` steps as a frame takes them."""
-        objective = stylizer.objective(content, (content, torch.ones_like(content[:, :1])))
+        objective = stylizer.objective(content, (content, torch.ones_like(content[:, :1]))).settled(content)
         moments, rate = Moments.zero(content), stylizer.settings.learning_rate
 
         def steps() -> None:
@@ -253,13 +252,13 @@ class SpeedBench:
         return look
 
     def _textbook_loss(self, settings: Settings, content: Tensor) -> TextbookLoss:
-        features = self._style.features
-        layers: Mapping[str, float] = features.few_layers if settings.few_layers else features.style_layers
-        with torch.no_grad():
-            maps = features(led_to(content, self._style.colours()), features.content_layers)
+        layers: Mapping[str, float] = (
+            self._style.features.few_layers if settings.few_layers else self._style.features.style_layers
+        )
+        ours = Stylizer(self._style.features, self._style, replace(settings, precision="fp32")).objective(content)
         grams = self._style.grams(max(content.shape[-2:]), layers)
-        weights = settings.content_weight, settings.style_weight, settings.tv_weight
-        return TextbookLoss(features, maps, grams, layers, weights)
+        weights = settings.content_weight, settings.style_weight, settings.tv_weight, settings.match_weight
+        return TextbookLoss(ours.features, ours.content, grams, layers, weights, ours.matching)
 
     def _textbook_step(self, settings: Settings, content: Tensor) -> Callable[[], None]:
         loss = self._textbook_loss(settings, content)

@@ -5,15 +5,20 @@ PyTorch's own optimisers. The features are looked at through the same modules.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..painting.features import Features
-from ..painting.losses import FLAT
+from ..painting.losses import FLAT, ContentTarget
+from ..painting.matching import Matching, MatchTarget, on_grid
 
 REFERENCE_ITERATIONS = 300
+REMATCH = 10
+"""Evaluations after which spots are compared with the style's anew."""
+
 ADAM_RATE, ADAM_BETAS = 0.02, (0.9, 0.99)
 
 Loss = Callable[[Tensor], Tensor]
@@ -22,27 +27,32 @@ Loss = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class TextbookLoss:
-    """Content, style and total variation of a picture. A ``Loss``.
+    """Content, style, total variation and likeness of spots of a picture. A ``Loss``.
 
     Args:
         features: in float32.
-        content: layer -> (1, C, H, W) maps to come close to.
+        content: layer -> what to come close to, and how much each place counts.
         grams: layer -> Gram matrix to come close to, with the features' shift.
         layer_weights: of each style layer in their mean.
-        weights: of content, style and total variation.
+        weights: of content, style, total variation and likeness of spots.
+        matching: finds what spots are to be like; None: nothing.
     """
 
     features: Features
-    content: Mapping[str, Tensor]
+    content: Mapping[str, ContentTarget]
     grams: Mapping[str, Tensor]
     layer_weights: Mapping[str, float]
-    weights: tuple[float, float, float]
+    weights: tuple[float, float, float, float]
+    matching: Matching | None = None
+    _targets: list[MatchTarget] = field(default_factory=list, init=False)  # one per evaluation
 
     def __call__(self, picture: Tensor) -> Tensor:
         """The weighted sum."""
-        maps = self.features(picture, {*self.content, *self.grams})
+        matched = self.matching.layers if self.matching else ()
+        maps = self.features(picture, {*self.content, *self.grams, *matched})
         content = sum(
-            ((maps[layer] - target) ** 2).mean() / target.var().clamp_min(FLAT) for layer, target in self.content.items()
+            ((maps[layer] - target.maps) ** 2 * target.counts).mean() / target.maps.var().clamp_min(FLAT)
+            for layer, target in self.content.items()
         )
         style = sum(
             self.layer_weights[layer]
@@ -53,8 +63,18 @@ class TextbookLoss:
         variation = ((picture[..., :, 1:] - picture[..., :, :-1]) ** 2).mean()
         variation = variation + ((picture[..., 1:, :] - picture[..., :-1, :]) ** 2).mean()
         total = sum(self.layer_weights[layer] for layer in self.grams)
-        sums = content / len(self.content), style / total, variation
+        match = self._match(maps, picture, self.matching) if self.matching else picture.new_zeros(())
+        sums = content / len(self.content), style / total, variation, match
         return sum((weight * loss for weight, loss in zip(self.weights, sums, strict=True)), picture.new_zeros(()))
+
+    def _match(self, maps: Mapping[str, Tensor], picture: Tensor, matching: Matching) -> Tensor:
+        seen = on_grid(maps, matching.layers, (picture.shape[-2], picture.shape[-1]))
+        if len(self._targets) % REMATCH == 0:
+            self._targets[:] = [matching.target(seen.detach())]
+        else:
+            self._targets.append(self._targets[0])
+        units, directions, middle = self._targets[0]
+        return 1 - F.cosine_similarity(directions @ seen - middle, units, dim=0).mean()
 
 
 def gram(maps: Tensor, shift: int) -> Tensor:

@@ -19,7 +19,7 @@ KEPT = 2
 """Prepared programs kept at once: enough to go back and forth between two sizes."""
 
 Program = Callable[[Sequence[Tensor]], list[Tensor]]
-"""A step as a function of tensors alone: what changes, then what stays -> what changed, then the five losses in one tensor."""
+"""A step as a function of tensors alone: what changes, then what stays -> what changed, then the losses in one tensor."""
 
 
 class Descent(Protocol):
@@ -103,6 +103,7 @@ class Prepared:
         Raises:
             DeviceError: this machine cannot prepare it.
         """
+        objective = objective.settled(picture)  # all that steps need must be in its tensors
         changing = [picture, *moments.tensors()]
         fixed = [torch.full((), float(learning_rate), device=picture.device), *objective.tensors()]
         executable = None if self._failed else self._executable(objective, moments, changing, fixed)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -201,6 +202,22 @@ class OrientedBank(nn.Module):
         return maps
 
 
+class Layers(NamedTuple):
+    """What ``Settings`` leaves to the features.
+
+    Args:
+        content: layers whose maps carry the content.
+        style: layers whose Gram matrices carry the style, with the weight of each.
+        few: the same, for when time matters more than looks.
+        match: what spots are described by, with the weight of each; see ``matching``.
+    """
+
+    content: Sequence[str] = ("relu3_1",)
+    style: Mapping[str, float] = MappingProxyType({})
+    few: Mapping[str, float] | None = None
+    match: Mapping[str, float] = MappingProxyType({})
+
+
 class Features(nn.Module):
     """The maps by which pictures are compared. Holds no trainable state: parameters never require gradients.
 
@@ -208,8 +225,7 @@ class Features(nn.Module):
         network: the VGG-shaped part.
         bank: oriented filters, or None.
         halved: look at the half-size picture through the network too.
-        content_layers, style_layers: what ``Settings`` leaves to the features; the latter with the weight of each.
-        few_layers: the same as ``style_layers``, for when time matters more than looks.
+        layers: what is used of them.
     """
 
     def __init__(
@@ -217,15 +233,14 @@ class Features(nn.Module):
         network: Network,
         bank: OrientedBank | None = None,
         halved: bool = False,
-        content_layers: Sequence[str] = ("relu3_1",),
-        style_layers: Mapping[str, float] = MappingProxyType({}),
-        few_layers: Mapping[str, float] | None = None,
+        layers: Layers = Layers(),  # noqa: B008 (immutable)
     ) -> None:
         super().__init__()
         self.network, self.bank, self.halved = network, bank, halved
-        self.content_layers, self.style_layers = tuple(content_layers), dict(style_layers)
-        self.few_layers = self.style_layers if few_layers is None else dict(few_layers)
-        self.check_layers((*self.content_layers, *self.style_layers, *self.few_layers))
+        self.content_layers, self.style_layers = tuple(layers.content), dict(layers.style)
+        self.few_layers = dict(layers.style if layers.few is None else layers.few)
+        self.match_layers = dict(layers.match)
+        self.check_layers((*self.content_layers, *self.style_layers, *self.few_layers, *self.match_layers))
         self.network.to(memory_format=LAYOUT)
         self.requires_grad_(False).eval()
 

@@ -6,9 +6,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .features import Features
+from .matching import Matching, MatchTarget, match_loss, on_grid
 
 FLAT = 1e-3
 """Floor of the energies we divide by, so that an all-black frame or style does not blow its loss up."""
@@ -112,21 +114,43 @@ def _in_a_row(matrices: Iterable[Tensor]) -> Tensor:
     return torch.cat([matrix.flatten() for matrix in matrices])
 
 
+TINY = 1e-12
+"""Against a division by 0."""
+
+FLAT_COUNTS, DETAIL, AROUND = 0.15, 0.3, 7
+"""What a flat place of the content counts, where one full of detail counts 1; the detail, relative to its mean, at which a
+place counts half as much again; and the side of the square that it is looked for in, in px of the map."""
+
+
 class ContentTarget(NamedTuple):
-    """(1, C, H, W) maps of the content, and their variance, a scalar: computed once per frame."""
+    """What the content looks like in a layer, computed once per frame.
+
+    Args:
+        maps: (1, C, H, W).
+        variance: of the maps, a scalar.
+        counts: (1, 1, H, W) in [0, 1], how much each place counts: a face has to stay, a clear sky may be painted over.
+    """
 
     maps: Tensor
     variance: Tensor
+    counts: Tensor
 
     @classmethod
     def of(cls, maps: Tensor) -> "ContentTarget":
         """The target that maps are."""
-        return cls(maps, maps.float().var().clamp_min(FLAT))
+        seen = maps.float()
+        detail = _around((seen - _around(seen)).square().mean(1, keepdim=True))
+        share = detail / (detail + DETAIL * detail.mean()).clamp_min(TINY)
+        return cls(maps, seen.var().clamp_min(FLAT), FLAT_COUNTS + (1 - FLAT_COUNTS) * share)
+
+
+def _around(maps: Tensor) -> Tensor:
+    return F.avg_pool2d(F.pad(maps, [AROUND // 2] * 4, mode="replicate"), AROUND, 1)
 
 
 def content_loss(maps: Tensor, target: ContentTarget) -> Tensor:
-    """Mean squared difference from the target's maps, in units of their variance. Scalar."""
-    return (maps - target.maps).float().square().mean() / target.variance
+    """Mean squared difference from the target's maps, each place as much as it counts, in units of their variance. Scalar."""
+    return ((maps - target.maps).float().square() * target.counts).mean() / target.variance
 
 
 def total_variation(picture: Tensor) -> Tensor:
@@ -153,6 +177,7 @@ class Losses(NamedTuple):
     style: Tensor
     tv: Tensor
     temporal: Tensor
+    match: Tensor
 
 
 class Weights(NamedTuple):
@@ -162,6 +187,7 @@ class Weights(NamedTuple):
     style: float | Tensor
     tv: float | Tensor
     temporal: float | Tensor = 0.0
+    match: float | Tensor = 0.0
 
 
 @dataclass(frozen=True)
@@ -175,6 +201,8 @@ class Objective:
         style: Gram matrices of the style, as ``gram`` makes them with the features' shift.
         weights: of the sum, see ``Weights``.
         before: the painting before in its new place and where it is known, as in ``temporal_loss``; None: no such term.
+        matching: finds what spots are led to; None: no such term.
+        match: what they are led to; None: what ``matching`` finds for the very picture.
     """
 
     features: Features
@@ -183,33 +211,53 @@ class Objective:
     style: StyleTarget
     weights: Weights
     before: tuple[Tensor, Tensor] | None = None
+    matching: Matching | None = None
+    match: MatchTarget | None = None
+
+    def settled(self, picture: Tensor) -> "Objective":
+        """The same, each spot led to what this painting's is most like: no longer chosen anew at each call."""
+        if self.matching is None or self.match is not None:
+            return self
+        with torch.no_grad():
+            maps = self.features(picture, self.matching.layers)
+            return replace(self, match=self.matching.target(on_grid(maps, self.matching.layers, _size(picture))))
 
     def __call__(self, picture: Tensor) -> Losses:
         """Losses of (1, 3, H, W) RGB in [0, 1], differentiable with respect to it."""
-        maps = self.features(picture, {*self.content, *self.style_layers})
+        matched = self.matching.layers if self.matching else ()
+        maps = self.features(picture, {*self.content, *self.style_layers, *matched})
         content_losses = [content_loss(maps[layer], target) for layer, target in self.content.items()]
         content = torch.stack(content_losses).mean() if content_losses else picture.new_zeros(())
         style = style_loss([gram(maps[layer], self.features.shift(layer)) for layer in self.style_layers], self.style)
         tv = total_variation(picture)
         temporal = temporal_loss(picture, *self.before) if self.before else picture.new_zeros(())
+        match = picture.new_zeros(())
+        if self.matching:
+            joined = on_grid(maps, matched, _size(picture))
+            match = match_loss(joined, self.match or self.matching.target(joined.detach()))
         weights = self.weights
         total = weights.content * content + weights.style * style + weights.tv * tv + weights.temporal * temporal
-        return Losses(total, content, style, tv, temporal)
+        return Losses(total + weights.match * match, content, style, tv, temporal, match)
 
     def tensors(self) -> list[Tensor]:
-        """All that may change from frame to frame, in a fixed order: targets, weights, and the painting before."""
+        """All that may change from frame to frame, in a fixed order: targets, weights, the painting before."""
         contents = [tensor for target in self.content.values() for tensor in target]
         device = self.features.device
         weights = [
             weight if isinstance(weight, Tensor) else torch.full((), float(weight), device=device) for weight in self.weights
         ]
-        return [*contents, *self.style, *weights, *(self.before or ())]
+        return [*contents, *self.style, *weights, *(self.before or ()), *(self.match or ())]
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> "Objective":
         """The same objective with other ``tensors()``."""
         rest = iter(tensors)
-        content = {layer: ContentTarget(next(rest), next(rest)) for layer in self.content}
+        content = {layer: ContentTarget(next(rest), next(rest), next(rest)) for layer in self.content}
         style = StyleTarget(next(rest), next(rest))
         weights = Weights(*(next(rest) for _ in self.weights))
         before = (next(rest), next(rest)) if self.before else None
-        return replace(self, content=content, style=style, weights=weights, before=before)
+        match = MatchTarget(*(next(rest) for _ in self.match)) if self.match else None
+        return replace(self, content=content, style=style, weights=weights, before=before, match=match)
+
+
+def _size(picture: Tensor) -> tuple[int, int]:
+    return picture.shape[-2], picture.shape[-1]

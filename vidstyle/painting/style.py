@@ -17,10 +17,8 @@ from ..media.pictures import read_picture
 from .colours import AFAR_PX, colours_of
 from .features import MIN_SIDE_PX, Features
 from .losses import gram
+from .matching import COLOURS, Spots, join_spots, look_at_spots
 from .tensors import resize, to_tensor
-
-COLOURS = "colours"
-"""What colours are kept under, beside the names of layers."""
 
 MAX_STYLE_PX = 2048
 """Style pictures are kept no larger than this (long side): no brush stroke needs more."""
@@ -47,6 +45,7 @@ class Style:
     features: Features
     _seen: tuple[dict[tuple[int, str], Tensor], ...] = field(default=(), repr=False)  # per picture: size, layer -> Gram matrix
     _grams: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False, repr=False)
+    _spots: dict[int, Spots] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.pictures:
@@ -108,6 +107,23 @@ class Style:
         with torch.no_grad():
             maps = self.features(resize(picture, size).to(self.features.device), new)
         seen.update({(size_px, layer): gram(maps[layer], self.features.shift(layer)) for layer in new})
+
+    def spots(self, size_px: int) -> Spots:
+        """What places in it look like, at a long side of ``size_px``, blended by weight."""
+        if size_px not in self._spots:
+            layers = (*self.features.match_layers, COLOURS)
+            pictures = []
+            for picture, seen in zip(self.pictures, self._seen, strict=True):
+                keys = {layer: (size_px, f"spots of {layer}") for layer in layers}
+                if keys[COLOURS] not in seen:
+                    size = _looked_at((picture.shape[-1], picture.shape[-2]), size_px)
+                    with torch.no_grad():
+                        found = look_at_spots(resize(picture, size).to(self.features.device), self.features)
+                    seen.update({keys[layer]: rows for layer, rows in found.items()})
+                pictures.append({layer: seen[key] for layer, key in keys.items()})
+            total = sum(self.weights)
+            self._spots[size_px] = join_spots(pictures, [weight / total for weight in self.weights], self.features.match_layers)
+        return self._spots[size_px]
 
     def colours(self) -> Tensor:
         """Its colours, blended by weight, as ``colours_of`` makes them."""

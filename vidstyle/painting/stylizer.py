@@ -18,6 +18,7 @@ from .execution import Descent, Prepared, choose_descent
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
 from .losses import ContentTarget, Losses, Objective, StyleTarget, Weights
+from .matching import Matching
 from .optimize import Minimum, Moments, adam, lbfgs
 from .style import Style
 from .tensors import alpha_of, keep_colours, resize, to_image, to_tensor
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 LEVEL_RATIO = 0.6
 """Size of a coarse level relative to the next finer one."""
+
+REMATCH_STEPS = 10
+"""Steps of a fresh painting after which its spots are compared with the style's anew."""
 
 LOOSE = 0.1
 """How much of its past the optimiser keeps when it is loosened: ten steps of hundreds."""
@@ -172,7 +176,7 @@ class Stylizer:
         """Start from the painting before."""
         start = start_from(memory, content, motion)
         steps = steps or budget(start, memory.progress, self.settings.steps)
-        objective = self.objective(start.content, (start.picture, start.known))
+        objective = self.objective(start.content, (start.picture, start.known)).settled(start.picture)
         minimum = self._minimize(start.picture, start.moments, objective, steps, self.descend)
         size = content.shape[-1], content.shape[-2]
         self.iterations = _read([(size, loss) for loss in minimum.losses])
@@ -197,20 +201,23 @@ class Stylizer:
             if min(coarser) < MIN_SIDE_PX:
                 break
             levels.insert(0, coarser)
-        picture, losses = None, []
+        picture = self._first_guess(resize(content, levels[0]))
+        moments, losses = Moments.zero(picture), []
         for number, size in enumerate(levels):
-            target = resize(content, size)
-            picture = self._first_guess(target) if picture is None else resize(picture, size)
+            target, picture = resize(content, size), resize(picture, size)
             share = steps * (number + 1) // len(levels) - steps * number // len(levels)
             # Nothing came before; that it is said in this way gives all frames the same kind of objective.
             objective = self.objective(target, (picture, torch.zeros_like(picture[:, :1])))
             descend = self.descend if size == levels[-1] else adam  # what is prepared shall be of use again
-            minimum = self._minimize(picture, Moments.zero(picture), objective, share, descend)
-            picture = minimum.picture
-            losses += [(size, loss) for loss in minimum.losses]
+            moments = Moments.zero(picture)
+            while share > 0:
+                few = share if self.settings.optimizer == "lbfgs" else min(share, REMATCH_STEPS)
+                minimum = self._minimize(picture, moments, objective.settled(picture), few, descend)
+                picture, moments, share = minimum.picture, minimum.moments, share - few
+                losses += [(size, loss) for loss in minimum.losses]
         self.iterations = _read(losses)
-        self._memory = Memory.of(minimum.picture, minimum.moments, content, self.iterations[-1].total)
-        return minimum.picture
+        self._memory = Memory.of(picture, moments, content, self.iterations[-1].total)
+        return picture
 
     def _first_guess(self, content: Tensor) -> Tensor:
         if self.settings.init != "noise":
@@ -219,7 +226,7 @@ class Stylizer:
         return torch.rand(content.shape, generator=generator).to(content.device)
 
     def objective(self, content: Tensor, before: tuple[Tensor, Tensor] | None = None) -> Objective:
-        """What a painting of this content is judged by.
+        """What a painting of this content is judged by, whatever its spots come to be like; ``settled`` fixes that.
 
         Args:
             content: (1, 3, H, W) RGB in [0, 1], of the painting's size.
@@ -227,14 +234,21 @@ class Stylizer:
         """
         settings, features = self.settings, self._looking
         style_layers = features.few_layers if settings.few_layers else features.style_layers
+        size_px = round(max(content.shape[-2:]) * settings.style_scale)
+        matched = tuple(features.match_layers) if settings.match_weight else ()
+        layers = settings.content_layers or features.content_layers
         with torch.no_grad():
-            maps = features(led_to(content, self.style.colours()), settings.content_layers or features.content_layers)
-            targets = {layer: ContentTarget.of(seen) for layer, seen in maps.items()}
-        grams = self.style.grams(round(max(content.shape[-2:]) * settings.style_scale), settings.style_layers or style_layers)
+            led = led_to(content, self.style.colours())
+            maps = features(led, {*layers, *matched})
+            targets = {layer: ContentTarget.of(maps[layer]) for layer in layers}
+            matching = Matching(self.style.spots(size_px), matched, led, maps) if matched else None
+        grams = self.style.grams(size_px, settings.style_layers or style_layers)
         self._explain(content, targets, grams)
         style = StyleTarget.of(grams, style_layers)
-        weights = Weights(settings.content_weight, settings.style_weight, settings.tv_weight, settings.temporal_weight)
-        return Objective(features, targets, tuple(grams), style, weights, before)
+        weights = Weights(
+            settings.content_weight, settings.style_weight, settings.tv_weight, settings.temporal_weight, settings.match_weight
+        )
+        return Objective(features, targets, tuple(grams), style, weights, before, matching)
 
     def _minimize(self, picture: Tensor, moments: Moments, objective: Objective, steps: int, descend: Descent) -> Minimum:
         if self.settings.optimizer == "lbfgs":
@@ -299,6 +313,7 @@ class Stylizer:
             log.debug("style target %s: Gram matrix %s", layer, _shape(matrix))
         s = self.settings
         log.debug("loss = %g content + %g style + %g total variation", s.content_weight, s.style_weight, s.tv_weight)
+        log.debug("     + %g unlikeness of spots to the style's", s.match_weight)
         log.debug("later frames add %g times their difference from the painting before", s.temporal_weight)
         log.debug("pixels %s updated by %s, starting from %s", _shape(content), s.optimizer, s.init)
 

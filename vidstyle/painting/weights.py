@@ -21,12 +21,13 @@ from ..errors import FeaturesError, InputError, OutputError
 from ..media.files import check_readable
 from ..media.tensorfile import CHECKSUM, read_tensors, write_tensors
 from .device import choose_device
-from .features import SMALL, VGG19, Features, Network, NetworkShape, OrientedBank, block_of, convolution_of
+from .features import SMALL, VGG19, Features, Layers, Network, NetworkShape, OrientedBank, block_of, convolution_of
 from .flow import FlowMethod, Raft, dis_flow
 
 FORMAT, VERSION = "vidstyle-network", "2"
 VGG19_DEEPEST = "relu5_1"
 VGG19_STYLE = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 1.0)
+VGG19_MATCH = {"relu2_1": 1.0, "relu3_1": 1.0}
 VGG19_FEW = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1"), 1.0)
 
 
@@ -99,12 +100,13 @@ def painterly(network: Network) -> Features:
     left_out = "relu1_1", "half.relu4_1", "half.relu5_1", "oriented4"
     few = {layer: weight for layer, weight in style.items() if layer not in left_out}
     content = ("half.relu2_1", "half.relu3_1")
-    return Features(network, bank, halved=True, content_layers=content, style_layers=style, few_layers=few)
+    match = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented1": 1.0, "oriented2": 1.0, "oriented3": 1.0, "colour": 0.5}
+    return Features(network, bank, halved=True, layers=Layers(content, style, few, match))
 
 
 def gatys(network: Network) -> Features:
     """VGG-19 with the layers of Gatys et al. (2016)."""
-    return Features(network, content_layers=("relu4_2",), style_layers=VGG19_STYLE, few_layers=VGG19_FEW)
+    return Features(network, layers=Layers(("relu4_2",), VGG19_STYLE, VGG19_FEW, VGG19_MATCH))
 
 
 def write_network(path: Path, weights: dict[str, Tensor], shape: NetworkShape = SMALL, card: str = "") -> None:
