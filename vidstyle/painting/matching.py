@@ -5,6 +5,7 @@ and flat colour there. So each spot, a square of ``GRID_PX``, is also led to the
 like (nearest-neighbour feature matching: Li & Wand 2016; Kolkin et al. 2022, "Neural Neighbor Style Transfer").
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -41,6 +42,13 @@ FLAT = 1e-3
 
 COLOURS = "colours"
 """What the colours of spots are kept under, beside the names of layers."""
+
+FAIRNESS, SHARPNESS, ROUNDS = 1.0, 0.05, 3
+"""How far all of the style's spots are brought into equal demand, as in optimal transport (Cuturi 2013): else a few flat ones
+would be the nearest to most. The likeness within which spots compete, and the rounds of bidding."""
+
+ASKED = 1024
+"""So many of the painting's spots bid."""
 
 CHUNK = 2048
 """Spots of the painting compared at once, for the sake of memory."""
@@ -161,8 +169,19 @@ class Matching:
         """What the spots of a painting, as ``on_grid`` has them, are to be led to."""
         with torch.no_grad():
             wanted = torch.cat([(1 - OF_CONTENT) * self._units(joined) + self._content, self._colours]).T.to(self._precision)
-            nearest = torch.cat([(rows @ self._style).argmax(1) for rows in torch.split(wanted, CHUNK)])
+            prices = self._prices(wanted[:: max(1, len(wanted) // ASKED)])
+            nearest = torch.cat([(rows @ self._style - prices).argmax(1) for rows in torch.split(wanted, CHUNK)])
             return MatchTarget(self._spots.units[:, nearest], self._spots.directions, self._spots.middle)
+
+    def _prices(self, wanted: Tensor) -> Tensor:
+        """What each of the style's spots costs, (M,), so that all are in about equal demand."""
+        likeness = (wanted @ self._style).float() / SHARPNESS
+        prices = torch.zeros_like(likeness[0])
+        equal = math.log(likeness.shape[0] / likeness.shape[1])
+        for _ in range(ROUNDS):
+            best = torch.logsumexp(likeness - prices, 1, keepdim=True)
+            prices = prices + torch.logsumexp(likeness - prices - best, 0) - equal
+        return (FAIRNESS * SHARPNESS * prices).to(self._precision)
 
 
 def match_loss(joined: Tensor, target: MatchTarget) -> Tensor:
