@@ -5,7 +5,6 @@ and flat colour there. So each spot, a square of ``GRID_PX``, is also led to the
 like (nearest-neighbour feature matching: Li & Wand 2016; Kolkin et al. 2022, "Neural Neighbor Style Transfer").
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -46,6 +45,9 @@ COLOURS = "colours"
 FAIRNESS, SHARPNESS, ROUNDS = 1.0, 0.05, 3
 """How far all of the style's spots are brought into equal demand, as in optimal transport (Cuturi 2013): else a few flat ones
 would be the nearest to most. The likeness within which spots compete, and the rounds of bidding."""
+
+UNLIKE = 1e-20
+"""Floor of a likeness, so that no spot becomes free."""
 
 ASKED = 1024
 """So many of the painting's spots bid."""
@@ -176,12 +178,11 @@ class Matching:
     def _prices(self, wanted: Tensor) -> Tensor:
         """What each of the style's spots costs, (M,), so that all are in about equal demand."""
         likeness = (wanted @ self._style).float() / SHARPNESS
-        prices = torch.zeros_like(likeness[0])
-        equal = math.log(likeness.shape[0] / likeness.shape[1])
+        kernel = (likeness - likeness.amax(1, keepdim=True)).exp().clamp_min(UNLIKE)
+        demand = kernel.new_ones(kernel.shape[1])
         for _ in range(ROUNDS):
-            best = torch.logsumexp(likeness - prices, 1, keepdim=True)
-            prices = prices + torch.logsumexp(likeness - prices - best, 0) - equal
-        return (FAIRNESS * SHARPNESS * prices).to(self._precision)
+            demand = kernel.shape[0] / kernel.shape[1] / (kernel.T @ (1 / (kernel @ demand)))
+        return (-FAIRNESS * SHARPNESS * demand.log()).to(self._precision)
 
 
 def match_loss(joined: Tensor, target: MatchTarget) -> Tensor:
