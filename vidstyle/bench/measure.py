@@ -95,6 +95,15 @@ def reference_objective(objective: Objective, content: Tensor) -> tuple[float, f
     Returns:
         L* of the picture as it is, and of what can be shown of it: L-BFGS knows no bounds, and leaves [0, 1].
     """
-    picture = textbook.lbfgs(lambda picture: objective(picture).total, content)
+    evaluations, current = 0, objective
+
+    def total(picture: Tensor) -> Tensor:
+        nonlocal evaluations, current
+        if evaluations % textbook.REMATCH == 0:
+            current = objective.settled(picture.detach())
+        evaluations += 1
+        return current(picture).total
+
+    picture = textbook.lbfgs(total, content)
     with torch.no_grad():
         return objective(picture).total.item(), objective(picture.clamp(0, 1)).total.item()
