@@ -18,7 +18,7 @@ STEPS = (1, 2, 4, 8, 16)
 SIZES = ("320x180", "640x360", "1280x720")
 TIMED = (1, 16)
 FIRST_STEPS = Settings().first_steps
-TICKS = (10, 20, 50, 100, 200, 500)
+TICKS = (0, 10, 20, 50, 100, 200, 500)
 NAIVE = ", previous picture, fresh Adam"
 LINES = (("", "vidstyle", "C0"), (NAIVE, "previous picture, fresh Adam", "C1"))
 
@@ -41,7 +41,8 @@ def draw(values):
         )
         axes.plot(*fresh, "*", label="every frame afresh", color="C2", markersize=10)
         note(axes, f"{FIRST_STEPS}\n{values[f'{clip}: time of a fresh painting']:.0f} s", fresh, "C2")
-        axes.set(title=clip, xlabel="gap to L*, %", xscale="log", yscale="log", ylim=(8e-7, 6e-2))
+        axes.set(title=clip, xlabel="gap to L*, %", yscale="log", xlim=(-8, 500), ylim=(8e-7, 6e-2))
+        axes.set_xscale("symlog", linthresh=10)
         axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
         axes.set_xticks([], minor=True)
         axes.grid(alpha=0.3)
