@@ -110,7 +110,7 @@ def _check(knob: Field[Any], value: Any) -> None:
 
 PRESETS: Mapping[str, Settings] = MappingProxyType(
     {
-        "live": Settings(match_weight=0, first_steps=60, steps=2, few_layers=True, flow_scale=0.5),
+        "live": Settings(content_weight=0.03, match_weight=0, first_steps=60, steps=2, few_layers=True, flow_scale=0.5),
         "balanced": Settings(),
         "quality": Settings(first_steps=400, steps=8, long_term=True),
         "still": Settings(first_steps=300),
