@@ -22,7 +22,7 @@ def matching_of(features, style, content):
 
 def joined(features, picture):
     layers = tuple(features.match_layers)
-    return on_grid(features(picture, layers), layers, (picture.shape[-2], picture.shape[-1]))
+    return on_grid(features(picture, layers), layers, picture)
 
 
 def test_a_painting_that_is_the_style_is_led_to_itself(features, style):

@@ -68,7 +68,7 @@ class TextbookLoss:
         return sum((weight * loss for weight, loss in zip(self.weights, sums, strict=True)), picture.new_zeros(()))
 
     def _match(self, maps: Mapping[str, Tensor], picture: Tensor, matching: Matching) -> Tensor:
-        seen = on_grid(maps, matching.layers, (picture.shape[-2], picture.shape[-1]))
+        seen = on_grid(maps, matching.layers, picture)
         if len(self._targets) % REMATCH == 0:
             self._targets[:] = [matching.target(seen.detach())]
         else:

@@ -220,7 +220,7 @@ class Objective:
             return self
         with torch.no_grad():
             maps = self.features(picture, self.matching.layers)
-            return replace(self, match=self.matching.target(on_grid(maps, self.matching.layers, _size(picture))))
+            return replace(self, match=self.matching.target(on_grid(maps, self.matching.layers, picture)))
 
     def __call__(self, picture: Tensor) -> Losses:
         """Losses of (1, 3, H, W) RGB in [0, 1], differentiable with respect to it."""
@@ -233,7 +233,7 @@ class Objective:
         temporal = temporal_loss(picture, *self.before) if self.before else picture.new_zeros(())
         match = picture.new_zeros(())
         if self.matching:
-            joined = on_grid(maps, matched, _size(picture))
+            joined = on_grid(maps, matched, picture)
             match = match_loss(joined, self.match or self.matching.target(joined.detach()))
         weights = self.weights
         total = weights.content * content + weights.style * style + weights.tv * tv + weights.temporal * temporal
@@ -257,7 +257,3 @@ class Objective:
         before = (next(rest), next(rest)) if self.before else None
         match = MatchTarget(*(next(rest) for _ in self.match)) if self.match else None
         return replace(self, content=content, style=style, weights=weights, before=before, match=match)
-
-
-def _size(picture: Tensor) -> tuple[int, int]:
-    return picture.shape[-2], picture.shape[-1]

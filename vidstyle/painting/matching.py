@@ -6,6 +6,7 @@ like (nearest-neighbour feature matching: Li & Wand 2016; Kolkin et al. 2022, "N
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -42,9 +43,9 @@ FLAT = 1e-3
 COLOURS = "colours"
 """What the colours of spots are kept under, beside the names of layers."""
 
-FAIRNESS, SHARPNESS, ROUNDS = 1.0, 0.05, 3
-"""How far all of the style's spots are brought into equal demand, as in optimal transport (Cuturi 2013): else a few flat ones
-would be the nearest to most. The likeness within which spots compete, and the rounds of bidding."""
+SHARPNESS, ROUNDS = 0.05, 3
+"""The likeness within which the style's spots compete, and the rounds of bidding that bring all into about equal demand, as in
+optimal transport (Cuturi 2013): else a few flat ones would be the nearest to most."""
 
 UNLIKE = 1e-20
 """Floor of a likeness, so that no spot becomes free."""
@@ -80,9 +81,9 @@ class MatchTarget(NamedTuple):
     middle: Tensor
 
 
-def on_grid(maps: Mapping[str, Tensor], layers: Sequence[str], size: tuple[int, int]) -> Tensor:
-    """Maps of a picture of ``size`` (height, width), joined on the grid of spots: (C, N), in the first one's precision."""
-    grid = size[0] // GRID_PX, size[1] // GRID_PX
+def on_grid(maps: Mapping[str, Tensor], layers: Sequence[str], picture: Tensor) -> Tensor:
+    """A picture's maps joined on the grid of its spots: (C, N), in the precision of the first one."""
+    grid = picture.shape[-2] // GRID_PX, picture.shape[-1] // GRID_PX
     precision = maps[layers[0]].dtype
     return torch.cat([_resized(maps[layer], grid)[0].flatten(1).to(precision) for layer in layers])
 
@@ -104,9 +105,8 @@ def describe(joined: Tensor, directions: Tensor, middle: Tensor) -> Tensor:
 
 def look_at_spots(picture: Tensor, features: Features) -> dict[str, Tensor]:
     """A style picture's spots: layer -> (C, M), and their colours; at most ``SPOTS``, the same ones each time."""
-    size = picture.shape[-2], picture.shape[-1]
     maps = features(picture, features.match_layers)
-    seen = {layer: on_grid(maps, [layer], size).float() for layer in features.match_layers} | {COLOURS: _colours(picture)}
+    seen = {layer: on_grid(maps, [layer], picture).float() for layer in features.match_layers} | {COLOURS: _colours(picture)}
     order = torch.randperm(seen[COLOURS].shape[1], generator=torch.Generator().manual_seed(0))[:SPOTS].to(picture.device)
     return {layer: found[:, order] for layer, found in seen.items()}
 
@@ -138,6 +138,7 @@ def join_spots(pictures: Sequence[Mapping[str, Tensor]], shares: Sequence[float]
     return Spots(directions, middle, F.normalize(described - middle, dim=0), torch.cat([colours, square]))
 
 
+@cache
 def _directions(width: int) -> Tensor:
     """(K, width), orthonormal and the same each time (Johnson & Lindenstrauss 1984)."""
     drawn = torch.randn(width, min(NUMBERS, width), generator=torch.Generator().manual_seed(0))
@@ -157,7 +158,7 @@ class Matching:
 
     def __init__(self, spots: Spots, layers: Sequence[str], content: Tensor, maps: Mapping[str, Tensor]) -> None:
         self.layers, self._spots = tuple(layers), spots
-        joined = on_grid(maps, self.layers, (content.shape[-2], content.shape[-1]))
+        joined = on_grid(maps, self.layers, content)
         self._precision = joined.dtype
         self._style = torch.cat([spots.units, spots.colours]).to(self._precision)
         colours = _colours(content)
@@ -182,7 +183,7 @@ class Matching:
         demand = kernel.new_ones(kernel.shape[1])
         for _ in range(ROUNDS):
             demand = kernel.shape[0] / kernel.shape[1] / (kernel.T @ (1 / (kernel @ demand)))
-        return (-FAIRNESS * SHARPNESS * demand.log()).to(self._precision)
+        return (-SHARPNESS * demand.log()).to(self._precision)
 
 
 def match_loss(joined: Tensor, target: MatchTarget) -> Tensor:

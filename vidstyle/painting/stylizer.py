@@ -202,7 +202,7 @@ class Stylizer:
                 break
             levels.insert(0, coarser)
         picture = self._first_guess(resize(content, levels[0]))
-        moments, losses = Moments.zero(picture), []
+        losses: list[tuple[tuple[int, int], Losses]] = []
         for number, size in enumerate(levels):
             target, picture = resize(content, size), resize(picture, size)
             share = steps * (number + 1) // len(levels) - steps * number // len(levels)
