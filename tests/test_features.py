@@ -10,7 +10,7 @@ from vidstyle.painting.losses import gram
 
 def test_vgg19_maps_have_the_published_shapes():
     network = Network(VGG19, "relu5_1")
-    features = Features(network, layers=Layers(("relu4_2",), {"relu1_1": 1.0, "relu5_1": 1.0}))
+    features = Features(network, layers=Layers({"relu4_2": 1.0}, {"relu1_1": 1.0, "relu5_1": 1.0}))
     maps = features(torch.rand(1, 3, 224, 224), ["relu4_2", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"])
     shapes = {name: tuple(x.shape) for name, x in maps.items()}
     assert shapes == {
@@ -67,6 +67,18 @@ def test_the_colour_map_has_the_mean_colour_in_its_gram_matrix(features):
         for tint in ((1.0, 0.5, 0.5), (0.5, 1.0, 0.5))
     )
     assert reddish > 0.5 and greenish < -0.5
+
+
+def test_contrast_counts_less_and_less_but_for_the_finest_filters():
+    faint = torch.full((1, 3, 64, 64), 0.5)
+    faint[..., 32:] += 0.1
+    strong = torch.full((1, 3, 64, 64), 0.5)
+    strong[..., 32:] += 0.4
+    layers = ("oriented1", "oriented2", "oriented4")
+    one, four = (OrientedBank()(picture, layers) for picture in (faint, strong))
+    times = [(four[layer].max() / one[layer].max()).item() for layer in layers]
+    assert times[0] == pytest.approx(4, rel=1e-3)
+    assert 1.5 < times[1] < 3.5 and 1.5 < times[2] < 3.5
 
 
 @pytest.mark.parametrize("size", [(30, 31), (31, 30), (33, 41), (40, 40)])

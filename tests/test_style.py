@@ -74,4 +74,13 @@ def test_a_small_style_picture_is_not_enlarged(features):
 
 def test_a_huge_style_picture_is_kept_small(features):
     style = Style.from_images([np.zeros((3000, 100, 3), np.uint8)], features)
-    assert style.pictures[0].shape == (1, 3, 2048, 68)
+    assert style.pictures[0].shape == (1, 3, 2048, 64)  # 94 px wide within its border
+
+
+def test_the_frame_of_a_picture_is_not_looked_at(features):
+    framed = scene(size=(100, 100))
+    framed[:3], framed[-3:], framed[:, :3], framed[:, -3:] = (255, 0, 0), (255, 0, 0), (255, 0, 0), (255, 0, 0)
+    plain, other = (
+        Style.from_images([image], features).grams(64, ["relu1_1"])["relu1_1"] for image in (scene(size=(100, 100)), framed)
+    )
+    torch.testing.assert_close(other, plain)

@@ -84,7 +84,7 @@ def test_torchvisions_state_dict_becomes_the_cut_network(vgg19_state):
     state = torch.load(vgg19_state, weights_only=True)
     assert torch.equal(features.network.conv4_2.weight, state["features.21.weight"])
     assert features.network.layers[-1] == "relu5_1"
-    assert features.content_layers == ("relu4_2",)
+    assert features.content_layers == {"relu4_2": 1.0}
 
 
 def test_vgg19_is_downloaded_once_cut_and_cached(vgg19_state, monkeypatch):

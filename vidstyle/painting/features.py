@@ -136,10 +136,12 @@ class Scale:
         colours: opponent colours looked at, out of grey, red against green, yellow against blue.
         sparse: respond at every other px, across and down. That costs a quarter, and the filters are so smooth that their
             Gram matrices hardly change.
+        saturates: see ``SATURATION``. Fine strokes get less crisp by it.
     """
 
     colours: int = 3
     sparse: bool = False
+    saturates: bool = True
 
 
 CHROMA_GAIN = 8.0
@@ -148,7 +150,13 @@ CHROMA_GAIN = 8.0
 SHIFT_PX = 3
 """Shift of the Gram matrices of oriented responses: beyond a stroke's width, within its length."""
 
-SCALES = (Scale(colours=1, sparse=True), Scale(sparse=True), Scale(sparse=True), Scale())
+SATURATION = 3.0
+"""Twice a response of this size says no more than one and a half of it (r / (1 + r / 3), after Naka & Rushton 1966).
+
+Else the few strokes of strongest contrast make most of a Gram matrix, and come to be painted into one place.
+"""
+
+SCALES = (Scale(colours=1, sparse=True, saturates=False), Scale(sparse=True), Scale(sparse=True), Scale())
 """Fine to coarse. The finest looks at grey alone, as the eye does."""
 
 
@@ -197,6 +205,8 @@ class OrientedBank(nn.Module):
                 centred = (colours - middle)[: scale.colours].to(self.bank.dtype)
                 seen = pad(centred, self.bank.shape[-1] // 2)
                 responses = (sparse_conv if scale.sparse else F.conv2d)(seen, self.bank).flatten(0, 1)[None]
+                if scale.saturates:
+                    responses = SATURATION * F.softsign(responses / SATURATION)
                 maps[layer] = F.relu_(torch.cat([responses, -responses], 1))
             colours = F.avg_pool2d(colours, 2)
         return maps
@@ -206,13 +216,13 @@ class Layers(NamedTuple):
     """What ``Settings`` leaves to the features.
 
     Args:
-        content: layers whose maps carry the content.
+        content: layers whose maps carry the content, with the weight of each.
         style: layers whose Gram matrices carry the style, with the weight of each.
         few: the same, for when time matters more than looks.
         match: what spots are described by, with the weight of each; see ``matching``.
     """
 
-    content: Sequence[str] = ("relu3_1",)
+    content: Mapping[str, float] = MappingProxyType({"relu3_1": 1.0})
     style: Mapping[str, float] = MappingProxyType({})
     few: Mapping[str, float] | None = None
     match: Mapping[str, float] = MappingProxyType({})
@@ -237,7 +247,7 @@ class Features(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.bank, self.halved = network, bank, halved
-        self.content_layers, self.style_layers = tuple(layers.content), dict(layers.style)
+        self.content_layers, self.style_layers = dict(layers.content), dict(layers.style)
         self.few_layers = dict(layers.style if layers.few is None else layers.few)
         self.match_layers = dict(layers.match)
         self.check_layers((*self.content_layers, *self.style_layers, *self.few_layers, *self.match_layers))
@@ -257,7 +267,11 @@ class Features(nn.Module):
 
     def shift(self, layer: str) -> int:
         """The ``shift`` that Gram matrices of this layer are taken with, in px of its map."""
-        return SHIFT_PX if self.bank and layer in self.bank.scales else 0
+        return SHIFT_PX if self.sees_lines(layer) else 0
+
+    def sees_lines(self, layer: str) -> bool:
+        """Whether a layer's maps are of oriented filters: 0 where a picture is flat."""
+        return self.bank is not None and layer in self.bank.scales
 
     def in_precision(self, precision: torch.dtype) -> "Features":
         """The same features with convolutions in this precision, and maps too; themselves if they are so already."""

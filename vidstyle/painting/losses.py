@@ -117,9 +117,21 @@ def _in_a_row(matrices: Iterable[Tensor]) -> Tensor:
 TINY = 1e-12
 """Against a division by 0."""
 
-FLAT_COUNTS, DETAIL, AROUND = 0.15, 0.3, 7
-"""What a flat place of the content counts, where one full of detail counts 1; the detail, relative to its mean, at which a
-place counts half as much again; and the side of the square that it is looked for in, in px of the map."""
+AROUND = 7
+"""Side of the square in which detail is looked for, in px of the map."""
+
+
+class Counting(NamedTuple):
+    """What a place of the content counts: ``flat`` where it has no detail, 1 where it is full of it, and half way between at
+    ``detail`` times the mean."""
+
+    flat: float
+    detail: float
+
+
+SHAPES, LINES = Counting(0.15, 0.3), Counting(0.0, 2.0)
+"""For maps that see colours and shapes, and for those of oriented filters: where these see nothing, nothing would forbid
+strokes; where they see most, there is a cable or the rim of a pair of glasses."""
 
 
 class ContentTarget(NamedTuple):
@@ -128,7 +140,7 @@ class ContentTarget(NamedTuple):
     Args:
         maps: (1, C, H, W).
         variance: of the maps, a scalar.
-        counts: (1, 1, H, W) in [0, 1], how much each place counts: a face has to stay, a clear sky may be painted over.
+        counts: (1, 1, H, W), how much each place counts: a face has to stay, a clear sky may be painted over.
     """
 
     maps: Tensor
@@ -136,12 +148,12 @@ class ContentTarget(NamedTuple):
     counts: Tensor
 
     @classmethod
-    def of(cls, maps: Tensor) -> "ContentTarget":
-        """The target that maps are."""
+    def of(cls, maps: Tensor, counting: Counting = SHAPES, weight: float = 1.0) -> "ContentTarget":
+        """The target that maps are; ``weight``: what all of it counts."""
         seen = maps.float()
         detail = _around((seen - _around(seen)).square().mean(1, keepdim=True))
-        share = detail / (detail + DETAIL * detail.mean()).clamp_min(TINY)
-        return cls(maps, seen.var().clamp_min(FLAT), FLAT_COUNTS + (1 - FLAT_COUNTS) * share)
+        share = detail / (detail + counting.detail * detail.mean()).clamp_min(TINY)
+        return cls(maps, seen.var().clamp_min(FLAT), weight * (counting.flat + (1 - counting.flat) * share))
 
 
 def _around(maps: Tensor) -> Tensor:

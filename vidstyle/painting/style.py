@@ -20,6 +20,9 @@ from .losses import gram
 from .matching import COLOURS, Spots, join_spots, look_at_spots
 from .tensors import resize, to_tensor
 
+BORDER = 0.03
+"""So much of a style picture's shorter side is left away all around: frames, worn edges and signatures are no strokes."""
+
 MAX_STYLE_PX = 2048
 """Style pictures are kept no larger than this (long side): no brush stroke needs more."""
 
@@ -71,6 +74,7 @@ class Style:
         pictures = []
         for image in images:
             picture = to_tensor(Frame(read_picture(image) if isinstance(image, (str, Path)) else image).image)
+            picture = _inside(picture)
             size = _looked_at((picture.shape[-1], picture.shape[-2]), MAX_STYLE_PX)
             pictures.append(resize(picture, size))
         return cls(tuple(pictures), tuple(weights) if weights is not None else (1.0,) * len(pictures), features)
@@ -156,6 +160,13 @@ class Style:
         except SafetensorError as error:
             raise InputError(f"{path} is not a style file ({error}): make one with Style.save") from None
         return cls(pictures, weights, features)
+
+
+def _inside(picture: Tensor) -> Tensor:
+    """Without its border."""
+    height, width = picture.shape[-2:]
+    border = round(BORDER * min(height, width))
+    return picture[..., border : height - border, border : width - border]
 
 
 def _looked_at(size: tuple[int, int], long_side: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from .device import choose_precision, free_memory, out_of_memory_named
 from .execution import Descent, Prepared, choose_descent
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
-from .losses import ContentTarget, Losses, Objective, StyleTarget, Weights
+from .losses import LINES, SHAPES, ContentTarget, Losses, Objective, StyleTarget, Weights
 from .matching import Matching
 from .optimize import Minimum, Moments, adam, lbfgs
 from .style import Style
@@ -236,11 +236,15 @@ class Stylizer:
         style_layers = features.few_layers if settings.few_layers else features.style_layers
         size_px = round(max(content.shape[-2:]) * settings.style_scale)
         matched = tuple(features.match_layers) if settings.match_weight else ()
-        layers = settings.content_layers or features.content_layers
+        layers = dict.fromkeys(settings.content_layers, 1.0) or features.content_layers
+        mean = sum(layers.values()) / len(layers)
         with torch.no_grad():
             led = led_to(content, self.style.colours())
             maps = features(led, {*layers, *matched})
-            targets = {layer: ContentTarget.of(maps[layer]) for layer in layers}
+            targets = {
+                layer: ContentTarget.of(maps[layer], LINES if features.sees_lines(layer) else SHAPES, weight / mean)
+                for layer, weight in layers.items()
+            }
             matching = Matching(self.style.spots(size_px), matched, led, maps) if matched else None
         grams = self.style.grams(size_px, settings.style_layers or style_layers)
         self._explain(content, targets, grams)

@@ -99,14 +99,14 @@ def painterly(network: Network) -> Features:
     style |= dict(zip(bank.scales, ORIENTED_WEIGHTS, strict=True))
     left_out = "relu1_1", "half.relu4_1", "half.relu5_1", "oriented4"
     few = {layer: weight for layer, weight in style.items() if layer not in left_out}
-    content = ("half.relu2_1", "half.relu3_1")
+    content = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented2": 0.5}
     match = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented1": 1.0, "oriented2": 1.0, "oriented3": 1.0, "colour": 0.5}
     return Features(network, bank, halved=True, layers=Layers(content, style, few, match))
 
 
 def gatys(network: Network) -> Features:
     """VGG-19 with the layers of Gatys et al. (2016)."""
-    return Features(network, layers=Layers(("relu4_2",), VGG19_STYLE, VGG19_FEW, VGG19_MATCH))
+    return Features(network, layers=Layers({"relu4_2": 1.0}, VGG19_STYLE, VGG19_FEW, VGG19_MATCH))
 
 
 def write_network(path: Path, weights: dict[str, Tensor], shape: NetworkShape = SMALL, card: str = "") -> None:
