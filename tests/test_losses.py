@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vidstyle.painting.losses import (
-    LINES,
+    COUNTING,
     ContentTarget,
     Objective,
     StyleTarget,
@@ -126,5 +126,5 @@ def test_a_flat_place_of_the_content_counts_less_than_one_full_of_detail():
     changed[1][..., 22:30] += 0.5
     full, flat = (content_loss(each, target) for each in changed)
     assert 0 < 3 * flat < full
-    lines = ContentTarget.of(maps, LINES)
+    lines = ContentTarget.of(maps, COUNTING["lines"])
     assert content_loss(changed[1], lines) == 0 < content_loss(changed[0], lines)

@@ -1,7 +1,8 @@
 """What looks at pictures: a VGG-shaped network, a bank of oriented filters and colours, and ``Features``, which joins the two.
 
 Every map is named: ``relu3_1`` is the first ReLU of the network's third block, ``half.relu3_1`` the same on the
-half-size picture, ``oriented2`` the filter bank on the picture halved once, ``colour`` the colours alone.
+half-size picture, ``oriented2`` the filter bank on the picture halved once, ``colour`` the colours alone, ``tone`` the picture
+seen from afar.
 """
 
 import copy
@@ -147,6 +148,9 @@ class Scale:
 CHROMA_GAIN = 8.0
 """How much more than grey the two chromatic colours count in the ``colour`` map: a tint is faint and seen at once."""
 
+TONES = 16
+"""So many squares along the longer side of a picture make its ``tone`` map."""
+
 SHIFT_PX = 3
 """Shift of the Gram matrices of oriented responses: beyond a stroke's width, within its length."""
 
@@ -173,7 +177,7 @@ class OrientedBank(nn.Module):
     The bank is fixed, not trained. Each map is (1, 4 * colours * orientations, H, W), half that where sparse: opponent
     colours times even and odd filters times both rectified signs. They are blind to flat colour; the ``colour`` map,
     (1, 4, H, W) of the quarter-size picture, has a constant and the opponent colours, so that its Gram matrix holds their
-    mean and covariance.
+    mean and covariance. The ``tone`` map, (1, 3, H, W), is the picture in ``TONES`` squares: what is light and dark from afar.
     """
 
     bank: Tensor
@@ -182,7 +186,7 @@ class OrientedBank(nn.Module):
     def __init__(self, scales: Sequence[Scale] = SCALES, orientations: int = 8) -> None:
         super().__init__()
         self.scales = {f"oriented{number}": scale for number, scale in enumerate(scales, 1)}
-        self.layers = ("colour", *self.scales)
+        self.layers = ("colour", "tone", *self.scales)
         filters = gabor_pairs(11, orientations, wavelength=4.0, along=3.0, across=1.3)
         # The factor lifts the responses, a few hundredths, to the size of the network's maps.
         self.register_buffer("bank", 4 * filters, persistent=False)
@@ -197,6 +201,8 @@ class OrientedBank(nn.Module):
         if "colour" in wanted:
             seen = F.avg_pool2d(colours, 4)
             maps["colour"] = torch.stack([torch.ones_like(seen[0, 0]), seen[0, 0], *(CHROMA_GAIN * seen[1:, 0])])[None]
+        if "tone" in wanted:
+            maps["tone"] = F.avg_pool2d(image, max(1, round(max(image.shape[-2:]) / TONES)), ceil_mode=True)
         for layer, scale in self.scales.items():
             if len(maps) == len(wanted):
                 break
@@ -267,11 +273,13 @@ class Features(nn.Module):
 
     def shift(self, layer: str) -> int:
         """The ``shift`` that Gram matrices of this layer are taken with, in px of its map."""
-        return SHIFT_PX if self.sees_lines(layer) else 0
+        return SHIFT_PX if self.sees(layer) == "lines" else 0
 
-    def sees_lines(self, layer: str) -> bool:
-        """Whether a layer's maps are of oriented filters: 0 where a picture is flat."""
-        return self.bank is not None and layer in self.bank.scales
+    def sees(self, layer: str) -> str:
+        """What a layer's maps tell of a picture: ``lines`` (nothing where it is flat), ``tones`` or ``shapes``."""
+        if self.bank and layer in self.bank.scales:
+            return "lines"
+        return "tones" if layer == "tone" else "shapes"
 
     def in_precision(self, precision: torch.dtype) -> "Features":
         """The same features with convolutions in this precision, and maps too; themselves if they are so already."""

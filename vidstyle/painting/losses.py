@@ -129,9 +129,9 @@ class Counting(NamedTuple):
     detail: float
 
 
-SHAPES, LINES = Counting(0.15, 0.3), Counting(0.0, 2.0)
-"""For maps that see colours and shapes, and for those of oriented filters: where these see nothing, nothing would forbid
-strokes; where they see most, there is a cable or the rim of a pair of glasses."""
+COUNTING = {"shapes": Counting(0.15, 0.3), "lines": Counting(0.0, 2.0), "tones": Counting(1.0, 1.0)}
+"""By what maps tell. Where there are no lines, strokes are welcome; where they are strongest, there is a cable or the rim of a
+pair of glasses. Tones count everywhere: else all that is bright in a style would come together in a flat place."""
 
 
 class ContentTarget(NamedTuple):
@@ -148,7 +148,7 @@ class ContentTarget(NamedTuple):
     counts: Tensor
 
     @classmethod
-    def of(cls, maps: Tensor, counting: Counting = SHAPES, weight: float = 1.0) -> "ContentTarget":
+    def of(cls, maps: Tensor, counting: Counting = COUNTING["shapes"], weight: float = 1.0) -> "ContentTarget":
         """The target that maps are; ``weight``: what all of it counts."""
         seen = maps.float()
         detail = _around((seen - _around(seen)).square().mean(1, keepdim=True))

@@ -16,7 +16,7 @@ from torch import Tensor
 from .colours import opponent
 from .features import Features
 
-GRID_PX = 4
+GRID_PX = 8
 """Side of a spot."""
 
 SPOTS = 2048
@@ -31,7 +31,7 @@ OF_CONTENT = 0.2
 OF_COLOUR = 1.0
 """What a squared difference of colour counts in that choice: a blue sky becomes one of the style's blue spots."""
 
-TONE = 5
+TONE = 3
 """Side, in spots, of the square over which their colours are taken: an engraving's tones are made of lines."""
 
 CHROMA_GAIN = 4.0
@@ -89,8 +89,9 @@ def on_grid(maps: Mapping[str, Tensor], layers: Sequence[str], picture: Tensor) 
 
 
 def _resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:
-    while maps.shape[-2] >= 2 * grid[0] and maps.shape[-1] >= 2 * grid[1]:
-        maps = F.avg_pool2d(maps, 2)
+    times = min(maps.shape[-2] // grid[0], maps.shape[-1] // grid[1])
+    if times > 1:
+        maps = F.avg_pool2d(maps, times)
     maps = maps[..., : grid[0], : grid[1]]  # sparse maps may be one longer
     if tuple(maps.shape[-2:]) == grid:
         return maps

@@ -17,7 +17,7 @@ from .device import choose_precision, free_memory, out_of_memory_named
 from .execution import Descent, Prepared, choose_descent
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
-from .losses import LINES, SHAPES, ContentTarget, Losses, Objective, StyleTarget, Weights
+from .losses import COUNTING, ContentTarget, Losses, Objective, StyleTarget, Weights
 from .matching import Matching
 from .optimize import Minimum, Moments, adam, lbfgs
 from .style import Style
@@ -242,7 +242,7 @@ class Stylizer:
             led = led_to(content, self.style.colours())
             maps = features(led, {*layers, *matched})
             targets = {
-                layer: ContentTarget.of(maps[layer], LINES if features.sees_lines(layer) else SHAPES, weight / mean)
+                layer: ContentTarget.of(maps[layer], COUNTING[features.sees(layer)], weight / mean)
                 for layer, weight in layers.items()
             }
             matching = Matching(self.style.spots(size_px), matched, led, maps) if matched else None
