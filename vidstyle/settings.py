@@ -30,7 +30,7 @@ class Settings:
         TypeError: a value of the wrong type.
     """
 
-    content_weight: float = _knob(0.14, "how much of the content's shapes to keep", low=0)
+    content_weight: float = _knob(0.11, "how much of the content's shapes to keep", low=0)
     style_weight: float = _knob(1.0, "how much of the style's texture to take on", low=0)
     match_weight: float = _knob(0.1, "how much each spot of the painting should look like one of the style's", low=0)
     tv_weight: float = _knob(0.1, "how much to smooth (total variation)", low=0)
@@ -110,7 +110,7 @@ def _check(knob: Field[Any], value: Any) -> None:
 
 PRESETS: Mapping[str, Settings] = MappingProxyType(
     {
-        "live": Settings(content_weight=0.05, match_weight=0, first_steps=60, steps=2, few_layers=True, flow_scale=0.5),
+        "live": Settings(content_weight=0.04, match_weight=0, first_steps=60, steps=2, few_layers=True, flow_scale=0.5),
         "balanced": Settings(),
         "quality": Settings(first_steps=400, steps=8, long_term=True),
         "still": Settings(first_steps=300),
