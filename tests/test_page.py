@@ -330,9 +330,9 @@ def test_in_a_browser_the_picture_moves_and_another_style_changes_it(camera, tmp
     features, files = load_features("bundled", "cpu"), bundled_styles()
     styles = [(name, Style.from_images([files[name]], features)) for name in ("glass", "ink")]
     settings = Settings(paint_size=64, first_steps=20, few_layers=True)
-    stylizer, page = Stylizer(features, styles[0][1], settings), Page(listen("127.0.0.1:0"))
-    session = Session(Show(fps=20, fade_seconds=0.2), camera, stylizer, styles, screens=[page])
-    with browser() as driver:
+    with browser() as driver:  # first: a page without a session would be left open
+        stylizer, page = Stylizer(features, styles[0][1], settings), Page(listen("127.0.0.1:0"))
+        session = Session(Show(fps=20, fade_seconds=0.2), camera, stylizer, styles, screens=[page])
         painting = threading.Thread(target=live, args=(session, camera, stylizer))
         painting.start()
         try:
