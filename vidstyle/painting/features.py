@@ -155,7 +155,7 @@ SHIFT_PX = 3
 """Shift of the Gram matrices of oriented responses: beyond a stroke's width, within its length."""
 
 SATURATION = 3.0
-"""Twice a response of this size says no more than one and a half of it (r / (1 + r / 3), after Naka & Rushton 1966).
+"""A response of this size counts half, and no response counts more than this: r / (1 + r / 3), after Naka & Rushton 1966.
 
 Else the few strokes of strongest contrast make most of a Gram matrix, and come to be painted into one place.
 """
