@@ -1,11 +1,24 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import tiny_network
 
 from vidstyle import load_features
-from vidstyle.painting.features import VGG19, Features, Layers, Network, OrientedBank, gabor_pairs, sparse_conv
+from vidstyle.painting.features import (
+    VGG19,
+    Features,
+    Halves,
+    Layers,
+    Network,
+    OrientedBank,
+    gabor_pairs,
+    rectified,
+    sparse_conv,
+)
 from vidstyle.painting.losses import gram
+from vidstyle.painting.tensors import halve
 
 
 def test_vgg19_maps_have_the_published_shapes():
@@ -51,7 +64,7 @@ def test_oriented_filters_are_blind_to_flat_colour_and_know_directions():
     torch.testing.assert_close(bank.sum((1, 2, 3)), torch.zeros(16), atol=1e-5, rtol=0)  # float32 sums of 121 terms
     x = torch.arange(64.0)
     vertical = (torch.sin(x * 2 * torch.pi / 4) / 2 + 0.5).expand(1, 3, 64, 64)
-    maps = OrientedBank()(vertical, ["oriented1"])["oriented1"]
+    maps = OrientedBank()(Halves(vertical), ["oriented1"])["oriented1"]
     assert maps.shape == (1, 32, 32, 32)  # grey only, every other px
     by_orientation = maps.reshape(2, 8, 2, -1).mean((0, 2, 3))  # sign, orientation, even or odd
     assert by_orientation.argmax() == 4  # the filter that is long from top to bottom
@@ -75,10 +88,26 @@ def test_contrast_counts_less_and_less_but_for_the_finest_filters():
     strong = torch.full((1, 3, 64, 64), 0.5)
     strong[..., 32:] += 0.4
     layers = ("oriented1", "oriented2", "oriented4")
-    one, four = (OrientedBank()(picture, layers) for picture in (faint, strong))
+    one, four = (OrientedBank()(Halves(picture), layers) for picture in (faint, strong))
     times = [(four[layer].max() / one[layer].max()).item() for layer in layers]
     assert times[0] == pytest.approx(4, rel=1e-3)
     assert 1.5 < times[1] < 3.5 and 1.5 < times[2] < 3.5
+
+
+@pytest.mark.parametrize("saturation", [3.0, math.inf])
+def test_rectified_responses_and_their_gradient_are_those_of_the_formula(saturation):
+    responses = 4 * torch.randn(1, 3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    parts = torch.cat([responses, -responses], 1).clamp_min(0)
+    torch.testing.assert_close(rectified(responses, saturation), parts / (1 + parts / saturation))
+    assert torch.autograd.gradcheck(lambda x: rectified(x, saturation), responses.requires_grad_(True))
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 8), (6, 9), (1, 2), (5, 5)])
+def test_halving_is_pooling_by_two_forth_and_back(size):
+    picture = torch.rand(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    if min(size) > 1:
+        torch.testing.assert_close(halve(picture), F.avg_pool2d(picture, 2))
+    assert torch.autograd.gradcheck(halve, picture)
 
 
 @pytest.mark.parametrize("size", [(30, 31), (31, 30), (33, 41), (40, 40)])

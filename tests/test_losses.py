@@ -78,6 +78,15 @@ def test_losses_are_zero_at_their_target_and_in_its_units():
         )
 
 
+def test_the_gradient_of_the_content_loss_is_that_of_its_formula():
+    generator = torch.Generator().manual_seed(0)
+    maps, other = (torch.rand(1, 3, 9, 8, generator=generator) for _ in range(2))
+    target = ContentTarget.of(other)
+    (gradient,) = torch.autograd.grad(content_loss(maps.requires_grad_(True), target), maps)
+    plainly = ((maps - target.maps).square() * target.counts).mean() / target.variance
+    torch.testing.assert_close(gradient, torch.autograd.grad(plainly, maps)[0])
+
+
 def test_an_all_black_target_gives_a_finite_loss():
     assert content_loss(torch.ones(1, 3, 8, 8), ContentTarget.of(torch.zeros(1, 3, 8, 8))).isfinite()
     assert style_loss([torch.ones(3, 3)], StyleTarget.of({"layer": torch.zeros(3, 3)})).isfinite()

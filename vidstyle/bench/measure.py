@@ -89,21 +89,22 @@ def drift(pictures: Sequence[Tensor]) -> float:
     return ((means / means[0] - 1).abs().max()).item()
 
 
+def settling(objective: Objective) -> textbook.Settling:
+    """Our objective for the textbook's optimisers."""
+
+    def settled(picture: Tensor) -> textbook.Loss:
+        ours = objective.settled(picture)
+        return lambda picture: ours(picture).total
+
+    return settled
+
+
 def reference_objective(objective: Objective, content: Tensor) -> tuple[float, float]:
     """L*: what 300 iterations of L-BFGS with a line search (torch's, strong Wolfe) reach from the content.
 
     Returns:
         L* of the picture as it is, and of what can be shown of it: L-BFGS knows no bounds, and leaves [0, 1].
     """
-    evaluations, current = 0, objective
-
-    def total(picture: Tensor) -> Tensor:
-        nonlocal evaluations, current
-        if evaluations % textbook.REMATCH == 0:
-            current = objective.settled(picture.detach())
-        evaluations += 1
-        return current(picture).total
-
-    picture = textbook.lbfgs(total, content)
+    picture = textbook.lbfgs(settling(objective), content)
     with torch.no_grad():
         return objective(picture).total.item(), objective(picture.clamp(0, 1)).total.item()

@@ -76,17 +76,12 @@ def paint(stylizer: Stylizer, frames: Sequence[tuple[Frame, Motion]], steps: int
     return painted
 
 
-def _total(objective: Objective) -> textbook.Loss:
-    return lambda picture: objective(picture).total
-
-
 def paint_naively(stylizer: Stylizer, first: Tensor, contents: Sequence[Tensor], steps: int) -> Painted:
     """Previous picture, fresh Adam: PyTorch's own, nothing carried but the picture."""
     painted, picture = Painted(), first.to(stylizer.features.device)
     for content in contents:
         began = time.perf_counter()
-        objective = stylizer.objective(content).settled(picture)
-        picture, _ = textbook.adam(_total(objective), picture, steps)
+        picture, _ = textbook.adam(measure.settling(stylizer.objective(content)), picture, steps)
         painted.seconds.append(time.perf_counter() - began)
         painted.pictures.append(picture.cpu())
         painted.steps.append(steps)

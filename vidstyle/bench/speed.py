@@ -261,10 +261,10 @@ class SpeedBench:
         return TextbookLoss(ours.features, ours.content, grams, layers, weights, ours.matching)
 
     def _textbook_step(self, settings: Settings, content: Tensor) -> Callable[[], None]:
-        loss = self._textbook_loss(settings, content)
+        loss = self._textbook_loss(settings, content).settled(content)
 
         def steps() -> None:
-            textbook.adam(loss, content, STEPS_PER_ROUND)
+            textbook.adam(lambda _: loss, content, STEPS_PER_ROUND)
 
         return steps
 
@@ -312,7 +312,7 @@ class SpeedBench:
             content = self._content(size)
             loss = self._textbook_loss(PRESETS["balanced"], content)
             began = time.perf_counter()
-            picture = textbook.lbfgs(loss, content)
+            picture = textbook.lbfgs(loss.settled, content)
             milliseconds = 1000 * (time.perf_counter() - began)
             self._lbfgs[size] = Lbfgs(milliseconds, self._loss(size, picture), self._loss(size, picture.clamp(0, 1)))
         return self._lbfgs[size]
@@ -325,7 +325,7 @@ class SpeedBench:
             target = self._loss(size, to_tensor(images[number]), number)
             loss = self._textbook_loss(PRESETS["balanced"], self._content(size, number))
             began = time.perf_counter()
-            picture, steps = textbook.adam(loss, picture, NAIVE_STEPS, until=target)
+            picture, steps = textbook.adam(loss.settled, picture, NAIVE_STEPS, until=target)
             times.append(1000 * (time.perf_counter() - began))
             counts.append(steps)
             came.append(steps < NAIVE_STEPS)

@@ -5,7 +5,7 @@ PyTorch's own optimisers. The features are looked at through the same modules.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +17,15 @@ from ..painting.matching import Matching, MatchTarget, on_grid
 
 REFERENCE_ITERATIONS = 300
 REMATCH = 10
-"""Evaluations after which spots are compared with the style's anew."""
+"""Iterations after which spots are compared with the style's anew."""
 
 ADAM_RATE, ADAM_BETAS = 0.02, (0.9, 0.99)
 
 Loss = Callable[[Tensor], Tensor]
 """A picture, (1, 3, H, W) in [0, 1] -> the scalar to minimise."""
+
+Settling = Callable[[Tensor], Loss]
+"""A picture -> the ``Loss`` of the next ``REMATCH`` iterations, which each of its spots is led by to one of the style's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,7 @@ class TextbookLoss:
         layer_weights: of each style layer in their mean.
         weights: of content, style, total variation and likeness of spots.
         matching: finds what spots are to be like; None: nothing.
+        match: what they are to be like; None: what ``matching`` finds for the very picture.
     """
 
     features: Features
@@ -44,7 +48,15 @@ class TextbookLoss:
     layer_weights: Mapping[str, float]
     weights: tuple[float, float, float, float]
     matching: Matching | None = None
-    _targets: list[MatchTarget] = field(default_factory=list, init=False)  # one per evaluation
+    match: MatchTarget | None = None
+
+    def settled(self, picture: Tensor) -> "TextbookLoss":
+        """The same, each spot led to what this picture's is most like."""
+        if self.matching is None:
+            return self
+        with torch.no_grad():
+            maps = self.features(picture, self.matching.layers)
+            return replace(self, match=self.matching.target(on_grid(maps, self.matching.layers, picture)))
 
     def __call__(self, picture: Tensor) -> Tensor:
         """The weighted sum."""
@@ -69,11 +81,7 @@ class TextbookLoss:
 
     def _match(self, maps: Mapping[str, Tensor], picture: Tensor, matching: Matching) -> Tensor:
         seen = on_grid(maps, matching.layers, picture)
-        if len(self._targets) % REMATCH == 0:
-            self._targets[:] = [matching.target(seen.detach())]
-        else:
-            self._targets.append(self._targets[0])
-        units, directions, middle = self._targets[0]
+        units, directions, middle = self.match or matching.target(seen.detach())
         return 1 - F.cosine_similarity(directions @ seen - middle, units, dim=0).mean()
 
 
@@ -88,25 +96,29 @@ def gram(maps: Tensor, shift: int) -> Tensor:
     return torch.cat([(a.flatten(1) @ b.flatten(1).T) / a[0].numel() for a, b in pairs], 1)
 
 
-def lbfgs(loss: Loss, content: Tensor) -> Tensor:
+def lbfgs(settling: Settling, content: Tensor) -> Tensor:
     """300 iterations of L-BFGS with a line search (strong Wolfe) from the content, or 375 evaluations, as PyTorch has it.
 
-    It knows no bounds: pixels leave [0, 1].
+    It knows no bounds: pixels leave [0, 1]. Its memory lasts through changes of the loss, and no tolerance ends it early.
     """
     picture = content.clone().requires_grad_(True)
-    optimiser = torch.optim.LBFGS([picture], max_iter=REFERENCE_ITERATIONS, history_size=10, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(
+        [picture], max_iter=REMATCH, history_size=10, line_search_fn="strong_wolfe", tolerance_grad=0, tolerance_change=0
+    )
+    for _ in range(REFERENCE_ITERATIONS // REMATCH):
+        loss = settling(picture.detach())
 
-    def evaluate() -> Tensor:
-        optimiser.zero_grad()
-        total = loss(picture)
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
+        def evaluate(loss: Loss = loss) -> Tensor:
+            optimiser.zero_grad()
+            total = loss(picture)
+            total.backward()  # type: ignore[no-untyped-call]
+            return total
 
-    optimiser.step(evaluate)  # type: ignore[no-untyped-call]
+        optimiser.step(evaluate)  # type: ignore[no-untyped-call]
     return picture.detach()
 
 
-def adam(loss: Loss, picture: Tensor, steps: int, until: float = 0.0) -> tuple[Tensor, int]:
+def adam(settling: Settling, picture: Tensor, steps: int, until: float = 0.0) -> tuple[Tensor, int]:
     """A new Adam from the picture of the frame before, pixels kept within [0, 1].
 
     Args:
@@ -119,6 +131,8 @@ def adam(loss: Loss, picture: Tensor, steps: int, until: float = 0.0) -> tuple[T
     picture = picture.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([picture], lr=ADAM_RATE, betas=ADAM_BETAS)
     for step in range(steps):
+        if step % REMATCH == 0:
+            loss = settling(picture.detach())
         optimiser.zero_grad()
         total = loss(picture)
         if until and total.item() <= until:

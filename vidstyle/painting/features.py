@@ -11,13 +11,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .colours import opponent
+from .tensors import halve
+
+threshold_backward = torch.ops.aten.threshold_backward
 
 MIN_SIDE_PX = 32
 """The smallest side of a picture that has something left after five halvings."""
@@ -164,11 +167,48 @@ SCALES = (Scale(colours=1, sparse=True, saturates=False), Scale(sparse=True), Sc
 """Fine to coarse. The finest looks at grey alone, as the eye does."""
 
 
+class Halves:
+    """A picture, (1, 3, H, W), and its halves, each made when first asked for: ``Halves(picture)[1]`` is of half its size."""
+
+    def __init__(self, picture: Tensor) -> None:
+        self._sizes = [picture]
+
+    def __getitem__(self, times: int) -> Tensor:
+        while len(self._sizes) <= times:
+            self._sizes.append(halve(self._sizes[-1]))
+        return self._sizes[times]
+
+
 def sparse_conv(x: Tensor, filters: Tensor) -> Tensor:
     """``F.conv2d(x, filters, stride=2)`` for filters of an odd side, (C, 1, k, k), in half its time on a CPU."""
     height, width = x.shape[-2:]
     even = F.pad(x, (0, width % 2, 0, height % 2))
     return F.conv2d(F.pixel_unshuffle(even, 2), F.pixel_unshuffle(F.pad(filters, (0, 1, 0, 1)), 2))
+
+
+def rectified(responses: Tensor, saturation: float) -> Tensor:
+    """(1, C, H, W) -> (1, 2 C, H, W): positive parts r of the responses and of their negatives, as r / (1 + r / saturation)."""
+    parts: Tensor = _Rectified.apply(responses, 1 / saturation)
+    return parts
+
+
+class _Rectified(torch.autograd.Function):
+    """A few operations on each response, where autograd would take many on both of its signs."""
+
+    @staticmethod
+    def forward(ctx: Any, responses: Tensor, share: float) -> Tensor:
+        ctx.share = share
+        saturated = responses / (1 + share * responses.abs()) if share else responses
+        ctx.save_for_backward(saturated)
+        return F.relu_(torch.cat([saturated, -saturated], 1))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (saturated,) = ctx.saved_tensors
+        positive, negative = gradients[0].chunk(2, 1)
+        # What relu's own way back is made of; ``where`` takes many times as long.
+        gradient = threshold_backward(positive, saturated, 0) - threshold_backward(negative, -saturated, 0)
+        return (gradient * (1 - ctx.share * saturated.abs()).square() if ctx.share else gradient), None
 
 
 class OrientedBank(nn.Module):
@@ -192,30 +232,29 @@ class OrientedBank(nn.Module):
         self.register_buffer("bank", 4 * filters, persistent=False)
         self.register_buffer("opponent", opponent(), persistent=False)
 
-    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    def forward(self, sizes: Halves, layers: Iterable[str]) -> dict[str, Tensor]:
         """Rectified responses to (1, 3, H, W) RGB in [0, 1] at ``layers``; scale s + 1 sees half the size of scale s."""
         wanted = set(layers)
         maps: dict[str, Tensor] = {}
-        colours = torch.einsum("ij,bjhw->ibhw", self.opponent, image)
-        middle = self.opponent.sum(1).view(-1, 1, 1, 1) / 2
         if "colour" in wanted:
-            seen = F.avg_pool2d(colours, 4)
+            seen = self._colours(sizes[2], 3)
             maps["colour"] = torch.stack([torch.ones_like(seen[0, 0]), seen[0, 0], *(CHROMA_GAIN * seen[1:, 0])])[None]
         if "tone" in wanted:
+            image = sizes[0]
             maps["tone"] = F.avg_pool2d(image, max(1, round(max(image.shape[-2:]) / TONES)), ceil_mode=True)
-        for layer, scale in self.scales.items():
-            if len(maps) == len(wanted):
-                break
+        middle = self.opponent.sum(1).view(-1, 1, 1, 1) / 2
+        for number, (layer, scale) in enumerate(self.scales.items()):
             if layer in wanted:
                 # The filters are blind to a constant; without one half precision is more precise.
-                centred = (colours - middle)[: scale.colours].to(self.bank.dtype)
-                seen = pad(centred, self.bank.shape[-1] // 2)
+                colours = self._colours(sizes[number], scale.colours) - middle[: scale.colours]
+                seen = pad(colours.to(self.bank.dtype), self.bank.shape[-1] // 2)
                 responses = (sparse_conv if scale.sparse else F.conv2d)(seen, self.bank).flatten(0, 1)[None]
-                if scale.saturates:
-                    responses = SATURATION * F.softsign(responses / SATURATION)
-                maps[layer] = F.relu_(torch.cat([responses, -responses], 1))
-            colours = F.avg_pool2d(colours, 2)
+                maps[layer] = rectified(responses, SATURATION if scale.saturates else math.inf)
         return maps
+
+    def _colours(self, image: Tensor, count: int) -> Tensor:
+        """(count, 1, H, W): the first opponent colours."""
+        return torch.einsum("ij,bjhw->ibhw", self.opponent[:count], image)
 
 
 class Layers(NamedTuple):
@@ -321,10 +360,11 @@ class Features(nn.Module):
         if min(image.shape[-2:]) < MIN_SIDE_PX:
             height, width = image.shape[-2:]
             raise ValueError(f"a picture of {width}x{height} px is too small: its sides must be at least {MIN_SIDE_PX} px")
+        sizes = Halves(image)
         maps: dict[str, Tensor] = self.network(image, [name for name in wanted if name.startswith("relu")])
         halves = [name.removeprefix("half.") for name in wanted if name.startswith("half.")]
         if halves:
-            maps |= {f"half.{name}": x for name, x in self.network(F.avg_pool2d(image, 2), halves).items()}
+            maps |= {f"half.{name}": x for name, x in self.network(sizes[1], halves).items()}
         if self.bank:
-            maps |= self.bank(image, [name for name in wanted if name in self.bank.layers])
+            maps |= self.bank(sizes, [name for name in wanted if name in self.bank.layers])
         return maps

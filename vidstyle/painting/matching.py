@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .colours import opponent
 from .features import Features
+from .tensors import halve
 
 GRID_PX = 8
 """Side of a spot."""
@@ -47,8 +48,11 @@ SHARPNESS, ROUNDS = 0.05, 3
 """The likeness within which the style's spots compete, and the rounds of bidding that bring all into about equal demand, as in
 optimal transport (Cuturi 2013): else a few flat ones would be the nearest to most."""
 
-UNLIKE = 1e-20
-"""Floor of a likeness, so that no spot becomes free."""
+TINY = 1e-16
+"""Against a division by 0."""
+
+UNLIKE = -46.0
+"""Floor of a likeness, before it is taken as a power of e: so that no spot becomes free."""
 
 ASKED = 1024
 """So many of the painting's spots bid."""
@@ -89,9 +93,8 @@ def on_grid(maps: Mapping[str, Tensor], layers: Sequence[str], picture: Tensor) 
 
 
 def _resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:
-    times = min(maps.shape[-2] // grid[0], maps.shape[-1] // grid[1])
-    if times > 1:
-        maps = F.avg_pool2d(maps, times)
+    while min(maps.shape[-2] // grid[0], maps.shape[-1] // grid[1]) > 1:
+        maps = halve(maps) if maps.is_contiguous() else F.avg_pool2d(maps, 2)
     maps = maps[..., : grid[0], : grid[1]]  # sparse maps may be one longer
     if tuple(maps.shape[-2:]) == grid:
         return maps
@@ -174,13 +177,15 @@ class Matching:
         with torch.no_grad():
             wanted = torch.cat([(1 - OF_CONTENT) * self._units(joined) + self._content, self._colours]).T.to(self._precision)
             prices = self._prices(wanted[:: max(1, len(wanted) // ASKED)])
-            nearest = torch.cat([(rows @ self._style - prices).argmax(1) for rows in torch.split(wanted, CHUNK)])
-            return MatchTarget(self._spots.units[:, nearest], self._spots.directions, self._spots.middle)
+            # Of the same meaning, max is many times quicker than argmax on a CPU, and so are index_select, and exp's floor below.
+            nearest = torch.cat([(rows @ self._style - prices).max(1).indices for rows in torch.split(wanted, CHUNK)])
+            units = self._spots.units.index_select(1, nearest)
+            return MatchTarget(units, self._spots.directions, self._spots.middle)
 
     def _prices(self, wanted: Tensor) -> Tensor:
         """What each of the style's spots costs, (M,), so that all are in about equal demand."""
         likeness = (wanted @ self._style).float() / SHARPNESS
-        kernel = (likeness - likeness.amax(1, keepdim=True)).exp().clamp_min(UNLIKE)
+        kernel = (likeness - likeness.amax(1, keepdim=True)).clamp_min(UNLIKE).exp()
         demand = kernel.new_ones(kernel.shape[1])
         for _ in range(ROUNDS):
             demand = kernel.shape[0] / kernel.shape[1] / (kernel.T @ (1 / (kernel @ demand)))
@@ -194,7 +199,8 @@ def match_loss(joined: Tensor, target: MatchTarget) -> Tensor:
         joined: as ``on_grid`` has it.
     """
     described = describe(joined, target.directions, target.middle)
-    return 1 - F.cosine_similarity(described, target.units, dim=0).mean()
+    lengths = described.square().sum(0).clamp_min(TINY)
+    return 1 - ((described * target.units).sum(0) * lengths.rsqrt()).mean()
 
 
 def _colours(picture: Tensor) -> Tensor:

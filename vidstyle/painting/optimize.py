@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .losses import Losses
+from .tensors import halve
 
 BETA_MEAN, BETA_SQUARE = 0.9, 0.97
 """Decay of Adam's moments. The second is shorter than the usual 0.999: a frame takes few steps, and scenes change."""
@@ -136,7 +137,8 @@ def _pyramid(gradient: Tensor) -> list[Tensor]:
     """(1, C, H, W) at ``SCALES`` sizes, fewer for a small picture."""
     scales = [gradient]
     while len(scales) < SCALES and min(scales[-1].shape[-2:]) > 1:
-        scales.append(F.avg_pool2d(scales[-1], 2, ceil_mode=True))
+        height, width = scales[-1].shape[-2:]
+        scales.append(halve(F.pad(scales[-1], (0, width % 2, 0, height % 2), mode="replicate")))
     return scales
 
 
