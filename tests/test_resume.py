@@ -152,7 +152,7 @@ def test_a_killed_command_goes_on_and_a_changed_one_is_refused(vidstyle, feature
     code, err = vidstyle(shots, style_file, "-o", "out.mp4")
     assert code == 1 and "go on with --resume" in err
     code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume", "--tv-weight", "0.2")
-    assert code == 1 and "tv_weight was 0.1 and is 0.2 now" in err
+    assert code == 1 and "tv_weight was 0.6 and is 0.2 now" in err
     before = style_file.read_bytes()
     style_file.write_bytes(before + b"more")
     code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume")

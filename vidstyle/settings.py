@@ -30,10 +30,10 @@ class Settings:
         TypeError: a value of the wrong type.
     """
 
-    content_weight: float = _knob(0.11, "how much of the content's shapes to keep", low=0)
+    content_weight: float = _knob(0.06, "how much of the content's shapes to keep", low=0)
     style_weight: float = _knob(1.0, "how much of the style's texture to take on", low=0)
     match_weight: float = _knob(0.1, "how much each spot of the painting should look like one of the style's", low=0)
-    tv_weight: float = _knob(0.1, "how much to smooth (total variation)", low=0)
+    tv_weight: float = _knob(0.6, "how much to smooth (total variation)", low=0)
     temporal_weight: float = _knob(5.0, "how much to stay with the painting before, where it can be followed", low=0)
     style_scale: float = _knob(
         1.0, "size of the style picture relative to the painting: larger, broader strokes", low=0.1, high=10

@@ -129,7 +129,7 @@ class Counting(NamedTuple):
     detail: float
 
 
-COUNTING = {"shapes": Counting(0.15, 0.3), "lines": Counting(0.0, 2.0), "tones": Counting(1.0, 1.0)}
+COUNTING = {"shapes": Counting(0.5, 0.3), "lines": Counting(0.0, 2.0), "tones": Counting(1.0, 1.0)}
 """By what maps tell. Where there are no lines, strokes are welcome; where they are strongest, there is a cable or the rim of a
 pair of glasses. Tones count everywhere: else all that is bright in a style would come together in a flat place."""
 

@@ -208,6 +208,9 @@ class Stylizer:
             share = steps * (number + 1) // len(levels) - steps * number // len(levels)
             # Nothing came before; that it is said in this way gives all frames the same kind of objective.
             objective = self.objective(target, (picture, torch.zeros_like(picture[:, :1])))
+            # Large strokes first: the content has its full weight at the full size alone.
+            weights = objective.weights._replace(content=(number + 1) / len(levels) * objective.weights.content)
+            objective = replace(objective, weights=weights)
             descend = self.descend if size == levels[-1] else adam  # what is prepared shall be of use again
             moments = Moments.zero(picture)
             while share > 0:

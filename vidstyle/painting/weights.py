@@ -99,8 +99,8 @@ def painterly(network: Network) -> Features:
     style |= dict(zip(bank.scales, ORIENTED_WEIGHTS, strict=True))
     left_out = "relu1_1", "half.relu4_1", "half.relu5_1", "oriented4"
     few = {layer: weight for layer, weight in style.items() if layer not in left_out}
-    content = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented2": 0.5, "tone": 0.25}
-    match = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented1": 1.0, "oriented2": 1.0, "oriented3": 1.0, "colour": 0.5}
+    content = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented2": 0.75, "tone": 0.25}
+    match = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented2": 1.0, "oriented3": 1.0, "colour": 0.5}
     return Features(network, bank, halved=True, layers=Layers(content, style, few, match))
 
 
