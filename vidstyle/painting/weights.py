@@ -95,9 +95,10 @@ def painterly(network: Network) -> Features:
     """A small network joined with the oriented bank: the bundled features, and those of ``train-features``."""
     bank = OrientedBank()
     halves = [f"half.{layer}" for layer in network.layers if layer.endswith("_1")]
-    style = dict.fromkeys(("relu1_1", *halves), 1.0) | {"colour": COLOUR_WEIGHT}
+    # The finest filters see what the network would at full size, for a fraction of its time.
+    style = dict.fromkeys(halves, 1.0) | {"colour": COLOUR_WEIGHT}
     style |= dict(zip(bank.scales, ORIENTED_WEIGHTS, strict=True))
-    left_out = "relu1_1", "half.relu4_1", "half.relu5_1", "oriented4"
+    left_out = "half.relu4_1", "half.relu5_1", "oriented4"
     few = {layer: weight for layer, weight in style.items() if layer not in left_out}
     content = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented2": 0.75, "tone": 0.25}
     match = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented2": 1.0, "oriented3": 1.0, "colour": 0.5}
