@@ -191,7 +191,7 @@ def targets(values):
         f"| a step, relative to forward and backward through the features alone | {pair('step relative to that')} | <= 1.30 |",
         f"| a step, relative to the textbook's in float32 | {pair(f'step relative to the textbook{chr(39)}s in float32')} "
         "| <= 0.40 in bf16 |",
-        f"| a frame, relative to L-BFGS, 300 iterations at most | {ratio(against)} | 1/50 |",
+        f"| a frame, relative to 300 iterations of L-BFGS | {ratio(against)} | 1/50 |",
         f"| the objective it reaches, relative to theirs (once shown) | {free} ({shown}) | <= 1.05 |",
         "| a frame, relative to previous picture, fresh Adam, to the same objective "
         f"| {ratio('time per frame relative to that')} | 1/4 |",
