@@ -67,7 +67,7 @@ def test_the_reference_is_a_minimum_and_what_can_be_shown_of_it_is_not_better():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(textbook, "REFERENCE_ITERATIONS", 3)
+    monkeypatch.setattr(textbook, "REFERENCE_ITERATIONS", textbook.REMATCH)
     monkeypatch.setattr(steadiness, "NOISE_SETTLED_FRAME", 3)
     presets = {name: replace(settings, first_steps=3, levels=1) for name, settings in steadiness.PRESETS.items()}
     monkeypatch.setattr(steadiness, "PRESETS", presets)

@@ -21,7 +21,7 @@ from vidstyle.painting.tensors import to_tensor
 def quick(monkeypatch):
     presets = {name: replace(settings, first_steps=3, levels=1) for name, settings in speed.PRESETS.items()}
     monkeypatch.setattr(speed, "PRESETS", presets)
-    monkeypatch.setattr(textbook, "REFERENCE_ITERATIONS", 3)
+    monkeypatch.setattr(textbook, "REFERENCE_ITERATIONS", textbook.REMATCH)
     monkeypatch.setattr(speed, "NAIVE_STEPS", 4)
     monkeypatch.setattr(speed, "MEMORY_FRAMES", (5, 12))
     monkeypatch.setattr(timed, "ROUNDS", 4)
