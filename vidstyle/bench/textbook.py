@@ -54,9 +54,7 @@ class TextbookLoss:
         """The same, each spot led to what this picture's is most like."""
         if self.matching is None:
             return self
-        with torch.no_grad():
-            maps = self.features(picture, self.matching.layers)
-            return replace(self, match=self.matching.target(on_grid(maps, self.matching.layers, picture)))
+        return replace(self, match=self.matching.target_of(picture, self.features))
 
     def __call__(self, picture: Tensor) -> Tensor:
         """The weighted sum."""

@@ -250,9 +250,7 @@ class Objective:
         """The same, each spot led to what this painting's is most like: no longer chosen anew at each call."""
         if self.matching is None or self.match is not None:
             return self
-        with torch.no_grad():
-            maps = self.features(picture, self.matching.layers)
-            return replace(self, match=self.matching.target(on_grid(maps, self.matching.layers, picture)))
+        return replace(self, match=self.matching.target_of(picture, self.features))
 
     def __call__(self, picture: Tensor) -> Losses:
         """Losses of (1, 3, H, W) RGB in [0, 1], differentiable with respect to it."""
