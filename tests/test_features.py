@@ -6,17 +6,8 @@ import torch.nn.functional as F
 from conftest import tiny_network
 
 from vidstyle import load_features
-from vidstyle.painting.features import (
-    VGG19,
-    Features,
-    Halves,
-    Layers,
-    Network,
-    OrientedBank,
-    gabor_pairs,
-    rectified,
-    sparse_conv,
-)
+from vidstyle.painting.bank import Bank, Halves, gabor_pairs, rectified, sparse_conv, structure
+from vidstyle.painting.features import VGG19, Features, Layers, Network
 from vidstyle.painting.losses import gram
 from vidstyle.painting.tensors import halve
 
@@ -64,7 +55,7 @@ def test_oriented_filters_are_blind_to_flat_colour_and_know_directions():
     torch.testing.assert_close(bank.sum((1, 2, 3)), torch.zeros(16), atol=1e-5, rtol=0)  # float32 sums of 121 terms
     x = torch.arange(64.0)
     vertical = (torch.sin(x * 2 * torch.pi / 4) / 2 + 0.5).expand(1, 3, 64, 64)
-    maps = OrientedBank()(Halves(vertical), ["oriented1"])["oriented1"]
+    maps = Bank()(Halves(vertical), ["oriented1"])["oriented1"]
     assert maps.shape == (1, 32, 32, 32)  # grey only, every other px
     by_orientation = maps.reshape(2, 8, 2, -1).mean((0, 2, 3))  # sign, orientation, even or odd
     assert by_orientation.argmax() == 4  # the filter that is long from top to bottom
@@ -88,10 +79,47 @@ def test_contrast_counts_less_and_less_but_for_the_finest_filters():
     strong = torch.full((1, 3, 64, 64), 0.5)
     strong[..., 32:] += 0.4
     layers = ("oriented1", "oriented2", "oriented4")
-    one, four = (OrientedBank()(Halves(picture), layers) for picture in (faint, strong))
+    one, four = (Bank()(Halves(picture), layers) for picture in (faint, strong))
     times = [(four[layer].max() / one[layer].max()).item() for layer in layers]
     assert times[0] == pytest.approx(4, rel=1e-3)
     assert 1.5 < times[1] < 3.5 and 1.5 < times[2] < 3.5
+
+
+def stripes(angle, size=64):
+    """Lines at an angle to the x axis, 8 px apart."""
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    return (0.5 + 0.4 * torch.sin((y * math.cos(angle) - x * math.sin(angle)) * 2 * math.pi / 8))[None, None]
+
+
+def test_the_structure_is_the_doubled_angle_of_strokes():
+    for angle in (0.0, math.pi / 4, math.pi / 2, 2.0):
+        # The gradient is across the strokes; half an energy's share each for a picture with the same everywhere.
+        expected = torch.tensor([-math.cos(2 * angle) / 2, -math.sin(2 * angle) / 2, 0.0])
+        seen = structure(stripes(angle)).mean((0, 2, 3))
+        torch.testing.assert_close(seen, expected, atol=0.02, rtol=0)  # differences of pixels only come near a gradient
+
+
+def test_strokes_that_cross_or_lie_in_one_place_are_told_from_parallel_ones():
+    parallel, crossed = stripes(0.5), (stripes(0.5) + stripes(0.5 + math.pi / 2)) / 2
+    uneven = torch.where(torch.arange(64) < 32, parallel, 0.5)
+    order = [gram(structure(picture)) for picture in (parallel, crossed, uneven)]
+    along, across, gathered = (matrix[0, 0] + matrix[1, 1] for matrix in order)
+    assert along > 0.2 and across < 0.01
+    assert order[0][2, 2] < 0.01 and order[2][2, 2] > 0.05 and gathered > 0.1
+
+
+@pytest.mark.parametrize("size", [(38, 41), (45, 39)])
+def test_every_pixel_up_to_the_border_counts_in_the_structure(size):
+    picture = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    (gradient,) = torch.autograd.grad(gram(structure(picture)).sum(), picture)
+    assert gradient.abs().min() > 0
+
+
+def test_a_picture_without_strokes_has_no_structure():
+    structureless = structure(torch.full((1, 1, 32, 40), 0.7))
+    assert structureless.shape == (1, 3, 3, 4)
+    torch.testing.assert_close(structureless[:, :2], torch.zeros(1, 2, 3, 4))
+    assert structure(torch.rand(1, 1, 8, 10)).isfinite().all()
 
 
 @pytest.mark.parametrize("saturation", [3.0, math.inf])

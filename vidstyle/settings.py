@@ -30,7 +30,7 @@ class Settings:
         TypeError: a value of the wrong type.
     """
 
-    content_weight: float = _knob(0.06, "how much of the content's shapes to keep", low=0)
+    content_weight: float = _knob(0.05, "how much of the content's shapes to keep", low=0)
     style_weight: float = _knob(1.0, "how much of the style's texture to take on", low=0)
     match_weight: float = _knob(0.1, "how much each spot of the painting should look like one of the style's", low=0)
     tv_weight: float = _knob(0.6, "how much to smooth (total variation)", low=0)

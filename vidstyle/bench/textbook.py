@@ -35,7 +35,7 @@ class TextbookLoss:
     Args:
         features: in float32.
         content: layer -> what to come close to, and how much each place counts.
-        grams: layer -> Gram matrix to come close to, with the features' shift.
+        grams: layer -> Gram matrix to come close to.
         layer_weights: of each style layer in their mean.
         weights: of content, style, total variation and likeness of spots.
         matching: finds what spots are to be like; None: nothing.
@@ -65,9 +65,7 @@ class TextbookLoss:
             for layer, target in self.content.items()
         )
         style = sum(
-            self.layer_weights[layer]
-            * ((gram(maps[layer], self.features.shift(layer)) - target) ** 2).mean()
-            / (target**2).mean().clamp_min(FLAT**2)
+            self.layer_weights[layer] * ((gram(maps[layer]) - target) ** 2).mean() / (target**2).mean().clamp_min(FLAT**2)
             for layer, target in self.grams.items()
         )
         variation = ((picture[..., :, 1:] - picture[..., :, :-1]) ** 2).mean()
@@ -83,15 +81,10 @@ class TextbookLoss:
         return 1 - F.cosine_similarity(directions @ seen - middle, units, dim=0).mean()
 
 
-def gram(maps: Tensor, shift: int) -> Tensor:
-    """The Gram matrix as ``losses.gram`` has it, by a product for each of its parts."""
-    maps = maps[0]
-    height, width = maps.shape[-2:]
-    down, across = min(shift, height - 1), min(shift, width - 1)
-    pairs = [(maps, maps)]
-    if shift:
-        pairs += [(maps[:, : height - down], maps[:, down:]), (maps[..., : width - across], maps[..., across:])]
-    return torch.cat([(a.flatten(1) @ b.flatten(1).T) / a[0].numel() for a, b in pairs], 1)
+def gram(maps: Tensor) -> Tensor:
+    """The Gram matrix as ``losses.gram`` has it."""
+    rows = maps[0].flatten(1)
+    return rows @ rows.T / rows.shape[1]
 
 
 def lbfgs(settling: Settling, content: Tensor) -> Tensor:

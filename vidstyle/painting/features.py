@@ -1,26 +1,22 @@
-"""What looks at pictures: a VGG-shaped network, a bank of oriented filters and colours, and ``Features``, which joins the two.
+"""What looks at pictures: a VGG-shaped network, and ``Features``, which joins it with the ``Bank`` of fixed filters.
 
-Every map is named: ``relu3_1`` is the first ReLU of the network's third block, ``half.relu3_1`` the same on the
-half-size picture, ``oriented2`` the filter bank on the picture halved once, ``colour`` the colours alone, ``tone`` the picture
-seen from afar.
+Every map is named: ``relu3_1`` is the first ReLU of the network's third block, ``half.relu3_1`` the same on the half-size
+picture; of the bank, ``oriented2`` is what its filters see in the picture halved once, ``tensor2`` which way strokes run in
+that, ``colour`` the colours alone, ``tone`` the picture seen from afar.
 """
 
 import copy
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .colours import opponent
-from .tensors import halve
-
-threshold_backward = torch.ops.aten.threshold_backward
+from .bank import Bank, Halves, pad
 
 MIN_SIDE_PX = 32
 """The smallest side of a picture that has something left after five halvings."""
@@ -53,12 +49,6 @@ class NetworkShape:
 
 SMALL = NetworkShape((32, 64, 128, 192, 256), (2, 2, 2, 2, 1), (0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
 VGG19 = NetworkShape((64, 128, 256, 512, 512), (2, 2, 4, 4, 4), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), reflect=False)
-
-
-def pad(x: Tensor, amount: int) -> Tensor:
-    """Pad (N, C, H, W) on all sides by reflection, or by repeating the border where a side is too short for that."""
-    mode = "reflect" if min(x.shape[-2:]) > amount else "replicate"
-    return F.pad(x, [amount] * 4, mode=mode)
 
 
 class Network(nn.Module):
@@ -108,155 +98,6 @@ def convolution_of(layer: str) -> str:
     return layer.replace("relu", "conv")
 
 
-def gabor_pairs(size: int, orientations: int, wavelength: float, along: float, across: float) -> Tensor:
-    """Even and odd Gabor filters, long in one direction (Daugman 1985).
-
-    Args:
-        size: side of a filter in px, odd.
-        wavelength: of the wave across the filter, in px.
-        along, across: standard deviations of the Gaussian envelope, in px.
-
-    Returns:
-        (2 * orientations, 1, size, size) float32, each of zero mean and unit norm.
-    """
-    place = torch.arange(size) - size // 2
-    y, x = torch.meshgrid(place, place, indexing="ij")
-    bank = []
-    for angle in (math.pi * k / orientations for k in range(orientations)):
-        u, v = x * math.cos(angle) + y * math.sin(angle), -x * math.sin(angle) + y * math.cos(angle)
-        envelope = torch.exp(-(u**2) / (2 * along**2) - v**2 / (2 * across**2))
-        for phase in (0.0, math.pi / 2):
-            wave = envelope * torch.cos(2 * math.pi * v / wavelength + phase)
-            wave = wave - wave.mean()
-            bank.append(wave / wave.norm())
-    return torch.stack(bank)[:, None]
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How the oriented filters look at one scale.
-
-    Args:
-        colours: opponent colours looked at, out of grey, red against green, yellow against blue.
-        sparse: respond at every other px, across and down. That costs a quarter, and the filters are so smooth that their
-            Gram matrices hardly change.
-        saturates: see ``SATURATION``. Fine strokes get less crisp by it.
-    """
-
-    colours: int = 3
-    sparse: bool = False
-    saturates: bool = True
-
-
-CHROMA_GAIN = 8.0
-"""How much more than grey the two chromatic colours count in the ``colour`` map: a tint is faint and seen at once."""
-
-TONES = 16
-"""So many squares along the longer side of a picture make its ``tone`` map."""
-
-SHIFT_PX = 3
-"""Shift of the Gram matrices of oriented responses: beyond a stroke's width, within its length."""
-
-SATURATION = 3.0
-"""A response of this size counts half, and no response counts more than this: r / (1 + r / 3), after Naka & Rushton 1966.
-
-Else the few strokes of strongest contrast make most of a Gram matrix, and come to be painted into one place.
-"""
-
-SCALES = (Scale(colours=1, sparse=True, saturates=False), Scale(sparse=True), Scale(sparse=True), Scale())
-"""Fine to coarse. The finest looks at grey alone, as the eye does."""
-
-
-class Halves:
-    """A picture, (1, 3, H, W), and its halves, each made when first asked for: ``Halves(picture)[1]`` is of half its size."""
-
-    def __init__(self, picture: Tensor) -> None:
-        self._sizes = [picture]
-
-    def __getitem__(self, times: int) -> Tensor:
-        while len(self._sizes) <= times:
-            self._sizes.append(halve(self._sizes[-1]))
-        return self._sizes[times]
-
-
-def sparse_conv(x: Tensor, filters: Tensor) -> Tensor:
-    """``F.conv2d(x, filters, stride=2)`` for filters of an odd side, (C, 1, k, k), in half its time on a CPU."""
-    height, width = x.shape[-2:]
-    even = F.pad(x, (0, width % 2, 0, height % 2))
-    return F.conv2d(F.pixel_unshuffle(even, 2), F.pixel_unshuffle(F.pad(filters, (0, 1, 0, 1)), 2))
-
-
-def rectified(responses: Tensor, saturation: float) -> Tensor:
-    """(1, C, H, W) -> (1, 2 C, H, W): positive parts r of the responses and of their negatives, as r / (1 + r / saturation)."""
-    parts: Tensor = _Rectified.apply(responses, 1 / saturation)
-    return parts
-
-
-class _Rectified(torch.autograd.Function):
-    """A few operations on each response, where autograd would take many on both of its signs."""
-
-    @staticmethod
-    def forward(ctx: Any, responses: Tensor, share: float) -> Tensor:
-        ctx.share = share
-        saturated = responses / (1 + share * responses.abs()) if share else responses
-        ctx.save_for_backward(saturated)
-        return F.relu_(torch.cat([saturated, -saturated], 1))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (saturated,) = ctx.saved_tensors
-        positive, negative = gradients[0].chunk(2, 1)
-        # What relu's own way back is made of; ``where`` takes many times as long.
-        gradient = threshold_backward(positive, saturated, 0) - threshold_backward(negative, -saturated, 0)
-        return (gradient * (1 - ctx.share * saturated.abs()).square() if ctx.share else gradient), None
-
-
-class OrientedBank(nn.Module):
-    """Elongated oriented filters on opponent colours: Gram matrices of their responses know what a stroke is.
-
-    The bank is fixed, not trained. Each map is (1, 4 * colours * orientations, H, W), half that where sparse: opponent
-    colours times even and odd filters times both rectified signs. They are blind to flat colour; the ``colour`` map,
-    (1, 4, H, W) of the quarter-size picture, has a constant and the opponent colours, so that its Gram matrix holds their
-    mean and covariance. The ``tone`` map, (1, 3, H, W), is the picture in ``TONES`` squares: what is light and dark from afar.
-    """
-
-    bank: Tensor
-    opponent: Tensor
-
-    def __init__(self, scales: Sequence[Scale] = SCALES, orientations: int = 8) -> None:
-        super().__init__()
-        self.scales = {f"oriented{number}": scale for number, scale in enumerate(scales, 1)}
-        self.layers = ("colour", "tone", *self.scales)
-        filters = gabor_pairs(11, orientations, wavelength=4.0, along=3.0, across=1.3)
-        # The factor lifts the responses, a few hundredths, to the size of the network's maps.
-        self.register_buffer("bank", 4 * filters, persistent=False)
-        self.register_buffer("opponent", opponent(), persistent=False)
-
-    def forward(self, sizes: Halves, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Rectified responses to (1, 3, H, W) RGB in [0, 1] at ``layers``; scale s + 1 sees half the size of scale s."""
-        wanted = set(layers)
-        maps: dict[str, Tensor] = {}
-        if "colour" in wanted:
-            seen = self._colours(sizes[2], 3)
-            maps["colour"] = torch.stack([torch.ones_like(seen[0, 0]), seen[0, 0], *(CHROMA_GAIN * seen[1:, 0])])[None]
-        if "tone" in wanted:
-            image = sizes[0]
-            maps["tone"] = F.avg_pool2d(image, max(1, round(max(image.shape[-2:]) / TONES)), ceil_mode=True)
-        middle = self.opponent.sum(1).view(-1, 1, 1, 1) / 2
-        for number, (layer, scale) in enumerate(self.scales.items()):
-            if layer in wanted:
-                # The filters are blind to a constant; without one half precision is more precise.
-                colours = self._colours(sizes[number], scale.colours) - middle[: scale.colours]
-                seen = pad(colours.to(self.bank.dtype), self.bank.shape[-1] // 2)
-                responses = (sparse_conv if scale.sparse else F.conv2d)(seen, self.bank).flatten(0, 1)[None]
-                maps[layer] = rectified(responses, SATURATION if scale.saturates else math.inf)
-        return maps
-
-    def _colours(self, image: Tensor, count: int) -> Tensor:
-        """(count, 1, H, W): the first opponent colours."""
-        return torch.einsum("ij,bjhw->ibhw", self.opponent[:count], image)
-
-
 class Layers(NamedTuple):
     """What ``Settings`` leaves to the features.
 
@@ -278,7 +119,7 @@ class Features(nn.Module):
 
     Args:
         network: the VGG-shaped part.
-        bank: oriented filters, or None.
+        bank: of fixed filters, or None.
         halved: look at the half-size picture through the network too.
         layers: what is used of them.
     """
@@ -286,7 +127,7 @@ class Features(nn.Module):
     def __init__(
         self,
         network: Network,
-        bank: OrientedBank | None = None,
+        bank: Bank | None = None,
         halved: bool = False,
         layers: Layers = Layers(),  # noqa: B008 (immutable)
     ) -> None:
@@ -310,10 +151,6 @@ class Features(nn.Module):
         """Where the weights are."""
         return self.network.mean.device
 
-    def shift(self, layer: str) -> int:
-        """The ``shift`` that Gram matrices of this layer are taken with, in px of its map."""
-        return SHIFT_PX if self.sees(layer) == "lines" else 0
-
     def sees(self, layer: str) -> str:
         """What a layer's maps tell of a picture: ``lines`` (nothing where it is flat), ``tones`` or ``shapes``."""
         if self.bank and layer in self.bank.scales:
@@ -328,7 +165,7 @@ class Features(nn.Module):
         for convolution in other.network.children():
             convolution.to(precision)
         if other.bank:
-            other.bank.bank = other.bank.bank.to(precision)
+            other.bank.oriented = other.bank.oriented.to(precision)
         return other
 
     @property

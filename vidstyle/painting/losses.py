@@ -16,74 +16,48 @@ FLAT = 1e-3
 """Floor of the energies we divide by, so that an all-black frame or style does not blow its loss up."""
 
 
-def gram(maps: Tensor, shift: int = 0) -> Tensor:
+def gram(maps: Tensor) -> Tensor:
     """Gram matrix of feature maps (Gatys et al. 2015): which features occur together, regardless of where.
 
     Args:
         maps: (1, C, H, W), float32 or half precision.
-        shift: take the products with the maps moved by so many px down, and across, as well (Berger & Memisevic 2016):
-            they tell how a stroke goes on. Less where a map is no larger.
 
     Returns:
-        (C, C) float32, the products averaged over positions; with a shift (C, 3 C): unmoved, moved down, moved across.
+        (C, C) float32, the products averaged over positions.
     """
-    matrix: Tensor = _Gram.apply(maps, shift)
+    matrix: Tensor = _Gram.apply(maps)
     return matrix
 
 
 class _Gram(torch.autograd.Function):
-    """One product of all maps, moved and unmoved, forth and another one back, where autograd would take three and six.
+    """One product forth and one back, where autograd would take two.
 
     float16 is scaled *before* the product, which could overflow otherwise; hardware accumulates in float32.
     """
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, shift: int) -> Tensor:
-        _, channels, height, width = maps.shape
-        down, across = min(shift, height - 1), min(shift, width - 1)
-        ctx.early = (height * width) ** -0.5 if maps.dtype == torch.float16 else 1.0
-        scaled = maps if ctx.early == 1 else maps * ctx.early
-        rows = _moved(scaled, down, across) if shift else _rows(scaled)
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        pixels = maps.shape[-2] * maps.shape[-1]
+        early = pixels**-0.5 if maps.dtype == torch.float16 else 1.0
+        rows = _rows(maps if early == 1 else maps * early)
         ctx.save_for_backward(rows)
-        ctx.like = maps.shape, maps.is_contiguous()
-        # Each product is averaged over all it can see: what one leaves out at a border, another still steers.
-        sights = [height * width, (height - down) * width, height * (width - across)] if shift else [height * width]
-        ctx.scales = [1 / (sight * ctx.early**2) for sight in sights]
-        products = (rows[:channels] @ rows[: len(sights) * channels].T).float()
-        return torch.cat([scale * part for scale, part in zip(ctx.scales, _parts(products, channels), strict=True)], 1)
+        ctx.shape, ctx.contiguous, ctx.scale = maps.shape, maps.is_contiguous(), 1 / (pixels * early)
+        products: Tensor = (rows @ rows.T).float()
+        return products * (1 / (pixels * early**2))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (rows,) = ctx.saved_tensors
-        (_, channels, height, width), contiguous = ctx.like
-        parts = _parts(gradients[0], channels)
-        unmoved, *moved = (ctx.early * scale * part for scale, part in zip(ctx.scales, parts, strict=True))
-        # What is moved down in one product is moved up in its transpose.
-        matrices = torch.cat([unmoved + unmoved.T, *moved, *(matrix.T for matrix in moved)], 1).to(rows.dtype)
-        if contiguous:
-            return (matrices @ rows).view(1, channels, height, width), None
-        return (rows.T @ matrices.T).view(1, height, width, channels).permute(0, 3, 1, 2), None
-
-
-def _parts(matrix: Tensor, width: int) -> list[Tensor]:
-    return [matrix[:, left : left + width] for left in range(0, matrix.shape[1], width)]
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        rows: Tensor = ctx.saved_tensors[0]
+        both: Tensor = ((gradients[0] + gradients[0].T) * ctx.scale).to(rows.dtype)
+        if ctx.contiguous:
+            return (both @ rows).view(ctx.shape)
+        _, channels, height, width = ctx.shape
+        return (rows.T @ both).view(1, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _rows(maps: Tensor) -> Tensor:
     """(1, C, H, W) -> (C, H W), a view in either layout."""
     return maps[0].flatten(1) if maps.is_contiguous() else maps[0].permute(1, 2, 0).flatten(0, 1).T
-
-
-def _moved(maps: Tensor, down: int, across: int) -> Tensor:
-    """(1, C, H, W) -> (5 C, H W): unmoved, moved down, across, up and back; zeros come in at the borders."""
-    _, channels, height, width = maps.shape
-    copies = maps.new_empty(5, channels, height, width)
-    copies[0] = maps[0]
-    copies[1, :, : height - down], copies[1, :, height - down :] = maps[0, :, down:], 0
-    copies[2, ..., : width - across], copies[2, ..., width - across :] = maps[0, ..., across:], 0
-    copies[3, :, down:], copies[3, :, :down] = maps[0, :, : height - down], 0
-    copies[4, ..., across:], copies[4, ..., :across] = maps[0, ..., : width - across], 0
-    return copies.view(5 * channels, height * width)
 
 
 class StyleTarget(NamedTuple):
@@ -230,7 +204,7 @@ class Objective:
         features: how to look at the picture.
         content: layer -> what the content picture looks like there.
         style_layers: what the style target was made of, in its order.
-        style: Gram matrices of the style, as ``gram`` makes them with the features' shift.
+        style: Gram matrices of the style, as ``gram`` makes them.
         weights: of the sum, see ``Weights``.
         before: the painting before in its new place and where it is known, as in ``temporal_loss``; None: no such term.
         matching: finds what spots are led to; None: no such term.
@@ -258,7 +232,7 @@ class Objective:
         maps = self.features(picture, {*self.content, *self.style_layers, *matched})
         content_losses = [content_loss(maps[layer], target) for layer, target in self.content.items()]
         content = torch.stack(content_losses).mean() if content_losses else picture.new_zeros(())
-        style = style_loss([gram(maps[layer], self.features.shift(layer)) for layer in self.style_layers], self.style)
+        style = style_loss([gram(maps[layer]) for layer in self.style_layers], self.style)
         tv = total_variation(picture)
         temporal = temporal_loss(picture, *self.before) if self.before else picture.new_zeros(())
         match = picture.new_zeros(())

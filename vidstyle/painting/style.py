@@ -110,7 +110,7 @@ class Style:
         size = _looked_at((picture.shape[-1], picture.shape[-2]), size_px)
         with torch.no_grad():
             maps = self.features(resize(picture, size).to(self.features.device), new)
-        seen.update({(size_px, layer): gram(maps[layer], self.features.shift(layer)) for layer in new})
+        seen.update({(size_px, layer): gram(maps[layer]) for layer in new})
 
     def spots(self, size_px: int) -> Spots:
         """What places in it look like, at a long side of ``size_px``, blended by weight."""

@@ -20,8 +20,9 @@ from torch import Tensor
 from ..errors import FeaturesError, InputError, OutputError
 from ..media.files import check_readable
 from ..media.tensorfile import CHECKSUM, read_tensors, write_tensors
+from .bank import Bank
 from .device import choose_device
-from .features import SMALL, VGG19, Features, Layers, Network, NetworkShape, OrientedBank, block_of, convolution_of
+from .features import SMALL, VGG19, Features, Layers, Network, NetworkShape, block_of, convolution_of
 from .flow import FlowMethod, Raft, dis_flow
 
 FORMAT, VERSION = "vidstyle-network", "2"
@@ -87,17 +88,20 @@ ORIENTED_WEIGHTS = (16.0, 16.0, 8.0, 4.0)
 The coarser a map, the more of the picture each filter covers; with much weight there a painting copies where things are.
 """
 
+TENSOR_WEIGHT = 2.0
+"""Of the maps of which way strokes run; twice or half as much paints the same. Without them strokes cross in every place."""
+
 COLOUR_WEIGHT = 16.0
 """Of the colours' mean and covariance: without it an ink drawing takes on a tint."""
 
 
 def painterly(network: Network) -> Features:
-    """A small network joined with the oriented bank: the bundled features, and those of ``train-features``."""
-    bank = OrientedBank()
+    """A small network joined with the bank: the bundled features, and those of ``train-features``."""
+    bank = Bank()
     halves = [f"half.{layer}" for layer in network.layers if layer.endswith("_1")]
     # The finest filters see what the network would at full size, for a fraction of its time.
     style = dict.fromkeys(halves, 1.0) | {"colour": COLOUR_WEIGHT}
-    style |= dict(zip(bank.scales, ORIENTED_WEIGHTS, strict=True))
+    style |= dict(zip(bank.scales, ORIENTED_WEIGHTS, strict=True)) | dict.fromkeys(bank.tensors, TENSOR_WEIGHT)
     left_out = "half.relu4_1", "half.relu5_1", "oriented4"
     few = {layer: weight for layer, weight in style.items() if layer not in left_out}
     content = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented2": 0.75, "tone": 0.25}

@@ -1,0 +1,205 @@
+"""Fixed filters that look at pictures beside the network: what strokes are, which way they run, and colours."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .colours import opponent
+from .tensors import halve
+
+threshold_backward = torch.ops.aten.threshold_backward
+
+
+def pad(x: Tensor, amount: int) -> Tensor:
+    """Pad (N, C, H, W) on all sides by reflection, or by repeating the border where a side is too short for that."""
+    mode = "reflect" if min(x.shape[-2:]) > amount else "replicate"
+    return F.pad(x, [amount] * 4, mode=mode)
+
+
+def gabor_pairs(size: int, orientations: int, wavelength: float, along: float, across: float) -> Tensor:
+    """Even and odd Gabor filters, long in one direction (Daugman 1985).
+
+    Args:
+        size: side of a filter in px, odd.
+        wavelength: of the wave across the filter, in px.
+        along, across: standard deviations of the Gaussian envelope, in px.
+
+    Returns:
+        (2 * orientations, 1, size, size) float32, each of zero mean and unit norm.
+    """
+    place = torch.arange(size) - size // 2
+    y, x = torch.meshgrid(place, place, indexing="ij")
+    bank = []
+    for angle in (math.pi * k / orientations for k in range(orientations)):
+        u, v = x * math.cos(angle) + y * math.sin(angle), -x * math.sin(angle) + y * math.cos(angle)
+        envelope = torch.exp(-(u**2) / (2 * along**2) - v**2 / (2 * across**2))
+        for phase in (0.0, math.pi / 2):
+            wave = envelope * torch.cos(2 * math.pi * v / wavelength + phase)
+            wave = wave - wave.mean()
+            bank.append(wave / wave.norm())
+    return torch.stack(bank)[:, None]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the oriented filters look at one scale.
+
+    Args:
+        colours: opponent colours looked at, out of grey, red against green, yellow against blue.
+        sparse: respond at every other px, across and down. That costs a quarter, and the filters are so smooth that their
+            Gram matrices hardly change.
+        saturates: see ``SATURATION``. Fine strokes get less crisp by it.
+    """
+
+    colours: int = 3
+    sparse: bool = False
+    saturates: bool = True
+
+
+CHROMA_GAIN = 8.0
+"""How much more than grey the two chromatic colours count in the ``colour`` map: a tint is faint and seen at once."""
+
+TONES = 16
+"""So many squares along the longer side of a picture make its ``tone`` map."""
+
+SATURATION = 3.0
+"""A response of this size counts half, and no response counts more than this: r / (1 + r / 3), after Naka & Rushton 1966.
+
+Else the few strokes of strongest contrast make most of a Gram matrix, and come to be painted into one place.
+"""
+
+TENSORS, WINDOW = 3, 16
+"""Sizes, each half of the one before, at which it is seen which way strokes run, and the side of windows there, in px: as wide as
+a swirl's arm."""
+
+FAINT = 1e-5
+"""Energy of differences of less than a level of 256: noise, and no strokes."""
+
+SCALES = (Scale(colours=1, sparse=True, saturates=False), Scale(sparse=True), Scale(sparse=True), Scale())
+"""Fine to coarse. The finest looks at grey alone, as the eye does."""
+
+
+class Halves:
+    """A picture, (1, 3, H, W), and its halves, each made when first asked for: ``Halves(picture)[1]`` is of half its size."""
+
+    def __init__(self, picture: Tensor) -> None:
+        self._sizes = [picture]
+
+    def __getitem__(self, times: int) -> Tensor:
+        while len(self._sizes) <= times:
+            self._sizes.append(halve(self._sizes[-1]))
+        return self._sizes[times]
+
+
+def sparse_conv(x: Tensor, filters: Tensor) -> Tensor:
+    """``F.conv2d(x, filters, stride=2)`` for filters of an odd side, (C, 1, k, k), in half its time on a CPU."""
+    height, width = x.shape[-2:]
+    even = F.pad(x, (0, width % 2, 0, height % 2))
+    return F.conv2d(F.pixel_unshuffle(even, 2), F.pixel_unshuffle(F.pad(filters, (0, 1, 0, 1)), 2))
+
+
+def rectified(responses: Tensor, saturation: float) -> Tensor:
+    """(1, C, H, W) -> (1, 2 C, H, W): positive parts r of the responses and of their negatives, as r / (1 + r / saturation)."""
+    parts: Tensor = _Rectified.apply(responses, 1 / saturation)
+    return parts
+
+
+class _Rectified(torch.autograd.Function):
+    """A few operations on each response, where autograd would take many on both of its signs."""
+
+    @staticmethod
+    def forward(ctx: Any, responses: Tensor, share: float) -> Tensor:
+        ctx.share = share
+        saturated = responses / (1 + share * responses.abs()) if share else responses
+        ctx.save_for_backward(saturated)
+        return F.relu_(torch.cat([saturated, -saturated], 1))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (saturated,) = ctx.saved_tensors
+        positive, negative = gradients[0].chunk(2, 1)
+        # What relu's own way back is made of; ``where`` takes many times as long.
+        gradient = threshold_backward(positive, saturated, 0) - threshold_backward(negative, -saturated, 0)
+        return (gradient * (1 - ctx.share * saturated.abs()).square() if ctx.share else gradient), None
+
+
+def structure(grey: Tensor, window: int = WINDOW) -> Tensor:
+    """Which way strokes run, and how strong they are: the structure tensor (Förstner & Gülch 1987) of windows of a picture.
+
+    Its Gram matrix tells how much strokes keep to one direction over a window and which directions there are, and how evenly
+    they are spread. Neither is seen by filters no longer than a stroke.
+
+    Args:
+        grey: (1, 1, H, W) float32, sides of at least 8 px.
+        window: side of a window in px, even; less in a small picture. They lie at distances of half of it.
+
+    Returns:
+        (1, 3, H', W'): the direction as a vector of doubled angle (Granlund & Knutsson 1995), as long as strokes are parallel
+        there, and the energy, each of them in [-1, 1]. What has less energy than the picture has on average counts less.
+    """
+    smooth, difference = grey.new_tensor([3.0, 10.0, 3.0]) / 16, grey.new_tensor([-0.5, 0.0, 0.5])
+    scharr = torch.stack([torch.outer(smooth, difference), torch.outer(difference, smooth)])[:, None]
+    x, y = F.conv2d(pad(grey, 1), scharr).chunk(2, 1)
+    xx, yy = x.square(), y.square()
+    half = min(window // 2, grey.shape[-2] // 2, grey.shape[-1] // 2)
+    # What no window saw, at a border, would fill with what all others shall not have.
+    quarters = F.avg_pool2d(torch.cat([xx - yy, 2 * x * y, xx + yy], 1), half, ceil_mode=True)
+    around = F.avg_pool2d(quarters, 2, 1)
+    energy = around[:, 2:]
+    usual = energy.mean() + FAINT
+    return torch.cat([around[:, :2], (energy - usual) / 2], 1) / (energy + usual)
+
+
+class Bank(nn.Module):
+    """What knows what a stroke is. It is fixed, not trained.
+
+    ``oriented1`` to ``oriented4``: responses of elongated oriented filters to opponent colours, (1, 4 * colours * orientations,
+    H, W), half that where sparse: opponent colours times even and odd filters times both rectified signs. They are blind to flat
+    colour. ``tensor1`` to ``tensor3``: the ``structure`` of the grey picture. In each the next one sees half the size.
+
+    ``colour``, (1, 4, H, W) of the quarter-size picture, has a constant and the opponent colours, so that its Gram matrix holds
+    their mean and covariance. ``tone``, (1, 3, H, W), is the picture in ``TONES`` squares: what is light and dark from afar.
+    """
+
+    oriented: Tensor
+    opponent: Tensor
+
+    def __init__(self, scales: Sequence[Scale] = SCALES, orientations: int = 8) -> None:
+        super().__init__()
+        self.scales = {f"oriented{number}": scale for number, scale in enumerate(scales, 1)}
+        self.tensors = {f"tensor{number + 1}": number for number in range(TENSORS)}
+        self.layers = ("colour", "tone", *self.scales, *self.tensors)
+        filters = gabor_pairs(11, orientations, wavelength=4.0, along=3.0, across=1.3)
+        # The factor lifts the responses, a few hundredths, to the size of the network's maps.
+        self.register_buffer("oriented", 4 * filters, persistent=False)
+        self.register_buffer("opponent", opponent(), persistent=False)
+
+    def forward(self, sizes: Halves, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Maps of RGB in [0, 1] at ``layers``."""
+        wanted = set(layers)
+        maps: dict[str, Tensor] = {}
+        if "colour" in wanted:
+            seen = self._colours(sizes[2], 3)
+            maps["colour"] = torch.stack([torch.ones_like(seen[0, 0]), seen[0, 0], *(CHROMA_GAIN * seen[1:, 0])])[None]
+        if "tone" in wanted:
+            image = sizes[0]
+            maps["tone"] = F.avg_pool2d(image, max(1, round(max(image.shape[-2:]) / TONES)), ceil_mode=True)
+        middle = self.opponent.sum(1).view(-1, 1, 1, 1) / 2
+        for number, (layer, scale) in enumerate(self.scales.items()):
+            if layer in wanted:
+                # The filters are blind to a constant; without one half precision is more precise.
+                colours = self._colours(sizes[number], scale.colours) - middle[: scale.colours]
+                seen = pad(colours.to(self.oriented.dtype), self.oriented.shape[-1] // 2)
+                responses = (sparse_conv if scale.sparse else F.conv2d)(seen, self.oriented).flatten(0, 1)[None]
+                maps[layer] = rectified(responses, SATURATION if scale.saturates else math.inf)
+        maps |= {layer: structure(self._colours(sizes[n], 1)) for layer, n in self.tensors.items() if layer in wanted}
+        return maps
+
+    def _colours(self, image: Tensor, count: int) -> Tensor:
+        """(count, 1, H, W): the first opponent colours."""
+        return torch.einsum("ij,bjhw->ibhw", self.opponent[:count], image)
