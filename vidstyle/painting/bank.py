@@ -128,6 +128,14 @@ class _Rectified(torch.autograd.Function):
         return (gradient * (1 - ctx.share * saturated.abs()).square() if ctx.share else gradient), None
 
 
+def _slope(grey: Tensor, along: int, across: int) -> Tensor:
+    """Scharr's (2000) derivative along a side, a sixteenth of its sums; 2 px less on both. Quicker so than as a convolution."""
+    length, width = grey.shape[along] - 2, grey.shape[across] - 2
+    change = grey.narrow(along, 2, length) - grey.narrow(along, 0, length)
+    outer = change.narrow(across, 0, width) + change.narrow(across, 2, width)
+    return torch.add(3 / 32 * outer, change.narrow(across, 1, width), alpha=10 / 32)
+
+
 def structure(grey: Tensor, window: int = WINDOW) -> Tensor:
     """Which way strokes run, and how strong they are: the structure tensor (Förstner & Gülch 1987) of windows of a picture.
 
@@ -142,14 +150,12 @@ def structure(grey: Tensor, window: int = WINDOW) -> Tensor:
         (1, 3, H', W'): the direction as a vector of doubled angle (Granlund & Knutsson 1995), as long as strokes are parallel
         there, and the energy, each of them in [-1, 1]. What has less energy than the picture has on average counts less.
     """
-    smooth, difference = grey.new_tensor([3.0, 10.0, 3.0]) / 16, grey.new_tensor([-0.5, 0.0, 0.5])
-    scharr = torch.stack([torch.outer(smooth, difference), torch.outer(difference, smooth)])[:, None]
-    x, y = F.conv2d(pad(grey, 1), scharr).chunk(2, 1)
+    x, y = _slope(grey, 3, 2), _slope(grey, 2, 3)
     xx, yy = x.square(), y.square()
-    half = min(window // 2, grey.shape[-2] // 2, grey.shape[-1] // 2)
+    tensor = torch.cat([xx - yy, 2 * x * y, xx + yy], 1)
+    half = min(window // 2, *(side // 2 for side in tensor.shape[-2:]))
     # What no window saw, at a border, would fill with what all others shall not have.
-    quarters = F.avg_pool2d(torch.cat([xx - yy, 2 * x * y, xx + yy], 1), half, ceil_mode=True)
-    around = F.avg_pool2d(quarters, 2, 1)
+    around = F.avg_pool2d(F.avg_pool2d(tensor, half, ceil_mode=True), 2, 1)
     energy = around[:, 2:]
     usual = energy.mean() + FAINT
     return torch.cat([around[:, :2], (energy - usual) / 2], 1) / (energy + usual)

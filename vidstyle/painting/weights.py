@@ -88,8 +88,9 @@ ORIENTED_WEIGHTS = (16.0, 16.0, 8.0, 4.0)
 The coarser a map, the more of the picture each filter covers; with much weight there a painting copies where things are.
 """
 
-TENSOR_WEIGHT = 2.0
-"""Of the maps of which way strokes run; twice or half as much paints the same. Without them strokes cross in every place."""
+TENSOR_WEIGHT = 8.0
+"""Of the maps of which way strokes run. Without them strokes of all directions cross everywhere; a quarter of it paints much the
+same, in shorter bands."""
 
 COLOUR_WEIGHT = 16.0
 """Of the colours' mean and covariance: without it an ink drawing takes on a tint."""
@@ -102,7 +103,7 @@ def painterly(network: Network) -> Features:
     # The finest filters see what the network would at full size, for a fraction of its time.
     style = dict.fromkeys(halves, 1.0) | {"colour": COLOUR_WEIGHT}
     style |= dict(zip(bank.scales, ORIENTED_WEIGHTS, strict=True)) | dict.fromkeys(bank.tensors, TENSOR_WEIGHT)
-    left_out = "half.relu4_1", "half.relu5_1", "oriented4"
+    left_out = "half.relu4_1", "half.relu5_1", "oriented4", "tensor1", "tensor3"
     few = {layer: weight for layer, weight in style.items() if layer not in left_out}
     content = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented2": 0.75, "tone": 0.25}
     match = {"half.relu2_1": 1.0, "half.relu3_1": 1.0, "oriented2": 1.0, "oriented3": 1.0, "colour": 0.5}
