@@ -5,7 +5,7 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import av
 import cv2
@@ -19,6 +19,13 @@ from vidstyle.painting.style import Style
 from vidstyle.painting.weights import painterly, write_network
 
 TINY = NetworkShape((6, 8, 8, 8, 8), (1, 1, 1, 1, 1), (0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
+
+
+FEW = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1",), "match_weight": 0.0}
+"""Settings for tests of all but looks: a third of a frame's time."""
+
+QUICK_FLAGS = ["--first-steps", "3", "--steps", "1", "--paint-size", "64", "--device", "cpu"]
+QUICK_FLAGS += ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "--match-weight", "0"]
 
 
 def tiny_network(seed=0):

@@ -14,11 +14,9 @@ import av
 import cv2
 import numpy as np
 import pytest
-from conftest import scene, sound_of, times_of, write_clip
+from conftest import QUICK_FLAGS, scene, sound_of, times_of, write_clip
 
 from vidstyle import VidstyleError, cli, render
-
-QUICK = ["--first-steps", "3", "--steps", "1", "--paint-size", "64", "--device", "cpu"]
 
 
 @pytest.fixture
@@ -28,7 +26,7 @@ def vidstyle(features_file, tmp_path, monkeypatch, capsys):
 
     def run(*arguments):
         if arguments[0] == "render":
-            arguments = ("render", *QUICK, "--features", features_file, *arguments[1:])
+            arguments = ("render", *QUICK_FLAGS, "--features", features_file, *arguments[1:])
         try:
             code = cli.main([str(argument) for argument in arguments])
         except SystemExit as leaving:
@@ -170,7 +168,7 @@ def test_a_clip_becomes_an_animation(vidstyle, clip, style_file, ending):
 
 
 def piped(features_file, folder, *arguments, data=None):
-    command = [sys.executable, "-m", "vidstyle", "render", *QUICK, "--features", features_file, *arguments]
+    command = [sys.executable, "-m", "vidstyle", "render", *QUICK_FLAGS, "--features", features_file, *arguments]
     return subprocess.run([str(word) for word in command], cwd=folder, input=data, capture_output=True, check=False, timeout=60)
 
 
@@ -251,12 +249,13 @@ def test_a_trace_follows_every_iteration(vidstyle, clip, style_file):
 
 
 def test_verbose_shows_the_stages_and_quiet_shows_nothing(vidstyle, picture_file, style_file):
-    _, _, err = vidstyle("render", picture_file, style_file, "-o", "a.png", "-v")
+    layers = ["--content-layers", "half.relu2_1", "--style-layers", "relu2_1,oriented2"]
+    _, _, err = vidstyle("render", picture_file, style_file, "-o", "a.png", "-v", *layers)
     for line in (
         "content picture 1 x 3 x 48 x 64",
         "content target half.relu2_1: 1 x 8 x 12 x 16",
         "relu2_1: Gram matrix 8 x 8",
-        "oriented2: Gram matrix 96 x 288",
+        "oriented2: Gram matrix 96 x 96",
         "adam",
     ):
         assert line in err
@@ -427,7 +426,19 @@ def test_an_error_in_the_middle_keeps_what_is_painted(vidstyle, clip, style_file
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_a_playable_part_and_names_it(tmp_path, features_file, style_file, number):
     path = write_clip(tmp_path / "in.mp4", count=4000, rate=Fraction(25), sounds=1)
-    command = [sys.executable, "-m", "vidstyle", "render", path, style_file, "-o", "out.mp4", *QUICK, "--features", features_file]
+    command = [
+        sys.executable,
+        "-m",
+        "vidstyle",
+        "render",
+        path,
+        style_file,
+        "-o",
+        "out.mp4",
+        *QUICK_FLAGS,
+        "--features",
+        features_file,
+    ]
     before = signal.signal(number, signal.SIG_DFL)  # a shell's background job ignores SIGINT, and so would what it starts
     process = subprocess.Popen([str(word) for word in command], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     signal.signal(number, before)

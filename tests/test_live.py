@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import scene, stripes, times_of, write_clip
+from conftest import FEW, scene, stripes, times_of, write_clip
 from test_pipeline import Clip, Collector, Painter
 
 from vidstyle import DeviceError, Format, Frame, Report, Settings, Style, Stylizer, cli, run
@@ -21,7 +21,7 @@ from vidstyle.live.session import HELP, Session, live
 from vidstyle.live.show import Closed, Show, meanwhile
 from vidstyle.live.window import Window, check_display, with_text
 
-QUICK = Settings(paint_size=64, first_steps=2, steps=1)
+QUICK = Settings(paint_size=64, first_steps=2, steps=1, **FEW)
 
 
 class Window_:  # noqa: N801

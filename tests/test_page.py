@@ -11,7 +11,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from conftest import need, scene, stripes, until, write_clip
+from conftest import FEW, need, scene, stripes, until, write_clip
 
 from vidstyle import DeviceError, Frame, Report, Settings, Style, Stylizer, cli, load_features
 from vidstyle.live.camera import PacedFile
@@ -20,7 +20,7 @@ from vidstyle.live.show import Show
 from vidstyle.live.web import MOST_STYLES, UPLOAD_BYTES, Page, listen
 from vidstyle.media.pictures import bundled_styles
 
-QUICK = Settings(paint_size=64, first_steps=2, steps=1)
+QUICK = Settings(paint_size=64, first_steps=2, steps=1, **FEW)
 SECONDS = 20
 """Patience with what happens in another thread; on a busy machine it may take long."""
 

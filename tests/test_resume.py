@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import scene, times_of, write_clip
+from conftest import FEW, QUICK_FLAGS, scene, times_of, write_clip
 
 from vidstyle import Encoding, Frame, OutputError, Settings, Stylizer, cli, open_sink, open_source, run
 from vidstyle.media.segments import Checkpoint, SegmentFolder
 
 RATE = Fraction(25)
-QUICK = ["--first-steps", "3", "--steps", "1", "--paint-size", "64", "--device", "cpu"]
 
 
 def two_shots(moment):
@@ -36,7 +35,7 @@ class CrashError(Exception):
 
 def paint(clip, output, features, style, crash_at=None, resume=False, **settings):
     """Render, or stop dead before a frame."""
-    painter = Stylizer(features, style, Settings(paint_size=64, first_steps=2, steps=1, long_term=True, **settings))
+    painter = Stylizer(features, style, Settings(paint_size=64, first_steps=2, steps=1, long_term=True, **FEW, **settings))
     calls = resumed = 0
     with open_source(clip) as source:
         sink = open_sink(output, source, encoding=Encoding(crf=10), job={"steps": 1}, resume=resume)
@@ -118,7 +117,7 @@ def vidstyle(features_file, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def render(*arguments):
-        code = cli.main(["render", *QUICK, "--features", str(features_file), *map(str, arguments)])
+        code = cli.main(["render", *QUICK_FLAGS, "--features", str(features_file), *map(str, arguments)])
         _, err = capsys.readouterr()
         assert "Traceback" not in err
         return code, err
@@ -127,7 +126,7 @@ def vidstyle(features_file, tmp_path, monkeypatch, capsys):
 
 
 def start(features_file, *arguments, folder):
-    command = [sys.executable, "-m", "vidstyle", "render", *QUICK, "--features", features_file, *arguments]
+    command = [sys.executable, "-m", "vidstyle", "render", *QUICK_FLAGS, "--features", features_file, *arguments]
     return subprocess.Popen([str(word) for word in command], cwd=folder, stderr=subprocess.PIPE, text=True)
 
 
