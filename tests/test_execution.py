@@ -139,13 +139,13 @@ def on_device(features, engine):
 def test_engines_agree(features, engine):
     """On one step, and over a clip of 30 frames in objective and flicker to 2 %."""
     features, style = on_device(features, engine)
-    other = Stylizer(features, style, replace(FEW, engine=engine))
+    fewest = replace(FEW, match_weight=0)  # compiled, likes take as long as all the rest
+    other = Stylizer(features, style, replace(fewest, engine=engine))
     clip = camera_clip("pan", (64, 48), 30, lambda number: View(0.6 * number))
 
     content = to_tensor(clip.frames[0].image, features.device)
     objective = other.objective(content, (content, torch.ones_like(content[:, :1])))
     start = torch.rand(content.shape, generator=torch.Generator().manual_seed(0)).to(features.device)
-    objective = objective.settled(start)
     eager = adam(start, objective, 1, Moments.zero(start), 0.05)
     same = other.descend(start, objective, 1, Moments.zero(start), 0.05)
     # Sums in another order; Adam divides by the gradient's own size, which lifts rounding where a gradient is about zero.
@@ -154,7 +154,7 @@ def test_engines_agree(features, engine):
 
     torch._dynamo.utils.counters.clear()
     reached, flickers = [], []
-    for stylizer in (Stylizer(features, style, replace(FEW, engine="eager")), other):
+    for stylizer in (Stylizer(features, style, replace(fewest, engine="eager")), other):
         pictures = []
         for frame, motion in zip(clip.frames, clip.motions, strict=True):
             stylizer(frame, motion, steps=2)
