@@ -36,7 +36,7 @@ LOOSE = 0.1
 """How much of its past the optimiser keeps when it is loosened: ten steps of hundreds."""
 
 BYTES_PER_PIXEL = 2500
-"""Peak memory per painted pixel, bundled features: 1.3 to 2.1 kB measured on a CPU from 640 to 1280 px."""
+"""Peak memory per painted pixel, bundled features: 1.3 to 1.7 kB measured on a CPU from 640 to 1280 px."""
 
 OUTPUT_BYTES_PER_PIXEL = 100
 """The same per pixel of the output: 57 to 59 bytes measured up to 8192 px, and what the encoder takes."""
