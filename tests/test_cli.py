@@ -426,19 +426,8 @@ def test_an_error_in_the_middle_keeps_what_is_painted(vidstyle, clip, style_file
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_a_playable_part_and_names_it(tmp_path, features_file, style_file, number):
     path = write_clip(tmp_path / "in.mp4", count=4000, rate=Fraction(25), sounds=1)
-    command = [
-        sys.executable,
-        "-m",
-        "vidstyle",
-        "render",
-        path,
-        style_file,
-        "-o",
-        "out.mp4",
-        *QUICK_FLAGS,
-        "--features",
-        features_file,
-    ]
+    render = [sys.executable, "-m", "vidstyle", "render", *QUICK_FLAGS, "--features", features_file]
+    command = [*render, path, style_file, "-o", "out.mp4"]
     before = signal.signal(number, signal.SIG_DFL)  # a shell's background job ignores SIGINT, and so would what it starts
     process = subprocess.Popen([str(word) for word in command], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     signal.signal(number, before)
