@@ -1,5 +1,6 @@
 """Reading ahead, painting, writing behind."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,14 @@ from .media.segments import Checkpoint
 from .media.sink import Sink
 from .media.source import Source
 from .painting.flow import FlowMethod, Motion
-from .painting.motion import LOOK_AHEAD, PAST, with_motion
+from .painting.motion import LOOK_AHEAD, PAST, found_ahead, with_search
 from .painting.stylizer import Iteration, Stylizer
 from .painting.warmstart import LONG_TERM
 from .painting.weights import load_flow
 from .stage import END, Stage
+
+MOTIONS_AT_ONCE = max(1, min(8, (os.cpu_count() or 1) // 2))
+"""Motions looked for at once beside a GPU, which paints a frame quicker than one is found; each keeps two cores busy."""
 
 STAGES = ("read", "motion", "paint", "write", "controls")
 
@@ -83,7 +87,8 @@ def run(
             return stylizer.flow_px(source.format.size)
 
         ahead = 0 if live else LOOK_AHEAD
-        return with_motion(frames, method, LONG_TERM if settings.long_term else (), ahead, size_px, past)
+        searches = with_search(frames, method, LONG_TERM if settings.long_term else (), ahead, size_px, past)
+        return ((frame, find()) for frame, find in searches) if at_the_painter else found_ahead(searches, MOTIONS_AT_ONCE)
 
     def write(stage: Stage) -> None:
         while (item := stage.queue.get()) is not END:

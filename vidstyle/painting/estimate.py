@@ -1,14 +1,19 @@
-"""From two frames to the motion between them: flow put right, and where it can be relied upon."""
+"""From two frames to the motion between them: flow put right, and where it can be relied upon.
+
+All of it is NumPy's and OpenCV's, whose work on small pictures several threads can do at once; tensors come last.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..media.frame import Image, fit, to_8_bits
-from .flow import FLOW_PX, LEAST_PX, FlowMethod, Motion, places, warp
+from .flow import FLOW_PX, LEAST_PX, FlowMethod, Motion
 
 PATCH_PX, SURROUNDINGS_PX = 9, 31
 """Sides of the squares over which two frames are compared, odd."""
@@ -39,7 +44,14 @@ MEAN = np.full((1, 3), 1 / 3, np.float32)
 """The mean over channels for OpenCV, which is several times as quick at it as NumPy."""
 
 Levels = NDArray[np.uint8]
-Differences = NDArray[np.float32]
+Flow = NDArray[np.float32]
+"""(H, W, 2): where each pixel was, as (dx, dy) px."""
+Map = NDArray[np.float32]
+"""(H, W)."""
+Mask = NDArray[np.bool_]
+
+_other_way = ThreadPoolExecutor(thread_name_prefix="flow")
+"""Both ways at once: neither OpenCV nor NumPy keeps two cores busy with so small pictures."""
 
 
 def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
@@ -48,41 +60,43 @@ def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
     Args:
         now, was: (H, W, 3) uint8 of one size, a frame and an earlier one as ``small`` makes them.
     """
+    there = _other_way.submit(_flow, was, now, method)
     flow, camera = _flow(now, was, method)
-    forth, _ = _flow(was, now, method)
-    known = reliable(flow, forth)
+    known = reliable(flow, there.result()[0])
     # On bare walls flow is arbitrary and may fail the check; what looks the same has gone where the camera says.
-    same = inside(camera) & (_around(_difference(now, was, camera), PATCH_PX) < SAME_LEVELS)
-    return Motion(torch.where(same & (known == 0), camera, flow), torch.where(same, 1.0, known))
+    same = _inside(camera) & (_around(_difference(now, was, camera), PATCH_PX) < SAME_LEVELS)
+    flow = _choose(same & ~known, camera, flow)
+    reliance = (same | known).astype(np.float32)
+    return Motion(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous(), torch.from_numpy(reliance)[None, None])
 
 
-def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Tensor, Tensor]:
-    """A method's flow, put right, and the camera's: (1, 2, H, W) each."""
-    raw = torch.from_numpy(method(now, was)).permute(2, 0, 1)[None].contiguous()
-    unmoved = _difference(now, was)
-    camera = camera_flow(raw, now, unmoved, _difference(now, was, raw))
+def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Flow, Flow]:
+    """A method's flow, put right, and the camera's."""
+    raw = method(now, was)
+    unmoved, moved = _difference(now, was), _difference(now, was, raw)
+    camera = camera_flow(raw, now, unmoved, moved)
     flow = with_sharp_edges(raw, camera, now, was)
     plain = _difference(now, was, camera) if camera.any() else unmoved
     found = _difference(now, was, flow)
-    near = (flow - camera).square().sum(1, keepdim=True) < WANDER_PX**2
+    near = _square(flow - camera) < WANDER_PX**2
     # A flat area inside a moving thing is explained by anything; it goes with its surroundings.
     far = ~near & _as_well(plain, found, PATCH_PX, FAR_LEVELS) & _as_well(plain, found, SURROUNDINGS_PX, FAR_LEVELS)
     at_rest = far | near & _as_well(plain, found, PATCH_PX, NEAR_LEVELS)
-    return torch.where(at_rest, camera, flow), camera
+    return _choose(at_rest, camera, flow), camera
 
 
-def camera_flow(flow: Tensor, frame: Levels, unmoved: Differences, found: Differences) -> Tensor:
+def camera_flow(flow: Flow, frame: Levels, unmoved: Map, found: Map) -> Flow:
     """The flow of things at rest: none, or what a turning, zooming and shifting camera makes (four parameters, RANSAC).
 
     Args:
-        flow: (1, 2, H, W), from ``frame`` to the earlier one.
+        flow: from ``frame`` to the earlier one.
         frame: (H, W, 3) uint8.
-        unmoved, found: (H, W), how it differs from the earlier one as that is, and as the flow moves it.
+        unmoved, found: how it differs from the earlier one as that is, and as the flow moves it.
 
     Returns:
-        (1, 2, H, W); zero also where no such motion is found.
+        Zero also where no such motion is found.
     """
-    zero = torch.zeros_like(flow)
+    zero = np.zeros_like(flow)
     height, width = frame.shape[:2]
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     corners = cv2.goodFeaturesToTrack(grey, CORNERS, CORNER_QUALITY, max(3, max(height, width) / 40))
@@ -90,87 +104,108 @@ def camera_flow(flow: Tensor, frame: Levels, unmoved: Differences, found: Differ
         return zero
     corners = corners[:, 0].astype(np.float64)
     x, y = corners.round().astype(int).T
-    steps = flow[0, :, y, x].T.numpy()
-    still = _as_well(unmoved, found, PATCH_PX, NEAR_LEVELS).float().mean() > STILL_SHARE
+    steps = flow[y, x]
+    still = _as_well(unmoved, found, PATCH_PX, NEAR_LEVELS).mean() > STILL_SHARE
     if still and not _drifts(steps):
         return zero
     ends = corners + steps
     matrix, fits = cv2.estimateAffinePartial2D(corners, ends, method=cv2.RANSAC, ransacReprojThreshold=CORNER_PX)
     if matrix is None or fits.mean() < CAMERA_SHARE:
         return zero
-    rows, columns = np.mgrid[:height, :width]
-    there = matrix @ np.stack([columns.ravel(), rows.ravel(), np.ones(height * width)])
-    moved = there.reshape(2, height, width) - np.stack([columns, rows])
-    return torch.from_numpy(moved.astype(np.float32))[None]
+    places = _places(width, height)
+    return (cv2.transform(places, matrix) - places).astype(np.float32)
 
 
-def _drifts(steps: Differences) -> bool:
+def _drifts(steps: Flow) -> bool:
     """Whether all corners, (N, 2) px, go the same way: a pan too slow to be told from rest by any patch alone."""
     common = np.median(steps, 0)
     together = np.hypot(*(steps - common).T) < DRIFT_AGREES_PX
     return bool(np.hypot(*common) > DRIFT_PX and together.mean() > DRIFT_SHARE)
 
 
-def with_sharp_edges(flow: Tensor, camera: Tensor, frame: Levels, earlier: Levels) -> Tensor:
+def with_sharp_edges(flow: Flow, camera: Flow, frame: Levels, earlier: Levels) -> Flow:
     """Flow whose edges lie on the edges of things; methods let the motion of a thing spill over its outline.
 
     Every pixel is offered its neighbours' flow (after PatchMatch, Barnes et al. 2009) and the camera's, and takes what
     explains its surroundings clearly better than its own.
 
     Args:
-        flow, camera: (1, 2, H, W), from ``frame`` to ``earlier``.
+        flow, camera: from ``frame`` to ``earlier``.
         frame, earlier: (H, W, 3) uint8.
     """
-    height, width = flow.shape[-2:]
+    height, width = frame.shape[:2]
     across, down = min(SPILL_PX, width - 1), min(SPILL_PX, height - 1)
-    neighbours = F.pad(flow, [across, across, down, down], "replicate")
+    neighbours: Flow = cv2.copyMakeBorder(flow, down, down, across, across, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
     corners = ((0, down), (2 * across, down), (across, 0), (across, 2 * down))
     best, least = flow, CLEARLY * _around(_difference(frame, earlier, flow), 3)
-    for offered in (*(neighbours[..., y : y + height, x : x + width] for x, y in corners), camera):
+    for offered in (*(neighbours[y : y + height, x : x + width] for x, y in corners), camera):
         error = _around(_difference(frame, earlier, offered), 3)
-        best, least = torch.where(error < least, offered, best), torch.minimum(error, least)
+        best, least = _choose(error < least, offered, best), np.minimum(error, least)
     return best
 
 
-def reliable(flow: Tensor, forth: Tensor) -> Tensor:
+def reliable(flow: Flow, forth: Flow) -> Mask:
     """The forward-backward check (Sundaram et al. 2010): going there and back must lead home.
 
     Args:
-        flow: (1, 2, H, W), from this frame to the earlier one.
-        forth: the same from the earlier frame to this one.
+        flow: from this frame to the earlier one.
+        forth: from the earlier frame to this one.
 
     Returns:
-        (1, 1, H, W) float32, 0 where ``|w + v|^2 >= 0.01 (|w|^2 + |v|^2) + 0.5`` and where the flow leaves the picture.
+        (H, W), False where ``|w + v|^2 >= 0.01 (|w|^2 + |v|^2) + 0.5`` and where the flow leaves the picture.
     """
-    back = warp(forth, flow, "bilinear")
-    error, length = (flow + back).square().sum(1, keepdim=True), (flow.square() + back.square()).sum(1, keepdim=True)
-    return ((error < 0.01 * length + 0.5) & inside(flow)).float()
+    back = _moved(forth, flow)
+    return (_square(flow + back) < 0.01 * (_square(flow) + _square(back)) + 0.5) & _inside(flow)
 
 
-def inside(flow: Tensor) -> Tensor:
-    """(1, 1, H, W) bool, where the flow stays within the picture."""
-    x, y = places(flow)
-    height, width = flow.shape[-2:]
+def _inside(flow: Flow) -> Mask:
+    """Where the flow stays within the picture."""
+    height, width = flow.shape[:2]
+    x, y = cv2.split(_places(width, height) + flow)
     # Half a pixel of tolerance: what hardly moves must not lose its border.
-    return (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+    within: Mask = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+    return within
 
 
-def _difference(now: Levels, was: Levels, flow: Tensor | None = None) -> Differences:
-    """(H, W), levels by which each pixel differs from what the flow makes of the earlier frame; None: nothing."""
-    if flow is not None:
-        x, y = (place[0, 0].numpy() for place in places(flow))
-        was = cv2.remap(was, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-    return cv2.transform(cv2.absdiff(now, was).astype(np.float32), MEAN)  # type: ignore[return-value]
+@lru_cache(maxsize=4)
+def _places(width: int, height: int) -> Flow:
+    """Column and row of each pixel."""
+    return np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
 
 
-def _around(difference: Differences, patch_px: int) -> Tensor:
-    """(1, 1, H, W), the mean over the square around each pixel."""
-    return torch.from_numpy(cv2.blur(difference, (patch_px, patch_px)))[None, None]
+def _moved(picture: NDArray[Any], flow: Flow) -> NDArray[Any]:
+    """Every pixel from where the flow says it was."""
+    height, width = flow.shape[:2]
+    x, y = cv2.split(_places(width, height) + flow)
+    moved: NDArray[Any] = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return moved
 
 
-def _as_well(simple: Differences, found: Differences, patch_px: int, levels: float) -> Tensor:
-    """(1, 1, H, W) bool, where a simple flow's differences show that it explains the picture as well as the one found."""
-    return _around(simple, patch_px) < AS_WELL * _around(found, patch_px) + levels
+def _square(flow: Flow) -> Map:
+    """Squared lengths."""
+    return cv2.transform(cv2.multiply(flow, flow), np.ones((1, 2), np.float32))  # type: ignore[return-value]
+
+
+def _choose(mask: Mask, one: Flow, other: Flow) -> Flow:
+    """``one`` where the mask is set, else ``other``."""
+    return cv2.copyTo(np.ascontiguousarray(one), mask.view(np.uint8), other.copy())  # type: ignore[return-value]
+
+
+def _difference(now: Levels, was: Levels, flow: Flow | None = None) -> Map:
+    """Levels by which each pixel differs from what the flow makes of the earlier frame; None: nothing."""
+    difference = cv2.absdiff(now, was if flow is None else _moved(was, flow))
+    return cv2.transform(difference.astype(np.float32), MEAN)  # type: ignore[return-value]
+
+
+def _around(difference: Map, patch_px: int) -> Map:
+    """The mean over the square around each pixel."""
+    return cv2.blur(difference, (patch_px, patch_px))  # type: ignore[return-value]
+
+
+def _as_well(simple: Map, found: Map, patch_px: int, levels: float) -> Mask:
+    """Where a simple flow's differences show that it explains the picture as well as the one found."""
+    well: Mask = _around(simple, patch_px) < AS_WELL * _around(found, patch_px) + levels
+    return well
 
 
 def small(image: Image, size_px: int = FLOW_PX) -> Levels:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -46,6 +47,23 @@ def with_motion(
         size_px: motion is looked for in copies of at most this long side; asked anew for each frame.
         past: so many of the first frames, of the shot that goes on, are only looked back at: ``PAST`` of them are enough.
     """
+    for frame, find in with_search(frames, method, long_term, look_ahead, size_px, past):
+        yield frame, find()
+
+
+Search = Callable[[], Motion]
+"""Finds one motion; in any thread, once or again."""
+
+
+def with_search(
+    frames: Iterable[Frame],
+    method: FlowMethod | None,
+    long_term: Sequence[int],
+    look_ahead: int,
+    size_px: Callable[[], int],
+    past: int,
+) -> Iterator[tuple[Frame, Search]]:
+    """As ``with_motion``, but the motion is still to be found."""
     seen: deque[_Seen] = deque(maxlen=PAST)
     coming: deque[_Seen] = deque()
     for number, frame in enumerate(frames):
@@ -57,6 +75,19 @@ def with_motion(
             yield _next(seen, coming, method, long_term, size_px())
     while coming:
         yield _next(seen, coming, method, long_term, size_px())
+
+
+def found_ahead(searches: Iterable[tuple[Frame, Search]], at_once: int) -> Iterator[tuple[Frame, Motion]]:
+    """What ``with_search`` says, searched for in ``at_once`` threads. Holds as many more frames back."""
+    with ThreadPoolExecutor(at_once, "vidstyle-motion") as threads:
+        pending: deque[tuple[Frame, Future[Motion]]] = deque()
+        for frame, find in searches:
+            pending.append((frame, threads.submit(find)))
+            if len(pending) > at_once:
+                first, found = pending.popleft()
+                yield first, found.result()
+        for first, found in pending:
+            yield first, found.result()
 
 
 CUT_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lum=1, delta_edges=0)
@@ -106,8 +137,8 @@ def _differ(one: Picture, other: Picture) -> bool:
 
 def _next(
     past: "deque[_Seen]", coming: "deque[_Seen]", method: FlowMethod | None, long_term: Sequence[int], size_px: int
-) -> tuple[Frame, Motion]:
-    """Take the first of the coming frames, with its motion, and move it to the past."""
+) -> tuple[Frame, Search]:
+    """Take the first of the coming frames, with what finds its motion, and move it to the past."""
     now = coming.popleft()
     if past and past[0].frame.size != now.frame.size:
         past.clear()
@@ -117,11 +148,15 @@ def _next(
         past.clear()
     past.appendleft(now)
     if cut or method is None or not before:
-        return now.frame, Motion(cut=cut)
-    motions = {
-        distance: motion_between(now.small(size_px), before[distance - 1].small(size_px), method)
-        for distance in (1, *long_term)
-        if distance <= len(before)
-    }
-    previous = motions.pop(1)
-    return now.frame, Motion(previous.flow, previous.reliable, earlier=motions)
+        return now.frame, lambda: Motion(cut=cut)
+
+    def find() -> Motion:
+        motions = {
+            distance: motion_between(now.small(size_px), before[distance - 1].small(size_px), method)
+            for distance in (1, *long_term)
+            if distance <= len(before)
+        }
+        previous = motions.pop(1)
+        return Motion(previous.flow, previous.reliable, earlier=motions)
+
+    return now.frame, find
