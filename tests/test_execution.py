@@ -126,19 +126,22 @@ def test_what_was_asked_for_and_cannot_be_done_is_an_error_with_its_remedy(featu
     assert choose_descent("auto", CPU) is choose_descent("eager", CPU) is adam
 
 
-def engine_case(engine):
-    return pytest.param(engine, marks=needs_compiler if engine == "compile" else needs_gpu, id=engine)
-
-
-def on_device(features, engine):
-    features = copy.deepcopy(features).to("cuda" if engine == "graph" else "cpu")
+def on_device(features, device):
+    features = copy.deepcopy(features).to(device)
     return features, Style.from_images([stripes()], features)
 
 
-@pytest.mark.parametrize("engine", [engine_case("compile"), engine_case("graph")])
-def test_engines_agree(features, engine):
+@pytest.mark.parametrize(
+    ("engine", "device"),
+    [
+        pytest.param("compile", "cpu", marks=needs_compiler),
+        pytest.param("compile", "cuda", marks=needs_gpu),
+        pytest.param("graph", "cuda", marks=needs_gpu),
+    ],
+)
+def test_engines_agree(features, engine, device):
     """On one step, and over a clip of 30 frames in objective and flicker to 2 %."""
-    features, style = on_device(features, engine)
+    features, style = on_device(features, device)
     fewest = replace(FEW, match_weight=0)  # compiled, likes take as long as all the rest
     other = Stylizer(features, style, replace(fewest, engine=engine))
     clip = camera_clip("pan", (64, 48), 30, lambda number: View(0.6 * number))
@@ -168,7 +171,7 @@ def test_engines_agree(features, engine):
 
 @needs_gpu
 def test_nothing_is_waited_for_within_the_steps_of_a_frame(features):
-    features, style = on_device(features, "graph")
+    features, style = on_device(features, "cuda")
     for engine in ("eager", "graph"):
         stylizer = Stylizer(features, style, replace(FEW, engine=engine))
         paint_some(stylizer)

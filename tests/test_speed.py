@@ -38,7 +38,8 @@ def test_the_bench_measures_all_that_it_promises(features, tmp_path, capsys, qui
     for preset in ("live", "balanced"):
         for figure in (
             "median time per frame", "95th percentile", "end to end", "first frame", "peak memory", "painter idle", "step",
-            "step relative to that", "step relative to the textbook's in float32", "within a step", "flicker", "objective gap",
+            "step relative to that", "step relative to the textbook's in float32", "within a step",
+            "share of the convolutions' throughput", "flicker", "objective gap",
         ):  # fmt: skip
             assert f"64x48, tiny, auto, fp32, {preset}: {figure}" in figures
     assert "tiny, auto, fp32, live: exponent of time against pixels" in figures
@@ -85,7 +86,16 @@ def test_operations_are_counted_forward_and_backward():
     one = torch.rand(4, 5, requires_grad=True)
     with Operations() as work:
         torch.autograd.grad((one @ torch.rand(5, 6)).sum(), one)
-    assert work.count == 2 * 2 * 4 * 5 * 6
+    assert (work.all, work.convolved) == (2 * 2 * 4 * 5 * 6, 0)
+
+
+def test_the_convolutions_can_be_done_again_on_their_own():
+    maps, filters = torch.rand(1, 2, 8, 8, requires_grad=True), torch.rand(3, 2, 3, 3)
+    with Operations() as work:
+        torch.autograd.grad(torch.nn.functional.conv2d(maps, filters).relu().sum(), maps)
+    with Operations() as again:
+        work.convolve()
+    assert again.all == again.convolved == work.convolved == 2 * 2 * (2 * 9) * 3 * 36
 
 
 def test_flags_of_one_bench_do_not_go_with_the_other(capsys):

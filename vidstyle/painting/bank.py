@@ -195,7 +195,9 @@ class Bank(nn.Module):
             maps["colour"] = torch.stack([torch.ones_like(seen[0, 0]), seen[0, 0], *(CHROMA_GAIN * seen[1:, 0])])[None]
         if "tone" in wanted:
             image = sizes[0]
-            maps["tone"] = F.avg_pool2d(image, max(1, round(max(image.shape[-2:]) / TONES)), ceil_mode=True)
+            side = max(1, round(max(image.shape[-2:]) / TONES))
+            # First along one side, then along the other: a GPU takes its time for the mean of a large square.
+            maps["tone"] = F.avg_pool2d(F.avg_pool2d(image, (1, side), ceil_mode=True), (side, 1), ceil_mode=True)
         middle = self.opponent.sum(1).view(-1, 1, 1, 1) / 2
         for number, (layer, scale) in enumerate(self.scales.items()):
             if layer in wanted:

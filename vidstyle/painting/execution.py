@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -41,9 +42,9 @@ def choose_descent(engine: str, device: torch.device) -> Descent:
     """How to take the steps at a painting's full size.
 
     Args:
-        engine: ``eager``, ``compile`` (``torch.compile``: needs a C++ compiler), ``graph`` (a CUDA graph: needs a CUDA
-            device), or ``auto``: a graph on CUDA, eager elsewhere. On CPUs compiled code gained a tenth at most over
-            ``eager``, since convolutions and products are oneDNN's in both, and takes a minute to make.
+        engine: ``eager``, ``compile`` (``torch.compile``: needs a C++ compiler, and takes a minute; on CUDA the result is
+            recorded as a graph), ``graph`` (a CUDA graph: needs a CUDA device), or ``auto``: a graph on CUDA, eager
+            elsewhere.
         device: where the painting is.
 
     Raises:
@@ -52,7 +53,7 @@ def choose_descent(engine: str, device: torch.device) -> Descent:
     if engine == "graph" and device.type != "cuda":
         raise DeviceError(f"a CUDA graph needs a CUDA device, and the painting is on {device}: use --engine auto")
     if engine == "compile":
-        return Prepared(_Compiled)
+        return Prepared(_CompiledAndRecorded if device.type == "cuda" else _Compiled)
     if engine == "graph" or (engine == "auto" and device.type == "cuda"):
         return Prepared(_Recorded, fall_back=engine == "auto")
     return adam
@@ -165,18 +166,21 @@ class _Compiled:
         traced.recompile()
         self._step: Program = torch.compile(traced)
         self._first = inputs
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "TensorFloat32")  # products are exact where they are in float32
+            self.step(inputs)  # it is compiled at its first use: errors are to come now
+
+    def step(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """The program, compiled."""
         with torch.no_grad():
-            self._step(inputs)  # it is compiled at its first use: errors are to come now
+            return self._step([_strided_like(*pair) for pair in zip(inputs, self._first, strict=True)])
 
     def __call__(self, changing: Sequence[Tensor], fixed: Sequence[Tensor], ticks: Sequence[Callable[[], None]]) -> list[Tensor]:
         losses, changing = [], [tensor.clone() for tensor in changing]  # what came before may be the very same picture
-        fixed = list(fixed)
-        with torch.no_grad():
-            for tick in ticks:
-                tick()
-                inputs = [_strided_like(*pair) for pair in zip([*changing, *fixed], self._first, strict=True)]
-                *changing, loss = self._step(inputs)
-                losses.append(loss)
+        for tick in ticks:
+            tick()
+            *changing, loss = self.step([*changing, *fixed])
+            losses.append(loss)
         return [*changing, *losses]
 
 
@@ -225,3 +229,10 @@ class _Recorded:
                 self._graph.replay()
                 losses.append(self._losses.clone())
         return [*(tensor.clone() for tensor in self._changing), *losses]
+
+
+class _CompiledAndRecorded(_Recorded):
+    """Compiled, and then recorded: few kernels, and nothing to wait for between them."""
+
+    def __init__(self, program: Program, changing: int, inputs: Sequence[Tensor]) -> None:
+        super().__init__(_Compiled(program, changing, inputs).step, changing, inputs)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bank import Bank, Halves, pad
+from .tensors import halve
 
 MIN_SIDE_PX = 32
 """The smallest side of a picture that has something left after five halvings."""
@@ -81,7 +82,7 @@ class Network(nn.Module):
                 break
             if block_of(layer) != block:
                 block = block_of(layer)
-                x = F.avg_pool2d(x, 2) if self.shape.average_pooling else F.max_pool2d(x, 2)
+                x = halve(x) if self.shape.average_pooling else F.max_pool2d(x, 2)
             x = F.relu_(self.get_submodule(convolution_of(layer))(pad(x, 1) if self.shape.reflect else x))
             if layer in wanted:
                 maps[layer] = x

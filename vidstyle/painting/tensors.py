@@ -44,8 +44,11 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def halve(picture: Tensor) -> Tensor:
-    """``F.avg_pool2d(picture, 2)`` of (N, C, H, W), in a third of its time, forth and back, where channels lie apart."""
-    if not picture.is_contiguous():
+    """``F.avg_pool2d(picture, 2)`` of (N, C, H, W), in a third of its time, forth and back.
+
+    On a CPU that is so where channels lie apart; where they lie together PyTorch's own is as quick.
+    """
+    if not (picture.is_cuda or picture.is_contiguous()):
         return F.avg_pool2d(picture, 2)
     halved: Tensor = _Halve.apply(picture)
     return halved
@@ -56,7 +59,7 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, picture: Tensor) -> Tensor:
-        ctx.shape = picture.shape
+        ctx.shape, ctx.layout = picture.shape, torch.contiguous_format if picture.is_contiguous() else torch.channels_last
         height, width = (side // 2 * 2 for side in picture.shape[-2:])
         rows = picture[..., 0:height:2, :width] + picture[..., 1:height:2, :width]
         return (rows[..., 0::2] + rows[..., 1::2]) * 0.25
@@ -65,7 +68,13 @@ class _Halve(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         quarter = 0.25 * gradients[0]
         height, width = (side // 2 * 2 for side in ctx.shape[-2:])
-        spread = quarter.new_zeros(ctx.shape) if ctx.shape[-2:] != (height, width) else quarter.new_empty(ctx.shape)
+        spread = torch.empty(ctx.shape, dtype=quarter.dtype, device=quarter.device, memory_format=ctx.layout)
+        if ctx.shape[-2:] != (height, width):
+            spread.zero_()
+        if quarter.is_cuda:  # in one go, which a CPU takes longer for
+            fours: Tensor = spread[..., :height, :width].unflatten(-2, (-1, 2))  # type: ignore[no-untyped-call]
+            fours.unflatten(-1, (-1, 2)).copy_(quarter[..., :, None, :, None])  # type: ignore[no-untyped-call]
+            return spread
         rows = torch.stack([quarter, quarter], -1).flatten(-2)
         spread[..., 0:height:2, :width] = rows
         spread[..., 1:height:2, :width] = rows

@@ -188,7 +188,7 @@ def _known(motion: Motion, frame: Tensor) -> Tensor:
     """(1, 1, H, W) bool, where the earlier frame shows what this one does."""
     if motion.reliable is None:
         return torch.ones_like(frame[:, :1], dtype=torch.bool)
-    return resize(motion.reliable.to(frame), (frame.shape[-1], frame.shape[-2])) > 0.5
+    return F.interpolate(motion.reliable.to(frame), frame.shape[-2:], mode="bilinear", align_corners=False) > 0.5
 
 
 def _flow(flow: Tensor, frame: Tensor) -> Tensor:
@@ -213,7 +213,8 @@ def _moved(moments: Moments, flow: Tensor) -> Moments:
     def move(tensor: Tensor) -> Tensor:
         return warp(tensor, resize_flow(flow, (tensor.shape[-1], tensor.shape[-2])), "bilinear")
 
-    return Moments(move(moments.mean), tuple(map(move, moments.squares)), tuple(map(move, moments.weights)))
+    moved = [move(torch.cat(of_scale, 1)) for of_scale in zip(moments.squares, moments.weights, strict=True)]
+    return Moments(move(moments.mean), tuple(each[:, :3] for each in moved), tuple(each[:, 3:] for each in moved))
 
 
 def _only(moments: Moments, known: Tensor) -> Moments:
@@ -239,15 +240,16 @@ def steady(before: Tensor, now: Tensor) -> Tensor:
     fine = change - broad
     energy = _patch_mean(fine.square().mean(1, keepdim=True))
     # The calmest fifth of the picture shows the noise: it holds noise alone, unless everything changes.
-    noise = energy.flatten().kthvalue(1 + energy.numel() // 5).values.clamp(NOISE_FLOOR**2, NOISE_CEILING**2)
+    patches = energy[..., :: PATCH_PX // 2, :: PATCH_PX // 2].flatten()  # every place is in several; a GPU sorts slowly
+    noise = patches.kthvalue(1 + patches.numel() // 5).values.clamp(NOISE_FLOOR**2, NOISE_CEILING**2)
     share = ((energy / noise - 1.5) / 2.5).clamp(CALM, 1)
     return (before + broad + share * fine).clamp(0, 1)
 
 
 def _patch_mean(x: Tensor) -> Tensor:
     """(1, C, H, W): the mean over the square around each pixel, of what of it lies in the picture."""
-    one = torch.ones_like(x[:1, :1])
-    return _patch_sum(_patch_sum(x, 2), 3) / _patch_sum(_patch_sum(one, 2), 3)
+    rows, columns = torch.ones_like(x[:1, :1, :, :1]), torch.ones_like(x[:1, :1, :1])
+    return _patch_sum(_patch_sum(x, 2), 3) / (_patch_sum(rows, 2) * _patch_sum(columns, 3))
 
 
 def _patch_sum(x: Tensor, side: int) -> Tensor:
