@@ -13,8 +13,10 @@ from conftest import scene, stripes
 from vidstyle import DeviceError, Frame, Settings, Style, Stylizer
 from vidstyle.bench import measure
 from vidstyle.bench.clips import View, camera_clip
+from vidstyle.painting import execution
+from vidstyle.painting.beginning import begin
 from vidstyle.painting.device import choose_precision
-from vidstyle.painting.execution import Prepared, choose_descent
+from vidstyle.painting.execution import Prepared, Replayed, choose_descent
 from vidstyle.painting.optimize import Moments, adam
 from vidstyle.painting.tensors import to_tensor
 
@@ -91,6 +93,39 @@ def test_few_prepared_programs_are_kept(features, style, plain):
     for width in (64, 80, 96, 112):
         stylizer(Frame(scene(size=(width, 48))))
     assert plain.made == 4 and len(stylizer.descend._ready) == 2
+
+
+class Again:
+    """A ``Graph`` that does it all again, and writes the results to where the first ones were."""
+
+    made = 0
+
+    def __init__(self, function, inputs, device):
+        type(self).made += 1
+        self.inputs, self.function = [tensor.clone() for tensor in inputs], function
+        self.outputs = function(self.inputs)
+
+    def take(self, inputs):
+        torch._foreach_copy_(self.inputs, inputs)
+
+    def replay(self):
+        torch._foreach_copy_(self.outputs, self.function(self.inputs))
+
+
+def test_a_recorded_beginning_of_a_frame_is_the_same_and_is_recorded_once(features, style, monkeypatch):
+    monkeypatch.setattr(Again, "made", 0)
+    monkeypatch.setattr(execution, "Graph", Again)
+    clip = camera_clip("pan", (64, 48), 5, lambda number: View(0.6 * number))
+    pair = [Stylizer(features, style, FEW) for _ in range(2)]
+    pair[1]._begin = Replayed(begin, CPU, fall_back=False)
+    for number, (frame, motion) in enumerate(zip(clip.frames, clip.motions, strict=True)):
+        if number == 3:
+            for stylizer in pair:
+                stylizer.style = Style.from_images([scene(size=(64, 64))], features)
+                stylizer.settings = replace(FEW, style_weight=2.0, content_weight=0.1, strength=0.5)
+        one, other = (stylizer(frame, motion).image for stylizer in pair)
+        assert np.array_equal(one, other)
+    assert Again.made == 1
 
 
 def test_settings_that_are_refused_change_nothing(features, style):

@@ -18,7 +18,7 @@ ROWS = (
     "media.writing media.writer media.pipe media.sink",
     "painting.device painting.tensors painting.colours painting.bank painting.features painting.flow painting.estimate",
     "painting.matching painting.losses painting.motion painting.weights painting.style painting.optimize painting.execution",
-    "painting.warmstart painting.stylizer",
+    "painting.warmstart painting.beginning painting.stylizer",
     "painting.judge painting.training",
     "pipeline trace render",
     "live.loopback live.stopwatch live.sharedpicture live.window live.camera live.feed live.virtualcamera",

@@ -72,7 +72,7 @@ def test_what_is_new_starts_from_the_content_without_memory(memory):
     assert torch.equal(start.picture[..., 8:], memory.picture[..., 8:])
     for tensor in (start.moments.mean, start.moments.squares[0], start.moments.weights[0]):
         assert (tensor[..., :8] == 0).all() and (tensor[..., 8:] != 0).all()
-    assert start.new == pytest.approx(8 / WIDTH)
+    assert start.change[0].item() == pytest.approx(8 / WIDTH)
 
 
 def test_what_is_new_takes_on_the_colours_of_the_painting(memory):
@@ -142,7 +142,7 @@ def test_noise_is_averaged_out_and_change_is_not():
 )
 def test_the_budget_grows_with_what_there_is_to_do(new, changed, progress, expected):
     blank = torch.zeros(1, 3, 4, 4)
-    start = Start(blank, Moments.zero(blank), blank, blank[:, :2], blank[:, :1], new, changed)
+    start = Start(blank, Moments.zero(blank), blank, blank[:, :2], blank[:, :1], torch.tensor([new, changed]))
     assert budget(start, progress, 8) == expected
 
 

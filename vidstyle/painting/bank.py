@@ -184,7 +184,7 @@ class Bank(nn.Module):
         filters = gabor_pairs(11, orientations, wavelength=4.0, along=3.0, across=1.3)
         # The factor lifts the responses, a few hundredths, to the size of the network's maps.
         self.register_buffer("oriented", 4 * filters, persistent=False)
-        self.register_buffer("opponent", opponent(), persistent=False)
+        self.register_buffer("opponent", opponent(torch.device("cpu")), persistent=False)
 
     def forward(self, sizes: Halves, layers: Iterable[str]) -> dict[str, Tensor]:
         """Maps of RGB in [0, 1] at ``layers``."""

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..media.frame import fit
-from .tensors import resize
+from .tensors import constant, resize
 
 OPPONENT = ((1.0, 1.0, 1.0), (1.0, -1.0, 0.0), (1.0, 1.0, -2.0))
 """Grey, red against green, yellow against blue, of RGB; their lengths are made 1 by ``opponent``."""
@@ -17,9 +17,9 @@ FLOOR = (0.1, 0.04, 0.04)
 """Least spread of each opponent colour of a picture that is led to others: a black frame's noise is not to become a picture."""
 
 
-def opponent() -> Tensor:
+def opponent(device: torch.device) -> Tensor:
     """(3, 3), orthonormal: opponent colours of RGB."""
-    return F.normalize(torch.tensor(OPPONENT), dim=1)
+    return F.normalize(constant(OPPONENT, device), dim=1)
 
 
 def colours_of(picture: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def colours_of(picture: Tensor) -> Tensor:
     height, width = picture.shape[-2:]
     if max(width, height) > AFAR_PX:
         picture = resize(picture, fit((width, height), AFAR_PX))
-    colours = opponent().to(picture) @ picture[0].flatten(1)
+    colours = opponent(picture.device) @ picture[0].flatten(1)
     rows = torch.cat([torch.ones_like(colours[:1]), colours])
     return rows @ rows.T / rows.shape[1]
 
@@ -44,8 +44,8 @@ def led_to(picture: Tensor, wanted: Tensor) -> Tensor:
         picture: (1, 3, H, W) RGB in [0, 1].
         wanted: as ``colours_of`` makes them.
     """
-    basis = opponent().to(picture)
-    floor = torch.tensor(FLOOR).to(picture).square()
+    basis = opponent(picture.device)
+    floor = constant(FLOOR, picture.device).square()
     mean, factor = _spread(colours_of(picture), floor)
     aim, aimed = _spread(wanted.to(picture), 1e-3 * floor)
     mapping = basis.T @ aimed @ torch.linalg.solve_triangular(factor, basis, upper=False)

@@ -3,8 +3,8 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from ..errors import DeviceError
 from .features import Features
 from .losses import Losses, Objective
 from .optimize import Minimum, Moments, adam, adam_step
+from .tensors import signature_of, tensors_in, with_tensors
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,15 @@ def choose_descent(engine: str, device: torch.device) -> Descent:
     return adam
 
 
+Beginning = TypeVar("Beginning")
+Made = TypeVar("Made")
+
+
+def replayed(function: Callable[..., Beginning], engine: str, device: torch.device) -> Callable[..., Beginning]:
+    """A function of nested tensors as it is, or recorded as a CUDA graph where the engine has one."""
+    return Replayed(function, device, fall_back=engine == "auto") if device.type == "cuda" and engine != "eager" else function
+
+
 class _Executable(Protocol):
     """A program ready to run, made from it and its first inputs."""
 
@@ -69,9 +79,43 @@ class _Executable(Protocol):
 class _Signature(NamedTuple):
     """What a program is prepared for. All else (targets, weights, picture, moments) goes into it as tensors."""
 
-    features: int
+    features: Features
     layers: tuple[str, ...]
     shapes: tuple[tuple[torch.Size, torch.dtype], ...]
+
+
+class _Ready(Generic[Made]):
+    """What was made for inputs of some signature, and the time that took; None where it cannot be made."""
+
+    def __init__(self, fall_back: bool) -> None:
+        self._fall_back, self._failed = fall_back, False
+        self._made: dict[Hashable, Made] = {}
+        self.seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def get(self, signature: Hashable, make: Callable[[], Made]) -> Made | None:
+        if self._failed:
+            return None
+        if signature not in self._made:
+            began = time.perf_counter()
+            try:
+                made = make()
+            except torch.OutOfMemoryError:  # not a matter of how steps are taken
+                raise
+            except Exception as error:  # compilers and drivers fail in many ways
+                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+                if not self._fall_back:
+                    raise DeviceError(f"steps cannot be prepared on this machine ({reason}): use --engine eager") from error
+                log.warning("steps are taken one by one, which is slower: they cannot be prepared here (%s)", reason)
+                self._failed = True
+                return None
+            self.seconds += time.perf_counter() - began
+            while len(self._made) >= KEPT:  # each holds memory of its own
+                del self._made[next(iter(self._made))]
+            self._made[signature] = made
+        return self._made[signature]
 
 
 class Prepared:
@@ -81,14 +125,16 @@ class Prepared:
         prepare: makes an executable of a program, a number of changing inputs, and all first inputs.
         fall_back: take plain steps where that fails, and say so once.
 
-    ``seconds`` is the time spent on preparing so far.
     """
 
     def __init__(self, prepare: Callable[[Program, int, Sequence[Tensor]], "_Executable"], fall_back: bool = False) -> None:
-        self._prepare, self._fall_back = prepare, fall_back
-        self._ready: dict[_Signature, tuple[_Executable, Features]] = {}
-        self._failed = False
-        self.seconds = 0.0
+        self._prepare = prepare
+        self._ready: _Ready[_Executable] = _Ready(fall_back)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on preparing so far."""
+        return self._ready.seconds
 
     def __call__(
         self,
@@ -107,7 +153,7 @@ class Prepared:
         objective = objective.settled(picture)  # all that steps need must be in its tensors
         changing = [picture, *moments.tensors()]
         fixed = [torch.full((), float(learning_rate), device=picture.device), *objective.tensors()]
-        executable = None if self._failed else self._executable(objective, moments, changing, fixed)
+        executable = self._executable(objective, moments, changing, fixed)
         if executable is None:
             return adam(picture, objective, steps, moments, learning_rate, tick)
         results = executable(changing, fixed, [tick] * steps)
@@ -120,25 +166,8 @@ class Prepared:
         """The one for such inputs, prepared if need be; None where it cannot be."""
         inputs = [*changing, *fixed]
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
-        signature = _Signature(id(objective.features), (*objective.content, *objective.style_layers), shapes)
-        if signature not in self._ready:
-            began = time.perf_counter()
-            try:
-                made = self._prepare(_program(objective, moments), len(changing), inputs)
-            except torch.OutOfMemoryError:  # not a matter of how steps are taken
-                raise
-            except Exception as error:  # compilers and drivers fail in many ways
-                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                if not self._fall_back:
-                    raise DeviceError(f"steps cannot be prepared on this machine ({reason}): use --engine eager") from error
-                log.warning("steps are taken one by one, which is slower: they cannot be prepared here (%s)", reason)
-                self._failed = True
-                return None
-            self.seconds += time.perf_counter() - began
-            while len(self._ready) >= KEPT:  # each holds memory of its own
-                del self._ready[next(iter(self._ready))]
-            self._ready[signature] = made, objective.features  # kept alive, since a signature names them by their id
-        return self._ready[signature][0]
+        signature = _Signature(objective.features, (*objective.content, *objective.style_layers), shapes)
+        return self._ready.get(signature, lambda: self._prepare(_program(objective, moments), len(changing), inputs))
 
 
 def _program(objective: Objective, moments: Moments) -> Program:
@@ -191,43 +220,98 @@ def _strided_like(tensor: Tensor, first: Tensor) -> Tensor:
     return torch.empty_strided(first.shape, first.stride(), dtype=first.dtype, device=first.device).copy_(tensor)
 
 
-class _Recorded:
-    """Recorded as a CUDA graph that changes its own inputs: frames are copied in, and nothing waits for Python in between."""
+class Graph:
+    """A function of tensors recorded as a CUDA graph. Inputs are copied in; ``outputs`` are written over at each ``replay``.
+
+    Args:
+        function: may change its inputs.
+        inputs: the first ones, copied, from wherever they are.
+    """
 
     WARM_UPS = 3
 
-    def __init__(self, program: Program, changing: int, inputs: Sequence[Tensor]) -> None:
-        self._device = inputs[0].device
-        self._changing = [tensor.clone() for tensor in inputs[:changing]]
-        self._fixed = [tensor.clone() for tensor in inputs[changing:]]
-
-        def step() -> Tensor:
-            *changed, losses = program([*self._changing, *self._fixed])
-            for kept, new in zip(self._changing, changed, strict=True):
-                kept.copy_(new)
-            return losses
-
-        with torch.cuda.device(self._device):
+    def __init__(self, function: Program, inputs: Sequence[Tensor], device: torch.device) -> None:
+        self._device = device
+        self.inputs = [torch.empty_like(tensor, device=device).copy_(tensor) for tensor in inputs]
+        with torch.no_grad(), torch.cuda.device(device):
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):  # libraries choose their algorithms now, not while recording
                 for _ in range(self.WARM_UPS):
-                    step()
+                    function(self.inputs)
             torch.cuda.current_stream().wait_stream(stream)
             self._graph = torch.cuda.CUDAGraph()
             # What other threads do on the device in the meantime, such as looking for motion, is their own affair.
             with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-                self._losses = step()
+                self.outputs = function(self.inputs)
+
+    def take(self, inputs: Sequence[Tensor]) -> None:
+        """Other inputs of the same shapes."""
+        torch._foreach_copy_(self.inputs, list(inputs))
+
+    def replay(self) -> None:
+        """Do it all, and wait for nothing."""
+        with torch.cuda.device(self._device):
+            self._graph.replay()
+
+
+class Replayed(Generic[Beginning]):
+    """A function of nested tensors, recorded at its first call with such shapes: nothing waits for Python in between.
+
+    What it returns is written over by its next call.
+    """
+
+    def __init__(self, function: Callable[..., Beginning], device: torch.device, fall_back: bool) -> None:
+        self._function, self._device = function, device
+        self._ready: _Ready[tuple[Graph, Beginning]] = _Ready(fall_back)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on recording so far."""
+        return self._ready.seconds
+
+    def __call__(self, *nested: Any) -> Beginning:
+        """As the function itself."""
+        tensors = list(tensors_in(nested))
+        ready = self._ready.get(signature_of(nested), lambda: self._recorded(nested, tensors))
+        if ready is None:
+            return self._function(*nested)
+        graph, result = ready
+        graph.take(tensors)
+        graph.replay()
+        return result
+
+    def _recorded(self, nested: tuple[Any, ...], tensors: Sequence[Tensor]) -> tuple[Graph, Beginning]:
+        results = []
+
+        def function(inputs: Sequence[Tensor]) -> list[Tensor]:
+            results.append(self._function(*with_tensors(nested, iter(inputs))))
+            return list(tensors_in(results[-1]))
+
+        graph = Graph(function, tensors, self._device)
+        return graph, results[-1]  # the one that was recorded
+
+
+class _Recorded:
+    """Recorded as a CUDA graph that changes its own inputs: nothing waits for Python between steps."""
+
+    def __init__(self, program: Program, changing: int, inputs: Sequence[Tensor]) -> None:
+        def step(inputs: Sequence[Tensor]) -> list[Tensor]:
+            *changed, losses = program(inputs)
+            for kept, new in zip(inputs[:changing], changed, strict=True):
+                kept.copy_(new)
+            return [losses]
+
+        self._graph = Graph(step, inputs, inputs[0].device)
+        self._changing = self._graph.inputs[:changing]
 
     def __call__(self, changing: Sequence[Tensor], fixed: Sequence[Tensor], ticks: Sequence[Callable[[], None]]) -> list[Tensor]:
-        for kept, new in zip([*self._changing, *self._fixed], [*changing, *fixed], strict=True):
-            kept.copy_(new)
+        self._graph.take([*changing, *fixed])
         losses = []
-        with torch.cuda.device(self._device):
-            for tick in ticks:
-                tick()
-                self._graph.replay()
-                losses.append(self._losses.clone())
+        for tick in ticks:
+            tick()
+            self._graph.replay()
+            losses.append(self._graph.outputs[0].clone())
         return [*(tensor.clone() for tensor in self._changing), *losses]
 
 

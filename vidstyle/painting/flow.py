@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..media.frame import Image
+from .tensors import constant
 
 FLOW_PX = 512
 """Flow is computed on frames no longer than this: enough for half a pixel of any painting, and the cost is bounded."""
@@ -91,7 +92,7 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     width, height = size
     if (flow.shape[3], flow.shape[2]) == size:
         return flow
-    scale = flow.new_tensor([width / flow.shape[3], height / flow.shape[2]])[None, :, None, None]
+    scale = constant((width / flow.shape[3], height / flow.shape[2]), flow.device)[None, :, None, None]
     return F.interpolate(flow, (height, width), mode="bilinear", align_corners=False) * scale
 
 

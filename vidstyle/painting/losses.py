@@ -207,8 +207,8 @@ class Objective:
         style: Gram matrices of the style, as ``gram`` makes them.
         weights: of the sum, see ``Weights``.
         before: the painting before in its new place and where it is known, as in ``temporal_loss``; None: no such term.
-        matching: finds what spots are led to; None: no such term.
-        match: what they are led to; None: what ``matching`` finds for the very picture.
+        matching: finds what spots are led to, where that is not fixed.
+        match: what they are led to; None: what ``matching`` finds for the very picture, or nothing.
     """
 
     features: Features
@@ -228,7 +228,7 @@ class Objective:
 
     def __call__(self, picture: Tensor) -> Losses:
         """Losses of (1, 3, H, W) RGB in [0, 1], differentiable with respect to it."""
-        matched = self.matching.layers if self.matching else ()
+        matched = tuple(self.features.match_layers) if self.matching or self.match else ()
         maps = self.features(picture, {*self.content, *self.style_layers, *matched})
         content_losses = [content_loss(maps[layer], target) for layer, target in self.content.items()]
         content = torch.stack(content_losses).mean() if content_losses else picture.new_zeros(())
@@ -236,9 +236,10 @@ class Objective:
         tv = total_variation(picture)
         temporal = temporal_loss(picture, *self.before) if self.before else picture.new_zeros(())
         match = picture.new_zeros(())
-        if self.matching:
+        if matched:
             joined = on_grid(maps, matched, picture)
-            match = match_loss(joined, self.match or self.matching.target(joined.detach()))
+            target = self.match or (self.matching and self.matching.target(joined.detach()))
+            match = match_loss(joined, target) if target else match
         weights = self.weights
         total = weights.content * content + weights.style * style + weights.tv * tv + weights.temporal * temporal
         return Losses(total + weights.match * match, content, style, tv, temporal, match)

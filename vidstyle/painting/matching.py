@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .colours import opponent
 from .features import Features
-from .tensors import halve
+from .tensors import constant, halve
 
 GRID_PX = 8
 """Side of a spot."""
@@ -211,7 +211,7 @@ def match_loss(joined: Tensor, target: MatchTarget) -> Tensor:
 
 def _colours(picture: Tensor) -> Tensor:
     """(3, N): the opponent colours around each spot."""
-    weights = opponent().to(picture) * torch.tensor([1.0, CHROMA_GAIN, CHROMA_GAIN]).to(picture)[:, None]
+    weights = opponent(picture.device) * constant((1.0, CHROMA_GAIN, CHROMA_GAIN), picture.device)[:, None]
     colours = torch.einsum("oc,bchw->bohw", weights, F.avg_pool2d(picture, GRID_PX))
     around = F.avg_pool2d(F.pad(colours, [TONE // 2] * 4, mode="replicate"), TONE, 1)
     return around[0].flatten(1)

@@ -16,7 +16,7 @@ from ..media.frame import Frame, Image, fit
 from ..media.pictures import read_picture
 from .colours import AFAR_PX, colours_of
 from .features import MIN_SIDE_PX, Features
-from .losses import gram
+from .losses import StyleTarget, gram
 from .matching import COLOURS, Spots, join_spots, look_at_spots
 from .tensors import resize, to_tensor
 
@@ -48,6 +48,7 @@ class Style:
     features: Features
     _seen: tuple[dict[tuple[int, str], Tensor], ...] = field(default=(), repr=False)  # per picture: size, layer -> Gram matrix
     _grams: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False, repr=False)
+    _targets: dict[tuple[int, tuple[tuple[str, float], ...]], StyleTarget] = field(default_factory=dict, init=False, repr=False)
     _spots: dict[int, Spots] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +103,13 @@ class Style:
                     sums[layer] = sums[layer] + part if layer in sums else part
             self._grams.update({(size_px, layer): matrix for layer, matrix in sums.items()})
         return {layer: self._grams[size_px, layer] for layer in layers}
+
+    def target(self, size_px: int, layer_weights: Mapping[str, float]) -> StyleTarget:
+        """What ``grams`` ask for, each as much as it counts."""
+        key = size_px, tuple(layer_weights.items())
+        if key not in self._targets:
+            self._targets[key] = StyleTarget.of(self.grams(size_px, layer_weights), layer_weights)
+        return self._targets[key]
 
     def _look(self, picture: Tensor, size_px: int, layers: Sequence[str], seen: dict[tuple[int, str], Tensor]) -> None:
         new = [layer for layer in layers if (size_px, layer) not in seen]

@@ -12,17 +12,17 @@ from torch import Tensor
 from ..errors import DeviceError
 from ..media.frame import Frame, fit
 from ..settings import Settings
+from .beginning import Guide, aims, begin
 from .colours import led_to
 from .device import choose_precision, free_memory, out_of_memory_named
-from .execution import Descent, Prepared, choose_descent
+from .execution import Descent, Prepared, Replayed, choose_descent, replayed
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
-from .losses import COUNTING, ContentTarget, Losses, Objective, StyleTarget, Weights
-from .matching import Matching
+from .losses import ContentTarget, Losses, Objective, Weights
 from .optimize import Minimum, Moments, adam, lbfgs
 from .style import Style
 from .tensors import alpha_of, keep_colours, resize, to_image, to_tensor
-from .warmstart import LONG_TERM, Memory, budget, start_from
+from .warmstart import LONG_TERM, Memory, budget
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,7 @@ class Stylizer:
         precision, before = choose_precision(settings.precision, self.features.device), getattr(self, "_settings", None)
         if before is None or settings.engine != before.engine:
             self.descend = choose_descent(settings.engine, self.features.device)
+            self._begin = replayed(begin, settings.engine, self.features.device)
         if precision not in self._seen_through:
             self._seen_through[precision] = self.features.in_precision(precision)
         self._looking = self._seen_through[precision]
@@ -107,7 +108,7 @@ class Stylizer:
     @property
     def preparing_seconds(self) -> float:
         """Time spent so far on compiling or recording steps."""
-        return self.descend.seconds if isinstance(self.descend, Prepared) else 0.0
+        return sum(part.seconds for part in (self.descend, self._begin) if isinstance(part, (Prepared, Replayed)))
 
     def reset(self) -> None:
         """Forget all frames: the next one starts afresh."""
@@ -174,9 +175,10 @@ class Stylizer:
 
     def _paint_on(self, memory: Memory, content: Tensor, motion: Motion, steps: int | None) -> Tensor:
         """Start from the painting before."""
-        start = start_from(memory, content, motion)
+        tensors = replace(memory, loss=0.0, progress=0.0)  # its numbers change with every frame
+        start, targets, match = self._begin(self._looking, self._content_layers(), self._guide(content), tensors, content, motion)
         steps = steps or budget(start, memory.progress, self.settings.steps)
-        objective = self.objective(start.content, (start.picture, start.known)).settled(start.picture)
+        objective = replace(self._objective(content, targets), before=(start.picture, start.known), match=match)
         minimum = self._minimize(start.picture, start.moments, objective, steps, self.descend)
         size = content.shape[-1], content.shape[-2]
         self.iterations = _read([(size, loss) for loss in minimum.losses])
@@ -235,27 +237,30 @@ class Stylizer:
             content: (1, 3, H, W) RGB in [0, 1], of the painting's size.
             before: as in ``Objective``.
         """
-        settings, features = self.settings, self._looking
-        style_layers = features.few_layers if settings.few_layers else features.style_layers
-        size_px = round(max(content.shape[-2:]) * settings.style_scale)
-        matched = tuple(features.match_layers) if settings.match_weight else ()
-        layers = dict.fromkeys(settings.content_layers, 1.0) or features.content_layers
-        mean = sum(layers.values()) / len(layers)
-        with torch.no_grad():
-            led = led_to(content, self.style.colours())
-            maps = features(led, {*layers, *matched})
-            targets = {
-                layer: ContentTarget.of(maps[layer], COUNTING[features.sees(layer)], weight / mean)
-                for layer, weight in layers.items()
-            }
-            matching = Matching(self.style.spots(size_px), matched, led, maps) if matched else None
-        grams = self.style.grams(size_px, settings.style_layers or style_layers)
-        self._explain(content, targets, grams)
-        style = StyleTarget.of(grams, style_layers)
-        weights = Weights(
-            settings.content_weight, settings.style_weight, settings.tv_weight, settings.temporal_weight, settings.match_weight
-        )
-        return Objective(features, targets, tuple(grams), style, weights, before, matching)
+        targets, matching = aims(self._looking, self._content_layers(), self._guide(content), content)
+        objective = replace(self._objective(content, targets), before=before, matching=matching)
+        self._explain(content, objective)
+        return objective
+
+    def _objective(self, content: Tensor, targets: Mapping[str, ContentTarget]) -> Objective:
+        """All of it that is the style's and the settings'."""
+        s, features = self.settings, self._looking
+        usual = features.few_layers if s.few_layers else features.style_layers
+        layers = {layer: usual.get(layer, 1.0) for layer in s.style_layers or usual}
+        style = self.style.target(self._style_px(content), layers)
+        weights = Weights(s.content_weight, s.style_weight, s.tv_weight, s.temporal_weight, s.match_weight)
+        return Objective(features, targets, tuple(layers), style, weights)
+
+    def _content_layers(self) -> Mapping[str, float]:
+        return dict.fromkeys(self.settings.content_layers, 1.0) or self._looking.content_layers
+
+    def _guide(self, content: Tensor) -> Guide:
+        matched = self.settings.match_weight and self._looking.match_layers
+        return Guide(self.style.colours(), self.style.spots(self._style_px(content)) if matched else None)
+
+    def _style_px(self, content: Tensor) -> int:
+        """Long side at which the style's pictures are looked at."""
+        return round(max(content.shape[-2:]) * self.settings.style_scale)
 
     def _minimize(self, picture: Tensor, moments: Moments, objective: Objective, steps: int, descend: Descent) -> Minimum:
         if self.settings.optimizer == "lbfgs":
@@ -308,15 +313,15 @@ class Stylizer:
             )
         return remedy
 
-    def _explain(self, content: Tensor, targets: Mapping[str, ContentTarget], grams: Mapping[str, Tensor]) -> None:
+    def _explain(self, content: Tensor, objective: Objective) -> None:
         if self._memory is not None or not log.isEnabledFor(logging.DEBUG):
             return
         log.debug("content picture %s", _shape(content))
         for picture in self.style.pictures:
             log.debug("style picture %s as read, looked at with the content's long side times the style scale", _shape(picture))
-        for layer, target in targets.items():
+        for layer, target in objective.content.items():
             log.debug("content target %s: %s", layer, _shape(target.maps))
-        for layer, matrix in grams.items():
+        for layer, matrix in self.style.grams(self._style_px(content), objective.style_layers).items():
             log.debug("style target %s: Gram matrix %s", layer, _shape(matrix))
         s = self.settings
         log.debug("loss = %g content + %g style + %g total variation", s.content_weight, s.style_weight, s.tv_weight)

@@ -1,5 +1,8 @@
 """The only place where pictures turn into tensors and back; and their halving."""
 
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,12 +38,57 @@ def to_image(picture: Tensor, deep: bool = False) -> Image:
     return levels.numpy().astype(np.uint16) if deep else levels.numpy()
 
 
+@lru_cache(maxsize=64)
+def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
+    """Numbers as float32, sent to a device once: it would be waited for each time."""
+    return torch.tensor(values, device=device)
+
+
 def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample (1, C, H, W) to (width, height), bicubic, low-passed when shrinking; values stay within [0, 1]."""
     width, height = size
     if tuple(picture.shape[-2:]) == (height, width):
         return picture
     return F.interpolate(picture, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def tensors_in(nested: Any) -> Iterator[Tensor]:
+    """All tensors of dataclasses, tuples and mappings within each other, in a fixed order."""
+    if isinstance(nested, Tensor):
+        yield nested
+    for part in _parts(nested):
+        yield from tensors_in(part)
+
+
+def with_tensors(nested: Any, tensors: Iterator[Tensor]) -> Any:
+    """The same with other ``tensors_in`` it."""
+    if isinstance(nested, Tensor):
+        return next(tensors)
+    parts = [with_tensors(part, tensors) for part in _parts(nested)]
+    if isinstance(nested, Mapping):
+        return dict(zip(nested, parts, strict=True))
+    if isinstance(nested, tuple):
+        return type(nested)(*parts) if hasattr(nested, "_fields") else tuple(parts)
+    return type(nested)(*parts) if parts else nested
+
+
+def signature_of(nested: Any) -> Hashable:
+    """The same for two of them that differ in nothing but the numbers in their tensors."""
+    if isinstance(nested, Tensor):
+        return nested.shape, nested.dtype
+    names = tuple(nested) if isinstance(nested, Mapping) else ()
+    parts = tuple(signature_of(part) for part in _parts(nested))
+    return (type(nested), names, parts) if parts or isinstance(nested, (Mapping, tuple)) else nested
+
+
+def _parts(nested: Any) -> Iterable[Any]:
+    if isinstance(nested, Mapping):
+        return nested.values()
+    if isinstance(nested, tuple):
+        return nested
+    if is_dataclass(nested) and not isinstance(nested, type):
+        return [getattr(nested, field.name) for field in fields(nested)]
+    return ()
 
 
 def halve(picture: Tensor) -> Tensor:
@@ -87,6 +135,6 @@ def keep_colours(painting: Tensor, source: Tensor) -> Tensor:
     Rec. 709 luma of the painting joined with the source's colour differences (Gatys et al. 2016, "Preserving color
     in neural artistic style transfer", luminance-only transfer).
     """
-    weights = painting.new_tensor([0.2126, 0.7152, 0.0722])[None, :, None, None]
+    weights = constant((0.2126, 0.7152, 0.0722), painting.device)[None, :, None, None]
     luma, source_luma = (painting * weights).sum(1, keepdim=True), (source * weights).sum(1, keepdim=True)
     return (source + luma - source_luma).clamp(0, 1)

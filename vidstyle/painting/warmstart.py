@@ -122,8 +122,8 @@ class Start:
         content: (1, 3, H, W), the frame to aim at: steadied.
         offset: as in ``Memory``.
         known: (1, 1, H, W), 1 where ``picture`` comes from an earlier painting, and should stay as it is.
-        new: share of the frame that the previous one does not show.
-        changed: root mean square of what changed in the content beyond its motion.
+        change: (2,), the share of the frame that the previous one does not show, and the root mean square of what changed in
+            the content beyond its motion.
     """
 
     picture: Tensor
@@ -131,8 +131,7 @@ class Start:
     content: Tensor
     offset: Tensor
     known: Tensor
-    new: float
-    changed: float
+    change: Tensor
 
 
 def start_from(memory: Memory, frame: Tensor, motion: Motion) -> Start:
@@ -157,7 +156,7 @@ def start_from(memory: Memory, frame: Tensor, motion: Motion) -> Start:
         offset = torch.where(moves | ~known, 0, offset)
     content = torch.where(known, content, frame)
     steadied = torch.where(known, steady(content, frame), frame)
-    new, changed = torch.stack([1 - known.float().mean(), (steadied - content).square().mean().sqrt()]).tolist()
+    change = torch.stack([1 - known.float().mean(), (steadied - content).square().mean().sqrt()])
     moments = _only(moments, known.to(frame))
     for distance, earlier in sorted(motion.earlier.items()):
         if distance - 2 < len(memory.earlier) and memory.earlier[distance - 2].shape == frame.shape:
@@ -165,7 +164,7 @@ def start_from(memory: Memory, frame: Tensor, motion: Motion) -> Start:
             picture = torch.where(found, _shown(memory.earlier[distance - 2], earlier), picture)
             known = known | found
     picture = torch.where(known, picture, _in_colours_of(picture, content, known, steadied))
-    return Start(picture, moments, steadied, offset, known.to(frame), new, changed)
+    return Start(picture, moments, steadied, offset, known.to(frame), change)
 
 
 def _in_colours_of(painting: Tensor, content: Tensor, known: Tensor, frame: Tensor) -> Tensor:
@@ -219,7 +218,10 @@ def _moved(moments: Moments, flow: Tensor) -> Moments:
 
 def _only(moments: Moments, known: Tensor) -> Moments:
     """Nothing remembered where (1, 1, H, W) ``known`` is 0; coarse scales keep their share."""
-    shares = [F.adaptive_avg_pool2d(known, (weight.shape[-2], weight.shape[-1])) for weight in moments.weights]
+    shares: list[Tensor] = []
+    for weight in moments.weights:  # each from the one before, a quarter of whose pixels it has
+        known_there = shares[-1] if shares else known
+        shares.append(F.adaptive_avg_pool2d(known_there, (weight.shape[-2], weight.shape[-1])))
     squares = tuple(square * share for square, share in zip(moments.squares, shares, strict=True))
     weights = tuple(weight * share for weight, share in zip(moments.weights, shares, strict=True))
     return Moments(moments.mean * known, squares, weights)
@@ -268,5 +270,6 @@ def budget(start: Start, progress: float, steps: int) -> int:
 
     It depends on nothing but the pictures, so that the same clip is painted the same way on any machine.
     """
-    need = max(start.new / NEW_SHARE, start.changed / CHANGE, progress / PROGRESS)
+    new, changed = start.change.tolist()
+    need: float = max(new / NEW_SHARE, changed / CHANGE, progress / PROGRESS)
     return 1 + round((steps - 1) * min(1.0, need))
