@@ -67,7 +67,7 @@ def _render_flags(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="go on where an unfinished run of the same command ended")
     add("-an", dest="sound", action="store_false", help="leave the sound out")
     add("-c:v", dest="codec", metavar="NAME", help="h264, hevc, av1, vp9, prores, ffv1, hardware, or FFmpeg's name of an encoder")
-    add("-crf", type=int, metavar="N", help="quality of the video encoder, lower is better (default: 18 for H.264)")
+    add("-crf", type=int, metavar="N", help="quality of the video encoder, lower is better (default: 17 for H.264)")
     add("-f", dest="pipe", default="matroska", metavar="NAME", help="what goes to standard output: matroska, nut, yuv4mpegpipe")
     add(
         "-r",

@@ -17,7 +17,7 @@ from .painting.warmstart import LONG_TERM
 from .painting.weights import load_flow
 from .stage import END, Stage
 
-MOTIONS_AT_ONCE = max(1, min(8, (os.cpu_count() or 1) // 2))
+MOTIONS_AT_ONCE = max(1, min(4, (os.cpu_count() or 1) // 2))
 """Motions looked for at once beside a GPU, which paints a frame quicker than one is found; each keeps two cores busy."""
 
 STAGES = ("read", "motion", "paint", "write", "controls")

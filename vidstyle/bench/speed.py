@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 
 STEPS_PER_ROUND = 2
 
+TURN = 24
+"""Frames after which the camera goes back."""
+
 GAP_PIXELS = 640 * 360
 """Up to this size L* is computed: 300 iterations of L-BFGS take minutes beyond it."""
 
@@ -164,7 +167,8 @@ class SpeedBench:
 
     def _cell(self, words: str, size: tuple[int, int], settings: Settings) -> float:
         """All figures of one combination; the median time of a frame, in ms."""
-        timed = through_files(self._clip(size), Stylizer(self._style.features, self._style, settings))
+        stylizer = Stylizer(self._style.features, self._style, settings)
+        timed = through_files(self._clip(size), stylizer)
         median, target = statistics.median(timed.milliseconds), ""
         if settings.few_layers and size == (320, 180) and self._style.features.device.type == "cpu":
             target = ">= 10"
@@ -187,25 +191,28 @@ class SpeedBench:
         ):
             self._row(f"{words}: share of time {what}", 100 * timed.shares[stage] / sum(timed.shares.values()), "%")
         self._row(f"{words}: painter idle", 100 * timed.idle, "%", "<= 5")
-        self._one_step(words, size, settings)
+        self._one_step(words, size, stylizer)
         self._quality(words, size, timed.images)
         return median
 
     def _clip(self, size: tuple[int, int]) -> Clip:
         if size not in self._clips:
             step = size[0] / 160  # the same share of the picture at every size
-            self._clips[size] = camera_clip(
-                "pan", size, self._bench.frames, lambda number: View(step * number, step / 4 * number)
-            )
+
+            def view(number: int) -> View:
+                """There and back: a long clip shall not leave the world."""
+                there = TURN - abs(number % (2 * TURN) - TURN)
+                return View(step * there, step / 4 * there)
+
+            self._clips[size] = camera_clip("pan", size, self._bench.frames, view)
         return self._clips[size]
 
     def _content(self, size: tuple[int, int], number: int = -1) -> Tensor:
         return to_tensor(self._clip(size).frames[number].image, self._style.features.device)
 
-    def _one_step(self, words: str, size: tuple[int, int], settings: Settings) -> None:
+    def _one_step(self, words: str, size: tuple[int, int], stylizer: Stylizer) -> None:
         """Time of a step, beside that of the bare features forward and backward, and of the textbook's."""
-        stylizer = Stylizer(self._style.features, self._style, settings)
-        content = self._content(size)
+        settings, content = stylizer.settings, self._content(size)
         step = self._step(stylizer, content)
         bare = self._bare(stylizer, content)
         plain = self._textbook_step(settings, content)

@@ -60,12 +60,11 @@ def choose_descent(engine: str, device: torch.device) -> Descent:
     return adam
 
 
-Beginning = TypeVar("Beginning")
 Made = TypeVar("Made")
 
 
-def replayed(function: Callable[..., Beginning], engine: str, device: torch.device) -> Callable[..., Beginning]:
-    """A function of nested tensors as it is, or recorded as a CUDA graph where the engine has one."""
+def replayed(function: Callable[..., Made], engine: str, device: torch.device) -> Callable[..., Made]:
+    """A function of nested tensors as it is or, where the engine records, ``Replayed``."""
     return Replayed(function, device, fall_back=engine == "auto") if device.type == "cuda" and engine != "eager" else function
 
 
@@ -182,33 +181,39 @@ def _program(objective: Objective, moments: Moments) -> Program:
     return program
 
 
+def compiled(program: Program, inputs: Sequence[Tensor]) -> Program:
+    """A program traced together with its gradients, and compiled, for inputs of such shapes."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    log.info("compiling, which takes a minute or two")
+    firsts = [tensor.clone() for tensor in inputs]  # tracing tells tensors by what they are: two names for one are one to it
+    with torch.no_grad():
+        traced = make_fx(program)(firsts)
+    traced.graph.eliminate_dead_code()
+    traced.recompile()
+    quick: Program = torch.compile(traced)
+
+    def run(inputs: Sequence[Tensor]) -> list[Tensor]:
+        with torch.no_grad():
+            return quick([_strided_like(*pair) for pair in zip(inputs, firsts, strict=True)])
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TensorFloat32")  # products are exact where they are in float32
+        run(firsts)  # it is compiled at its first use: errors are to come now
+    return run
+
+
 class _Compiled:
-    """Traced together with its gradients, and compiled."""
+    """Compiled, one step after the other."""
 
     def __init__(self, program: Program, changing: int, inputs: Sequence[Tensor]) -> None:
-        from torch.fx.experimental.proxy_tensor import make_fx
-
-        log.info("compiling the step, which takes a minute or two")
-        inputs = [tensor.clone() for tensor in inputs]  # tracing tells tensors by what they are: two names for one are one to it
-        traced = make_fx(program)(inputs)
-        traced.graph.eliminate_dead_code()
-        traced.recompile()
-        self._step: Program = torch.compile(traced)
-        self._first = inputs
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "TensorFloat32")  # products are exact where they are in float32
-            self.step(inputs)  # it is compiled at its first use: errors are to come now
-
-    def step(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The program, compiled."""
-        with torch.no_grad():
-            return self._step([_strided_like(*pair) for pair in zip(inputs, self._first, strict=True)])
+        self._step = compiled(program, inputs)
 
     def __call__(self, changing: Sequence[Tensor], fixed: Sequence[Tensor], ticks: Sequence[Callable[[], None]]) -> list[Tensor]:
         losses, changing = [], [tensor.clone() for tensor in changing]  # what came before may be the very same picture
         for tick in ticks:
             tick()
-            *changing, loss = self.step([*changing, *fixed])
+            *changing, loss = self._step([*changing, *fixed])
             losses.append(loss)
         return [*changing, *losses]
 
@@ -255,22 +260,27 @@ class Graph:
             self._graph.replay()
 
 
-class Replayed(Generic[Beginning]):
+class Replayed(Generic[Made]):
     """A function of nested tensors, recorded at its first call with such shapes: nothing waits for Python in between.
 
     What it returns is written over by its next call.
+
+    Args:
+        function: of dataclasses, tuples and mappings of tensors and of what does not change, into the same.
+        device: where the tensors are to be.
+        fall_back: as in ``Prepared``.
     """
 
-    def __init__(self, function: Callable[..., Beginning], device: torch.device, fall_back: bool) -> None:
+    def __init__(self, function: Callable[..., Made], device: torch.device, fall_back: bool) -> None:
         self._function, self._device = function, device
-        self._ready: _Ready[tuple[Graph, Beginning]] = _Ready(fall_back)
+        self._ready: _Ready[tuple[Graph, Made]] = _Ready(fall_back)
 
     @property
     def seconds(self) -> float:
         """Time spent on recording so far."""
         return self._ready.seconds
 
-    def __call__(self, *nested: Any) -> Beginning:
+    def __call__(self, *nested: Any) -> Made:
         """As the function itself."""
         tensors = list(tensors_in(nested))
         ready = self._ready.get(signature_of(nested), lambda: self._recorded(nested, tensors))
@@ -281,15 +291,14 @@ class Replayed(Generic[Beginning]):
         graph.replay()
         return result
 
-    def _recorded(self, nested: tuple[Any, ...], tensors: Sequence[Tensor]) -> tuple[Graph, Beginning]:
-        results = []
+    def _recorded(self, nested: tuple[Any, ...], tensors: Sequence[Tensor]) -> tuple[Graph, Made]:
+        def program(inputs: Sequence[Tensor]) -> list[Tensor]:
+            return list(tensors_in(self._function(*with_tensors(nested, iter(inputs)))))
 
-        def function(inputs: Sequence[Tensor]) -> list[Tensor]:
-            results.append(self._function(*with_tensors(nested, iter(inputs))))
-            return list(tensors_in(results[-1]))
-
-        graph = Graph(function, tensors, self._device)
-        return graph, results[-1]  # the one that was recorded
+        inputs = [tensor.to(self._device) for tensor in tensors]
+        result = self._function(*with_tensors(nested, iter(inputs)))
+        graph = Graph(program, inputs, self._device)
+        return graph, with_tensors(result, iter(graph.outputs))
 
 
 class _Recorded:
@@ -319,4 +328,4 @@ class _CompiledAndRecorded(_Recorded):
     """Compiled, and then recorded: few kernels, and nothing to wait for between them."""
 
     def __init__(self, program: Program, changing: int, inputs: Sequence[Tensor]) -> None:
-        super().__init__(_Compiled(program, changing, inputs).step, changing, inputs)
+        super().__init__(compiled(program, inputs), changing, inputs)

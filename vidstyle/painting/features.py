@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .bank import Bank, Halves, pad
+from .bank import Bank, Halves, pad, threshold_backward
 from .tensors import halve
 
 MIN_SIDE_PX = 32
@@ -83,10 +83,35 @@ class Network(nn.Module):
             if block_of(layer) != block:
                 block = block_of(layer)
                 x = halve(x) if self.shape.average_pooling else F.max_pool2d(x, 2)
-            x = F.relu_(self.get_submodule(convolution_of(layer))(pad(x, 1) if self.shape.reflect else x))
+            convolution: Any = self.get_submodule(convolution_of(layer))
+            x = pad(x, 1) if self.shape.reflect else x
+            x = convolved(x, convolution) if x.is_cuda else F.relu_(convolution(x))
             if layer in wanted:
                 maps[layer] = x
         return maps
+
+
+def convolved(x: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """``relu(convolution(x))`` of a convolution that is not trained, in one kernel of cuDNN's."""
+    maps: Tensor = _Convolved.apply(x, convolution.weight, convolution.bias, convolution.padding)
+    return maps
+
+
+class _Convolved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: tuple[int, int]) -> Tensor:
+        maps: Tensor = torch.cudnn_convolution_relu(x, weight, bias, (1, 1), padding, (1, 1), 1)
+        ctx.save_for_backward(x, weight, maps)
+        ctx.padding = padding
+        return maps
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        x, weight, maps = ctx.saved_tensors
+        gradient = threshold_backward(gradients[0], maps, 0)
+        ones, which = (1, 1), (True, False, False)
+        back = torch.ops.aten.convolution_backward(gradient, x, weight, None, ones, ctx.padding, ones, False, (0, 0), 1, which)
+        return back[0], None, None, None
 
 
 def block_of(layer: str) -> int:

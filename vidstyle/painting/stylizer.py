@@ -74,6 +74,8 @@ class Stylizer:
         self.style = style
         self.settings = settings
         self.iterations: list[Iteration] = []
+        self._fitted: tuple[tuple[int, int], tuple[int, int]] | None = None
+        self._remedy = ""
         self.on_iteration: Callable[[], None] = lambda: None
         self.reset()
 
@@ -160,8 +162,10 @@ class Stylizer:
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
         size = self.paint_size(frame.size)
-        remedy = self._check_memory(size, self._output_size(frame.size))
-        with out_of_memory_named(remedy):
+        sizes = size, self._output_size(frame.size)
+        if sizes != self._fitted:
+            self._remedy, self._fitted = self._check_memory(*sizes), sizes
+        with out_of_memory_named(self._remedy):
             source = to_tensor(frame.image, self.features.device)
             content = resize(source, size)
             if (motion and motion.cut) or self.settings.init != "previous":
@@ -295,7 +299,10 @@ class Stylizer:
         return fit(frame_size, self.settings.size) if self.settings.size else frame_size
 
     def _check_memory(self, paint: tuple[int, int], output: tuple[int, int]) -> str:
-        """Refuse beforehand what would make the system kill the process. Returns the remedy if it happens all the same."""
+        """Refuse beforehand what would make the system kill the process. Returns the remedy if it happens all the same.
+
+        Asked before the first picture of a size alone: what fitted once is there to be used again.
+        """
         device = self.features.device
         painting, enlarged = paint[0] * paint[1] * BYTES_PER_PIXEL, output[0] * output[1] * OUTPUT_BYTES_PER_PIXEL
         free, needed = free_memory(device), painting + enlarged
