@@ -20,6 +20,10 @@ from .stage import END, Stage
 MOTIONS_AT_ONCE = max(1, min(4, (os.cpu_count() or 1) // 2))
 """Motions looked for at once beside a GPU, which paints a frame quicker than one is found; each keeps two cores busy."""
 
+STRETCH = 10
+"""Segments are so many times as long beside a GPU, which paints them in the same time: keeping what is remembered of a large
+picture takes as long as painting dozens of frames."""
+
 STAGES = ("read", "motion", "paint", "write", "controls")
 
 
@@ -133,7 +137,8 @@ class _Keeper:
 
     def __init__(self, stylizer: Stylizer, seconds: Sequence[Fraction | None], done: int, shot: int) -> None:
         wanted = [each for each in seconds if each is not None]
-        self._seconds = min(wanted) if wanted else None
+        stretch = 1 if stylizer.features.device.type == "cpu" else STRETCH
+        self._seconds = stretch * min(wanted) if wanted else None
         self._stylizer, self._frames, self._shot = stylizer, done, shot
         self._began: Fraction | None = None
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from ..media.files import check_writable
 from ..media.frame import Image
@@ -376,12 +376,17 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Let an operation happen, and count it."""
         call = partial(func, *args, **(kwargs or {}))
         result = call()
-        if func._overloadpacket in flop_registry:
+        name = func._overloadpacket.__name__
+        if name == "cudnn_convolution_relu":  # which PyTorch has no formula for
+            count = conv_flop_count(args[0].shape, args[1].shape, result.shape)
+        elif func._overloadpacket in flop_registry:
             count = flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=result)
-            self.all += count
-            if "convolution" in func._overloadpacket.__name__:
-                self.convolved += count
-                self._convolutions.append(call)
+        else:
+            return result
+        self.all += count
+        if "convolution" in name:
+            self.convolved += count
+            self._convolutions.append(call)
         return result
 
     def convolve(self) -> None:
