@@ -67,7 +67,7 @@ def from_rgb(image: Image, format: str, color: Color, reformatter: VideoReformat
         image = image[..., :3]
     packed: Any = np.ascontiguousarray(image)
     kind = np.uint16 if image.dtype == np.uint16 else np.uint8
-    frame = av.VideoFrame.from_ndarray(packed, format=PACKED[kind, image.shape[2]])
+    frame = av.VideoFrame.from_numpy_buffer(packed, format=PACKED[kind, image.shape[2]])  # from_ndarray copies, in no hurry
     return reformatter.reformat(
         frame,
         format=format,
