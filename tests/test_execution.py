@@ -13,11 +13,12 @@ from conftest import scene, stripes
 from vidstyle import DeviceError, Frame, Settings, Style, Stylizer
 from vidstyle.bench import measure
 from vidstyle.bench.clips import View, camera_clip
-from vidstyle.painting import execution
+from vidstyle.painting import recording
 from vidstyle.painting.beginning import begin
 from vidstyle.painting.device import choose_precision
-from vidstyle.painting.execution import Prepared, Replayed, choose_descent
+from vidstyle.painting.execution import Prepared, choose_descent
 from vidstyle.painting.optimize import Moments, adam
+from vidstyle.painting.recording import Replayed
 from vidstyle.painting.tensors import to_tensor
 
 CPU = torch.device("cpu")
@@ -114,7 +115,7 @@ class Again:
 
 def test_a_recorded_beginning_of_a_frame_is_the_same_and_is_recorded_once(features, style, monkeypatch):
     monkeypatch.setattr(Again, "made", 0)
-    monkeypatch.setattr(execution, "Graph", Again)
+    monkeypatch.setattr(recording, "Graph", Again)
     clip = camera_clip("pan", (64, 48), 5, lambda number: View(0.6 * number))
     pair = [Stylizer(features, style, FEW) for _ in range(2)]
     pair[1]._begin = Replayed(begin, CPU, fall_back=False)

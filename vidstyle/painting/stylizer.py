@@ -15,11 +15,12 @@ from ..settings import Settings
 from .beginning import Guide, aims, begin
 from .colours import led_to
 from .device import choose_precision, free_memory, out_of_memory_named
-from .execution import Descent, Prepared, Replayed, choose_descent, replayed
+from .execution import Descent, Prepared, choose_descent, replayed
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
 from .losses import ContentTarget, Losses, Objective, Weights
 from .optimize import Minimum, Moments, adam, lbfgs
+from .recording import Replayed
 from .style import Style
 from .tensors import alpha_of, keep_colours, resize, to_image, to_tensor
 from .warmstart import LONG_TERM, Memory, budget

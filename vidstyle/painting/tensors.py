@@ -1,7 +1,5 @@
 """The only place where pictures turn into tensors and back; and their halving."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -50,45 +48,6 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(picture.shape[-2:]) == (height, width):
         return picture
     return F.interpolate(picture, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
-
-
-def tensors_in(nested: Any) -> Iterator[Tensor]:
-    """All tensors of dataclasses, tuples and mappings within each other, in a fixed order."""
-    if isinstance(nested, Tensor):
-        yield nested
-    for part in _parts(nested):
-        yield from tensors_in(part)
-
-
-def with_tensors(nested: Any, tensors: Iterator[Tensor]) -> Any:
-    """The same with other ``tensors_in`` it."""
-    if isinstance(nested, Tensor):
-        return next(tensors)
-    parts = [with_tensors(part, tensors) for part in _parts(nested)]
-    if isinstance(nested, Mapping):
-        return dict(zip(nested, parts, strict=True))
-    if isinstance(nested, tuple):
-        return type(nested)(*parts) if hasattr(nested, "_fields") else tuple(parts)
-    return type(nested)(*parts) if parts else nested
-
-
-def signature_of(nested: Any) -> Hashable:
-    """The same for two of them that differ in nothing but the numbers in their tensors."""
-    if isinstance(nested, Tensor):
-        return nested.shape, nested.dtype
-    names = tuple(nested) if isinstance(nested, Mapping) else ()
-    parts = tuple(signature_of(part) for part in _parts(nested))
-    return (type(nested), names, parts) if parts or isinstance(nested, (Mapping, tuple)) else nested
-
-
-def _parts(nested: Any) -> Iterable[Any]:
-    if isinstance(nested, Mapping):
-        return nested.values()
-    if isinstance(nested, tuple):
-        return nested
-    if is_dataclass(nested) and not isinstance(nested, type):
-        return [getattr(nested, field.name) for field in fields(nested)]
-    return ()
 
 
 def halve(picture: Tensor) -> Tensor:
