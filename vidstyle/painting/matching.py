@@ -29,7 +29,7 @@ NUMBERS = 256
 OF_CONTENT = 0.2
 """How much a spot's counterpart is chosen by the content there, where the painting itself has the rest: it keeps shapes."""
 
-OF_COLOUR = 0.2
+OF_COLOUR = 0.5
 """What a squared difference of colour counts in that choice: a blue sky becomes one of the style's blue spots."""
 
 TONE = 3
