@@ -157,3 +157,12 @@ def test_motion_is_the_same_wherever_it_is_computed(device):
 
 def test_an_empty_source_is_an_empty_run():
     assert run(Clip(0), Painter(), [Collector()]).frames == 0
+
+
+@pytest.mark.parametrize(("device", "after"), [("cpu", [*range(5, 52, 5)]), ("cuda", [50])])
+def test_beside_a_gpu_segments_are_longer(device, after):
+    painter, sink, kept = Painter(device=device), Collector(), []
+    painter.state, painter.load_state = dict, lambda state: None
+    sink.segment_seconds, sink.checkpoint = Fraction(1, 5), lambda checkpoint: kept.append(checkpoint.frames)
+    run(Clip(52), painter, [sink])
+    assert kept == after
