@@ -17,6 +17,8 @@ from vidstyle.painting import recording
 from vidstyle.painting.beginning import begin
 from vidstyle.painting.device import choose_precision
 from vidstyle.painting.execution import Prepared, choose_descent
+from vidstyle.painting.flow import dis_flow
+from vidstyle.painting.motion import with_motion
 from vidstyle.painting.optimize import Moments, adam
 from vidstyle.painting.recording import Replayed
 from vidstyle.painting.tensors import to_tensor
@@ -129,6 +131,20 @@ def test_a_recorded_beginning_of_a_frame_is_the_same_and_is_recorded_once(featur
     assert Again.made == 1
 
 
+def test_what_comes_once_is_not_recorded(features, style, monkeypatch):
+    """With long-term consistency the first frames of a shot each look at other paintings."""
+    monkeypatch.setattr(Again, "made", 0)
+    monkeypatch.setattr(recording, "Graph", Again)
+    clip = camera_clip("pan", (64, 48), 10, lambda number: View(0.6 * number))
+    stylizer = Stylizer(features, style, replace(FEW, long_term=True))
+    stylizer._begin = Replayed(begin, CPU, fall_back=False)
+    for _ in range(2):
+        stylizer.reset()
+        for frame, motion in with_motion(clip.frames, dis_flow, (2, 4)):
+            stylizer(frame, motion)
+    assert Again.made == 1
+
+
 def test_settings_that_are_refused_change_nothing(features, style):
     stylizer = Stylizer(features, style, FEW)
     looking = stylizer._looking
@@ -146,7 +162,7 @@ def test_where_nothing_can_be_prepared_steps_are_taken_one_by_one_and_it_is_said
     with caplog.at_level(logging.WARNING, "vidstyle"):
         assert all(np.array_equal(a, b) for a, b in zip(paint_some(one), paint_some(other), strict=True))
     assert [record.getMessage() for record in caplog.records] == [
-        "steps are taken one by one, which is slower: they cannot be prepared here (no compiler found)"
+        "steps take longer: they cannot be prepared here (no compiler found)"
     ]
 
 

@@ -11,6 +11,7 @@ from conftest import scene
 from vidstyle import Format, Frame, Report, Settings, run
 from vidstyle.painting.flow import dis_flow
 from vidstyle.painting.motion import with_motion
+from vidstyle.pipeline import MOTIONS_AT_ONCE
 
 
 class Clip:
@@ -87,13 +88,15 @@ def test_every_frame_reaches_every_sink_in_order():
         assert np.array_equal(sink.frames[0].image, 255 - scene())
 
 
-def test_a_failing_reader_surfaces_its_own_error():
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_failing_reader_surfaces_its_own_error(device):
     with pytest.raises(OSError, match="the reader broke"):
-        run(Clip(fail_at=3), Painter(), [Collector()])
+        run(Clip(fail_at=3), Painter(device=device), [Collector()])
 
 
-def test_a_failing_writer_surfaces_its_own_error_without_painting_to_the_end():
-    painter = Painter(pause=0.02)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_failing_writer_surfaces_its_own_error_without_painting_to_the_end(device):
+    painter = Painter(pause=0.02, device=device)
     with pytest.raises(OSError, match="the writer broke"):
         run(Clip(1000), painter, [Collector(fail_at=2)])
     assert painter.calls < 20
@@ -118,11 +121,12 @@ def test_an_interrupt_writes_what_is_painted():
     assert len(sink.frames) == 5
 
 
-def test_reading_ahead_is_bounded():
+@pytest.mark.parametrize(("device", "ahead"), [("cpu", 0), ("cuda", MOTIONS_AT_ONCE + 1)])
+def test_reading_ahead_is_bounded(device, ahead):
     clip = Clip(1000)
     with pytest.raises(RuntimeError):
-        run(clip, Painter(3, RuntimeError(), pause=0.05), [Collector()])
-    assert clip.read <= 3 + 8  # those painted, the queue, and one in hand
+        run(clip, Painter(3, RuntimeError(), pause=0.05, device=device), [Collector()])
+    assert clip.read <= 3 + 8 + ahead  # those painted, the queue, and one in hand; those whose motion is looked for
 
 
 def test_controls_are_asked_before_each_frame_and_after_the_last():

@@ -9,6 +9,8 @@ import pytest
 from conftest import scene, sound_of, times_of, write_clip
 
 from vidstyle import Encoding, Frame, OutputError, cli, open_sink, open_source
+from vidstyle.media.coders import CODECS
+from vidstyle.media.color import PACKED
 
 CLIPS = [".mp4", ".m4v", ".mov", ".mkv", ".webm"]
 PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif"]
@@ -340,3 +342,9 @@ def test_an_animated_webp_is_said_to_be_painted_in_part(tmp_path, clip, caplog):
     caplog.clear()
     cv2.imwrite(str(tmp_path / "still.webp"), scene())
     assert len(list(open_source(tmp_path / "still.webp"))) == 1 and not caplog.records
+
+
+def test_no_encoder_takes_a_picture_in_the_memory_of_its_frame():
+    """What it is handed shares that memory only until it is converted."""
+    formats = {pixels for codec in CODECS.values() for pixels in (*codec.pixels, *codec.alpha)}
+    assert not formats & set(PACKED.values())

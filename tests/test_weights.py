@@ -340,6 +340,15 @@ def test_raft_is_read_from_a_file_and_runs_on_frames_of_any_size(raft_state):
     assert flow.shape == (50, 70, 2) and np.isfinite(flow).all()
 
 
+def test_raft_can_be_asked_from_several_threads(raft_state):
+    method = load_flow("raft", torch.device("cpu"), raft_state)
+    pairs = [(scene(number / 5, (128, 128)), scene(0, (128, 128))) for number in range(3)]
+    apart = [method(*pair) for pair in pairs]
+    with ThreadPoolExecutor(3) as threads:
+        together = list(threads.map(lambda pair: method(*pair), pairs))
+    assert all(np.array_equal(one, other) for one, other in zip(apart, together, strict=True))
+
+
 def test_raft_is_downloaded_once_and_cached(raft_state, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     downloads, state = [], torch.load(raft_state, weights_only=True)

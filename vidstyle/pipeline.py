@@ -61,8 +61,8 @@ def run(
     """Paint all frames of a source and send each to every sink.
 
     Args:
-        source: read in a thread of its own, a few frames ahead. With a GPU their motion is computed there too; on a CPU
-            on the calling thread.
+        source: read in a thread of its own, a few frames ahead. With a GPU their motion is computed in some more;
+            on a CPU on the calling thread.
         stylizer: used on the calling thread.
         sinks: written in one thread, a few frames behind. They are not closed.
         controls: called before the first frame and after each, with the report so far, and now and then while a live source

@@ -391,8 +391,9 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def convolve(self) -> None:
         """The same convolutions of the same maps."""
-        for call in self._convolutions:
-            call()
+        with torch.no_grad():
+            for call in self._convolutions:
+                call()
 
 
 @dataclass(frozen=True)

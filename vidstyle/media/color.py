@@ -67,7 +67,8 @@ def from_rgb(image: Image, format: str, color: Color, reformatter: VideoReformat
         image = image[..., :3]
     packed: Any = np.ascontiguousarray(image)
     kind = np.uint16 if image.dtype == np.uint16 else np.uint8
-    frame = av.VideoFrame.from_numpy_buffer(packed, format=PACKED[kind, image.shape[2]])  # from_ndarray copies, in no hurry
+    # It shares the memory. No encoder of ours takes these formats, so what it gets is a copy.
+    frame = av.VideoFrame.from_numpy_buffer(packed, format=PACKED[kind, image.shape[2]])
     return reformatter.reformat(
         frame,
         format=format,

@@ -21,7 +21,7 @@ from .writing import AS_USUAL, Encoding, FileSink, Named
 log = logging.getLogger(__name__)
 
 SEGMENT_SECONDS = Fraction(2)
-"""Least length of a segment, but where a cut ends it."""
+"""Least length of a segment, but where a cut ends it; the painter asks for longer ones beside a GPU."""
 
 
 class VideoWriter(FileSink):

@@ -1,6 +1,6 @@
 """From two frames to the motion between them: flow put right, and where it can be relied upon.
 
-All of it is NumPy's and OpenCV's, whose work on small pictures several threads can do at once; tensors come last.
+But for the method all of it is NumPy's and OpenCV's, whose work on small pictures threads can do at once; tensors come last.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -50,9 +50,6 @@ Map = NDArray[np.float32]
 """(H, W)."""
 Mask = NDArray[np.bool_]
 
-_other_way = ThreadPoolExecutor(thread_name_prefix="flow")
-"""Both ways at once: neither OpenCV nor NumPy keeps two cores busy with so small pictures."""
-
 
 def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
     """Flow, and where it can be relied upon.
@@ -60,8 +57,9 @@ def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
     Args:
         now, was: (H, W, 3) uint8 of one size, a frame and an earlier one as ``small`` makes them.
     """
-    there = _other_way.submit(_flow, was, now, method)
-    flow, camera = _flow(now, was, method)
+    with ThreadPoolExecutor(1, "vidstyle-flow") as other_way:  # so small pictures do not keep two cores busy
+        there = other_way.submit(_flow, was, now, method)
+        flow, camera = _flow(now, was, method)
     known = reliable(flow, there.result()[0])
     # On bare walls flow is arbitrary and may fail the check; what looks the same has gone where the camera says.
     same = _inside(camera) & (_around(_difference(now, was, camera), PATCH_PX) < SAME_LEVELS)

@@ -79,7 +79,7 @@ class Prepared:
 
     def __init__(self, prepare: Callable[[Program, int, Sequence[Tensor]], "_Executable"], fall_back: bool = False) -> None:
         self._prepare = prepare
-        self._ready: Ready[_Executable] = Ready(fall_back)
+        self._ready: Ready[_Executable] = Ready("steps", fall_back)
 
     @property
     def seconds(self) -> float:

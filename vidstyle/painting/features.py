@@ -85,7 +85,7 @@ class Network(nn.Module):
                 x = halve(x) if self.shape.average_pooling else F.max_pool2d(x, 2)
             convolution: Any = self.get_submodule(convolution_of(layer))
             x = pad(x, 1) if self.shape.reflect else x
-            x = convolved(x, convolution) if x.is_cuda else F.relu_(convolution(x))
+            x = convolved(x, convolution) if x.is_cuda and not torch.version.hip else F.relu_(convolution(x))
             if layer in wanted:
                 maps[layer] = x
         return maps

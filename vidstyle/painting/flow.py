@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -24,7 +25,9 @@ RAFT_LEAST_PX = 128
 """RAFT's correlation pyramid needs at least this on either side (Teed & Deng 2020: four levels at an eighth of the size)."""
 
 FlowMethod = Callable[[Image, Image], NDArray[np.float32]]
-"""``method(frame, previous)`` of (H, W, 3) uint8 each -> (H, W, 2) float32: where each pixel of ``frame`` was, as (dx, dy) px."""
+"""``method(frame, previous)`` of (H, W, 3) uint8 each -> (H, W, 2) float32: where each pixel of ``frame`` was, as (dx, dy) px.
+
+It is called from several threads at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,7 @@ class Raft:
         self._network = raft_large()
         self._network.load_state_dict(dict(weights))
         self._network.requires_grad_(False).eval().to(device)
-        self._device = device
+        self._device, self._alone = device, Lock()
 
     def __call__(self, frame: Image, earlier: Image) -> NDArray[np.float32]:
         """Flow of (H, W, 3) uint8 pictures of one size -> (H, W, 2) float32 px."""
@@ -81,7 +84,7 @@ class Raft:
             F.pad(torch.from_numpy(image).to(self._device).permute(2, 0, 1)[None].float() / 127.5 - 1, pads, "replicate")
             for image, pads in ((image, (0, right - width, 0, below - height)) for image in (frame, earlier))
         ]
-        with torch.no_grad():
+        with self._alone, torch.no_grad():  # while it runs it keeps correlations in itself
             flow = self._network(*pair)[-1][0, :, :height, :width]
         found: NDArray[np.float32] = flow.permute(1, 2, 0).cpu().numpy()
         return found

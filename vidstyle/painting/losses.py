@@ -238,8 +238,7 @@ class Objective:
         match = picture.new_zeros(())
         if matched:
             joined = on_grid(maps, matched, picture)
-            target = self.match or (self.matching and self.matching.target(joined.detach()))
-            match = match_loss(joined, target) if target else match
+            match = match_loss(joined, self.match or self.matching.target(joined.detach()))  # type: ignore[union-attr]
         weights = self.weights
         total = weights.content * content + weights.style * style + weights.tv * tv + weights.temporal * temporal
         return Losses(total + weights.match * match, content, style, tv, temporal, match)

@@ -108,10 +108,11 @@ class _Seen:
         self.tiny = np.ascontiguousarray(reduced[..., ::-1])  # detectors read BGR
 
     def small(self, size_px: int) -> Picture:
-        """Made once, though each frame is compared with those after it as well as with those before."""
-        if self._small is None or self._small[0] != size_px:
-            self._small = size_px, small(self.frame.image, size_px)
-        return self._small[1]
+        """Kept, since each frame is compared with those after it as well as with those before, perhaps in other threads."""
+        kept = self._small
+        if kept is None or kept[0] != size_px:
+            self._small = kept = size_px, small(self.frame.image, size_px)
+        return kept[1]
 
 
 def is_cut(before: Sequence[Picture], now: Picture, after: Sequence[Picture]) -> bool:

@@ -24,15 +24,23 @@ KEPT = 2
 
 
 class Ready(Generic[Made]):
-    """What was made for inputs of some signature, and the time that took; None where it cannot be made."""
+    """What was made for inputs of some signature, and the time that took; None where it cannot be made.
 
-    def __init__(self, fall_back: bool) -> None:
-        self._fall_back, self._failed = fall_back, False
+    Args:
+        what: is to be done with it, in the plural.
+        fall_back: go on without where it cannot be made, and say so once.
+    """
+
+    def __init__(self, what: str, fall_back: bool) -> None:
+        self._what, self._fall_back, self._failed = what, fall_back, False
         self._made: dict[Hashable, Made] = {}
         self.seconds = 0.0
 
     def __len__(self) -> int:
         return len(self._made)
+
+    def __contains__(self, signature: Hashable) -> bool:
+        return signature in self._made
 
     def get(self, signature: Hashable, make: Callable[[], Made]) -> Made | None:
         """What is ready, or made now."""
@@ -47,8 +55,8 @@ class Ready(Generic[Made]):
             except Exception as error:  # compilers and drivers fail in many ways
                 reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
                 if not self._fall_back:
-                    raise DeviceError(f"steps cannot be prepared on this machine ({reason}): use --engine eager") from error
-                log.warning("steps are taken one by one, which is slower: they cannot be prepared here (%s)", reason)
+                    raise DeviceError(f"{self._what} cannot be prepared here ({reason}): use --engine eager") from error
+                log.warning("%s take longer: they cannot be prepared here (%s)", self._what, reason)
                 self._failed = True
                 return None
             self.seconds += time.perf_counter() - began
@@ -123,9 +131,9 @@ class Graph:
 
 
 class Replayed(Generic[Made]):
-    """A function of nested tensors, recorded at its first call with such shapes: nothing waits for Python in between.
+    """A function of nested tensors, recorded at its second call running with such shapes: nothing waits for Python in between.
 
-    What it returns is written over by its next call.
+    What it returns is written over by its next call. What comes once, such as a change of size, is not worth recording.
 
     Args:
         function: of dataclasses, tuples and mappings of tensors and of what does not change, into the same.
@@ -135,7 +143,8 @@ class Replayed(Generic[Made]):
 
     def __init__(self, function: Callable[..., Made], device: torch.device, fall_back: bool) -> None:
         self._function, self._device = function, device
-        self._ready: Ready[tuple[Graph, Made]] = Ready(fall_back)
+        self._ready: Ready[tuple[Graph, Made]] = Ready("beginnings of frames", fall_back)
+        self._last: Hashable = None
 
     @property
     def seconds(self) -> float:
@@ -144,8 +153,12 @@ class Replayed(Generic[Made]):
 
     def __call__(self, *nested: Any) -> Made:
         """As the function itself."""
+        signature = signature_of(nested)
+        again, self._last = signature == self._last, signature
+        if not again and signature not in self._ready:
+            return self._function(*nested)
         tensors = list(tensors_in(nested))
-        ready = self._ready.get(signature_of(nested), lambda: self._recorded(nested, tensors))
+        ready = self._ready.get(signature, lambda: self._recorded(nested, tensors))
         if ready is None:
             return self._function(*nested)
         graph, result = ready

@@ -1,6 +1,6 @@
 """The only place where pictures turn into tensors and back; and their halving."""
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,10 +36,10 @@ def to_image(picture: Tensor, deep: bool = False) -> Image:
     return levels.numpy().astype(np.uint16) if deep else levels.numpy()
 
 
-@lru_cache(maxsize=64)
+@cache  # all are kept: recorded graphs know them by their address
 def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
-    """Numbers as float32, sent to a device once: it would be waited for each time."""
-    return torch.tensor(values, device=device)
+    """Numbers as float32, sent to a device once: it would be waited for each time. Not to be changed."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
