@@ -3,6 +3,7 @@ import hashlib
 import json
 import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -340,13 +341,21 @@ def test_raft_is_read_from_a_file_and_runs_on_frames_of_any_size(raft_state):
     assert flow.shape == (50, 70, 2) and np.isfinite(flow).all()
 
 
-def test_raft_can_be_asked_from_several_threads(raft_state):
-    method = load_flow("raft", torch.device("cpu"), raft_state)
-    pairs = [(scene(number / 5, (128, 128)), scene(0, (128, 128))) for number in range(3)]
-    apart = [method(*pair) for pair in pairs]
+def test_raft_can_be_asked_from_several_threads(raft_state, monkeypatch):
+    """torchvision's keeps correlations in itself while it runs: one call at a time."""
+    method, running = load_flow("raft", torch.device("cpu"), raft_state), []
+
+    def network(frame, earlier):
+        assert not running
+        running.append(frame)
+        time.sleep(0.02)  # time enough for another thread to come in
+        running.pop()
+        return [torch.zeros(1, 2, *frame.shape[-2:])]
+
+    monkeypatch.setattr(method, "_network", network)
     with ThreadPoolExecutor(3) as threads:
-        together = list(threads.map(lambda pair: method(*pair), pairs))
-    assert all(np.array_equal(one, other) for one, other in zip(apart, together, strict=True))
+        found = list(threads.map(lambda _: method(scene(), scene()), range(3)))
+    assert len(found) == 3
 
 
 def test_raft_is_downloaded_once_and_cached(raft_state, tmp_path, monkeypatch):
