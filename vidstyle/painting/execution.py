@@ -10,7 +10,7 @@ from ..errors import DeviceError
 from .features import Features
 from .losses import Losses, Objective
 from .optimize import Minimum, Moments, adam, adam_step
-from .recording import Graph, Made, Program, Ready, Replayed, compiled
+from .recording import Graph, Made, Program, Ready, Replayed, compiled, tensors_in, with_tensors
 
 
 class Descent(Protocol):
@@ -101,14 +101,14 @@ class Prepared:
             DeviceError: this machine cannot prepare it.
         """
         objective = objective.settled(picture)  # all that steps need must be in its tensors
-        changing = [picture, *moments.tensors()]
+        changing = [picture, *tensors_in(moments)]
         fixed = [torch.full((), float(learning_rate), device=picture.device), *objective.tensors()]
         executable = self._executable(objective, moments, changing, fixed)
         if executable is None:
             return adam(picture, objective, steps, moments, learning_rate, tick)
         results = executable(changing, fixed, [tick] * steps)
         painted, after, losses = results[0], results[1 : len(changing)], results[len(changing) :]
-        return Minimum(painted, moments.with_tensors(after), [Losses(*loss.unbind()) for loss in losses])
+        return Minimum(painted, with_tensors(moments, iter(after)), [Losses(*loss.unbind()) for loss in losses])
 
     def _executable(
         self, objective: Objective, moments: Moments, changing: list[Tensor], fixed: list[Tensor]
@@ -125,12 +125,12 @@ def _program(objective: Objective, moments: Moments) -> Program:
 
     What changes, then what stays -> what changed, then the losses in one tensor.
     """
-    count = 1 + len(moments.tensors())
+    count = 1 + len(list(tensors_in(moments)))
 
     def program(inputs: Sequence[Tensor]) -> list[Tensor]:
-        carried, asked = moments.with_tensors(inputs[1:count]), objective.with_tensors(inputs[count + 1 :])
+        carried, asked = with_tensors(moments, iter(inputs[1:count])), objective.with_tensors(inputs[count + 1 :])
         picture, carried, losses = adam_step(asked, inputs[0], carried, inputs[count])
-        return [picture, *carried.tensors(), torch.stack(list(losses))]
+        return [picture, *tensors_in(carried), torch.stack(list(losses))]
 
     return program
 

@@ -1,6 +1,6 @@
 """Gradient descent on pixels: Adam on a pyramid with moments that can be carried and moved, and L-BFGS."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -37,15 +37,6 @@ class Moments:
     mean: Tensor
     squares: tuple[Tensor, ...]
     weights: tuple[Tensor, ...]
-
-    def tensors(self) -> list[Tensor]:
-        """All of it, in a fixed order."""
-        return [self.mean, *self.squares, *self.weights]
-
-    def with_tensors(self, tensors: Sequence[Tensor]) -> "Moments":
-        """Other ``tensors()``, of as many scales."""
-        scales = len(self.squares)
-        return Moments(tensors[0], tuple(tensors[1 : 1 + scales]), tuple(tensors[1 + scales :]))
 
     def loosened(self, share: float) -> "Moments":
         """As if only a share of the work had been done: the learning rate is high again. The gradient's scale is still known."""
