@@ -217,7 +217,7 @@ ON_GPU = (
 GPU_ROWS = (
     ("end to end", "end to end", "{:.1f} frames/s", ">= 30 frames/s"),
     ("a frame, median", "median time per frame", "{:.0f} ms", ""),
-    ("of the time waiting for the writer", "share of time waiting to write", "{:.0f} %", "<= 5 %"),
+    ("painter waiting for frames", "painter idle", "{:.1f} %", "<= 5 %"),
     ("steps per frame", "steps per frame", "{:.1f}", ""),
     ("a step", "step", "{:.1f} ms", ""),
     ("relative to the textbook's in float32", "step relative to the textbook's in float32", "{:.2f}", "<= 0.40"),

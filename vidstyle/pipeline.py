@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -15,9 +16,9 @@ from .painting.motion import LOOK_AHEAD, PAST, found_ahead, with_search
 from .painting.stylizer import Iteration, Stylizer
 from .painting.warmstart import LONG_TERM
 from .painting.weights import load_flow
-from .stage import END, Stage
+from .stage import END, Stage, short_turns
 
-MOTIONS_AT_ONCE = max(1, min(4, (os.cpu_count() or 1) // 2))
+MOTIONS_AT_ONCE = max(1, min(8, (os.cpu_count() or 1) // 2))
 """Motions looked for at once beside a GPU, which paints a frame quicker than one is found; each keeps two cores busy."""
 
 STRETCH = 10
@@ -121,7 +122,8 @@ def run(
         reader.idle = lambda: controls(stylizer, report)
     keeper = _Keeper(stylizer, [sink.segment_seconds for sink in sinks], done, shot)
     try:
-        _paint(moving(reader) if at_the_painter else reader, (reader, writer), stylizer, controls, keeper, report)
+        with nullcontext() if stylizer.features.device.type == "cpu" else short_turns():
+            _paint(moving(reader) if at_the_painter else reader, (reader, writer), stylizer, controls, keeper, report)
     finally:
         reader.stopped.set()
         source.stop()

@@ -1,8 +1,9 @@
 """The threads of a render, and the queues between them."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import Any
@@ -13,7 +14,21 @@ AHEAD = 4
 PATIENCE_SECONDS, LIVE_PATIENCE_SECONDS = 0.1, 0.01
 """How often a waiting stage looks whether another one failed; how often a live one answers to keys meanwhile."""
 
+TURN_SECONDS = 0.001
+"""How long a thread may compute in Python while others wait for their turn; usually it is five times as long."""
+
 END = object()
+
+
+@contextmanager
+def short_turns() -> Iterator[None]:
+    """Let no thread wait long for Python: one back from a GPU has it idle until its turn comes."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(min(TURN_SECONDS, usual))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 class Stage(Thread):

@@ -56,8 +56,8 @@ CRF = {"crf": "{}"}
 CODECS: Mapping[str, Codec] = {
     # With its macroblock tree x264 gives other bits now and then for the same pictures: what is gone on with shall be the same.
     # Its usual preset, medium, takes twice the time of faster for the same quality in files some 7 % smaller, and beside a GPU
-    # all else would wait for it.
-    "libx264": Codec(MP4, BITS_10, (), 17, CRF, {"preset": "faster", "x264-params": "mbtree=0"}),
+    # all else would wait for it. So it would if threads shared each picture, as PyAV asks for, in place of taking several.
+    "libx264": Codec(MP4, BITS_10, (), 17, CRF, {"preset": "faster", "thread_type": "frame", "x264-params": "mbtree=0"}),
     "libx265": Codec(MP4, BITS_10, (), 20, CRF, {"preset": "medium", "x265-params": "log-level=none"}, "hvc1"),
     "libsvtav1": Codec((*ANY, "mov"), BITS_10, (), 28, CRF, {"preset": "8"}),
     "libvpx-vp9": Codec(

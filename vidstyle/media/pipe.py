@@ -29,7 +29,8 @@ class PipeWriter(FileSink):
         else:
             coder = coder_for(encoding.codec, encoding.crf, "matroska", source)
             if encoding.codec is None and coder.name in ("libx264", "libx265"):
-                coder = Coder(coder.name, coder.pixels, {**coder.options, "tune": "zerolatency"}, odd=coder.odd)
+                quick = {"tune": "zerolatency", "thread_type": "slice"}
+                coder = Coder(coder.name, coder.pixels, {**coder.options, **quick}, odd=coder.odd)
         self._source, self._coder, self._kind = source, coder, kind
         self._sound = encoding.sound
         self._beside: Beside | None = None

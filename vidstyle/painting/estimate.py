@@ -208,8 +208,16 @@ def _as_well(simple: Map, found: Map, patch_px: int, levels: float) -> Mask:
 
 def small(image: Image, size_px: int = FLOW_PX) -> Levels:
     """The copy that motion is looked for in: (H, W, 3) uint8, sides of ``LEAST_PX`` to ``size_px``."""
-    colours = to_8_bits(image)[..., :3]
-    height, width = colours.shape[:2]
+    height, width = image.shape[:2]
     across, down = fit((width, height), min(size_px, max(width, height)))
-    size = max(across, LEAST_PX), max(down, LEAST_PX)
-    return cv2.resize(np.ascontiguousarray(colours), size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    return reduced(image, (max(across, LEAST_PX), max(down, LEAST_PX)))
+
+
+def reduced(image: Image, size: tuple[int, int]) -> Levels:
+    """(H, W, 3) uint8 of ``size`` (width, height), each pixel the mean of what it covers."""
+    levels: Levels = np.ascontiguousarray(to_8_bits(image)[..., :3])
+    height, width = levels.shape[:2]
+    while width >= 2 * size[0] and height >= 2 * size[1] and not (width % 2 or height % 2):  # several times as quick as at once
+        height, width = height // 2, width // 2
+        levels = cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return cv2.resize(levels, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

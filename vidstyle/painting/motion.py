@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
-from ..media.frame import Frame, to_8_bits
-from .estimate import motion_between, small
+from ..media.frame import Frame
+from .estimate import motion_between, reduced, small
 from .flow import FLOW_PX, FlowMethod, Motion
 
 Picture = NDArray[np.uint8]
@@ -79,15 +79,20 @@ def with_search(
 
 def found_ahead(searches: Iterable[tuple[Frame, Search]], at_once: int) -> Iterator[tuple[Frame, Motion]]:
     """What ``with_search`` says, searched for in ``at_once`` threads. Holds as many more frames back."""
-    with ThreadPoolExecutor(at_once, "vidstyle-motion") as threads:
-        pending: deque[tuple[Frame, Future[Motion]]] = deque()
-        for frame, find in searches:
-            pending.append((frame, threads.submit(find)))
-            if len(pending) > at_once:
-                first, found = pending.popleft()
+    usual = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # several for one motion would only be in the way of the others
+    try:
+        with ThreadPoolExecutor(at_once, "vidstyle-motion") as threads:
+            pending: deque[tuple[Frame, Future[Motion]]] = deque()
+            for frame, find in searches:
+                pending.append((frame, threads.submit(find)))
+                if len(pending) > at_once:
+                    first, found = pending.popleft()
+                    yield first, found.result()
+            for first, found in pending:
                 yield first, found.result()
-        for first, found in pending:
-            yield first, found.result()
+    finally:
+        cv2.setNumThreads(usual)
 
 
 CUT_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lum=1, delta_edges=0)
@@ -104,8 +109,7 @@ class _Seen:
         self.frame = frame
         self._small: tuple[int, Picture] | None = None
         size = (CUT_PX, max(1, round(CUT_PX * frame.size[1] / frame.size[0])))
-        reduced: Picture = cv2.resize(to_8_bits(frame.image)[..., :3], size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-        self.tiny = np.ascontiguousarray(reduced[..., ::-1])  # detectors read BGR
+        self.tiny = np.ascontiguousarray(reduced(frame.image, size)[..., ::-1])  # detectors read BGR
 
     def small(self, size_px: int) -> Picture:
         """Kept, since each frame is compared with those after it as well as with those before, perhaps in other threads."""

@@ -75,7 +75,7 @@ class Memory:
         named |= {f"moments.weight{i}": weight for i, weight in enumerate(self.moments.weights)}
         named |= {f"earlier{i}": picture for i, picture in enumerate(self.earlier)}
         named["trend"] = torch.tensor([self.loss, self.progress], dtype=torch.float64)
-        return {name: tensor.cpu().clone() for name, tensor in named.items()}
+        return {name: tensor.to("cpu", copy=True) for name, tensor in named.items()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], device: torch.device) -> "Memory":
