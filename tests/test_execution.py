@@ -19,7 +19,7 @@ from vidstyle.painting.device import choose_precision
 from vidstyle.painting.execution import Prepared, choose_descent
 from vidstyle.painting.flow import dis_flow
 from vidstyle.painting.motion import with_motion
-from vidstyle.painting.optimize import Moments, adam
+from vidstyle.painting.optimize import Moments, Rate, adam
 from vidstyle.painting.recording import Replayed
 from vidstyle.painting.tensors import to_tensor
 
@@ -201,8 +201,8 @@ def test_engines_agree(features, engine, device):
     content = to_tensor(clip.frames[0].image, features.device)
     objective = other.objective(content, (content, torch.ones_like(content[:, :1])))
     start = torch.rand(content.shape, generator=torch.Generator().manual_seed(0)).to(features.device)
-    eager = adam(start, objective, 1, Moments.zero(start), 0.05)
-    same = other.descend(start, objective, 1, Moments.zero(start), 0.05)
+    eager = adam(start, objective, 1, Moments.zero(start), Rate(0.05))
+    same = other.descend(start, objective, 1, Moments.zero(start), Rate(0.05))
     # Sums in another order; Adam divides by the gradient's own size, which lifts rounding where a gradient is about zero.
     torch.testing.assert_close(same.picture, eager.picture, atol=2e-3, rtol=0)
     torch.testing.assert_close(torch.stack(list(same.losses[0])), torch.stack(list(eager.losses[0])), atol=1e-6, rtol=1e-4)
@@ -230,10 +230,10 @@ def test_nothing_is_waited_for_within_the_steps_of_a_frame(features):
         content = to_tensor(scene(), features.device)
         objective = stylizer.objective(content, (content, torch.ones_like(content[:, :1])))
         moments = Moments.zero(content)
-        stylizer.descend(content, objective, 1, moments, 0.05)
+        stylizer.descend(content, objective, 1, moments, Rate(0.05))
         torch.cuda.set_sync_debug_mode("error")
         try:
-            stylizer.descend(content, objective, 4, moments, 0.05)
+            stylizer.descend(content, objective, 4, moments, Rate(0.05))
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
@@ -249,8 +249,8 @@ def test_half_precision_sees_the_same_losses_and_is_never_nan(features, style, p
     before = content, torch.ones_like(content[:, :1])
     one, other = (stylizer.objective(content, before)(content) for stylizer in (whole, half))
     assert other.total.item() == pytest.approx(one.total.item(), rel=0.02)  # bfloat16 has 8 bits, and errors average out
-    end = adam(content, half.objective(content, before), 5, Moments.zero(content), 0.05)
+    end = adam(content, half.objective(content, before), 5, Moments.zero(content), Rate(0.05))
     assert end.picture.isfinite().all() and all(loss.total.isfinite() for loss in end.losses)
-    fine = adam(content, whole.objective(content, before), 5, Moments.zero(content), 0.05)
+    fine = adam(content, whole.objective(content, before), 5, Moments.zero(content), Rate(0.05))
     reached = [whole.objective(content, before)(picture).total.item() for picture in (fine.picture, end.picture)]
     assert reached[1] == pytest.approx(reached[0], rel=0.05, abs=1e-4)

@@ -13,7 +13,7 @@ from vidstyle.painting.losses import (
     temporal_loss,
     total_variation,
 )
-from vidstyle.painting.optimize import Moments, adam, lbfgs
+from vidstyle.painting.optimize import Moments, Rate, adam, lbfgs
 
 
 def test_gram_is_the_mean_product_of_channels():
@@ -100,7 +100,7 @@ def test_a_few_steps_lower_every_loss(parts, loss, optimizer):
     objective = Objective(*parts, Weights(*(float(loss == name) for name in ("content", "style", "tv"))))
     start = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
     if optimizer == "adam":
-        picture = adam(start, objective, 8, Moments.zero(start), 0.02).picture
+        picture = adam(start, objective, 8, Moments.zero(start), Rate(0.02)).picture
     else:
         picture = lbfgs(start, objective, 8).picture
     before, after = getattr(objective(start), loss), getattr(objective(picture), loss)

@@ -9,7 +9,7 @@ from conftest import stripes
 
 from vidstyle import Settings, Style, Stylizer
 from vidstyle.painting.matching import COLOURS, GRID_PX, Matching, join_spots, look_at_spots, match_loss, on_grid
-from vidstyle.painting.optimize import Moments, adam
+from vidstyle.painting.optimize import Moments, Rate, adam
 from vidstyle.painting.tensors import to_tensor
 
 SIZE = (64, 64)
@@ -72,7 +72,7 @@ def test_a_few_steps_bring_spots_closer_and_no_weight_means_no_looking(features,
     objective = Stylizer(features, style, settings).objective(content).settled(content)
     assert objective.settled(torch.zeros_like(content)) is objective
     before = objective(content)
-    after = objective(adam(content, objective, 8, Moments.zero(content), 0.05).picture)
+    after = objective(adam(content, objective, 8, Moments.zero(content), Rate(0.05)).picture)
     assert after.match < 0.9 * before.match and before.total == pytest.approx(before.match.item(), rel=0.05)
     monkeypatch.setattr(Style, "spots", None)
     without = Stylizer(features, style, replace(settings, match_weight=0)).objective(content)

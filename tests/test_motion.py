@@ -18,7 +18,7 @@ from vidstyle.bench.clips import (
     noisy,
     object_clip,
 )
-from vidstyle.painting.estimate import motion_between, small, with_sharp_edges
+from vidstyle.painting.estimate import motion_between, reduced, small, with_sharp_edges
 from vidstyle.painting.flow import FLOW_PX, dis_flow, warp
 from vidstyle.painting.motion import with_motion
 from vidstyle.painting.tensors import to_tensor
@@ -81,6 +81,18 @@ def test_large_frames_are_looked_at_small():
 
     assert between(image, image, method).flow.shape == (1, 2, 128, FLOW_PX)
     assert seen == [(128, FLOW_PX, 3)] * 2
+
+
+@pytest.mark.parametrize("size", [(640, 360), (641, 359), (1280, 90), (40, 30)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_copies_to_look_at_are_like_the_picture_whatever_its_size(size, kind):
+    picture = np.dstack([scene(size=size), scene(size=size)[..., :1]])  # with alpha, which is not looked at
+    image = picture.astype(kind) * (257 if kind == np.uint16 else 1)
+    copy = reduced(image, (80, 45))
+    direct = cv2.resize(picture[..., :3], (80, 45), interpolation=cv2.INTER_AREA)
+    assert copy.shape == (45, 80, 3) and copy.dtype == np.uint8
+    # It is halved first, each time rounded, and weighted a little otherwise at the edges of pixels.
+    assert np.abs(copy.astype(float) - direct).mean() < 2
 
 
 @pytest.mark.parametrize("size", [(2, 2), (600, 3), (7, 40)])

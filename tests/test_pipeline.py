@@ -1,8 +1,11 @@
+import sys
 import threading
 import time
+from contextlib import ExitStack, nullcontext
 from fractions import Fraction
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from vidstyle import Format, Frame, Report, Settings, run
 from vidstyle.painting.flow import dis_flow
 from vidstyle.painting.motion import with_motion
 from vidstyle.pipeline import MOTIONS_AT_ONCE
+from vidstyle.stage import Meanwhile
 
 
 class Clip:
@@ -119,6 +123,29 @@ def test_an_interrupt_writes_what_is_painted():
     with pytest.raises(KeyboardInterrupt):
         run(Clip(1000), Painter(5, KeyboardInterrupt()), [sink])
     assert len(sink.frames) == 5
+
+
+@pytest.mark.parametrize("ends", [None, RuntimeError()])
+def test_what_is_set_for_the_whole_process_beside_a_gpu_is_set_back(ends):
+    def settings():
+        return sys.getswitchinterval(), cv2.getNumThreads()
+
+    usual, meanwhile = settings(), []
+    painter = Painter(3 if ends else None, ends, device="cuda")
+    with pytest.raises(RuntimeError) if ends else nullcontext():
+        run(Clip(6), painter, [Collector()], lambda *_: meanwhile.append(settings()))
+    assert meanwhile[0] == (pytest.approx(0.001), 1) and settings() == usual
+
+
+def test_a_setting_of_the_process_lasts_until_the_last_one_leaves():
+    values = ["usual"]
+    setting = Meanwhile(lambda: values[-1], values.append, "short")
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(setting)
+        second.enter_context(setting)
+        first.close()
+        assert values == ["usual", "short"]
+    assert values == ["usual", "short", "usual"]
 
 
 @pytest.mark.parametrize(("device", "ahead"), [("cpu", 0), ("cuda", MOTIONS_AT_ONCE + 1)])

@@ -1,6 +1,8 @@
 """One suite for every sink, then what only video files can do."""
 
+import io
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -8,9 +10,11 @@ import numpy as np
 import pytest
 from conftest import scene, sound_of, times_of, write_clip
 
-from vidstyle import Encoding, Frame, OutputError, cli, open_sink, open_source
+from vidstyle import Encoding, Format, Frame, OutputError, cli, open_sink, open_source
+from vidstyle.media import pipe
 from vidstyle.media.coders import CODECS
 from vidstyle.media.color import PACKED
+from vidstyle.media.pipe import PipeWriter
 
 CLIPS = [".mp4", ".m4v", ".mov", ".mkv", ".webm"]
 PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif"]
@@ -348,3 +352,15 @@ def test_no_encoder_takes_a_picture_in_the_memory_of_its_frame():
     """What it is handed shares that memory only until it is converted."""
     formats = {pixels for codec in CODECS.values() for pixels in (*codec.pixels, *codec.alpha)}
     assert not formats & set(PACKED.values())
+
+
+def test_a_pipe_does_not_wait_for_more_frames(monkeypatch):
+    output = io.BytesIO()
+    monkeypatch.setattr(pipe.sys, "stdout", SimpleNamespace(buffer=output))
+    source = Format((64, 48), Fraction(25), Fraction(1, 25))
+    writer = PipeWriter(source, Encoding(pipe="nut"))
+    for number in range(3):
+        writer.send(Frame(scene(number / 25), Fraction(number, 25), Fraction(1, 25)))
+    with av.open(io.BytesIO(output.getvalue())) as there:
+        assert len([packet for packet in there.demux() if packet.size]) >= 2  # FFmpeg may keep one to itself
+    writer.close()

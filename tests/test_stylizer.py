@@ -10,7 +10,7 @@ from conftest import scene, stripes, tiny_network
 from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load_features
 from vidstyle.painting import optimize, stylizer
 from vidstyle.painting.colours import led_to
-from vidstyle.painting.optimize import BETA_SQUARE
+from vidstyle.painting.optimize import BETA_SQUARE, SLOWLY, SOON
 from vidstyle.painting.tensors import to_image, to_tensor
 from vidstyle.painting.weights import painterly
 
@@ -208,6 +208,46 @@ def test_a_painting_that_came_to_rest_changes_quickly_when_loosened(features, st
             stylizer(Frame(scene()), steps=6)
         losses.append(stylizer.iterations[-1].style)
     assert losses[1] < losses[0]
+
+
+def falls_over(frames, features, style, monkeypatch, **settings):
+    """How the learning rate falls in each of these frames of one clip, and the painter after them."""
+    paint, falls = painter(features, style, **settings), []
+    plain = paint.descend
+    monkeypatch.setattr(
+        paint, "descend", lambda *args, rate, **kwargs: falls.append(rate.fall) or plain(*args, rate=rate, **kwargs)
+    )
+    for frame in frames:
+        paint(Frame(frame))
+    return falls, paint
+
+
+def test_a_painting_settles_once_enough_steps_were_taken_at_its_size(features, style, monkeypatch):
+    monkeypatch.setattr(stylizer, "LOOSE_STEPS", 8)
+    falls, paint = falls_over([scene()] * 6, features, style, monkeypatch, first_steps=4, levels=1, steps=1)
+    assert falls == [SLOWLY] * 5 + [SOON]  # four fresh ones, and one on each frame
+    again = painter(features, style, first_steps=4, levels=1, steps=1)
+    again.load_state(paint.state())
+    assert np.array_equal(again(Frame(scene(0.1))).image, paint(Frame(scene(0.1))).image)
+
+
+def test_another_size_or_style_lets_it_change_again(features, style, monkeypatch):
+    monkeypatch.setattr(stylizer, "LOOSE_STEPS", 3)
+    small = np.ascontiguousarray(scene()[::2, ::2])
+    falls, paint = falls_over([scene(), scene(), small, small, small, small], features, style, monkeypatch, levels=1, steps=1)
+    assert falls[-5:] == [SOON, SLOWLY, SLOWLY, SLOWLY, SOON]
+    paint.loosen()
+    paint(Frame(small))
+    assert falls[-1] == SLOWLY
+
+
+def test_a_state_of_an_earlier_version_can_be_gone_on_from(features, style):
+    paint = painter(features, style)
+    paint(Frame(scene()))
+    state = paint.state()
+    state["trend"] = state["trend"][:2]
+    paint.load_state(state)
+    assert paint(Frame(scene())).size == (64, 48)
 
 
 def test_the_source_is_shown_beside_or_above_its_painting(features, style):

@@ -1,11 +1,14 @@
 """Reading ahead, painting, writing behind."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
+
+import cv2
 
 from .media.frame import Frame
 from .media.segments import Checkpoint
@@ -16,7 +19,7 @@ from .painting.motion import LOOK_AHEAD, PAST, found_ahead, with_search
 from .painting.stylizer import Iteration, Stylizer
 from .painting.warmstart import LONG_TERM
 from .painting.weights import load_flow
-from .stage import END, Stage, short_turns
+from .stage import END, Meanwhile, Stage
 
 MOTIONS_AT_ONCE = max(1, min(8, (os.cpu_count() or 1) // 2))
 """Motions looked for at once beside a GPU, which paints a frame quicker than one is found; each keeps two cores busy."""
@@ -24,6 +27,12 @@ MOTIONS_AT_ONCE = max(1, min(8, (os.cpu_count() or 1) // 2))
 STRETCH = 10
 """Segments are so many times as long beside a GPU, which paints them in the same time: keeping what is remembered of a large
 picture takes as long as painting dozens of frames."""
+
+SHORT_TURNS = Meanwhile(sys.getswitchinterval, sys.setswitchinterval, 0.001)
+"""A thread may compute in Python for so many seconds while others wait, usually for five times as long: a GPU would be idle."""
+
+ONE_CORE_EACH = Meanwhile(cv2.getNumThreads, cv2.setNumThreads, 1)
+"""Where several motions are looked for at once, OpenCV's threads would only be in each other's way."""
 
 STAGES = ("read", "motion", "paint", "write", "controls")
 
@@ -121,15 +130,19 @@ def run(
     if live and controls:
         reader.idle = lambda: controls(stylizer, report)
     keeper = _Keeper(stylizer, [sink.segment_seconds for sink in sinks], done, shot)
-    try:
-        with nullcontext() if stylizer.features.device.type == "cpu" else short_turns():
+    with ExitStack() as meanwhile:
+        if stylizer.features.device.type != "cpu":
+            meanwhile.enter_context(SHORT_TURNS)
+        if not at_the_painter:
+            meanwhile.enter_context(ONE_CORE_EACH)
+        try:
             _paint(moving(reader) if at_the_painter else reader, (reader, writer), stylizer, controls, keeper, report)
-    finally:
-        reader.stopped.set()
-        source.stop()
-        reader.join()
-        writer.put(END)  # what was painted is still written, also after an interrupt
-        writer.join()
+        finally:
+            reader.stopped.set()
+            source.stop()
+            reader.join()
+            writer.put(END)  # what was painted is still written, also after an interrupt
+            writer.join()
     writer.raise_error()
     return report
 

@@ -1,11 +1,10 @@
 """The threads of a render, and the queues between them."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from queue import Empty, Full, Queue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 AHEAD = 4
@@ -14,21 +13,35 @@ AHEAD = 4
 PATIENCE_SECONDS, LIVE_PATIENCE_SECONDS = 0.1, 0.01
 """How often a waiting stage looks whether another one failed; how often a live one answers to keys meanwhile."""
 
-TURN_SECONDS = 0.001
-"""How long a thread may compute in Python while others wait for their turn; usually it is five times as long."""
-
 END = object()
 
 
-@contextmanager
-def short_turns() -> Iterator[None]:
-    """Let no thread wait long for Python: one back from a GPU has it idle until its turn comes."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(min(TURN_SECONDS, usual))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual)
+class Meanwhile:
+    """A setting of the whole process that holds while anyone is within; several may be.
+
+    Args:
+        get, set: read it, and write it.
+        value: meanwhile.
+    """
+
+    def __init__(self, get: Callable[[], Any], set: Callable[[Any], None], value: object) -> None:
+        self._get, self._set, self._value = get, set, value
+        self._within, self._usual, self._lock = 0, None, Lock()
+
+    def __enter__(self) -> None:
+        """Set it, unless somebody has."""
+        with self._lock:
+            if not self._within:
+                self._usual = self._get()
+                self._set(self._value)
+            self._within += 1
+
+    def __exit__(self, *_: object) -> None:
+        """The last one sets it back."""
+        with self._lock:
+            self._within -= 1
+            if not self._within:
+                self._set(self._usual)
 
 
 class Stage(Thread):

@@ -20,7 +20,7 @@ from ..media.files import check_writable
 from ..media.frame import Image
 from ..painting.device import choose_device, choose_precision, open_files, resident_memory
 from ..painting.features import MIN_SIDE_PX, VGG19, Features, Network
-from ..painting.optimize import Moments
+from ..painting.optimize import Moments, Rate
 from ..painting.style import Style
 from ..painting.stylizer import Stylizer
 from ..painting.tensors import to_tensor
@@ -233,7 +233,7 @@ class SpeedBench:
     def _step(self, stylizer: Stylizer, content: Tensor) -> Callable[[], None]:
         """``STEPS_PER_ROUND`` steps as a frame takes them."""
         objective = stylizer.objective(content, (content, torch.ones_like(content[:, :1]))).settled(content)
-        moments, rate = Moments.zero(content), stylizer.settings.learning_rate
+        moments, rate = Moments.zero(content), Rate(stylizer.settings.learning_rate)
 
         def steps() -> None:
             stylizer.descend(content, objective, STEPS_PER_ROUND, moments, rate)

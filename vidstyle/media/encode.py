@@ -1,5 +1,6 @@
 """One file of encoded pictures: one encoder, with the frames' own times."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +23,9 @@ from .hdr import from_paint
 
 FRAGMENTS = {"movflags": "hybrid_fragmented+frag_keyframe+delay_moov"}
 """What is there stays playable after a kill; closed normally it is an ordinary MP4."""
+
+THREADS = min(12, 3 * (os.cpu_count() or 1) // 2)
+"""Of x264: as many as it takes by itself, but not so many that pictures held by each fill the memory of a large machine."""
 
 
 class EncodedFile:
@@ -78,6 +82,8 @@ class EncodedFile:
             stream = self._container.add_stream(coder.name, rate=source.rate or Fraction(25), options=dict(coder.options))
             stream.width, stream.height, stream.pix_fmt = *size, coder.pixels
             context, color = stream.codec_context, source.color
+            if coder.name == "libx264":
+                context.thread_count = THREADS
             if coder.tag and self._container.format.name in ("mp4", "mov"):
                 context.codec_tag = coder.tag
             context.time_base = stream.time_base = source.time_base

@@ -28,8 +28,8 @@ class PipeWriter(FileSink):
             coder = Coder("wrapped_avframe", "yuv444p10le" if deep else "yuv444p", {"strict": "-1"}, odd=True)
         else:
             coder = coder_for(encoding.codec, encoding.crf, "matroska", source)
-            if encoding.codec is None and coder.name in ("libx264", "libx265"):
-                quick = {"tune": "zerolatency", "thread_type": "slice"}
+            if coder.name in ("libx264", "libx265"):  # whoever reads along is not to wait for frames that are held back
+                quick = {"thread_type": "slice"} | ({"tune": "zerolatency"} if encoding.codec is None else {})
                 coder = Coder(coder.name, coder.pixels, {**coder.options, **quick}, odd=coder.odd)
         self._source, self._coder, self._kind = source, coder, kind
         self._sound = encoding.sound

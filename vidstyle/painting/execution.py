@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import DeviceError
 from .features import Features
 from .losses import Losses, Objective
-from .optimize import Minimum, Moments, adam, adam_step
+from .optimize import Minimum, Moments, Rate, adam, adam_step
 from .recording import Graph, Made, Program, Ready, Replayed, compiled, tensors_in, with_tensors
 
 
@@ -22,7 +22,7 @@ class Descent(Protocol):
         objective: Objective,
         steps: int,
         moments: Moments,
-        learning_rate: float,
+        rate: Rate,
         tick: Callable[[], None] = lambda: None,
     ) -> Minimum:
         """As ``adam``, to within rounding."""
@@ -92,7 +92,7 @@ class Prepared:
         objective: Objective,
         steps: int,
         moments: Moments,
-        learning_rate: float,
+        rate: Rate,
         tick: Callable[[], None] = lambda: None,
     ) -> Minimum:
         """As ``adam``, to within rounding.
@@ -102,10 +102,10 @@ class Prepared:
         """
         objective = objective.settled(picture)  # all that steps need must be in its tensors
         changing = [picture, *tensors_in(moments)]
-        fixed = [torch.full((), float(learning_rate), device=picture.device), *objective.tensors()]
+        fixed = [*(torch.full((), float(number), device=picture.device) for number in rate), *objective.tensors()]
         executable = self._executable(objective, moments, changing, fixed)
         if executable is None:
-            return adam(picture, objective, steps, moments, learning_rate, tick)
+            return adam(picture, objective, steps, moments, rate, tick)
         results = executable(changing, fixed, [tick] * steps)
         painted, after, losses = results[0], results[1 : len(changing)], results[len(changing) :]
         return Minimum(painted, with_tensors(moments, iter(after)), [Losses(*loss.unbind()) for loss in losses])
@@ -121,15 +121,15 @@ class Prepared:
 
 
 def _program(objective: Objective, moments: Moments) -> Program:
-    """``adam_step`` as a function of picture, moments, learning rate and the objective's tensors.
+    """``adam_step`` as a function of picture, moments, rate and the objective's tensors.
 
     What changes, then what stays -> what changed, then the losses in one tensor.
     """
     count = 1 + len(list(tensors_in(moments)))
 
     def program(inputs: Sequence[Tensor]) -> list[Tensor]:
-        carried, asked = with_tensors(moments, iter(inputs[1:count])), objective.with_tensors(inputs[count + 1 :])
-        picture, carried, losses = adam_step(asked, inputs[0], carried, inputs[count])
+        carried, rate = with_tensors(moments, iter(inputs[1:count])), Rate(*inputs[count : count + 2])
+        picture, carried, losses = adam_step(objective.with_tensors(inputs[count + 2 :]), inputs[0], carried, rate)
         return [picture, *tensors_in(carried), torch.stack(list(losses))]
 
     return program

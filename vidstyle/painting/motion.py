@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scenedetect import FrameTimecode
@@ -79,20 +78,15 @@ def with_search(
 
 def found_ahead(searches: Iterable[tuple[Frame, Search]], at_once: int) -> Iterator[tuple[Frame, Motion]]:
     """What ``with_search`` says, searched for in ``at_once`` threads. Holds as many more frames back."""
-    usual = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # several for one motion would only be in the way of the others
-    try:
-        with ThreadPoolExecutor(at_once, "vidstyle-motion") as threads:
-            pending: deque[tuple[Frame, Future[Motion]]] = deque()
-            for frame, find in searches:
-                pending.append((frame, threads.submit(find)))
-                if len(pending) > at_once:
-                    first, found = pending.popleft()
-                    yield first, found.result()
-            for first, found in pending:
+    with ThreadPoolExecutor(at_once, "vidstyle-motion") as threads:
+        pending: deque[tuple[Frame, Future[Motion]]] = deque()
+        for frame, find in searches:
+            pending.append((frame, threads.submit(find)))
+            if len(pending) > at_once:
+                first, found = pending.popleft()
                 yield first, found.result()
-    finally:
-        cv2.setNumThreads(usual)
+        for first, found in pending:
+            yield first, found.result()
 
 
 CUT_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lum=1, delta_edges=0)

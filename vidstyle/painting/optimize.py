@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,10 @@ TINY = 1e-12
 
 SETTLED = 0.15
 """Share of the learning rate left where the picture has long been worked on: there it shall come to rest."""
+
+SLOWLY, SOON = 1 - SETTLED, 2.0
+"""How a place comes to that: over hundreds of steps, or within twenty once a painting has been worked on. What goes on changing
+flickers. Sooner still, less flickers, but what a clip newly shows is left without strokes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +56,18 @@ class Moments:
         return cls(torch.zeros_like(picture), tuple(scales), weights)
 
 
+class Rate(NamedTuple):
+    """How far steps go.
+
+    Args:
+        highest: the learning rate where nothing has been done yet, in units of the pixel range, per scale.
+        fall: how much of it a place loses with the weight of its moments, until ``SETTLED`` of it is left.
+    """
+
+    highest: float | Tensor
+    fall: float | Tensor = SLOWLY
+
+
 @dataclass(frozen=True, eq=False)
 class Minimum:
     """What a minimisation returns: the picture, the optimiser's memory, and one ``Losses`` per iteration.
@@ -68,7 +85,7 @@ def adam(
     objective: Callable[[Tensor], Losses],
     steps: int,
     moments: Moments,
-    learning_rate: float,
+    rate: Rate,
     tick: Callable[[], None] = lambda: None,
 ) -> Minimum:
     """Minimise by Adam (Kingma & Ba 2015, algorithm 1) on a pyramid, pixels kept within [0, 1].
@@ -80,19 +97,19 @@ def adam(
     Args:
         picture: (1, 3, H, W) to start from; not changed.
         moments: carried from the frame before, or ``Moments.zero``.
-        learning_rate: in units of the pixel range, per scale.
+        rate: how far each step goes.
         tick: called as each step begins.
     """
     losses = []
     for _ in range(steps):
         tick()
-        picture, moments, current = adam_step(objective, picture, moments, learning_rate)
+        picture, moments, current = adam_step(objective, picture, moments, rate)
         losses.append(current)
     return Minimum(picture, moments, losses)
 
 
 def adam_step(
-    objective: Callable[[Tensor], Losses], picture: Tensor, moments: Moments, learning_rate: float | Tensor
+    objective: Callable[[Tensor], Losses], picture: Tensor, moments: Moments, rate: Rate
 ) -> tuple[Tensor, Moments, Losses]:
     """One step of ``adam``: picture and moments after it, and the losses it started from."""
     with torch.enable_grad():
@@ -104,12 +121,12 @@ def adam_step(
     with torch.no_grad():
         # Should float16 overflow all the same, that pixel waits for its next step: a NaN would stay for good.
         gradient = torch.nan_to_num(gradient / pixels, nan=0.0, posinf=0.0, neginf=0.0)
-        moments, direction = _updated(moments, gradient)
-        picture = (picture - learning_rate * direction).clamp(0, 1)
+        moments, direction = _updated(moments, gradient, rate.fall)
+        picture = (picture - rate.highest * direction).clamp(0, 1)
     return picture, moments, Losses(*(loss.detach() for loss in losses))
 
 
-def _updated(moments: Moments, gradient: Tensor) -> tuple[Moments, Tensor]:
+def _updated(moments: Moments, gradient: Tensor, fall: float | Tensor) -> tuple[Moments, Tensor]:
     """Moments after one more gradient, and the direction they say, in learning rates."""
     mean = torch.lerp(gradient, moments.mean, BETA_MEAN)
     gradients, means, squares, weights = _pyramid(gradient), _pyramid(mean), [], []
@@ -118,8 +135,8 @@ def _updated(moments: Moments, gradient: Tensor) -> tuple[Moments, Tensor]:
         weights.append(torch.lerp(torch.ones_like(weight), weight, BETA_SQUARE))
     direction = torch.zeros_like(means[-1])
     for mean_seen, square, weight in list(zip(means, squares, weights, strict=True))[::-1]:
-        rate = 1 - (1 - SETTLED) * weight
-        step = rate * mean_seen / ((square / weight).sqrt() + TINY)
+        left = (1 - fall * weight).clamp_min(SETTLED)
+        step = left * mean_seen / ((square / weight).sqrt() + TINY)
         direction = step + F.interpolate(direction, step.shape[-2:], mode="bilinear", align_corners=False)
     return Moments(mean, tuple(squares), tuple(weights)), direction
 

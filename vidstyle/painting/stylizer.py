@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,11 +16,11 @@ from ..settings import Settings
 from .beginning import Guide, aims, begin
 from .colours import led_to
 from .device import choose_precision, free_memory, out_of_memory_named
-from .execution import Descent, Prepared, choose_descent, replayed
+from .execution import Prepared, choose_descent, replayed
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
 from .losses import ContentTarget, Losses, Objective, Weights
-from .optimize import Minimum, Moments, adam, lbfgs
+from .optimize import SLOWLY, SOON, Minimum, Moments, Rate, adam, lbfgs
 from .recording import Replayed
 from .style import Style
 from .tensors import alpha_of, keep_colours, resize, to_image, to_tensor
@@ -36,11 +37,15 @@ REMATCH_STEPS = 10
 LOOSE = 0.1
 """How much of its past the optimiser keeps when it is loosened: ten steps of hundreds."""
 
+LOOSE_STEPS = 40
+"""Steps at its full size until a painting, fresh, loosened or resized, begins to settle."""
+
 BYTES_PER_PIXEL = 2500
 """Peak memory per painted pixel, bundled features: 1.2 to 1.9 kB measured on a CPU from 640 to 1280 px, less on a GPU."""
 
-OUTPUT_BYTES_PER_PIXEL = 100
-"""The same per pixel of the output: 57 to 59 bytes measured up to 8192 px, and what the encoder takes."""
+OUTPUT_BYTES_PER_PIXEL = 200
+"""The same per pixel of the output: 57 to 59 bytes measured up to 8192 px, and what x264 takes: 97 with three threads, 174 with
+twelve."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,8 @@ class Stylizer:
     def loosen(self) -> None:
         """Let what has come to rest change again: for when the style has become another."""
         if self._memory is not None:
-            self._memory = replace(self._memory, moments=self._memory.moments.loosened(LOOSE), progress=1.0)
+            moments = self._memory.moments.loosened(LOOSE)
+            self._memory = replace(self._memory, moments=moments, progress=1.0, loose=LOOSE_STEPS)
 
     def state(self) -> dict[str, Tensor]:
         """What was remembered of past frames, as plain tensors on the CPU; empty when new."""
@@ -183,13 +189,15 @@ class Stylizer:
 
     def _paint_on(self, memory: Memory, content: Tensor, motion: Motion, steps: int | None) -> Tensor:
         """Start from the painting before."""
-        remembered = replace(memory, loss=0.0, progress=0.0)  # other numbers would be another signature
+        remembered = replace(memory, loss=0.0, progress=0.0, loose=0)  # other numbers would be another signature
         start, targets, match = self._begin(
             self._looking, self._content_layers(), self._guide(content), remembered, content, motion
         )
         steps = steps or budget(start, memory.progress, self.settings.steps)
         objective = replace(self._objective(content, targets), before=(start.picture, start.known), match=match)
-        minimum = self._minimize(start.picture, start.moments, objective, steps, self.descend)
+        loose = memory.loose if memory.picture.shape == content.shape else LOOSE_STEPS
+        descend = partial(self.descend, rate=Rate(self.settings.learning_rate, SLOWLY if loose else SOON))
+        minimum = self._minimize(start.picture, start.moments, objective, steps, descend)
         size = content.shape[-1], content.shape[-2]
         self.iterations = _read([(size, loss) for loss in minimum.losses])
         self._memory = Memory(
@@ -199,6 +207,7 @@ class Stylizer:
             start.offset.clone(),
             loss=self.iterations[-1].total,
             progress=_progress(memory.loss, self.iterations),
+            loose=max(0, loose - steps),
             earlier=(memory.picture, *memory.earlier)[: max(LONG_TERM) - 1] if self.settings.long_term else (),
         )
         return minimum.picture
@@ -223,7 +232,8 @@ class Stylizer:
             # Large strokes first: the content has its full weight at the full size alone.
             weights = objective.weights._replace(content=(number + 1) / len(levels) * objective.weights.content)
             objective = replace(objective, weights=weights)
-            descend = self.descend if size == levels[-1] else adam  # what is prepared shall be of use again
+            chosen = self.descend if size == levels[-1] else adam  # what is prepared shall be of use again
+            descend = partial(chosen, rate=Rate(self.settings.learning_rate))
             moments = Moments.zero(picture)
             while share > 0:
                 few = share if self.settings.optimizer == "lbfgs" else min(share, REMATCH_STEPS)
@@ -231,7 +241,9 @@ class Stylizer:
                 picture, moments, share = minimum.picture, minimum.moments, share - few
                 losses += [(size, loss) for loss in minimum.losses]
         self.iterations = _read(losses)
-        self._memory = Memory.of(picture, moments, content, self.iterations[-1].total)
+        at_full_size = sum(size == levels[-1] for size, _ in losses)
+        memory = Memory.of(picture, moments, content, self.iterations[-1].total)
+        self._memory = replace(memory, loose=max(0, LOOSE_STEPS - at_full_size))
         return picture
 
     def _first_guess(self, content: Tensor) -> Tensor:
@@ -272,7 +284,9 @@ class Stylizer:
         """Long side at which the style's pictures are looked at."""
         return round(max(content.shape[-2:]) * self.settings.style_scale)
 
-    def _minimize(self, picture: Tensor, moments: Moments, objective: Objective, steps: int, descend: Descent) -> Minimum:
+    def _minimize(
+        self, picture: Tensor, moments: Moments, objective: Objective, steps: int, descend: Callable[..., Minimum]
+    ) -> Minimum:
         if self.settings.optimizer == "lbfgs":
 
             def evaluate(picture: Tensor) -> Losses:
@@ -280,7 +294,7 @@ class Stylizer:
                 return objective(picture)
 
             return lbfgs(picture, evaluate, steps)
-        return descend(picture, objective, steps, moments, self.settings.learning_rate, self.on_iteration)
+        return descend(picture, objective, steps, moments, tick=self.on_iteration)
 
     def _finish(self, picture: Tensor, source: Tensor, alpha: Tensor | None) -> Tensor:
         """Enlarge to the output's size, then mix with the source as the settings say; with its alpha, beside the source."""

@@ -45,6 +45,7 @@ class Memory:
         offset: (1, 2, H, W) px, how far away from its place each thing is painted: motion too small to follow so far.
         loss: the one the frame's last step started from.
         progress: share of the loss that each of the frame's steps took away.
+        loose: steps still to be taken before the painting begins to settle.
         earlier: paintings of the frames before, the last one first, as many as long-term consistency asks for.
     """
 
@@ -54,6 +55,7 @@ class Memory:
     offset: Tensor
     loss: float = 0.0
     progress: float = 1.0
+    loose: int = 0
     earlier: tuple[Tensor, ...] = ()
 
     @classmethod
@@ -70,12 +72,15 @@ class Memory:
 
     def state(self) -> dict[str, Tensor]:
         """As plain tensors on the CPU."""
+        return {name: tensor.to("cpu", copy=True) for name, tensor in self.named().items()}
+
+    def named(self) -> dict[str, Tensor]:
+        """Its tensors by name."""
         named = {"picture": self.picture, "content": self.content, "offset": self.offset, "moments.mean": self.moments.mean}
         named |= {f"moments.square{i}": square for i, square in enumerate(self.moments.squares)}
         named |= {f"moments.weight{i}": weight for i, weight in enumerate(self.moments.weights)}
         named |= {f"earlier{i}": picture for i, picture in enumerate(self.earlier)}
-        named["trend"] = torch.tensor([self.loss, self.progress], dtype=torch.float64)
-        return {name: tensor.to("cpu", copy=True) for name, tensor in named.items()}
+        return named | {"trend": torch.tensor([self.loss, self.progress, self.loose], dtype=torch.float64)}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], device: torch.device) -> "Memory":
@@ -93,8 +98,8 @@ class Memory:
                 state[name].to(device, copy=True) for name in ("picture", "content", "offset", "moments.mean")
             )
             moments = Moments(mean, several("moments.square"), several("moments.weight"))
-            loss, progress = state["trend"].tolist()
-            memory = cls(picture, moments, content, offset, loss, progress, several("earlier"))
+            loss, progress, *loose = state["trend"].tolist()  # earlier versions did not count
+            memory = cls(picture, moments, content, offset, loss, progress, int(sum(loose)), several("earlier"))
         except KeyError as error:
             raise ValueError(f"the state lacks {error}: it was not made by Stylizer.state()") from None
         if picture.ndim != 4 or picture.shape[:2] != (1, 3) or _shapes(memory) != _shapes(_like(memory)):
@@ -109,7 +114,7 @@ def _like(memory: Memory) -> Memory:
 
 
 def _shapes(memory: Memory) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in memory.state().items()}
+    return {name: tensor.shape for name, tensor in memory.named().items()}
 
 
 @dataclass(frozen=True, eq=False)
