@@ -23,7 +23,8 @@ ROWS = (
     "pipeline trace render",
     "live.loopback live.stopwatch live.sharedpicture live.window live.camera live.feed live.virtualcamera",
     "live.sender live.broadcast live.recorder live.pace live.steering live.show live.session live.web live.obs",
-    "bench.results bench.clips bench.textbook bench.measure bench.painted bench.timed bench.steadiness bench.speed",
+    "bench.results bench.clips bench.textbook bench.measure bench.painted bench.timed bench.operations",
+    "bench.steadiness bench.speed",
     "info flags cli",
 )
 ORDER = [name for row in ROWS for name in row.split()]

@@ -11,7 +11,8 @@ from conftest import scene, stripes
 from vidstyle import Frame, Settings, Style, Stylizer
 from vidstyle.bench import speed, textbook, timed
 from vidstyle.bench.clips import View, camera_clip
-from vidstyle.bench.speed import Operations, Speed, SpeedBench
+from vidstyle.bench.operations import Operations
+from vidstyle.bench.speed import Speed, SpeedBench
 from vidstyle.bench.timed import Looped, through_files
 from vidstyle.cli import main
 from vidstyle.painting.tensors import to_tensor

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -116,7 +116,8 @@ def run(
     # On a CPU motion and painting would fight for the same cores, which takes longer than one after the other.
     # What a live source drops is not known before the painter takes a frame, nor what moved since the last one it took.
     live = source.format.live
-    at_the_painter = live or stylizer.features.device.type == "cpu"
+    on_cpu = stylizer.features.device.type == "cpu"
+    at_the_painter = live or on_cpu
     method = flow or load_flow(settings.flow, stylizer.features.device)
     if settings.init != "previous":  # nothing is moved
         method = None
@@ -130,11 +131,7 @@ def run(
     if live and controls:
         reader.idle = lambda: controls(stylizer, report)
     keeper = _Keeper(stylizer, [sink.segment_seconds for sink in sinks], done, shot)
-    with ExitStack() as meanwhile:
-        if stylizer.features.device.type != "cpu":
-            meanwhile.enter_context(SHORT_TURNS)
-        if not at_the_painter:
-            meanwhile.enter_context(ONE_CORE_EACH)
+    with nullcontext() if on_cpu else SHORT_TURNS, nullcontext() if at_the_painter else ONE_CORE_EACH:
         try:
             _paint(moving(reader) if at_the_painter else reader, (reader, writer), stylizer, controls, keeper, report)
         finally:

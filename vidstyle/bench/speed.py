@@ -5,16 +5,12 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from ..media.files import check_writable
 from ..media.frame import Image
@@ -29,6 +25,7 @@ from ..pipeline import Report
 from ..settings import ENGINES, MAX_SIDE_PX, PRECISIONS, PRESETS, Settings
 from . import measure, textbook
 from .clips import Clip, View, camera_clip, world
+from .operations import Operations
 from .results import Row, machine, row_text, table, write_results
 from .textbook import TextbookLoss
 from .timed import WARM_UP_FRAMES, Looped, medians, painted_to_file, through_files
@@ -359,41 +356,6 @@ class SpeedBench:
 
     def _row(self, figure: str, value: float, unit: str = "", target: str = "") -> None:
         self._note(Row(figure, value, unit, target))
-
-
-class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts multiplications and additions by PyTorch's own formulas: ``all`` of them, and what was ``convolved``.
-
-    ``convolve`` does the convolutions again, forth and back, and nothing else.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.all = self.convolved = 0
-        self._convolutions: list[Callable[[], Any]] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Let an operation happen, and count it."""
-        call = partial(func, *args, **(kwargs or {}))
-        result = call()
-        name = func._overloadpacket.__name__
-        if name == "cudnn_convolution_relu":  # which PyTorch has no formula for
-            count = conv_flop_count(args[0].shape, args[1].shape, result.shape)
-        elif func._overloadpacket in flop_registry:
-            count = flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=result)
-        else:
-            return result
-        self.all += count
-        if "convolution" in name:
-            self.convolved += count
-            self._convolutions.append(call)
-        return result
-
-    def convolve(self) -> None:
-        """The same convolutions of the same maps."""
-        with torch.no_grad():
-            for call in self._convolutions:
-                call()
 
 
 @dataclass(frozen=True)

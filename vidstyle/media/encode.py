@@ -25,7 +25,8 @@ FRAGMENTS = {"movflags": "hybrid_fragmented+frag_keyframe+delay_moov"}
 """What is there stays playable after a kill; closed normally it is an ordinary MP4."""
 
 THREADS = min(12, 3 * (os.cpu_count() or 1) // 2)
-"""Of x264: as many as it takes by itself, but not so many that pictures held by each fill the memory of a large machine."""
+"""Of x264: as many as it takes by itself, but not so many that pictures held by each fill the memory of a large machine. None of
+a coder's options: those tell one job from another, wherever it is gone on with."""
 
 
 class EncodedFile:

@@ -242,8 +242,8 @@ class Stylizer:
                 losses += [(size, loss) for loss in minimum.losses]
         self.iterations = _read(losses)
         at_full_size = sum(size == levels[-1] for size, _ in losses)
-        memory = Memory.of(picture, moments, content, self.iterations[-1].total)
-        self._memory = replace(memory, loose=max(0, LOOSE_STEPS - at_full_size))
+        loose = max(0, LOOSE_STEPS - at_full_size)
+        self._memory = Memory.of(picture, moments, content, self.iterations[-1].total, loose)
         return picture
 
     def _first_guess(self, content: Tensor) -> Tensor:

@@ -59,9 +59,9 @@ class Memory:
     earlier: tuple[Tensor, ...] = ()
 
     @classmethod
-    def of(cls, picture: Tensor, moments: Moments, content: Tensor, loss: float = 0.0) -> "Memory":
+    def of(cls, picture: Tensor, moments: Moments, content: Tensor, loss: float = 0.0, loose: int = 0) -> "Memory":
         """What is known after the first frame of a shot."""
-        return cls(picture, moments, content, torch.zeros_like(picture[:, :2]), loss)
+        return cls(picture, moments, content, torch.zeros_like(picture[:, :2]), loss, loose=loose)
 
     def resized(self, content: Tensor) -> "Memory":
         """The memory in the size of ``content``; the optimiser's does not survive a change of size."""
