@@ -125,11 +125,12 @@ def _program(objective: Objective, moments: Moments) -> Program:
 
     What changes, then what stays -> what changed, then the losses in one tensor.
     """
-    count = 1 + len(list(tensors_in(moments)))
+    rated = 1 + len(list(tensors_in(moments)))
+    aimed = rated + len(Rate._fields)
 
     def program(inputs: Sequence[Tensor]) -> list[Tensor]:
-        carried, rate = with_tensors(moments, iter(inputs[1:count])), Rate(*inputs[count : count + 2])
-        picture, carried, losses = adam_step(objective.with_tensors(inputs[count + 2 :]), inputs[0], carried, rate)
+        carried, rate = with_tensors(moments, iter(inputs[1:rated])), Rate(*inputs[rated:aimed])
+        picture, carried, losses = adam_step(objective.with_tensors(inputs[aimed:]), inputs[0], carried, rate)
         return [picture, *tensors_in(carried), torch.stack(list(losses))]
 
     return program

@@ -196,7 +196,8 @@ class Stylizer:
         steps = steps or budget(start, memory.progress, self.settings.steps)
         objective = replace(self._objective(content, targets), before=(start.picture, start.known), match=match)
         loose = memory.loose if memory.picture.shape == content.shape else LOOSE_STEPS
-        descend = partial(self.descend, rate=Rate(self.settings.learning_rate, SLOWLY if loose else SOON))
+        fall, ahead = (SLOWLY, 0) if loose else (SOON, 1)
+        descend = partial(self.descend, rate=Rate(self.settings.learning_rate, fall, ahead))
         minimum = self._minimize(start.picture, start.moments, objective, steps, descend)
         size = content.shape[-1], content.shape[-2]
         self.iterations = _read([(size, loss) for loss in minimum.losses])
