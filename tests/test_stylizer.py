@@ -8,7 +8,7 @@ import torch
 from conftest import scene, stripes, tiny_network
 
 from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load_features
-from vidstyle.painting import optimize, stylizer
+from vidstyle.painting import optimize, room, stylizer
 from vidstyle.painting.colours import led_to
 from vidstyle.painting.optimize import BETA_SQUARE, SLOWLY, SOON
 from vidstyle.painting.tensors import to_image, to_tensor
@@ -306,11 +306,11 @@ def test_a_blank_frame_does_not_explode(features, style, fill):
 
 
 def test_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
-    monkeypatch.setattr(stylizer, "free_memory", lambda device: 1000)
+    monkeypatch.setattr(room, "free_memory", lambda device: 1000)
     with pytest.raises(DeviceError, match="smaller --paint-size"):
         painter(features, style)(frame)
     big = Frame(np.zeros((1000, 2000, 3), np.uint8))
-    monkeypatch.setattr(stylizer, "free_memory", lambda device: 1_000_000_000)
+    monkeypatch.setattr(room, "free_memory", lambda device: 1_000_000_000)
     with pytest.raises(DeviceError, match="--paint-size: ") as error:
         painter(features, style, paint_size=2000)(big)
     fits = int(re.search(r"--paint-size: (\d+) would fit", str(error.value))[1])

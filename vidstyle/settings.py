@@ -45,7 +45,9 @@ class Settings:
     few_layers: bool = _knob(False, "look through fewer of the features' style layers: quicker, and a little rougher")
     init: str = _knob("previous", "where a frame starts: the previous stylised frame, its own content, or noise", choices=INITS)
     optimizer: str = _knob("adam", "how pixels are updated", choices=OPTIMIZERS)
-    learning_rate: float = _knob(0.06, "length of Adam's steps in RGB at the finest scale, each channel from 0 to 1", low=1e-6, high=1)
+    learning_rate: float = _knob(
+        0.06, "length of Adam's steps in RGB at the finest scale, each channel from 0 to 1", low=1e-6, high=1
+    )
     first_steps: int = _knob(
         200, "iterations for a frame that starts from its content or noise, all levels together", low=1, high=100_000
     )

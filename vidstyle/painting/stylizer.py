@@ -1,7 +1,6 @@
 """The painter: turns frames into stylised frames, and is the only thing here that remembers anything."""
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,18 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DeviceError
 from ..media.frame import Frame, fit
 from ..settings import Settings
 from .beginning import Guide, aims, begin
 from .colours import led_to
-from .device import choose_precision, free_memory, out_of_memory_named
+from .device import choose_precision, out_of_memory_named
 from .execution import Prepared, choose_descent, replayed
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
 from .losses import ContentTarget, Losses, Objective, Weights
 from .optimize import SLOWLY, SOON, Minimum, Moments, Rate, adam, lbfgs
 from .recording import Replayed
+from .room import check_room
 from .style import Style
 from .tensors import alpha_of, keep_colours, resize, to_image, to_tensor
 from .warmstart import LONG_TERM, Memory, budget
@@ -39,13 +38,6 @@ LOOSE = 0.1
 
 LOOSE_STEPS = 40
 """Steps at its full size until a painting, fresh, loosened or resized, begins to settle."""
-
-BYTES_PER_PIXEL = 2500
-"""Peak memory per painted pixel, bundled features: 1.2 to 1.9 kB measured on a CPU from 640 to 1280 px, less on a GPU."""
-
-OUTPUT_BYTES_PER_PIXEL = 200
-"""The same per pixel of the output: 57 to 59 bytes measured up to 8192 px, and what x264 takes: 97 with three threads, 174 with
-twelve."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +163,7 @@ class Stylizer:
         size = self.paint_size(frame.size)
         sizes = size, self._output_size(frame.size)
         if sizes != self._fitted:
-            self._remedy = self._check_memory(*sizes)
+            self._remedy = check_room(self.features.device, *sizes)
         with out_of_memory_named(self._remedy):
             source = to_tensor(frame.image, self.features.device)
             content = resize(source, size)
@@ -319,25 +311,6 @@ class Stylizer:
     def _output_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         return fit(frame_size, self.settings.size) if self.settings.size else frame_size
 
-    def _check_memory(self, paint: tuple[int, int], output: tuple[int, int]) -> str:
-        """Refuse beforehand what would make the system kill the process. Returns the remedy if it happens all the same."""
-        device = self.features.device
-        painting, enlarged = paint[0] * paint[1] * BYTES_PER_PIXEL, output[0] * output[1] * OUTPUT_BYTES_PER_PIXEL
-        free, needed = free_memory(device), painting + enlarged
-        what, flag, side = f"painting {_by(paint)} px", "--paint-size", max(paint)
-        if enlarged > painting:
-            what, flag, side = f"a picture of {_by(output)} px", "--size", max(output)
-        # Both shrink with the picture, the painting with its own side alone: what fits is found on the larger of the two.
-        room = None if free is None else free - min(painting, enlarged)
-        fits = 0 if room is None else int(side * math.sqrt(max(0, room) / max(painting, enlarged))) // 8 * 8
-        remedy = f"{what} does not fit on {device}; use a smaller {flag}"
-        if free is not None and needed > free:
-            would = f": {fits} would fit" if fits >= MIN_SIDE_PX else ", and a smaller --size"
-            raise DeviceError(
-                f"out of memory: {remedy}{would} (it needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)"
-            )
-        return remedy
-
     def _explain(self, content: Tensor, objective: Objective) -> None:
         if self._memory is not None or not log.isEnabledFor(logging.DEBUG):
             return
@@ -372,10 +345,6 @@ def _read(losses: list[tuple[tuple[int, int], Losses]]) -> list[Iteration]:
         torch.stack([torch.stack([loss.total, loss.content, loss.style, loss.temporal]) for _, loss in losses]).cpu().tolist()
     )
     return [Iteration(size, *row) for (size, _), row in zip(losses, values, strict=True)]
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
 
 
 def _shape(tensor: Tensor) -> str:
