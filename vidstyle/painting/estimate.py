@@ -40,6 +40,9 @@ DRIFT_PX, DRIFT_AGREES_PX, DRIFT_SHARE = 0.04, 0.1, 0.9
 SPILL_PX, CLEARLY = 8, 0.6
 """Flow spills this far over outlines; it gives way to another one with less than this share of its error."""
 
+PATCH = np.ones((3, 3), np.uint8)
+"""What comes out from behind a thing is wider than flow says, by the blended rim that the thing would leave behind there."""
+
 MEAN = np.full((1, 3), 1 / 3, np.float32)
 """The mean over channels for OpenCV, which is several times as quick at it as NumPy."""
 
@@ -64,7 +67,9 @@ def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
     # On bare walls flow is arbitrary and may fail the check; what looks the same has gone where the camera says.
     same = _inside(camera) & (_around(_difference(now, was, camera), PATCH_PX) < SAME_LEVELS)
     flow = _choose(same & ~known, camera, flow)
-    reliance = (same | known).astype(np.float32)
+    # Single unsure pixels, such as those along a moving outline, stay as they are: else its rim would begin anew in every frame.
+    new = cv2.dilate(cv2.morphologyEx((~(same | known)).astype(np.uint8), cv2.MORPH_OPEN, PATCH), PATCH)
+    reliance = ((same | known) & (new == 0)).astype(np.float32)
     return Motion(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous(), torch.from_numpy(reliance)[None, None])
 
 

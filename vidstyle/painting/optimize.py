@@ -18,7 +18,7 @@ BETA_MEAN, BETA_SQUARE = 0.9, 0.97
 SCALES = 6
 """Sizes at which the gradient is followed, each half of the one before."""
 
-SCALE_SHARE = 0.7
+SCALE_SHARE = 0.6
 """Step of a scale, relative to the next finer one's. All finer ones move what a coarse one moves."""
 
 COLOUR_SHARE = 0.4

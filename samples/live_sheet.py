@@ -1,0 +1,62 @@
+"""What the window of `vidstyle live` shows three seconds after each switch of style: python samples/live_sheet.py OUT.jpg CLIP"""
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import vidstyle as vs
+from vidstyle.live.camera import PacedFile
+from vidstyle.live.session import Session, live, look_at
+from vidstyle.live.show import FIRST_STEPS, Show
+from vidstyle.live.window import with_text
+
+STYLES = ("strokes", "dots", "engraving", "glass", "ink", "mosaic", "paper")
+"""The first one is left as soon as it is there; each of the others is kept."""
+
+SECONDS, COLUMNS, CELL = 3.0, 3, (480, 270)
+
+
+class Visitor:
+    """In place of a window: asks for the next style when the painting is there, keeps what it shows a while after, and so on."""
+
+    def __init__(self):
+        self.kept = []
+        self._key, self._until = None, None
+
+    def show(self, image, lines=()):
+        now = time.monotonic()
+        if not any("fps" in line for line in lines):  # the camera's picture, before the painting forms over it
+            return
+        if self._until and now >= self._until:
+            bgr = cv2.resize(image[..., ::-1], CELL, interpolation=cv2.INTER_CUBIC)
+            self.kept.append(with_text(bgr, lines))
+        if not self._until or now >= self._until:
+            self._key, self._until = "n", now + SECONDS
+
+    def key(self):
+        key, self._key = self._key, None
+        return "q" if len(self.kept) == len(STYLES) - 1 else key
+
+    def close(self):
+        pass
+
+
+def main():
+    features = vs.load_features("bundled")
+    folder = Path(__file__).parent / "styles"
+    styles = [(name, vs.Style.from_images([folder / f"{name}.jpg"], features)) for name in STYLES]
+    stylizer = vs.Stylizer(features, styles[0][1], replace(vs.PRESETS["live"], first_steps=FIRST_STEPS))
+    visitor = Visitor()
+    with PacedFile(sys.argv[2], loop=True) as camera:
+        look_at([style for _, style in styles], stylizer, camera.format.size)
+        live(Session(Show(), camera, stylizer, styles, visitor), camera, stylizer)
+    rows = [np.hstack(visitor.kept[n : n + COLUMNS]) for n in range(0, len(visitor.kept), COLUMNS)]
+    cv2.imwrite(sys.argv[1], np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+if __name__ == "__main__":
+    main()
