@@ -65,6 +65,28 @@ def test_the_check_finds_what_an_object_uncovers():
     assert (1 - motion.reliable)[hidden].mean() > 5 * (1 - motion.reliable)[~hidden].mean()
 
 
+def test_what_a_thing_uncovers_takes_a_rim_with_it():
+    """Where the thing's edge was the painting holds its edge: kept as ground, it would stay behind as specks."""
+    still, thing = (
+        cv2.GaussianBlur(np.random.default_rng(seed).integers(0, 256, (96, 160, 3), np.uint8), None, 1) for seed in (0, 1)
+    )
+    frames, step, rows = [still.copy(), still.copy()], 6, slice(30, 66)
+    for number, frame in enumerate(frames):
+        frame[rows, 40 + step * number : 90 + step * number] = thing[rows, 40:90]
+
+    def exactly(now, was):
+        flow = np.zeros((*now.shape[:2], 2), np.float32)
+        later = now is frames[1]
+        flow[rows, 40 + step * later : 90 + step * later, 0] = -step if later else step
+        return flow
+
+    known = motion_between(frames[1], frames[0], exactly).reliable[0, 0]
+    uncovered = known[34:62, 40:46]
+    assert (uncovered == 0).all()
+    assert (known[34:62, 39] == 0).all() and (known[34:62, 46] == 0).all()
+    assert (known[34:62, 30:38] == 1).all() and (known[34:62, 48:86] == 1).all()
+
+
 def test_noise_is_no_motion():
     clip = changing_clip("noise", SIZE, 2, noisy(4))
     motion = between(clip.frames[1].image, clip.frames[0].image, dis_flow)
