@@ -29,8 +29,6 @@ class Visitor:
 
     def show(self, image, lines=()):
         now = time.monotonic()
-        if not any("fps" in line for line in lines):  # the camera's picture, before the painting forms over it
-            return
         if self._until and now >= self._until:
             bgr = cv2.resize(image[..., ::-1], CELL, interpolation=cv2.INTER_CUBIC)
             self.kept.append(with_text(bgr, lines))

@@ -65,7 +65,8 @@ def paint_some(stylizer, frames=3):
     return [stylizer(Frame(scene(number / 10))).image for number in range(frames)]
 
 
-def test_a_prepared_step_is_the_step_itself(features, style, plain):
+def test_a_prepared_step_is_the_step_itself(features, style, plain, monkeypatch):
+    monkeypatch.setattr("vidstyle.painting.stylizer.LOOSE_STEPS", 3)  # frames after the first settle, and look ahead
     one, other = (Stylizer(features, style, FEW) for _ in range(2))
     other.descend = Prepared(plain)
     assert all(np.array_equal(a, b) for a, b in zip(paint_some(one), paint_some(other), strict=True))

@@ -24,7 +24,7 @@ from .stage import END, Meanwhile, Stage
 MOTIONS_AT_ONCE = max(1, min(8, (os.cpu_count() or 1) // 2))
 """Motions looked for at once beside a GPU, which paints a frame quicker than one is found; each keeps two cores busy."""
 
-STRETCH = 30
+STRETCH = 10
 """Segments are so many times as long beside a GPU, which paints them in the same time: keeping what is remembered of a large
 picture takes as long as painting dozens of frames."""
 

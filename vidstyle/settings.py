@@ -46,7 +46,7 @@ class Settings:
     init: str = _knob("previous", "where a frame starts: the previous stylised frame, its own content, or noise", choices=INITS)
     optimizer: str = _knob("adam", "how pixels are updated", choices=OPTIMIZERS)
     learning_rate: float = _knob(
-        0.06, "length of Adam's steps in RGB at the finest scale, each channel from 0 to 1", low=1e-6, high=1
+        0.06, "size of Adam's steps: how far one goes in grey at the finest scale, of pixels from 0 to 1", low=1e-6, high=1
     )
     first_steps: int = _knob(
         200, "iterations for a frame that starts from its content or noise, all levels together", low=1, high=100_000

@@ -1,14 +1,16 @@
 """Colours as a whole, their mean and covariance, and a picture in those of another."""
 
+import math
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..media.frame import fit
 from .tensors import constant, resize
 
-OPPONENT = ((1.0, 1.0, 1.0), (1.0, -1.0, 0.0), (1.0, 1.0, -2.0))
-"""Grey, red against green, yellow against blue, of RGB; their lengths are made 1 by ``opponent``."""
+_AXES = (1.0, 1.0, 1.0), (1.0, -1.0, 0.0), (1.0, 1.0, -2.0)
+OPPONENT = tuple(tuple(share / math.hypot(*axis) for share in axis) for axis in _AXES)
+"""Grey, red against green, yellow against blue, of RGB; of unit length."""
 
 AFAR_PX = 128
 """Long side at which colours are taken: strokes and noise are no colours of their own."""
@@ -19,7 +21,7 @@ FLOOR = (0.1, 0.04, 0.04)
 
 def opponent(device: torch.device) -> Tensor:
     """(3, 3), orthonormal: opponent colours of RGB."""
-    return F.normalize(constant(OPPONENT, device), dim=1)
+    return constant(OPPONENT, device)
 
 
 def colours_of(picture: Tensor) -> Tensor:

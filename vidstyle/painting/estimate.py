@@ -40,8 +40,8 @@ DRIFT_PX, DRIFT_AGREES_PX, DRIFT_SHARE = 0.04, 0.1, 0.9
 SPILL_PX, CLEARLY = 8, 0.6
 """Flow spills this far over outlines; it gives way to another one with less than this share of its error."""
 
-PATCH = np.ones((3, 3), np.uint8)
-"""What comes out from behind a thing is wider than flow says, by the blended rim that the thing would leave behind there."""
+RIM = np.ones((3, 3), np.uint8)
+"""What comes into view is wider than flow says, by the blended rim that a thing would leave behind there."""
 
 MEAN = np.full((1, 3), 1 / 3, np.float32)
 """The mean over channels for OpenCV, which is several times as quick at it as NumPy."""
@@ -67,9 +67,10 @@ def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
     # On bare walls flow is arbitrary and may fail the check; what looks the same has gone where the camera says.
     same = _inside(camera) & (_around(_difference(now, was, camera), PATCH_PX) < SAME_LEVELS)
     flow = _choose(same & ~known, camera, flow)
-    # Single unsure pixels, such as those along a moving outline, stay as they are: else its rim would begin anew in every frame.
-    new = cv2.dilate(cv2.morphologyEx((~(same | known)).astype(np.uint8), cv2.MORPH_OPEN, PATCH), PATCH)
-    reliance = ((same | known) & (new == 0)).astype(np.float32)
+    known |= same
+    # What is thinner than the rim itself, such as unsure pixels along an outline, is left: all of it would begin anew each time.
+    new = cv2.dilate(cv2.morphologyEx((~known).view(np.uint8), cv2.MORPH_OPEN, RIM), RIM)
+    reliance = (known & (new == 0)).astype(np.float32)
     return Motion(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous(), torch.from_numpy(reliance)[None, None])
 
 

@@ -67,11 +67,12 @@ class Rate(NamedTuple):
     """How far steps go.
 
     Args:
-        highest: the learning rate where nothing has been done yet, in units of the pixel range, per scale.
+        highest: the learning rate where nothing has been done yet: the length in RGB of a step in grey at the finest scale,
+            of which coarser scales and colours have a share. Pixels are in [0, 1].
         fall: how much of it a place loses with the weight of its moments, until ``SETTLED`` of it is left.
         ahead: 1 to go by the mean gradient that the next step would have if its own were the present one, as Nesterov's does
-            (Dozat 2016), 0 by the mean so far. A painting that has been worked on comes nearer by it, with half the flicker;
-            a fresh one would not.
+            (Dozat 2016), 0 by the mean so far. A painting that has been worked on comes nearer by it and flickers less; a
+            fresh one does not.
     """
 
     highest: float | Tensor
@@ -102,7 +103,7 @@ def adam(
     """Minimise by Adam (Kingma & Ba 2015, algorithm 1) on a pyramid, pixels kept within [0, 1].
 
     A step is the sum of Adam's steps at several scales, each with its own second moment: what a whole region has to do
-    it does at once, rather than pixel by pixel. That halves the number of steps to the same loss. Steps are taken in
+    it does at once, rather than pixel by pixel: fewer steps to the same loss. Steps are taken in
     opponent colours: in RGB, where channels change together, their differences would hardly be followed. The first moment
     is not corrected for bias, which makes the first steps small; the second is, else they would be huge.
 

@@ -76,9 +76,9 @@ class Memory:
 
     def named(self) -> dict[str, Tensor]:
         """Its tensors by name."""
-        named = {"picture": self.picture, "content": self.content, "offset": self.offset, "moments.mean": self.moments.mean}
-        named |= {f"moments.square{i}": square for i, square in enumerate(self.moments.squares)}
-        named |= {f"moments.weight{i}": weight for i, weight in enumerate(self.moments.weights)}
+        named = {"picture": self.picture, "content": self.content, "offset": self.offset, "opponent.mean": self.moments.mean}
+        named |= {f"opponent.square{i}": square for i, square in enumerate(self.moments.squares)}
+        named |= {f"opponent.weight{i}": weight for i, weight in enumerate(self.moments.weights)}
         named |= {f"earlier{i}": picture for i, picture in enumerate(self.earlier)}
         return named | {"trend": torch.tensor([self.loss, self.progress, self.loose], dtype=torch.float64)}
 
@@ -95,13 +95,13 @@ class Memory:
 
         try:
             picture, content, offset, mean = (
-                state[name].to(device, copy=True) for name in ("picture", "content", "offset", "moments.mean")
+                state[name].to(device, copy=True) for name in ("picture", "content", "offset", "opponent.mean")
             )
-            moments = Moments(mean, several("moments.square"), several("moments.weight"))
-            loss, progress, *loose = state["trend"].tolist()  # earlier versions did not count
-            memory = cls(picture, moments, content, offset, loss, progress, int(sum(loose)), several("earlier"))
+            moments = Moments(mean, several("opponent.square"), several("opponent.weight"))
+            loss, progress, loose = state["trend"].tolist()
+            memory = cls(picture, moments, content, offset, loss, progress, int(loose), several("earlier"))
         except KeyError as error:
-            raise ValueError(f"the state lacks {error}: it was not made by Stylizer.state()") from None
+            raise ValueError(f"the state lacks {error}: it was not made by this version's Stylizer.state()") from None
         if picture.ndim != 4 or picture.shape[:2] != (1, 3) or _shapes(memory) != _shapes(_like(memory)):
             raise ValueError("the state's tensors have shapes that do not belong together")
         return memory
