@@ -86,6 +86,7 @@ def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Flow, Flow]:
     # A flat area inside a moving thing is explained by anything; it goes with its surroundings.
     far = ~near & _as_well(plain, found, PATCH_PX, FAR_LEVELS) & _as_well(plain, found, SURROUNDINGS_PX, FAR_LEVELS)
     at_rest = far | near & _as_well(plain, found, PATCH_PX, NEAR_LEVELS)
+    at_rest |= plain + SAME_LEVELS < found  # a pixel beside an outline, whose surroundings have moved
     return _choose(at_rest, camera, flow), camera
 
 
