@@ -6,7 +6,6 @@ from vidstyle.painting.losses import Losses
 from vidstyle.painting.optimize import (
     BETA_MEAN,
     BETA_SQUARE,
-    COLOUR_SHARE,
     SETTLED,
     SLOWLY,
     SOON,
@@ -28,10 +27,10 @@ def bowl(picture):
 def test_at_a_single_scale_it_is_torchs_adam_of_opponent_colours_but_for_the_warm_up(monkeypatch):
     monkeypatch.setattr(optimize, "SCALES", 1)
     monkeypatch.setattr(optimize, "SETTLED", 1.0)
-    ours = adam(torch.full_like(TARGET, 0.5), bowl, 12, Moments.zero(TARGET), Rate(0.01)).picture
+    ours = adam(torch.full_like(TARGET, 0.5), bowl, 12, Moments.zero(TARGET), Rate(0.01, colours=0.3)).picture
     axes = opponent(torch.device("cpu"))
     theirs = [(axes @ torch.full((3, 36), 0.5))[[axis]].requires_grad_(True) for axis in range(3)]
-    shares = 1.0, COLOUR_SHARE, COLOUR_SHARE
+    shares = 1.0, 0.3, 0.3
     optimiser = torch.optim.Adam([{"params": axis} for axis in theirs], lr=0.01, betas=(BETA_MEAN, BETA_SQUARE))
     shown = lambda: (axes.T @ torch.cat(theirs)).view_as(TARGET)  # noqa: E731
     for step in range(1, 13):
@@ -53,14 +52,14 @@ def test_ahead_it_is_nesterovs(monkeypatch):
     expected, axes = picture, opponent(torch.device("cpu"))
     for slope in slopes:
         linear = lambda picture, slope=slope: Losses(*((picture * slope).sum(),) * 6)  # noqa: E731
-        step = adam(picture, linear, 1, moments, Rate(0.01, 0.0, 1.0))
+        step = adam(picture, linear, 1, moments, Rate(0.01, 0.0, 1.0, colours=0.3))
         picture, moments = step.picture, step.moments
         gradient = torch.einsum("oc,bchw->bohw", axes, slope)
         mean = BETA_MEAN * mean + (1 - BETA_MEAN) * gradient
         square = BETA_SQUARE * square + (1 - BETA_SQUARE) * gradient.square()
         weight = BETA_SQUARE * weight + 1 - BETA_SQUARE
         direction = (BETA_MEAN * mean + (1 - BETA_MEAN) * gradient) / (square / weight).sqrt()
-        shares = torch.tensor([1.0, COLOUR_SHARE, COLOUR_SHARE]).view(1, 3, 1, 1)
+        shares = torch.tensor([1.0, 0.3, 0.3]).view(1, 3, 1, 1)
         expected = expected - 0.01 * torch.einsum("oc,bohw->bchw", axes, shares * direction)
     torch.testing.assert_close(picture, expected, atol=1e-6, rtol=0)  # float32
 
@@ -91,11 +90,11 @@ def test_a_pixel_that_starts_afresh_steps_as_on_a_first_step(monkeypatch):
     known[..., 2:4] = 0
     moments = old.moments
     moments = Moments(moments.mean * known, (moments.squares[0] * known,), (moments.weights[0] * known,))
-    step = adam(old.picture, bowl, 1, moments, Rate(0.02)).picture - old.picture
+    step = adam(old.picture, bowl, 1, moments, Rate(0.02, colours=0.3)).picture - old.picture
     # A first step is a tenth (1 - BETA_MEAN) of the learning rate, whatever the size of the gradient; settled pixels,
     # whose weight is 1 - BETA_SQUARE after this step, give way by half of that weight. Colours have their share of it.
     expected = 0.02 * (1 - BETA_MEAN) * (1 - (1 - optimize.SETTLED) * (1 - BETA_SQUARE))
-    axes, shares = opponent(torch.device("cpu")), torch.tensor([1.0, COLOUR_SHARE, COLOUR_SHARE]).view(3, 1, 1)
+    axes, shares = opponent(torch.device("cpu")), torch.tensor([1.0, 0.3, 0.3]).view(3, 1, 1)
     along = torch.einsum("oc,bchw->bohw", axes, step)[..., 2:4]
     torch.testing.assert_close(along.abs(), (expected * shares).expand_as(along), atol=1e-5, rtol=0)
 

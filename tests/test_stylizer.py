@@ -10,7 +10,7 @@ from conftest import scene, stripes, tiny_network
 from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load_features
 from vidstyle.painting import optimize, room, stylizer
 from vidstyle.painting.colours import led_to
-from vidstyle.painting.optimize import BETA_SQUARE, SLOWLY, SOON
+from vidstyle.painting.optimize import BETA_SQUARE, SOON, Rate
 from vidstyle.painting.tensors import to_image, to_tensor
 from vidstyle.painting.weights import painterly
 
@@ -210,12 +210,12 @@ def test_a_painting_that_came_to_rest_changes_quickly_when_loosened(features, st
     assert losses[1] < losses[0]
 
 
-LOOSE, SETTLING = (SLOWLY, 0), (SOON, 1)
-"""How the learning rate falls, and whether steps look ahead."""
+LOOSE, CHANGING, SETTLING = Rate(0)[1:], Rate(0, scales=1, colours=1)[1:], Rate(0, SOON, ahead=1)[1:]
+"""How the learning rate falls, whether steps look ahead, and how readily regions and colours change."""
 
 
 def rates_over(frames, features, style, monkeypatch, **settings):
-    """Either of these for each of some frames of one clip, and the painter after them."""
+    """One of these for each of some frames of one clip, and the painter after them."""
     paint, rates = painter(features, style, **settings), []
     plain = paint.descend
     monkeypatch.setattr(
@@ -242,7 +242,7 @@ def test_another_size_or_style_lets_it_change_again(features, style, monkeypatch
     assert rates[-5:] == [SETTLING, LOOSE, LOOSE, LOOSE, SETTLING]
     paint.loosen()
     paint(Frame(small))
-    assert rates[-1] == LOOSE
+    assert rates[-1] == CHANGING
 
 
 def test_the_source_is_shown_beside_or_above_its_painting(features, style):

@@ -10,19 +10,13 @@ from torch import Tensor
 
 from .colours import opponent
 from .losses import Losses
-from .tensors import constant, halve
+from .tensors import halve
 
 BETA_MEAN, BETA_SQUARE = 0.9, 0.97
 """Decay of Adam's moments. The second is shorter than the usual 0.999: a frame takes few steps, and scenes change."""
 
 SCALES = 6
 """Sizes at which the gradient is followed, each half of the one before."""
-
-SCALE_SHARE = 0.6
-"""Step of a scale, relative to the next finer one's. All finer ones move what a coarse one moves."""
-
-COLOUR_SHARE = 0.4
-"""Step of the opponent colours, relative to grey's: they change less in pictures, and what changes in them flickers as much."""
 
 TINY = 1e-12
 """Keeps Adam from dividing by zero; gradients of a mean over pixels are small themselves."""
@@ -73,11 +67,15 @@ class Rate(NamedTuple):
         ahead: 1 to go by the mean gradient that the next step would have if its own were the present one, as Nesterov's does
             (Dozat 2016), 0 by the mean so far. A painting that has been worked on comes nearer by it and flickers less; a
             fresh one does not.
+        scales: step of a scale, relative to the next finer one's. All finer ones move what a coarse one moves.
+        colours: step of the opponent colours, relative to grey's: they change less in pictures, and flicker as much.
     """
 
     highest: float | Tensor
     fall: float | Tensor = SLOWLY
     ahead: float | Tensor = 0.0
+    scales: float | Tensor = 0.6
+    colours: float | Tensor = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +152,9 @@ def _updated(moments: Moments, gradient: Tensor, rate: Rate) -> tuple[Moments, T
         left = (1 - rate.fall * weight).clamp_min(SETTLED)
         step = left * mean_seen / ((square / weight).sqrt() + TINY)
         coarser = F.interpolate(direction, step.shape[-2:], mode="bilinear", align_corners=False)
-        direction = step + SCALE_SHARE * coarser
-    shares = constant((1.0, COLOUR_SHARE, COLOUR_SHARE), gradient.device)
-    return Moments(mean, tuple(squares), tuple(weights)), _in_colours(colours.T * shares, direction)
+        direction = step + rate.scales * coarser
+    direction = torch.cat([direction[:, :1], rate.colours * direction[:, 1:]], 1)
+    return Moments(mean, tuple(squares), tuple(weights)), _in_colours(colours.T, direction)
 
 
 def _in_colours(colours: Tensor, picture: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from .execution import Prepared, choose_descent, replayed
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
 from .losses import ContentTarget, Losses, Objective, Weights
-from .optimize import SLOWLY, SOON, Minimum, Moments, Rate, adam, lbfgs
+from .optimize import SOON, Minimum, Moments, Rate, adam, lbfgs
 from .recording import Replayed
 from .room import check_room
 from .style import Style
@@ -118,7 +118,7 @@ class Stylizer:
         """Let what has come to rest change again: for when the style has become another."""
         if self._memory is not None:
             moments = self._memory.moments.loosened(LOOSE)
-            self._memory = replace(self._memory, moments=moments, progress=1.0, loose=LOOSE_STEPS)
+            self._memory = replace(self._memory, moments=moments, progress=1.0, loose=LOOSE_STEPS, changing=LOOSE_STEPS)
 
     def state(self) -> dict[str, Tensor]:
         """What was remembered of past frames, as plain tensors on the CPU; empty when new."""
@@ -181,15 +181,17 @@ class Stylizer:
 
     def _paint_on(self, memory: Memory, content: Tensor, motion: Motion, steps: int | None) -> Tensor:
         """Start from the painting before."""
-        remembered = replace(memory, loss=0.0, progress=0.0, loose=0)  # other numbers would be another signature
+        remembered = replace(memory, loss=0.0, progress=0.0, loose=0, changing=0)  # other numbers would be another signature
         start, targets, match = self._begin(
             self._looking, self._content_layers(), self._guide(content), remembered, content, motion
         )
         steps = steps or budget(start, memory.progress, self.settings.steps)
         objective = replace(self._objective(content, targets), before=(start.picture, start.known), match=match)
         loose = memory.loose if memory.picture.shape == content.shape else LOOSE_STEPS
-        fall, ahead = (SLOWLY, 0) if loose else (SOON, 1)
-        descend = partial(self.descend, rate=Rate(self.settings.learning_rate, fall, ahead))
+        rate = Rate(self.settings.learning_rate) if loose else Rate(self.settings.learning_rate, SOON, ahead=1)
+        if memory.changing:  # whole regions, and colours, as readily as strokes
+            rate = rate._replace(scales=1, colours=1)
+        descend = partial(self.descend, rate=rate)
         minimum = self._minimize(start.picture, start.moments, objective, steps, descend)
         size = content.shape[-1], content.shape[-2]
         self.iterations = _read([(size, loss) for loss in minimum.losses])
@@ -201,6 +203,7 @@ class Stylizer:
             loss=self.iterations[-1].total,
             progress=_progress(memory.loss, self.iterations),
             loose=max(0, loose - steps),
+            changing=max(0, memory.changing - steps),
             earlier=(memory.picture, *memory.earlier)[: max(LONG_TERM) - 1] if self.settings.long_term else (),
         )
         return minimum.picture

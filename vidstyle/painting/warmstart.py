@@ -46,6 +46,7 @@ class Memory:
         loss: the one the frame's last step started from.
         progress: share of the loss that each of the frame's steps took away.
         loose: steps still to be taken before the painting begins to settle.
+        changing: steps during which it is still becoming one of another style.
         earlier: paintings of the frames before, the last one first, as many as long-term consistency asks for.
     """
 
@@ -56,6 +57,7 @@ class Memory:
     loss: float = 0.0
     progress: float = 1.0
     loose: int = 0
+    changing: int = 0
     earlier: tuple[Tensor, ...] = ()
 
     @classmethod
@@ -80,7 +82,7 @@ class Memory:
         named |= {f"opponent.square{i}": square for i, square in enumerate(self.moments.squares)}
         named |= {f"opponent.weight{i}": weight for i, weight in enumerate(self.moments.weights)}
         named |= {f"earlier{i}": picture for i, picture in enumerate(self.earlier)}
-        return named | {"trend": torch.tensor([self.loss, self.progress, self.loose], dtype=torch.float64)}
+        return named | {"trend": torch.tensor([self.loss, self.progress, self.loose, self.changing], dtype=torch.float64)}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], device: torch.device) -> "Memory":
@@ -98,8 +100,8 @@ class Memory:
                 state[name].to(device, copy=True) for name in ("picture", "content", "offset", "opponent.mean")
             )
             moments = Moments(mean, several("opponent.square"), several("opponent.weight"))
-            loss, progress, loose = state["trend"].tolist()
-            memory = cls(picture, moments, content, offset, loss, progress, int(loose), several("earlier"))
+            loss, progress, loose, changing = state["trend"].tolist()
+            memory = cls(picture, moments, content, offset, loss, progress, int(loose), int(changing), several("earlier"))
         except KeyError as error:
             raise ValueError(f"the state lacks {error}: it was not made by this version's Stylizer.state()") from None
         if picture.ndim != 4 or picture.shape[:2] != (1, 3) or _shapes(memory) != _shapes(_like(memory)):
