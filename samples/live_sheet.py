@@ -29,11 +29,12 @@ class Visitor:
 
     def show(self, image, lines=()):
         now = time.monotonic()
-        if self._until and now >= self._until:
+        if self._until and now < self._until:
+            return
+        if self._until:
             bgr = cv2.resize(image[..., ::-1], CELL, interpolation=cv2.INTER_CUBIC)
             self.kept.append(with_text(bgr, lines))
-        if not self._until or now >= self._until:
-            self._key, self._until = "n", now + SECONDS
+        self._key, self._until = "n", now + SECONDS
 
     def key(self):
         key, self._key = self._key, None

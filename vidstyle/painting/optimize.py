@@ -130,7 +130,7 @@ def adam_step(
         pixels = picture.shape[-2] * picture.shape[-1]
         (gradient,) = torch.autograd.grad(losses.total * pixels, picture)
     with torch.no_grad():
-        # Should float16 overflow all the same, that pixel waits for its next step: a NaN would stay for good.
+        # Should float16 overflow all the same, that value counts for nothing in this step: a NaN would stay for good.
         gradient = torch.nan_to_num(gradient / pixels, nan=0.0, posinf=0.0, neginf=0.0)
         moments, direction = _updated(moments, gradient, rate)
         picture = (picture - rate.highest * direction).clamp(0, 1)
