@@ -9,7 +9,7 @@ from vidstyle import load_features
 from vidstyle.painting.bank import Bank, Halves, gabor_pairs, rectified, sparse_conv, structure
 from vidstyle.painting.features import VGG19, Features, Layers, Network
 from vidstyle.painting.losses import gram
-from vidstyle.painting.tensors import halve
+from vidstyle.painting.tensors import halve, halve_smoothly
 
 
 def test_vgg19_maps_have_the_published_shapes():
@@ -30,7 +30,7 @@ def test_vgg19_maps_have_the_published_shapes():
 def test_half_maps_are_the_maps_of_the_half_size_picture(features):
     picture = torch.rand(1, 3, 64, 96)
     half = features(picture, ["half.relu2_1"])["half.relu2_1"]
-    torch.testing.assert_close(half, features(F.avg_pool2d(picture, 2), ["relu2_1"])["relu2_1"])
+    torch.testing.assert_close(half, features(halve_smoothly(picture), ["relu2_1"])["relu2_1"])
 
 
 def test_nothing_deeper_than_asked_for_is_computed(features, monkeypatch):
@@ -137,6 +137,24 @@ def test_halving_is_pooling_by_two_forth_and_back(size):
         for layout in (torch.contiguous_format, torch.channels_last):
             torch.testing.assert_close(halve(picture.contiguous(memory_format=layout)), F.avg_pool2d(picture, 2))
     assert torch.autograd.gradcheck(halve, picture)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (6, 8), (7, 8), (6, 9), (5, 5)])
+def test_smooth_halving_is_a_convolution_forth_and_back(size):
+    picture = torch.rand(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    binomial = torch.tensor([1, 3, 3, 1], dtype=torch.float64) / 8
+    filters = (binomial[:, None] * binomial).expand(3, 1, 4, 4)
+    even = F.pad(picture[..., : size[0] // 2 * 2, : size[1] // 2 * 2], [1] * 4, mode="replicate")
+    for layout in (torch.contiguous_format, torch.channels_last):
+        halved = halve_smoothly(picture.contiguous(memory_format=layout))
+        torch.testing.assert_close(halved, F.conv2d(even, filters, stride=2, groups=3))
+        assert halved.is_contiguous(memory_format=layout)
+    assert torch.autograd.gradcheck(halve_smoothly, picture)
+
+
+def test_what_is_too_fine_for_half_the_size_is_gone_and_not_mistaken_for_something_coarser():
+    wave = torch.cos(2 * math.pi / 3 * torch.arange(48.0)).expand(1, 1, 48, 48)
+    assert halve_smoothly(wave)[..., 4:-4].abs().max() < 0.13 * wave.abs().max()  # cos(60°)³; a mean of two leaves 0.5
 
 
 @pytest.mark.parametrize("size", [(30, 31), (31, 30), (33, 41), (40, 40)])

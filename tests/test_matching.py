@@ -43,16 +43,17 @@ def test_what_is_blue_is_led_to_what_is_blue(features):
     seen = joined(features, torch.rand(content.shape, generator=torch.Generator().manual_seed(1)))
     matching = matching_of(features, style, content)
     led_to = matching.target(seen).units.T @ style.spots(64).units
-    counterpart = style.spots(64).colours[2:3, led_to.argmax(1)].view(8, 8)  # yellow against blue
+    counterpart = style.spots(64).colours[2:3, led_to.argmax(1)].view(7, 7)  # yellow against blue
     assert counterpart[:, 5:].mean() < counterpart[:, :3].mean() - 1
 
 
 def test_pictures_are_looked_at_in_proportion(features):
     one, other = (look_at_spots(to_tensor(picture), features) for picture in (stripes(), 255 - stripes()))
     count = one[COLOURS].shape[1]
-    assert count == (64 // GRID_PX) ** 2
+    assert count == (64 // GRID_PX - 1) ** 2
     both = join_spots([one, other], [0.25, 0.75], features.match_layers)
-    assert torch.equal(both.colours[:3], torch.cat([one[COLOURS][:, : count // 4], other[COLOURS][:, : 3 * count // 4]], 1))
+    ones, others = one[COLOURS][:, : round(count / 4)], other[COLOURS][:, : round(3 * count / 4)]
+    assert torch.equal(both.colours[:3], torch.cat([ones, others], 1))
     alone = join_spots([one, other], [1.0, 0.0], features.match_layers)
     assert torch.equal(alone.units, join_spots([one], [1.0], features.match_layers).units)
 
@@ -61,7 +62,7 @@ def test_pictures_are_looked_at_in_proportion(features):
 def test_pictures_of_any_size_have_spots(features, style, size):
     picture = torch.rand(1, 3, size[1], size[0], generator=torch.Generator().manual_seed(0))
     spots = joined(features, picture)
-    assert spots.shape[1] == (size[1] // GRID_PX) * (size[0] // GRID_PX)
+    assert spots.shape[1] == (size[1] // GRID_PX - 1) * (size[0] // GRID_PX - 1)
     target = matching_of(features, style, picture).target(spots)
     assert match_loss(spots, target).isfinite()
 

@@ -212,7 +212,7 @@ def test_a_still_clip_comes_to_rest_and_does_not_drift():
     features = load_features("bundled", "cpu")  # a network that knows nothing is at work for hundreds of frames
     clip = changing_clip("still", SIZE, 40, lambda picture, number: picture)
     pictures, steps = painted(
-        features, Style.from_images([scene(size=(96, 96))], features), clip, replace(QUICK, first_steps=100)
+        features, Style.from_images([scene(size=(96, 96))], features), clip, replace(QUICK, first_steps=200)
     )
     assert measure.drift(pictures) < 0.01
     assert sum(steps[20:]) < 2 * len(steps[20:]) and max(steps[1:]) <= 4

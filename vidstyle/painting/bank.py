@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .colours import opponent
-from .tensors import halve
+from .tensors import halve_smoothly
 
 threshold_backward = torch.ops.aten.threshold_backward
 
@@ -92,7 +92,7 @@ class Halves:
 
     def __getitem__(self, times: int) -> Tensor:
         while len(self._sizes) <= times:
-            self._sizes.append(halve(self._sizes[-1]))
+            self._sizes.append(halve_smoothly(self._sizes[-1]))
         return self._sizes[times]
 
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bank import Bank, Halves, pad, threshold_backward
-from .tensors import halve
+from .tensors import halve, halve_smoothly
 
 MIN_SIDE_PX = 32
 """The smallest side of a picture that has something left after five halvings."""
@@ -31,15 +31,16 @@ LAYOUT = torch.channels_last
 class NetworkShape:
     """The shape of a VGG-like network: blocks of 3 x 3 convolutions, halved in between (Simonyan & Zisserman 2015).
 
-    ``mean`` and ``std`` normalise RGB in [0, 1]. ``average_pooling`` replaces VGG's maximum, which Gatys et al. (2016)
-    found to paint better; ``reflect`` pads by reflection instead of with zeros, so that borders are not special.
+    ``mean`` and ``std`` normalise RGB in [0, 1]. They are halved by the average, in place of VGG's maximum, which Gatys et al.
+    (2016) found to paint better; ``smooth`` takes ``halve_smoothly`` for it, so that it matters less where a thing lies on
+    the grid. ``reflect`` pads by reflection instead of with zeros, so that borders are not special.
     """
 
     channels: tuple[int, ...]
     convolutions: tuple[int, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    average_pooling: bool = True
+    smooth: bool = True
     reflect: bool = True
 
     @property
@@ -49,7 +50,7 @@ class NetworkShape:
 
 
 SMALL = NetworkShape((32, 64, 128, 192, 256), (2, 2, 2, 2, 1), (0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
-VGG19 = NetworkShape((64, 128, 256, 512, 512), (2, 2, 4, 4, 4), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), reflect=False)
+VGG19 = NetworkShape((64, 128, 256, 512, 512), (2, 2, 4, 4, 4), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), False, False)
 
 
 class Network(nn.Module):
@@ -82,7 +83,7 @@ class Network(nn.Module):
                 break
             if block_of(layer) != block:
                 block = block_of(layer)
-                x = halve(x) if self.shape.average_pooling else F.max_pool2d(x, 2)
+                x = halve_smoothly(x) if self.shape.smooth else halve(x)
             convolution: Any = self.get_submodule(convolution_of(layer))
             x = pad(x, 1) if self.shape.reflect else x
             x = convolved(x, convolution) if x.is_cuda and not torch.version.hip else F.relu_(convolution(x))

@@ -88,6 +88,45 @@ class _Halve(torch.autograd.Function):
         return spread
 
 
+def halve_smoothly(picture: Tensor) -> Tensor:
+    """(N, C, H, W) at half its size, low-passed by the binomial filter 1, 3, 3, 1 along both sides; borders repeat.
+
+    Subsampling then hardly depends on where its grid lies (Zhang 2019, "Making Convolutional Networks Shift-Invariant Again"):
+    what is seen in a picture moves along with it.
+    """
+    halved: Tensor = _HalveSmoothly.apply(picture)
+    return halved
+
+
+class _HalveSmoothly(torch.autograd.Function):
+    """Both of a pair lean by a quarter to what is beside it, and are then averaged: first along columns, then along rows.
+
+    The way back is to enlarge: bilinear interpolation by two has the same four weights.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, picture: Tensor) -> Tensor:
+        layout = torch.contiguous_format if picture.is_contiguous() else torch.channels_last
+        ctx.shape, ctx.layout = picture.shape, layout
+        for side in (-2, -1):
+            count = picture.shape[side] // 2
+            pairs: Tensor = picture.narrow(side, 0, 2 * count).unflatten(side, (count, 2))  # type: ignore[no-untyped-call]
+            first, second = pairs.unbind(side)
+            left, right = first.clone(memory_format=layout), second.clone(memory_format=layout)
+            left.narrow(side, 1, count - 1).lerp_(second.narrow(side, 0, count - 1), 0.25)
+            right.narrow(side, 0, count - 1).lerp_(first.narrow(side, 1, count - 1), 0.25)
+            picture = left.lerp_(right, 0.5)
+        return picture
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        height, width = ctx.shape[-2:]
+        quarter = (0.25 * gradients[0]).contiguous(memory_format=ctx.layout)
+        spread = F.interpolate(quarter, scale_factor=2, mode="bilinear", align_corners=False)
+        left_out = (0, width % 2, 0, height % 2)
+        return F.pad(spread, left_out) if any(left_out) else spread
+
+
 def keep_colours(painting: Tensor, source: Tensor) -> Tensor:
     """The painting's lightness with the source's colours, both (1, 3, H, W) in [0, 1].
 
