@@ -41,8 +41,8 @@ SPILL_PX, CLEARLY = 8, 0.6
 """Flow spills this far over outlines; it gives way to another one with less than this share of its error."""
 
 APART_PX, OUTLINE, BETTER_LEVELS = 1.0, np.ones((5, 5), np.uint8), 2
-"""From what flow on a thing does not go with the camera; how near to its outline, 2 px, and how much better explained a pixel goes
-with it all the same. With less, noise frays outlines."""
+"""From what flow on a thing does not go with the camera; how near to its outline, 2 px, and how much better explained, a pixel
+goes with it all the same. With less, noise frays outlines."""
 
 RIM = np.ones((3, 3), np.uint8)
 """What comes into view is wider than flow says, by the blended rim that a thing would leave behind there."""
@@ -91,7 +91,7 @@ def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Flow, Flow]:
     far = ~near & _as_well(plain, found, PATCH_PX, FAR_LEVELS) & _as_well(plain, found, SURROUNDINGS_PX, FAR_LEVELS)
     at_rest = far | near & _as_well(plain, found, PATCH_PX, NEAR_LEVELS)
     flow = _choose(at_rest, camera, flow)
-    # Methods let the motion of a thing reach beyond its outline. There, each pixel that the camera explains better goes with it.
+    # The motion found for a thing reaches beyond its outline. There, each pixel that the camera explains better goes with it.
     moving = (_square(flow - camera) > APART_PX**2).view(np.uint8)
     outline = cv2.morphologyEx(moving, cv2.MORPH_GRADIENT, OUTLINE) > 0
     return _choose(outline & (plain + BETTER_LEVELS < found), camera, flow), camera
