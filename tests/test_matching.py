@@ -47,6 +47,13 @@ def test_what_is_blue_is_led_to_what_is_blue(features):
     assert counterpart[:, 5:].mean() < counterpart[:, :3].mean() - 1
 
 
+def test_colours_are_taken_where_spots_are(features):
+    ramp = torch.linspace(0, 1, 96).expand(1, 3, 64, 96)
+    grey = on_grid(features(ramp, ["colour"]), ["colour"], ramp)[1]
+    inner = slice(2 * 7, -2 * 7)  # of eleven columns of seven: what lies beyond the border is not the ramp
+    torch.testing.assert_close(grey.sort().values[inner], look_at_spots(ramp, features)[COLOURS][0].sort().values[inner])
+
+
 def test_pictures_are_looked_at_in_proportion(features):
     one, other = (look_at_spots(to_tensor(picture), features) for picture in (stripes(), 255 - stripes()))
     count = one[COLOURS].shape[1]

@@ -183,6 +183,19 @@ def test_the_motion_of_a_thing_does_not_spill_over_its_outline():
     assert wrong(with_sharp_edges(spilt, still, now, before)) < 0.6 * wrong(spilt)
     motion = between(now, before, dis_flow)
     assert (motion.reliable * truth.reliable).sum() > 0.97 * truth.reliable.sum()  # and hardly anything is given up
+    found = motion.flow[0].permute(1, 2, 0).numpy()
+    assert wrong(found) < 0.35 * wrong(spilt)  # pixels beside the outline go by themselves: else 0.5
+
+
+def test_noise_does_not_fray_a_thing():
+    clip = object_clip("object", (160, 96), 3, 4.3)
+    now, before = (
+        noisy(2.0)(frame.image.astype(np.float32), number).clip(0, 255).astype(np.uint8)
+        for number, frame in enumerate(clip.frames[2:0:-1])
+    )
+    flow, inside = between(now, before, dis_flow).flow, (clip.motions[2].flow[:, :1] != 0) & (clip.motions[2].reliable == 1)
+    frayed = inside & (flow[:, :1].abs() < 0.5)
+    assert frayed.sum() < 0.01 * inside.sum()
 
 
 def grey_wall_with_a_door(noise_seed):

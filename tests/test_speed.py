@@ -44,8 +44,8 @@ def test_the_bench_measures_all_that_it_promises(features, tmp_path, capsys, qui
         ):  # fmt: skip
             assert f"64x48, tiny, auto, fp32, {preset}: {figure}" in figures
     assert "tiny, auto, fp32, live: exponent of time against pixels" in figures
-    assert "64x48, tiny, auto: time per frame relative to 300 iterations of L-BFGS" in figures
-    assert "64x48, tiny, fp32: time per frame relative to that" in figures
+    assert "64x48, tiny, auto, balanced: time per frame relative to 300 iterations of L-BFGS" in figures
+    assert "64x48, tiny, fp32, balanced: time per frame relative to that" in figures
     assert "tiny: resident memory after 12 frames over after 5" in figures
     assert len(capsys.readouterr().out.splitlines()) == 2 + len(rows)
 

@@ -209,6 +209,7 @@ def test_nothing_of_the_old_shot_survives_a_cut(features, style):
 
 
 def test_a_still_clip_comes_to_rest_and_does_not_drift():
+    """After a first frame of as many steps as usual: after half as many it would still come into better light, by 1.3 %."""
     features = load_features("bundled", "cpu")  # a network that knows nothing is at work for hundreds of frames
     clip = changing_clip("still", SIZE, 40, lambda picture, number: picture)
     pictures, steps = painted(

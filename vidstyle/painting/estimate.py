@@ -40,9 +40,9 @@ DRIFT_PX, DRIFT_AGREES_PX, DRIFT_SHARE = 0.04, 0.1, 0.9
 SPILL_PX, CLEARLY = 8, 0.6
 """Flow spills this far over outlines; it gives way to another one with less than this share of its error."""
 
-APART_PX, OUTLINE, BETTER_LEVELS = 1.0, np.ones((5, 5), np.uint8), 2
-"""From what flow on a thing does not go with the camera; how near to its outline, 2 px, and how much better explained, a pixel
-goes with it all the same. With less, noise frays outlines."""
+APART_PX, BESIDE, BETTER_LEVELS = 1.0, np.ones((5, 5), np.uint8), 2
+"""Flow this far from the camera's is a thing's own. So near its outline, 2 px, a pixel goes with the camera where that explains
+it better by so many levels: with fewer, noise frays outlines."""
 
 RIM = np.ones((3, 3), np.uint8)
 """What comes into view is wider than flow says, by the blended rim that a thing would leave behind there."""
@@ -93,7 +93,7 @@ def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Flow, Flow]:
     flow = _choose(at_rest, camera, flow)
     # The motion found for a thing reaches beyond its outline. There, each pixel that the camera explains better goes with it.
     moving = (_square(flow - camera) > APART_PX**2).view(np.uint8)
-    outline = cv2.morphologyEx(moving, cv2.MORPH_GRADIENT, OUTLINE) > 0
+    outline = cv2.morphologyEx(moving, cv2.MORPH_GRADIENT, BESIDE) > 0
     return _choose(outline & (plain + BETTER_LEVELS < found), camera, flow), camera
 
 

@@ -31,9 +31,9 @@ LAYOUT = torch.channels_last
 class NetworkShape:
     """The shape of a VGG-like network: blocks of 3 x 3 convolutions, halved in between (Simonyan & Zisserman 2015).
 
-    ``mean`` and ``std`` normalise RGB in [0, 1]. They are halved by the average, in place of VGG's maximum, which Gatys et al.
-    (2016) found to paint better; ``smooth`` takes ``halve_smoothly`` for it, so that it matters less where a thing lies on
-    the grid. ``reflect`` pads by reflection instead of with zeros, so that borders are not special.
+    ``mean`` and ``std`` normalise RGB in [0, 1]. Maps are halved by the average, in place of VGG's maximum, which Gatys et al.
+    (2016) found to paint better; with ``smooth`` by ``halve_smoothly``, so that it matters less where a thing lies on the
+    grid. ``reflect`` pads by reflection instead of with zeros, so that borders are not special.
     """
 
     channels: tuple[int, ...]
@@ -50,7 +50,9 @@ class NetworkShape:
 
 
 SMALL = NetworkShape((32, 64, 128, 192, 256), (2, 2, 2, 2, 1), (0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
-VGG19 = NetworkShape((64, 128, 256, 512, 512), (2, 2, 4, 4, 4), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), False, False)
+VGG19 = NetworkShape(
+    (64, 128, 256, 512, 512), (2, 2, 4, 4, 4), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), smooth=False, reflect=False
+)
 
 
 class Network(nn.Module):

@@ -1,7 +1,7 @@
 """Which spot of the style each spot of a painting should look like: nearest neighbours among descriptions of spots.
 
 Gram matrices say what there is in a style, not what goes together in one place; a painting may satisfy them with strokes here
-and flat colour there. So each spot, a square of two ``GRID_PX``, is also led to the spot of the style that it already is most
+and flat colour there. So each spot, a square twice ``GRID_PX`` wide, is also led to the spot of the style that it already is most
 like (nearest-neighbour feature matching: Li & Wand 2016; Kolkin et al. 2022, "Neural Neighbor Style Transfer").
 """
 
@@ -33,7 +33,7 @@ OF_COLOUR = 0.5
 """What a squared difference of colour counts in that choice: a blue sky becomes one of the style's blue spots."""
 
 TONE_PX = 24
-"""Side of the square over which a spot's colours are taken, wider than itself: an engraving's tones are made of lines."""
+"""Side of the square over which a spot's colours are taken, wider than the spot: an engraving's tones are made of lines."""
 
 CHROMA_GAIN = 4.0
 """How much more than grey the two chromatic colours count in that difference."""
@@ -87,7 +87,7 @@ class MatchTarget(NamedTuple):
 
 
 def on_grid(maps: Mapping[str, Tensor], layers: Sequence[str], picture: Tensor) -> Tensor:
-    """A picture's maps joined on the grid of its spots: (C, N), in the precision of the first one."""
+    """A picture's maps joined, each spot the mean of four squares of the grid: (C, N), in the precision of the first one."""
     grid = picture.shape[-2] // GRID_PX, picture.shape[-1] // GRID_PX
     precision = maps[layers[0]].dtype
     joined = torch.cat([_resized(maps[layer], grid).to(precision) for layer in layers], 1)
@@ -215,5 +215,6 @@ def match_loss(joined: Tensor, target: MatchTarget) -> Tensor:
 def _colours(picture: Tensor) -> Tensor:
     """(3, N): the opponent colours around each spot."""
     weights = opponent(picture.device) * constant((1.0, CHROMA_GAIN, CHROMA_GAIN), picture.device)[:, None]
-    around = F.pad(picture, [TONE_PX // 2 - GRID_PX] * 4, mode="replicate")
-    return torch.einsum("oc,bchw->bohw", weights, F.avg_pool2d(around, TONE_PX, GRID_PX))[0].flatten(1)
+    around = F.pad(picture, [TONE_PX // 2 - GRID_PX] * 4, mode="replicate")  # its middle is the spot's
+    squares = F.avg_pool2d(F.avg_pool2d(around, GRID_PX), TONE_PX // GRID_PX, 1)
+    return torch.einsum("oc,bchw->bohw", weights, squares)[0].flatten(1)

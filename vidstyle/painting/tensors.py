@@ -99,32 +99,61 @@ def halve_smoothly(picture: Tensor) -> Tensor:
 
 
 class _HalveSmoothly(torch.autograd.Function):
-    """Both of a pair lean by a quarter to what is beside it, and are then averaged: first along columns, then along rows.
-
-    The way back is to enlarge: bilinear interpolation by two has the same four weights.
-    """
+    """The way back is to enlarge: bilinear interpolation by two has the same four weights."""
 
     @staticmethod
     def forward(ctx: Any, picture: Tensor) -> Tensor:
-        layout = torch.contiguous_format if picture.is_contiguous() else torch.channels_last
-        ctx.shape, ctx.layout = picture.shape, layout
-        for side in (-2, -1):
-            count = picture.shape[side] // 2
-            pairs: Tensor = picture.narrow(side, 0, 2 * count).unflatten(side, (count, 2))  # type: ignore[no-untyped-call]
-            first, second = pairs.unbind(side)
-            left, right = first.clone(memory_format=layout), second.clone(memory_format=layout)
-            left.narrow(side, 1, count - 1).lerp_(second.narrow(side, 0, count - 1), 0.25)
-            right.narrow(side, 0, count - 1).lerp_(first.narrow(side, 1, count - 1), 0.25)
-            picture = left.lerp_(right, 0.5)
-        return picture
+        ctx.shape, ctx.layout = picture.shape, _layout_of(picture)
+        halved: Tensor = _halved(picture)
+        return halved
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        height, width = ctx.shape[-2:]
-        quarter = (0.25 * gradients[0]).contiguous(memory_format=ctx.layout)
-        spread = F.interpolate(quarter, scale_factor=2, mode="bilinear", align_corners=False)
-        left_out = (0, width % 2, 0, height % 2)
-        return F.pad(spread, left_out) if any(left_out) else spread
+        spread: Tensor = _spread(gradients[0].contiguous(memory_format=ctx.layout), *ctx.shape[-2:])
+        return spread
+
+
+def _layout_of(picture: Tensor) -> torch.memory_format:
+    return torch.contiguous_format if picture.is_contiguous() else torch.channels_last
+
+
+# Operations of their own, since a compiler would compute all that goes into a pixel anew for each place where it is of use.
+@torch.library.custom_op("vidstyle::halved", mutates_args=())
+def _halved(picture: Tensor) -> Tensor:
+    """Each of a pair leans by a quarter towards its other neighbour, then both are averaged: along columns, then along rows."""
+    layout = _layout_of(picture)
+    for side in (-2, -1):
+        count = picture.shape[side] // 2
+        pairs: Tensor = picture.narrow(side, 0, 2 * count).unflatten(side, (count, 2))  # type: ignore[no-untyped-call]
+        first, second = pairs.unbind(side)
+        left, right = first.clone(memory_format=layout), second.clone(memory_format=layout)
+        left.narrow(side, 1, count - 1).lerp_(second.narrow(side, 0, count - 1), 0.25)
+        right.narrow(side, 0, count - 1).lerp_(first.narrow(side, 1, count - 1), 0.25)
+        picture = left.lerp_(right, 0.5)
+    return picture
+
+
+@_halved.register_fake
+def _(picture: Tensor) -> Tensor:
+    height, width = picture.shape[-2:]
+    return _empty(picture, height // 2, width // 2)
+
+
+@torch.library.custom_op("vidstyle::spread", mutates_args=())
+def _spread(gradient: Tensor, height: int, width: int) -> Tensor:
+    spread = F.interpolate(0.25 * gradient, scale_factor=2, mode="bilinear", align_corners=False)
+    left_out = (0, width % 2, 0, height % 2)
+    return F.pad(spread, left_out) if any(left_out) else spread
+
+
+@_spread.register_fake
+def _(gradient: Tensor, height: int, width: int) -> Tensor:
+    return _empty(gradient, height, width)
+
+
+def _empty(like: Tensor, height: int, width: int) -> Tensor:
+    shape = (*like.shape[:2], height, width)
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=_layout_of(like))
 
 
 def keep_colours(painting: Tensor, source: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ class Classifier(nn.Module):
         width = 3
         for number, (channels, count) in enumerate(zip(shape.channels, shape.convolutions, strict=True)):
             if number:
-                blocks.append(nn.AvgPool2d(2))
+                blocks.append(nn.AvgPool2d(2))  # quick; where it paints, the network halves smoothly
             for _ in range(count):
                 convolution = nn.Conv2d(width, channels, 3, padding=1, bias=False)
                 nn.init.kaiming_normal_(convolution.weight)
