@@ -50,6 +50,10 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(picture, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
+def _layout_of(picture: Tensor) -> torch.memory_format:
+    return torch.contiguous_format if picture.is_contiguous() else torch.channels_last
+
+
 def halve(picture: Tensor) -> Tensor:
     """``F.avg_pool2d(picture, 2)`` of (N, C, H, W), in a third of its time, forth and back.
 
@@ -66,7 +70,7 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, picture: Tensor) -> Tensor:
-        ctx.shape, ctx.layout = picture.shape, torch.contiguous_format if picture.is_contiguous() else torch.channels_last
+        ctx.shape, ctx.layout = picture.shape, _layout_of(picture)
         height, width = (side // 2 * 2 for side in picture.shape[-2:])
         rows = picture[..., 0:height:2, :width] + picture[..., 1:height:2, :width]
         return (rows[..., 0::2] + rows[..., 1::2]) * 0.25
@@ -111,10 +115,6 @@ class _HalveSmoothly(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         spread: Tensor = _spread(gradients[0].contiguous(memory_format=ctx.layout), *ctx.shape[-2:])
         return spread
-
-
-def _layout_of(picture: Tensor) -> torch.memory_format:
-    return torch.contiguous_format if picture.is_contiguous() else torch.channels_last
 
 
 # Operations of their own, since a compiler would compute all that goes into a pixel anew for each place where it is of use.
