@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 
 import vidstyle as vs
+from vidstyle.bench.onestep import STEPS_PER_ROUND, steps_of, textbook_steps
 from vidstyle.bench.results import Row, machine, row_text, write_results
-from vidstyle.bench.speed import STEPS_PER_ROUND, Speed, SpeedBench, drawn_picture, random_vgg19
+from vidstyle.bench.speed import drawn_picture, random_vgg19
+from vidstyle.bench.subject import Subject
 from vidstyle.bench.timed import medians
 from vidstyle.media.frame import Frame
 from vidstyle.media.pictures import read_picture
@@ -28,19 +30,23 @@ FIRST_STEPS = vs.Settings().first_steps
 BALANCED = vs.PRESETS["balanced"]
 
 
+def subject_of(features):
+    """Features that look at a drawn picture."""
+    return Subject(vs.Style.from_images([drawn_picture()], features), "")
+
+
 def rounds(compiled):
     """Name -> a function that takes ``STEPS_PER_ROUND`` steps."""
     bundled, vgg19 = vs.load_features("bundled", "cpu"), random_vgg19("cpu")
-    content = SpeedBench(Speed(), vs.Style.from_images([drawn_picture()], bundled), "bundled", print)._content(SIZE)
+    content = subject_of(bundled).content(SIZE)
     made = {}
     for features, name in ((bundled, ""), (vgg19, "VGG-19, ")):
-        measuring = SpeedBench(Speed(), vs.Style.from_images([drawn_picture()], features), name, print)
+        subject = subject_of(features)
 
-        def ours(measuring=measuring, features=features, **settings):
-            stylizer = vs.Stylizer(features, measuring._style, replace(BALANCED, **settings))
-            return measuring._step(stylizer, content)
+        def ours(subject=subject, **settings):
+            return steps_of(subject.stylizer(replace(BALANCED, **settings)), content)
 
-        made[f"{name}textbook"] = measuring._textbook_step(BALANCED, content)
+        made[f"{name}textbook"] = textbook_steps(subject.textbook_loss(BALANCED, content), content)
         made[f"{name}float32"] = ours(precision="fp32")
         made[f"{name}bfloat16"] = ours(precision="bf16")
         if features is bundled:
@@ -56,7 +62,7 @@ def apart(features, content):
     """Textbook steps with every channel's plane by itself in memory, weights too, as PyTorch has it by default."""
     features = copy.deepcopy(features)
     features.network.to(memory_format=torch.contiguous_format)
-    step = SpeedBench(Speed(), vs.Style.from_images([drawn_picture()], features), "", print)._textbook_step(BALANCED, content)
+    step = textbook_steps(subject_of(features).textbook_loss(BALANCED, content), content)
 
     def run():
         layout, features_module.LAYOUT = features_module.LAYOUT, torch.contiguous_format

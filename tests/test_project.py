@@ -24,7 +24,7 @@ ROWS = (
     "live.loopback live.stopwatch live.sharedpicture live.window live.camera live.feed live.virtualcamera",
     "live.sender live.broadcast live.recorder live.pace live.steering live.show live.session live.web live.obs",
     "bench.results bench.clips bench.textbook bench.measure bench.painted bench.timed bench.operations",
-    "bench.steadiness bench.speed",
+    "bench.subject bench.onestep bench.baseline bench.steadiness bench.speed",
     "info flags cli",
 )
 ORDER = [name for row in ROWS for name in row.split()]

@@ -9,10 +9,11 @@ import torch
 from conftest import scene, stripes
 
 from vidstyle import Frame, Settings, Style, Stylizer
-from vidstyle.bench import speed, textbook, timed
+from vidstyle.bench import baseline, speed, subject, textbook, timed
 from vidstyle.bench.clips import View, camera_clip
 from vidstyle.bench.operations import Operations
-from vidstyle.bench.speed import Speed, SpeedBench
+from vidstyle.bench.speed import Speed
+from vidstyle.bench.subject import Subject
 from vidstyle.bench.timed import Looped, through_files
 from vidstyle.cli import main
 from vidstyle.painting.tensors import to_tensor
@@ -20,10 +21,10 @@ from vidstyle.painting.tensors import to_tensor
 
 @pytest.fixture
 def quick(monkeypatch):
-    presets = {name: replace(settings, first_steps=3, levels=1) for name, settings in speed.PRESETS.items()}
-    monkeypatch.setattr(speed, "PRESETS", presets)
+    presets = {name: replace(settings, first_steps=3, levels=1) for name, settings in subject.PRESETS.items()}
+    monkeypatch.setattr(subject, "PRESETS", presets)
     monkeypatch.setattr(textbook, "REFERENCE_ITERATIONS", textbook.REMATCH)
-    monkeypatch.setattr(speed, "NAIVE_STEPS", 4)
+    monkeypatch.setattr(baseline, "NAIVE_STEPS", 4)
     monkeypatch.setattr(speed, "MEMORY_FRAMES", (5, 12))
     monkeypatch.setattr(timed, "ROUNDS", 4)
 
@@ -56,7 +57,7 @@ def test_the_textbook_has_the_same_objective_and_gradient(features):
     for few in (False, True):
         settings = Settings(few_layers=few, precision="fp32")
         ours = Stylizer(features, style, settings).objective(content)
-        theirs = SpeedBench(Speed(), style, "tiny", print)._textbook_loss(settings, content)
+        theirs = Subject(style, "tiny").textbook_loss(settings, content)
         gradients = []
         picture = torch.rand(content.shape, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
         for loss in (ours(picture).total, theirs(picture)):

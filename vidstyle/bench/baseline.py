@@ -1,0 +1,62 @@
+"""The same frames by textbook code, in the same run: 300 iterations of L-BFGS each, and previous picture, fresh Adam."""
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+
+from ..media.frame import Image
+from ..painting.tensors import to_tensor
+from . import textbook
+from .results import Row
+from .subject import Subject, by, preset_at
+from .timed import WARM_UP_FRAMES, Timed, through_files
+
+NAIVE_STEPS = 300
+"""The most steps that the naive start is given to come where we are."""
+
+NAIVE_FRAMES = 4
+
+
+def baseline(subject: Subject, size: tuple[int, int]) -> Iterator[Row]:
+    """What ours take and reach of what these do."""
+    yield Row(f"{by(size)}, {subject.name}: 300 iterations of L-BFGS", subject.reference(size).milliseconds, "ms")
+    for precision in ("fp32", "auto"):
+        yield from _beside_lbfgs(subject, size, "quality", precision, _painted(subject, size, "quality", precision))
+        ours = _painted(subject, size, "balanced", precision)
+        yield from _beside_lbfgs(subject, size, "balanced", precision, ours)
+        words = f"{by(size)}, {subject.name}, {precision}, balanced"
+        naive, steps, came = _naive(subject, size, ours.images)
+        yield Row(f"{words}: previous picture, fresh Adam, to the same objective", naive, "ms")
+        yield Row(f"{words}: steps it takes per frame", steps)
+        yield Row(f"{words}: frames on which it comes there within {NAIVE_STEPS} steps", 100 * came, "%")
+        yield Row(f"{words}: time per frame relative to that", statistics.median(ours.milliseconds) / naive, "", "<= 0.25")
+
+
+def _painted(subject: Subject, size: tuple[int, int], preset: str, precision: str) -> Timed:
+    settings = preset_at(size, preset, "eager" if precision == "fp32" else "auto", precision)
+    return through_files(subject.clip(size), subject.stylizer(settings))
+
+
+def _beside_lbfgs(subject: Subject, size: tuple[int, int], preset: str, precision: str, timed: Timed) -> Iterator[Row]:
+    words = f"{by(size)}, {subject.name}, {precision}, {preset}"
+    ours, lbfgs = statistics.median(timed.milliseconds), subject.reference(size)
+    reached = subject.reached(size, to_tensor(timed.images[-1]))
+    yield Row(f"{words}: median time per frame", ours, "ms")
+    yield Row(f"{words}: time per frame relative to 300 iterations of L-BFGS", ours / lbfgs.milliseconds, "", "<= 0.02")
+    yield Row(f"{words}: objective relative to theirs", reached / lbfgs.free, "", "<= 1.05")
+    yield Row(f"{words}: objective relative to theirs, once shown", reached / lbfgs.shown, "", "<= 1.05")
+
+
+def _naive(subject: Subject, size: tuple[int, int], images: Sequence[Image]) -> tuple[float, float, float]:
+    """Median ms and mean steps per frame of the naive start to our objective, and the share of frames where it gets there."""
+    picture = to_tensor(images[WARM_UP_FRAMES], subject.features.device)
+    times, counts, came = [], [], []
+    for number in range(WARM_UP_FRAMES + 1, min(len(images), WARM_UP_FRAMES + 1 + NAIVE_FRAMES)):
+        target = subject.reached(size, to_tensor(images[number]), number)
+        loss = subject.balanced_loss(size, number)
+        began = time.perf_counter()
+        picture, steps = textbook.adam(loss.settled, picture, NAIVE_STEPS, until=target)
+        times.append(1000 * (time.perf_counter() - began))
+        counts.append(steps)
+        came.append(steps < NAIVE_STEPS)
+    return statistics.median(times), statistics.mean(counts), statistics.mean(came)
