@@ -115,6 +115,11 @@ def test_every_pixel_up_to_the_border_counts_in_the_structure(size):
     assert gradient.abs().min() > 0
 
 
+def test_the_gradient_of_the_structure_is_that_of_its_formula():
+    picture = torch.rand(1, 1, 11, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.autograd.gradcheck(structure, picture.requires_grad_(True))
+
+
 def test_a_picture_without_strokes_has_no_structure():
     structureless = structure(torch.full((1, 1, 32, 40), 0.7))
     assert structureless.shape == (1, 3, 3, 4)

@@ -81,6 +81,22 @@ def test_the_gradient_of_the_content_loss_is_that_of_its_formula():
     torch.testing.assert_close(gradient, torch.autograd.grad(plainly, maps)[0])
 
 
+@pytest.mark.parametrize("size", [(9, 8), (2, 3)])
+def test_the_gradient_of_the_total_variation_is_that_of_its_formula(size):
+    picture = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.autograd.gradcheck(total_variation, picture.requires_grad_(True))
+
+
+def test_the_content_loss_is_as_good_in_half_precision():
+    generator = torch.Generator().manual_seed(0)
+    maps, other = (torch.rand(1, 16, 30, 40, generator=generator) for _ in range(2))
+    exact = content_loss(maps, ContentTarget.of(other))
+    for precision in (torch.bfloat16, torch.float16):
+        half = content_loss(maps.to(precision), ContentTarget.of(other.to(precision)))
+        assert half.dtype == torch.float32  # steps are judged by changes far below bfloat16's last digit
+        torch.testing.assert_close(half, exact, rtol=3e-3, atol=0)  # bfloat16 holds maps to 4e-3 each
+
+
 def test_an_all_black_target_gives_a_finite_loss():
     assert content_loss(torch.ones(1, 3, 8, 8), ContentTarget.of(torch.zeros(1, 3, 8, 8))).isfinite()
     assert style_loss([torch.ones(3, 3)], StyleTarget.of({"layer": torch.zeros(3, 3)})).isfinite()

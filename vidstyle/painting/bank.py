@@ -128,12 +128,55 @@ class _Rectified(torch.autograd.Function):
         return (gradient * (1 - ctx.share * saturated.abs()).square() if ctx.share else gradient), None
 
 
+class _Tensor(torch.autograd.Function):
+    """(1, 1, H, W) -> (1, 3, H - 2, W - 2): products of the derivatives x and y of a picture: x x - y y, 2 x y, x x + y y.
+
+    The way back is written out: autograd would copy the whole picture for each of their parts.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, grey: Tensor) -> Tensor:
+        x, y = _slope(grey, 3, 2), _slope(grey, 2, 3)
+        ctx.save_for_backward(x, y)
+        xx, yy = x.square(), y.square()
+        return torch.cat([xx - yy, 2 * x * y, xx + yy], 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        x, y = ctx.saved_tensors
+        even, odd, energy = gradients[0].chunk(3, 1)
+        of_x, of_y = torch.addcmul((energy + even) * x, odd, y), torch.addcmul((energy - even) * y, odd, x)
+        gradient: Tensor = _of_slopes(2 * of_x, 2 * of_y)
+        return gradient
+
+
 def _slope(grey: Tensor, along: int, across: int) -> Tensor:
     """Scharr's (2000) derivative along a side, per px; 2 px less on both. Quicker in sums of parts than as a convolution."""
     length, width = grey.shape[along] - 2, grey.shape[across] - 2
     change = grey.narrow(along, 2, length) - grey.narrow(along, 0, length)
     outer = change.narrow(across, 0, width) + change.narrow(across, 2, width)
     return torch.add(3 / 32 * outer, change.narrow(across, 1, width), alpha=10 / 32)
+
+
+@torch.library.custom_op("vidstyle::of_slopes", mutates_args=())  # an operation of its own, as in ``tensors``
+def _of_slopes(across: Tensor, down: Tensor) -> Tensor:
+    """What gradients of the two slopes come to for the picture."""
+    height, width = across.shape[2:]
+    gradient = across.new_zeros(*across.shape[:2], height + 2, width + 2)
+    for slope, along, side in ((across, 3, 2), (down, 2, 3)):
+        length, width = slope.shape[along], slope.shape[side]
+        change = F.pad(3 / 32 * slope, (0, 2, 0, 0) if side == 3 else (0, 0, 0, 2))
+        change.narrow(side, 1, width).add_(slope, alpha=10 / 32)
+        change.narrow(side, 2, width).add_(slope, alpha=3 / 32)
+        gradient.narrow(along, 2, length).add_(change)
+        gradient.narrow(along, 0, length).sub_(change)
+    return gradient
+
+
+@_of_slopes.register_fake
+def _(across: Tensor, down: Tensor) -> Tensor:
+    height, width = across.shape[2:]
+    return across.new_empty(*across.shape[:2], height + 2, width + 2)
 
 
 def structure(grey: Tensor) -> Tensor:
@@ -151,9 +194,7 @@ def structure(grey: Tensor) -> Tensor:
         (1, 3, H', W'): the direction as a vector of doubled angle (Granlund & Knutsson 1995), as long as strokes are parallel
         there, and the energy, each of them in [-1, 1]. What has less energy than the picture has on average counts less.
     """
-    x, y = _slope(grey, 3, 2), _slope(grey, 2, 3)
-    xx, yy = x.square(), y.square()
-    tensor = torch.cat([xx - yy, 2 * x * y, xx + yy], 1)
+    tensor: Tensor = _Tensor.apply(grey)
     half = min(WINDOW // 2, *(side // 2 for side in tensor.shape[-2:]))
     # What no window saw, at a border, would fill with what all others shall not have.
     around = F.avg_pool2d(F.avg_pool2d(tensor, half, ceil_mode=True), 2, 1)

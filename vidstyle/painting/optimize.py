@@ -131,9 +131,9 @@ def adam_step(
         (gradient,) = torch.autograd.grad(losses.total * pixels, picture)
     with torch.no_grad():
         # Should float16 overflow all the same, that value counts for nothing in this step: a NaN would stay for good.
-        gradient = torch.nan_to_num(gradient / pixels, nan=0.0, posinf=0.0, neginf=0.0)
+        gradient = (gradient / pixels).nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
         moments, direction = _updated(moments, gradient, rate)
-        picture = (picture - rate.highest * direction).clamp(0, 1)
+        picture = (picture - direction.mul_(rate.highest)).clamp_(0, 1)
     return picture, moments, Losses(*(loss.detach() for loss in losses))
 
 
@@ -145,15 +145,15 @@ def _updated(moments: Moments, gradient: Tensor, rate: Rate) -> tuple[Moments, T
     leading = torch.lerp(mean, gradient, rate.ahead * (1 - BETA_MEAN))
     gradients, means, squares, weights = _pyramid(gradient), _pyramid(leading), [], []
     for scale, (square, weight) in enumerate(zip(moments.squares, moments.weights, strict=True)):
-        squares.append(torch.lerp(gradients[scale].square(), square, BETA_SQUARE))
-        weights.append(torch.lerp(torch.ones_like(weight), weight, BETA_SQUARE))
+        squares.append(gradients[scale].square_().lerp_(square, BETA_SQUARE))
+        weights.append(torch.add(1 - BETA_SQUARE, weight, alpha=BETA_SQUARE))
     direction = torch.zeros_like(means[-1])
     for mean_seen, square, weight in list(zip(means, squares, weights, strict=True))[::-1]:
-        left = (1 - rate.fall * weight).clamp_min(SETTLED)
-        step = left * mean_seen / ((square / weight).sqrt() + TINY)
+        left = (1 - rate.fall * weight).clamp_min_(SETTLED)
+        step = (left * mean_seen).div_((square / weight).sqrt_().add_(TINY))
         coarser = F.interpolate(direction, step.shape[-2:], mode="bilinear", align_corners=False)
-        direction = step + rate.scales * coarser
-    direction = torch.cat([direction[:, :1], rate.colours * direction[:, 1:]], 1)
+        direction = step.add_(coarser.mul_(rate.scales))
+    direction[:, 1:] *= rate.colours
     return Moments(mean, tuple(squares), tuple(weights)), _in_colours(colours.T, direction)
 
 

@@ -76,7 +76,8 @@ def compiled(program: Program, inputs: Sequence[Tensor]) -> Program:
         traced = make_fx(program)(firsts)
     traced.graph.eliminate_dead_code()
     traced.recompile()
-    quick: Program = torch.compile(traced)
+    # On a CPU operations are short, and Python would take its time between them.
+    quick: Program = torch.compile(traced, options={"cpp_wrapper": firsts[0].device.type == "cpu"})
 
     def run(inputs: Sequence[Tensor]) -> list[Tensor]:
         with torch.no_grad():

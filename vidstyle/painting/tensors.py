@@ -107,21 +107,23 @@ class _HalveSmoothly(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, picture: Tensor) -> Tensor:
-        ctx.shape, ctx.layout = picture.shape, _layout_of(picture)
-        halved: Tensor = _halved(picture)
+        ctx.shape, ctx.together = picture.shape, not picture.is_contiguous()
+        halved: Tensor = _halved(picture, ctx.together)
         return halved
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        spread: Tensor = _spread(gradients[0].contiguous(memory_format=ctx.layout), *ctx.shape[-2:])
+        spread: Tensor = _spread(gradients[0], *ctx.shape[-2:], ctx.together)
         return spread
 
 
 # Operations of their own, since a compiler would compute all that goes into a pixel anew for each place where it is of use.
+# They are told whether channels lie together in memory, since a compiler also has its own ideas about that.
 @torch.library.custom_op("vidstyle::halved", mutates_args=())
-def _halved(picture: Tensor) -> Tensor:
+def _halved(picture: Tensor, together: bool) -> Tensor:
     """Each of a pair leans by a quarter towards its other neighbour, then both are averaged: along columns, then along rows."""
-    layout = _layout_of(picture)
+    layout = _layout(together)
+    picture = picture.contiguous(memory_format=layout)
     for side in (-2, -1):
         count = picture.shape[side] // 2
         pairs: Tensor = picture.narrow(side, 0, 2 * count).unflatten(side, (count, 2))  # type: ignore[no-untyped-call]
@@ -134,26 +136,31 @@ def _halved(picture: Tensor) -> Tensor:
 
 
 @_halved.register_fake
-def _(picture: Tensor) -> Tensor:
+def _(picture: Tensor, together: bool) -> Tensor:
     height, width = picture.shape[-2:]
-    return _empty(picture, height // 2, width // 2)
+    return _empty(picture, height // 2, width // 2, together)
 
 
 @torch.library.custom_op("vidstyle::spread", mutates_args=())
-def _spread(gradient: Tensor, height: int, width: int) -> Tensor:
-    spread = F.interpolate(0.25 * gradient, scale_factor=2, mode="bilinear", align_corners=False)
+def _spread(gradient: Tensor, height: int, width: int, together: bool) -> Tensor:
+    quarter = (0.25 * gradient).contiguous(memory_format=_layout(together))
+    spread = F.interpolate(quarter, scale_factor=2, mode="bilinear", align_corners=False)
     left_out = (0, width % 2, 0, height % 2)
     return F.pad(spread, left_out) if any(left_out) else spread
 
 
 @_spread.register_fake
-def _(gradient: Tensor, height: int, width: int) -> Tensor:
-    return _empty(gradient, height, width)
+def _(gradient: Tensor, height: int, width: int, together: bool) -> Tensor:
+    return _empty(gradient, height, width, together)
 
 
-def _empty(like: Tensor, height: int, width: int) -> Tensor:
+def _empty(like: Tensor, height: int, width: int, together: bool) -> Tensor:
     shape = (*like.shape[:2], height, width)
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=_layout_of(like))
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=_layout(together))
+
+
+def _layout(together: bool) -> torch.memory_format:
+    return torch.channels_last if together else torch.contiguous_format
 
 
 def keep_colours(painting: Tensor, source: Tensor) -> Tensor:
