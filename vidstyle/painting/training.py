@@ -28,7 +28,7 @@ from .features import SMALL, Features, NetworkShape, convolution_of
 from .judge import Judgement, colours_only, judge
 from .style import Style
 from .stylizer import Stylizer
-from .tensors import to_image, to_tensor
+from .tensors import halve_smoothly, to_image, to_tensor
 
 CHECKPOINT_SECONDS = 20.0
 WARM_UP_STEPS = 200
@@ -87,6 +87,11 @@ def _picture_files(path: Path) -> Iterator[bytes]:
         raise InputError(f"{path} is neither a folder nor a tar file of pictures ({error}): name one") from None
 
 
+class _Halving(nn.Module):
+    def forward(self, maps: Tensor) -> Tensor:
+        return halve_smoothly(maps)
+
+
 class Classifier(nn.Module):
     """The network with batch normalisation, global average pooling, and one unit-length prototype per picture."""
 
@@ -96,7 +101,7 @@ class Classifier(nn.Module):
         width = 3
         for number, (channels, count) in enumerate(zip(shape.channels, shape.convolutions, strict=True)):
             if number:
-                blocks.append(nn.AvgPool2d(2))  # quick; where it paints, the network halves smoothly
+                blocks.append(_Halving())
             for _ in range(count):
                 convolution = nn.Conv2d(width, channels, 3, padding=1, bias=False)
                 nn.init.kaiming_normal_(convolution.weight)
