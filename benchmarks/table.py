@@ -116,13 +116,16 @@ def steps(values):
             time = values[f"step, {name}"]
             lines.append(f"| {title} | {time:.0f} ms | {time / base:.2f} |")
     all_layers, few = (values["step, VGG-19, float32"] / values[f"step, {name}"] for name in ("float32", "few layers, float32"))
-    halves = values["step, VGG-19, bfloat16"] / values["step, bfloat16"]
+    halves, few_halves = (
+        values["step, VGG-19, bfloat16"] / values[f"step, {name}"] for name in ("bfloat16", "few layers, bfloat16")
+    )
     coarse, fine = values["first frame, coarse sizes first"], values.get("first frame, full size alone, to the same loss")
     said = f"{fine:.1f} s at full size alone" if fine else "three times as many steps at full size alone do not"
     return [
         *lines,
         "",
-        f"Of VGG-19's step ours is 1/{all_layers:.1f} in float32 and 1/{halves:.1f} in bfloat16, with few layers 1/{few:.1f}. "
+        f"Of VGG-19's step ours is 1/{all_layers:.1f} in float32 and 1/{halves:.1f} in bfloat16, with few layers "
+        f"1/{few:.1f} and 1/{few_halves:.1f}. "
         f"A first frame comes to its loss in {coarse:.1f} s painted coarse to fine; {said}.",
     ]
 
