@@ -10,7 +10,8 @@ from conftest import scene, stripes
 from vidstyle import InputError
 from vidstyle.media.tensorfile import read_tensors
 from vidstyle.painting import training
-from vidstyle.painting.training import Recipe, distorted_crops, held_out_trial, read_pictures, train
+from vidstyle.painting.features import SMALL, Network
+from vidstyle.painting.training import Classifier, Recipe, distorted_crops, held_out_trial, read_pictures, train
 
 SMALL_RECIPE = Recipe(steps=14, batch=8, picture_px=48, crop_px=32, learning_rate=3e-3)
 
@@ -91,6 +92,19 @@ def train_until(pictures, recipe, step, checkpoint):
 
     with pytest.raises(Broken):
         train(pictures, recipe, torch.device("cpu"), report, checkpoint)
+
+
+def test_the_network_sees_what_it_was_trained_to_see():
+    torch.manual_seed(0)
+    classifier = Classifier(SMALL, 4).eval()
+    network = Network(SMALL, "relu2_1")
+    network.load_state_dict({name: classifier.folded()[name] for name in network.state_dict()})
+    picture = torch.rand(1, 3, 40, 48)
+    with torch.no_grad():
+        trained = classifier.blocks[:10]((picture - classifier.mean[0]) / classifier.std[0])
+        painting = network(picture, ["relu2_1"])["relu2_1"]
+    # Borders are padded by zeros in training, and by reflection afterwards. What remains is rounding.
+    torch.testing.assert_close(painting[..., 4:-4, 4:-4], trained[..., 4:-4, 4:-4], rtol=1e-4, atol=1e-4)
 
 
 def test_training_broken_off_goes_on_to_the_same_weights(folder, tmp_path):
