@@ -97,6 +97,12 @@ def test_the_content_loss_is_as_good_in_half_precision():
         torch.testing.assert_close(half, exact, rtol=3e-3, atol=0)  # bfloat16 holds maps to 4e-3 each
 
 
+def test_the_content_loss_of_large_half_precision_maps_does_not_overflow():
+    maps, target = torch.full((1, 4, 8, 8), 400.0, dtype=torch.float16), ContentTarget.of(torch.rand(1, 4, 8, 8).half())
+    exact = content_loss(maps.float(), ContentTarget(target.maps.float(), target.variance, target.counts))
+    torch.testing.assert_close(content_loss(maps, target), exact, rtol=3e-3, atol=0)  # squares are 1.6e5, float16 ends at 6.6e4
+
+
 def test_an_all_black_target_gives_a_finite_loss():
     assert content_loss(torch.ones(1, 3, 8, 8), ContentTarget.of(torch.zeros(1, 3, 8, 8))).isfinite()
     assert style_loss([torch.ones(3, 3)], StyleTarget.of({"layer": torch.zeros(3, 3)})).isfinite()

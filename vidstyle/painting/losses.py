@@ -153,7 +153,8 @@ class _Difference(torch.autograd.Function):
         difference = maps - target
         counted = difference * counts.to(maps.dtype)
         ctx.save_for_backward(counted)
-        return (difference * counted).sum(1).float().mean() / maps.shape[1]
+        wide = difference.float() if maps.dtype == torch.float16 else difference  # squares can be too large for float16
+        return (wide * counted).sum(1).float().mean() / maps.shape[1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
