@@ -50,8 +50,9 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(picture, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def _layout_of(picture: Tensor) -> torch.memory_format:
-    return torch.contiguous_format if picture.is_contiguous() else torch.channels_last
+def _layout(together: bool) -> torch.memory_format:
+    """Whether channels lie together in memory."""
+    return torch.channels_last if together else torch.contiguous_format
 
 
 def halve(picture: Tensor) -> Tensor:
@@ -70,7 +71,7 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, picture: Tensor) -> Tensor:
-        ctx.shape, ctx.layout = picture.shape, _layout_of(picture)
+        ctx.shape, ctx.layout = picture.shape, _layout(not picture.is_contiguous())
         height, width = (side // 2 * 2 for side in picture.shape[-2:])
         rows = picture[..., 0:height:2, :width] + picture[..., 1:height:2, :width]
         return (rows[..., 0::2] + rows[..., 1::2]) * 0.25
@@ -157,10 +158,6 @@ def _(gradient: Tensor, height: int, width: int, together: bool) -> Tensor:
 def _empty(like: Tensor, height: int, width: int, together: bool) -> Tensor:
     shape = (*like.shape[:2], height, width)
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=_layout(together))
-
-
-def _layout(together: bool) -> torch.memory_format:
-    return torch.channels_last if together else torch.contiguous_format
 
 
 def keep_colours(painting: Tensor, source: Tensor) -> Tensor:
