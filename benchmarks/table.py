@@ -40,7 +40,9 @@ def temporal(values):
         "| the rest | measured | to reach |",
         "|---|---|---|",
     ]
-    for figure, (value, unit, target) in {k: v for k, v in values["rows"].items() if k.split(":")[0] in OTHERS}.items():
+    for figure, (value, unit, target) in {
+        k: v for k, v in values["rows"].items() if k.split(":")[0] in OTHERS or "scenes" in k
+    }.items():
         lines.append(f"| {figure} | {value:.3g} {unit} | {target} |")
     return lines
 

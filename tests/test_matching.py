@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import stripes
 
 from vidstyle import Settings, Style, Stylizer
-from vidstyle.painting.matching import COLOURS, GRID_PX, Matching, join_spots, look_at_spots, match_loss, on_grid
+from vidstyle.painting.matching import COLOURS, GRID_PX, Matching, MatchTarget, join_spots, look_at_spots, match_loss, on_grid
 from vidstyle.painting.optimize import Moments, Rate, adam
 from vidstyle.painting.tensors import to_tensor
 
@@ -42,25 +43,25 @@ def test_what_is_blue_is_led_to_what_is_blue(features):
     content = to_tensor(halves[:, ::-1].copy())
     seen = joined(features, torch.rand(content.shape, generator=torch.Generator().manual_seed(1)))
     matching = matching_of(features, style, content)
-    led_to = matching.target(seen).units.T @ style.spots(64).units
-    counterpart = style.spots(64).colours[2:3, led_to.argmax(1)].view(7, 7)  # yellow against blue
+    led_to = matching.target(seen).units @ style.spots(64).units.T
+    counterpart = style.spots(64).colours[led_to.argmax(1), 2].view(7, 7)  # yellow against blue
     assert counterpart[:, 5:].mean() < counterpart[:, :3].mean() - 1
 
 
 def test_colours_are_taken_where_spots_are(features):
     ramp = torch.linspace(0, 1, 96).expand(1, 3, 64, 96)
-    grey = on_grid(features(ramp, ["colour"]), ["colour"], ramp)[1]
+    grey = on_grid(features(ramp, ["colour"]), ["colour"], ramp)[:, 1]
     inner = slice(2 * 7, -2 * 7)  # of eleven columns of seven: what lies beyond the border is not the ramp
-    torch.testing.assert_close(grey.sort().values[inner], look_at_spots(ramp, features)[COLOURS][0].sort().values[inner])
+    torch.testing.assert_close(grey.sort().values[inner], look_at_spots(ramp, features)[COLOURS][:, 0].sort().values[inner])
 
 
 def test_pictures_are_looked_at_in_proportion(features):
     one, other = (look_at_spots(to_tensor(picture), features) for picture in (stripes(), 255 - stripes()))
-    count = one[COLOURS].shape[1]
+    count = len(one[COLOURS])
     assert count == (64 // GRID_PX - 1) ** 2
     both = join_spots([one, other], [0.25, 0.75], features.match_layers)
-    ones, others = one[COLOURS][:, : round(count / 4)], other[COLOURS][:, : round(3 * count / 4)]
-    assert torch.equal(both.colours[:3], torch.cat([ones, others], 1))
+    ones, others = one[COLOURS][: round(count / 4)], other[COLOURS][: round(3 * count / 4)]
+    assert torch.equal(both.colours[:, :3], torch.cat([ones, others]))
     alone = join_spots([one, other], [1.0, 0.0], features.match_layers)
     assert torch.equal(alone.units, join_spots([one], [1.0], features.match_layers).units)
 
@@ -69,9 +70,40 @@ def test_pictures_are_looked_at_in_proportion(features):
 def test_pictures_of_any_size_have_spots(features, style, size):
     picture = torch.rand(1, 3, size[1], size[0], generator=torch.Generator().manual_seed(0))
     spots = joined(features, picture)
-    assert spots.shape[1] == (size[1] // GRID_PX - 1) * (size[0] // GRID_PX - 1)
+    assert len(spots) == (size[1] // GRID_PX - 1) * (size[0] // GRID_PX - 1)
     target = matching_of(features, style, picture).target(spots)
     assert match_loss(spots, target).isfinite()
+
+
+def test_gradients_of_the_likeness_are_those_of_autograd():
+    random = torch.Generator().manual_seed(0)
+    planes, together = torch.rand(1, 2, 24, 32, generator=random), torch.rand(1, 3, 12, 16, generator=random)
+    maps = {"planes": planes, "together": together.contiguous(memory_format=torch.channels_last)}
+    picture = torch.zeros(1, 3, 48, 64)
+    units = F.normalize(torch.rand(5 * 7, 5, generator=random))
+    target = MatchTarget(units, torch.rand(5, generator=random), torch.rand(5, generator=random))
+
+    def plain(planes, together):
+        joined = F.avg_pool2d(torch.cat([F.avg_pool2d(planes, 4), F.avg_pool2d(together, 2)], 1), 2, 1)[0].flatten(1).T
+        return 1 - F.cosine_similarity((joined - target.middle) * target.gains, units).mean()
+
+    def ours(planes, together):
+        return match_loss(on_grid({"planes": planes, "together": together}, ("planes", "together"), picture), target)
+
+    results = []
+    for loss in (plain, ours):
+        leaves = [x.clone().requires_grad_(True) for x in maps.values()]
+        value = loss(*leaves)
+        results.append([value.detach(), *torch.autograd.grad(value, leaves)])
+    torch.testing.assert_close(*results)
+
+
+def test_beside_a_flat_style_float16_does_not_overflow():
+    """Its spread is next to nothing, and differences from it are as large as VGG-19's maps."""
+    far = torch.full((4, 8), 300.0, dtype=torch.float16, requires_grad=True)
+    target = MatchTarget(F.normalize(torch.ones(4, 8)).half(), torch.zeros(8), torch.full((8,), 1000.0))
+    loss = match_loss(far, target)
+    assert loss.isfinite() and torch.autograd.grad(loss, far)[0].isfinite().all()
 
 
 def test_a_few_steps_bring_spots_closer_and_no_weight_means_no_looking(features, style, monkeypatch):

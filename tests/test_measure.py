@@ -41,8 +41,8 @@ def test_flicker_is_the_mean_squared_difference_where_it_counts():
 def test_a_painting_that_trails_behind_has_a_lag():
     content, late = (to_tensor(scene(time, size=(96, 64))) for time in (1.0, 0.0))
     everywhere = torch.ones(64, 96, dtype=torch.bool)
-    assert measure.lag(content, content, content, everywhere) == pytest.approx(1)
-    assert measure.lag(late, content, content, everywhere) < 0.8
+    assert measure.on_edges(content, content, everywhere) == pytest.approx(1)
+    assert measure.on_edges(late, content, everywhere) < 0.8
 
 
 def test_drift_is_that_of_the_luminance():

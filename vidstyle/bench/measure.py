@@ -51,17 +51,16 @@ def without_small_motion(motion: Motion, still_px: float = 0.5) -> Motion:
     return Motion(motion.flow * moves, motion.reliable, motion.cut)
 
 
-def lag(painting: Tensor, fresh: Tensor, content: Tensor, moving: Tensor) -> float:
-    """How well the painting's edges lie on those of its frame, relative to a fresh painting's; 1: nothing trails behind.
+def on_edges(painting: Tensor, content: Tensor, moving: Tensor) -> float:
+    """How well a painting's edges lie on those of its frame: their correlation. Relative to a fresh painting's it is the lag.
 
     Args:
-        painting, fresh, content: (1, 3, H, W).
+        painting, content: (1, 3, H, W).
         moving: (H, W) bool, where something moves; if nowhere, the whole picture counts.
     """
     if not moving[1:, 1:].any():
         moving = torch.ones_like(moving)
-    edges = _edges(content)[0, 0][moving[1:, 1:]]
-    return correlation(_edges(painting)[0, 0][moving[1:, 1:]], edges) / correlation(_edges(fresh)[0, 0][moving[1:, 1:]], edges)
+    return correlation(_edges(painting)[0, 0][moving[1:, 1:]], _edges(content)[0, 0][moving[1:, 1:]])
 
 
 def _edges(picture: Tensor) -> Tensor:

@@ -4,10 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..media.frame import Frame
@@ -48,11 +45,6 @@ class Judged:
     def gap_to_shown(self, picture: Tensor) -> float:
         """The same for what can be shown."""
         return 100 * (self.loss(picture) / self.shown - 1)
-
-    def lag(self, picture: Tensor, moving: NDArray[np.bool_]) -> float:
-        """How well its edges lie where the frame's are, in what moves: (H, W) of the clip's size."""
-        enlarged = cv2.resize(moving.astype(np.uint8), (picture.shape[-1], picture.shape[-2])) > 0
-        return measure.lag(picture, self.fresh, self.content.cpu(), torch.from_numpy(enlarged))
 
 
 @dataclass(eq=False)

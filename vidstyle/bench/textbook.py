@@ -77,8 +77,8 @@ class TextbookLoss:
 
     def _match(self, maps: Mapping[str, Tensor], picture: Tensor, matching: Matching) -> Tensor:
         seen = on_grid(maps, matching.layers, picture)
-        units, directions, middle = self.match or matching.target(seen.detach())
-        return 1 - F.cosine_similarity(directions @ seen - middle, units, dim=0).mean()
+        units, middle, gains = self.match or matching.target(seen.detach())
+        return 1 - F.cosine_similarity((seen - middle) * gains, units, dim=1).mean()
 
 
 def gram(maps: Tensor) -> Tensor:

@@ -129,7 +129,7 @@ class _Rectified(torch.autograd.Function):
 
 
 class _Tensor(torch.autograd.Function):
-    """(1, 1, H, W) -> (1, 3, H - 2, W - 2): products of the derivatives x and y of a picture: x x - y y, 2 x y, x x + y y.
+    """(1, 1, H, W) -> (3, 1, H - 2, W - 2): products of the derivatives x and y of a picture: x x - y y, 2 x y, x x + y y.
 
     The way back is written out: autograd would copy the whole picture for each of their parts.
     """
@@ -139,12 +139,12 @@ class _Tensor(torch.autograd.Function):
         x, y = _slope(grey, 3, 2), _slope(grey, 2, 3)
         ctx.save_for_backward(x, y)
         xx, yy = x.square(), y.square()
-        return torch.cat([xx - yy, 2 * x * y, xx + yy], 1)
+        return torch.cat([xx - yy, 2 * x * y, xx + yy])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         x, y = ctx.saved_tensors
-        even, odd, energy = gradients[0].chunk(3, 1)
+        even, odd, energy = gradients[0].chunk(3)
         of_x, of_y = torch.addcmul((energy + even) * x, odd, y), torch.addcmul((energy - even) * y, odd, x)
         gradient: Tensor = _of_slopes(2 * of_x, 2 * of_y)
         return gradient
@@ -198,9 +198,9 @@ def structure(grey: Tensor) -> Tensor:
     half = min(WINDOW // 2, *(side // 2 for side in tensor.shape[-2:]))
     # What no window saw, at a border, would fill with what all others shall not have.
     around = F.avg_pool2d(F.avg_pool2d(tensor, half, ceil_mode=True), 2, 1)
-    energy = around[:, 2:]
+    energy = around[2:]
     usual = energy.mean() + FAINT
-    return torch.cat([around[:, :2], (energy - usual) / 2], 1) / (energy + usual)
+    return (torch.cat([around[:2], (energy - usual) / 2]) / (energy + usual)).transpose(0, 1)
 
 
 class Bank(nn.Module):
@@ -235,10 +235,10 @@ class Bank(nn.Module):
             seen = self._colours(sizes[2], 3)
             maps["colour"] = torch.stack([torch.ones_like(seen[0, 0]), seen[0, 0], *(CHROMA_GAIN * seen[1:, 0])])[None]
         if "tone" in wanted:
-            image = sizes[0]
-            side = max(1, round(max(image.shape[-2:]) / TONES))
+            seen = sizes[2]  # quicker than at full size
+            side = max(1, round(max(seen.shape[-2:]) / TONES))
             # First along one side, then along the other: a GPU takes its time for the mean of a large square.
-            maps["tone"] = F.avg_pool2d(F.avg_pool2d(image, (1, side), ceil_mode=True), (side, 1), ceil_mode=True)
+            maps["tone"] = F.avg_pool2d(F.avg_pool2d(seen, (1, side), ceil_mode=True), (side, 1), ceil_mode=True)
         middle = self.opponent.sum(1).view(-1, 1, 1, 1) / 2
         for number, (layer, scale) in enumerate(self.scales.items()):
             if layer in wanted:

@@ -6,15 +6,14 @@ like (nearest-neighbour feature matching: Li & Wand 2016; Kolkin et al. 2022, "N
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .colours import opponent
-from .features import Features
+from .features import LAYOUT, Features
 from .tensors import constant, halve
 
 GRID_PX = 8
@@ -22,9 +21,6 @@ GRID_PX = 8
 
 SPOTS = 2048
 """So many spots of the style are looked at, taken at random."""
-
-NUMBERS = 256
-"""So many numbers describe a spot: as many random directions keep the angles between descriptions."""
 
 OF_CONTENT = 0.2
 """How much a spot's counterpart is chosen by the content there, where the painting itself has the rest: it keeps shapes."""
@@ -48,7 +44,7 @@ SHARPNESS, ROUNDS = 0.05, 3
 """The likeness within which the style's spots compete, and the rounds of bidding that bring all into about equal demand, as in
 optimal transport (Cuturi 2013): else a few flat ones would be the nearest to most."""
 
-TINY = 1e-16
+TINY = 1e-8
 """Against a division by 0."""
 
 UNLIKE = -46.0
@@ -66,57 +62,77 @@ class Spots(NamedTuple):
     """Spots of a style, and how spots are described beside them.
 
     Args:
-        directions: (K, C), from the maps joined on the grid to a description.
-        middle: (K, 1), of descriptions over the style.
-        units: (K, M), descriptions of unit length.
-        colours: (4, M), opponent colours and their square.
+        middle, gains: (C,), mean of the style's maps joined on the grid, and what a difference from it counts.
+        units: (M, C), descriptions of unit length.
+        colours: (M, 4), opponent colours and their square.
     """
 
-    directions: Tensor
     middle: Tensor
+    gains: Tensor
     units: Tensor
     colours: Tensor
 
 
 class MatchTarget(NamedTuple):
-    """What each spot is led to: (K, N) of unit length, with directions and middle as in ``Spots``."""
+    """What each spot is led to: (N, C) of unit length, with middle and gains as in ``Spots``."""
 
     units: Tensor
-    directions: Tensor
     middle: Tensor
+    gains: Tensor
 
 
 def on_grid(maps: Mapping[str, Tensor], layers: Sequence[str], picture: Tensor) -> Tensor:
-    """A picture's maps joined, each spot the mean of four squares of the grid: (C, N), in the precision of the first one."""
+    """A picture's maps joined, each spot the mean of four squares of the grid: (N, C), in the precision of the first one."""
     grid = picture.shape[-2] // GRID_PX, picture.shape[-1] // GRID_PX
-    precision = maps[layers[0]].dtype
-    joined = torch.cat([_resized(maps[layer], grid).to(precision) for layer in layers], 1)
-    pairs = joined[..., 1:, :] + joined[..., :-1, :]  # in sums: pooling takes three times as long on its way back
-    fours = pairs[..., 1:] + pairs[..., :-1]
-    return (fours / 4)[0].flatten(1)
+    spots: Tensor = _Joined.apply(*(_resized(maps[layer], grid) for layer in layers))
+    return spots
 
 
 def _resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:
     while min(maps.shape[-2] // grid[0], maps.shape[-1] // grid[1]) > 1:
         maps = halve(maps)
-    maps = maps[..., : grid[0], : grid[1]]  # sparse maps may be one longer
-    if tuple(maps.shape[-2:]) == grid:
-        return maps
-    return F.interpolate(maps, grid, mode="bilinear", align_corners=False)
+    if tuple(maps.shape[-2:]) != grid:
+        maps = maps[..., : grid[0], : grid[1]]  # sparse maps may be one longer
+    if tuple(maps.shape[-2:]) != grid:
+        maps = F.interpolate(maps, grid, mode="bilinear", align_corners=False)
+    return maps
 
 
-def describe(joined: Tensor, directions: Tensor, middle: Tensor) -> Tensor:
-    """Descriptions (K, N) of spots whose maps are (C, N); their angles are what counts."""
-    described: Tensor = (directions.to(joined.dtype) @ joined).float()
-    return described - middle
+class _Joined(torch.autograd.Function):
+    """Maps (1, C, H, W) -> ((H - 1) (W - 1), sum of C): means of four squares, what belongs to a spot together in memory.
+
+    The way back is the same, from borders of zeros. It gives each map the layout it had, as autograd would not, in which all that
+    is done with these gradients is quicker.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *maps: Tensor) -> Tensor:
+        ctx.likes = [(x.shape[1], x.dtype, torch.contiguous_format if x.is_contiguous() else LAYOUT) for x in maps]
+        ctx.grid = maps[0].shape[-2:]
+        joined = torch.cat([x.to(maps[0].dtype, memory_format=LAYOUT) for x in maps], 1)
+        return _fours(joined).permute(0, 2, 3, 1).flatten(0, 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        height, width = ctx.grid
+        fours = gradients[0].view(1, height - 1, width - 1, -1).permute(0, 3, 1, 2)
+        parts = _fours(F.pad(fours, [1] * 4)).split([count for count, *_ in ctx.likes], 1)
+        return tuple(
+            part.to(dtype).contiguous(memory_format=layout) for part, (_, dtype, layout) in zip(parts, ctx.likes, strict=True)
+        )
+
+
+def _fours(maps: Tensor) -> Tensor:
+    pairs = maps[..., 1:, :] + maps[..., :-1, :]  # pooling takes longer
+    return (pairs[..., 1:] + pairs[..., :-1]) / 4
 
 
 def look_at_spots(picture: Tensor, features: Features) -> dict[str, Tensor]:
-    """A style picture's spots: layer -> (C, M), and their colours; at most ``SPOTS``, the same ones each time."""
+    """A style picture's spots: layer -> (M, C), and their colours; at most ``SPOTS``, the same ones each time."""
     maps = features(picture, features.match_layers)
     seen = {layer: on_grid(maps, [layer], picture).float() for layer in features.match_layers} | {COLOURS: _colours(picture)}
-    order = torch.randperm(seen[COLOURS].shape[1], generator=torch.Generator().manual_seed(0))[:SPOTS].to(picture.device)
-    return {layer: found[:, order] for layer, found in seen.items()}
+    order = torch.randperm(len(seen[COLOURS]), generator=torch.Generator().manual_seed(0))[:SPOTS].to(picture.device)
+    return {layer: found[order] for layer, found in seen.items()}
 
 
 def join_spots(pictures: Sequence[Mapping[str, Tensor]], shares: Sequence[float], weights: Mapping[str, float]) -> Spots:
@@ -127,31 +143,18 @@ def join_spots(pictures: Sequence[Mapping[str, Tensor]], shares: Sequence[float]
         weights: layer -> how much it counts in a description.
     """
     used = [(seen, share) for seen, share in zip(pictures, shares, strict=True) if share > 0]
-    counts = [max(1, round(share * seen[COLOURS].shape[1])) for seen, share in used]
+    counts = [max(1, round(share * len(seen[COLOURS]))) for seen, share in used]
 
     def joined(layer: str) -> Tensor:
-        return torch.cat([seen[layer][:, :count] for (seen, _), count in zip(used, counts, strict=True)], 1)
+        return torch.cat([seen[layer][:count] for (seen, _), count in zip(used, counts, strict=True)])
 
-    rows, gains = [], []
-    for layer, weight in weights.items():
-        seen = joined(layer)
-        spread = (seen - seen.mean(1, keepdim=True)).square().sum(0).mean().sqrt()
-        rows.append(seen)
-        gains.append((weight / spread.clamp_min(FLAT)).expand(len(seen)))
-    directions = _directions(sum(map(len, rows))).to(rows[0]) * torch.cat(gains)
-    described = directions @ torch.cat(rows)
-    middle = described.mean(1, keepdim=True)
+    maps = {layer: joined(layer) for layer in weights}
+    middle = torch.cat([seen.mean(0) for seen in maps.values()])
+    spreads = {layer: (seen - seen.mean(0)).square().sum(1).mean().sqrt().clamp_min(FLAT) for layer, seen in maps.items()}
+    gains = torch.cat([(weights[layer] / spreads[layer]).expand(seen.shape[1]) for layer, seen in maps.items()])
+    units = F.normalize((torch.cat(list(maps.values()), 1) - middle) * gains)
     colours = joined(COLOURS)
-    square = colours.square().sum(0, keepdim=True)
-    return Spots(directions, middle, F.normalize(described - middle, dim=0), torch.cat([colours, square]))
-
-
-@cache
-def _directions(width: int) -> Tensor:
-    """(K, width), orthonormal and the same each time (Johnson & Lindenstrauss 1984)."""
-    drawn = torch.randn(width, min(NUMBERS, width), generator=torch.Generator().manual_seed(0))
-    orthonormal: Tensor = torch.linalg.qr(drawn).Q
-    return orthonormal.T.contiguous()
+    return Spots(middle, gains, units, torch.cat([colours, colours.square().sum(1, keepdim=True)], 1))
 
 
 class Matching:
@@ -168,13 +171,13 @@ class Matching:
         self.layers, self._spots = tuple(layers), spots
         joined = on_grid(maps, self.layers, content)
         self._precision = joined.dtype
-        self._style = torch.cat([spots.units, spots.colours]).to(self._precision)
+        self._style = torch.cat([spots.units, spots.colours], 1).to(self._precision)
         colours = _colours(content)
-        self._colours = OF_COLOUR * torch.cat([2 * colours, -torch.ones_like(colours[:1])])
+        self._colours = OF_COLOUR * torch.cat([2 * colours, -torch.ones_like(colours[:, :1])], 1)
         self._content = OF_CONTENT * self._units(joined)
 
     def _units(self, joined: Tensor) -> Tensor:
-        return F.normalize(describe(joined, self._spots.directions, self._spots.middle), dim=0)
+        return F.normalize((joined - self._spots.middle) * self._spots.gains)
 
     def target_of(self, picture: Tensor, features: Features) -> MatchTarget:
         """``target`` of a painting, (1, 3, H, W), seen through features."""
@@ -184,16 +187,16 @@ class Matching:
     def target(self, joined: Tensor) -> MatchTarget:
         """What the spots of a painting, as ``on_grid`` has them, are to be led to."""
         with torch.no_grad():
-            wanted = torch.cat([(1 - OF_CONTENT) * self._units(joined) + self._content, self._colours]).T.to(self._precision)
+            wanted = torch.cat([(1 - OF_CONTENT) * self._units(joined) + self._content, self._colours], 1).to(self._precision)
             prices = self._prices(wanted[:: max(1, len(wanted) // ASKED)])
             # On a CPU max and index_select are many times quicker than argmax and an index, which mean the same.
-            nearest = torch.cat([(rows @ self._style - prices).max(1).indices for rows in torch.split(wanted, CHUNK)])
-            units = self._spots.units.index_select(1, nearest)
-            return MatchTarget(units, self._spots.directions, self._spots.middle)
+            nearest = torch.cat([(rows @ self._style.T - prices).max(1).indices for rows in torch.split(wanted, CHUNK)])
+            units = self._spots.units.index_select(0, nearest).to(self._precision)
+            return MatchTarget(units, self._spots.middle, self._spots.gains)
 
     def _prices(self, wanted: Tensor) -> Tensor:
         """What each of the style's spots costs, (M,), so that all are in about equal demand."""
-        likeness = (wanted @ self._style).float() / SHARPNESS
+        likeness = (wanted @ self._style.T).float() / SHARPNESS
         kernel = (likeness - likeness.amax(1, keepdim=True)).clamp_min(UNLIKE).exp()
         demand = kernel.new_ones(kernel.shape[1])
         for _ in range(ROUNDS):
@@ -207,14 +210,37 @@ def match_loss(joined: Tensor, target: MatchTarget) -> Tensor:
     Args:
         joined: as ``on_grid`` has it.
     """
-    described = describe(joined, target.directions, target.middle)
-    lengths = described.square().sum(0).clamp_min(TINY)
-    return 1 - ((described * target.units).sum(0) * lengths.rsqrt()).mean()
+    wide = (
+        joined.float() if joined.dtype == torch.float16 else joined
+    )  # beside a flat style differences are too large for float16
+    cosines: Tensor = _Cosines.apply(wide, *target)
+    return 1 - cosines.mean()
+
+
+class _Cosines(torch.autograd.Function):
+    """Of each row, described, with its unit vector: (N,) float32, in which sums are taken; the rest is in the maps' precision."""
+
+    @staticmethod
+    def forward(ctx: Any, joined: Tensor, units: Tensor, middle: Tensor, gains: Tensor) -> Tensor:
+        gains = gains.to(joined.dtype)
+        described = (joined - middle.to(joined.dtype)).mul_(gains)
+        scale = torch.linalg.vector_norm(described, dim=1, dtype=torch.float32).clamp_min(TINY).reciprocal()
+        cosines = (described * units).sum(1, dtype=torch.float32) * scale
+        ctx.save_for_backward(described, units, gains, scale, cosines)
+        return cosines
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        described, units, gains, scale, cosines = ctx.saved_tensors
+        of_units = gradients[0] * scale
+        of_described = -of_units * cosines * scale
+        towards, along = (share.to(gains.dtype)[:, None] for share in (of_units, of_described))
+        return (units * towards).addcmul_(described, along).mul_(gains), None, None, None
 
 
 def _colours(picture: Tensor) -> Tensor:
-    """(3, N): the opponent colours around each spot."""
+    """(N, 3): the opponent colours around each spot."""
     weights = opponent(picture.device) * constant((1.0, CHROMA_GAIN, CHROMA_GAIN), picture.device)[:, None]
     around = F.pad(picture, [TONE_PX // 2 - GRID_PX] * 4, mode="replicate")  # its middle is the spot's
     squares = F.avg_pool2d(F.avg_pool2d(around, GRID_PX), TONE_PX // GRID_PX, 1)
-    return torch.einsum("oc,bchw->bohw", weights, squares)[0].flatten(1)
+    return torch.einsum("oc,bchw->bohw", weights, squares)[0].flatten(1).T

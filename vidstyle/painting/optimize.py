@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .colours import opponent
 from .losses import Losses
-from .tensors import halve
+from .tensors import enlarge, halve
 
 BETA_MEAN, BETA_SQUARE = 0.9, 0.97
 """Decay of Adam's moments. The second is shorter than the usual 0.999: a frame takes few steps, and scenes change."""
@@ -151,7 +151,7 @@ def _updated(moments: Moments, gradient: Tensor, rate: Rate) -> tuple[Moments, T
     for mean_seen, square, weight in list(zip(means, squares, weights, strict=True))[::-1]:
         left = (1 - rate.fall * weight).clamp_min_(SETTLED)
         step = (left * mean_seen).div_((square / weight).sqrt_().add_(TINY))
-        coarser = F.interpolate(direction, step.shape[-2:], mode="bilinear", align_corners=False)
+        coarser = enlarge(direction, *step.shape[-2:]) if direction.shape != step.shape else direction
         direction = step.add_(coarser.mul_(rate.scales))
     direction[:, 1:] *= rate.colours
     return Moments(mean, tuple(squares), tuple(weights)), _in_colours(colours.T, direction)

@@ -77,7 +77,7 @@ def compiled(program: Program, inputs: Sequence[Tensor]) -> Program:
     traced.graph.eliminate_dead_code()
     traced.recompile()
     # On a CPU operations are short, and Python would take its time between them.
-    quick: Program = torch.compile(traced, options={"cpp_wrapper": firsts[0].device.type == "cpu"})
+    quick: Program = torch.compile(traced, dynamic=False, options={"cpp_wrapper": firsts[0].device.type == "cpu"})
 
     def run(inputs: Sequence[Tensor]) -> list[Tensor]:
         with torch.no_grad():
