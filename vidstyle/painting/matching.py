@@ -116,7 +116,7 @@ class _Joined(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         height, width = ctx.grid
         fours = gradients[0].view(1, height - 1, width - 1, -1).permute(0, 3, 1, 2)
-        parts = _fours(F.pad(fours, [1] * 4)).split([count for count, *_ in ctx.likes], 1)
+        parts = torch.split(_fours(F.pad(fours, [1] * 4)), [count for count, *_ in ctx.likes], 1)
         return tuple(
             part.to(dtype).contiguous(memory_format=layout) for part, (_, dtype, layout) in zip(parts, ctx.likes, strict=True)
         )
@@ -225,7 +225,7 @@ class _Cosines(torch.autograd.Function):
         gains = gains.to(joined.dtype)
         described = (joined - middle.to(joined.dtype)).mul_(gains)
         scale = torch.linalg.vector_norm(described, dim=1, dtype=torch.float32).clamp_min(TINY).reciprocal()
-        cosines = (described * units).sum(1, dtype=torch.float32) * scale
+        cosines: Tensor = (described * units).sum(1, dtype=torch.float32) * scale
         ctx.save_for_backward(described, units, gains, scale, cosines)
         return cosines
 
