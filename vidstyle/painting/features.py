@@ -77,6 +77,8 @@ class Network(nn.Module):
         """Maps of (1, 3, H, W) RGB in [0, 1] at ``layers``; nothing deeper than the deepest of them is computed."""
         wanted = set(layers)
         maps: dict[str, Tensor] = {}
+        if not wanted:
+            return maps
         precision = next(self.parameters()).dtype
         x = ((image - self.mean) / self.std).to(precision, memory_format=LAYOUT)
         block = 1
