@@ -191,9 +191,13 @@ def flashing(at: int) -> Callable[[Pixels, int], Pixels]:
     return lambda picture, number: picture * np.float32(1 if number != at else 1.6) + np.float32(0 if number != at else 60)
 
 
+OBJECT_PX = 4.3
+"""What an object moves by in a frame."""
+
+
 def object_scenes(size: tuple[int, int], count: int) -> list[Clip]:
     """Several objects passing in front of as many scenes, that of ``known_motion_clips`` first."""
-    return [object_clip("object", size, count, 4.3, seed) for seed in range(1, 5)]
+    return [object_clip("object", size, count, OBJECT_PX, seed) for seed in range(1, 5)]
 
 
 def known_motion_clips(size: tuple[int, int], count: int) -> list[Clip]:
@@ -202,7 +206,7 @@ def known_motion_clips(size: tuple[int, int], count: int) -> list[Clip]:
         camera_clip("pan", size, count, lambda n: View(2.6 * n, 0.4 * n)),
         camera_clip("slow pan", size, count, lambda n: View(0.25 * n)),
         camera_clip("zoom and rotation", size, count, lambda n: View(zoom=0.992**n, degrees=0.6 * n)),
-        object_scenes(size, count)[0],
+        object_clip("object", size, count, OBJECT_PX),
         changing_clip("noise", size, count, noisy(4)),
         changing_clip("light", size, count, dimming(0.01)),
         cut_clip("cut", size, count, count // 2),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .features import LAYOUT, Features
 from .matching import Matching, MatchTarget, match_loss, on_grid
+from .tensors import wide
 
 FLAT = 1e-3
 """Floor of the energies we divide by, so that an all-black frame or style does not blow its loss up."""
@@ -153,8 +154,7 @@ class _Difference(torch.autograd.Function):
         difference = maps - target
         counted = difference * counts.to(maps.dtype)
         ctx.save_for_backward(counted)
-        wide = difference.float() if maps.dtype == torch.float16 else difference  # squares can be too large for float16
-        return (wide * counted).sum(1).float().mean() / maps.shape[1]
+        return (wide(difference) * counted).sum(1).float().mean() / maps.shape[1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:

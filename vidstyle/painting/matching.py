@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .colours import opponent
 from .features import LAYOUT, Features
-from .tensors import constant, halve
+from .tensors import constant, halve, layout, wide
 
 GRID_PX = 8
 """How far spots are apart: half their side. They overlap, so that it matters less where a stroke lies on their grid."""
@@ -107,7 +107,7 @@ class _Joined(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *maps: Tensor) -> Tensor:
-        ctx.likes = [(x.shape[1], x.dtype, torch.contiguous_format if x.is_contiguous() else LAYOUT) for x in maps]
+        ctx.likes = [(x.shape[1], x.dtype, layout(not x.is_contiguous())) for x in maps]
         ctx.grid = maps[0].shape[-2:]
         joined = torch.cat([x.to(maps[0].dtype, memory_format=LAYOUT) for x in maps], 1)
         return _fours(joined).permute(0, 2, 3, 1).flatten(0, 2)
@@ -118,7 +118,7 @@ class _Joined(torch.autograd.Function):
         fours = gradients[0].view(1, height - 1, width - 1, -1).permute(0, 3, 1, 2)
         parts = torch.split(_fours(F.pad(fours, [1] * 4)), [count for count, *_ in ctx.likes], 1)
         return tuple(
-            part.to(dtype).contiguous(memory_format=layout) for part, (_, dtype, layout) in zip(parts, ctx.likes, strict=True)
+            part.to(dtype).contiguous(memory_format=order) for part, (_, dtype, order) in zip(parts, ctx.likes, strict=True)
         )
 
 
@@ -148,13 +148,14 @@ def join_spots(pictures: Sequence[Mapping[str, Tensor]], shares: Sequence[float]
     def joined(layer: str) -> Tensor:
         return torch.cat([seen[layer][:count] for (seen, _), count in zip(used, counts, strict=True)])
 
-    maps = {layer: joined(layer) for layer in weights}
-    middle = torch.cat([seen.mean(0) for seen in maps.values()])
-    spreads = {layer: (seen - seen.mean(0)).square().sum(1).mean().sqrt().clamp_min(FLAT) for layer, seen in maps.items()}
-    gains = torch.cat([(weights[layer] / spreads[layer]).expand(seen.shape[1]) for layer, seen in maps.items()])
-    units = F.normalize((torch.cat(list(maps.values()), 1) - middle) * gains)
+    maps = [joined(layer) for layer in weights]
+    middles = [seen.mean(0) for seen in maps]
+    centred = [seen - middle for seen, middle in zip(maps, middles, strict=True)]
+    spreads = [seen.square().sum(1).mean().sqrt().clamp_min(FLAT) for seen in centred]
+    gains = [(weight / spread).expand_as(it) for weight, spread, it in zip(weights.values(), spreads, middles, strict=True)]
+    units = F.normalize(torch.cat(centred, 1) * torch.cat(gains))
     colours = joined(COLOURS)
-    return Spots(middle, gains, units, torch.cat([colours, colours.square().sum(1, keepdim=True)], 1))
+    return Spots(torch.cat(middles), torch.cat(gains), units, torch.cat([colours, colours.square().sum(1, keepdim=True)], 1))
 
 
 class Matching:
@@ -210,10 +211,7 @@ def match_loss(joined: Tensor, target: MatchTarget) -> Tensor:
     Args:
         joined: as ``on_grid`` has it.
     """
-    wide = (
-        joined.float() if joined.dtype == torch.float16 else joined
-    )  # beside a flat style differences are too large for float16
-    cosines: Tensor = _Cosines.apply(wide, *target)
+    cosines: Tensor = _Cosines.apply(wide(joined), *target)  # beside a flat style differences are large
     return 1 - cosines.mean()
 
 

@@ -50,9 +50,14 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(picture, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def _layout(together: bool) -> torch.memory_format:
+def layout(together: bool) -> torch.memory_format:
     """Whether channels lie together in memory."""
     return torch.channels_last if together else torch.contiguous_format
+
+
+def wide(maps: Tensor) -> Tensor:
+    """Maps whose squares can be held: in float32 where they are in float16."""
+    return maps.float() if maps.dtype == torch.float16 else maps
 
 
 def halve(picture: Tensor) -> Tensor:
@@ -75,12 +80,11 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        layout = _layout(ctx.together)
-        quarter = (0.25 * gradients[0]).contiguous(memory_format=layout)
+        quarter = (0.25 * gradients[0]).contiguous(memory_format=layout(ctx.together))
         if ctx.together and not quarter.is_cuda:
             return _cut_or_filled(F.interpolate(quarter, scale_factor=2), *ctx.shape[-2:])
         height, width = (side // 2 * 2 for side in ctx.shape[-2:])
-        spread = torch.empty(ctx.shape, dtype=quarter.dtype, device=quarter.device, memory_format=layout)
+        spread = torch.empty(ctx.shape, dtype=quarter.dtype, device=quarter.device, memory_format=layout(ctx.together))
         if ctx.shape[-2:] != (height, width):
             spread.zero_()
         if quarter.is_cuda:  # in one go, which a CPU takes longer for
@@ -135,13 +139,13 @@ def enlarge(picture: Tensor, height: int, width: int) -> Tensor:
 @torch.library.custom_op("vidstyle::halved", mutates_args=())
 def _halved(picture: Tensor, together: bool) -> Tensor:
     """Each of a pair leans by a quarter towards its other neighbour, then both are averaged: along columns, then along rows."""
-    layout = _layout(together)
-    picture = picture.contiguous(memory_format=layout)
+    order = layout(together)
+    picture = picture.contiguous(memory_format=order)
     for side in (-2, -1):
         count = picture.shape[side] // 2
         pairs: Tensor = picture.narrow(side, 0, 2 * count).unflatten(side, (count, 2))  # type: ignore[no-untyped-call]
         first, second = pairs.unbind(side)
-        left, right = first.clone(memory_format=layout), second.clone(memory_format=layout)
+        left, right = first.clone(memory_format=order), second.clone(memory_format=order)
         left.narrow(side, 1, count - 1).lerp_(second.narrow(side, 0, count - 1), 0.25)
         right.narrow(side, 0, count - 1).lerp_(first.narrow(side, 1, count - 1), 0.25)
         picture = left.lerp_(right, 0.5)
@@ -157,15 +161,15 @@ def _(picture: Tensor, together: bool) -> Tensor:
 @torch.library.custom_op("vidstyle::enlarged", mutates_args=())
 def _enlarged(picture: Tensor, height: int, width: int, together: bool) -> Tensor:
     """Two for each, leaning by a quarter towards its neighbours: along columns, then along rows. A third of PyTorch's time."""
-    layout = _layout(together)
+    order = layout(together)
     if picture.device.type != "cpu":
-        picture = F.interpolate(picture.contiguous(memory_format=layout), scale_factor=2, mode="bilinear", align_corners=False)
+        picture = F.interpolate(picture.contiguous(memory_format=order), scale_factor=2, mode="bilinear", align_corners=False)
         return _cut_or_filled(picture, height, width)
     for side in (-2, -1):
         count = picture.shape[side]
         shape = list(picture.shape)
         shape[side] *= 2
-        enlarged = torch.empty(shape, dtype=picture.dtype, memory_format=layout)
+        enlarged = torch.empty(shape, dtype=picture.dtype, memory_format=order)
         pairs: Tensor = enlarged.unflatten(side, (count, 2))  # type: ignore[no-untyped-call]
         first, second = pairs.unbind(side)
         before, after = picture.narrow(side, 0, count - 1), picture.narrow(side, 1, count - 1)
@@ -184,7 +188,7 @@ def _(picture: Tensor, height: int, width: int, together: bool) -> Tensor:
 
 def _empty(like: Tensor, height: int, width: int, together: bool) -> Tensor:
     shape = (*like.shape[:2], height, width)
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=_layout(together))
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout(together))
 
 
 def keep_colours(painting: Tensor, source: Tensor) -> Tensor:
