@@ -6,10 +6,11 @@ import torch.nn.functional as F
 from conftest import tiny_network
 
 from vidstyle import load_features
-from vidstyle.painting.bank import Bank, Halves, gabor_pairs, rectified, sparse_conv, structure
+from vidstyle.painting import bank, tensors
+from vidstyle.painting.bank import Bank, Halves, gabor_pairs, pad, rectified, sparse_conv, structure, unshuffle
 from vidstyle.painting.features import VGG19, Features, Layers, Network
 from vidstyle.painting.losses import gram
-from vidstyle.painting.tensors import halve, halve_smoothly
+from vidstyle.painting.tensors import enlarge, halve, halve_smoothly
 
 
 def test_vgg19_maps_have_the_published_shapes():
@@ -135,6 +136,15 @@ def test_rectified_responses_and_their_gradient_are_those_of_the_formula(saturat
     assert torch.autograd.gradcheck(lambda x: rectified(x, saturation), responses.requires_grad_(True))
 
 
+@pytest.fixture(params=["few numbers", "many numbers"])
+def few_or_many(request, monkeypatch):
+    """By PyTorch's operations, or by those of our own that are quicker for many numbers."""
+    many = request.param == "many numbers"
+    monkeypatch.setattr(tensors, "FEW", 0 if many else math.inf)
+    monkeypatch.setattr(bank, "MANY", 0 if many else math.inf)
+
+
+@pytest.mark.usefixtures("few_or_many")
 @pytest.mark.parametrize("size", [(6, 8), (7, 8), (6, 9), (1, 2), (5, 5)])
 def test_halving_is_pooling_by_two_forth_and_back(size):
     picture = torch.rand(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
@@ -144,6 +154,7 @@ def test_halving_is_pooling_by_two_forth_and_back(size):
     assert torch.autograd.gradcheck(halve, picture)
 
 
+@pytest.mark.usefixtures("few_or_many")
 @pytest.mark.parametrize("size", [(2, 2), (3, 2), (6, 8), (7, 8), (6, 9), (5, 5)])
 def test_smooth_halving_is_a_convolution_forth_and_back(size):
     picture = torch.rand(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
@@ -157,6 +168,28 @@ def test_smooth_halving_is_a_convolution_forth_and_back(size):
         assert torch.autograd.gradcheck(lambda x, layout=layout: halve_smoothly(x.contiguous(memory_format=layout)), picture)
 
 
+@pytest.mark.usefixtures("few_or_many")
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (6, 8)])
+def test_enlarging_is_bilinear_interpolation(size):
+    picture = torch.rand(1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    height, width = 2 * size[0] - 1, 2 * size[1]
+    expected = F.interpolate(picture, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :]
+    torch.testing.assert_close(enlarge(picture, height, width), expected)
+
+
+@pytest.mark.usefixtures("few_or_many")
+@pytest.mark.parametrize("amount", [1, 2, 5])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_what_is_convolved_after_padding_gets_the_gradient_of_a_reflection(amount, layout):
+    generator = torch.Generator().manual_seed(0)
+    picture, filters = torch.rand(2, 3, 7, 6, generator=generator), torch.randn(4, 3, 3, 3, generator=generator)
+    picture = picture.contiguous(memory_format=layout).requires_grad_(True)
+    padded = [pad(picture, amount), F.pad(picture, [amount] * 4, mode="reflect")]
+    torch.testing.assert_close(*padded)
+    gradients = [torch.autograd.grad(F.conv2d(each, filters).square().sum(), picture)[0] for each in padded]
+    torch.testing.assert_close(*gradients)
+
+
 def test_what_is_too_fine_for_half_the_size_is_gone_and_not_mistaken_for_something_coarser():
     wave = torch.cos(2 * math.pi / 3 * torch.arange(48.0)).expand(1, 1, 48, 48)
     assert halve_smoothly(wave)[..., 4:-4].abs().max() < 0.13 * wave.abs().max()  # cos(60°)³; a mean of two leaves 0.5
@@ -166,7 +199,8 @@ def test_what_is_too_fine_for_half_the_size_is_gone_and_not_mistaken_for_somethi
 def test_a_sparse_convolution_is_one_of_stride_2(size):
     generator = torch.Generator().manual_seed(0)
     x, filters = torch.rand(3, 1, *size, generator=generator), torch.randn(4, 1, 11, 11, generator=generator)
-    torch.testing.assert_close(sparse_conv(x, filters), F.conv2d(x, filters, stride=2), atol=1e-4, rtol=1e-4)  # order of sums
+    expected = F.conv2d(x, filters, stride=2)
+    torch.testing.assert_close(sparse_conv(x, unshuffle(filters)), expected, atol=1e-4, rtol=1e-4)  # order of sums
 
 
 def test_small_pictures_work_down_to_the_stated_side_and_no_further(features):

@@ -10,15 +10,45 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .colours import opponent
+from .opaque import opaque
 from .tensors import halve_smoothly
 
 threshold_backward = torch.ops.aten.threshold_backward
 
 
+MANY = 2**15
+"""Of so many numbers it takes longer to copy them than to call operations of our own."""
+
+
 def pad(x: Tensor, amount: int) -> Tensor:
     """Pad (N, C, H, W) on all sides by reflection, or by repeating the border where a side is too short for that."""
-    mode = "reflect" if min(x.shape[-2:]) > amount else "replicate"
-    return F.pad(x, [amount] * 4, mode=mode)
+    if x.is_cuda or x.numel() < MANY or min(x.shape[-2:]) <= amount:
+        return F.pad(x, [amount] * 4, mode="reflect" if min(x.shape[-2:]) > amount else "replicate")
+    padded: Tensor = _Reflected.apply(x, amount)
+    return padded
+
+
+class _Reflected(torch.autograd.Function):
+    """On the way back the borders are folded inwards in place, where PyTorch would copy all that lies between them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, amount: int) -> Tensor:
+        ctx.amount = amount
+        return F.pad(x, [amount] * 4, mode="reflect")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        _fold_inwards(gradients[0], ctx.amount)
+        return gradients[0][..., ctx.amount : -ctx.amount, ctx.amount : -ctx.amount], None
+
+
+@opaque(changes=["padded"])
+def _fold_inwards(padded: Tensor, amount: int) -> None:
+    for side in (-2, -1):
+        length = padded.shape[side] - 2 * amount
+        first, last = padded.narrow(side, 0, amount), padded.narrow(side, amount + length, amount)
+        padded.narrow(side, amount + 1, amount).add_(first.flip(side))
+        padded.narrow(side, length - 1, amount).add_(last.flip(side))
 
 
 def gabor_pairs(size: int, orientations: int, wavelength: float, along: float, across: float) -> Tensor:
@@ -96,11 +126,16 @@ class Halves:
         return self._sizes[times]
 
 
-def sparse_conv(x: Tensor, filters: Tensor) -> Tensor:
-    """``F.conv2d(x, filters, stride=2)`` for filters of an odd side, (C, 1, k, k), in half its time on a CPU."""
+def sparse_conv(x: Tensor, unshuffled: Tensor) -> Tensor:
+    """``F.conv2d(x, filters, stride=2)`` in half its time on a CPU; filters of an odd side as ``unshuffle`` makes them."""
     height, width = x.shape[-2:]
-    even = F.pad(x, (0, width % 2, 0, height % 2))
-    return F.conv2d(F.pixel_unshuffle(even, 2), F.pixel_unshuffle(F.pad(filters, (0, 1, 0, 1)), 2))
+    even = F.pad(x, (0, width % 2, 0, height % 2)) if width % 2 or height % 2 else x
+    return F.conv2d(F.pixel_unshuffle(even, 2), unshuffled)
+
+
+def unshuffle(filters: Tensor) -> Tensor:
+    """(C, 1, k, k) of an odd side -> (C, 4, (k + 1) / 2, (k + 1) / 2)."""
+    return F.pixel_unshuffle(F.pad(filters, (0, 1, 0, 1)), 2)
 
 
 def rectified(responses: Tensor, saturation: float) -> Tensor:
@@ -115,7 +150,7 @@ class _Rectified(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, responses: Tensor, share: float) -> Tensor:
         ctx.share = share
-        saturated = responses / (1 + share * responses.abs()) if share else responses
+        saturated = responses / responses.abs().mul_(share).add_(1) if share else responses
         ctx.save_for_backward(saturated)
         return F.relu_(torch.cat([saturated, -saturated], 1))
 
@@ -125,7 +160,7 @@ class _Rectified(torch.autograd.Function):
         positive, negative = gradients[0].chunk(2, 1)
         # What relu's own way back is made of; ``where`` takes many times as long.
         gradient = threshold_backward(positive, saturated, 0) - threshold_backward(negative, -saturated, 0)
-        return (gradient * (1 - ctx.share * saturated.abs()).square() if ctx.share else gradient), None
+        return (saturated.abs().mul_(-ctx.share).add_(1).square_().mul_(gradient) if ctx.share else gradient), None
 
 
 class _Tensor(torch.autograd.Function):
@@ -146,8 +181,7 @@ class _Tensor(torch.autograd.Function):
         x, y = ctx.saved_tensors
         even, odd, energy = gradients[0].chunk(3)
         of_x, of_y = torch.addcmul((energy + even) * x, odd, y), torch.addcmul((energy - even) * y, odd, x)
-        gradient: Tensor = _of_slopes(2 * of_x, 2 * of_y)
-        return gradient
+        return _of_slopes(2 * of_x, 2 * of_y)
 
 
 def _slope(grey: Tensor, along: int, across: int) -> Tensor:
@@ -158,7 +192,12 @@ def _slope(grey: Tensor, along: int, across: int) -> Tensor:
     return torch.add(3 / 32 * outer, change.narrow(across, 1, width), alpha=10 / 32)
 
 
-@torch.library.custom_op("vidstyle::of_slopes", mutates_args=())  # an operation of its own, as in ``tensors``
+def _seen_by(across: Tensor, down: Tensor) -> Tensor:
+    height, width = across.shape[2:]
+    return across.new_empty(*across.shape[:2], height + 2, width + 2)
+
+
+@opaque(_seen_by)
 def _of_slopes(across: Tensor, down: Tensor) -> Tensor:
     """What gradients of the two slopes come to for the picture."""
     height, width = across.shape[2:]
@@ -171,12 +210,6 @@ def _of_slopes(across: Tensor, down: Tensor) -> Tensor:
         gradient.narrow(along, 2, length).add_(change)
         gradient.narrow(along, 0, length).sub_(change)
     return gradient
-
-
-@_of_slopes.register_fake
-def _(across: Tensor, down: Tensor) -> Tensor:
-    height, width = across.shape[2:]
-    return across.new_empty(*across.shape[:2], height + 2, width + 2)
 
 
 def structure(grey: Tensor) -> Tensor:
@@ -215,6 +248,7 @@ class Bank(nn.Module):
     """
 
     oriented: Tensor
+    unshuffled: Tensor
     opponent: Tensor
 
     def __init__(self, scales: Sequence[Scale] = SCALES, orientations: int = 8) -> None:
@@ -225,7 +259,12 @@ class Bank(nn.Module):
         filters = gabor_pairs(11, orientations, wavelength=4.0, along=3.0, across=1.3)
         # The factor lifts the responses, a few hundredths, to the size of the network's maps.
         self.register_buffer("oriented", 4 * filters, persistent=False)
+        self.register_buffer("unshuffled", unshuffle(4 * filters), persistent=False)
         self.register_buffer("opponent", opponent(torch.device("cpu")), persistent=False)
+
+    def filter_in(self, precision: torch.dtype) -> None:
+        """Use filters of this precision; maps are of it too."""
+        self.oriented, self.unshuffled = self.oriented.to(precision), self.unshuffled.to(precision)
 
     def forward(self, sizes: Halves, layers: Iterable[str]) -> dict[str, Tensor]:
         """Maps of RGB in [0, 1] at ``layers``."""
@@ -245,11 +284,11 @@ class Bank(nn.Module):
                 # The filters are blind to a constant; without one half precision is more precise.
                 colours = self._colours(sizes[number], scale.colours) - middle[: scale.colours]
                 seen = pad(colours.to(self.oriented.dtype), self.oriented.shape[-1] // 2)
-                responses = (sparse_conv if scale.sparse else F.conv2d)(seen, self.oriented).flatten(0, 1)[None]
-                maps[layer] = rectified(responses, SATURATION if scale.saturates else math.inf)
+                responses = sparse_conv(seen, self.unshuffled) if scale.sparse else F.conv2d(seen, self.oriented)
+                maps[layer] = rectified(responses.flatten(0, 1)[None], SATURATION if scale.saturates else math.inf)
         maps |= {layer: structure(self._colours(sizes[n], 1)) for layer, n in self.tensors.items() if layer in wanted}
         return maps
 
     def _colours(self, image: Tensor, count: int) -> Tensor:
         """(count, 1, H, W): the first opponent colours."""
-        return torch.einsum("ij,bjhw->ibhw", self.opponent[:count], image)
+        return (self.opponent[:count] @ image[0].flatten(1)).view(count, 1, *image.shape[2:])

@@ -196,7 +196,7 @@ class Features(nn.Module):
         for convolution in other.network.children():
             convolution.to(precision)
         if other.bank:
-            other.bank.oriented = other.bank.oriented.to(precision)
+            other.bank.filter_in(precision)
         return other
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .features import LAYOUT, Features
 from .matching import Matching, MatchTarget, match_loss, on_grid
+from .opaque import opaque
 from .tensors import wide
 
 FLAT = 1e-3
@@ -26,39 +27,18 @@ def gram(maps: Tensor) -> Tensor:
     Returns:
         (C, C) float32, the products averaged over positions.
     """
-    matrix: Tensor = _Gram.apply(maps)
-    return matrix
+    rows, early = _rows(maps)
+    return (rows @ rows.T).float() * (1 / (rows.shape[1] * early**2))
 
 
-class _Gram(torch.autograd.Function):
-    """One product forth and one back, where autograd would take two.
+def _rows(maps: Tensor) -> tuple[Tensor, float]:
+    """(1, C, H, W) -> (C, H W), a view in either layout, and what they have been multiplied by.
 
     float16 is scaled *before* the product, which could overflow otherwise; hardware accumulates in float32.
     """
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor) -> Tensor:
-        pixels = maps.shape[-2] * maps.shape[-1]
-        early = pixels**-0.5 if maps.dtype == torch.float16 else 1.0
-        rows = _rows(maps if early == 1 else maps * early)
-        ctx.save_for_backward(rows)
-        ctx.shape, ctx.contiguous, ctx.scale = maps.shape, maps.is_contiguous(), 1 / (pixels * early)
-        products: Tensor = (rows @ rows.T).float()
-        return products * (1 / (pixels * early**2))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        rows: Tensor = ctx.saved_tensors[0]
-        both: Tensor = ((gradients[0] + gradients[0].T) * ctx.scale).to(rows.dtype)
-        if ctx.contiguous:
-            return (both @ rows).view(ctx.shape)
-        _, channels, height, width = ctx.shape
-        return (rows.T @ both).view(1, height, width, channels).permute(0, 3, 1, 2)
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """(1, C, H, W) -> (C, H W), a view in either layout."""
-    return maps[0].flatten(1) if maps.is_contiguous() else maps[0].permute(1, 2, 0).flatten(0, 1).T
+    rows = maps[0].flatten(1) if maps.is_contiguous() else maps[0].permute(1, 2, 0).flatten(0, 1).T
+    early = rows.shape[1] ** -0.5 if maps.dtype == torch.float16 else 1.0
+    return (rows if early == 1 else rows * early), early
 
 
 class StyleTarget(NamedTuple):
@@ -80,9 +60,44 @@ class StyleTarget(NamedTuple):
         return cls(_in_a_row(grams.values()), torch.cat(shares))
 
 
-def style_loss(grams: Sequence[Tensor], target: StyleTarget) -> Tensor:
-    """Mean over layers of the mean squared difference of Gram matrices, in units of the target's mean square. Scalar."""
-    return torch.dot((_in_a_row(grams) - target.matrices).square(), target.shares)
+def style_loss(maps: Sequence[Tensor], target: StyleTarget) -> Tensor:
+    """Mean over layers of the mean squared difference of Gram matrices, in units of the target's mean square. Scalar.
+
+    Args:
+        maps: (1, C, H, W) of each layer, in the target's order.
+    """
+    loss: Tensor = _StyleLoss.apply(*target, *maps)
+    return loss
+
+
+class _StyleLoss(torch.autograd.Function):
+    """On the way back one product for each layer, since Gram matrices are symmetric, where autograd would take two."""
+
+    @staticmethod
+    def forward(ctx: Any, matrices: Tensor, shares: Tensor, *maps: Tensor) -> Tensor:
+        rows, earlies = zip(*map(_rows, maps), strict=True)
+        ctx.shares = [1 / (row.shape[1] * early) for row, early in zip(rows, earlies, strict=True)]
+        layers = zip(rows, ctx.shares, earlies, strict=True)
+        difference = _in_a_row((row @ row.T).float() * (share / early) for row, share, early in layers) - matrices
+        counted = difference * shares
+        ctx.save_for_backward(counted, *rows)
+        ctx.sizes = [x.shape[2:] for x in maps]
+        return torch.dot(difference, counted)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        counted, *rows = ctx.saved_tensors
+        parts = torch.split(counted * (4 * gradients[0]), [len(row) ** 2 for row in rows])
+        layers = zip(parts, ctx.shares, rows, ctx.sizes, strict=True)
+        return None, None, *(_product(part * share, row, size) for part, share, row, size in layers)
+
+
+def _product(symmetric: Tensor, rows: Tensor, size: torch.Size) -> Tensor:
+    """(C, C), flattened, times (C, H W) -> (1, C, H, W), in the layout that the rows are a view of."""
+    matrix = symmetric.view(len(rows), -1).to(rows.dtype)
+    if rows.is_contiguous():
+        return (matrix @ rows).view(1, -1, *size)
+    return (rows.T @ matrix).view(1, *size, -1).permute(0, 3, 1, 2)
 
 
 def _in_a_row(matrices: Iterable[Tensor]) -> Tensor:
@@ -128,7 +143,8 @@ class ContentTarget(NamedTuple):
         seen = maps.float()
         detail = _around((seen - _around(seen)).square().mean(1, keepdim=True))
         share = detail / (detail + counting.detail * detail.mean()).clamp_min(TINY)
-        return cls(maps, seen.var().clamp_min(FLAT), weight * (counting.flat + (1 - counting.flat) * share))
+        counts = weight * (counting.flat + (1 - counting.flat) * share)
+        return cls(maps, seen.var().clamp_min(FLAT), counts.to(maps.dtype))
 
 
 def _around(maps: Tensor) -> Tensor:
@@ -152,8 +168,10 @@ class _Difference(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, target: Tensor, counts: Tensor) -> Tensor:
         difference = maps - target
-        counted = difference * counts.to(maps.dtype)
+        counted = difference * counts
         ctx.save_for_backward(counted)
+        if maps.dtype == torch.float32:
+            return torch.dot(difference.flatten(), counted.flatten()) / maps.numel()
         return (wide(difference) * counted).sum(1).float().mean() / maps.shape[1]
 
     @staticmethod
@@ -169,32 +187,35 @@ def total_variation(picture: Tensor) -> Tensor:
 
 
 class _Variation(torch.autograd.Function):
-    """On the way back each difference goes to both of its pixels, where autograd would copy the whole picture four times."""
+    """Each difference goes back to both of its pixels, where autograd would copy the whole picture four times."""
 
     @staticmethod
     def forward(ctx: Any, picture: Tensor) -> Tensor:
         across, down = picture.diff(dim=3), picture.diff(dim=2)
-        ctx.save_for_backward(across, down)
-        return across.square().mean() + down.square().mean()
+        ctx.count, ratio = across.numel(), across.numel() / down.numel()
+        ctx.save_for_backward(_given_back(across, down, ratio))
+        across, down = across.flatten(), down.flatten()
+        variation: Tensor = (torch.dot(across, across) + ratio * torch.dot(down, down)) / ctx.count
+        return variation
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        gradient: Tensor = _given_back(*(side * (gradients[0] * (2 / side.numel())) for side in ctx.saved_tensors))
+        (back,) = ctx.saved_tensors
+        gradient: Tensor = back * (gradients[0] * (2 / ctx.count))
         return gradient
 
 
-@torch.library.custom_op("vidstyle::given_back", mutates_args=())  # an operation of its own, as in ``tensors``
-def _given_back(across: Tensor, down: Tensor) -> Tensor:
+def _between(across: Tensor, down: Tensor, ratio: float) -> Tensor:
+    return across.new_empty(down.shape[:2] + across.shape[2:3] + down.shape[3:])
+
+
+@opaque(_between)
+def _given_back(across: Tensor, down: Tensor, ratio: float) -> Tensor:
     gradient = F.pad(across, (1, 0))
     gradient[..., :-1] -= across
-    gradient[..., 1:, :] += down
-    gradient[..., :-1, :] -= down
+    gradient[..., 1:, :].add_(down, alpha=ratio)
+    gradient[..., :-1, :].sub_(down, alpha=ratio)
     return gradient
-
-
-@_given_back.register_fake
-def _(across: Tensor, down: Tensor) -> Tensor:
-    return across.new_empty(down.shape[:2] + across.shape[2:3] + down.shape[3:])
 
 
 def temporal_loss(picture: Tensor, before: Tensor, known: Tensor) -> Tensor:
@@ -265,7 +286,7 @@ class Objective:
         maps = self.features(picture, {*self.content, *self.style_layers, *matched})
         content_losses = [content_loss(maps[layer], target) for layer, target in self.content.items()]
         content = torch.stack(content_losses).mean() if content_losses else picture.new_zeros(())
-        style = style_loss([gram(maps[layer]) for layer in self.style_layers], self.style)
+        style = style_loss([maps[layer] for layer in self.style_layers], self.style)
         tv = total_variation(picture)
         temporal = temporal_loss(picture, *self.before) if self.before else picture.new_zeros(())
         match = picture.new_zeros(())

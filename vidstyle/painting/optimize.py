@@ -131,43 +131,47 @@ def adam_step(
         (gradient,) = torch.autograd.grad(losses.total * pixels, picture)
     with torch.no_grad():
         # Should float16 overflow all the same, that value counts for nothing in this step: a NaN would stay for good.
-        gradient = (gradient / pixels).nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
-        moments, direction = _updated(moments, gradient, rate)
-        picture = (picture - direction.mul_(rate.highest)).clamp_(0, 1)
+        gradient = gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        colours = opponent(picture.device)
+        moments, direction = _updated(moments, _mixed(colours / pixels, gradient), rate)
+        picture = (picture - _mixed(colours.T * rate.highest, direction)).clamp_(0, 1)
     return picture, moments, Losses(*(loss.detach() for loss in losses))
 
 
 def _updated(moments: Moments, gradient: Tensor, rate: Rate) -> tuple[Moments, Tensor]:
-    """Moments after one more gradient, and the direction they say, in learning rates."""
-    colours = opponent(gradient.device)
-    gradient = _in_colours(colours, gradient)
+    """Moments after one more gradient, and the direction they say, in learning rates; all of opponent colours."""
     mean = torch.lerp(gradient, moments.mean, BETA_MEAN)
     leading = torch.lerp(mean, gradient, rate.ahead * (1 - BETA_MEAN))
-    gradients, means, squares, weights = _pyramid(gradient), _pyramid(leading), [], []
-    for scale, (square, weight) in enumerate(zip(moments.squares, moments.weights, strict=True)):
-        squares.append(gradients[scale].square_().lerp_(square, BETA_SQUARE))
-        weights.append(torch.add(1 - BETA_SQUARE, weight, alpha=BETA_SQUARE))
-    direction = torch.zeros_like(means[-1])
-    for mean_seen, square, weight in list(zip(means, squares, weights, strict=True))[::-1]:
-        left = (1 - rate.fall * weight).clamp_min_(SETTLED)
-        step = (left * mean_seen).div_((square / weight).sqrt_().add_(TINY))
-        coarser = enlarge(direction, *step.shape[-2:]) if direction.shape != step.shape else direction
-        direction = step.add_(coarser.mul_(rate.scales))
+    squares = torch._foreach_pow(_pyramid(gradient), 2)
+    torch._foreach_lerp_(squares, moments.squares, BETA_SQUARE)
+    weights = torch._foreach_mul(moments.weights, BETA_SQUARE)
+    torch._foreach_add_(weights, 1 - BETA_SQUARE)
+    left = torch._foreach_mul(weights, -rate.fall)
+    torch._foreach_add_(left, 1)
+    torch._foreach_clamp_min_(left, SETTLED)
+    spreads = torch._foreach_div(squares, weights)
+    torch._foreach_sqrt_(spreads)
+    torch._foreach_add_(spreads, TINY)
+    steps = torch._foreach_mul(_pyramid(leading), left)
+    torch._foreach_div_(steps, spreads)
+    direction = steps[-1]
+    for step in steps[-2::-1]:
+        direction = step.add_(enlarge(direction, *step.shape[-2:]).mul_(rate.scales))
     direction[:, 1:] *= rate.colours
-    return Moments(mean, tuple(squares), tuple(weights)), _in_colours(colours.T, direction)
+    return Moments(mean, tuple(squares), tuple(weights)), direction
 
 
-def _in_colours(colours: Tensor, picture: Tensor) -> Tensor:
+def _mixed(mixtures: Tensor, picture: Tensor) -> Tensor:
     """(3, 3) mixtures of the channels of (1, 3, H, W)."""
-    return (colours @ picture.flatten(2)).view(picture.shape)
+    return (mixtures @ picture[0].flatten(1)).view(picture.shape)
 
 
 def _pyramid(gradient: Tensor) -> list[Tensor]:
     """(1, C, H, W) at ``SCALES`` sizes, fewer for a small picture."""
     scales = [gradient]
     while len(scales) < SCALES and min(scales[-1].shape[-2:]) > 1:
-        height, width = scales[-1].shape[-2:]
-        scales.append(halve(F.pad(scales[-1], (0, width % 2, 0, height % 2), mode="replicate")))
+        missing = [0, scales[-1].shape[-1] % 2, 0, scales[-1].shape[-2] % 2]
+        scales.append(halve(F.pad(scales[-1], missing, mode="replicate") if any(missing) else scales[-1]))
     return scales
 
 

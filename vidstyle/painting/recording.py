@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DeviceError
+from .opaque import traced
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +73,12 @@ def compiled(program: Program, inputs: Sequence[Tensor]) -> Program:
 
     log.info("compiling, which takes a minute or two")
     firsts = [tensor.clone() for tensor in inputs]  # tracing tells tensors by what they are: two names for one are one to it
-    with torch.no_grad():
-        traced = make_fx(program)(firsts)
-    traced.graph.eliminate_dead_code()
-    traced.recompile()
+    with torch.no_grad(), traced():
+        trace = make_fx(program)(firsts)
+    trace.graph.eliminate_dead_code()
+    trace.recompile()
     # On a CPU operations are short, and Python would take its time between them.
-    quick: Program = torch.compile(traced, dynamic=False, options={"cpp_wrapper": firsts[0].device.type == "cpu"})
+    quick: Program = torch.compile(trace, dynamic=False, options={"cpp_wrapper": firsts[0].device.type == "cpu"})
 
     def run(inputs: Sequence[Tensor]) -> list[Tensor]:
         with torch.no_grad():

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..media.frame import Image
+from .opaque import opaque
 
 
 def to_tensor(image: Image, device: torch.device | None = None) -> Tensor:
@@ -60,9 +61,14 @@ def wide(maps: Tensor) -> Tensor:
     return maps.float() if maps.dtype == torch.float16 else maps
 
 
+FEW = 4096
+"""So many numbers are halved or enlarged by PyTorch in less time than operations of our own need to be called."""
+
+
 def halve(picture: Tensor) -> Tensor:
     """``F.avg_pool2d(picture, 2)`` of (N, C, H, W), in a third of its time, forth and back."""
-    halved: Tensor = _Halve.apply(picture)
+    few = picture.numel() < FEW and min(picture.shape[-2:]) > 1
+    halved: Tensor = F.avg_pool2d(picture, 2) if few else _Halve.apply(picture)
     return halved
 
 
@@ -119,31 +125,35 @@ class _HalveSmoothly(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, picture: Tensor) -> Tensor:
         ctx.shape, ctx.together = picture.shape, not picture.is_contiguous()
-        halved: Tensor = _halved(picture, ctx.together)
-        return halved
+        return _halved(picture, ctx.together)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        enlarged: Tensor = _enlarged(0.25 * gradients[0], *ctx.shape[-2:], ctx.together)
-        return enlarged
+        height, width = ctx.shape[-2:]
+        return _enlarged(0.25 * gradients[0], height, width, ctx.together)
 
 
 def enlarge(picture: Tensor, height: int, width: int) -> Tensor:
     """(N, C, H, W) at twice its size by bilinear interpolation, cut to (height, width). Not differentiable."""
-    enlarged: Tensor = _enlarged(picture, height, width, not picture.is_contiguous())
-    return enlarged
+    return _enlarged(picture, height, width, not picture.is_contiguous())
 
 
-# Operations of their own, since a compiler would compute all that goes into a pixel anew for each place where it is of use.
-# They are told whether channels lie together in memory, since a compiler also has its own ideas about that.
-@torch.library.custom_op("vidstyle::halved", mutates_args=())
+def _half_of(picture: Tensor, together: bool) -> Tensor:
+    height, width = picture.shape[-2:]
+    return _empty(picture, height // 2, width // 2, together)
+
+
+@opaque(_half_of)
 def _halved(picture: Tensor, together: bool) -> Tensor:
-    """Each of a pair leans by a quarter towards its other neighbour, then both are averaged: along columns, then along rows."""
     order = layout(together)
-    picture = picture.contiguous(memory_format=order)
-    for side in (-2, -1):
+    height, width = (side // 2 * 2 for side in picture.shape[-2:])
+    picture = picture[..., :height, :width].contiguous(memory_format=order)
+    if together and picture.device.type == "cpu":
+        filters = _binomial(picture.shape[1], picture.dtype)
+        return F.conv2d(F.pad(picture, [1] * 4, mode="replicate"), filters, stride=2, groups=picture.shape[1])
+    for side in (-2, -1):  # each of a pair leans by a quarter towards its other neighbour, then both are averaged
         count = picture.shape[side] // 2
-        pairs: Tensor = picture.narrow(side, 0, 2 * count).unflatten(side, (count, 2))  # type: ignore[no-untyped-call]
+        pairs: Tensor = picture.unflatten(side, (count, 2))  # type: ignore[no-untyped-call]
         first, second = pairs.unbind(side)
         left, right = first.clone(memory_format=order), second.clone(memory_format=order)
         left.narrow(side, 1, count - 1).lerp_(second.narrow(side, 0, count - 1), 0.25)
@@ -152,17 +162,23 @@ def _halved(picture: Tensor, together: bool) -> Tensor:
     return picture
 
 
-@_halved.register_fake
-def _(picture: Tensor, together: bool) -> Tensor:
-    height, width = picture.shape[-2:]
-    return _empty(picture, height // 2, width // 2, together)
+@cache
+def _binomial(channels: int, precision: torch.dtype) -> Tensor:
+    """1, 3, 3, 1 along both sides, for each channel."""
+    side = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    return torch.outer(side, side).expand(channels, 1, 4, 4).to(precision).contiguous()
 
 
-@torch.library.custom_op("vidstyle::enlarged", mutates_args=())
+def _empty(like: Tensor, height: int, width: int, together: bool) -> Tensor:
+    shape = (*like.shape[:2], height, width)
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout(together))
+
+
+@opaque(_empty)
 def _enlarged(picture: Tensor, height: int, width: int, together: bool) -> Tensor:
     """Two for each, leaning by a quarter towards its neighbours: along columns, then along rows. A third of PyTorch's time."""
     order = layout(together)
-    if picture.device.type != "cpu":
+    if picture.device.type != "cpu" or picture.numel() < FEW:
         picture = F.interpolate(picture.contiguous(memory_format=order), scale_factor=2, mode="bilinear", align_corners=False)
         return _cut_or_filled(picture, height, width)
     for side in (-2, -1):
@@ -179,16 +195,6 @@ def _enlarged(picture: Tensor, height: int, width: int, together: bool) -> Tenso
         second.narrow(side, count - 1, 1).copy_(picture.narrow(side, count - 1, 1))
         picture = enlarged
     return _cut_or_filled(picture, height, width)
-
-
-@_enlarged.register_fake
-def _(picture: Tensor, height: int, width: int, together: bool) -> Tensor:
-    return _empty(picture, height, width, together)
-
-
-def _empty(like: Tensor, height: int, width: int, together: bool) -> Tensor:
-    shape = (*like.shape[:2], height, width)
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout(together))
 
 
 def keep_colours(painting: Tensor, source: Tensor) -> Tensor:
