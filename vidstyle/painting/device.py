@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -65,6 +66,25 @@ def free_memory(device: torch.device) -> int | None:
     except (OSError, KeyError):
         pages = "SC_AVPHYS_PAGES"
         return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") if pages in getattr(os, "sysconf_names", ()) else None
+
+
+HELD = 2**26
+"""Bytes of the largest block of memory that is kept. At 1280 x 720 the peak hardly rises by it; by twice as much, 15 %."""
+
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
+"""In glibc's malloc.h."""
+
+
+@cache
+def hold_memory() -> None:
+    """Keep in this process what is freed in each step and needed in the next.
+
+    glibc would give large blocks back to the system, which clears each of their pages anew: a tenth of a step at 1280 x 720.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, HELD)
+        mallopt(M_TRIM_THRESHOLD, 2 * HELD)  # as glibc has it
 
 
 def resident_memory(device: torch.device) -> int | None:

@@ -13,7 +13,7 @@ from ..media.frame import Frame, fit
 from ..settings import Settings
 from .beginning import Guide, aims, begin
 from .colours import led_to
-from .device import choose_precision, out_of_memory_named
+from .device import choose_precision, hold_memory, out_of_memory_named
 from .execution import Prepared, choose_descent, replayed
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
@@ -55,7 +55,8 @@ class Stylizer:
     """Paints frames by optimising their pixels, each starting from the one before.
 
     ``style`` and ``settings`` may be assigned between frames. ``on_iteration`` is called as each iteration begins. After
-    a call ``iterations`` holds the losses of that frame's iterations, in order.
+    a call ``iterations`` holds the losses of that frame's iterations, in order. On a CPU the process keeps for the next step
+    what memory a step frees, see ``hold_memory``.
 
     Args:
         features: how pictures are looked at.
@@ -67,6 +68,8 @@ class Stylizer:
     """
 
     def __init__(self, features: Features, style: Style, settings: Settings = Settings()) -> None:  # noqa: B008 (immutable)
+        if features.device.type == "cpu":
+            hold_memory()
         self.features = features
         self._seen_through: dict[torch.dtype, Features] = {}
         self.style = style
