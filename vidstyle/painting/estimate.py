@@ -75,7 +75,8 @@ def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
     # What is thinner than the rim itself, such as unsure pixels along an outline, is left: all of it would begin anew each time.
     new = cv2.dilate(cv2.morphologyEx((~known).view(np.uint8), cv2.MORPH_OPEN, RIM), RIM)
     reliance = (known & (new == 0)).astype(np.float32)
-    return Motion(torch.from_numpy(flow).permute(2, 0, 1)[None].contiguous(), torch.from_numpy(reliance)[None, None])
+    planes = np.ascontiguousarray(flow.transpose(2, 0, 1))  # not by PyTorch, which would start threads of its own for this one
+    return Motion(torch.from_numpy(planes)[None], torch.from_numpy(reliance)[None, None])
 
 
 def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Flow, Flow]:
