@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .colours import opponent
+from .colours import mixed, opponent
 from .opaque import opaque
-from .tensors import halve_smoothly
+from .tensors import cut_or_filled, halve_smoothly
 
 threshold_backward = torch.ops.aten.threshold_backward
 
@@ -21,7 +21,10 @@ MANY = 2**15
 
 
 def pad(x: Tensor, amount: int) -> Tensor:
-    """Pad (N, C, H, W) on all sides by reflection, or by repeating the border where a side is too short for that."""
+    """Pad (N, C, H, W) on all sides by reflection, or by repeating the border where a side is too short for that.
+
+    The gradient of what it returns is written over on the way back: that is for a single convolution to take.
+    """
     if x.is_cuda or x.numel() < MANY or min(x.shape[-2:]) <= amount:
         return F.pad(x, [amount] * 4, mode="reflect" if min(x.shape[-2:]) > amount else "replicate")
     padded: Tensor = _Reflected.apply(x, amount)
@@ -129,7 +132,7 @@ class Halves:
 def sparse_conv(x: Tensor, unshuffled: Tensor) -> Tensor:
     """``F.conv2d(x, filters, stride=2)`` in half its time on a CPU; filters of an odd side as ``unshuffle`` makes them."""
     height, width = x.shape[-2:]
-    even = F.pad(x, (0, width % 2, 0, height % 2)) if width % 2 or height % 2 else x
+    even = cut_or_filled(x, height + height % 2, width + width % 2)
     return F.conv2d(F.pixel_unshuffle(even, 2), unshuffled)
 
 
@@ -291,4 +294,4 @@ class Bank(nn.Module):
 
     def _colours(self, image: Tensor, count: int) -> Tensor:
         """(count, 1, H, W): the first opponent colours."""
-        return (self.opponent[:count] @ image[0].flatten(1)).view(count, 1, *image.shape[2:])
+        return mixed(self.opponent[:count], image).transpose(0, 1)

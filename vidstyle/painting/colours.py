@@ -24,6 +24,11 @@ def opponent(device: torch.device) -> Tensor:
     return constant(OPPONENT, device)
 
 
+def mixed(mixtures: Tensor, picture: Tensor) -> Tensor:
+    """(M, C) mixtures of the channels of (1, C, H, W): (1, M, H, W)."""
+    return (mixtures @ picture[0].flatten(1)).view(1, -1, *picture.shape[2:])
+
+
 def colours_of(picture: Tensor) -> Tensor:
     """Second moments of one and the opponent colours, (4, 4), of (1, 3, H, W) RGB in [0, 1] seen from afar.
 

@@ -27,7 +27,10 @@ def gram(maps: Tensor) -> Tensor:
     Returns:
         (C, C) float32, the products averaged over positions.
     """
-    rows, early = _rows(maps)
+    return _gram(*_rows(maps))
+
+
+def _gram(rows: Tensor, early: float) -> Tensor:
     return (rows @ rows.T).float() * (1 / (rows.shape[1] * early**2))
 
 
@@ -75,10 +78,8 @@ class _StyleLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, matrices: Tensor, shares: Tensor, *maps: Tensor) -> Tensor:
-        rows, earlies = zip(*map(_rows, maps), strict=True)
-        ctx.shares = [1 / (row.shape[1] * early) for row, early in zip(rows, earlies, strict=True)]
-        layers = zip(rows, ctx.shares, earlies, strict=True)
-        difference = _in_a_row((row @ row.T).float() * (share / early) for row, share, early in layers) - matrices
+        rows, ctx.earlies = zip(*map(_rows, maps), strict=True)
+        difference = _in_a_row(map(_gram, rows, ctx.earlies)) - matrices
         counted = difference * shares
         ctx.save_for_backward(counted, *rows)
         ctx.sizes = [x.shape[2:] for x in maps]
@@ -88,8 +89,8 @@ class _StyleLoss(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         counted, *rows = ctx.saved_tensors
         parts = torch.split(counted * (4 * gradients[0]), [len(row) ** 2 for row in rows])
-        layers = zip(parts, ctx.shares, rows, ctx.sizes, strict=True)
-        return None, None, *(_product(part * share, row, size) for part, share, row, size in layers)
+        layers = zip(parts, rows, ctx.earlies, ctx.sizes, strict=True)
+        return None, None, *(_product(part * (1 / (row.shape[1] * early)), row, size) for part, row, early, size in layers)
 
 
 def _product(symmetric: Tensor, rows: Tensor, size: torch.Size) -> Tensor:

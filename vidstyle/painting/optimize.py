@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .colours import opponent
+from .colours import mixed, opponent
 from .losses import Losses
 from .tensors import enlarge, halve
 
@@ -133,8 +133,8 @@ def adam_step(
         # Should float16 overflow all the same, that value counts for nothing in this step: a NaN would stay for good.
         gradient = gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
         colours = opponent(picture.device)
-        moments, direction = _updated(moments, _mixed(colours / pixels, gradient), rate)
-        picture = (picture - _mixed(colours.T * rate.highest, direction)).clamp_(0, 1)
+        moments, direction = _updated(moments, mixed(colours / pixels, gradient), rate)
+        picture = (picture - mixed(colours.T * rate.highest, direction)).clamp_(0, 1)
     return picture, moments, Losses(*(loss.detach() for loss in losses))
 
 
@@ -159,11 +159,6 @@ def _updated(moments: Moments, gradient: Tensor, rate: Rate) -> tuple[Moments, T
         direction = step.add_(enlarge(direction, *step.shape[-2:]).mul_(rate.scales))
     direction[:, 1:] *= rate.colours
     return Moments(mean, tuple(squares), tuple(weights)), direction
-
-
-def _mixed(mixtures: Tensor, picture: Tensor) -> Tensor:
-    """(3, 3) mixtures of the channels of (1, 3, H, W)."""
-    return (mixtures @ picture[0].flatten(1)).view(picture.shape)
 
 
 def _pyramid(gradient: Tensor) -> list[Tensor]:

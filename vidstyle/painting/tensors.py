@@ -88,7 +88,7 @@ class _Halve(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         quarter = (0.25 * gradients[0]).contiguous(memory_format=layout(ctx.together))
         if ctx.together and not quarter.is_cuda:
-            return _cut_or_filled(F.interpolate(quarter, scale_factor=2), *ctx.shape[-2:])
+            return cut_or_filled(F.interpolate(quarter, scale_factor=2), *ctx.shape[-2:])
         height, width = (side // 2 * 2 for side in ctx.shape[-2:])
         spread = torch.empty(ctx.shape, dtype=quarter.dtype, device=quarter.device, memory_format=layout(ctx.together))
         if ctx.shape[-2:] != (height, width):
@@ -103,7 +103,7 @@ class _Halve(torch.autograd.Function):
         return spread
 
 
-def _cut_or_filled(picture: Tensor, height: int, width: int) -> Tensor:
+def cut_or_filled(picture: Tensor, height: int, width: int) -> Tensor:
     """With rows and columns at the end left out, or added as zeros."""
     missing = (0, width - picture.shape[-1], 0, height - picture.shape[-2])
     return F.pad(picture, missing) if any(missing) else picture
@@ -180,7 +180,7 @@ def _enlarged(picture: Tensor, height: int, width: int, together: bool) -> Tenso
     order = layout(together)
     if picture.device.type != "cpu" or picture.numel() < FEW:
         picture = F.interpolate(picture.contiguous(memory_format=order), scale_factor=2, mode="bilinear", align_corners=False)
-        return _cut_or_filled(picture, height, width)
+        return cut_or_filled(picture, height, width)
     for side in (-2, -1):
         count = picture.shape[side]
         shape = list(picture.shape)
@@ -194,7 +194,7 @@ def _enlarged(picture: Tensor, height: int, width: int, together: bool) -> Tenso
         torch.lerp(before, after, 0.25, out=second.narrow(side, 0, count - 1))
         second.narrow(side, count - 1, 1).copy_(picture.narrow(side, count - 1, 1))
         picture = enlarged
-    return _cut_or_filled(picture, height, width)
+    return cut_or_filled(picture, height, width)
 
 
 def keep_colours(painting: Tensor, source: Tensor) -> Tensor:
