@@ -19,7 +19,7 @@ from vidstyle.bench.clips import (
     object_clip,
 )
 from vidstyle.painting.estimate import motion_between, reduced, small, with_sharp_edges
-from vidstyle.painting.flow import FLOW_PX, dis_flow, warp
+from vidstyle.painting.flow import FLOW_PX, dis_flow, places, warp
 from vidstyle.painting.motion import with_motion
 from vidstyle.painting.tensors import to_tensor
 
@@ -218,12 +218,51 @@ def test_a_bare_wall_stands_still_before_a_still_camera():
 def test_a_bare_wall_goes_with_the_camera():
     """Nothing on the wall tells its motion; the things around it do."""
     clip = camera_clip("zoom", (160, 96), 2, lambda n: View(2 * n, zoom=0.98**n))
-    pictures = [frame.image.copy() for frame in clip.frames]
-    for picture in pictures:
-        picture[30:66, 50:110] = 128
-    motion = between(pictures[1], pictures[0], dis_flow)
+    earlier = clip.frames[0].image.copy()
+    earlier[30:66, 50:110] = 128
+    x, y = (place[0, 0].numpy() for place in places(clip.motions[1].flow))
+    now = cv2.remap(earlier, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    motion = between(now, earlier, dis_flow)
     wrong = (motion.flow - clip.motions[1].flow).norm(dim=1)[0, 36:60, 56:104]
     assert wrong.mean() < 0.2  # px: a tenth of the motion
+
+
+def at_rest():
+    """What a camera that rests shows: (96, 160, 3) float32."""
+    levels = np.random.default_rng(0).integers(60, 256, (24, 40, 3)).astype(np.float32)
+    return cv2.resize(levels, (160, 96), interpolation=cv2.INTER_CUBIC)
+
+
+def hills(step):
+    """Two ranges of hills under a cloudy sky, each of one colour; the nearer one has gone by ``step`` px, the other by half."""
+    x, y = np.meshgrid(np.arange(160.0), np.arange(96.0))
+    picture = at_rest()
+    for level, colour, gone in ((36, (110, 140, 170), step / 2), (60, (60, 120, 70), step)):
+        outline = level + 6 * np.sin((x + gone) / 6) + 4 * np.sin((x + gone) / 17)
+        picture += (np.array(colour) - picture) * np.clip(y - outline + 0.5, 0, 1)[..., None]
+    return picture.clip(0, 255).astype(np.uint8), y - outline
+
+
+def test_flat_things_go_with_their_outlines():
+    """Else the outlines slide over what is painted on the hills."""
+    (earlier, _), (now, depth) = hills(0.0), hills(1.0)
+    motion = between(now, earlier, dis_flow)
+    hill, sky = motion.flow[0, 0].numpy()[:, 8:-8][depth[:, 8:-8] > 3], motion.flow[0, :, :20]
+    assert (hill > 0.5).mean() > 0.9  # DIS is not exact where it is flat
+    assert (sky == 0).all()
+    assert (motion.reliable[0, 0, 75:, -1:] == 0).all()  # what came in
+
+
+def test_a_bare_wall_stays_behind_what_moves():
+    pictures = []
+    for number in range(2):
+        picture = at_rest().clip(0, 255).astype(np.uint8)
+        picture[:, 24:136] = 190
+        cv2.ellipse(picture, (80 + number, 80), (22, 50), 0, 0, 360, (40, 60, 120), -1, cv2.LINE_AA)
+        pictures.append(picture)
+    flow = between(*pictures[::-1], dis_flow).flow[0, 0]
+    assert (flow[40:, 70:90] < -0.3).float().mean() > 0.9
+    assert (flow[:, :48] == 0).all() and (flow[:, 114:] == 0).all()
 
 
 @pytest.mark.parametrize("change", [lambda picture, number: picture, noisy(4)], ids=["clean", "noisy"])

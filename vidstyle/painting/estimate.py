@@ -28,6 +28,13 @@ levels: few for a flow that hardly differs, more for one that leads far away, wh
 WANDER_PX = 2.5
 """Flow on bare walls mostly wanders less than this from the truth. What goes further may be moving: its surroundings tell."""
 
+APART_PX, EDGE_LEVELS, REACH = 0.2, 8, np.ones((7, 7), np.uint8)
+"""What lies between edges of so many levels is an area, and has the votes of those within 3 px. An edge votes for rest where its
+flow is this near to the camera's, and for motion where it is not and explains it better."""
+
+SPECKS = np.ones((5, 5), np.uint8)
+"""What is at rest and smaller than this, in the midst of what moves, moves too."""
+
 STILL_SHARE, CAMERA_SHARE = 0.5, 0.3
 """The camera is still when this share of the picture shows no motion; it moves as this share of the corners say."""
 
@@ -40,7 +47,7 @@ DRIFT_PX, DRIFT_AGREES_PX, DRIFT_SHARE = 0.04, 0.1, 0.9
 SPILL_PX, CLEARLY = 8, 0.6
 """Flow spills this far over outlines; it gives way to another one with less than this share of its error."""
 
-APART_PX, BESIDE, BETTER_LEVELS = 1.0, np.ones((5, 5), np.uint8), 2
+OWN_PX, BESIDE, BETTER_LEVELS = 1.0, np.ones((5, 5), np.uint8), 2
 """Flow this far from the camera's is a thing's own. So near its outline, 2 px, a pixel goes with the camera where that explains
 it better by so many levels: with fewer, noise frays outlines."""
 
@@ -68,12 +75,15 @@ def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
         there = other_way.submit(_flow, was, now, method)
         flow, camera = _flow(now, was, method)
     known = reliable(flow, there.result()[0])
-    # On bare walls flow is arbitrary and may fail the check; what looks the same has gone where the camera says.
-    same = _inside(camera) & (_around(_difference(now, was, camera), PATCH_PX) < SAME_LEVELS)
-    flow = _choose(same & ~known, camera, flow)
+    # On flat things flow is arbitrary and may fail the check; what looks the same has gone where the camera says, or its area.
+    plain, found = (_difference(now, was, each) for each in (camera, flow))
+    same = _inside(camera) & _inside(flow) & (_around(plain, PATCH_PX) < SAME_LEVELS)
+    own = (_square(flow - camera) < WANDER_PX**2) & _as_well(found, plain, PATCH_PX, NEAR_LEVELS)
+    flow = _choose(same & ~known & ~own, camera, flow)
     known |= same
     # What is thinner than the rim itself, such as unsure pixels along an outline, is left: all of it would begin anew each time.
-    new = cv2.dilate(cv2.morphologyEx((~known).view(np.uint8), cv2.MORPH_OPEN, RIM), RIM)
+    unknown = cv2.copyMakeBorder((~known).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # what comes in may be thin
+    new = cv2.dilate(cv2.morphologyEx(unknown, cv2.MORPH_OPEN, RIM), RIM)[1:-1, 1:-1]
     reliance = (known & (new == 0)).astype(np.float32)
     planes = np.ascontiguousarray(flow.transpose(2, 0, 1))  # not by PyTorch, which would start threads of its own for this one
     return Motion(torch.from_numpy(planes)[None], torch.from_numpy(reliance)[None, None])
@@ -87,15 +97,48 @@ def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Flow, Flow]:
     flow = with_sharp_edges(raw, camera, now, was)
     plain = _difference(now, was, camera) if camera.any() else unmoved
     found = _difference(now, was, flow)
-    near = _square(flow - camera) < WANDER_PX**2
-    # A flat area inside a moving thing is explained by anything; it goes with its surroundings.
+    apart = _square(flow - camera)
+    near = apart < WANDER_PX**2
+    # A flat area inside a moving thing is explained by anything; it goes with its surroundings, or with its outline.
     far = ~near & _as_well(plain, found, PATCH_PX, FAR_LEVELS) & _as_well(plain, found, SURROUNDINGS_PX, FAR_LEVELS)
-    at_rest = far | near & _as_well(plain, found, PATCH_PX, NEAR_LEVELS)
+    at_rest = far | near & ~_with_areas(~_as_well(plain, found, PATCH_PX, NEAR_LEVELS), apart, now)
     flow = _choose(at_rest, camera, flow)
     # The motion found for a thing reaches beyond its outline. There, each pixel that the camera explains better goes with it.
-    moving = (_square(flow - camera) > APART_PX**2).view(np.uint8)
+    moving = (_square(flow - camera) > OWN_PX**2).view(np.uint8)
     outline = cv2.morphologyEx(moving, cv2.MORPH_GRADIENT, BESIDE) > 0
     return _choose(outline & (plain + BETTER_LEVELS < found), camera, flow), camera
+
+
+def _with_areas(moves: Mask, apart: Map, frame: Levels) -> Mask:
+    """What is seen to move, and the flat areas inside: those with more moving edges around them than resting ones.
+
+    Else the outlines of hills that pass would slide over what is painted on the hills. The picture's border counts as an edge
+    at rest, so that a wall behind a person stays.
+
+    Args:
+        moves: (H, W), where the flow explains clearly more than the camera's.
+        apart: (H, W), squared distance of the two. Where that alone is large, as on level edges that move sideways, nothing is
+            known.
+        frame: (H, W, 3) uint8.
+    """
+    if not moves.any():
+        return moves
+    contrast = cv2.morphologyEx(cv2.blur(frame, (3, 3)), cv2.MORPH_GRADIENT, RIM)
+    edges = cv2.transform(contrast.astype(np.float32), MEAN) > EDGE_LEVELS
+    count, areas = cv2.connectedComponents((~edges).view(np.uint8), connectivity=4)
+    votes = np.where(apart < APART_PX**2, -1, moves).astype(np.float32)
+    for border in (np.s_[:1], np.s_[-1:], np.s_[:, :1], np.s_[:, -1:]):
+        edges[border], votes[border] = True, -1
+    # Each edge has an area on either side of it: of all within reach, that of the highest number, and of the lowest.
+    highest = cv2.dilate(areas.astype(np.float32), REACH)[edges].astype(int)
+    lowest = cv2.erode(np.where(areas, areas, count).astype(np.float32), REACH)[edges].astype(int)
+    votes = votes[edges]
+    sums = np.bincount(highest, votes, count + 1) + np.bincount(lowest, np.where(lowest != highest, votes, 0), count + 1)
+    sums[[0, count]] = 0
+    moving = (sums > 0)[areas]
+    moving[edges] = (sums[highest] > 0) & (sums[lowest] > 0)
+    moving |= moves
+    return cv2.morphologyEx(moving.view(np.uint8), cv2.MORPH_CLOSE, SPECKS).view(np.bool_)
 
 
 def camera_flow(flow: Flow, frame: Levels, unmoved: Map, found: Map) -> Flow:
