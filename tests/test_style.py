@@ -84,3 +84,14 @@ def test_the_frame_of_a_picture_is_not_looked_at(features):
         Style.from_images([image], features).grams(64, ["relu1_1"])["relu1_1"] for image in (scene(size=(100, 100)), framed)
     )
     torch.testing.assert_close(other, plain)
+
+
+def test_strokes_are_what_is_fine_in_the_weightiest_picture(features):
+    fine, coarse = (torch.zeros(1, 3, 64, 96) for _ in range(2))
+    fine[..., ::4] = 1
+    coarse[..., 48:] = 1
+    style = Style((coarse, fine), (1.0, 2.0), features)
+    strokes = style.strokes(96, (120, 40))
+    assert strokes.shape == (1, 3, 40, 120) and strokes.mean().abs() < 0.02
+    assert strokes[..., :96].std() == pytest.approx(fine.std().item(), rel=0.05)  # resampling for the tones rings a little
+    assert Style((coarse,), (1.0,), features).strokes(96, (96, 64)).std() < 0.3 * coarse.std()

@@ -13,11 +13,12 @@ from vidstyle.painting.flow import dis_flow, warp_sharply
 from vidstyle.painting.judge import gradient_energy
 from vidstyle.painting.motion import with_motion
 from vidstyle.painting.optimize import Moments
-from vidstyle.painting.tensors import to_tensor
-from vidstyle.painting.warmstart import Memory, Start, budget, start_from, steady
+from vidstyle.painting.tensors import mirrored, to_tensor
+from vidstyle.painting.warmstart import STROKES, Memory, Start, budget, start_from, steady
 
 SIZE = 96, 64
 HEIGHT, WIDTH = 24, 32
+NO_STROKES = torch.zeros(1, 3, HEIGHT, WIDTH)
 
 
 def shift(dx, reliable=None):
@@ -37,7 +38,7 @@ def memory():
 
 
 def test_what_does_not_move_is_not_resampled(memory):
-    start = start_from(memory, memory.content, shift(0.15))
+    start = start_from(memory, memory.content, shift(0.15), NO_STROKES)
     assert torch.equal(start.picture, memory.picture)
     torch.testing.assert_close(start.moments.mean, memory.moments.mean, atol=1e-5, rtol=0)  # a float32 grid
 
@@ -45,14 +46,14 @@ def test_what_does_not_move_is_not_resampled(memory):
 def test_slow_motion_is_followed_once_it_adds_up(memory):
     moved = []
     for _ in range(4):
-        start = start_from(memory, memory.content, shift(0.15))
+        start = start_from(memory, memory.content, shift(0.15), NO_STROKES)
         moved.append(not torch.equal(start.picture, memory.picture))
         memory = replace(memory, picture=start.picture, offset=start.offset)
     assert moved == [False, True, False, True]
 
 
 def test_picture_content_and_moments_move_alike(memory):
-    start = start_from(memory, memory.content, shift(-3.0))
+    start = start_from(memory, memory.content, shift(-3.0), NO_STROKES)
     for before, after, tolerance in (
         (memory.picture, start.picture, 1e-3),  # the sharp filter's own rounding at whole pixels
         (memory.moments.mean, start.moments.mean, 1e-4),
@@ -67,7 +68,7 @@ def test_what_is_new_starts_from_the_content_without_memory(memory):
     reliable[..., :8] = 0
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
     memory = replace(memory, picture=memory.content)  # a painting in the colours of its frame
-    start = start_from(memory, frame, shift(0.0, reliable))
+    start = start_from(memory, frame, shift(0.0, reliable), NO_STROKES)
     torch.testing.assert_close(start.picture[..., :8], frame[..., :8], atol=1e-5, rtol=0)  # float32 least squares
     assert torch.equal(start.picture[..., 8:], memory.picture[..., 8:])
     for tensor in (start.moments.mean, start.moments.squares[0], start.moments.weights[0]):
@@ -81,15 +82,44 @@ def test_what_is_new_takes_on_the_colours_of_the_painting(memory):
     reliable[..., :8] = 0
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
     memory = replace(memory, picture=memory.content.flip(1) / 2)
-    start = start_from(memory, frame, shift(0.0, reliable))
+    start = start_from(memory, frame, shift(0.0, reliable), NO_STROKES)
     expected = frame.flip(1)[..., :8] / 2
     torch.testing.assert_close(start.picture[..., :8], expected, atol=0.02, rtol=0)  # the fit leans to the source a little
 
 
 def test_where_nothing_is_known_colours_stay_the_source_s(memory):
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
-    start = start_from(memory, frame, shift(0.0, torch.zeros(1, 1, HEIGHT, WIDTH)))
+    start = start_from(memory, frame, shift(0.0, torch.zeros(1, 1, HEIGHT, WIDTH)), NO_STROKES)
     torch.testing.assert_close(start.picture, frame, atol=1e-5, rtol=0)  # float32 least squares
+
+
+def test_what_is_new_begins_with_strokes_of_the_style(memory):
+    reliable = torch.ones(1, 1, HEIGHT, WIDTH)
+    reliable[..., :8] = 0
+    frame, strokes = torch.full_like(memory.picture, 0.5), torch.rand_like(memory.picture) - 0.5
+    memory = replace(memory, picture=frame, content=frame)
+    picture = start_from(memory, frame, shift(0.0, reliable), strokes).picture
+    expected = 0.5 + STROKES * strokes[..., :8]
+    torch.testing.assert_close(picture[..., :8], expected, atol=1e-5, rtol=0)  # float32 least squares
+    assert torch.equal(picture[..., 8:], frame[..., 8:])
+
+
+@pytest.mark.parametrize("step", [2.0, -2.0, 1.5])
+def test_strokes_join_where_a_camera_uncovers_strip_by_strip(memory, step):
+    """Over a grey wall all that is to be seen is one piece of the style's strokes, gone on with at each frame."""
+    grey, strokes = torch.full_like(memory.picture, 0.5), 0.4 * torch.sin(torch.arange(WIDTH) * torch.pi / 8)
+    memory = replace(memory, picture=grey, content=grey)
+    new = slice(-3, None) if step > 0 else slice(3)
+    reliable = torch.ones(1, 1, HEIGHT, WIDTH)
+    reliable[..., new] = 0
+    for _ in range(6):
+        start = start_from(memory, grey, shift(step, reliable), strokes.expand(1, 3, HEIGHT, WIDTH))
+        memory = replace(memory, picture=start.picture, offset=start.offset, travel=start.travel)
+    assert start.travel.tolist() == [6 * step, 0]
+    piece = 0.5 + STROKES * mirrored(strokes.view(1, 1, 1, -1), WIDTH, 1, left=int(6 * step))[0, 0, 0]
+    seen = slice(-8, None) if step > 0 else slice(8)
+    # Half a pixel that is rounded is 0.04 of such a wave, and a picture that is a little lighter by chance is led so.
+    torch.testing.assert_close(start.picture[0, 0, 5, seen], piece[seen], atol=0.07, rtol=0)
 
 
 def test_what_was_hidden_comes_back_from_an_earlier_painting(memory):
@@ -100,7 +130,7 @@ def test_what_was_hidden_comes_back_from_an_earlier_painting(memory):
     reliable[0][..., :16] = 0  # of the previous frame the left half is of no use,
     reliable[1][..., :8] = 0  # of the one before that a quarter
     motion = replace(shift(0.0, reliable[0]), earlier={4: shift(0.0, reliable[2]), 2: shift(0.0, reliable[1])})
-    start = start_from(memory, memory.content, motion)
+    start = start_from(memory, memory.content, motion, NO_STROKES)
     assert torch.equal(start.picture[..., 16:], memory.picture[..., 16:])
     assert (start.picture[..., 8:16] == 0.2).all()
     assert (start.picture[..., :8] == 0.8).all()
@@ -142,7 +172,7 @@ def test_noise_is_averaged_out_and_change_is_not():
 )
 def test_the_budget_grows_with_what_there_is_to_do(new, changed, progress, expected):
     blank = torch.zeros(1, 3, 4, 4)
-    start = Start(blank, Moments.zero(blank), blank, blank[:, :2], blank[:, :1], torch.tensor([new, changed]))
+    start = Start(blank, Moments.zero(blank), blank, blank[:, :2], torch.zeros(2), blank[:, :1], torch.tensor([new, changed]))
     assert budget(start, progress, 8) == expected
 
 

@@ -15,14 +15,16 @@ from .warmstart import Memory, Start, start_from
 
 
 class Guide(NamedTuple):
-    """What of a style changes the contents themselves.
+    """What of a style a frame begins with.
 
     Args:
         colours: (4, 4), as ``colours_of`` makes them.
+        strokes: (1, 3, H, W), see ``start_from``.
         spots: which those of the painting are led to; None: none.
     """
 
     colours: Tensor
+    strokes: Tensor
     spots: Spots | None
 
 
@@ -45,7 +47,7 @@ def begin(
         guide: of the style.
         memory, frame, motion: as in ``start_from``.
     """
-    start = start_from(memory, frame, motion)
+    start = start_from(memory, frame, motion, guide.strokes)
     targets, matching = aims(features, layers, guide, start.content)
     return Beginning(start, targets, matching.target_of(start.picture, features) if matching else None)
 

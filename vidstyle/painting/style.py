@@ -18,10 +18,13 @@ from .colours import AFAR_PX, colours_of
 from .features import MIN_SIDE_PX, Features
 from .losses import StyleTarget, gram
 from .matching import COLOURS, Spots, join_spots, look_at_spots
-from .tensors import resize, to_tensor
+from .tensors import mirrored, resize, to_tensor
 
 BORDER = 0.03
 """So much of a style picture's shorter side is left away all around: frames, worn edges and signatures are no strokes."""
+
+STROKE_PX = 16
+"""What is finer than this are strokes, and what is not are tones."""
 
 MAX_STYLE_PX = 2048
 """Style pictures are kept no larger than this (long side): no brush stroke needs more."""
@@ -136,6 +139,18 @@ class Style:
             total = sum(self.weights)
             self._spots[size_px] = join_spots(pictures, [weight / total for weight in self.weights], self.features.match_layers)
         return self._spots[size_px]
+
+    def strokes(self, size_px: int, size: tuple[int, int]) -> Tensor:
+        """What of the weightiest picture, looked at a long side of ``size_px``, is finer than ``STROKE_PX``: no tones, as a
+        difference from them, (1, 3, H, W); mirrored at its borders to fill ``size`` (width, height)."""
+        number = max(range(len(self.weights)), key=self.weights.__getitem__)
+        picture, seen, key = self.pictures[number], self._seen[number], (size_px, f"strokes of {size}")
+        if key not in seen:
+            picture = resize(picture, _looked_at((picture.shape[-1], picture.shape[-2]), size_px))
+            across, down = picture.shape[-1], picture.shape[-2]
+            tones = resize(picture, (max(1, across // STROKE_PX), max(1, down // STROKE_PX)))
+            seen[key] = mirrored(picture - resize(tones, (across, down)), *size).to(self.features.device)
+        return seen[key]
 
     def colours(self) -> Tensor:
         """Its colours, blended by weight, as ``colours_of`` makes them."""

@@ -203,6 +203,7 @@ class Stylizer:
             minimum.moments,
             start.content.clone(),  # what was recorded writes over it
             start.offset.clone(),
+            start.travel.clone(),
             loss=self.iterations[-1].total,
             progress=_progress(memory.loss, self.iterations),
             loose=max(0, loose - steps),
@@ -277,7 +278,9 @@ class Stylizer:
 
     def _guide(self, content: Tensor) -> Guide:
         matched = self.settings.match_weight and self._looking.match_layers
-        return Guide(self.style.colours(), self.style.spots(self._style_px(content)) if matched else None)
+        size = content.shape[-1], content.shape[-2]
+        strokes = self.style.strokes(self._style_px(content), size)
+        return Guide(self.style.colours(), strokes, self.style.spots(self._style_px(content)) if matched else None)
 
     def _style_px(self, content: Tensor) -> int:
         """Long side at which the style's pictures are looked at."""

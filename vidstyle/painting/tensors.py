@@ -51,6 +51,20 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(picture, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
+def mirrored(picture: Tensor, width: int, height: int, left: Tensor | int = 0, top: Tensor | int = 0) -> Tensor:
+    """A window on (1, C, H, W) that goes on for ever, mirrored at its borders.
+
+    Args:
+        width, height: of the window.
+        left, top: where in the picture it begins: whole numbers of px, or tensors of one.
+    """
+    for side, count, first in ((-1, width, left), (-2, height, top)):
+        length = picture.shape[side]
+        places = (torch.arange(count, device=picture.device) + first) % (2 * length)
+        picture = picture.index_select(side, torch.where(places < length, places, 2 * length - 1 - places))
+    return picture
+
+
 def layout(together: bool) -> torch.memory_format:
     """Whether channels lie together in memory."""
     return torch.channels_last if together else torch.contiguous_format

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .flow import Motion, resize_flow, warp, warp_sharply
 from .optimize import Moments
-from .tensors import resize
+from .tensors import mirrored, resize
 
 STILL_PX = 0.2
 """What moved by less than this since it was last moved stays where it is: so small a flow may be noise."""
@@ -20,6 +20,13 @@ each of the last frame's steps lowered the loss by this share of it."""
 
 UNSURE = 1e-3
 """How much the colours of a newly seen area lean to the source's, against the mean square of what is known, in [0, 1]."""
+
+STROKES = 0.5
+"""How much of the style's own strokes a newly seen area begins with. A frame's few steps leave it bare else, and what moves fast
+is new all over, frame after frame. With all of them it flickers until they have found their places."""
+
+TRAVEL_EVERY_PX = 8
+"""Distance of the places whose median motion is taken for the picture's as a whole."""
 
 LONG_TERM = (2, 4)
 """How many frames back further paintings are looked at where the last one is of no use (Ruder et al. 2016, section 4.2)."""
@@ -43,6 +50,7 @@ class Memory:
         moments: the optimiser's.
         content: (1, 3, H, W), the frame as it was aimed at: steadied.
         offset: (1, 2, H, W) px, how far away from its place each thing is painted: motion too small to follow so far.
+        travel: (2,) px, how far most of the picture has gone since the shot began, the other way round like all flow.
         loss: the one the frame's last step started from.
         progress: share of the loss that each of the frame's steps took away.
         loose: steps still to be taken before the painting begins to settle.
@@ -54,6 +62,7 @@ class Memory:
     moments: Moments
     content: Tensor
     offset: Tensor
+    travel: Tensor
     loss: float = 0.0
     progress: float = 1.0
     loose: int = 0
@@ -63,7 +72,7 @@ class Memory:
     @classmethod
     def of(cls, picture: Tensor, moments: Moments, content: Tensor, loss: float = 0.0, loose: int = 0) -> "Memory":
         """What is known after the first frame of a shot."""
-        return cls(picture, moments, content, torch.zeros_like(picture[:, :2]), loss, loose=loose)
+        return cls(picture, moments, content, torch.zeros_like(picture[:, :2]), picture.new_zeros(2), loss, loose=loose)
 
     def resized(self, content: Tensor) -> "Memory":
         """The memory in the size of ``content``; the optimiser's does not survive a change of size."""
@@ -78,7 +87,8 @@ class Memory:
 
     def named(self) -> dict[str, Tensor]:
         """Its tensors by name."""
-        named = {"picture": self.picture, "content": self.content, "offset": self.offset, "opponent.mean": self.moments.mean}
+        named = {"picture": self.picture, "content": self.content, "offset": self.offset, "travel": self.travel}
+        named |= {"opponent.mean": self.moments.mean}
         named |= {f"opponent.square{i}": square for i, square in enumerate(self.moments.squares)}
         named |= {f"opponent.weight{i}": weight for i, weight in enumerate(self.moments.weights)}
         named |= {f"earlier{i}": picture for i, picture in enumerate(self.earlier)}
@@ -96,12 +106,12 @@ class Memory:
             return tuple(state[f"{name}{i}"].to(device, copy=True) for i in range(len(state)) if f"{name}{i}" in state)
 
         try:
-            picture, content, offset, mean = (
-                state[name].to(device, copy=True) for name in ("picture", "content", "offset", "opponent.mean")
+            picture, content, offset, travel, mean = (
+                state[name].to(device, copy=True) for name in ("picture", "content", "offset", "travel", "opponent.mean")
             )
             moments = Moments(mean, several("opponent.square"), several("opponent.weight"))
             loss, progress, loose, changing = state["trend"].tolist()
-            memory = cls(picture, moments, content, offset, loss, progress, int(loose), int(changing), several("earlier"))
+            memory = cls(picture, moments, content, offset, travel, loss, progress, int(loose), int(changing), several("earlier"))
         except KeyError as error:
             raise ValueError(f"the state lacks {error}: it was not made by this version's Stylizer.state()") from None
         if picture.ndim != 4 or picture.shape[:2] != (1, 3) or _shapes(memory) != _shapes(_like(memory)):
@@ -127,7 +137,7 @@ class Start:
         picture: (1, 3, H, W) to go on from: earlier paintings in their new place, the content where nothing is known.
         moments: the optimiser's, moved in the same way; none where the previous painting is of no use.
         content: (1, 3, H, W), the frame to aim at: steadied.
-        offset: as in ``Memory``.
+        offset, travel: as in ``Memory``.
         known: (1, 1, H, W), 1 where ``picture`` comes from an earlier painting, and should stay as it is.
         change: (2,), the share of the frame that the previous one does not show, and the root mean square of what changed in
             the content beyond its motion.
@@ -137,24 +147,28 @@ class Start:
     moments: Moments
     content: Tensor
     offset: Tensor
+    travel: Tensor
     known: Tensor
     change: Tensor
 
 
-def start_from(memory: Memory, frame: Tensor, motion: Motion) -> Start:
+def start_from(memory: Memory, frame: Tensor, motion: Motion, strokes: Tensor) -> Start:
     """Move all that is remembered to where it is now.
 
     Args:
         memory: of the frame before.
         frame: (1, 3, H, W), what is to be painted.
         motion: how the frames before became this one.
+        strokes: (1, 3, H, W), those of the style: what is newly seen begins with the ones in its place.
     """
     memory = memory.resized(frame)
     known = _known(motion, frame)
-    picture, content, moments, offset = memory.picture, memory.content, memory.moments, memory.offset
+    picture, content, moments = memory.picture, memory.content, memory.moments
+    offset, travel = memory.offset, memory.travel
     if motion.flow is not None:
         flow = _flow(motion.flow, frame)
         offset = flow + warp(memory.offset, flow, "bilinear")
+        travel = travel + _median(flow)
         moves = _moves(offset) & known
         both = torch.cat([picture, content], 1)
         both = torch.where(moves, warp_sharply(both, offset), both)
@@ -170,8 +184,17 @@ def start_from(memory: Memory, frame: Tensor, motion: Motion) -> Start:
             found = _known(earlier, frame) & ~known
             picture = torch.where(found, _shown(memory.earlier[distance - 2], earlier), picture)
             known = known | found
-    picture = torch.where(known, picture, _in_colours_of(picture, content, known, steadied))
-    return Start(picture, moments, steadied, offset, known.to(frame), change)
+    # They go along: so what is uncovered strip by strip, by a thing or by the camera, begins with strokes that join.
+    along = mirrored(strokes, frame.shape[-1], frame.shape[-2], *travel.round().long())
+    newly_seen = _in_colours_of(picture, content, known, steadied) + STROKES * along
+    picture = torch.where(known, picture, newly_seen.clamp(0, 1))
+    return Start(picture, moments, steadied, offset, travel, known.to(frame), change)
+
+
+def _median(flow: Tensor) -> Tensor:
+    """(2,): of each component."""
+    places = flow[0, :, ::TRAVEL_EVERY_PX, ::TRAVEL_EVERY_PX].flatten(1)
+    return places.kthvalue((places.shape[1] + 1) // 2).values
 
 
 def _in_colours_of(painting: Tensor, content: Tensor, known: Tensor, frame: Tensor) -> Tensor:
