@@ -280,6 +280,8 @@ class Stylizer:
         matched = self.settings.match_weight and self._looking.match_layers
         size = content.shape[-1], content.shape[-2]
         strokes = self.style.strokes(self._style_px(content), size)
+        if not self.settings.style_weight:
+            strokes = torch.zeros_like(strokes)
         return Guide(self.style.colours(), strokes, self.style.spots(self._style_px(content)) if matched else None)
 
     def _style_px(self, content: Tensor) -> int:
