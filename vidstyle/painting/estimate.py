@@ -73,10 +73,10 @@ def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
     """
     with ThreadPoolExecutor(1, "vidstyle-flow") as other_way:  # so small pictures do not keep two cores busy
         there = other_way.submit(_flow, was, now, method)
-        flow, camera = _flow(now, was, method)
+        flow, camera, plain = _flow(now, was, method)
     known = reliable(flow, there.result()[0])
     # On flat things flow is arbitrary and may fail the check; what looks the same has gone where the camera says, or its area.
-    plain, found = (_difference(now, was, each) for each in (camera, flow))
+    found = _difference(now, was, flow)
     same = _inside(camera) & _inside(flow) & (_around(plain, PATCH_PX) < SAME_LEVELS)
     own = (_square(flow - camera) < WANDER_PX**2) & _as_well(found, plain, PATCH_PX, NEAR_LEVELS)
     flow = _choose(same & ~known & ~own, camera, flow)
@@ -89,8 +89,8 @@ def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
     return Motion(torch.from_numpy(planes)[None], torch.from_numpy(reliance)[None, None])
 
 
-def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Flow, Flow]:
-    """A method's flow, put right, and the camera's."""
+def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Flow, Flow, Map]:
+    """A method's flow, put right; the camera's, and what differs from what that makes of the earlier frame."""
     raw = method(now, was)
     unmoved, moved = _difference(now, was), _difference(now, was, raw)
     camera = camera_flow(raw, now, unmoved, moved)
@@ -106,7 +106,7 @@ def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Flow, Flow]:
     # The motion found for a thing reaches beyond its outline. There, each pixel that the camera explains better goes with it.
     moving = (_square(flow - camera) > OWN_PX**2).view(np.uint8)
     outline = cv2.morphologyEx(moving, cv2.MORPH_GRADIENT, BESIDE) > 0
-    return _choose(outline & (plain + BETTER_LEVELS < found), camera, flow), camera
+    return _choose(outline & (plain + BETTER_LEVELS < found), camera, flow), camera, plain
 
 
 def _with_areas(moves: Mask, apart: Map, frame: Levels) -> Mask:
