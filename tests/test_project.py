@@ -25,7 +25,7 @@ ROWS = (
     "live.sender live.broadcast live.recorder live.pace live.steering live.show live.session live.web live.obs",
     "bench.results bench.clips bench.textbook bench.measure bench.painted bench.timed bench.operations",
     "bench.subject bench.onestep bench.baseline bench.steadiness bench.speed",
-    "info flags cli",
+    "info cli.usage cli.flags cli.render cli.live cli.train cli.bench cli.obs cli.main",
 )
 ORDER = [name for row in ROWS for name in row.split()]
 

@@ -7,8 +7,8 @@ from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
-from . import __version__
-from .settings import FLOWS, PRESETS, Recipe, Settings
+from .. import __version__
+from ..settings import FLOWS, PRESETS, Recipe, Settings
 
 Command = Callable[[argparse.Namespace, argparse.ArgumentParser], None]
 

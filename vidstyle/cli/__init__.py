@@ -1,0 +1,5 @@
+"""The command line: one module for each command."""
+
+from .main import build_parser, main
+
+__all__ = ["build_parser", "main"]

@@ -1,0 +1,97 @@
+"""The command ``vidstyle live``."""
+
+import argparse
+import sys
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..settings import PRESETS, Settings
+from .usage import usage_errors
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Stylize a camera as it happens."""
+    from ..live.camera import open_camera
+    from ..live.show import FIRST_STEPS, Closed, Show, meanwhile
+    from ..live.window import Window, check_display
+    from ..media.files import check_parts, check_writable, is_url
+
+    with usage_errors(parser):
+        files = [Path(output) for output in args.outputs if not is_url(output)]
+        if len(files) > 1:
+            raise ValueError("one recording at a time: give -o one file (and as many addresses as you like)")
+        seconds = None if args.duration is None else float(args.duration)
+        show = Show(args.fps, args.fade_seconds, seconds, *files)
+        given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
+        base = replace(PRESETS[args.preset], first_steps=FIRST_STEPS)
+        settings = replace(base, **{name: value for name, value in given.items() if value is not None})
+    if args.window:
+        check_display()
+    for file in files:
+        check_parts(check_writable(file, args.overwrite), args.overwrite)
+    size = args.camera_size[0] if args.camera_size else None
+    with ExitStack() as stack:
+        screens = _screens(args, parser, stack)
+        source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
+        window = Window() if args.window else None
+        if window is not None:
+            stack.callback(window.close)
+        try:
+            with usage_errors(parser):
+                stylizer, styles, flow = meanwhile(source, window, lambda: _painter(args, settings, source.format.size))
+        except Closed:
+            return
+        from ..live.session import Session, live
+
+        live(Session(show, source, stylizer, styles, window, screens), source, stylizer, flow)
+
+
+def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack) -> list[Any]:
+    """All but the window that shows the pictures. What can be wrong is seen before anything else begins."""
+    from ..media.files import is_url
+
+    screens: list[Any] = []
+    if args.web is not None or args.obs:
+        from ..live.web import Page, listen
+
+        with usage_errors(parser):
+            page = Page(listen(args.web or ""))
+        screens.append(page)
+        print(f"vidstyle: control page at {page.url}", file=sys.stderr)
+    if args.virtual_camera is not None:
+        from ..live.virtualcamera import VirtualCamera
+
+        size, rate = args.virtual_camera_size[0], args.virtual_camera_fps
+        with usage_errors(parser):
+            screens.append(VirtualCamera(args.virtual_camera or None, size, rate, args.camera_matrix))
+    for address in filter(is_url, args.outputs):
+        from ..live.broadcast import Broadcast
+
+        screens.append(Broadcast(address, args.fps))
+    if args.obs:
+        from ..live.sharedpicture import SharedPicture
+
+        screens.append(SharedPicture())
+    for screen in screens:
+        stack.callback(screen.close)
+    return screens
+
+
+def _painter(args: argparse.Namespace, settings: Settings, frame_size: tuple[int, int]) -> Any:
+    """(stylizer, [(name, style)], flow), all that takes long to load."""
+    from ..live.session import look_at
+    from ..media.pictures import bundled_styles, style_file
+    from ..painting.device import choose_device
+    from ..painting.style import Style
+    from ..painting.stylizer import Stylizer
+    from ..painting.weights import load_features, load_flow
+
+    flow = load_flow(settings.flow, choose_device(args.device), args.flow_weights)
+    features = load_features(args.features, args.device, args.weights)
+    files = [style_file(name) for name in args.names] or list(bundled_styles().values())
+    styles = [(Path(name).stem, Style.from_images([name], features)) for name in files]
+    stylizer = Stylizer(features, styles[0][1], settings)
+    look_at([style for _, style in styles], stylizer, frame_size)
+    return stylizer, styles, flow
