@@ -88,6 +88,13 @@ def painted(session, stylizer, number=1):
     return report
 
 
+def test_session_exposes_the_status_of_its_camera(session):
+    session, _, _ = session
+    assert session.camera_status == "ok" and 0 <= session.seconds_since_frame < 60
+    session._source.status = "lost"
+    assert session.camera_status == "lost"
+
+
 def test_keys_switch_the_style_between_two_frames(session):
     session, stylizer, _ = session
     painted(session, stylizer, 1)

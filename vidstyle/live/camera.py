@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ AGAIN_SECONDS = (0.5, 1.0, 2.0)
 SLATE_SECONDS = 0.25
 """How often the slate is shown while a camera is lost."""
 
-Clock = Callable[[], float]
+CameraStatus = Literal["ok", "silent", "lost"]
 
 
 OURS = "vidstyle"
@@ -67,16 +67,24 @@ def find_camera(name: int | str) -> int | str:
 class LiveSource:
     """What cameras and paced files have in common.
 
-    Times count from ``began``, seconds of ``time.monotonic``. ``mirror`` may be assigned at any time.
+    Times count from ``began``, seconds of ``time.monotonic``. ``mirror`` may be assigned at any time. ``status`` is "ok";
+    "silent" when the source is open and gives no frames; "lost" when it cannot be read or opened.
     """
 
     format: Format
+    status: CameraStatus = "ok"
 
     def __init__(self) -> None:
         self.mirror = False
         self.began = time.monotonic()
+        self._arrived = self.began
         self._stopped = Event()
         self._frames: Iterator[Frame] | None = None
+
+    @property
+    def seconds_since_frame(self) -> float:
+        """Seconds since the last frame arrived."""
+        return time.monotonic() - self._arrived
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames from now on: whoever asks again goes on."""
@@ -171,8 +179,10 @@ class Camera(LiveSource):
         image, self._first = self._first, None
         while not self._stopped.is_set():
             if image is None:
+                self.status = "lost"
                 yield from self._waited_for()
             else:
+                self.status, self._arrived = "ok", time.monotonic()
                 yield self._frame(self._fitted(image))
             image = self._read()
 
@@ -236,6 +246,7 @@ class PacedFile(LiveSource):
                     if self._stopped.is_set():
                         return
                     end = moment + frame.duration
+                    self._arrived = time.monotonic()
                     image = np.ascontiguousarray(to_8_bits(frame.image)[..., :3])
                     yield replace(frame, image=self._turned(image), time=moment)
             offset = end

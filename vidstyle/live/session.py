@@ -21,7 +21,7 @@ from ..painting.flow import FlowMethod
 from ..painting.style import Style
 from ..painting.stylizer import Stylizer
 from ..pipeline import Report, run
-from .camera import LiveSource
+from .camera import CameraStatus, LiveSource
 from .pace import Pace
 from .recorder import Recorder
 from .show import ENDING_KEYS, Closed, Show
@@ -146,6 +146,16 @@ class Session:
             pass
         if self._show.seconds is not None and time.monotonic() - self._began > self._show.seconds:
             raise Closed
+
+    @property
+    def camera_status(self) -> CameraStatus:
+        """ "ok"; "silent": the camera is open and gives no frames; "lost": it cannot be read or opened."""
+        return self._source.status
+
+    @property
+    def seconds_since_frame(self) -> float:
+        """Seconds since the last frame of the camera arrived."""
+        return self._source.seconds_since_frame
 
     def press(self, key: str) -> None:
         """Do what a key says.
