@@ -1,23 +1,29 @@
 """Sources that do not wait: a scripted camera, and clips at their own pace."""
 
+import statistics
 import time
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
+from threading import Event, Thread
 
 import cv2
 import numpy as np
 import pytest
-from conftest import scene, write_clip
+from conftest import scene, until, write_clip
 
 from vidstyle import InputError, cli
-from vidstyle.live.camera import Camera, PacedFile, cameras, find_camera, open_camera, slate
+from vidstyle.live.camera import Camera, PacedFile, open_camera
+from vidstyle.live.capture import cameras, find_camera
+from vidstyle.live.slate import Slates, slate
+from vidstyle.stage import Stage
 
 
 class Device:
     """A camera that gives numbered pictures, and is unplugged after some of them."""
 
-    def __init__(self, script):
-        self.script, self.opened, self.given = script, 0, 0
+    def __init__(self, script, seconds=0.01):
+        self.script, self.seconds, self.opened, self.given = script, seconds, 0, 0
 
     def __call__(self, name):
         self.opened += 1
@@ -30,6 +36,7 @@ class Device:
     def read(self):
         if self.there <= 1:  # unplugged: OpenCV goes on saying that it is open
             return False, None
+        time.sleep(self.seconds)
         self.there -= 1
         self.given += 1
         return True, np.full((48, 64, 3), (self.given % 250, 0, 0), np.uint8)
@@ -45,10 +52,11 @@ class Device:
 
 
 def test_a_camera_gives_rgb_frames_that_are_marked_with_their_time():
-    with Camera(0, capture=Device([5])) as camera:
+    with Camera(0, capture=Device([50])) as camera:
         assert camera.format.live and camera.format.size == (64, 48)
         frames = list(islice(camera, 3))
-    assert [frame.image[0, 0].tolist() for frame in frames] == [[0, 0, 1], [0, 0, 2], [0, 0, 3]]
+    red, green, numbers = np.array([frame.image[0, 0] for frame in frames]).T
+    assert not red.any() and not green.any() and 1 <= numbers[0] < numbers[1] < numbers[2]
     assert frames[0].time <= frames[1].time <= frames[2].time < 5
 
 
@@ -87,10 +95,9 @@ def test_cameras_are_listed_by_name_without_our_own(monkeypatch, capsys):
 
 
 def test_a_camera_that_is_named_is_found_again_under_another_number(monkeypatch):
-    monkeypatch.setattr("vidstyle.live.camera.AGAIN_SECONDS", (0.01,))
-    monkeypatch.setattr("vidstyle.live.camera.SLATE_SECONDS", 0.02)
+    monkeypatch.setattr("vidstyle.live.capture.RETRY_SECONDS", (0.1,))
     monkeypatch.setattr("sys.platform", "linux")
-    device, places = Device([3, 4]), []
+    device, places = Device([3, 40]), []
 
     def capture(name):
         places.append(name)
@@ -99,7 +106,8 @@ def test_a_camera_that_is_named_is_found_again_under_another_number(monkeypatch)
     monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", listed((0, "HD Webcam", "/dev/nothing0")))
     with Camera("webcam", capture=capture) as camera:
         frames = iter(camera)
-        next(frames), next(frames)
+        next(frames)
+        until(lambda: camera.status == "lost")
         monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", listed((1, "HD Webcam", "/dev/nothing1")))
         for _ in range(4):
             next(frames)
@@ -114,23 +122,128 @@ def test_where_cameras_cannot_be_listed_numbers_still_do(monkeypatch):
     assert cameras() == {} and find_camera(3) == 3 and find_camera("rtsp://there") == "rtsp://there"
 
 
-def test_a_lost_camera_shows_a_slate_and_comes_back(monkeypatch):
-    monkeypatch.setattr("vidstyle.live.camera.AGAIN_SECONDS", (0.01,))
-    monkeypatch.setattr("vidstyle.live.camera.SLATE_SECONDS", 0.02)
-    device = Device([3, 0, 0, 4])
+def test_camera_is_lost_until_it_gives_a_picture_again(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("vidstyle.live.capture.RETRY_SECONDS", (0.01, 0.02))
+    device = Device([3, 0, 1, 1, 0, 400])  # 1: it opens, and gives no picture
     with Camera(0, capture=device) as camera:
-        frames = list(islice(camera, 7))
-    lost = [bool((frame.image == slate((64, 48), "camera lost")).all()) for frame in frames]
-    assert lost[:2] == [False, False] and lost[2] and not lost[-1]
-    assert camera.lost == 1 and device.opened >= 4
+        slates = Slates(camera)
+        assert camera.status == "ok" and slates.due() is None
+        until(lambda: camera.status == "lost")
+        assert camera.losses == 1
+        assert np.array_equal(slates.due((320, 180)), slate((320, 180), "lost", 0)) and slates.due() is None
+        frames = iter(camera)
+        until(lambda: camera.status == "ok")
+        while next(frames).image[0, 0, 2] < 4:
+            pass
+        assert camera.status == "ok" and camera.seconds_since_frame < 60
+    assert device.opened == 6 and caplog.text.count("is lost") == caplog.text.count("is back") == 1
 
 
-def test_a_camera_that_is_not_there_is_named():
+def test_camera_that_opens_but_gives_no_picture_is_opened_ever_more_rarely(monkeypatch, caplog):
+    waits = []
+    monkeypatch.setattr("vidstyle.live.capture.RETRY_SECONDS", (0.01, 0.02, 0.04))
+    device = Device([3, *[1] * 1000])
+    with Camera(0, capture=device) as camera:
+        event = camera._capture._thread.stopped
+        monkeypatch.setattr(event, "wait", lambda seconds: waits.append(seconds) or time.sleep(seconds))
+        until(lambda: len(waits) > 4)
+        assert camera.status == "lost"
+    assert waits[-3:] == [0.04] * 3 and device.opened <= len(waits) + 2
+    assert caplog.text.count("is lost") == 1 and "is back" not in caplog.text
+
+
+def test_camera_that_stops_sending_is_silent_and_lets_go_at_once(monkeypatch):
+    monkeypatch.setattr("vidstyle.live.camera.SILENT_SECONDS", 0.05)
+    monkeypatch.setattr("vidstyle.live.capture.CLOSE_SECONDS", 0.05)
+    go_on = Event()
+    device = Device([100])
+    device.get = lambda what: 0.0
+    give = device.read
+    device.read = lambda: give() if device.given < 3 else (go_on.wait(30), None)
+    with Camera(0, capture=device) as camera:
+        frames = Stage(lambda stage: [stage.put(frame) for frame in camera], "frames", newest=True)
+        until(lambda: camera.status == "silent")
+        assert slate((320, 180), "silent", 2).std() > 20
+        camera.stop()
+        frames.join(10)
+        assert not frames.is_alive()
+    go_on.set()
+
+
+def test_camera_rate_is_measured():
+    device = Device([400], seconds=0.02)  # says 30 frames per second, and gives 50 at most
+    with Camera(0, capture=device) as camera:
+        assert camera.rate == 30
+        until(lambda: camera.rate != 30)
+        assert camera.rate < 50.5
+
+
+def test_a_camera_that_is_not_there_is_named(capfd):
     with pytest.raises(InputError, match="camera 7 cannot be opened") as caught:
         Camera(7, capture=Device([0]))
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="camera nowhere cannot be opened"):
         open_camera("nowhere")
+    with pytest.raises(InputError, match="camera 977 cannot be opened"):
+        open_camera("977")
+    assert capfd.readouterr().err == ""  # OpenCV writes lines of its own
+
+
+class PictureServer(BaseHTTPRequestHandler):
+    """A camera at an address that gives three pictures, and then says nothing more, or ends where the path says so."""
+
+    gone = Event()
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
+        self.end_headers()
+        for level in (60, 120, 180) if self.path != "/mute" else ():
+            data = cv2.imencode(".jpg", np.full((48, 64, 3), level, np.uint8))[1].tobytes()
+            self.wfile.write(b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
+        self.gone.wait(30)
+
+    def log_message(self, *given):
+        pass
+
+
+@pytest.fixture
+def picture_server():
+    PictureServer.gone.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), PictureServer)
+    server.daemon_threads = True
+    serving = Thread(target=server.serve_forever, args=(0.01,))
+    serving.start()
+    yield f"http://someone:secret@127.0.0.1:{server.server_port}"
+    PictureServer.gone.set()
+    server.shutdown()
+    serving.join()
+    server.server_close()
+
+
+def test_network_camera_is_read_by_a_process_that_ends_at_once(picture_server, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("vidstyle.live.camera.SILENT_SECONDS", 0.05)
+    with Camera(f"{picture_server}/camera.mjpg") as camera:
+        assert camera.format.size == (64, 48)
+        frame = next(iter(camera))
+        assert np.ptp(frame.image) <= 4 and frame.image.max() >= 56
+        until(lambda: camera.status == "silent")
+        process = camera._capture._device._process
+        assert process.args[-1] == "vidstyle.live.networkcamera"
+    assert process.poll() is not None and camera._capture.ended
+    assert "secret" not in caplog.text and "camera http://127.0.0.1:" in caplog.text
+
+
+def test_network_camera_that_never_answers_is_given_up_in_one_line(picture_server, monkeypatch, capfd):
+    monkeypatch.setattr("vidstyle.live.camera.FIRST_SECONDS", 0.7)
+    with pytest.raises(
+        InputError, match=r"camera http://127.0.0.1:\d+/mute gave no picture in 0.7 s: check the address"
+    ) as caught:
+        Camera(f"{picture_server}/mute")
+    assert "secret" not in str(caught.value)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_mirrored_camera_shows_what_a_mirror_does(tmp_path):
@@ -152,6 +265,30 @@ def test_a_clip_plays_at_its_own_pace_and_over_and_over(tmp_path):
     assert [frame.time for frame in frames] == [Fraction(number, 20) for number in range(10)]
     assert np.array_equal(frames[0].image, frames[4].image)
     assert passed >= 9 / 20  # never early; how late is the machine's affair
+
+
+def test_clip_that_decodes_too_slowly_keeps_its_pace(tmp_path, monkeypatch):
+    from vidstyle.media.decode import VideoFile
+
+    path = write_clip(tmp_path / "clip.mp4", count=50, rate=Fraction(100))
+    picture = VideoFile._picture
+    monkeypatch.setattr(VideoFile, "_picture", lambda *given: (time.sleep(0.05), picture(*given))[1])
+    with PacedFile(path, loop=True) as camera:
+        late = []
+        for frame in islice(camera, 14):
+            late.append(time.monotonic() - camera.began - float(frame.time))
+    assert statistics.median(late) < 0.25 < frame.time  # one by one the last would be 0.6 s late, at 0.13 s
+
+
+def test_clip_that_cannot_be_passed_over_quickly_enough_is_slowed_down(tmp_path, caplog):
+    with PacedFile(write_clip(tmp_path / "clip.mp4", count=3, rate=Fraction(100))) as camera:
+        frames = iter(camera)
+        for number in range(3):
+            assert next(frames).time == Fraction(number, 100)
+            camera.began -= 5  # it took so long
+        assert next(frames, None) is None
+    assert time.monotonic() - camera.began < 2.5
+    assert caplog.text.count("is shown slowed down") == 1
 
 
 def test_a_stopped_camera_ends(tmp_path):

@@ -19,6 +19,7 @@ from vidstyle.live.pace import GROWTH_FRAMES, LATE, LEAST_PAINT_PX, PATIENCE_FRA
 from vidstyle.live.recorder import Recorder
 from vidstyle.live.session import HELP, Session, live
 from vidstyle.live.show import Closed, Show, meanwhile
+from vidstyle.live.slate import slate
 from vidstyle.live.window import Window, check_display, with_text
 
 QUICK = Settings(paint_size=64, first_steps=2, steps=1, **FEW)
@@ -38,6 +39,22 @@ class Window_:  # noqa: N801
 
     def close(self):
         self.closed = True
+
+
+class Screen_:  # noqa: N801
+    """A screen that notes what it shows."""
+
+    def __init__(self):
+        self.shown = []
+
+    def open(self, session):
+        pass
+
+    def show(self, image):
+        self.shown.append(image)
+
+    def close(self):
+        pass
 
 
 class LiveClip(Clip):
@@ -88,11 +105,29 @@ def painted(session, stylizer, number=1):
     return report
 
 
-def test_session_exposes_the_status_of_its_camera(session):
-    session, _, _ = session
+def test_session_shows_a_slate_while_its_camera_gives_no_picture(session, monkeypatch):
+    session, stylizer, window = session
+    report, screen = painted(session, stylizer, 1), Screen_()
+    session._screens = [screen]
     assert session.camera_status == "ok" and 0 <= session.seconds_since_frame < 60
-    session._source.status = "lost"
-    assert session.camera_status == "lost"
+    monkeypatch.setattr(type(session._source), "status", "lost")
+    shown = len(window.shown)
+    session(stylizer, report)  # as while it waits for a frame
+    session(stylizer, report)
+    assert len(window.shown) == shown + 1  # now and then, not all the time
+    image, lines = window.shown[-1]
+    seconds = session.seconds_since_frame
+    assert np.array_equal(image, slate((64, 48), "lost", seconds)) and np.array_equal(screen.shown[-1], image)
+    assert "camera lost" in lines and session.camera_status == "lost"
+    monkeypatch.setattr(type(session._source), "status", "ok")
+    report = painted(session, stylizer, 2)
+    assert np.array_equal(window.shown[-1][0], report.frame.image)
+
+
+def test_rate_goes_down_while_no_frame_comes(session):
+    session, _, _ = session
+    session.shown.extend((time.monotonic() - 10 + number / 10, 0.0) for number in range(11))  # the last one 9 s ago
+    assert session.rate() == pytest.approx(10 / 9.8, abs=0.1)
 
 
 def test_keys_switch_the_style_between_two_frames(session):

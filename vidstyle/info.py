@@ -10,7 +10,7 @@ import av.codec
 import torch
 
 from . import __version__
-from .live.camera import cameras
+from .live.capture import cameras
 from .live.loopback import routes
 from .media.coders import CODECS, in_hardware, why_not
 from .media.pictures import bundled_styles

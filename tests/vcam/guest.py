@@ -21,7 +21,8 @@ from obs_room import room  # noqa: E402
 from patches import PATCHES, middles, patches  # noqa: E402
 
 from vidstyle.live import obs as obs_module  # noqa: E402
-from vidstyle.live.camera import Camera, cameras, slate  # noqa: E402
+from vidstyle.live.camera import Camera  # noqa: E402
+from vidstyle.live.capture import cameras  # noqa: E402
 from vidstyle.live.loopback import routes  # noqa: E402
 from vidstyle.live.virtualcamera import Loopback, PyVirtualCam, VirtualCamera  # noqa: E402
 
@@ -110,18 +111,17 @@ def unplugged():
     name = next(name for name in cameras() if "vivid" in name)
     driver = Path("/sys/bus/platform/drivers/vivid")
     with Camera(name, (320, 180), 30) as camera:
-        frames, empty = iter(camera), slate(camera.format.size, "camera lost")
+        frames = iter(camera)
         first = [next(frames) for _ in range(5)]
         (driver / "unbind").write_text("vivid.0")
         gone = time.monotonic()
-        while not (next(frames).image == empty).all():
-            pass
+        wait(lambda: camera.status == "lost")
         noticed = time.monotonic() - gone
         time.sleep(1)
         (driver / "bind").write_text("vivid.0")
         back = time.monotonic()
-        while (next(frames).image == empty).all():
-            pass
+        wait(lambda: camera.status == "ok")
+        next(frames)
         again = time.monotonic() - back
     return {
         "cameras": {each: str(place) for each, place in cameras().items()},

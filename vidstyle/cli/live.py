@@ -23,7 +23,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         if len(files) > 1:
             raise ValueError("one recording at a time: give -o one file (and as many addresses as you like)")
         seconds = None if args.duration is None else float(args.duration)
-        show = Show(args.fps, args.fade_seconds, seconds, *files)
+        most_steps = {} if args.steps is None else {"most_steps": args.steps}
+        show = Show(args.fps, args.fade_seconds, seconds, files[0] if files else None, **most_steps)
         given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
         base = replace(PRESETS[args.preset], first_steps=FIRST_STEPS)
         settings = replace(base, **{name: value for name, value in given.items() if value is not None})

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DeviceError, OutputError
+from ..media.files import without_secrets
 from .feed import Feed, Feeder
 from .sender import COLOR, CONTAINERS, PATIENCE_SECONDS
 
@@ -115,13 +116,3 @@ def check_address(address: str) -> str:
     if not whole:
         raise OutputError(f"{without_secrets(address)} lacks a host or a port: write it like {scheme}://192.168.0.5:9000")
     return address
-
-
-def without_secrets(address: str) -> str:
-    """An address as it may be written down: without a password, and without the key that ends one of RTMP."""
-    parts = urlsplit(address)
-    place = parts.netloc.rpartition("@")[2]
-    path = parts.path
-    if parts.scheme.lower().startswith("rtmp") and path.count("/") > 1:
-        path = path.rpartition("/")[0] + "/..."
-    return f"{parts.scheme}://{place}{path}"

@@ -25,6 +25,7 @@ from .camera import CameraStatus, LiveSource
 from .pace import Pace
 from .recorder import Recorder
 from .show import ENDING_KEYS, Closed, Show
+from .slate import Slates
 from .steering import Steering
 from .stopwatch import with_clock
 from .window import Window
@@ -104,6 +105,7 @@ class Session:
         self.recorder = Recorder(replace(source.format, rate=None))
         self._pace = Pace(min(show.fps, float(source.format.rate or show.fps)))
         self.steering = Steering(stylizer, styles, source, self._pace, show.fade_seconds)
+        self._slates = Slates(source)
         self._seen = 0
         self._began = time.monotonic()
         self.shown: deque[tuple[float, float]] = deque(maxlen=LOOK_BACK)
@@ -136,6 +138,8 @@ class Session:
             self.steering.fade()
             self._draw(report)
             self.state = self._told(report)
+        elif not self._frozen:
+            self._show_slate(report)
         key = self.window.key() if self.window is not None else None
         if key is not None:
             self.press(key)
@@ -221,11 +225,23 @@ class Session:
         if self.window is not None:
             self.window.show(image, HELP if self._helping else self.lines(report))
 
+    def _show_slate(self, report: Report) -> None:
+        """Say in the picture's place that the camera gives none, as long as it does not."""
+        image = self._slates.due(None if self._image is None else self._image.shape[1::-1])
+        if image is None:
+            return
+        for screen in self._screens:
+            screen.show(image)
+        if self.window is not None:
+            self.window.show(image, HELP if self._helping else self.lines(report))
+        self.state = self._told(report)
+
     def lines(self, report: Report) -> list[str]:
         """What is written over the picture."""
+        camera = [] if self.camera_status == "ok" else [f"camera {self.camera_status}"]
         words = f"{self.rate():.1f} fps  {1000 * self.latency():.0f} ms  {len(report.iterations)} steps  {self.steering.name}"
         said = [self._pace.said] * bool(self._pace.said)
-        return [words, *said, *["recording"] * self.recorder.running, *["frozen"] * self._frozen]
+        return [words, *camera, *said, *["recording"] * self.recorder.running, *["frozen"] * self._frozen]
 
     def _told(self, report: Report) -> dict[str, Any]:
         return {
@@ -244,9 +260,13 @@ class Session:
         }
 
     def rate(self) -> float:
-        """Frames shown per second, of late."""
+        """Frames shown per second, of late. It goes down while no frame comes."""
         times = [when for when, _ in self._late()]
-        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
+        if len(times) < 2:
+            return 0.0
+        seconds, frames = times[-1] - times[0], len(times) - 1
+        overdue = max(0.0, time.monotonic() - times[-1] - 2 * seconds / frames)
+        return frames / (seconds + overdue)
 
     def latency(self) -> float:
         """Seconds from when a frame was there to when its painting was shown, median of late."""

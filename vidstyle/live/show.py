@@ -9,12 +9,16 @@ from typing import TypeVar
 
 from ..stage import LIVE_PATIENCE_SECONDS, Stage
 from .camera import LiveSource
+from .slate import Slates
 from .window import Window
 
 Prepared = TypeVar("Prepared")
 
 FIRST_STEPS = 6
 """Of the first frame: the camera is to show at once, and the painting to form over it."""
+
+MOST_STEPS = 100
+"""That may be asked for per frame."""
 
 ENDING_KEYS = ("q", "escape", "close")
 
@@ -32,17 +36,21 @@ class Show:
         fade_seconds: how long one style turns into the next.
         seconds: when to end; None: never.
         record: where to record from the start; None: where key r says.
+        most_steps: how many steps a frame may get at most.
     """
 
     fps: float = 30.0
     fade_seconds: float = 1.0
     seconds: float | None = None
     record: Path | None = None
+    most_steps: int = 8
 
     def __post_init__(self) -> None:
         for name in ("fps", "fade_seconds"):
             if not 0 <= getattr(self, name) <= 1000 or (name == "fps" and self.fps == 0):
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0, and 1000 at most")
+        if not 1 <= self.most_steps <= MOST_STEPS:
+            raise ValueError(f"most_steps is {self.most_steps}: it must be 1 to {MOST_STEPS}")
 
 
 def meanwhile(source: LiveSource, window: Window | None, prepare: Callable[[], Prepared]) -> Prepared:
@@ -63,10 +71,14 @@ def meanwhile(source: LiveSource, window: Window | None, prepare: Callable[[], P
     found: list[Prepared] = []
     worker = Stage(lambda stage: found.append(prepare()), "preparing")
     reader = Stage(read, "reader", newest=True)
+    slates = Slates(source)
     try:
         while worker.is_alive():
             with suppress(Empty):
                 window.show(reader.queue.get(timeout=LIVE_PATIENCE_SECONDS).image, ["getting ready to paint"])
+            slate = slates.due()
+            if slate is not None:
+                window.show(slate, ["getting ready to paint"])
             if window.key() in ENDING_KEYS:
                 raise Closed
     finally:

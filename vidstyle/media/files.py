@@ -4,6 +4,7 @@ import os
 import re
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..errors import InputError, OutputError
 
@@ -17,6 +18,17 @@ SAMPLES, SAMPLE_BYTES = 1024, 1 << 16
 def is_url(name: str | Path) -> bool:
     """Whether a name is an address, such as ``https://...``; one letter before the colon is a drive of Windows."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(name)))
+
+
+def without_secrets(name: str) -> str:
+    """A name as it may be shown: an address without its password and query, and without the key that ends one of RTMP."""
+    if not is_url(name):
+        return name
+    parts = urlsplit(name)
+    path = parts.path
+    if parts.scheme.lower().startswith("rtmp") and path.count("/") > 1:
+        path = path.rpartition("/")[0] + "/..."
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
 
 
 def check_readable(path: str | Path) -> Path:
