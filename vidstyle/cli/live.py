@@ -15,7 +15,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Stylize a camera as it happens."""
     from ..live.camera import open_camera
     from ..live.show import FIRST_STEPS, Closed, Show, meanwhile
-    from ..live.window import Window, check_display
+    from ..live.window import DisplayCheck, Window
     from ..media.files import check_parts, check_writable, is_url
 
     with usage_errors(parser):
@@ -28,15 +28,16 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
         base = replace(PRESETS[args.preset], first_steps=FIRST_STEPS)
         settings = replace(base, **{name: value for name, value in given.items() if value is not None})
-    if args.window:
-        check_display()
     for file in files:
         check_parts(check_writable(file, args.overwrite), args.overwrite)
     size = args.camera_size[0] if args.camera_size else None
     with ExitStack() as stack:
+        display = DisplayCheck() if args.window else None
+        if display is not None:
+            stack.callback(display.close)
         screens = _screens(args, parser, stack)
         source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
-        window = Window() if args.window else None
+        window = Window(check=display) if display is not None else None
         if window is not None:
             stack.callback(window.close)
         try:
