@@ -14,7 +14,7 @@ from conftest import scene
 from vidstyle import Format, Frame, Report, Settings, run
 from vidstyle.painting.flow import dis_flow
 from vidstyle.painting.motion import with_motion
-from vidstyle.pipeline import MOTIONS_AT_ONCE
+from vidstyle.pipeline import MAX_FLOWS_AT_ONCE
 from vidstyle.stage import Meanwhile
 
 
@@ -148,7 +148,7 @@ def test_a_setting_of_the_process_lasts_until_the_last_one_leaves():
     assert values == ["usual", "short", "usual"]
 
 
-@pytest.mark.parametrize(("device", "ahead"), [("cpu", 0), ("cuda", MOTIONS_AT_ONCE + 1)])
+@pytest.mark.parametrize(("device", "ahead"), [("cpu", 0), ("cuda", MAX_FLOWS_AT_ONCE + 1)])
 def test_reading_ahead_is_bounded(device, ahead):
     clip = Clip(1000)
     with pytest.raises(RuntimeError):

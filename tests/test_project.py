@@ -12,7 +12,7 @@ import vidstyle
 
 ROOT = Path(__file__).parent.parent
 ROWS = (
-    "errors settings progress stage",
+    "errors limits settings progress stage",
     "media.files media.format media.frame media.hdr media.container media.color media.clock media.pictures media.tensorfile",
     "media.segments media.decode media.source media.subtitles media.beside media.coders media.encode media.animate media.mux",
     "media.writing media.writer media.pipe media.sink",

@@ -323,6 +323,25 @@ def test_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
         painter(features, style)(frame)
 
 
+def test_stylizer_asks_for_free_memory_once_per_size(features, style, frame, monkeypatch):
+    paint = painter(features, style)
+    small = Frame(frame.image[:32, :48])
+    for each in (frame, small):
+        paint(each)
+    monkeypatch.setattr(room, "free_memory", lambda device: 0)  # another program has taken all since
+    for each in (frame, small, frame):
+        paint(each)
+
+
+def test_stylizer_counts_the_memory_of_the_size_before_as_free(features, style, frame, monkeypatch):
+    paint = painter(features, style)
+    paint(frame)
+    monkeypatch.setattr(room, "free_memory", lambda device: 0)
+    paint(Frame(frame.image[:32, :48]))  # which fits into what the larger frame needed
+    with pytest.raises(DeviceError, match="out of memory"):
+        paint(Frame(np.zeros((200, 300, 3), np.uint8)))
+
+
 @pytest.mark.parametrize("init", ["noise", "content"])
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_the_loss_falls_as_promised_on_a_224_px_pair(init, optimizer):

@@ -1,6 +1,5 @@
 """Reading ahead, painting, writing behind."""
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,6 +9,7 @@ from fractions import Fraction
 
 import cv2
 
+from .limits import threads
 from .media.frame import Frame
 from .media.segments import Checkpoint
 from .media.sink import Sink
@@ -21,8 +21,8 @@ from .painting.warmstart import LONG_TERM
 from .painting.weights import load_flow
 from .stage import END, Meanwhile, Stage
 
-MOTIONS_AT_ONCE = max(1, min(8, (os.cpu_count() or 1) // 2))
-"""Motions looked for at once beside a GPU, which paints a frame quicker than one is found; each keeps two cores busy."""
+MAX_FLOWS_AT_ONCE = 8
+"""Flows computed at once beside a GPU, which stylises a frame in less time than one flow takes; each keeps two cores busy."""
 
 STRETCH = 10
 """Segments are so many times as long beside a GPU, which paints them in the same time: keeping what is remembered of a large
@@ -102,7 +102,7 @@ def run(
 
         ahead = 0 if live else LOOK_AHEAD
         searches = with_search(frames, method, LONG_TERM if settings.long_term else (), ahead, size_px, past)
-        return ((frame, find()) for frame, find in searches) if at_the_painter else found_ahead(searches, MOTIONS_AT_ONCE)
+        return ((frame, find()) for frame, find in searches) if at_the_painter else found_ahead(searches, flows_at_once)
 
     def write(stage: Stage) -> None:
         while (item := stage.queue.get()) is not END:
@@ -123,6 +123,7 @@ def run(
         method = None
     done, shot = (resume.frames, resume.shot) if resume else (0, 0)
     past = min(shot, PAST)
+    flows_at_once = max(1, min(MAX_FLOWS_AT_ONCE, threads() // 2))
     passed_over = done - past
     if resume:
         stylizer.load_state(resume.state)

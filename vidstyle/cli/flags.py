@@ -156,6 +156,9 @@ def _features_flags(parser: argparse.ArgumentParser) -> None:
 
 def _device_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda:N or mps (default: auto)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads to use (default: one for each core this process may use)"
+    )
 
 
 def _settings_flags(parser: argparse.ArgumentParser) -> None:

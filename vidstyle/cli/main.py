@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from ..errors import VidstyleError
+from ..limits import set_threads, threads
 from . import bench, live, obs, render, train
 from .flags import parser_of
+from .usage import usage_errors
 
 DONE, WORLD, INTERRUPTED = 0, 1, 130
 
@@ -22,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parsed(parser, arguments)
     with _log_on_stderr(args), _one_interrupt():
         try:
+            _limit_threads(args, parser)
             args.command(args, parser)
         except VidstyleError as error:
             print(f"vidstyle: {error}", file=sys.stderr)
@@ -49,6 +52,17 @@ def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) ->
     if rest:
         args.names += rest
     return args
+
+
+def _limit_threads(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """``--threads``, for everything that computes, decodes or encodes. PyTorch follows when it is loaded."""
+    if getattr(args, "threads", None) is None:
+        return
+    import cv2
+
+    with usage_errors(parser):
+        set_threads(args.threads)
+    cv2.setNumThreads(threads())
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from ..errors import InputError
+from ..limits import threads
 from ..settings import MAX_SIDE_PX
 from .clock import Clock, origin_of
 from .color import color_of, depth_of, guessed_matrix, has_alpha, to_rgb
@@ -102,6 +103,7 @@ class VideoFile:
                     size = f"{context.width}x{context.height} px"
                     raise InputError(f"{self._name} says its pictures are {size}: damaged, or to be made smaller first")
                 stream.thread_type = "AUTO"
+                stream.codec_context.thread_count = threads()
                 return stream
         raise InputError(f"{self._name} holds no video stream: give a clip, or a picture file such as a PNG")
 

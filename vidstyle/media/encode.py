@@ -1,6 +1,5 @@
 """One file of encoded pictures: one encoder, with the frames' own times."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +12,7 @@ import av.error
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from ..limits import threads
 from .beside import Beside, Timed
 from .coders import Coder
 from .color import from_rgb
@@ -24,9 +24,8 @@ from .hdr import from_paint
 FRAGMENTS = {"movflags": "hybrid_fragmented+frag_keyframe+delay_moov"}
 """What is there stays playable after a kill; closed normally it is an ordinary MP4."""
 
-THREADS = min(12, 3 * (os.cpu_count() or 1) // 2)
-"""Of x264: as many as it takes by itself, but not so many that pictures held by each fill the memory of a large machine. None of
-a coder's options: those tell one job from another, wherever it is gone on with."""
+MAX_X264_THREADS = 12
+"""Each of x264's threads holds frames of its own: more would fill the memory of a machine with many cores."""
 
 
 class EncodedFile:
@@ -84,7 +83,8 @@ class EncodedFile:
             stream.width, stream.height, stream.pix_fmt = *size, coder.pixels
             context, color = stream.codec_context, source.color
             if coder.name == "libx264":
-                context.thread_count = THREADS
+                # As many as x264 takes by itself. Not an option of the coder, since those tell one job from another.
+                context.thread_count = min(MAX_X264_THREADS, 3 * threads() // 2)
             if coder.tag and self._container.format.name in ("mp4", "mov"):
                 context.codec_tag = coder.tag
             context.time_base = stream.time_base = source.time_base

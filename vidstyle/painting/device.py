@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from ..errors import DeviceError
+from ..limits import free_cgroup_memory, threads
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -21,6 +22,7 @@ def choose_device(name: str = "auto") -> torch.device:
         ValueError: no such name.
         DeviceError: this machine has no such device.
     """
+    limit_threads()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
@@ -55,11 +57,22 @@ def _quick_at_bf16(device: torch.device) -> bool:
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
+def limit_threads() -> None:
+    """Let PyTorch use no more threads than this process may keep busy; it does not look at cgroup quotas itself."""
+    if torch.get_num_threads() > threads():
+        torch.set_num_threads(threads())
+
+
 def free_memory(device: torch.device) -> int | None:
-    """Bytes free on the device, None where the system does not say."""
+    """Bytes free on the device, None where the system does not say. On a CPU a cgroup's memory limit counts."""
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's own, free to reuse
         return int(torch.cuda.mem_get_info(device)[0]) + kept
+    free = [count for count in (_free_system_memory(), free_cgroup_memory()) if count is not None]
+    return min(free, default=None)
+
+
+def _free_system_memory() -> int | None:
     try:
         table = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         return int(table["MemAvailable"].split()[0]) * 1024

@@ -16,11 +16,16 @@ OUTPUT_BYTES_PER_PIXEL = 200
 twelve."""
 
 
-def check_room(device: torch.device, paint: tuple[int, int], output: tuple[int, int]) -> str:
-    """Refuse what does not fit.
+Sizes = tuple[tuple[int, int], tuple[int, int]]
+"""(width, height) in px of the optimised picture, and of the output."""
+
+
+def check_room(device: torch.device, sizes: Sizes, before: Sizes | None = None) -> str:
+    """Refuse sizes that do not fit into the free memory of the device.
 
     Args:
-        paint, output: (width, height) in px, of what is optimised and of what comes out.
+        sizes: of the frames to come.
+        before: of the frames until now, whose memory is free again for those to come.
 
     Returns:
         The remedy, should memory run out all the same.
@@ -28,8 +33,11 @@ def check_room(device: torch.device, paint: tuple[int, int], output: tuple[int, 
     Raises:
         DeviceError: it needs more than is free; says which size would fit.
     """
-    painting, enlarged = paint[0] * paint[1] * BYTES_PER_PIXEL, output[0] * output[1] * OUTPUT_BYTES_PER_PIXEL
+    paint, output = sizes
+    painting, enlarged = _needed(sizes)
     free, needed = free_memory(device), painting + enlarged
+    if free is not None and before is not None:
+        free += sum(_needed(before))
     what, flag, side = f"painting {paint[0]}x{paint[1]} px", "--paint-size", max(paint)
     if enlarged > painting:
         what, flag, side = f"a picture of {output[0]}x{output[1]} px", "--size", max(output)
@@ -41,3 +49,9 @@ def check_room(device: torch.device, paint: tuple[int, int], output: tuple[int, 
         would = f": {fits} would fit" if fits >= MIN_SIDE_PX else ", and a smaller --size"
         raise DeviceError(f"out of memory: {remedy}{would} (it needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)")
     return remedy
+
+
+def _needed(sizes: Sizes) -> tuple[int, int]:
+    """Bytes for optimising, and for the output."""
+    (width, height), (output_width, output_height) = sizes
+    return width * height * BYTES_PER_PIXEL, output_width * output_height * OUTPUT_BYTES_PER_PIXEL

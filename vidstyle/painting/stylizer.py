@@ -20,7 +20,7 @@ from .flow import FLOW_PX, LEAST_PX, Motion
 from .losses import ContentTarget, Losses, Objective, Weights
 from .optimize import SOON, Minimum, Moments, Rate, adam, lbfgs
 from .recording import Replayed
-from .room import check_room
+from .room import Sizes, check_room
 from .style import Style
 from .tensors import alpha_of, keep_colours, resize, to_image, to_tensor
 from .warmstart import LONG_TERM, Memory, budget
@@ -75,8 +75,8 @@ class Stylizer:
         self.style = style
         self.settings = settings
         self.iterations: list[Iteration] = []
-        self._fitted: tuple[tuple[int, int], tuple[int, int]] | None = None
-        self._remedy = ""
+        self._remedies: dict[Sizes, str] = {}
+        self._sizes: Sizes | None = None
         self.on_iteration: Callable[[], None] = lambda: None
         self.reset()
 
@@ -165,9 +165,10 @@ class Stylizer:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
         size = self.paint_size(frame.size)
         sizes = size, self._output_size(frame.size)
-        if sizes != self._fitted:
-            self._remedy = check_room(self.features.device, *sizes)
-        with out_of_memory_named(self._remedy):
+        if sizes not in self._remedies:  # once per size: later another program's memory is no reason to end a render
+            self._remedies[sizes] = check_room(self.features.device, sizes, self._sizes)
+        self._sizes = sizes
+        with out_of_memory_named(self._remedies[sizes]):
             source = to_tensor(frame.image, self.features.device)
             content = resize(source, size)
             if (motion and motion.cut) or self.settings.init != "previous":
@@ -178,8 +179,6 @@ class Stylizer:
                 picture = self._paint_on(self._memory, content, motion or Motion(), steps)
             painting = self._finish(picture, source, alpha_of(frame.image, self.features.device))
             image = to_image(painting, deep=frame.image.dtype == np.uint16)
-        if self.features.device.type == "cuda":  # where PyTorch keeps the memory for the next frame
-            self._fitted = sizes
         return replace(frame, image=image)
 
     def _paint_on(self, memory: Memory, content: Tensor, motion: Motion, steps: int | None) -> Tensor:

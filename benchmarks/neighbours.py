@@ -1,0 +1,93 @@
+"""Time a render alone and beside programs that keep every core busy, for several ways in which idle threads wait.
+
+python benchmarks/neighbours.py [--runs 3] [--json benchmarks/results/neighbours.json]
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from vidstyle.bench.results import Row, machine, row_text, write_results
+from vidstyle.limits import usable_cores
+
+ROOT = Path(__file__).parent.parent
+PATIENCE_SECONDS = 180
+"""A render that takes longer is ended, and counts as this long."""
+
+WAITS = {
+    "as vidstyle sets it": ({}, ()),
+    "as PyTorch does by itself": ({"GOMP_SPINCOUNT": "300000"}, ()),
+    "asleep at once (OMP_WAIT_POLICY=PASSIVE)": ({"OMP_WAIT_POLICY": "PASSIVE"}, ()),
+    "one thread (--threads 1)": ({}, ("--threads", "1")),
+}
+"""Name -> environment, flags. 300,000 turns are what GNU OpenMP takes by default."""
+
+TARGETS = {"as vidstyle sets it": "<= 3"}
+
+
+def render_seconds(environment, flags, folder):
+    """Wall time of the whole command."""
+    clip, style = ROOT / "samples" / "clips" / "boat.mp4", ROOT / "samples" / "styles" / "strokes.jpg"
+    command = [sys.executable, "-m", "vidstyle", "render", clip, style, "-o", Path(folder) / "out.mp4"]
+    command += ["--paint-size", "192", "-q", "-y", *flags]
+    usual = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    began = time.perf_counter()
+    try:
+        subprocess.run([str(word) for word in command], env=usual | environment, check=True, timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return float(PATIENCE_SECONDS)
+    return time.perf_counter() - began
+
+
+@contextmanager
+def busy_loops(count):
+    """That many processes that never rest."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def main():
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    cores = usable_cores()
+    seconds = {name: {"alone": [], "beside": []} for name in WAITS}
+    with TemporaryDirectory() as folder:
+        render_seconds({}, (), folder)  # so that all files are in the system's cache
+        for _ in range(args.runs):  # in turns, since a machine may become slower meanwhile
+            for place, loops in (("alone", 0), ("beside", cores)):
+                with busy_loops(loops):
+                    for name, (environment, flags) in WAITS.items():
+                        seconds[name][place].append(render_seconds(environment, flags, folder))
+                        print(f"{name}, {place}: {seconds[name][place][-1]:.1f} s", file=sys.stderr)
+    rows = []
+    for name, places in seconds.items():
+        alone, beside = (statistics.median(places[place]) for place in ("alone", "beside"))
+        rows += [
+            Row(f"{name}: alone", alone, "s"),
+            Row(f"{name}: beside {cores} busy programs", beside, "s"),
+            Row(f"{name}: beside over alone", beside / alone, "", TARGETS.get(name, "")),
+        ]
+    for row in rows:
+        print(row_text(row))
+    if args.json:
+        write_results(args.json, rows, machine(torch.device("cpu")) | {"cores": cores, "runs": args.runs})
+
+
+if __name__ == "__main__":
+    main()
