@@ -14,7 +14,7 @@ from test_pipeline import Clip, Collector, Painter
 
 from vidstyle import DeviceError, Format, Frame, Report, Settings, Style, Stylizer, cli, run
 from vidstyle.live.camera import PacedFile
-from vidstyle.live.pace import GROWTH_FRAMES, LATE, LEAST_PAINT_PX, PATIENCE_FRAMES, Pace
+from vidstyle.live.pace import GROWTH_SECONDS, LATE, LEAST_PAINT_PX, Pace
 from vidstyle.live.recorder import Recorder
 from vidstyle.live.session import HELP, Session, live
 from vidstyle.live.show import Closed, Show, meanwhile
@@ -219,28 +219,66 @@ def test_a_snapshot_and_a_recording_are_files(session, tmp_path):
     assert window.closed
 
 
-def test_steps_are_what_the_clock_allows_and_the_painting_shrinks_when_one_is_too_many(features, style):
-    stylizer = Stylizer(features, style, replace(QUICK, paint_size=200, steps=2))
-    pace, report = Pace(10), Report(5, frame=Frame(scene(size=(320, 240))), iterations=[None] * 2)
-    for seconds, expected in ((0.02, 3), (0.02, 4), (0.4, 3), (0.4, 2)):  # 10 and 200 ms per step, of 80
+def test_steps_are_what_the_clock_allows(features, style):
+    stylizer = Stylizer(features, style, replace(QUICK, steps=2))
+    pace, report = Pace(10, 8), Report(5, frame=Frame(scene(size=(320, 240))))
+    for seconds, expected in ((0.02, 3), (0.02, 4), (0.15, 3), (0.15, 2), (0.001, 3)):
+        report.iterations = [None] * stylizer.settings.steps
         report.seconds["paint"] += seconds
         pace.adjust(stylizer, report)
         assert stylizer.settings.steps == expected
-    report.iterations = [None]
-    while stylizer.settings.paint_size == 200:
-        report.seconds["paint"] += 0.1 * LATE + 0.01
+    pace.most_steps = 2
+    pace.adjust(stylizer, report)
+    assert stylizer.settings.steps == 2
+
+
+@pytest.mark.parametrize("fps, seconds", [(30, 0.45), (1, 2.5), (10, 0.2)])
+def test_pace_shrinks_the_painting_after_seconds_not_frames(features, style, fps, seconds):
+    stylizer = Stylizer(features, style, replace(QUICK, paint_size=512))
+    pace, report = Pace(fps, 8), Report(frame=Frame(scene(size=(640, 480))), iterations=[None])
+    while stylizer.settings.paint_size == 512:
+        report.frames += 1
+        report.seconds["paint"] += seconds
         pace.adjust(stylizer, report)
-    assert stylizer.settings.paint_size == 160 and "160 px" in pace.said
-    for _ in range(PATIENCE_FRAMES):  # far too slow: at once to where it would be in time
-        report.seconds["paint"] += 0.2
+    assert report.frames == 2 and stylizer.settings.paint_size == max(LEAST_PAINT_PX, round(512 * (0.8 / fps / seconds) ** 0.5))
+
+
+def test_pace_waits_with_shrinking_while_late_frames_are_few_and_lets_the_painting_grow_again(features, style):
+    stylizer = Stylizer(features, style, replace(QUICK, paint_size=200))
+    pace, report = Pace(10, 8), Report(5, frame=Frame(scene(size=(320, 240))), iterations=[None])
+
+    def paint(seconds):
+        report.seconds["paint"] += seconds
         pace.adjust(stylizer, report)
+        return stylizer.settings.paint_size
+
+    for _ in range(20):
+        assert paint(0.4) == 200 and paint(0.05) == 200  # one slow frame now and then
+    late = 0
+    while paint(0.1 * LATE + 0.01) == 200:
+        late += 1
+    assert late < 5 and stylizer.settings.paint_size == 160 and "160 px" in pace.said
+    while paint(0.2) == 160:
+        pass
     assert stylizer.settings.paint_size == LEAST_PAINT_PX > 160 * (0.08 / 0.2) ** 0.5
-    sizes = []
-    for _ in range(12 * GROWTH_FRAMES):  # and quick again
-        report.seconds["paint"] += 0.01
-        pace.adjust(stylizer, report)
-        sizes.append(stylizer.settings.paint_size)
+    sizes = [paint(0.01) for _ in range(round(12 * GROWTH_SECONDS * 10))]  # and quick again
     assert sizes == sorted(sizes) and sizes[-1] == 200 and not pace.said
+
+
+def test_pace_counts_a_slow_camera_as_no_lateness(session, monkeypatch):
+    session, stylizer, _ = session
+    for rate, expected in ((15.0, 15.0), (60.0, 30.0), (None, 30.0)):
+        monkeypatch.setattr(type(session._source), "rate", rate)
+        painted(session, stylizer, session._seen + 1)
+        assert session._pace.fps == expected
+
+
+def test_show_says_how_many_steps_there_may_be(camera, features, styles):
+    stylizer = Stylizer(features, styles[0][1], QUICK)
+    session = Session(Show(most_steps=3), camera, stylizer, styles)
+    assert session.state["settings"]["steps"] == 3
+    with pytest.raises(ValueError, match="most_steps is 0"):
+        Show(most_steps=0)
 
 
 def test_a_recorder_writes_only_while_it_is_told_to(tmp_path):

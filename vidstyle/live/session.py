@@ -103,7 +103,7 @@ class Session:
         self._show, self._source, self._stylizer = show, source, stylizer
         self.window, self._screens = window, screens
         self.recorder = Recorder(replace(source.format, rate=None))
-        self._pace = Pace(min(show.fps, float(source.format.rate or show.fps)))
+        self._pace = Pace(show.fps, show.most_steps)
         self.steering = Steering(stylizer, styles, source, self._pace, show.fade_seconds)
         self._slates = Slates(source)
         self._seen = 0
@@ -134,6 +134,7 @@ class Session:
             self._seen = report.frames
             now = time.monotonic()
             self.shown.append((now, self._source.began + float(report.frame.time)))
+            self._pace.fps = min(self._show.fps, self._source.rate or self._show.fps)
             self._pace.adjust(stylizer, report)
             self.steering.fade()
             self._draw(report)
