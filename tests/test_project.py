@@ -13,7 +13,8 @@ import vidstyle
 ROOT = Path(__file__).parent.parent
 ROWS = (
     "errors limits settings progress stage",
-    "media.files media.format media.frame media.hdr media.container media.color media.clock media.pictures media.tensorfile",
+    "media.files media.format media.frame media.hdr media.container media.color media.clock media.colorprofile media.heif",
+    "media.pictures media.tensorfile",
     "media.segments media.decode media.source media.subtitles media.beside media.coders media.encode media.animate media.mux",
     "media.writing media.writer media.pipe media.sink",
     "painting.device painting.opaque painting.tensors painting.colours painting.bank painting.features painting.flow",

@@ -102,8 +102,8 @@ def _asked(output: str | Path) -> bool:
 
 
 def _settings(args: argparse.Namespace, name: str) -> Settings:
-    from ..media.pictures import is_numbered, is_picture
+    from ..media.pictures import is_numbered, is_still
 
-    preset = PRESETS[args.preset or ("still" if is_picture(name) and not is_numbered(name) else "balanced")]
+    preset = PRESETS[args.preset or ("still" if is_still(name) and not is_numbered(name) else "balanced")]
     given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
     return replace(preset, **{name: value for name, value in given.items() if value is not None})

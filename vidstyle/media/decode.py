@@ -30,6 +30,7 @@ from .files import PIPE, is_url
 from .format import BT709, HLG, LIMITED, PQ, Color, Format, Light
 from .frame import Frame, Image
 from .hdr import to_paint, to_sdr
+from .heif import HEIF_BRANDS
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ class VideoFile:
             raise
 
     def _video_stream(self) -> Any:
+        if self._container.metadata.get("major_brand", "").encode() in HEIF_BRANDS:  # FFmpeg would give one of its tiles
+            raise InputError(f"{self._name} holds a HEIF picture: save it as a file and give its name")
         for stream in self._container.streams.video:
             if not stream.disposition & Disposition.attached_pic:
                 context = stream.codec_context

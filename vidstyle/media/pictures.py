@@ -1,6 +1,16 @@
-"""Still pictures in and out, through OpenCV. The only place that knows OpenCV keeps colours as BGR."""
+"""Still pictures in and out, through OpenCV. The only place that knows OpenCV keeps colours as BGR.
 
+Pictures are read into sRGB, whatever colour profile they carry, and written in sRGB without a profile: a picture without
+one is sRGB by every standard that says so (EXIF, CSS), and all programs agree on it.
+"""
+
+import io
+import logging
 import re
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -8,10 +18,16 @@ from xml.sax.saxutils import escape
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageOps
 
 from ..errors import InputError, OutputError
+from .colorprofile import cmyk_to_srgb, to_srgb
 from .files import check_readable
 from .frame import Image, to_8_bits
+from .heif import HEIF_BRANDS, HEIF_ENDINGS, is_heif, major_brand, open_heif
+
+log = logging.getLogger(__name__)
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it prints its own lines about files we refuse in ours
 
@@ -20,13 +36,37 @@ JPEG_QUALITY = 85
 DEEP_ENDINGS = (".png", ".tif", ".tiff")  # those that hold 16 bits
 DESCRIBED_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")  # those OpenCV can write XMP into
 
+HEADER_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+"""Formats whose size and profile Pillow reads; fewer than all that it knows, since some of those run other programs."""
+
+DAMAGED = (OSError, EOFError, SyntaxError, ValueError, TypeError, KeyError, IndexError, MemoryError, struct.error, zlib.error)
+"""What Pillow raises for files that are damaged or of a kind it does not know."""
+
+JPEG_PX_FACTOR = 4
+"""A JPEG may have so many times the pixels of other pictures: it can be reduced while it is decoded, by 2 or more a side."""
+
+REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+"""Factor -> how OpenCV decodes a picture that much smaller per side."""
+
 
 def is_picture(path: str | Path) -> bool:
-    """Whether the name ends like a still picture's."""
+    """Whether the name ends like a still picture's that can be read and written."""
     return Path(path).suffix.lower() in PICTURE_ENDINGS
 
 
-NUMBER = r"%0?\d*d"
+def is_still(name: str | Path) -> bool:
+    """Whether an input is read as a still picture: by the ending of its name, or as a HEIF picture of any name.
+
+    A file that ends like a HEIF picture but holds a sequence of them, such as an animated AVIF, is a clip.
+    """
+    if is_picture(name):
+        return True
+    brand = major_brand(name)
+    return brand in HEIF_BRANDS or (not brand and Path(name).suffix.lower() in HEIF_ENDINGS)
+
+
+NUMBER = r"%(?:\d+d|d(?![^\W\d_]))"
+"""``%05d``, or a ``%d`` that no letter follows: ``100%dope.png`` is a name like any other."""
 
 
 def is_numbered(name: str | Path) -> bool:
@@ -64,10 +104,22 @@ def style_file(name: str | Path) -> str | Path:
     return name if Path(name).exists() else bundled_styles().get(str(name), name)
 
 
-def decode_picture(data: bytes) -> NDArray[np.uint8] | None:
-    """(H, W, 3) uint8 RGB, turned upright by its EXIF orientation; None where ``data`` is no picture."""
-    image = _decoded(data, cv2.IMREAD_COLOR)
-    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+def decode_picture(
+    data: bytes, name: str = "the picture", most_px: int | None = None, least_side_px: int | None = None
+) -> NDArray[np.uint8] | None:
+    """Decode a picture to (H, W, 3) uint8 sRGB, turned upright by its EXIF orientation; None where ``data`` is no picture.
+
+    Args:
+        data: the file's bytes.
+        name: what warnings and errors call it.
+        most_px: refuse, before anything is decoded, a picture of more pixels, or a JPEG of more than four times as many.
+        least_side_px: reduce a large picture by a whole factor, as long as its long side stays at least so long.
+
+    Raises:
+        InputError: more pixels than ``most_px``, or a HEIC picture that cannot be decoded here.
+    """
+    image = _read(data, name, log.warning, False, most_px, least_side_px)
+    return None if image is None else to_8_bits(np.ascontiguousarray(image[..., :3]))
 
 
 def jpeg(image: Image) -> bytes:
@@ -96,23 +148,116 @@ def _with_alpha(upright: NDArray[Any], data: bytes) -> NDArray[Any]:
     return upright
 
 
-def read_picture(path: str | Path) -> Image:
-    """(H, W, 3) RGB, or 4 with alpha, turned upright by its EXIF orientation; uint16 where there are more than 8 bits.
+def read_picture(
+    path: str | Path, least_side_px: int | None = None, warn: Callable[..., None] = log.warning
+) -> Image:
+    """Read a picture as (H, W, 3) sRGB, or 4 with alpha, turned upright by its EXIF orientation; uint16 for more than 8 bits.
+
+    Args:
+        path: the file.
+        least_side_px: reduce a large picture by a whole factor, as long as its long side stays at least so long.
+        warn: logs what of the file is not used: further pictures, a colour profile that is damaged.
 
     Raises:
         InputError: missing, a directory, empty, or no picture.
     """
     path = check_readable(path)
-    data = path.read_bytes()
-    bgr = _decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if bgr is not None and bgr.dtype not in (np.uint8, np.uint16):  # a TIFF of floats
-        bgr = _decoded(data, cv2.IMREAD_COLOR)
-    if bgr is None:
+    image = _read(path.read_bytes(), str(path), warn, True, None, least_side_px)
+    if image is None:
         raise InputError(
             f"{path} is not a picture that can be read, or one of more than 2^28 px: use a PNG, JPEG, WebP, BMP or TIFF file"
         )
-    image = _with_alpha(bgr, data)
+    return image
+
+
+def _read(
+    data: bytes, name: str, warn: Callable[..., None], deep: bool, most_px: int | None, least_side_px: int | None
+) -> Image | None:
+    """(H, W, 3 or 4) RGB(A) in sRGB; None where ``data`` is no picture, or of unknown size where ``most_px`` is given."""
+
+    def tell(words: str) -> None:
+        warn("%s %s", name, words)
+
+    header = _header(data, name, tell)
+    if most_px is not None:
+        if header is None:
+            return None
+        _check_pixels(header, name, most_px)
+    if header is not None and header.format != "MPO" and getattr(header, "is_animated", False):
+        tell("holds more than one picture: only the first is used")
+    profile = header.info.get("icc_profile") if header is not None else None
+    factor = _factor(header.size, least_side_px) if header is not None and least_side_px else 1
+    if header is not None and is_heif(data):
+        image = _upright_by_pillow(header, name, tell)
+    elif header is not None and header.mode == "CMYK" and profile:
+        image, profile = _upright_by_pillow(header, name, tell), None
+    else:
+        image = _upright_by_opencv(data, deep, factor if header is not None and header.format in ("JPEG", "MPO") else 1)
+    if image is None:
+        return None
+    factor = _factor((image.shape[1], image.shape[0]), least_side_px) if least_side_px else 1
+    if factor > 1:
+        size = image.shape[1] // factor, image.shape[0] // factor
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return to_srgb(image, profile, header.mode, tell) if header is not None and profile else image
+
+
+def _header(data: bytes, name: str, tell: Callable[[str], None]) -> Pillow.Image | None:
+    """What a file says of its picture, which is not decoded yet; None where Pillow does not know it."""
+    if is_heif(data):
+        return open_heif(data, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Pillow.open(io.BytesIO(data), formats=HEADER_FORMATS)
+    except Pillow.DecompressionBombError:
+        tell("has so many pixels that its colour profile is not looked at: its colours are taken for sRGB")
+        return None
+    except DAMAGED:
+        return None
+
+
+def _check_pixels(header: Pillow.Image, name: str, most_px: int) -> None:
+    width, height = header.size
+    allowed = most_px * (JPEG_PX_FACTOR if header.format in ("JPEG", "MPO") else 1)
+    if width * height > allowed:
+        size = f"{width}x{height} px, more than {allowed / 1e6:.0f} million"
+        raise InputError(f"{name} has {size}: make it smaller, or save it as JPEG, of which more are read")
+
+
+def _factor(size: tuple[int, int], least_side_px: int) -> int:
+    """The largest of 1, 2, 4, 8 by which a picture can be reduced so that its long side stays at least so long."""
+    return next((factor for factor in (8, 4, 2) if max(size) // factor >= least_side_px), 1)
+
+
+def _upright_by_opencv(data: bytes, deep: bool, factor: int) -> Image | None:
+    """(H, W, 3) RGB, or 4 where ``deep`` and there is alpha, reduced by ``factor`` where that is not 1."""
+    if factor > 1:
+        bgr = _decoded(data, REDUCED[factor])
+    else:
+        bgr = _decoded(data, cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if deep else 0))
+    if bgr is not None and bgr.dtype not in (np.uint8, np.uint16):  # a TIFF of floats
+        bgr = _decoded(data, cv2.IMREAD_COLOR)
+    if bgr is None:
+        return None
+    image = _with_alpha(bgr, data) if deep and factor == 1 else bgr
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def _upright_by_pillow(header: Pillow.Image, name: str, tell: Callable[[str], None]) -> Image:
+    """(H, W, 3 or 4) uint8 RGB(A), with CMYK converted by its profile.
+
+    Raises:
+        InputError: damaged.
+    """
+    try:
+        upright = ImageOps.exif_transpose(header)
+        if upright.mode == "CMYK":
+            upright = cmyk_to_srgb(upright, header.info["icc_profile"], tell)
+        return np.array(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
+    except DAMAGED as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{name} is a picture that is damaged ({reason}): get it again, or save it as PNG") from None
 
 
 def write_picture(path: Path, image: Image, comment: str = "") -> None:

@@ -15,16 +15,12 @@ from .decode import VideoFile
 from .files import is_url
 from .format import BT709, LIMITED, Color, Format
 from .frame import Frame, Image
-from .pictures import is_numbered, is_picture, numbered, numbers_of, read_picture
+from .pictures import is_numbered, is_still, numbered, numbers_of, read_picture
 
 log = logging.getLogger(__name__)
 
 PICTURE_COLOR = Color(BT709, LIMITED, BT709, BT709)
 PICTURE_RATE = Fraction(25)
-
-ANIMATED = 2
-"""Bit of a WebP file's 21st byte (its VP8X chunk's flags)."""
-
 
 class Source(Protocol):
     """Yields frames in order of time, once; a context manager that closes itself."""
@@ -74,7 +70,7 @@ def open_source(
         raise ValueError(f"the part from {float(start):g} s to {float(stop):g} s is empty")
     if rate is not None and not 0 < rate <= 1000:
         raise ValueError(f"the rate is {float(rate):g} frames per second: it must be above 0, and 1000 at most")
-    if is_picture(name) and not is_url(name):
+    if not is_url(name) and is_still(name):
         return PictureSequence(name, rate or PICTURE_RATE, start, stop) if is_numbered(name) else Still(name)
     return VideoFile(name, start, stop, sdr, upright)
 
@@ -106,10 +102,6 @@ class Still(NothingOpen):
 
     def __init__(self, path: str | Path) -> None:
         self._frame = Frame(read_picture(path))
-        with Path(path).open("rb") as file:
-            head = file.read(21)
-        if head[:4] == b"RIFF" and head[12:16] == b"VP8X" and head[20] & ANIMATED:
-            log.warning("%s is an animation: only its first picture is painted; turn it into a clip to paint them all", path)
         self.format = _format(self._frame.image, frames=1, path=Path(path))
 
     @classmethod
@@ -144,7 +136,7 @@ class PictureSequence(NothingOpen):
         there = numbers_of(self._pattern)
         if not there:
             like = numbered(self._pattern, 1).name
-            raise InputError(f"there is no file like {pattern} (such as {like}): check the name and the folder")
+            raise InputError(f"there is no file {pattern} nor numbered ones like {like}: check the name and the folder")
         self._times = {
             number: (number - there[0]) / rate
             for number in there
@@ -172,7 +164,7 @@ class PictureSequence(NothingOpen):
         resized = unread = 0
         for number, following in zip(numbers, [*numbers[1:], numbers[-1] + 1], strict=True):
             try:
-                image = read_picture(self._path(number))
+                image = read_picture(self._path(number), warn=log.debug)
             except InputError as error:
                 log.debug("%s", error)
                 unread += 1

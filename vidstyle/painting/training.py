@@ -4,6 +4,7 @@ The task is instance discrimination (Dosovitskiy et al. 2014; Wu et al. 2018): e
 a strongly distorted crop of it must be told from crops of all the others. No labels, no ImageNet weights.
 """
 
+import logging
 import math
 import tarfile
 import time
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..media.frame import Frame, Image
-from ..media.pictures import decode_picture, is_picture
+from ..media.pictures import decode_picture, is_still
 from ..media.tensorfile import read_tensors, write_tensors
 from ..settings import Recipe, Settings
 from .features import SMALL, Features, NetworkShape, convolution_of
@@ -29,6 +30,8 @@ from .judge import Judgement, colours_only, judge
 from .style import Style
 from .stylizer import Stylizer
 from .tensors import halve_smoothly, to_image, to_tensor
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 20.0
 WARM_UP_STEPS = 200
@@ -48,14 +51,18 @@ class Progress:
 def read_pictures(path: Path, side_px: int) -> Tensor:
     """Square centre crops of all pictures in a folder (searched through) or tar file, (N, 3, S, S) uint8 RGB.
 
-    Files that are no pictures are passed over.
+    Files that are no pictures are passed over; pictures that cannot be read are too, and a warning counts them.
 
     Raises:
         InputError: nothing there, or fewer than four pictures.
     """
-    pictures = []
-    for data in _picture_files(path):
-        picture = decode_picture(data)
+    pictures, unread = [], []
+    for name, data in _picture_files(path):
+        try:
+            picture = decode_picture(data, name)
+        except InputError as error:
+            unread.append(str(error))
+            continue
         if picture is None:
             continue
         height, width = picture.shape[:2]
@@ -65,24 +72,27 @@ def read_pictures(path: Path, side_px: int) -> Tensor:
         top, left = (size[1] - side_px) // 2, (size[0] - side_px) // 2
         crop = resized[top : top + side_px, left : left + side_px]
         pictures.append(torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1))
+    if unread:
+        log.warning("%d pictures were passed over, the first since %s", len(unread), unread[0])
     if len(pictures) < 4:
         few = f"{path} holds {len(pictures)} readable pictures"
         raise InputError(f"{few}: training needs at least 4, two of them held out, and better 1,000")
     return torch.stack(pictures)
 
 
-def _picture_files(path: Path) -> Iterator[bytes]:
+def _picture_files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each file that is named like a picture."""
     if path.is_dir():
         for file in sorted(path.rglob("*")):
-            if is_picture(file) and file.is_file():
-                yield file.read_bytes()
+            if is_still(file) and file.is_file():
+                yield str(file), file.read_bytes()
         return
     try:
         with tarfile.open(path) as archive:
             for member in archive:
-                stream = archive.extractfile(member) if is_picture(member.name) and member.isfile() else None
+                stream = archive.extractfile(member) if is_still(member.name) and member.isfile() else None
                 if stream is not None:
-                    yield stream.read()
+                    yield member.name, stream.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise InputError(f"{path} is neither a folder nor a tar file of pictures ({error}): name one") from None
 
