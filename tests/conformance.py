@@ -79,6 +79,24 @@ ROWS = [
     ),
     ("alpha of stills", KEPT, "not in JPEG", "conformance::test_a_still_keeps_alpha_depth_and_orientation"),
     (
+        "colour profiles of stills and styles",
+        "converted to sRGB, written as sRGB without a profile",
+        "profiles in BMP",
+        "pictures::test_pictures_are_read_into_srgb_from_their_colour_profile",
+    ),
+    (
+        "HEIC pictures made of tiles",
+        "joined",
+        "needs `vidstyle[heic]`, else refused; 8 bits",
+        "pictures::test_the_tiles_of_a_heic_picture_are_joined",
+    ),
+    (
+        "animated pictures, pages of a TIFF",
+        "the first, said",
+        "GIF is a clip, except as a style",
+        "pictures::test_one_of_several_pictures_is_said_to_be_used",
+    ),
+    (
         "alpha of clips",
         "ProRes, FFV1, VP9",
         "",

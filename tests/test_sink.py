@@ -342,7 +342,7 @@ def test_two_inputs_never_become_one_file(tmp_path, monkeypatch, capsys):
 
 def test_an_animated_webp_is_said_to_be_painted_in_part(tmp_path, clip, caplog):
     output = through(clip, tmp_path / "out.webp")
-    assert len(list(open_source(output))) == 1 and "only its first picture is painted" in caplog.text
+    assert len(list(open_source(output))) == 1 and "only the first is used" in caplog.text
     caplog.clear()
     cv2.imwrite(str(tmp_path / "still.webp"), scene())
     assert len(list(open_source(tmp_path / "still.webp"))) == 1 and not caplog.records

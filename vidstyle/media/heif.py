@@ -51,6 +51,6 @@ def open_heif(data: bytes, name: str) -> Pillow.Image:
             raise InputError(f"{name} is a HEIC picture, which needs pillow-heif: {remedy}") from None
         image: Pillow.Image = HeifImageFile(io.BytesIO(data))
         return image
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, RuntimeError, EOFError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, RuntimeError, EOFError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{name} is a HEIF picture that cannot be read ({reason}): convert it to JPEG or PNG") from None

@@ -36,14 +36,20 @@ JPEG_QUALITY = 85
 DEEP_ENDINGS = (".png", ".tif", ".tiff")  # those that hold 16 bits
 DESCRIBED_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")  # those OpenCV can write XMP into
 
-HEADER_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+HEADER_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """Formats whose size and profile Pillow reads; fewer than all that it knows, since some of those run other programs."""
 
 DAMAGED = (OSError, EOFError, SyntaxError, ValueError, TypeError, KeyError, IndexError, MemoryError, struct.error, zlib.error)
 """What Pillow raises for files that are damaged or of a kind it does not know."""
 
+JPEG_FORMATS = ("JPEG", "MPO")
+"""Pillow's names of JPEG; MPO is one with further pictures behind it."""
+
 JPEG_PX_FACTOR = 4
 """A JPEG may have so many times the pixels of other pictures: it can be reduced while it is decoded, by 2 or more a side."""
+
+REDUCED_SIDE_PX = 2304
+"""Long side in px down to which a style picture may be reduced while it is read: with its border, what is used of it."""
 
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 """Factor -> how OpenCV decodes a picture that much smaller per side."""
@@ -105,7 +111,7 @@ def style_file(name: str | Path) -> str | Path:
 
 
 def decode_picture(
-    data: bytes, name: str = "the picture", most_px: int | None = None, least_side_px: int | None = None
+    data: bytes, name: str = "the picture", most_px: int | None = None, reduced: bool = False
 ) -> NDArray[np.uint8] | None:
     """Decode a picture to (H, W, 3) uint8 sRGB, turned upright by its EXIF orientation; None where ``data`` is no picture.
 
@@ -113,13 +119,13 @@ def decode_picture(
         data: the file's bytes.
         name: what warnings and errors call it.
         most_px: refuse, before anything is decoded, a picture of more pixels, or a JPEG of more than four times as many.
-        least_side_px: reduce a large picture by a whole factor, as long as its long side stays at least so long.
+        reduced: whether a large picture may be made smaller by a whole factor, to no less than ``REDUCED_SIDE_PX``.
 
     Raises:
         InputError: more pixels than ``most_px``, or a HEIC picture that cannot be decoded here.
     """
-    image = _read(data, name, log.warning, False, most_px, least_side_px)
-    return None if image is None else to_8_bits(np.ascontiguousarray(image[..., :3]))
+    image = _read(data, name, log.warning, False, most_px, reduced)
+    return None if image is None else np.ascontiguousarray(to_8_bits(image)[..., :3])
 
 
 def jpeg(image: Image) -> bytes:
@@ -148,21 +154,19 @@ def _with_alpha(upright: NDArray[Any], data: bytes) -> NDArray[Any]:
     return upright
 
 
-def read_picture(
-    path: str | Path, least_side_px: int | None = None, warn: Callable[..., None] = log.warning
-) -> Image:
+def read_picture(path: str | Path, reduced: bool = False, warn: Callable[..., None] = log.warning) -> Image:
     """Read a picture as (H, W, 3) sRGB, or 4 with alpha, turned upright by its EXIF orientation; uint16 for more than 8 bits.
 
     Args:
         path: the file.
-        least_side_px: reduce a large picture by a whole factor, as long as its long side stays at least so long.
+        reduced: whether a large picture may be made smaller by a whole factor, to no less than ``REDUCED_SIDE_PX``.
         warn: logs what of the file is not used: further pictures, a colour profile that is damaged.
 
     Raises:
         InputError: missing, a directory, empty, or no picture.
     """
     path = check_readable(path)
-    image = _read(path.read_bytes(), str(path), warn, True, None, least_side_px)
+    image = _read(path.read_bytes(), str(path), warn, True, None, reduced)
     if image is None:
         raise InputError(
             f"{path} is not a picture that can be read, or one of more than 2^28 px: use a PNG, JPEG, WebP, BMP or TIFF file"
@@ -170,64 +174,74 @@ def read_picture(
     return image
 
 
-def _read(
-    data: bytes, name: str, warn: Callable[..., None], deep: bool, most_px: int | None, least_side_px: int | None
-) -> Image | None:
+def _read(data: bytes, name: str, warn: Callable[..., None], deep: bool, most_px: int | None, reduced: bool) -> Image | None:
     """(H, W, 3 or 4) RGB(A) in sRGB; None where ``data`` is no picture, or of unknown size where ``most_px`` is given."""
 
     def tell(words: str) -> None:
         warn("%s %s", name, words)
 
-    header = _header(data, name, tell)
+    try:
+        header = _header(data, name)
+    except Pillow.DecompressionBombError:
+        if most_px is not None or is_heif(data):
+            raise InputError(f"{name} has more pixels than are read here: make it smaller first") from None
+        tell("has so many pixels that its colour profile is not looked at: its colours are taken for sRGB")
+        return _upright_by_opencv(data, deep, 1)
+    if header is None:
+        return _upright_by_opencv(data, deep, 1) if most_px is None else None
     if most_px is not None:
-        if header is None:
-            return None
         _check_pixels(header, name, most_px)
-    if header is not None and header.format != "MPO" and getattr(header, "is_animated", False):
+    if _is_one_of_several(header):
         tell("holds more than one picture: only the first is used")
-    profile = header.info.get("icc_profile") if header is not None else None
-    factor = _factor(header.size, least_side_px) if header is not None and least_side_px else 1
-    if header is not None and is_heif(data):
-        image = _upright_by_pillow(header, name, tell)
-    elif header is not None and header.mode == "CMYK" and profile:
-        image, profile = _upright_by_pillow(header, name, tell), None
+    factor = _factor(header.size) if reduced and header.format in JPEG_FORMATS else 1
+    profile = header.info.get("icc_profile")
+    if is_heif(data) or (profile and header.mode == "CMYK"):
+        image: Image | None = _upright_by_pillow(header, name, factor, tell)
     else:
-        image = _upright_by_opencv(data, deep, factor if header is not None and header.format in ("JPEG", "MPO") else 1)
+        image = _upright_by_opencv(data, deep, factor)
     if image is None:
         return None
-    factor = _factor((image.shape[1], image.shape[0]), least_side_px) if least_side_px else 1
-    if factor > 1:
-        size = image.shape[1] // factor, image.shape[0] // factor
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    return to_srgb(image, profile, header.mode, tell) if header is not None and profile else image
+    image = _reduced(image) if reduced else image
+    return to_srgb(image, profile, header.mode, tell) if profile and header.mode != "CMYK" else image
 
 
-def _header(data: bytes, name: str, tell: Callable[[str], None]) -> Pillow.Image | None:
+def _header(data: bytes, name: str) -> Pillow.Image | None:
     """What a file says of its picture, which is not decoded yet; None where Pillow does not know it."""
-    if is_heif(data):
-        return open_heif(data, name)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if is_heif(data):
+            return open_heif(data, name)
+        try:
             return Pillow.open(io.BytesIO(data), formats=HEADER_FORMATS)
-    except Pillow.DecompressionBombError:
-        tell("has so many pixels that its colour profile is not looked at: its colours are taken for sRGB")
-        return None
-    except DAMAGED:
-        return None
+        except DAMAGED:
+            return None
 
 
 def _check_pixels(header: Pillow.Image, name: str, most_px: int) -> None:
     width, height = header.size
-    allowed = most_px * (JPEG_PX_FACTOR if header.format in ("JPEG", "MPO") else 1)
+    allowed = most_px * (JPEG_PX_FACTOR if header.format in JPEG_FORMATS else 1)
     if width * height > allowed:
         size = f"{width}x{height} px, more than {allowed / 1e6:.0f} million"
         raise InputError(f"{name} has {size}: make it smaller, or save it as JPEG, of which more are read")
 
 
-def _factor(size: tuple[int, int], least_side_px: int) -> int:
-    """The largest of 1, 2, 4, 8 by which a picture can be reduced so that its long side stays at least so long."""
-    return next((factor for factor in (8, 4, 2) if max(size) // factor >= least_side_px), 1)
+def _is_one_of_several(header: Pillow.Image) -> bool:
+    """Whether a file holds an animation or further pages. The further pictures of an MPO (a JPEG) are previews and maps."""
+    try:
+        return header.format not in JPEG_FORMATS and getattr(header, "is_animated", False)
+    except DAMAGED:
+        return False
+
+
+def _factor(size: tuple[int, int]) -> int:
+    """The largest of 1, 2, 4, 8 by which a picture can be reduced to no less than ``REDUCED_SIDE_PX``."""
+    return next((factor for factor in (8, 4, 2) if max(size) // factor >= REDUCED_SIDE_PX), 1)
+
+
+def _reduced(image: Image) -> Image:
+    factor = _factor((image.shape[1], image.shape[0]))
+    size = max(1, image.shape[1] // factor), max(1, image.shape[0] // factor)
+    return image if factor == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def _upright_by_opencv(data: bytes, deep: bool, factor: int) -> Image | None:
@@ -244,14 +258,17 @@ def _upright_by_opencv(data: bytes, deep: bool, factor: int) -> Image | None:
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
-def _upright_by_pillow(header: Pillow.Image, name: str, tell: Callable[[str], None]) -> Image:
-    """(H, W, 3 or 4) uint8 RGB(A), with CMYK converted by its profile.
+def _upright_by_pillow(header: Pillow.Image, name: str, factor: int, tell: Callable[[str], None]) -> Image:
+    """(H, W, 3 or 4) uint8 RGB(A), with CMYK converted by its profile; a JPEG reduced by ``factor``.
 
     Raises:
         InputError: damaged.
     """
     try:
-        upright = ImageOps.exif_transpose(header)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header.draft(header.mode, (header.width // factor, header.height // factor))
+            upright = ImageOps.exif_transpose(header)
         if upright.mode == "CMYK":
             upright = cmyk_to_srgb(upright, header.info["icc_profile"], tell)
         return np.array(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))

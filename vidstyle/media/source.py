@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 PICTURE_COLOR = Color(BT709, LIMITED, BT709, BT709)
 PICTURE_RATE = Fraction(25)
 
+
 class Source(Protocol):
     """Yields frames in order of time, once; a context manager that closes itself."""
 

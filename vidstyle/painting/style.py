@@ -77,7 +77,8 @@ class Style:
             raise TypeError("images must be a list of pictures, not a single path")
         pictures = []
         for image in images:
-            picture = to_tensor(Frame(read_picture(image) if isinstance(image, (str, Path)) else image).image)
+            read = read_picture(image, reduced=True) if isinstance(image, (str, Path)) else image
+            picture = to_tensor(Frame(read).image)
             picture = _inside(picture)
             size = _looked_at((picture.shape[-1], picture.shape[-2]), MAX_STYLE_PX)
             pictures.append(resize(picture, size))
