@@ -3,6 +3,7 @@
 import shutil
 import socket
 import threading
+import zlib
 from contextlib import contextmanager
 from fractions import Fraction
 
@@ -206,6 +207,10 @@ def test_uploads_are_bounded_and_looked_into(client, studio):
     huge = bytearray(cv2.imencode(".png", stripes())[1].tobytes())
     huge[16:24] = (60000).to_bytes(4, "big") * 2
     assert client.post("/styles", content=bytes(huge)).status_code == 415
+    huge[16:24] = (6144).to_bytes(4, "big") * 2
+    huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4, "big")
+    answer = client.post("/styles", content=bytes(huge))
+    assert answer.status_code == 415 and "6144x6144 px, more than 34 million" in answer.text
     assert client.post("/styles", content=bytes(UPLOAD_BYTES + 1)).status_code == 413
     assert client.post("/order", content=bytes(1 << 17)).status_code == 413
     studio.session.steering.styles *= MOST_STYLES
