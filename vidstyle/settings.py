@@ -1,6 +1,6 @@
 """Every knob that changes the picture or the speed, declared once: the API's ``Settings`` and the command line's flags."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from types import MappingProxyType
@@ -105,7 +105,7 @@ def _check(knob: Field[Any], value: Any) -> None:
         whole = not isinstance(knob.default, float)
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise TypeError(f"{name} must be a {'whole ' if whole else ''}number, not {value!r}")
-        if not math.isfinite(value) or value < limits["low"] or value > limits.get("high", math.inf):
+        if not limits["low"] <= value <= limits.get("high", sys.float_info.max):  # NaN fails, and so does 10**400
             upper = f" to {limits['high']:g}" if "high" in limits else " or more"
             raise ValueError(f"{name} is {value}: it must be {limits['low']:g}{upper}")
 

@@ -1,6 +1,7 @@
 """``vidstyle live``: a camera in, its painting in a window and on a page, steered by keys and from there."""
 
 import logging
+import math
 import statistics
 import time
 from collections import deque
@@ -8,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty, Full, Queue
 from typing import Any, Protocol
 
 import cv2
@@ -22,6 +23,8 @@ from ..painting.style import Style
 from ..painting.stylizer import Stylizer
 from ..pipeline import Report, run
 from .camera import CameraStatus, LiveSource
+from .commands import check_command
+from .messages import Messages
 from .pace import Pace
 from .recorder import Recorder
 from .show import ENDING_KEYS, Closed, Show
@@ -58,6 +61,9 @@ HELP = (
     "s: snapshot    r: record",
     "h: this help    q: quit",
 )
+
+MOST_COMMANDS = 1000
+"""Number of commands that may wait for the next frame."""
 
 LOOK_BACK = 10_000
 """So many frames are remembered, two numbers of each, for what is said of a session at its end."""
@@ -111,7 +117,8 @@ class Session:
         self.shown: deque[tuple[float, float]] = deque(maxlen=LOOK_BACK)
         self._frozen = self._helping = self._beside = self._clocked = False
         self._image: Image | None = None
-        self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._orders: Queue[Callable[[], None]] = Queue(MOST_COMMANDS)
+        self.messages = Messages()
         self.actions: Mapping[str, Callable[[], None]] = {
             **self.steering.actions,
             "beside": lambda: self._toggle("_beside"),
@@ -179,36 +186,47 @@ class Session:
                 style).
 
         Raises:
-            ValueError, TypeError: nothing that can be done; nothing is.
+            ValueError: the command cannot be carried out, and none of it is. The text is one line in plain words.
         """
-        unknown = set(given) - {"do", "turn", "mix"}
-        if unknown or not given:
-            raise ValueError(f"an order is made of do, turn, mix, not of {', '.join(sorted(unknown)) or 'nothing'}")
-        if "do" in given and given["do"] not in self.actions:
-            raise ValueError(f"there is no {given['do']!r} to do: {', '.join(self.actions)}")
-        turned, weights = given.get("turn", {}), given.get("mix")
-        if not isinstance(turned, dict) or not (weights is None or isinstance(weights, list)):
-            raise TypeError("turn must be an object, mix a list")
-        self.steering.check(turned)
-        if weights is not None:
-            self.steering.check_mix(weights)
-            self._orders.put(lambda: self.steering.mix(weights))
-        if turned:
-            self._orders.put(lambda: self.steering.turn(**turned))
+        check_command(given, self.actions, len(self.steering.styles))
+        if "mix" in given:
+            self._put(lambda: self.steering.mix(given["mix"]))
+        if "turn" in given:
+            self._put(lambda: self.steering.turn(**given["turn"]))
         if "do" in given:
-            self._orders.put(self.actions[given["do"]])
+            self._put(self.actions[given["do"]])
 
     def add_style(self, name: str, image: Image) -> None:
-        """One more style, looked at on the thread that calls, and switched to before the next frame."""
+        """Analyse one more style on the calling thread, and switch to it before the next frame.
+
+        Raises:
+            VidstyleError: the picture cannot be used as a style.
+            ValueError: too many commands are waiting.
+        """
         style = Style.from_images([image], self._stylizer.features)
         look_at([style], self._stylizer, self._source.format.size)
-        self._orders.put(lambda: self.steering.add(name, style))
+        self._put(lambda: self.steering.add(name, style))
+
+    def status(self) -> dict[str, Any]:
+        """``state`` with what may change while no frame comes: camera and messages. May be called on any thread."""
+        return {
+            **self.state,
+            "camera": self.camera_status,
+            "seconds_since_frame": round(self.seconds_since_frame, 2),
+            "messages": [{"number": each.number, "text": each.text, "error": each.error} for each in self.messages.recent()],
+        }
+
+    def _put(self, action: Callable[[], None]) -> None:
+        try:
+            self._orders.put_nowait(action)
+        except Full:
+            raise ValueError(f"{MOST_COMMANDS} commands are waiting already: send fewer") from None
 
     def _obey(self, action: Callable[[], None]) -> None:
         try:
             action()
         except (VidstyleError, ValueError) as error:  # a full disk, or weights for fewer styles, is no reason to end the show
-            log.error("%s", error)
+            self.messages.add(str(error), error=True)
 
     def _draw(self, report: Report) -> None:
         if report.frame is None or (self._frozen and self._image is not None):
@@ -242,7 +260,8 @@ class Session:
         camera = [] if self.camera_status == "ok" else [f"camera {self.camera_status}"]
         words = f"{self.rate():.1f} fps  {1000 * self.latency():.0f} ms  {len(report.iterations)} steps  {self.steering.name}"
         said = [self._pace.said] * bool(self._pace.said)
-        return [words, *camera, *said, *["recording"] * self.recorder.running, *["frozen"] * self._frozen]
+        modes = [*["recording"] * self.recorder.running, *["frozen"] * self._frozen]
+        return [words, *camera, *said, *modes, *self.messages.on_screen()]
 
     def _told(self, report: Report) -> dict[str, Any]:
         return {
@@ -252,7 +271,7 @@ class Session:
             "fps": round(self.rate(), 2),
             "latency_ms": round(1000 * self.latency(), 1),
             "steps": len(report.iterations),
-            "loss": report.iterations[-1].total if report.iterations else None,
+            "loss": finite_loss(report),
             "paint_px": max(self._stylizer.paint_size(self._source.format.size)),
             "said": self._pace.said,
             "recording": self.recorder.running,
@@ -285,18 +304,20 @@ class Session:
 
     def _snapshot(self) -> None:
         if self._image is None:
+            self.messages.add("no snapshot was saved: there is no picture yet", error=True)
             return
         path = _free("png")
         write_picture(path, self._image)
-        log.info("snapshot: %s", path)
+        self.messages.add(f"snapshot: {path.absolute()}")
 
     def _record(self) -> None:
         if self.recorder.running:
-            log.info("recorded: %s", self.recorder.close())
+            recorded = self.recorder.close()
+            self.messages.add(f"recorded: {recorded.absolute() if recorded else 'nothing, since no frame came'}")
             return
         path = self._show.record if self._show.record is not None and not self._show.record.exists() else _free("mp4")
         self.recorder.start(path)
-        log.info("recording: %s", path)
+        self.messages.add(f"recording: {path.absolute()}")
 
     def close(self) -> None:
         """Finish the recording, close the window and the screens."""
@@ -334,6 +355,12 @@ def look_at(styles: Sequence[Style], stylizer: Stylizer, frame_size: tuple[int, 
     layers = stylizer.features.few_layers if stylizer.settings.few_layers else stylizer.features.style_layers
     for style in styles:
         style.grams(size_px, stylizer.settings.style_layers or layers)
+
+
+def finite_loss(report: Report) -> float | None:
+    """The last loss of a frame; None where there is none, or one that JSON cannot hold."""
+    loss = report.iterations[-1].total if report.iterations else math.nan
+    return loss if math.isfinite(loss) else None
 
 
 def _free(ending: str) -> Path:

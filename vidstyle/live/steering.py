@@ -10,13 +10,14 @@ from ..painting.style import Style
 from ..painting.stylizer import Stylizer
 from ..painting.tensors import resize, to_image
 from .camera import LiveSource
+from .commands import check_settings, check_weights
 from .pace import Pace
 
 STEP, FACTOR = 0.1, 1.25
 """By how much a key changes the strength, and the style scale."""
 
-MOST_STEPS = 100
-"""That may be asked for per frame."""
+MOST_STYLES = 64
+"""Number of styles a session may have."""
 
 
 class Steering:
@@ -79,30 +80,13 @@ class Steering:
             "bypass": self._bypassed,
         }
 
-    def check(self, given: Mapping[str, Any]) -> None:
-        """Whether ``turn`` would take these. May be called on any thread.
-
-        Raises:
-            ValueError, TypeError: it would not.
-        """
-        for name, value in given.items():
-            if name not in ("strength", "style_scale", "temporal_weight", "steps", "fade_seconds"):
-                raise ValueError(f"there is no {name} to be turned")
-            if name in ("steps", "fade_seconds"):
-                least, most = (1, MOST_STEPS) if name == "steps" else (0, 60)
-                kinds = (int,) if name == "steps" else (int, float)
-                if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-                    raise ValueError(f"{name} is {value!r}: it must be {least} to {most}")
-            else:
-                replace(self._stylizer.settings, **{name: value})
-
     def turn(self, **given: Any) -> None:
         """Turn strength, style_scale, temporal_weight, steps (the most a frame gets), fade_seconds.
 
         Raises:
-            ValueError, TypeError: out of range, of the wrong type, or something else.
+            ValueError: out of range, of the wrong type, or not one of these.
         """
-        self.check(given)
+        check_settings(given)
         self.fade_seconds = given.pop("fade_seconds", self.fade_seconds)
         self._pace.most_steps = given.pop("steps", self._pace.most_steps)
         self._steadiness = given.pop("temporal_weight", self._steadiness)
@@ -111,24 +95,13 @@ class Steering:
         if self._faded is None:
             self._set(temporal_weight=self._steadiness)
 
-    def check_mix(self, weights: Sequence[float]) -> None:
-        """Whether ``mix`` would take these. May be called on any thread.
-
-        Raises:
-            ValueError, TypeError: it would not.
-        """
-        if len(weights) != len(self.styles):
-            raise ValueError(f"{len(weights)} weights for {len(self.styles)} styles: give one each")
-        Style.blend([self._wanted] * len(weights), weights)
-
     def mix(self, weights: Sequence[float]) -> None:
         """Paint like several styles at once, in these shares, to be reached within ``fade_seconds``.
 
         Raises:
-            ValueError, TypeError: not one weight per style, a negative one, or all 0.
+            ValueError: not one weight per style, a weight out of range, or all 0.
         """
-        self.check_mix(weights)
-        self.weights = [float(weight) for weight in weights]
+        self.weights = check_weights(weights, len(self.styles))
         chosen = [(style, weight) for (_, style), weight in zip(self.styles, self.weights, strict=True) if weight]
         alone = chosen[0][0] if len(chosen) == 1 else None
         self._wanted = alone or Style.blend([style for style, _ in chosen], [weight for _, weight in chosen])
@@ -137,7 +110,13 @@ class Steering:
         self._set(temporal_weight=0.0)  # the painting before is no example while one style turns into the next
 
     def add(self, name: str, style: Style) -> None:
-        """One more style, and switch to it. A name that is taken gets a number."""
+        """One more style, and switch to it. A name that is taken gets a number.
+
+        Raises:
+            ValueError: there are ``MOST_STYLES`` already.
+        """
+        if len(self.styles) >= MOST_STYLES:
+            raise ValueError(f"{name} was not added: there are {MOST_STYLES} styles already")
         names = [name for name, _ in self.styles]
         free = next(each for each in (name, *(f"{name} {number}" for number in range(2, len(names) + 3))) if each not in names)
         self.styles.append((free, style))

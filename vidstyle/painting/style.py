@@ -1,6 +1,6 @@
 """What the painting should look like: pictures, and their Gram matrices as targets."""
 
-import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,8 +59,8 @@ class Style:
             raise ValueError("a style needs at least one picture")
         if len(self.weights) != len(self.pictures):
             raise ValueError(f"{len(self.weights)} style weights for {len(self.pictures)} style pictures: give one each")
-        if any(not math.isfinite(weight) or weight < 0 for weight in self.weights) or sum(self.weights) == 0:
-            raise ValueError(f"style weights must be 0 or more and not all 0, not {list(self.weights)}")
+        if not all(weight >= 0 for weight in self.weights) or not 0 < sum(self.weights) <= sys.float_info.max:
+            raise ValueError(f"style weights must be finite, also their sum, and 0 or more, not all 0; not {list(self.weights)}")
         if not self._seen:
             object.__setattr__(self, "_seen", tuple({} for _ in self.pictures))
 
@@ -86,12 +86,20 @@ class Style:
 
     @classmethod
     def blend(cls, styles: Sequence["Style"], weights: Sequence[float]) -> "Style":
-        """All the styles' pictures, each style in proportion to its weight. What was looked at is not looked at again."""
+        """All the styles' pictures, each style in proportion to its weight. What was looked at is not looked at again.
+
+        A picture that several styles have is taken once, with the sum of its weights, so that blends of blends do not grow.
+        """
         if len(weights) != len(styles):
             raise ValueError(f"{len(weights)} weights for {len(styles)} styles: give one each")
-        pictures = [picture for style in styles for picture in style.pictures]
-        shares = [w * share / sum(s.weights) for s, w in zip(styles, weights, strict=True) for share in s.weights]
-        return cls(tuple(pictures), tuple(shares), styles[0].features, tuple(seen for style in styles for seen in style._seen))
+        pictures: dict[int, tuple[Tensor, dict[tuple[int, str], Tensor]]] = {}
+        shares: dict[int, float] = {}
+        for style, weight in zip(styles, weights, strict=True):
+            for picture, share, seen in zip(style.pictures, style.weights, style._seen, strict=True):
+                pictures.setdefault(id(picture), (picture, seen))
+                shares[id(picture)] = shares.get(id(picture), 0.0) + weight * (share / sum(style.weights))
+        joined, seen_of = zip(*pictures.values(), strict=True)
+        return cls(joined, tuple(shares.values()), styles[0].features, seen_of)
 
     def grams(self, size_px: int, layers: Iterable[str]) -> Mapping[str, Tensor]:
         """Gram targets, layer -> as ``gram`` makes it, of pictures with a long side of ``size_px`` (never enlarged)."""
