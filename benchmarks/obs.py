@@ -28,7 +28,8 @@ from vidstyle.live.broadcast import Broadcast
 from vidstyle.live.obs import MEDIA_KIND, SCRIPT_KIND, Remote, ask_page, connect, install
 from vidstyle.live.sharedpicture import SharedPicture
 from vidstyle.live.stopwatch import age, clock_of, with_clock
-from vidstyle.live.web import Page, listen
+from vidstyle.live.web.address import listen
+from vidstyle.live.web.server import Page
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from obs_room import room

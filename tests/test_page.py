@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import sys
 import threading
 import zlib
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ from vidstyle import DeviceError, Frame, Report, Settings, Style, Stylizer, cli,
 from vidstyle.live.camera import PacedFile
 from vidstyle.live.session import Session, live
 from vidstyle.live.show import Show
-from vidstyle.live.web import MOST_STYLES, UPLOAD_BYTES, Page, listen
+from vidstyle.live.steering import MOST_STYLES
+from vidstyle.live.web.address import listen
+from vidstyle.live.web.server import UPLOAD_BYTES, Page
 from vidstyle.media.pictures import bundled_styles
 
 QUICK = Settings(paint_size=64, first_steps=2, steps=1, **FEW)
@@ -276,8 +279,9 @@ def test_an_address_that_is_taken_is_said_to_be():
 
 
 def test_without_the_extra_the_remedy_is_named(monkeypatch, capsys, tmp_path):
-    monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
-    monkeypatch.delitem(__import__("sys").modules, "vidstyle.live.web")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    for name in [each for each in sys.modules if each.startswith("vidstyle.live.web")]:
+        monkeypatch.delitem(sys.modules, name)
     assert cli.main(["live", "--camera", "clip.mp4", "--no-window", "--web"]) == 1
     assert capsys.readouterr().err == "vidstyle: the control page needs Starlette and uvicorn: pip install 'vidstyle[web]'\n"
 

@@ -121,6 +121,15 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="serve a page that shows and steers it (default: 127.0.0.1:8765, this machine only)",
     )
+    add(
+        "--allow-host",
+        dest="allowed_hosts",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer to this host name too, for a proxy, a tunnel or a home network; the page then needs its token everywhere "
+        "(may be given more than once)",
+    )
     add("--fps", type=float, default=30.0, metavar="N", help="frames per second to reach (default: 30)")
     add(
         "--fade",

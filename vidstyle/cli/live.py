@@ -22,6 +22,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         files = [Path(output) for output in args.outputs if not is_url(output)]
         if len(files) > 1:
             raise ValueError("one recording at a time: give -o one file (and as many addresses as you like)")
+        if args.allowed_hosts and args.web is None and not args.obs:
+            raise ValueError("--allow-host is for the control page: add --web")
         seconds = None if args.duration is None else float(args.duration)
         most_steps = {} if args.steps is None else {"most_steps": args.steps}
         show = Show(args.fps, args.fade_seconds, seconds, files[0] if files else None, **most_steps)
@@ -56,10 +58,11 @@ def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: E
 
     screens: list[Any] = []
     if args.web is not None or args.obs:
-        from ..live.web import Page, listen
+        from ..live.web.address import check_host_name, listen
+        from ..live.web.server import Page
 
         with usage_errors(parser):
-            page = Page(listen(args.web or ""))
+            page = Page(listen(args.web or ""), [check_host_name(name) for name in args.allowed_hosts])
         screens.append(page)
         print(f"vidstyle: control page at {page.url}", file=sys.stderr)
     if args.virtual_camera is not None:

@@ -1,0 +1,81 @@
+"""Where the control page listens, and which host names it answers to."""
+
+import ipaddress
+import re
+import socket
+from contextlib import suppress
+
+from ...errors import DeviceError
+
+HOST, PORT = "127.0.0.1", 8765
+
+SEND_BYTES = 1 << 17
+"""Bytes the system keeps for a viewer who does not read: a few pictures, so that a slow viewer is not far behind."""
+
+
+def listen(address: str = "") -> socket.socket:
+    """A bound socket.
+
+    Args:
+        address: HOST:PORT; either may be left out.
+
+    Raises:
+        ValueError: it is not an address.
+        DeviceError: the system refuses it.
+    """
+    match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]*?))(?::?(\d+))?", address)
+    if not match or int(match[3] or 0) > 65535:
+        raise ValueError(f"{address!r} is no address for the control page: use HOST:PORT, such as {HOST}:{PORT}")
+    host, port = match[1] or match[2] or HOST, int(match[3] or PORT)
+    try:
+        family, kind, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        server = socket.socket(family, kind)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+        try:
+            server.bind(found)
+        except OSError:
+            server.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DeviceError(f"the control page cannot listen on {host} port {port} ({reason}): choose another with --web") from None
+    return server
+
+
+def own_address(family: int) -> str:
+    """The address of this machine in its network, as far as the system knows. Nothing is sent."""
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(("2001:db8::1", 9) if family == socket.AF_INET6 else ("192.0.2.1", 9))  # for documentation (RFC 5737)
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
+
+
+def host_of(netloc: str) -> str:
+    """The host in HOST or HOST:PORT as browsers send it, lower case, without brackets; "" where it is malformed."""
+    match = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([^\s\[\]:/@?#\\]+))(?::\d*)?", netloc.lower(), re.ASCII)
+    return (match[1] or match[2].rstrip(".")) if match else ""
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address rather than a name."""
+    with suppress(ValueError):
+        ipaddress.ip_address(host)
+        return True
+    return False
+
+
+def check_host_name(name: str) -> str:
+    """A host name as browsers send it: lower case, international names in Punycode.
+
+    Raises:
+        ValueError: it is not a host name or IP address.
+    """
+    plain = name.strip().strip("[]").rstrip(".").lower()
+    if is_address(plain):
+        return plain
+    with suppress(UnicodeError):
+        plain = plain.encode("idna").decode()
+        if re.fullmatch(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", plain):
+            return plain
+    raise ValueError(f"--allow-host {name!r} is no host name: give it without scheme and port, such as studio.example.org")

@@ -1,0 +1,171 @@
+"""The newest picture as JPEG for everyone who watches, as an endless stream or one by one."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from ...media.frame import Image
+from ...media.pictures import jpeg
+
+MOST_VIEWERS = 16
+"""Number of viewers who may watch at once."""
+
+WAIT_SECONDS = 0.5
+"""Seconds for which a request for a new picture waits. Browsers open six connections at most, and several tabs share them."""
+
+VIEWER_SECONDS = 3.0
+"""Seconds for which a viewer who asks for pictures one by one counts as watching after each answer."""
+
+VIEWER_LETTERS = 40
+"""Letters of a viewer's name that count."""
+
+NUMBER_HEADER = "x-picture-number"
+
+JPEG_START = b"\xff\xd8\xff\xe0"
+"""Of a picture, and of the JFIF segment that comes first in all of OpenCV's."""
+
+
+class Pictures:
+    """Encodes each picture once for all viewers, and only while somebody watches.
+
+    All but ``show`` and ``viewers`` runs on the server's event loop.
+    """
+
+    def __init__(self) -> None:
+        self._image: Image | None = None
+        self._jpeg, self._number = b"", 0
+        self._viewers: dict[object, float] = {}  # viewer -> moment when it no longer counts; replaced, never changed
+        self._wanted, self._encoded = asyncio.Event(), asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = False
+
+    @property
+    def viewers(self) -> int:
+        """Number of viewers who watch now."""
+        now = time.monotonic()
+        return sum(until > now for until in self._viewers.values())
+
+    def show(self, image: Image) -> None:
+        """Hand over (H, W, 3 or 4) RGB, on any thread. Never waits for a viewer."""
+        self._image = image
+        if self.viewers:
+            self.call(self._wanted.set)
+
+    def call(self, what: Callable[[], None]) -> None:
+        """Have something done on the event loop; may be called on any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(what)
+
+    async def encode(self) -> None:
+        """Encode the newest picture whenever there is one, until cancelled; those in between are skipped."""
+        self._loop = asyncio.get_running_loop()
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            if self._image is not None:
+                self._jpeg = await asyncio.to_thread(jpeg, self._image)
+                self._number += 1
+                encoded, self._encoded = self._encoded, asyncio.Event()
+                encoded.set()
+
+    def close(self) -> None:
+        """End all streams."""
+        self._closing = True
+        self._encoded.set()
+
+    def enter(self, viewer: object, seconds: float = math.inf) -> None:
+        """Count a viewer for so many seconds from now.
+
+        Raises:
+            HTTPException: as many viewers as may are watching.
+        """
+        now = time.monotonic()
+        others = {each: until for each, until in self._viewers.items() if until > now and each != viewer}
+        if len(others) >= MOST_VIEWERS:
+            raise HTTPException(503, f"{MOST_VIEWERS} viewers are watching already, which is the most there may be")
+        self._viewers = {**others, viewer: now + seconds}
+        self._wanted.set()  # the last picture may be from when the last viewer watched
+
+    def leave(self, viewer: object) -> None:
+        """Count a viewer no longer."""
+        self._viewers = {each: until for each, until in self._viewers.items() if each != viewer}
+
+    async def newer(self, number: int) -> tuple[int, bytes] | None:
+        """The newest picture with its number, as soon as it is not the one of this number; None when the page closes."""
+        while self._number == number and not self._closing:
+            await self._encoded.wait()
+        return None if self._closing else (self._number, self._jpeg)
+
+    async def all(self) -> AsyncGenerator[bytes, None]:
+        """The newest picture whenever there is one, until the page closes. A slow viewer gets fewer."""
+        number = self._number
+        while (found := await self.newer(number)) is not None:
+            number, picture = found
+            yield picture
+
+    def parts(self, request: Request) -> Response:
+        """MJPEG for browsers: a document of parts, each of which replaces the one before."""
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b"--frame\r\n"
+            async with aclosing(self.all()) as pictures:
+                async for picture in pictures:
+                    head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture)
+                    yield head + picture + b"\r\n--frame\r\n"  # browsers show a part when they see that it has ended
+
+        return _Stream(self, body(), "multipart/x-mixed-replace; boundary=frame")
+
+    def plain(self, request: Request) -> Response:
+        """MJPEG for players and OBS: one JPEG after another."""
+
+        async def body() -> AsyncIterator[bytes]:
+            yield JPEG_START
+            async with aclosing(self.all()) as pictures:
+                async for picture in pictures:
+                    yield picture.removeprefix(JPEG_START) + JPEG_START  # FFmpeg takes a picture when the next one begins
+
+        return _Stream(self, body(), "video/x-motion-jpeg")
+
+    async def single(self, request: Request) -> Response:
+        """One JPEG: the newest, or the next one where ``?after=`` gives the number of the newest.
+
+        The answer has no content where there is none within ``WAIT_SECONDS``. ``?viewer=`` names who asks, so that whoever asks
+        again and again is counted once.
+        """
+        named = request.query_params.get("viewer", "")[:VIEWER_LETTERS]
+        viewer: object = named or object()
+        after = request.query_params.get("after", "")
+        self.enter(viewer, WAIT_SECONDS + VIEWER_SECONDS)
+        try:
+            found = await asyncio.wait_for(self.newer(int(after) if after.isdecimal() else self._number), WAIT_SECONDS)
+        except TimeoutError:
+            found = None
+        finally:
+            if not named:
+                self.leave(viewer)
+        if found is None:
+            return Response(status_code=204)
+        return Response(found[1], media_type="image/jpeg", headers={NUMBER_HEADER: str(found[0])})
+
+
+class _Stream(StreamingResponse):
+    """A stream of pictures; who receives it counts as a viewer as long as it lasts."""
+
+    def __init__(self, pictures: Pictures, body: AsyncIterator[bytes], media_type: str) -> None:
+        super().__init__(body, media_type=media_type)
+        self._pictures = pictures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._pictures.enter(self)
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._pictures.leave(self)
