@@ -168,3 +168,30 @@ def sound_of(path, stream=0):
     with av.open(str(path)) as container:
         packets = container.demux(container.streams.audio[stream])
         return [(packet.pts * packet.time_base, bytes(packet)) for packet in packets if packet.dts is not None]
+
+
+@pytest.fixture
+def page_camera(tmp_path):
+    from vidstyle.live.camera import PacedFile
+
+    with PacedFile(write_clip(tmp_path / "camera.mp4", count=50, rate=Fraction(25)), loop=True) as source:
+        yield source
+
+
+@pytest.fixture
+def studio(page_camera, features, style, tmp_path, monkeypatch):
+    """A live session with a control page, painted frame by frame by the test."""
+    from studio import opened_studio
+
+    monkeypatch.chdir(tmp_path)
+    with opened_studio(page_camera, features, style) as made:
+        yield made
+
+
+@pytest.fixture
+def client(studio):
+    """An HTTP client of the studio's control page."""
+    import httpx
+
+    with httpx.Client(base_url=studio.page.url, timeout=20) as found:
+        yield found

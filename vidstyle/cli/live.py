@@ -62,7 +62,8 @@ def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: E
         from ..live.web.server import Page
 
         with usage_errors(parser):
-            page = Page(listen(args.web or ""), [check_host_name(name) for name in args.allowed_hosts])
+            allowed = [check_host_name(name) for name in args.allowed_hosts]
+            page = Page(listen(args.web or ""), allowed)
         screens.append(page)
         print(f"vidstyle: control page at {page.url}", file=sys.stderr)
     if args.virtual_camera is not None:

@@ -17,7 +17,10 @@ ON_SCREEN_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Message:
-    """One line of text. ``number`` counts up from 1; ``moment`` is in seconds of ``time.monotonic``."""
+    """One line of text.
+
+    ``number`` counts up from 1; ``moment`` is in seconds of ``time.monotonic``.
+    """
 
     number: int
     text: str

@@ -8,14 +8,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from ..errors import OutputError, VidstyleError
+from ..errors import VidstyleError
 from ..media.frame import Image
 from ..media.pictures import write_picture
 from ..painting.flow import FlowMethod
@@ -24,6 +23,7 @@ from ..painting.stylizer import Stylizer
 from ..pipeline import Report, run
 from .camera import CameraStatus, LiveSource
 from .commands import check_command
+from .filenames import unused_name
 from .messages import Messages
 from .pace import Pace
 from .recorder import Recorder
@@ -186,7 +186,8 @@ class Session:
                 style).
 
         Raises:
-            ValueError: the command cannot be carried out, and none of it is. The text is one line in plain words.
+            ValueError: the command cannot be carried out, and none of it is. The text is one line
+                in plain words.
         """
         check_command(given, self.actions, len(self.steering.styles))
         if "mix" in given:
@@ -208,7 +209,10 @@ class Session:
         self._put(lambda: self.steering.add(name, style))
 
     def status(self) -> dict[str, Any]:
-        """``state`` with what may change while no frame comes: camera and messages. May be called on any thread."""
+        """``state`` with what may change while no frame comes: camera and messages.
+
+        May be called on any thread.
+        """
         return {
             **self.state,
             "camera": self.camera_status,
@@ -306,7 +310,7 @@ class Session:
         if self._image is None:
             self.messages.add("no snapshot was saved: there is no picture yet", error=True)
             return
-        path = _free("png")
+        path = unused_name("png")
         write_picture(path, self._image)
         self.messages.add(f"snapshot: {path.absolute()}")
 
@@ -315,7 +319,7 @@ class Session:
             recorded = self.recorder.close()
             self.messages.add(f"recorded: {recorded.absolute() if recorded else 'nothing, since no frame came'}")
             return
-        path = self._show.record if self._show.record is not None and not self._show.record.exists() else _free("mp4")
+        path = self._show.record if self._show.record is not None and not self._show.record.exists() else unused_name("mp4")
         self.recorder.start(path)
         self.messages.add(f"recording: {path.absolute()}")
 
@@ -361,13 +365,3 @@ def finite_loss(report: Report) -> float | None:
     """The last loss of a frame; None where there is none, or one that JSON cannot hold."""
     loss = report.iterations[-1].total if report.iterations else math.nan
     return loss if math.isfinite(loss) else None
-
-
-def _free(ending: str) -> Path:
-    """A name of the present moment that no file has."""
-    moment = time.strftime("vidstyle-%Y%m%d-%H%M%S")
-    names = (Path(f"{moment}{more}.{ending}") for more in ("", *(f"-{number}" for number in range(2, 100))))
-    for name in names:
-        if not name.exists():
-            return name
-    raise OutputError(f"there are too many files called {moment}: move some away")

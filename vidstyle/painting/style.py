@@ -60,7 +60,8 @@ class Style:
         if len(self.weights) != len(self.pictures):
             raise ValueError(f"{len(self.weights)} style weights for {len(self.pictures)} style pictures: give one each")
         if not all(weight >= 0 for weight in self.weights) or not 0 < sum(self.weights) <= sys.float_info.max:
-            raise ValueError(f"style weights must be finite, also their sum, and 0 or more, not all 0; not {list(self.weights)}")
+            given = list(self.weights)
+            raise ValueError(f"style weights must be 0 or more, not all 0, with a finite sum; not {given}")
         if not self._seen:
             object.__setattr__(self, "_seen", tuple({} for _ in self.pictures))
 
@@ -88,7 +89,8 @@ class Style:
     def blend(cls, styles: Sequence["Style"], weights: Sequence[float]) -> "Style":
         """All the styles' pictures, each style in proportion to its weight. What was looked at is not looked at again.
 
-        A picture that several styles have is taken once, with the sum of its weights, so that blends of blends do not grow.
+        A picture that several styles have is taken once, with the sum of its weights, so that
+        blends of blends do not grow.
         """
         if len(weights) != len(styles):
             raise ValueError(f"{len(weights)} weights for {len(styles)} styles: give one each")

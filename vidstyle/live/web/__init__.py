@@ -1,4 +1,7 @@
-"""The control page: shows the painting to browsers and players, and takes commands. Needs the extra ``vidstyle[web]``."""
+"""The control page shows the painting to browsers and players, and takes commands.
+
+It needs the extra ``vidstyle[web]``.
+"""
 
 from ...errors import DeviceError
 
@@ -6,4 +9,5 @@ try:
     import starlette  # noqa: F401
     import uvicorn  # noqa: F401
 except ImportError:
-    raise DeviceError("the control page needs Starlette and uvicorn: pip install 'vidstyle[web]'") from None
+    reason = "the control page needs Starlette and uvicorn"
+    raise DeviceError(f"{reason}: pip install 'vidstyle[web]'") from None

@@ -15,9 +15,10 @@ MOST_CONNECTIONS = 128
 
 
 class Connection(H11Protocol):
-    """An HTTP connection of uvicorn's with time limits: for a request to arrive, and for an answer to be read.
+    """An HTTP connection of uvicorn's with limits of time.
 
-    uvicorn itself only closes connections that are idle after an answer.
+    A request must arrive in time, and its answer must be read. uvicorn itself only closes
+    connections that are idle after an answer.
     """
 
     _request_timer: asyncio.TimerHandle | None = None
@@ -35,7 +36,7 @@ class Connection(H11Protocol):
         """Take what has arrived; unless it completes a request, wait for the rest, for a while."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
-            self._request_timer = _cancelled(self._request_timer)
+            self._stop_request_timer()
         elif self._request_timer is None:
             self._await_request()
 
@@ -47,18 +48,23 @@ class Connection(H11Protocol):
     def resume_writing(self) -> None:
         """The other side reads again."""
         super().resume_writing()
-        self._answer_timer = _cancelled(self._answer_timer)
+        self._stop_answer_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
         super().connection_lost(exc)
-        self._request_timer = _cancelled(self._request_timer)
-        self._answer_timer = _cancelled(self._answer_timer)
+        self._stop_request_timer()
+        self._stop_answer_timer()
 
     def _await_request(self) -> None:
         self._request_timer = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
 
+    def _stop_request_timer(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
 
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
+    def _stop_answer_timer(self) -> None:
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
@@ -18,10 +19,13 @@ MOST_VIEWERS = 16
 """Number of viewers who may watch at once."""
 
 WAIT_SECONDS = 0.5
-"""Seconds for which a request for a new picture waits. Browsers open six connections at most, and several tabs share them."""
+"""Seconds for which a request for a new picture waits.
+
+A browser opens six connections to a host at most, and its tabs share them.
+"""
 
 VIEWER_SECONDS = 3.0
-"""Seconds for which a viewer who asks for pictures one by one counts as watching after each answer."""
+"""Seconds for which a viewer who asks for pictures one by one counts after each answer."""
 
 VIEWER_LETTERS = 40
 """Letters of a viewer's name that count."""
@@ -39,9 +43,12 @@ class Pictures:
     """
 
     def __init__(self) -> None:
-        self._image: Image | None = None
+        self._image: Image | None = None  # the newest
+        self._encoded_image: Image | None = None  # the one in _jpeg
         self._jpeg, self._number = b"", 0
-        self._viewers: dict[object, float] = {}  # viewer -> moment when it no longer counts; replaced, never changed
+        # Viewer -> moment from which it no longer counts. Replaced and never changed, since
+        # another thread reads it.
+        self._viewers: dict[object, float] = {}
         self._wanted, self._encoded = asyncio.Event(), asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
@@ -65,14 +72,15 @@ class Pictures:
                 self._loop.call_soon_threadsafe(what)
 
     async def encode(self) -> None:
-        """Encode the newest picture whenever there is one, until cancelled; those in between are skipped."""
+        """Encode the newest picture whenever there is one, until cancelled."""
         self._loop = asyncio.get_running_loop()
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            if self._image is not None:
-                self._jpeg = await asyncio.to_thread(jpeg, self._image)
-                self._number += 1
+            image = self._image
+            if image is not None and image is not self._encoded_image:
+                self._jpeg = await asyncio.to_thread(jpeg, image)
+                self._number, self._encoded_image = self._number + 1, image
                 encoded, self._encoded = self._encoded, asyncio.Event()
                 encoded.set()
 
@@ -88,25 +96,39 @@ class Pictures:
             HTTPException: as many viewers as may are watching.
         """
         now = time.monotonic()
-        others = {each: until for each, until in self._viewers.items() if until > now and each != viewer}
-        if len(others) >= MOST_VIEWERS:
-            raise HTTPException(503, f"{MOST_VIEWERS} viewers are watching already, which is the most there may be")
-        self._viewers = {**others, viewer: now + seconds}
-        self._wanted.set()  # the last picture may be from when the last viewer watched
+        self.leave(viewer)
+        watching = {each: until for each, until in self._viewers.items() if until > now}
+        if len(watching) >= MOST_VIEWERS:
+            words = f"{MOST_VIEWERS} viewers are watching already, which is the most there may be"
+            raise HTTPException(503, words)
+        self._viewers = {**watching, viewer: now + seconds}
+        self._wanted.set()  # what is encoded may be from when somebody last watched
 
     def leave(self, viewer: object) -> None:
         """Count a viewer no longer."""
         self._viewers = {each: until for each, until in self._viewers.items() if each != viewer}
 
     async def newer(self, number: int) -> tuple[int, bytes] | None:
-        """The newest picture with its number, as soon as it is not the one of this number; None when the page closes."""
+        """The newest picture with its number, as soon as it is not the one of this number.
+
+        Returns:
+            None when the page closes.
+        """
         while self._number == number and not self._closing:
             await self._encoded.wait()
         return None if self._closing else (self._number, self._jpeg)
 
+    def _outdated(self) -> int:
+        """The number after which a new viewer's first picture comes."""
+        newest = self._image is self._encoded_image and self._image is not None
+        return self._number - 1 if newest else self._number
+
     async def all(self) -> AsyncGenerator[bytes, None]:
-        """The newest picture whenever there is one, until the page closes. A slow viewer gets fewer."""
-        number = self._number
+        """The newest picture whenever there is one, until the page closes.
+
+        A slow viewer gets fewer.
+        """
+        number = self._outdated()
         while (found := await self.newer(number)) is not None:
             number, picture = found
             yield picture
@@ -119,7 +141,8 @@ class Pictures:
             async with aclosing(self.all()) as pictures:
                 async for picture in pictures:
                     head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture)
-                    yield head + picture + b"\r\n--frame\r\n"  # browsers show a part when they see that it has ended
+                    # Browsers show a part when they see that it has ended.
+                    yield head + picture + b"\r\n--frame\r\n"
 
         return _Stream(self, body(), "multipart/x-mixed-replace; boundary=frame")
 
@@ -130,22 +153,24 @@ class Pictures:
             yield JPEG_START
             async with aclosing(self.all()) as pictures:
                 async for picture in pictures:
-                    yield picture.removeprefix(JPEG_START) + JPEG_START  # FFmpeg takes a picture when the next one begins
+                    # FFmpeg takes a picture when the next one begins.
+                    yield picture.removeprefix(JPEG_START) + JPEG_START
 
         return _Stream(self, body(), "video/x-motion-jpeg")
 
     async def single(self, request: Request) -> Response:
         """One JPEG: the newest, or the next one where ``?after=`` gives the number of the newest.
 
-        The answer has no content where there is none within ``WAIT_SECONDS``. ``?viewer=`` names who asks, so that whoever asks
-        again and again is counted once.
+        The answer has no content where there is none within ``WAIT_SECONDS``. ``?viewer=`` names
+        the viewer, so that one who asks again and again is counted once.
         """
         named = request.query_params.get("viewer", "")[:VIEWER_LETTERS]
         viewer: object = named or object()
         after = request.query_params.get("after", "")
+        number = int(after) if re.fullmatch("[0-9]{1,18}", after) else self._outdated()
         self.enter(viewer, WAIT_SECONDS + VIEWER_SECONDS)
         try:
-            found = await asyncio.wait_for(self.newer(int(after) if after.isdecimal() else self._number), WAIT_SECONDS)
+            found = await asyncio.wait_for(self.newer(number), WAIT_SECONDS)
         except TimeoutError:
             found = None
         finally:

@@ -56,7 +56,8 @@ class Page:
 
     Args:
         server: where to listen, a bound socket; it is closed with the page.
-        allowed: more host names the page is reached under, behind a proxy, a tunnel or by a name of the home network.
+        allowed: more host names the page is reached under: those of a proxy, a tunnel or a home
+            network.
     """
 
     def __init__(self, server: socket.socket, allowed: Collection[str] = ()) -> None:
@@ -103,10 +104,12 @@ class Page:
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
+        self._server_socket.listen()  # a connection before the server is ready waits, and is not refused
         self._thread = Stage(lambda stage: self._server.run(sockets=[self._server_socket]), "page")
         if not self._started.wait(START_SECONDS):
             self.close()
-            raise DeviceError(f"the control page does not start ({self._thread.error}): go without --web")
+            reason = self._thread.error
+            raise DeviceError(f"the control page does not start ({reason}): go without --web")
 
     @asynccontextmanager
     async def _alive(self, app: Starlette) -> AsyncIterator[None]:
@@ -148,7 +151,8 @@ class Page:
 
     async def _upload(self, request: Request) -> Response:
         if self._uploads >= MOST_UPLOADS:
-            raise HTTPException(503, f"{MOST_UPLOADS} pictures are being uploaded already: try again in a moment")
+            words = f"{MOST_UPLOADS} pictures are being uploaded already: try again in a moment"
+            raise HTTPException(503, words)
         self._uploads += 1
         try:
             data = await _body(request, UPLOAD_BYTES, UPLOAD_SECONDS)
@@ -159,10 +163,16 @@ class Page:
 
     async def _add_style(self, given_name: str, data: bytes) -> Response:
         if len(self._session.steering.styles) >= MOST_STYLES:
-            raise HTTPException(409, f"there are {MOST_STYLES} styles already, which is the most there may be")
-        name = "".join(letter for letter in given_name if letter.isprintable())[:NAME_LETTERS].strip() or "picture"
+            words = f"there are {MOST_STYLES} styles already, which is the most there may be"
+            raise HTTPException(409, words)
+        printable = "".join(letter for letter in given_name if letter.isprintable())
+        name = printable[:NAME_LETTERS].strip() or "picture"
         try:
-            image = await asyncio.to_thread(decode_picture, data, "the picture", UPLOAD_PX, reduced=True)
+            limits = ("the picture", UPLOAD_PX)
+            image = await asyncio.to_thread(decode_picture, data, *limits, reduced=True)
+            if image is None:
+                words = "not a picture that can be read: use a PNG, JPEG, WebP, BMP or TIFF file"
+                raise HTTPException(415, words)
             await asyncio.to_thread(self._session.add_style, name, image)
         except VidstyleError as error:
             raise HTTPException(415, str(error)) from None
@@ -176,7 +186,8 @@ class Page:
             raise HTTPException(404, "there is no such style")
         name, _ = styles[number]
         if name not in self._thumbnails:
-            self._thumbnails[name] = await asyncio.to_thread(jpeg, self._session.steering.thumbnail(number, THUMBNAIL_PX))
+            small = self._session.steering.thumbnail(number, THUMBNAIL_PX)
+            self._thumbnails[name] = await asyncio.to_thread(jpeg, small)
         return Response(self._thumbnails[name], media_type="image/jpeg")
 
 
@@ -192,7 +203,8 @@ async def _body(request: Request, limit: int, seconds: float) -> bytes:
             async for part in request.stream():
                 data += part
                 if len(data) > limit:
-                    raise HTTPException(413, f"this is more than {limit >> 10} KiB, which is the most that is taken")
+                    words = f"this is more than {limit >> 10} KiB, which is the most that is taken"
+                    raise HTTPException(413, words)
     except TimeoutError:
         raise HTTPException(408, f"this took longer than {seconds} s to arrive") from None
     except ClientDisconnect:

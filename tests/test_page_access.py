@@ -1,0 +1,163 @@
+"""Who may use the control page: hosts, origins and the token."""
+
+import re
+
+import httpx
+import pytest
+from studio import SECONDS, opened_studio
+
+from vidstyle import cli
+from vidstyle.live.web.address import check_host_name
+
+
+@pytest.mark.parametrize(
+    "headers, status",
+    [
+        ({"Host": "localhost"}, 200),
+        ({"Host": "[::1]:1"}, 200),
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "192.168.1.2"}, 421),
+        ({"Host": "[::1"}, 421),
+        ({"Host": ""}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+    ],
+)
+def test_other_sites_pages_are_kept_out(client, headers, status):
+    assert client.get("/state", headers=headers).status_code == status
+    assert client.post("/order", json={"do": "next"}, headers=headers).status_code == (204 if status == 200 else status)
+
+
+@pytest.mark.parametrize("path", ["/", "/picture.jpg"])
+@pytest.mark.parametrize(
+    "headers, status",
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 200),
+        ({"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, 403),
+        ({"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, 403),
+    ],
+)
+def test_a_link_on_another_site_may_lead_to_the_page_but_not_show_it_there(client, studio, path, headers, status):
+    studio.paint()
+    answer = client.get(path, headers={"Sec-Fetch-Site": "cross-site"} | headers)
+    assert answer.status_code == status
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.fixture
+def guarded(page_camera, features, style, tmp_path, monkeypatch):
+    """(studio, client, token) of a page for the whole network that is also reached as studio.example."""
+    monkeypatch.chdir(tmp_path)
+    with opened_studio(page_camera, features, style, "0.0.0.0:0", ["studio.example"]) as made:
+        port, token = re.fullmatch(r"http://.*:(\d+)/\?token=(.*)", made.page.url).groups()
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as client:
+            yield made, client, token
+
+
+def test_in_a_network_only_who_knows_the_token_may_look_or_steer(guarded):
+    studio, client, token = guarded
+    studio.paint()
+    paths = ("/state", "/picture.mjpg", "/picture.mjpeg", "/picture.jpg", "/styles/0.jpg", "/nothing")
+    for path in paths:
+        for wrong in ("", "?token=", "?token=wrong", f"?token={token[:-1]}", "?token=%ff%ff", f"?token={token}x"):
+            answer = client.get(path + wrong)
+            assert answer.status_code == 401 and "open the whole address that vidstyle printed" in answer.text
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": f"vidstyle={token}"}):
+        assert client.post("/order", json={"do": "next"}, headers=headers).status_code == 401
+        assert client.post("/styles", content=b"", headers=headers).status_code == 401
+
+
+def test_the_token_is_taken_from_the_address_or_a_header(guarded):
+    studio, client, token = guarded
+    studio.paint()
+    for headers in ({"Authorization": f"Bearer {token}"}, {"X-Vidstyle-Token": token}):
+        assert client.get("/state", headers=headers).status_code == 200
+        assert client.post("/order", json={"do": "next"}, headers=headers).status_code == 204
+    password = {"Authorization": "Basic dTpw", "X-Vidstyle-Token": token}  # what a proxy asked for
+    assert client.get("/state", headers=password).status_code == 200
+    assert client.get(f"/picture.jpg?token={token}").headers["content-type"] == "image/jpeg"
+    for path in ("/picture.mjpg", "/picture.mjpeg"):
+        with client.stream("GET", f"{path}?token={token}") as answer:
+            assert answer.status_code == 200 and next(answer.iter_bytes())
+
+
+def test_the_page_itself_is_open_and_sets_no_cookie(guarded):
+    _, client, token = guarded
+    for path in ("/", f"/?token={token}", "/page.js", "/page.css"):
+        answer = client.get(path)
+        assert answer.status_code == 200 and "set-cookie" not in answer.headers and token not in answer.text
+
+
+@pytest.mark.parametrize(
+    "host, origin, status",
+    [
+        ("studio.example", None, 200),
+        ("STUDIO.example.:8443", None, 200),
+        ("192.168.1.2:8765", "http://192.168.1.2:8765", 200),
+        ("[fe80::1]:8765", "http://[fe80::1]:8765", 200),
+        ("other.example", None, 421),
+        ("studio.example.evil.example", None, 421),
+        ("evil@studio.example", None, 421),
+        ("studio.example", "https://studio.example", 200),
+        ("studio.example", "http://studio.example", 200),
+        ("studio.example:443", "https://studio.example", 200),
+        ("127.0.0.1:8765", "https://studio.example", 200),  # a proxy that sends its own address on
+        ("localhost:8765", "https://localhost:8765", 200),
+        ("localhost:8765", "http://localhost:9000", 403),
+        ("studio.example", "https://other.example", 403),
+        ("studio.example", "null", 403),
+        ("studio.example", "https://studio.example.evil.example", 403),
+        ("studio.example", "ftp://studio.example", 403),
+    ],
+)
+def test_allowed_hosts_work_behind_proxies_and_tunnels(guarded, host, origin, status):
+    _, client, token = guarded
+    headers = {"Host": host, "X-Vidstyle-Token": token} | ({"Origin": origin} if origin else {})
+    assert client.get("/state", headers=headers).status_code == status
+    assert client.post("/order", json={"do": "next"}, headers=headers).status_code == (204 if status == 200 else status)
+
+
+def test_an_allowed_host_asks_for_the_token_also_on_this_machine(page_camera, features, style):
+    with opened_studio(page_camera, features, style, allowed=["studio.example"]) as studio:
+        address, token = studio.page.url.split("?token=")
+        with httpx.Client(base_url=address, timeout=SECONDS) as client:
+            for host in ("studio.example", "localhost"):
+                assert client.get("/state", headers={"Host": host}).status_code == 401
+                answer = client.get("/state", headers={"Host": host, "X-Vidstyle-Token": token})
+                assert answer.status_code == 200
+            assert client.get("/state", headers={"Host": "192.168.1.2"}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ("Studio.Example.", "studio.example"),
+        ("raspberrypi", "raspberrypi"),
+        ("192.168.1.2", "192.168.1.2"),
+        ("[fe80::1]", "fe80::1"),
+        ("b\u00fcro.example", "xn--bro-hoa.example"),
+        ("https://studio.example", None),
+        ("studio.example:443", None),
+        ("*.example", None),
+        ("studio example", None),
+        ("", None),
+    ],
+)
+def test_an_allowed_host_is_a_name_without_scheme_and_port(given, expected):
+    if expected is None:
+        with pytest.raises(ValueError, match=r"is no host name: give it without scheme and port"):
+            check_host_name(given)
+    else:
+        assert check_host_name(given) == expected
+
+
+def test_allow_host_needs_the_control_page(capsys):
+    for flags, reason in ((["--allow-host", "a.example"], "add --web"), (["--web", "--allow-host", "a:1"], "no host name")):
+        with pytest.raises(SystemExit) as leaving:
+            cli.main(["live", "--camera", "clip.mp4", "--no-window", *flags])
+        assert leaving.value.code == 2 and reason in capsys.readouterr().err

@@ -1,0 +1,253 @@
+"""The control page in a real browser, where there is one."""
+
+import threading
+
+import cv2
+import numpy as np
+import pytest
+from conftest import stripes, until
+from studio import browser, opened_studio, other_site
+
+from vidstyle import OutputError, Settings, Style, Stylizer, load_features
+from vidstyle.live.session import Session, live
+from vidstyle.live.show import Show
+from vidstyle.live.web.address import listen
+from vidstyle.live.web.server import Page
+from vidstyle.media.pictures import bundled_styles
+
+PIXELS = """
+const picture = document.getElementById("picture"), canvas = document.createElement("canvas");
+canvas.width = 32; canvas.height = 24;
+if (!picture.naturalWidth) return null;
+const pen = canvas.getContext("2d");
+pen.drawImage(picture, 0, 0, 32, 24);
+return [...pen.getImageData(0, 0, 32, 24).data];
+"""
+
+
+def colours(driver):
+    """(24, 32, 3) as the browser shows the painting."""
+    return np.array(until(lambda: driver.execute_script(PIXELS))).reshape(24, 32, 4)[..., :3].astype(int)
+
+
+def colourfulness(driver):
+    return np.ptp(colours(driver), axis=-1).mean()
+
+
+STATUS = "return document.getElementById('status').textContent"
+MESSAGE = "return document.getElementById('message').textContent"
+NOTICE = "const notice = document.getElementById('notice'); return notice.hidden ? '' : notice.textContent"
+
+
+@pytest.fixture(scope="module")
+def driver():
+    """A browser in which all names under .example lead to this machine."""
+    with browser("--host-resolver-rules=MAP *.example 127.0.0.1") as found:
+        yield found
+
+
+@pytest.fixture
+def painted(studio):
+    with studio.painting():
+        yield studio
+
+
+@pytest.mark.browser
+def test_in_a_browser_the_picture_moves_and_another_style_changes_it(driver, page_camera, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    features, files = load_features("bundled", "cpu"), bundled_styles()
+    styles = [(name, Style.from_images([files[name]], features)) for name in ("glass", "ink")]
+    settings = Settings(paint_size=64, first_steps=20, few_layers=True)
+    stylizer, page = Stylizer(features, styles[0][1], settings), Page(listen("127.0.0.1:0"))
+    session = Session(Show(fps=20, fade_seconds=0.2), page_camera, stylizer, styles, screens=[page])
+    painting = threading.Thread(target=live, args=(session, page_camera, stylizer))
+    painting.start()
+    try:
+        driver.get(page.url)
+        before = colours(driver)
+        until(lambda: np.abs(colours(driver) - before).max() > 30)  # it moves
+        until(lambda: colourfulness(driver) > 70)  # glass reaches 90, ink 30
+        from selenium.webdriver.common.by import By
+
+        buttons = until(lambda: driver.find_elements(By.CSS_SELECTOR, "#gallery button"))
+        buttons[1].click()
+        until(lambda: colourfulness(driver) < 50)
+        driver.find_element(By.TAG_NAME, "body").send_keys("p")  # and by a key back
+        until(lambda: session.steering.weights == [1, 0])
+        cv2.imwrite("cat.png", stripes())
+        driver.find_element(By.CSS_SELECTOR, "#upload input").send_keys(str(tmp_path / "cat.png"))
+        until(lambda: len(driver.find_elements(By.CSS_SELECTOR, "#gallery button")) == 3)
+        slider = driver.find_element(By.NAME, "strength")
+        driver.execute_script("arguments[0].value = 0.25; arguments[0].dispatchEvent(new Event('input'))", slider)
+        until(lambda: stylizer.settings.strength == 0.25)
+        assert not [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    finally:
+        session.order({"do": "quit"})
+        painting.join()
+
+
+def port_of(studio):
+    return studio.page.url.rpartition(":")[2].split("/")[0]
+
+
+FOREIGN_PAGE = """
+<a id=link href="PAGEpicture.jpg">look</a>
+<img src="PAGEpicture.mjpg"> <img src="PAGEpicture.jpg">
+<iframe id=frame src="PAGE"></iframe>
+<iframe name=target></iframe>
+<form id=form method=post action="PAGEorder" target=target enctype=text/plain>
+<input name='{"do": "mirror", "x' value='"}'></form>
+<script>
+window.results = {};
+document.getElementById("form").submit();
+const plain = { method: "POST", body: '{"do": "mirror"}' };
+function reach(name, path, options) {
+  const tell = (words) => () => { results[name] = words; };
+  fetch("PAGE" + path, options).then(tell("answered"), tell("refused"));
+}
+reach("state", "state");
+reach("order", "order", plain);
+reach("hidden", "order", { ...plain, mode: "no-cors" });
+reach("opaque", "picture.jpg", { mode: "no-cors" });
+</script>
+"""
+
+
+@pytest.mark.browser
+def test_pages_of_other_sites_can_neither_look_nor_send_commands(driver, painted):
+    mirrored = []
+    painted.session.actions["mirror"] = lambda: mirrored.append(True)
+    with other_site(FOREIGN_PAGE.replace("PAGE", painted.page.url)) as foreign:
+        driver.get(foreign)
+        until(lambda: len(driver.execute_script("return Object.keys(results)")) == 4)
+        results = driver.execute_script("return results")
+        assert results == {"state": "refused", "order": "refused", "hidden": "refused", "opaque": "refused"}
+        until(lambda: driver.execute_script("return [...document.images].every((image) => image.complete)"))
+        assert driver.execute_script("return [...document.images].map((image) => image.naturalWidth)") == [0, 0]
+        assert driver.execute_script("return document.getElementById('frame').contentDocument") is None
+        driver.execute_script("document.getElementById('link').click()")  # a link may lead there: nobody else sees it
+        until(lambda: driver.current_url == f"{painted.page.url}picture.jpg")
+        assert driver.execute_script("return document.images[0].naturalWidth") == 64
+    frames = painted.frames
+    until(lambda: painted.frames > frames + 2)
+    assert not mirrored
+
+
+@pytest.mark.browser
+def test_a_name_of_other_people_that_leads_here_is_refused(driver, painted):
+    driver.get(f"http://evil.example:{port_of(painted)}/")  # DNS rebinding: to the browser it is the same origin
+    text = driver.find_element("tag name", "body").text
+    assert text.startswith("this page is not at 'evil.example:") and "--allow-host" in text
+    assert (
+        driver.execute_async_script(
+            "const done = arguments[0]; fetch('order', {method: 'POST', body: '{}'}).then((answer) => done(answer.status))"
+        )
+        == 421
+    )
+
+
+@pytest.mark.browser
+def test_the_link_with_the_token_works_from_other_sites_after_a_reload_and_for_two_instances(
+    driver, page_camera, features, style
+):
+    def shows_the_page():
+        until(lambda: "fps" in driver.execute_script(STATUS))
+        assert (colours(driver) != 0).any()
+        return driver.current_url
+
+    one = opened_studio(page_camera, features, style, allowed=["studio.example"])
+    other = opened_studio(page_camera, features, style, allowed=["studio.example"])
+    with one as one, other as other, one.painting(), other.painting():
+        links = [each.page.url.replace("127.0.0.1", "studio.example") for each in (one, other)]
+        bare = links[0].split("?")[0]
+        driver.get(bare)
+        until(lambda: "open the whole address that vidstyle printed" in driver.execute_script(STATUS))
+        with other_site(f'<a href="{links[0]}">join</a>') as chat:
+            driver.get(chat)
+            driver.find_element("tag name", "a").click()
+            until(lambda: driver.current_url == bare)  # the token has left the address bar
+            assert shows_the_page() == bare
+        driver.refresh()
+        assert shows_the_page() == bare
+        first = driver.current_window_handle
+        driver.switch_to.new_window("tab")
+        driver.get(links[1])
+        shows_the_page()
+        driver.close()
+        driver.switch_to.window(first)
+        driver.refresh()
+        assert shows_the_page() == bare
+
+
+@pytest.mark.browser
+def test_more_tabs_than_a_browser_has_connections_work(driver, studio):
+    first = driver.current_window_handle
+    with studio.painting(0.2):
+        _use_many_tabs(driver, studio, first)
+
+
+def _use_many_tabs(driver, studio, first):
+    try:
+        for _ in range(7):
+            driver.switch_to.new_window("window")  # all are seen at once, unlike tabs
+            driver.get(studio.page.url)
+            until(lambda: "fps" in driver.execute_script(STATUS))
+            colours(driver)
+        driver.find_element("css selector", "[data-do=freeze]").click()
+        until(lambda: studio.session.state["freeze"])
+    finally:
+        for handle in driver.window_handles:
+            if handle != first:
+                driver.switch_to.window(handle)
+                driver.close()
+        driver.switch_to.window(first)
+
+
+@pytest.mark.browser
+def test_the_page_tells_what_happened_and_what_is_wrong(driver, painted, page_camera, tmp_path, monkeypatch):
+    driver.get(painted.page.url)
+    until(lambda: "fps" in driver.execute_script(STATUS))
+    driver.find_element("css selector", "[data-do=snapshot]").click()
+    text = until(lambda: driver.execute_script(MESSAGE))
+    assert text.startswith(f"snapshot: {tmp_path}/vidstyle-")
+    monkeypatch.setattr(painted.session.recorder, "start", fail)
+    driver.find_element("css selector", "[data-do=record]").click()
+    until(lambda: driver.execute_script(MESSAGE) == "cannot write there: free some space")
+    for status, words in (("silent", "The camera gives no pictures."), ("lost", "The camera is lost: waiting for it.")):
+        page_camera.status, page_camera._arrived = status, page_camera.began - 100
+        until(lambda words=words: driver.execute_script(NOTICE) == words)
+        assert " s ago" in driver.execute_script(STATUS)
+    page_camera.status = "ok"
+    until(lambda: driver.execute_script(NOTICE) == "")
+    monkeypatch.setattr("vidstyle.live.web.pictures.MOST_VIEWERS", 0)
+    until(lambda: driver.execute_script(NOTICE) == "0 viewers are watching already, which is the most there may be")
+
+
+def fail(*given):
+    raise OutputError("cannot write there: free some space")
+
+
+@pytest.mark.browser
+def test_sliders_have_names_and_the_status_is_a_live_region(driver, painted):
+    driver.get(painted.page.url)
+    until(lambda: len(driver.find_elements("css selector", "#gallery input")) == 2)
+    nodes = driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    named = {(node["role"]["value"], node["name"]["value"]) for node in nodes if "name" in node and "role" in node}
+    assert {name for role, name in named if role == "slider"} == {
+        "strength",
+        "style scale",
+        "steadiness (temporal weight)",
+        "steps per frame, at most",
+        "fade, seconds",
+        "share of stripes",
+        "share of scene",
+    }
+    assert all(name for role, name in named if role in ("button", "image", "slider"))
+    (status,) = [node for node in nodes if node.get("role", {}).get("value") == "status" and _element(node, driver) == "status"]
+    live_regions = {each["name"]: each["value"]["value"] for each in status["properties"]}
+    assert live_regions["live"] == "polite"
+
+
+def _element(node, driver):
+    found = driver.execute_cdp_cmd("DOM.describeNode", {"backendNodeId": node["backendDOMNodeId"]})["node"]
+    return dict(zip(found["attributes"][::2], found["attributes"][1::2], strict=True)).get("id")

@@ -1,0 +1,26 @@
+"""Names for snapshots and recordings."""
+
+import time
+from pathlib import Path
+
+from ..errors import OutputError
+
+MOST_FILES = 99
+"""Number of files that may be named after one second."""
+
+
+def unused_name(ending: str) -> Path:
+    """A file name with the present date and time that no file in the working folder has.
+
+    Args:
+        ending: such as "png".
+
+    Raises:
+        OutputError: ``MOST_FILES`` files have the name of this second already.
+    """
+    moment = time.strftime("vidstyle-%Y%m%d-%H%M%S")
+    for more in ("", *(f"-{number}" for number in range(2, MOST_FILES + 1))):
+        name = Path(f"{moment}{more}.{ending}")
+        if not name.exists():
+            return name
+    raise OutputError(f"there are too many files called {moment}: move some away")
