@@ -214,10 +214,10 @@ def test_the_page_tells_what_happened_and_what_is_wrong(driver, painted, page_ca
     driver.find_element("css selector", "[data-do=record]").click()
     until(lambda: driver.execute_script(MESSAGE) == "cannot write there: free some space")
     for status, words in (("silent", "The camera gives no pictures."), ("lost", "The camera is lost: waiting for it.")):
-        page_camera.status, page_camera._arrived = status, page_camera.began - 100
+        monkeypatch.setattr(type(page_camera), "status", status)
         until(lambda words=words: driver.execute_script(NOTICE) == words)
         assert " s ago" in driver.execute_script(STATUS)
-    page_camera.status = "ok"
+    monkeypatch.setattr(type(page_camera), "status", "ok")
     until(lambda: driver.execute_script(NOTICE) == "")
     monkeypatch.setattr("vidstyle.live.web.pictures.MOST_VIEWERS", 0)
     until(lambda: driver.execute_script(NOTICE) == "0 viewers are watching already, which is the most there may be")

@@ -209,8 +209,9 @@ def test_messages_are_numbered_and_the_oldest_are_dropped():
 
 
 @pytest.mark.parametrize("status", ["ok", "silent", "lost"])
-def test_the_state_tells_whether_the_camera_gives_pictures(client, studio, page_camera, status):
+def test_the_state_tells_whether_the_camera_gives_pictures(client, studio, page_camera, monkeypatch, status):
     studio.paint()
-    page_camera.status, page_camera._arrived = status, time.monotonic() - 7
+    monkeypatch.setattr(type(page_camera), "status", status)
+    page_camera._arrived = time.monotonic() - 7
     state = client.get("/state").json()
     assert state["camera"] == status and 7 <= state["seconds_since_frame"] < 30

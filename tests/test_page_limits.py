@@ -36,7 +36,8 @@ def is_closed_by_the_page(connection):
     return True
 
 
-def test_no_more_viewers_get_in_than_may_when_many_come_at_once(client, studio):
+def test_no_more_viewers_get_in_than_may_when_many_come_at_once(client, studio, monkeypatch):
+    monkeypatch.setattr("vidstyle.live.web.pictures.VIEWER_SECONDS", 600)
     studio.paint()
 
     async def come(number):

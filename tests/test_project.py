@@ -25,7 +25,7 @@ ROWS = (
     "live.loopback live.stopwatch live.sharedpicture live.window live.networkcamera live.capture live.camera",
     "live.slate live.feed live.virtualcamera",
     "live.sender live.broadcast live.recorder live.pace live.filenames live.commands live.steering live.messages",
-    "live.show live.session",
+    "live.show live.keys live.session",
     "live.web.address live.web.access live.web.connection live.web.pictures live.web.server live.obs",
     "bench.results bench.clips bench.textbook bench.measure bench.painted bench.timed bench.operations",
     "bench.subject bench.onestep bench.baseline bench.steadiness bench.speed",

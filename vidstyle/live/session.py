@@ -24,43 +24,17 @@ from ..pipeline import Report, run
 from .camera import CameraStatus, LiveSource
 from .commands import check_command
 from .filenames import unused_name
+from .keys import HELP, KEYS
 from .messages import Messages
 from .pace import Pace
 from .recorder import Recorder
-from .show import ENDING_KEYS, Closed, Show
+from .show import Closed, Show
 from .slate import Slates
 from .steering import Steering
 from .stopwatch import with_clock
 from .window import Window
 
 log = logging.getLogger(__name__)
-
-KEYS = {
-    "n": "next",
-    "p": "previous",
-    "+": "stronger",
-    "=": "stronger",
-    "-": "weaker",
-    "]": "larger",
-    "[": "smaller",
-    "o": "original_colors",
-    "b": "bypass",
-    "c": "beside",
-    "f": "freeze",
-    "m": "mirror",
-    "s": "snapshot",
-    "r": "record",
-    "h": "help",
-} | dict.fromkeys(ENDING_KEYS, "quit")
-
-HELP = (
-    "n, p: next, previous style",
-    "+ -: strength    [ ]: style scale",
-    "o: original colours    c: source beside",
-    "f: freeze    m: mirror    b: bypass",
-    "s: snapshot    r: record",
-    "h: this help    q: quit",
-)
 
 MOST_COMMANDS = 1000
 """Number of commands that may wait for the next frame."""
