@@ -3,12 +3,17 @@
 import ast
 import asyncio
 import base64
+import ctypes.util
+import errno
 import json
+import os
 import struct
+import subprocess
 import sys
 import threading
 import time
 from contextlib import closing, contextmanager
+from importlib import resources
 from pathlib import Path
 
 import cv2
@@ -57,14 +62,22 @@ def test_the_newest_picture_is_shared_in_exact_colours(tmp_path):
     assert shared(path) == (0, None)
 
 
+def killed(picture):
+    """What the system does for a process that ends without a word."""
+    picture._memory.close()
+    picture._file.close()
+
+
 def test_another_start_goes_on_in_the_same_file_and_rubbish_is_no_picture(tmp_path):
     path = tmp_path / "picture"
     first = SharedPicture(path)
     first.show(scene())
     file = path.stat().st_ino
-    again = SharedPicture(path)  # the first was killed
+    killed(first)
+    again = SharedPicture(path)
     again.show(scene(1))
     assert shared(path)[0] == 2 and path.stat().st_ino == file
+    killed(again)
     path.write_bytes(b"rubbish" * 100)
     SharedPicture(path)
     assert shared(path) == (0, None)
@@ -74,7 +87,84 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "picture").mkdir()
     with pytest.raises(OutputError, match="remove it, or go without --obs"):
         SharedPicture(tmp_path / "picture")
-    assert shared_file().name == "vidstyle-picture"
+    assert shared_file().name == f"vidstyle-picture-{os.geteuid()}"
+
+
+def test_the_shared_picture_is_never_a_file_of_others(tmp_path, monkeypatch):
+    path, mine = tmp_path / "picture", tmp_path / "mine"
+    mine.write_bytes(b"precious")
+    path.symlink_to(mine)
+    with pytest.raises(OutputError, match="remove it, or go without --obs"):
+        SharedPicture(path)
+    path.unlink()
+    path.hardlink_to(mine)
+    mine.chmod(0o600)
+    with pytest.raises(OutputError, match="has another name: remove it"):
+        SharedPicture(path)
+    assert mine.read_bytes() == b"precious"
+    mine.unlink()
+    path.chmod(0o644)
+    with pytest.raises(OutputError, match="open to other users"):
+        SharedPicture(path)
+    path.unlink()
+    SharedPicture(path).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(OutputError, match="belongs to another user: have its owner or root remove it"):
+        SharedPicture(path)
+
+
+def test_a_second_process_is_refused_the_shared_picture_until_the_first_has_ended(tmp_path):
+    path = tmp_path / "picture"
+    code = (
+        "import sys, pathlib; from vidstyle.live.sharedpicture import SharedPicture\n"
+        "picture = SharedPicture(pathlib.Path(sys.argv[1])); print(1, flush=True); input()"
+    )
+    first = subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with first:
+        assert first.stdout.readline() == b"1\n"
+        with pytest.raises(OutputError, match="another vidstyle gives its picture to OBS: stop it"):
+            SharedPicture(path)
+        first.kill()
+    second = SharedPicture(path)
+    with pytest.raises(OutputError, match="another vidstyle"):
+        SharedPicture(path)
+    second.close()
+    SharedPicture(path).close()
+
+
+def test_the_script_in_obs_opens_no_link(tmp_path):
+    library = ctypes.util.find_library("luajit-5.1")
+    if not library:
+        pytest.skip("needs LuaJIT's library, which comes with OBS")
+    lua = ctypes.CDLL(library)
+    lua.luaL_newstate.restype, lua.lua_tolstring.restype = ctypes.c_void_p, ctypes.c_char_p
+    script = resources.files("vidstyle.live").joinpath("obs_scripts/vidstyle_source.lua").read_text()
+    script = script[: script.index("local function let_go")].replace("local obs = obslua", "")
+
+    def opened(path):
+        state = ctypes.c_void_p(lua.luaL_newstate())
+        lua.luaL_openlibs(state)
+        assert lua.luaL_loadstring(state, f"{script}\nreturn tostring(mapped('{path}') ~= nil)".encode()) == 0
+        assert lua.lua_pcall(state, 0, 1, 0) == 0
+        found = lua.lua_tolstring(state, -1, None) == b"true"
+        lua.lua_close(state)
+        return found
+
+    path, link = tmp_path / "picture", tmp_path / "link"
+    picture = SharedPicture(path)
+    link.symlink_to(path)
+    assert opened(path) and not opened(link)
+    picture.close()
+
+
+def test_a_shared_picture_without_room_is_refused(tmp_path, monkeypatch):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        SharedPicture(tmp_path / "picture")
 
 
 def test_a_moment_drawn_into_a_picture_is_read_back():

@@ -34,6 +34,7 @@ else
     int64_t lseek(int file, int64_t offset, int whence);
     void *mmap(void *address, size_t bytes, int protection, int flags, int file, int64_t offset);
     int munmap(void *address, size_t bytes);
+    uint32_t geteuid(void);
     ]]
 end
 
@@ -43,10 +44,15 @@ local FILE_BYTES = HEAD_BYTES + SLOTS * SLOT_BYTES
 local BGRX, DYNAMIC = 4, 2 -- GS_BGRX, GS_DYNAMIC
 local AGAIN_SECONDS = 0.5
 
+-- How the file is opened: O_RDONLY and O_NOFOLLOW; on Linux O_NOATIME too, with which only a file's owner may open it, so
+-- that another user cannot put pictures there. Elsewhere the folder is the user's own.
+local NOFOLLOW = ffi.os == "OSX" and 0x100 or (ffi.arch:match("^arm") and 0x8000 or 0x20000)
+local OPEN_FLAGS = NOFOLLOW + (ffi.os == "Linux" and 0x40000 or 0)
+
 local function usual_file()
-    if ffi.os == "Linux" then return "/dev/shm/vidstyle-picture" end
     if windows then return (os.getenv("TEMP") or ".") .. "\\vidstyle-picture" end
-    return (os.getenv("TMPDIR") or "/tmp"):gsub("/$", "") .. "/vidstyle-picture"
+    local folder = ffi.os == "Linux" and "/dev/shm" or (os.getenv("TMPDIR") or "/tmp"):gsub("/$", "")
+    return folder .. "/vidstyle-picture-" .. ffi.C.geteuid()
 end
 
 -- The address of the whole file; nil where there is none yet.
@@ -61,7 +67,7 @@ local function mapped(path)
         ffi.C.CloseHandle(mapping)
         return address ~= nil and address or nil
     end
-    local file = ffi.C.open(path, 0) -- O_RDONLY
+    local file = ffi.C.open(path, OPEN_FLAGS)
     if file < 0 then return nil end
     local address
     if ffi.C.lseek(file, 0, 2) == FILE_BYTES then -- what lies beyond its end must not be touched
