@@ -148,7 +148,7 @@ def test_the_command_streams_and_records_at_once(tmp_path, monkeypatch, capsys, 
     assert cli.main(["live", "stripes.png", "--loop", "-t", "3", *flags, "-o", listener.address, "-o", "out.mp4"]) == 0
     until(lambda: len(listener.pictures) > 3)
     err = capsys.readouterr().err
-    assert f"stream {listener.address}: " in err and "recorded: out.mp4" in err
+    assert f"stream {listener.address}: " in err and f"recorded: {tmp_path / 'out.mp4'}" in err
     for outputs, code, reason in (
         (["a.mp4", "b.mp4"], 2, "one recording at a time"),
         (["srt://there:9000"], 1, "is no address for a stream"),

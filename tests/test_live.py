@@ -1,5 +1,7 @@
 """A live session: the newest frame only, keys, styles that turn into each other, recording, keeping up."""
 
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -9,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import FEW, scene, stripes, times_of, write_clip
+from conftest import FEW, scene, stripes, times_of, until, write_clip
 from test_pipeline import Clip, Collector, Painter
 
-from vidstyle import DeviceError, Format, Frame, Report, Settings, Style, Stylizer, cli, run
+from vidstyle import DeviceError, Format, Frame, OutputError, Report, Settings, Style, Stylizer, cli, run
 from vidstyle.live.camera import PacedFile
 from vidstyle.live.pace import GROWTH_SECONDS, LATE, LEAST_PAINT_PX, Pace
 from vidstyle.live.recorder import Recorder
@@ -20,6 +22,8 @@ from vidstyle.live.session import HELP, Session, live
 from vidstyle.live.show import Closed, Show, meanwhile
 from vidstyle.live.slate import slate
 from vidstyle.live.window import DisplayCheck, Window, with_text
+from vidstyle.media.direct import DirectWriter
+from vidstyle.stage import Stage
 
 QUICK = Settings(paint_size=64, first_steps=2, steps=1, **FEW)
 
@@ -213,6 +217,7 @@ def test_a_snapshot_and_a_recording_are_files(session, tmp_path):
         session.recorder.send(painted(session, stylizer, number).frame)
     assert "recording" in window.shown[-1][1]
     session.press("r")
+    session.recorder.close()
     (recording,) = tmp_path.glob("vidstyle-*.mp4")
     assert times_of(recording) == [Fraction(0), Fraction(1, 25), Fraction(3, 25)]
     session.close()
@@ -281,16 +286,93 @@ def test_show_says_how_many_steps_there_may_be(camera, features, styles):
         Show(most_steps=0)
 
 
-def test_a_recorder_writes_only_while_it_is_told_to(tmp_path):
-    recorder = Recorder(Format((64, 48), time_base=Fraction(1, 100)))
-    frames = [Frame(scene(number / 10), Fraction(number, 10), Fraction(1, 10)) for number in range(6)]
+def recording_frames(count, rate=10):
+    return [Frame(scene(number / rate), Fraction(number, rate), Fraction(1, rate)) for number in range(count)]
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".webm", ".gif"])
+def test_a_recorder_writes_only_while_it_is_told_to(tmp_path, ending):
+    recorder, path = Recorder(Format((64, 48), time_base=Fraction(1, 100))), tmp_path / f"out{ending}"
+    frames = recording_frames(6)
     recorder.send(frames[0])
-    recorder.start(tmp_path / "out.mp4")
+    recorder.start(path)
     for frame in frames[2:5]:
         recorder.send(frame)
-    assert recorder.close() == tmp_path / "out.mp4" and recorder.close() is None
+    recorder.close()
     recorder.send(frames[5])
-    assert times_of(tmp_path / "out.mp4") == [Fraction(number, 10) for number in range(3)]
+    recorder.close()
+    assert times_of(path) == [Fraction(number, 10) for number in range(3)]
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_recorder_finishes_a_file_in_a_thread_while_the_next_one_begins(tmp_path, monkeypatch):
+    finish, told, go_on = DirectWriter.close, [], threading.Event()
+    monkeypatch.setattr(DirectWriter, "close", lambda self: go_on.wait(30) and finish(self))
+    monkeypatch.setattr("vidstyle.live.recorder.SAY_SECONDS", 0.01)
+    recorder = Recorder(Format((64, 48), time_base=Fraction(1, 100)), tell=lambda text, error: told.append(text))
+    for name in ("first.mp4", "second.mp4"):
+        recorder.start(tmp_path / name)
+        assert recorder.running
+        for frame in recording_frames(3):
+            recorder.send(frame)
+        recorder.stop()
+        assert not recorder.running and not (tmp_path / name).exists()
+    closing = Stage(lambda stage: recorder.close(), "closing")
+    until(lambda: "a recording is being finished" in told)
+    go_on.set()
+    closing.join(20)
+    for name in ("first.mp4", "second.mp4"):
+        assert len(times_of(tmp_path / name)) == 3 and f"recorded: {tmp_path / name}" in told
+
+
+def test_recording_that_cannot_be_written_ends_alone(tmp_path, monkeypatch):
+    def fails(self, frame):
+        raise OutputError("cannot write out.mp4: free some space")
+
+    told = []
+    recorder = Recorder(Format((64, 48), time_base=Fraction(1, 100)), tell=lambda text, error: told.append((text, error)))
+    recorder.start(tmp_path / "out.mp4")
+    monkeypatch.setattr(DirectWriter, "send", fails)
+    for frame in recording_frames(2):
+        recorder.send(frame)
+    assert not recorder.running and told[1] == ("cannot write out.mp4: free some space", True)
+    with pytest.raises(OutputError, match="free some space"):
+        recorder.close()
+    for name, reason in (("out.txt", "end its name in .mp4"), ("nowhere/out.mp4", "does not exist")):
+        with pytest.raises(OutputError, match=reason):
+            recorder.start(tmp_path / name)
+
+
+KILLED = """
+import os, sys, time
+from fractions import Fraction
+from pathlib import Path
+import numpy as np
+from vidstyle.live.recorder import Recorder
+from vidstyle.media.format import Format
+from vidstyle.media.frame import Frame
+recorders = [Recorder(Format((64, 48), time_base=Fraction(1, 100))) for _ in sys.argv[1:]]
+for recorder, name in zip(recorders, sys.argv[1:]):
+    recorder.start(Path(name))
+    for number in range(60):
+        recorder.send(Frame(np.full((48, 64, 3), 4 * number, np.uint8), Fraction(number, 10)))
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_killed_recording_lacks_two_seconds_at_most_and_is_kept(tmp_path, caplog):
+    paths, parts = ([tmp_path / f"out{middle}{ending}" for ending in (".mp4", ".mkv", ".webm")] for middle in ("", ".part"))
+    assert subprocess.run([sys.executable, "-c", KILLED, *map(str, paths)], check=False).returncode == -9
+    for path, part in zip(paths, parts, strict=True):
+        assert times_of(part)[-1] >= Fraction(59, 10) - 2
+        before = part.read_bytes()
+        recorder = Recorder(Format((64, 48), time_base=Fraction(1, 100)))
+        recorder.start(path, overwrite=True)
+        assert f"{part} is left of a recording that was broken off, and can be played" in caplog.text
+        for frame in recording_frames(3):
+            recorder.send(frame)
+        recorder.close()
+        assert len(times_of(path)) == 3 and part.read_bytes() == before
 
 
 def test_a_session_runs_from_the_camera_to_the_window(camera, features, styles):
@@ -368,7 +450,7 @@ def test_the_command_plays_a_clip_records_and_ends(tmp_path, monkeypatch, capsys
     assert cli.main(["live", "stripes.png", "--camera", "clip.mp4", "-o", "out.mp4", *flags]) == 0
     assert time.monotonic() - began < 30
     err = capsys.readouterr().err
-    assert "frames per second" in err and "recorded: out.mp4" in err
+    assert "frames per second" in err and f"recorded: {tmp_path / 'out.mp4'}" in err
     times = times_of("out.mp4")
     assert len(times) > 2 and times == sorted(set(times)) and times[-1] < 1
     for arguments, code, reason in (

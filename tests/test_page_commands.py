@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import stripes
+from conftest import stripes, until
 
 from vidstyle import OutputError, Report
 from vidstyle.live.commands import RANGES
@@ -182,7 +182,7 @@ def test_the_page_is_told_where_snapshots_and_recordings_are(client, studio, tmp
     client.post("/order", json={"do": "record"})
     studio.session.recorder.send(studio.paint())
     studio.paint()
-    text, error = messages_of(client)[-1]
+    text, error = until(lambda: next((each for each in messages_of(client) if each[0].startswith("recorded: ")), None))
     assert not error and Path(text.removeprefix("recorded: ")).exists()
 
 

@@ -16,7 +16,7 @@ ROWS = (
     "media.files media.format media.frame media.hdr media.container media.color media.clock media.colorprofile media.heif",
     "media.pictures media.tensorfile",
     "media.segments media.decode media.source media.subtitles media.beside media.coders media.encode media.animate media.mux",
-    "media.writing media.writer media.pipe media.sink",
+    "media.writing media.writer media.recordable media.direct media.pipe media.sink",
     "painting.device painting.opaque painting.tensors painting.colours painting.bank painting.features painting.flow",
     "painting.estimate painting.matching painting.losses painting.motion painting.weights painting.style painting.optimize",
     "painting.recording painting.execution painting.warmstart painting.beginning painting.room painting.stylizer",

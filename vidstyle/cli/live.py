@@ -16,7 +16,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..live.camera import open_camera
     from ..live.show import FIRST_STEPS, Closed, Show, meanwhile
     from ..live.window import DisplayCheck, Window
-    from ..media.files import check_parts, check_writable, is_url
+    from ..media.files import is_url
+    from ..media.recordable import check_recording
 
     with usage_errors(parser):
         files = [Path(output) for output in args.outputs if not is_url(output)]
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         base = replace(PRESETS[args.preset], first_steps=FIRST_STEPS)
         settings = replace(base, **{name: value for name, value in given.items() if value is not None})
     for file in files:
-        check_parts(check_writable(file, args.overwrite), args.overwrite)
+        check_recording(file, args.overwrite)
     size = args.camera_size[0] if args.camera_size else None
     with ExitStack() as stack:
         display = DisplayCheck() if args.window else None

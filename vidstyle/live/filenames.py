@@ -4,13 +4,14 @@ import time
 from pathlib import Path
 
 from ..errors import OutputError
+from ..media.files import part_name
 
 MOST_FILES = 99
 """Number of files that may be named after one second."""
 
 
 def unused_name(ending: str) -> Path:
-    """A file name with the present date and time that no file in the working folder has.
+    """A file name with the present date and time that no file in the working folder has, nor a recording that is not finished.
 
     Args:
         ending: such as "png".
@@ -21,6 +22,6 @@ def unused_name(ending: str) -> Path:
     moment = time.strftime("vidstyle-%Y%m%d-%H%M%S")
     for more in ("", *(f"-{number}" for number in range(2, MOST_FILES + 1))):
         name = Path(f"{moment}{more}.{ending}")
-        if not name.exists():
+        if not name.exists() and not part_name(name).exists():
             return name
     raise OutputError(f"there are too many files called {moment}: move some away")

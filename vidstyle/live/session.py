@@ -82,7 +82,8 @@ class Session:
     ) -> None:
         self._show, self._source, self._stylizer = show, source, stylizer
         self.window, self._screens = window, screens
-        self.recorder = Recorder(replace(source.format, rate=None))
+        self.messages = Messages()
+        self.recorder = Recorder(replace(source.format, rate=None), tell=self.messages.add)
         self._pace = Pace(show.fps, show.most_steps)
         self.steering = Steering(stylizer, styles, source, self._pace, show.fade_seconds)
         self._slates = Slates(source)
@@ -92,7 +93,6 @@ class Session:
         self._frozen = self._helping = self._beside = self._clocked = False
         self._image: Image | None = None
         self._orders: Queue[Callable[[], None]] = Queue(MOST_COMMANDS)
-        self.messages = Messages()
         self.actions: Mapping[str, Callable[[], None]] = {
             **self.steering.actions,
             "beside": lambda: self._toggle("_beside"),
@@ -290,22 +290,24 @@ class Session:
 
     def _record(self) -> None:
         if self.recorder.running:
-            recorded = self.recorder.close()
-            self.messages.add(f"recorded: {recorded.absolute() if recorded else 'nothing, since no frame came'}")
+            self.recorder.stop()
             return
-        path = self._show.record if self._show.record is not None and not self._show.record.exists() else unused_name("mp4")
+        wanted = self._show.record
+        path = wanted if wanted is not None and not wanted.exists() else unused_name("mp4")
         self.recorder.start(path)
-        self.messages.add(f"recording: {path.absolute()}")
 
     def close(self) -> None:
-        """Finish the recording, close the window and the screens."""
-        recorded = self.recorder.close()
-        if recorded is not None:
-            log.info("recorded: %s", recorded)
+        """Close the window and the screens, and wait until what was recorded is finished.
+
+        Raises:
+            VidstyleError: what could not be recorded.
+        """
+        self.recorder.stop()
         for screen in self._screens:
             screen.close()
         if self.window is not None:
             self.window.close()
+        self.recorder.close()
 
 
 def live(session: Session, source: LiveSource, stylizer: Stylizer, flow: FlowMethod | None = None) -> None:
