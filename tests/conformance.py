@@ -36,6 +36,12 @@ ROWS = [
         "where clocks jump: one block of sound; a part begins with its first whole block",
         "mux::test_sound_stays_in_step_within_a_millisecond",
     ),
+    (
+        "sound that the output cannot hold",
+        "re-encoded in step (docs/sound.md)",
+        "a codec that is not known: left out, named",
+        "sound::test_sound_is_copied_or_re_encoded_in_step_as_the_page_says",
+    ),
     ("sound that begins late (edit lists)", "within 1 ms", "", "mux::test_sound_that_begins_late_by_an_edit_list_begins_late"),
     (
         "subtitles",

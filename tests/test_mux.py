@@ -10,7 +10,7 @@ from av.subtitles.subtitle import SubtitleSet
 from conftest import scene, sound_of, times_of, write_clip
 from test_conformance import flash_and_click, flashes_and_clicks, through
 
-from vidstyle import Format, Frame, OutputError, open_sink, open_source
+from vidstyle import Format, Frame, OutputError, open_source
 from vidstyle.media.clock import Clock
 from vidstyle.media.coders import coder_for
 from vidstyle.media.encode import EncodedFile
@@ -307,14 +307,6 @@ def test_damaged_sound_is_left_out_and_counted(tmp_path, caplog, monkeypatch):
     output = through(path, tmp_path / "out.mp4")
     assert "1 packets of sound lay over others or far off" in caplog.text
     assert sound_of(output) == whole[:19] + whole[20:]
-
-
-def test_sound_the_container_cannot_hold_is_named_beforehand(tmp_path, clip):
-    with (
-        open_source(clip) as source,
-        pytest.raises(OutputError, match=r"cannot hold this clip's sound \(aac: .*\): write to out.mkv"),
-    ):
-        open_sink(tmp_path / "out.webm", source)
 
 
 @pytest.mark.parametrize("origin", [".avi", ".mkv"])

@@ -227,11 +227,6 @@ def test_sound_of_a_part_begins_with_its_pictures(tmp_path):
     assert max(abs(one - two) for (one, _), (two, _) in zip(copied, whole, strict=True)) < Fraction(1, 1000)
 
 
-def test_sound_the_container_cannot_hold_is_refused_before_any_work(tmp_path, clip):
-    with open_source(clip) as source, pytest.raises(OutputError, match=r"out\.mkv instead, or drop the sound with -an"):
-        open_sink(tmp_path / "out.webm", source)
-
-
 def test_an_interrupted_clip_is_playable_with_its_sound_up_to_there(tmp_path):
     path = write_clip(tmp_path / "in.mp4", count=50, rate=Fraction(25), sounds=1)
     with open_source(path) as source:

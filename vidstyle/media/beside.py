@@ -13,8 +13,11 @@ import av.error
 from av.stream import Disposition
 
 from .clock import AHEAD_SECONDS, DISCONTINUOUS, Clock, origin_of
-from .container import open_input, reason_of, reasons
+from .container import open_input, reasons
 from .format import Format
+from .packets import Order, placed, readable
+from .sound import SoundPlan, copy_sound, plan_sound
+from .soundencoder import ENCODED_AS, FAILURES, PREROLL_SECONDS, SoundEncoder
 from .subtitles import TEXT, TICK, Transcoder
 
 log = logging.getLogger(__name__)
@@ -27,9 +30,6 @@ SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska":
 
 BEFORE_SECONDS = 60
 """How long before a part it is read: a cue may be on screen since then."""
-
-SAMPLE = Fraction(1, 48000)
-"""Seconds, of a clock that is fine enough for sound."""
 
 OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "comment")
 """Tags that say something about the old file, not about the clip."""
@@ -49,16 +49,33 @@ class Beside:
         container: FFmpeg's name of the output's.
         stop: where to stop, on the file's own clock, in seconds.
         without: kinds of streams to leave out.
+        copies_sound: whether sound may be copied; else all of it is re-encoded.
+        pipe: whether the output is a pipe.
+
+    ``left_out`` names what of the source is not in the output.
+
+    Raises:
+        InputError: the source cannot be opened.
     """
 
-    def __init__(self, source: Format, container: str, stop: Fraction | None = None, without: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        source: Format,
+        container: str,
+        stop: Fraction | None = None,
+        without: Collection[str] = (),
+        copies_sound: bool = True,
+        pipe: bool = False,
+    ) -> None:
         self._source, self._kind, self._without = source, container, without
         self._origin = open_input(str(source.path))
         try:
             self._start, self._stop = source.start, source.stop if stop is None else stop
             self._whole = self._start <= origin_of(self._origin) and self._stop is None
             self.left_out: list[str] = []
-            self.refused_sound = ""
+            self._sound: dict[int, SoundPlan] = {}
+            if self._origin.streams.audio and "audio" not in without:
+                self._sound = plan_sound(source.path or "", container, copies_sound, pipe)
             self._copied: list[Any] = []
             self._rewritten: list[Any] = []
             self._cover: Any = None
@@ -87,25 +104,42 @@ class Beside:
 
     @property
     def sound_rate(self) -> int:
-        """Samples per second of the first sound; 0 where there is none."""
-        return next((stream.codec_context.sample_rate or 0 for stream in self._copied if stream.type == "audio"), 0)
+        """Samples per second of the first sound in the output; 0 where there is none."""
+        return next((plan.rate for plan in self._sound.values() if plan.kept), 0)
+
+    def report(self, output: str) -> None:
+        """Log what is left out and what is re-encoded, each in one line.
+
+        Args:
+            output: what the container is called, such as ``.mp4 file``.
+        """
+        for kind in self.left_out:
+            log.warning("%s: not kept in a %s: %s", self._source.path, output, kind)
+        encoded: dict[str, list[str]] = {}
+        for plan in self._sound.values():
+            log.debug("%s: sound %s", self._source.path, plan)
+            if plan.encoder and plan.codec not in encoded.setdefault(plan.encoder, []):
+                encoded[plan.encoder].append(plan.codec)
+        for encoder, codecs in encoded.items():
+            said = "%s: a %s cannot hold %s: this sound is re-encoded as %s (-an leaves it out)"
+            log.warning(said, self._source.path, output, " and ".join(codecs), ENCODED_AS[encoder])
 
     def _sort(self, stream: Any) -> None:
         """Where a stream of the source goes."""
-        name = stream.codec_context.name if getattr(stream, "codec_context", None) else "unknown"
+        name = stream.codec_context.name if getattr(stream, "codec_context", None) else "unknown codec"
         if stream.type == "video":
             self._sort_pictures(stream, name)
         elif stream.type == "audio":
-            reason = self._why_not(stream)
-            if reason is not None:
-                self.refused_sound = f"{name}: {reason}"
-            self._copied.append(stream)
-        elif stream.type == "subtitle" and self._why_not(stream) is None:
+            if self._sound[stream.index].kept:
+                self._copied.append(stream)
+            else:
+                self.left_out.append(f"a sound track ({self._sound[stream.index].codec}, which cannot be decoded)")
+        elif stream.type == "subtitle" and self._fits(stream):
             self._copied.append(stream)
         elif stream.type == "subtitle" and name in TEXT and self._kind in SUBTITLES:
             self._rewritten.append(stream)
         elif stream.type == "subtitle":
-            self.left_out.append(f"subtitles as pictures ({name})")
+            self.left_out.append(f"subtitles ({name})")
         elif stream.type == "attachment" and self._kind != "matroska":
             self.left_out.append(f"an attachment ({stream.name})")
         elif stream.type == "data" and not self._origin.chapters():  # an MP4's chapters show as a stream of data too
@@ -113,7 +147,7 @@ class Beside:
 
     def _sort_pictures(self, stream: Any, name: str) -> None:
         if stream.disposition & Disposition.attached_pic:
-            if self._cover is None and self._kind != "webm":
+            if self._cover is None and self._kind != "webm" and (self._kind == "matroska" or self._fits(stream)):
                 self._cover = stream
             else:
                 self.left_out.append(f"cover art ({name})")
@@ -122,18 +156,15 @@ class Beside:
         else:
             self.left_out.append(f"a further video stream ({name})")
 
-    def _why_not(self, stream: Any) -> str | None:
-        """Why the container cannot hold a stream as it is; None where it can."""
-        trial = av.open(io.BytesIO(), "w", format=self._kind)
+    def _fits(self, stream: Any) -> bool:
+        """Whether the container can hold a stream as it is."""
         try:
-            with reasons():
+            with reasons(), av.open(io.BytesIO(), "w", format=self._kind) as trial:
                 trial.add_stream_from_template(stream)
                 trial.start_encoding()
-        except (av.error.FFmpegError, ValueError, TypeError, AttributeError) as error:
-            return reason_of(error)
-        finally:
-            trial.close()
-        return None
+        except FAILURES:
+            return False
+        return True
 
     def add_to(self, output: Any, pictures: Any) -> Iterator[Timed]:
         """Create streams, chapters, attachments and tags of an output, before its header is written; returns the packets.
@@ -146,10 +177,18 @@ class Beside:
         if self._pictures is not None:
             _tag(pictures, self._pictures, self._kind)
         copies, rewriters = {}, {}
+        encoders: dict[int, SoundEncoder] = {}
+        end = None if self._stop is None else self._stop - self._start
         for stream in self._copied:
-            copies[stream.index] = output.add_stream_from_template(stream)
-            _name_channels(copies[stream.index])
-            _tag(copies[stream.index], stream, self._kind)
+            plan = self._sound.get(stream.index)
+            if plan is not None and plan.encoder:
+                encoders[stream.index] = SoundEncoder(output, stream, plan.encoder, end)
+                made = encoders[stream.index].stream
+            else:
+                made = copies[stream.index] = (
+                    copy_sound(output, stream, plan.header) if plan else output.add_stream_from_template(stream)
+                )
+            _tag(made, stream, self._kind)
         for stream in self._rewritten:
             rewriters[stream.index] = Transcoder(output, SUBTITLES[self._kind])
             _tag(rewriters[stream.index].stream, stream, self._kind)
@@ -158,7 +197,7 @@ class Beside:
         chapters = list(self._chapters())
         if chapters:
             output.set_chapters(chapters)
-        return self._packets(covers, copies, rewriters)
+        return self._packets(covers, copies, rewriters, encoders)
 
     def _add_attachments(self, output: Any) -> None:
         if self._kind == "matroska" and "attachment" not in self._without:
@@ -194,7 +233,9 @@ class Beside:
             if ends > max(0, begins):
                 yield {**chapter, "start": round(max(0, begins) / unit), "end": round(ends / unit)}
 
-    def _packets(self, covers: list[Timed], copies: dict[int, Any], rewriters: dict[int, Transcoder]) -> Iterator[Timed]:
+    def _packets(
+        self, covers: list[Timed], copies: dict[int, Any], rewriters: dict[int, Transcoder], encoders: dict[int, SoundEncoder]
+    ) -> Iterator[Timed]:
         yield from covers
         wanted = [*self._copied, *self._rewritten]
         if not wanted:
@@ -203,8 +244,8 @@ class Beside:
         self._seek()
         clock = Clock(self._origin, self._pictures or wanted[0])
         leading, passed = {each.index for each in (*lead, *wanted) if each.type != "subtitle"}, set[int]()
-        order = _Order(self._start, self._kind in ("matroska", "webm"))
-        for packet in order.sane(_placed(_readable(self._origin.demux([*lead, *wanted])), clock)):
+        order = Order(self._start, self._kind in ("matroska", "webm"))
+        for packet in order.sane(placed(readable(self._origin.demux([*lead, *wanted])), clock)):
             index, base = packet.stream.index, Fraction(packet.time_base)
             time, length = (packet.pts if packet.pts is not None else packet.dts) * base, (packet.duration or 0) * base
             if self._stop is not None and time > self._stop + AHEAD_SECONDS:
@@ -213,14 +254,26 @@ class Beside:
                     break
             if packet.stream.type == "subtitle":
                 yield from self._cue(packet, time, length, copies, rewriters)
+            elif index in encoders:
+                if self._is_heard(time, length):
+                    yield from _timed(index, encoders[index].packets(packet, self._start))
             elif index in copies and self._within(time) and not self._is_cut_away(time, length) and order.follows(packet):
                 packet.stream = copies[index]
                 yield packet.dts * Fraction(packet.time_base), index, packet
+        yield from self._rest(rewriters, encoders)
+        if order.astray:
+            log.warning("%s: %d packets of sound lay over others or far off, and were left out", self._source.path, order.astray)
+
+    def _rest(self, rewriters: dict[int, Transcoder], encoders: dict[int, SoundEncoder]) -> Iterator[Timed]:
+        """What encoders still hold back."""
         for index, rewriter in rewriters.items():
             for made in rewriter.rest():
                 yield made.pts * TICK, index, made
-        if order.astray:
-            log.warning("%s: %d packets of sound lay over others or far off, and were left out", self._source.path, order.astray)
+        for index, encoder in encoders.items():
+            yield from _timed(index, encoder.rest())
+        damaged = sum(encoder.damaged for encoder in encoders.values())
+        if damaged:
+            log.warning("%s: %d damaged packets of sound were left out", self._source.path, damaged)
 
     def _seek(self) -> None:
         """What lies long before the part need not be read, where the clock of the file can be trusted."""
@@ -234,6 +287,10 @@ class Beside:
 
     def _within(self, time: Fraction) -> bool:
         return self._whole or (time >= self._start and (self._stop is None or time < self._stop))
+
+    def _is_heard(self, time: Fraction, length: Fraction) -> bool:
+        """Whether sound that is re-encoded lies in the part, or so shortly before that its decoder needs it."""
+        return time + length >= self._start - PREROLL_SECONDS and (self._stop is None or time < self._stop)
 
     def _cue(
         self, packet: Any, time: Fraction, length: Fraction, copies: dict[int, Any], rewriters: dict[int, Transcoder]
@@ -258,76 +315,9 @@ class Beside:
         yield begins - self._start, index, packet
 
 
-def _readable(packets: Iterator[Any]) -> Iterator[Any]:
-    """Packets up to where the file cannot be read on."""
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.error.FFmpegError, ValueError) as error:
-            log.warning("what lies beside the pictures ends early: %s", reason_of(error))
-            return
-        if packet is None:
-            return
-        yield packet
-
-
-def _placed(packets: Iterator[Any], clock: Clock) -> Iterator[Any]:
+def _timed(index: int, packets: Iterator[Any]) -> Iterator[Timed]:
     for packet in packets:
-        clock.place(packet)
-        if packet.dts is not None:
-            yield packet
-
-
-class _Order:
-    """Sound whose times rise: what lies over what came before, or far off all alone, is damage."""
-
-    def __init__(self, start: Fraction, at_once: bool) -> None:
-        self.astray = 0
-        self._start, self._at_once = start, at_once  # whether packets may have the same time, as short ones do in milliseconds
-        self._ends: dict[int, Fraction] = {}
-        self._last: dict[int, int] = {}
-        self._far: dict[int, Any] = {}
-
-    def sane(self, packets: Iterator[Any]) -> Iterator[Any]:
-        """Sound that jumps far ahead is believed when the next packet does so too: then it is a pause."""
-        for packet in packets:
-            index, base = packet.stream.index, Fraction(packet.time_base)
-            time = packet.dts * base
-            if packet.stream.type == "audio":
-                held = self._far.pop(index, None)
-                ahead = time > self._ends.get(index, time) + AHEAD_SECONDS
-                if held is None and ahead:
-                    self._far[index] = packet
-                    continue
-                if held is not None and ahead:
-                    yield held
-                self.astray += held is not None and not ahead
-                self._ends[index] = time + (packet.duration or 0) * base
-            yield packet
-        self.astray += len(self._far)
-
-    def follows(self, packet: Any) -> bool:
-        """Set a packet to a clock that begins at ``start``; whether it comes after the one before."""
-        index, base = packet.stream.index, Fraction(packet.time_base)
-        unit = base if (self._start / base).denominator == 1 else min(base, SAMPLE)  # AVI counts in whole packets of sound
-        packet.dts = round((packet.dts * base - self._start) / unit)
-        packet.pts = None if packet.pts is None else round((packet.pts * base - self._start) / unit)
-        packet.duration = round((packet.duration or 0) * base / unit)
-        packet.time_base = unit
-        if packet.dts < self._last.get(index, packet.dts - 1) + (not self._at_once):
-            self.astray += 1
-            return False
-        self._last[index] = packet.dts
-        return True
-
-
-def _name_channels(copy: Any) -> None:
-    """PCM in AVI and Matroska says how many channels it has, not which: MP4 has to be told."""
-    context = getattr(copy, "codec_context", None)
-    if copy.type == "audio" and context is not None and context.layout.name.endswith("channels"):
-        usual = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1", 8: "7.1"}.get(context.layout.nb_channels)
-        if usual is not None:
-            context.layout = usual
+        yield packet.dts * Fraction(packet.time_base), index, packet
 
 
 def _tag(copy: Any, stream: Any, container: str) -> None:

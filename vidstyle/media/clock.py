@@ -16,6 +16,18 @@ DISCONTINUOUS = 0x0200
 """FFmpeg's AVFMT_TS_DISCONT, of a container's format."""
 
 
+MAX_RATE = 1000
+"""Frames per second. What is above is the unit of a container's clock, taken for a rate (raw DV: 60000)."""
+
+
+def rate_of(stream: Any) -> Fraction | None:
+    """Frames per second of a video stream; None where nothing credible is known."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and 0 < rate <= MAX_RATE:
+            return Fraction(rate)
+    return None
+
+
 class Clock:
     """Moves packets, in the order of the file, so that their times go on where they jump.
 
@@ -30,7 +42,7 @@ class Clock:
         self.jumps = 0
         self._ahead = AHEAD_SECONDS if container.format.flags & DISCONTINUOUS else None
         self._pictures = pictures.index
-        self._tick = 1 / Fraction(pictures.average_rate) if pictures.average_rate else Fraction(1, 25)
+        self._tick = 1 / (rate_of(pictures) or Fraction(25)) if pictures.type == "video" else Fraction(1, 25)
         self._back = BACK_SECONDS if self._ahead is not None else max(BACK_SECONDS, BACK_FRAMES * self._tick)
         self._shift = self._before = Fraction(0)
         self._next: dict[int, Fraction] = {}

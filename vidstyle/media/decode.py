@@ -23,7 +23,7 @@ from av.video.reformatter import VideoReformatter
 from ..errors import InputError
 from ..limits import threads
 from ..settings import MAX_SIDE_PX
-from .clock import Clock, origin_of
+from .clock import Clock, origin_of, rate_of
 from .color import color_of, depth_of, guessed_matrix, has_alpha, to_rgb
 from .container import StandardInput, open_input
 from .files import PIPE, is_url
@@ -122,7 +122,7 @@ class VideoFile:
     def _describe(self, first: Any, start: Fraction, stop: Fraction | None) -> Format:
         stream = self._stream
         color = self._known_color(first, color_of(stream.codec_context))
-        rate = stream.average_rate or stream.guessed_rate
+        rate = rate_of(stream)
         container_duration = Fraction(self._container.duration, av.time_base) if self._container.duration else None
         duration = stream.duration * Fraction(stream.time_base) if stream.duration else container_duration
         frames = stream.frames or (math.ceil(duration * rate) if duration and rate else None)
@@ -145,7 +145,7 @@ class VideoFile:
             size, aspect = (size[::-1], 1 / aspect) if self._turns % 2 else (size, aspect)
         return Format(
             size=size,
-            rate=Fraction(rate) if rate else None,
+            rate=rate,
             time_base=Fraction(stream.time_base or first.time_base),  # also deinterlaced, which counts in half of it
             frames=frames,
             start=start,
@@ -237,7 +237,7 @@ class VideoFile:
         clock = Clock(self._container, self._stream)
         alpha = self._alpha_decoder()
         timeless, decoded = self._container.format.flags & NO_TIMESTAMPS, 0
-        tick = 1 / Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
+        tick = 1 / (rate_of(self._stream) or Fraction(25))
         keeps_pts = self._container.format.name != "avi"  # which counts chunks: pts are FFmpeg's guess, that dts are not
         while True:
             packet = None

@@ -99,6 +99,7 @@ class EncodedFile:
             if self.beside is not None:
                 self._following = self.beside.add_to(self._container, stream)
                 self._next = next(self._following, None)
+            self._container.start_encoding()
         self._stream = stream
 
     def _write(self, picture: "av.VideoFrame | None") -> None:

@@ -24,29 +24,40 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", "
 ALPHA = "alpha_mode"
 """Matroska's word that alpha lies beside the pictures of VP8 and VP9."""
 
-LEAVE_OUT = ((), ("subtitle",), ("audio",), ("audio", "subtitle", "attachment"))
-"""Kinds of streams that are left out, tried in this order where a file cannot be written with them."""
+COPIED_SOUND = "copied sound"
+"""Not a kind of stream: sound that is copied. Without it, sound is re-encoded."""
+
+ATTEMPTS: tuple[tuple[str, ...], ...] = (
+    (),
+    (COPIED_SOUND,),
+    ("subtitle",),
+    ("audio",),
+    ("audio", "subtitle", "attachment"),
+)
+"""What is left out of a file that cannot be written with it, tried in this order."""
+
+REFUSALS = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError)
+"""What FFmpeg raises where a muxer does not take a stream or a packet, which a full disk does not cause."""
 
 PICTURES = -1
 """The pictures' track, before all others where times are equal."""
 
 
-def check_sound(source: Format, path: Path, sound: bool = True) -> None:
-    """Find out before hours of work whether the output's container can hold the source's sound, and say what it cannot.
+def report_losses(source: Format, path: Path, sound: bool = True) -> None:
+    """Log what of a source is not kept in the output, or not as it is, before hours of work.
+
+    Args:
+        source: where the rest is (``path``).
+        path: of the output.
+        sound: whether sound is wanted.
 
     Raises:
-        OutputError: it cannot hold the sound.
+        InputError: the source cannot be opened.
     """
     if source.path is None:
         return
     with Beside(source, CONTAINERS[path.suffix.lower()], without=() if sound else ("audio",)) as beside:
-        if beside.refused_sound:
-            raise OutputError(
-                f"a {path.suffix} file cannot hold this clip's sound ({beside.refused_sound}): "
-                f"write to {path.with_suffix('.mkv').name} instead, or drop the sound with -an"
-            )
-        for kind in beside.left_out:
-            log.warning("%s: not kept in a %s file: %s", source.path, path.suffix, kind)
+        beside.report(f"{path.suffix} file")
 
 
 def join(
@@ -65,15 +76,17 @@ def join(
         OutputError: the file cannot be written, or the segments do not belong together.
     """
     try:
-        for number, without in enumerate(LEAVE_OUT):  # a stream that is damaged throughout costs no other
+        for number, without in enumerate(ATTEMPTS):  # a stream that is damaged throughout costs no other
             try:
                 _join(segments, source, path, end, comment, {*without, *(() if sound else ("audio",))})
-            except (av.error.InvalidDataError, av.error.ArgumentError) as error:
-                if source.path is None or number == len(LEAVE_OUT) - 1:
+            except REFUSALS as error:
+                if source.path is None or number == len(ATTEMPTS) - 1:
                     raise
                 failed = error
                 continue
-            if without:
+            if without == (COPIED_SOUND,):
+                log.warning("%s: its sound could not be copied and was re-encoded (%s)", source.path, reason_of(failed))
+            elif without:
                 what = " and ".join("sound" if kind == "audio" else f"{kind}s" for kind in without)
                 log.warning("%s: damaged, and left out: %s (%s)", source.path, what, reason_of(failed))
             return
@@ -87,7 +100,8 @@ def _join(
     container = CONTAINERS[path.suffix.lower()]
     with ExitStack() as stack:
         stop = source.stop if end is None else source.start + end
-        beside = stack.enter_context(Beside(source, container, stop, without)) if source.path is not None else None
+        copied = COPIED_SOUND not in without
+        beside = stack.enter_context(Beside(source, container, stop, without, copied)) if source.path is not None else None
         own_names = "+use_metadata_tags" if beside and beside.apple_tags else ""  # else Apple's cameras' notes are lost
         options = {"movflags": f"+faststart{own_names}"} if container in ("mp4", "mov") else {}
         if options and beside and beside.sound_rate:
@@ -119,7 +133,7 @@ def _mux(output: Any, tracks: Sequence[Iterator[Timed]]) -> int:
     for _, track, packet in heapq.merge(*tracks, key=lambda item: item[:2]):
         try:
             output.mux(packet)
-        except (av.error.InvalidDataError, av.error.ArgumentError):
+        except REFUSALS:
             if track == PICTURES:
                 raise
             damaged += 1

@@ -12,7 +12,11 @@ from .container import reason_of
 from .encode import EncodedFile
 from .format import Format
 from .frame import Frame
+from .sound import PIPE_OPTIONS, ForwardOnly
 from .writing import AS_USUAL, Encoding, FileSink
+
+YUV4MPEG_OPTIONS = {"flush_packets": "1", "strict": "-1"}
+"""FFmpeg's options, for pixel formats that only newer readers know."""
 
 
 class PipeWriter(FileSink):
@@ -46,10 +50,13 @@ class PipeWriter(FileSink):
         """
         try:
             if self._file is None:
-                options = {"flush_packets": "1"} | ({"live": "1"} if self._kind == "matroska" else {"strict": "-1"})
-                self._file = EncodedFile(_StandardOutput(), self._kind, self._coder, self._source, options)
+                options = PIPE_OPTIONS.get(self._kind, YUV4MPEG_OPTIONS)
+                self._file = EncodedFile(ForwardOnly(sys.stdout.buffer), self._kind, self._coder, self._source, options)
                 if self._source.path is not None and not self._source.growing and self._kind != "yuv4mpegpipe":
-                    self._file.beside = self._beside = Beside(self._source, self._kind, without=() if self._sound else ("audio",))
+                    self._file.beside = self._beside = Beside(
+                        self._source, self._kind, without=() if self._sound else ("audio",), pipe=True
+                    )
+                    self._beside.report("pipe")
             self._last_pts = max(round(frame.time / self._source.time_base), self._last_pts + 1)
             self._file.send(frame, self._last_pts)
         except BrokenPipeError:
@@ -70,12 +77,3 @@ class PipeWriter(FileSink):
             if self._beside is not None:
                 self._beside.close()
         return None
-
-
-class _StandardOutput:
-    """Standard output as FFmpeg writes it: forward only."""
-
-    def write(self, data: bytes) -> int:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return len(data)

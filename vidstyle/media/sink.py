@@ -61,8 +61,7 @@ def open_sink(
             where.
 
     Raises:
-        OutputError: it cannot be written, exists, is the source itself, cannot hold the source's sound, or was begun by
-            another job.
+        OutputError: it cannot be written, exists, is the source itself, or was begun by another job.
     """
     if str(path) == PIPE:
         return PipeWriter(source.format, encoding)

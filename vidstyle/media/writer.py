@@ -14,7 +14,7 @@ from .encode import EncodedFile
 from .files import make_durable, part_folder, part_name
 from .format import Format
 from .frame import Frame
-from .mux import CONTAINERS, check_sound, join
+from .mux import CONTAINERS, join, report_losses
 from .segments import Checkpoint, SegmentFolder
 from .writing import AS_USUAL, Encoding, FileSink, Named
 
@@ -50,7 +50,7 @@ class VideoWriter(FileSink):
             self._coder = coder_for("ffv1", None, "matroska", source)
         else:
             self._coder = coder_for(encoding.codec, encoding.crf, CONTAINERS[ending], source)
-            check_sound(source, path, encoding.sound)
+            report_losses(source, path, encoding.sound)
         self._path, self._source, self._encoding = path, source, encoding
         self._part = part_name(path)
         self._job = {**job, "encoder": self._coder.name, "encoder options": dict(self._coder.options)}

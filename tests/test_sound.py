@@ -1,0 +1,223 @@
+"""Sound: copied where the output can hold it, re-encoded in step where it cannot, never a reason to refuse a clip."""
+
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import scene, write_clip
+from test_conformance import through
+
+from vidstyle import open_sink, open_source
+from vidstyle.media import sound as sounds
+from vidstyle.media.sound import plan_sound
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+import sound as bench  # noqa: E402
+
+BY_ENCODER = {clip.encoder: clip for clip in bench.CLIPS if not clip.options}
+RESULTS = json.loads(bench.RESULTS.read_text())
+
+
+@pytest.fixture(scope="session")
+def clip_of(tmp_path_factory):
+    """A function: the clip with sound of an encoder, made once."""
+    made = {}
+
+    def find(encoder, ending=None):
+        clip = BY_ENCODER[encoder]
+        if encoder not in made:
+            made[encoder] = bench.make(clip, tmp_path_factory.mktemp("sound"))
+        return made[encoder]
+
+    return find
+
+
+def offset(path):
+    """By how many seconds the click is later than the flash."""
+    flash, click = bench.flash_and_click(str(path))
+    return click - flash
+
+
+def codec_of(path):
+    with av.open(str(path)) as container:
+        return [stream.codec.canonical_name for stream in container.streams.audio]
+
+
+def test_sound_page_shows_the_measured_results():
+    assert bench.PAGE.read_text() == bench.page(RESULTS)
+    assert list(RESULTS) == [clip.name for clip in bench.CLIPS]
+    assert all(list(row) == list(bench.OUTPUTS) for row in RESULTS.values())
+
+
+@pytest.mark.parametrize(
+    "encoder, output",
+    [
+        ("wmav2", ".mp4"),
+        ("wmav2", ".mkv"),
+        ("wmav2", ".webm"),
+        ("wmav2", "- (matroska)"),
+        ("wmav2", "- (nut)"),
+        ("pcm_mulaw", ".mp4"),
+        ("pcm_mulaw", ".mkv"),
+        ("pcm_s16le_planar", ".mov"),
+        ("pcm_bluray", "- (nut)"),
+        ("adpcm_yamaha", ".mov"),
+        ("tta", "- (matroska)"),
+    ],
+)
+def test_sound_is_copied_or_re_encoded_in_step_as_the_page_says(tmp_path, clip_of, encoder, output):
+    path = clip_of(encoder)
+    before = bench.flash_and_click(str(path))
+    becomes, moved = bench.cell(path, output, tmp_path, before)
+    assert becomes == RESULTS[BY_ENCODER[encoder].name][output][0]
+    assert abs(moved) < 1
+
+
+def test_sound_in_adts_is_copied_into_a_pipe(tmp_path):
+    clip = next(clip for clip in bench.CLIPS if clip.ending == ".ts" and not clip.options)
+    path = bench.make(clip, tmp_path)
+    before = bench.flash_and_click(str(path))
+    becomes, moved = bench.cell(path, "- (matroska)", tmp_path, before)  # whose header FFmpeg cannot mend later
+    assert becomes == "copied" and abs(moved) < 1
+
+
+def test_sound_that_is_re_encoded_is_told_in_one_line(tmp_path, caplog, clip_of):
+    with open_source(clip_of("wmav2")) as source:
+        open_sink(tmp_path / "out.webm", source)
+    (record,) = caplog.records
+    assert "a .webm file cannot hold wmav2: this sound is re-encoded as Opus (-an leaves it out)" in record.message
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".webm"])
+def test_part_of_re_encoded_sound_stays_in_step(tmp_path, clip_of, ending):
+    path = clip_of("wmav2")
+    output = through(path, tmp_path / f"out{ending}", Fraction(1, 2), Fraction(3, 2))
+    assert abs(offset(output) - offset(path)) < 0.001
+    with av.open(str(output)) as container:
+        heard = sum(block.samples / block.sample_rate for block in container.decode(audio=0))
+    assert abs(heard - 1) < 0.03  # a block of AAC or Opus
+
+
+def with_packets(path, output, change):
+    """Copy a clip, its sound's packets changed by a function of (number, packet) that may return None."""
+    with av.open(str(path)) as origin, av.open(str(output), "w") as target:
+        copies = {stream.index: target.add_stream_from_template(stream) for stream in origin.streams}
+        number = 0
+        for packet in origin.demux():
+            if packet.dts is None:
+                continue
+            is_sound = packet.stream.type == "audio"
+            packet.stream = copies[packet.stream.index]
+            changed = change(number, packet) if is_sound else packet
+            number += is_sound
+            if changed is not None:
+                target.mux(changed)
+    return output
+
+
+def test_re_encoded_sound_keeps_its_start_and_its_pauses(tmp_path):
+    def late(number, packet):
+        if 10 <= number < 20:  # a pause of 0.23 s
+            return None
+        packet.pts, packet.dts = packet.pts + 13230, packet.dts + 13230  # 0.3 s
+        return packet
+
+    plain = bench.write(tmp_path / "plain.mp4", BY_ENCODER["libmp3lame"], "aac")
+    path = with_packets(plain, tmp_path / "late.mp4", late)
+    assert abs(offset(path) - offset(plain) - 0.3) < 0.001
+    output = through(path, tmp_path / "out.webm")
+    assert codec_of(output) == ["opus"]
+    assert abs(offset(output) - offset(path)) < 0.001
+    with av.open(str(output)) as container:
+        assert abs(container.streams.audio[0].start_time * container.streams.audio[0].time_base - Fraction(3, 10)) < 0.03
+
+
+def test_re_encoded_sound_after_a_long_pause_is_in_step(tmp_path):
+    clip = bench.Clip("", "pcm_s16le", ".mkv", 8000, "mono")
+    plain = bench.write(tmp_path / "plain.mkv", clip, "pcm_s16le")
+
+    def later(number, packet):
+        if number > 30:
+            packet.pts, packet.dts = packet.pts + 7000, packet.dts + 7000  # ms: the pause is filled piece by piece
+        return packet
+
+    path = with_packets(plain, tmp_path / "late.mkv", later)
+    written = through(path, tmp_path / "out.webm")
+    _, click = bench.flash_and_click(str(path))
+    assert abs(click - 1.02) < 0.02
+    assert abs(offset(written) - offset(path)) < 0.001
+    with av.open(str(written)) as container:
+        heard = sum(block.samples / block.sample_rate for block in container.decode(audio=0))
+    assert abs(heard - 9) < 0.05
+
+
+def test_sound_of_an_unfinished_clip_is_re_encoded_up_to_its_last_frame(tmp_path, clip_of):
+    with open_source(clip_of("wmav2")) as source:
+        sink = open_sink(tmp_path / "out.mp4", source)
+        for number, frame in enumerate(source):
+            if number < 30:
+                sink.send(frame)
+        part = sink.close(complete=False)
+    assert part.name == "out.part.mp4" and codec_of(part) == ["aac"]
+    assert abs(offset(part) - offset(clip_of("wmav2"))) < 0.001
+    with av.open(str(part)) as container:
+        heard = sum(block.samples / block.sample_rate for block in container.decode(audio=0))
+    assert 1.1 < heard < 1.3
+
+
+def test_sound_of_an_unknown_codec_is_left_out_and_named(tmp_path, caplog):
+    path = write_clip(tmp_path / "in.mp4", sounds=2)
+    data = path.read_bytes()
+    place = [k for k in range(len(data)) if data.startswith(b"mp4a", k) and data[k + 4 : k + 10] == bytes(6)][-1]
+    path.write_bytes(data[:place] + b"apac" + data[place + 4 :].replace(b"esds", b"dapa", 1))
+    for ending in (".mp4", ".mov", ".mkv"):
+        caplog.clear()
+        output = through(path, tmp_path / f"out{ending}")
+        assert codec_of(output) == ["aac"]
+        assert "a sound track (apac, which cannot be decoded)" in caplog.text
+
+
+def test_sound_whose_copy_fails_is_re_encoded(tmp_path, caplog, clip_of, monkeypatch):
+    monkeypatch.setattr(sounds, "_why_not_copied", lambda *_: None)
+    output = through(clip_of("wmav2"), tmp_path / "out.mp4")
+    assert codec_of(output) == ["aac"]
+    assert "could not be copied and was re-encoded" in caplog.text
+
+
+@pytest.mark.parametrize("layout", ["mono", "5.1(side)", "7.1"])
+def test_sound_of_many_channels_keeps_them_as_opus(tmp_path, layout):
+    path = bench.write(tmp_path / "in.mkv", bench.Clip("", "pcm_s16le", ".mkv", layout=layout), "pcm_s16le")
+    output = through(path, tmp_path / "out.webm")
+    with av.open(str(output)) as container:
+        assert container.streams.audio[0].layout.nb_channels == av.AudioLayout(layout).nb_channels
+    assert abs(offset(output) - offset(path)) < 0.001
+
+
+def test_sound_of_odd_rates_is_re_encoded(tmp_path):
+    for rate in (5512, 11025, 96000, 192000):
+        clip = bench.Clip("", "pcm_s16le", ".mkv", rate, "stereo")
+        path = bench.write(tmp_path / f"in{rate}.mkv", clip, "pcm_s16le")
+        (plan,) = plan_sound(path, "webm").values()
+        assert plan.encoder == "libopus" and plan.rate in (8000, 12000, 48000)
+
+
+def test_cover_that_the_container_cannot_hold_is_left_out(tmp_path, caplog):
+    path = write_clip(tmp_path / "plain.mp4")
+    covered = tmp_path / "in.mkv"
+    with av.open(str(path)) as origin, av.open(str(covered), "w") as output:
+        video = output.add_stream_from_template(origin.streams.video[0])
+        coder = av.CodecContext.create("gif", "w")
+        coder.width, coder.height, coder.pix_fmt, coder.time_base = 32, 32, "rgb8", Fraction(1, 25)
+        art = av.VideoFrame.from_ndarray(np.ascontiguousarray(scene(size=(32, 32))), "rgb24").reformat(format="rgb8")
+        output.add_attachment("cover.gif", "image/gif", b"".join(map(bytes, [*coder.encode(art), *coder.encode(None)])))
+        for packet in origin.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                output.mux(packet)
+    through(covered, tmp_path / "out.mp4")
+    assert "cover art (gif)" in caplog.text
