@@ -4,6 +4,8 @@ import torch
 from conftest import scene, stripes
 
 from vidstyle import InputError, Style
+from vidstyle.painting import style as style_module
+from vidstyle.painting.cache import PROTECTED_LOOKUPS, TensorCache
 
 
 def test_gram_targets_are_computed_once_per_size(features, monkeypatch):
@@ -95,3 +97,78 @@ def test_strokes_are_what_is_fine_in_the_weightiest_picture(features):
     assert strokes.shape == (1, 3, 40, 120) and strokes.mean().abs() < 0.02
     assert strokes[..., :96].std() == pytest.approx(fine.std().item(), rel=0.05)  # resampling for the tones rings a little
     assert Style((coarse,), (1.0,), features).strokes(96, (96, 64)).std() < 0.3 * coarse.std()
+
+
+@pytest.fixture
+def cache(monkeypatch):
+    """A cache of a quarter of a megabyte for all styles."""
+    cache = TensorCache(1 << 18)
+    monkeypatch.setattr(style_module, "CACHE", cache)
+    return cache
+
+
+def seen(style, size_px):
+    """All that a frame needs of a style, in copies."""
+    grams = style.grams(size_px, style.features.style_layers)
+    parts = style.target(size_px, style.features.style_layers), style.spots(size_px)
+    return [part.clone() for part in (*grams.values(), *parts[0], *parts[1], style.strokes(size_px, (96, 64)), style.colours())]
+
+
+def test_style_caches_stay_within_one_budget_and_give_the_same_bits(features, cache, monkeypatch):
+    images = [scene(number / 7, (100, 100)) for number in range(2)]
+    styles = [Style.from_images([image], features) for image in images]
+    styles.append(Style.blend(styles, [1, 2]))
+    sizes = range(40, 94, 9)
+    first = {(style, size): seen(style, size) for size in sizes for style in styles}
+    of_a_frame = 2 * sum(part.nbytes for part in first[styles[-1], 85])  # of the blend and of its pictures
+    assert cache.size_bytes <= cache.budget_bytes + of_a_frame * PROTECTED_LOOKUPS / 4
+    del cache
+    monkeypatch.setattr(style_module, "CACHE", TensorCache(1 << 40))
+    for (style, size), parts in first.items():
+        assert all(torch.equal(one, other) for one, other in zip(parts, seen(style, size), strict=True))
+    assert style_module.CACHE.size_bytes > 4 * (1 << 18)  # what no bound would keep
+
+
+def test_a_style_in_use_is_looked_at_once_whatever_the_budget(features, cache, monkeypatch):
+    monkeypatch.setattr(cache, "budget_bytes", 0)
+    style = Style.blend([Style.from_images([scene(number / 5)], features) for number in range(5)], [1] * 5)
+    seen(style, 64)
+    monkeypatch.setattr(features, "forward", lambda *a: pytest.fail("it was looked at again"))
+    for _ in range(8):
+        seen(style, 64)
+
+
+def test_blends_share_what_was_seen_and_leave_nothing_behind(features, cache, monkeypatch):
+    styles = [Style.from_images([image], features) for image in (stripes(), scene(size=(64, 64)))]
+    for style in styles:
+        seen(style, 64)
+    before = cache.size_bytes
+    monkeypatch.setattr(features, "forward", lambda *a: pytest.fail("it was looked at again"))
+    blend = Style.blend(styles, [1, 1])
+    seen(blend, 64)
+    assert cache.size_bytes > before
+    del blend
+    assert cache.size_bytes == before
+    del style, styles
+    assert cache.size_bytes == 0
+
+
+def test_sizes_beyond_a_pictures_own_are_one(features, cache):
+    style = Style.from_images([stripes((64, 64))], features)
+    seen(style, 100)
+    before = cache.size_bytes
+    seen(style, 400)
+    assert cache.size_bytes == before
+
+
+def test_the_least_recently_used_value_is_dropped_first():
+    cache, owner, other = TensorCache(10), stripes, scene
+    tensors = [torch.zeros(4, dtype=torch.uint8) for _ in range(3)]
+    for number, tensor in enumerate(tensors[:2]):
+        cache.keep(owner, number, tensor)
+    assert cache.find(owner, 0) is tensors[0]
+    for number in range(PROTECTED_LOOKUPS):
+        with cache.lookup():
+            cache.keep(other, "late", (tensors[2], {"within": tensors[2][: number % 2]}))
+    assert cache.find(owner, 1) is None and cache.find(owner, 0) is tensors[0]
+    assert cache.size_bytes <= 10

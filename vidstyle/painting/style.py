@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +15,8 @@ from ..errors import InputError
 from ..media.files import check_readable
 from ..media.frame import Frame, Image, fit
 from ..media.pictures import read_picture
-from .colours import AFAR_PX, colours_of
+from .cache import TensorCache
+from .colours import colours_of
 from .features import MIN_SIDE_PX, Features
 from .losses import StyleTarget, gram
 from .matching import COLOURS, Spots, join_spots, look_at_spots
@@ -29,13 +31,20 @@ STROKE_PX = 16
 MAX_STYLE_PX = 2048
 """Style pictures are kept no larger than this (long side): no brush stroke needs more."""
 
+CACHE = TensorCache(512 << 20)
+"""What all styles were seen to be, at most 512 MiB: at 1280 x 720 px some 25 pairs of a picture and a style scale."""
+
+
+class _Seen:
+    """The owner of what one style picture was seen to be."""
+
 
 @dataclass(frozen=True, eq=False)
 class Style:
     """One or more style pictures with weights, as seen through some features.
 
-    Gram targets depend on the size a picture is looked at. They are computed once per size, at first use, and kept;
-    never again per frame.
+    Gram targets depend on the size a picture is looked at. They are computed once per size, at first use, and kept
+    within ``CACHE``; never again per frame.
 
     Args:
         pictures: each (1, 3, H, W) float32 RGB in [0, 1] on the CPU.
@@ -49,10 +58,7 @@ class Style:
     pictures: tuple[Tensor, ...]
     weights: tuple[float, ...]
     features: Features
-    _seen: tuple[dict[tuple[int, str], Tensor], ...] = field(default=(), repr=False)  # per picture: size, layer -> Gram matrix
-    _grams: dict[tuple[int, str], Tensor] = field(default_factory=dict, init=False, repr=False)
-    _targets: dict[tuple[int, tuple[tuple[str, float], ...]], StyleTarget] = field(default_factory=dict, init=False, repr=False)
-    _spots: dict[int, Spots] = field(default_factory=dict, init=False, repr=False)
+    _seen: tuple["_Seen", ...] = field(default=(), repr=False)  # per picture: by which the cache knows it, in blends too
 
     def __post_init__(self) -> None:
         if not self.pictures:
@@ -63,7 +69,7 @@ class Style:
             given = list(self.weights)
             raise ValueError(f"style weights must be 0 or more, not all 0, with a finite sum; not {given}")
         if not self._seen:
-            object.__setattr__(self, "_seen", tuple({} for _ in self.pictures))
+            object.__setattr__(self, "_seen", tuple(_Seen() for _ in self.pictures))
 
     @classmethod
     def from_images(
@@ -94,7 +100,7 @@ class Style:
         """
         if len(weights) != len(styles):
             raise ValueError(f"{len(weights)} weights for {len(styles)} styles: give one each")
-        pictures: dict[int, tuple[Tensor, dict[tuple[int, str], Tensor]]] = {}
+        pictures: dict[int, tuple[Tensor, _Seen]] = {}
         shares: dict[int, float] = {}
         for style, weight in zip(styles, weights, strict=True):
             for picture, share, seen in zip(style.pictures, style.weights, style._seen, strict=True):
@@ -105,73 +111,81 @@ class Style:
 
     def grams(self, size_px: int, layers: Iterable[str]) -> Mapping[str, Tensor]:
         """Gram targets, layer -> as ``gram`` makes it, of pictures with a long side of ``size_px`` (never enlarged)."""
-        layers = tuple(dict.fromkeys(layers))
-        missing = [layer for layer in layers if (size_px, layer) not in self._grams]
+        layers, sizes, total = tuple(dict.fromkeys(layers)), self._sizes(size_px), sum(self.weights)
+        with CACHE.lookup():
+            found = {layer: CACHE.find(self, (sizes, layer)) for layer in layers}
+            missing = [layer for layer in layers if found[layer] is None]
+            if missing:
+                sums: dict[str, Tensor] = {}
+                for number, weight in enumerate(self.weights):
+                    for layer, matrix in self._grams_of(number, sizes[number], missing).items():
+                        part = matrix * (weight / total)
+                        sums[layer] = sums[layer] + part if layer in sums else part
+                found.update({layer: CACHE.keep(self, (sizes, layer), matrix) for layer, matrix in sums.items()})
+            return found
+
+    def _grams_of(self, number: int, size: tuple[int, int], layers: Sequence[str]) -> dict[str, Tensor]:
+        """Layer -> Gram matrix of one of the pictures, looked at in a size (width, height)."""
+        seen = self._seen[number]
+        found = {layer: CACHE.find(seen, (size, layer)) for layer in layers}
+        missing = [layer for layer in layers if found[layer] is None]
         if missing:
-            total = sum(self.weights)
-            sums: dict[str, Tensor] = {}
-            for picture, weight, seen in zip(self.pictures, self.weights, self._seen, strict=True):
-                self._look(picture, size_px, missing, seen)
-                for layer in missing:
-                    part = seen[size_px, layer] * (weight / total)
-                    sums[layer] = sums[layer] + part if layer in sums else part
-            self._grams.update({(size_px, layer): matrix for layer, matrix in sums.items()})
-        return {layer: self._grams[size_px, layer] for layer in layers}
+            with torch.no_grad():
+                maps = self.features(resize(self.pictures[number], size).to(self.features.device), missing)
+            found.update({layer: CACHE.keep(seen, (size, layer), gram(maps[layer])) for layer in missing})
+        return found
 
     def target(self, size_px: int, layer_weights: Mapping[str, float]) -> StyleTarget:
         """What ``grams`` ask for, each as much as it counts."""
-        key = size_px, tuple(layer_weights.items())
-        if key not in self._targets:
-            self._targets[key] = StyleTarget.of(self.grams(size_px, layer_weights), layer_weights)
-        return self._targets[key]
-
-    def _look(self, picture: Tensor, size_px: int, layers: Sequence[str], seen: dict[tuple[int, str], Tensor]) -> None:
-        new = [layer for layer in layers if (size_px, layer) not in seen]
-        if not new:
-            return
-        size = _looked_at((picture.shape[-1], picture.shape[-2]), size_px)
-        with torch.no_grad():
-            maps = self.features(resize(picture, size).to(self.features.device), new)
-        seen.update({(size_px, layer): gram(maps[layer]) for layer in new})
+        key = self._sizes(size_px), tuple(layer_weights.items())
+        with CACHE.lookup():
+            return CACHE.get(self, key, lambda: StyleTarget.of(self.grams(size_px, layer_weights), layer_weights))
 
     def spots(self, size_px: int) -> Spots:
         """What places in it look like, at a long side of ``size_px``, blended by weight."""
-        if size_px not in self._spots:
-            layers = (*self.features.match_layers, COLOURS)
-            pictures = []
-            for picture, seen in zip(self.pictures, self._seen, strict=True):
-                keys = {layer: (size_px, f"spots of {layer}") for layer in layers}
-                if keys[COLOURS] not in seen:
-                    size = _looked_at((picture.shape[-1], picture.shape[-2]), size_px)
-                    with torch.no_grad():
-                        found = look_at_spots(resize(picture, size).to(self.features.device), self.features)
-                    seen.update({keys[layer]: rows for layer, rows in found.items()})
-                pictures.append({layer: seen[key] for layer, key in keys.items()})
-            total = sum(self.weights)
-            self._spots[size_px] = join_spots(pictures, [weight / total for weight in self.weights], self.features.match_layers)
-        return self._spots[size_px]
+        sizes = self._sizes(size_px)
+        with CACHE.lookup():
+            return CACHE.get(self, (sizes, "spots"), lambda: self._joined_spots(sizes))
+
+    def _joined_spots(self, sizes: Sequence[tuple[int, int]]) -> Spots:
+        found = [
+            CACHE.get(seen, (size, "spots"), partial(self._spots_of, picture, size))
+            for picture, seen, size in zip(self.pictures, self._seen, sizes, strict=True)
+        ]
+        total = sum(self.weights)
+        return join_spots(found, [weight / total for weight in self.weights], self.features.match_layers)
+
+    def _spots_of(self, picture: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
+        with torch.no_grad():
+            return look_at_spots(resize(picture, size).to(self.features.device), self.features)
 
     def strokes(self, size_px: int, size: tuple[int, int]) -> Tensor:
         """What of the weightiest picture, looked at a long side of ``size_px``, is finer than ``STROKE_PX``: no tones, as a
         difference from them, (1, 3, H, W); mirrored at its borders to fill ``size`` (width, height)."""
         number = max(range(len(self.weights)), key=self.weights.__getitem__)
-        picture, seen, key = self.pictures[number], self._seen[number], (size_px, f"strokes of {size}")
-        if key not in seen:
-            picture = resize(picture, _looked_at((picture.shape[-1], picture.shape[-2]), size_px))
-            across, down = picture.shape[-1], picture.shape[-2]
-            tones = resize(picture, (max(1, across // STROKE_PX), max(1, down // STROKE_PX)))
-            seen[key] = mirrored(picture - resize(tones, (across, down)), *size).to(self.features.device)
-        return seen[key]
+        looked_at = self._sizes(size_px)[number]
+        with CACHE.lookup():
+            key = looked_at, "strokes", size
+            return CACHE.get(self._seen[number], key, lambda: self._strokes_of(number, looked_at, size))
+
+    def _strokes_of(self, number: int, looked_at: tuple[int, int], size: tuple[int, int]) -> Tensor:
+        picture, (across, down) = resize(self.pictures[number], looked_at), looked_at
+        tones = resize(picture, (max(1, across // STROKE_PX), max(1, down // STROKE_PX)))
+        return mirrored(picture - resize(tones, (across, down)), *size).to(self.features.device)
 
     def colours(self) -> Tensor:
         """Its colours, blended by weight, as ``colours_of`` makes them."""
-        key = AFAR_PX, COLOURS
-        for picture, seen in zip(self.pictures, self._seen, strict=True):
-            if key not in seen:
-                seen[key] = colours_of(picture).to(self.features.device)
         total = sum(self.weights)
-        parts = [weight / total * seen[key] for weight, seen in zip(self.weights, self._seen, strict=True)]
+        with CACHE.lookup():
+            parts = [weight / total * self._colours_of(number) for number, weight in enumerate(self.weights)]
         return torch.stack(parts).sum(0)
+
+    def _colours_of(self, number: int) -> Tensor:
+        return CACHE.get(self._seen[number], COLOURS, lambda: colours_of(self.pictures[number]).to(self.features.device))
+
+    def _sizes(self, size_px: int) -> tuple[tuple[int, int], ...]:
+        """(width, height) of each picture when it is looked at: the same for all sizes beyond a picture's own."""
+        return tuple(_looked_at((picture.shape[-1], picture.shape[-2]), size_px) for picture in self.pictures)
 
     def save(self, path: str | Path) -> None:
         """Write pictures and weights as safetensors."""
