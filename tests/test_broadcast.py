@@ -1,8 +1,11 @@
 """Streams to other machines: what arrives there, and what happens while nobody listens."""
 
 import socket
+import subprocess
+import sys
 from contextlib import closing, contextmanager
 from fractions import Fraction
+from pathlib import Path
 from threading import Event, Thread
 
 import av
@@ -12,8 +15,9 @@ import pytest
 from conftest import stripes, until, write_clip
 from patches import PATCHES, middles, patches
 
-from vidstyle import OutputError, cli
-from vidstyle.live.broadcast import Broadcast, without_secrets
+from vidstyle import InputError, OutputError, cli
+from vidstyle.live.broadcast import Broadcast
+from vidstyle.media.files import name_in_file, without_secrets
 
 SIZE = (320, 176)
 LISTENING = {
@@ -139,13 +143,46 @@ def test_addresses_are_written_down_without_passwords_and_keys(address, shown):
     assert without_secrets(address) == shown
 
 
+def test_stream_key_stands_in_no_list_of_processes_nor_in_the_environment(monkeypatch):
+    begun, popen = [], subprocess.Popen
+
+    def noted(command, **given):
+        begun.append(popen(command, **given))
+        return begun[-1]
+
+    monkeypatch.setattr("subprocess.Popen", noted)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/secret-key"
+        with broadcasting(address, patches(SIZE)) as broadcast:
+            connection, _ = silent.accept()  # so the address has arrived
+            (process,) = begun
+            assert "secret-key" not in " ".join(process.args) and "secret-key" not in str(broadcast.device)
+            if sys.platform.startswith("linux"):
+                for file in ("cmdline", "environ"):
+                    assert b"secret-key" not in Path(f"/proc/{process.pid}/{file}").read_bytes()
+        connection.close()
+
+
+def test_address_may_stand_in_a_file(tmp_path):
+    file = tmp_path / "stream.txt"
+    file.write_text("rtmp://a.example/live/key\nand more\n")
+    assert name_in_file(f"@{file}") == "rtmp://a.example/live/key" and name_in_file("out.mp4") == "out.mp4"
+    for text, reason in (("\n", "empty first line"), (None, "cannot be read"), ("\x00\xff", "cannot be read")):
+        file.unlink(missing_ok=True)
+        if text is not None:
+            file.write_bytes(text.encode("latin-1"))
+        with pytest.raises(InputError, match=reason):
+            name_in_file(f"@{file}")
+
+
 def test_the_command_streams_and_records_at_once(tmp_path, monkeypatch, capsys, features_file):
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
     cv2.imwrite("stripes.png", stripes()[..., ::-1])
     listener = Listener("udp", free_port(socket.SOCK_DGRAM))
     flags = ["--features", str(features_file), "--paint-size", "64", "--no-window", "--device", "cpu", "--camera", "clip.mp4"]
-    assert cli.main(["live", "stripes.png", "--loop", "-t", "3", *flags, "-o", listener.address, "-o", "out.mp4"]) == 0
+    Path("stream.txt").write_text(listener.address)
+    assert cli.main(["live", "stripes.png", "--loop", "-t", "3", *flags, "-o", "@stream.txt", "-o", "out.mp4"]) == 0
     until(lambda: len(listener.pictures) > 3)
     err = capsys.readouterr().err
     assert f"stream {listener.address}: " in err and f"recorded: {tmp_path / 'out.mp4'}" in err

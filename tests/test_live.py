@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,12 +14,13 @@ import pytest
 from conftest import FEW, scene, stripes, times_of, until, write_clip
 from test_pipeline import Clip, Collector, Painter
 
-from vidstyle import DeviceError, Format, Frame, OutputError, Report, Settings, Style, Stylizer, cli, run
+from vidstyle import PRESETS, DeviceError, Format, Frame, OutputError, Report, Settings, Style, Stylizer, cli, run
+from vidstyle.cli.flags import LIVE_DEFAULTS
 from vidstyle.live.camera import PacedFile
 from vidstyle.live.pace import GROWTH_SECONDS, LATE, LEAST_PAINT_PX, Pace
 from vidstyle.live.recorder import Recorder
 from vidstyle.live.session import HELP, Session, live
-from vidstyle.live.show import Closed, Show, meanwhile
+from vidstyle.live.show import FIRST_STEPS, Closed, Show, meanwhile
 from vidstyle.live.slate import slate
 from vidstyle.live.window import DisplayCheck, Window, with_text
 from vidstyle.media.direct import DirectWriter
@@ -282,7 +283,7 @@ def test_show_says_how_many_steps_there_may_be(camera, features, styles):
     stylizer = Stylizer(features, styles[0][1], QUICK)
     session = Session(Show(most_steps=3), camera, stylizer, styles)
     assert session.state["settings"]["steps"] == 3
-    with pytest.raises(ValueError, match="most_steps is 0"):
+    with pytest.raises(ValueError, match="steps is 0"):
         Show(most_steps=0)
 
 
@@ -455,9 +456,13 @@ def test_the_command_plays_a_clip_records_and_ends(tmp_path, monkeypatch, capsys
     assert len(times) > 2 and times == sorted(set(times)) and times[-1] < 1
     for arguments, code, reason in (
         (["stripes.png", "--camera", "clip.mp4", "-o", "out.mp4"], 1, "add -y"),
-        (["stripes.png", "--camera", "nothing.mp4"], 1, "camera nothing.mp4 cannot be opened"),
-        (["nothing.png", "--camera", "clip.mp4"], 1, "nothing.png does not exist"),
-        (["stripes.png", "--fps", "0"], 2, "fps is 0"),
+        (["stripes.png", "--camera", "nothing.mp4", "-o", "b.mp4"], 1, "camera nothing.mp4 cannot be opened"),
+        (["nothing.png", "--camera", "clip.mp4", "-o", "b.mp4"], 1, "nothing.png does not exist"),
+        (["stripes.png", "--fps", "0", "-o", "b.mp4"], 2, "fps is 0"),
+        (["stripes.png", "--steps", "500", "-o", "b.mp4"], 2, "steps is 500"),
+        (["stripes.png", "-o", "b.txt"], 1, "b.txt is no file for a recording"),
+        (["stripes.png", "--camera", "clip.mp4"], 2, "--no-window leaves nobody to paint for: add -o, --web"),
+        (["stripes.png", "--camera", "@nothing.txt", "-o", "b.mp4"], 1, "@nothing.txt cannot be read"),
     ):
         try:
             found = cli.main(["live", *arguments, *flags])
@@ -466,6 +471,18 @@ def test_the_command_plays_a_clip_records_and_ends(tmp_path, monkeypatch, capsys
         err = capsys.readouterr().err
         assert found == code and reason in err and "Traceback" not in err
     assert Path("out.mp4").exists()
+
+
+def test_help_shows_what_live_does_by_default(capsys):
+    assert LIVE_DEFAULTS["first_steps"] == str(FIRST_STEPS) and f"{Show().most_steps} at most" in LIVE_DEFAULTS["steps"]
+    with pytest.raises(SystemExit):
+        cli.main(["live", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    for knob in fields(Settings):
+        value, text = getattr(PRESETS["live"], knob.name), " ".join(knob.metadata["help"].split())
+        shown = LIVE_DEFAULTS.get(knob.name, f"{value:g}" if isinstance(value, (int, float)) else "")
+        if shown and not isinstance(value, bool):
+            assert f"{text} (default: {shown})" in words
 
 
 def test_without_a_style_those_that_come_with_it_are_on(tmp_path, monkeypatch, capsys, features_file):
@@ -478,7 +495,7 @@ def test_without_a_style_those_that_come_with_it_are_on(tmp_path, monkeypatch, c
         ([], ["dots", "engraving", "glass", "ink", "mosaic", "paper", "strokes", "watercolor"]),
         (["ink", "dots"], ["ink", "dots"]),
     ):
-        flags = ["--features", str(features_file), "--no-window", "--device", "cpu", "--camera", "clip.mp4"]
+        flags = ["--features", str(features_file), "--no-window", "-o", "a.mp4", "--device", "cpu", "--camera", "clip.mp4"]
         assert cli.main(["live", *arguments, *flags]) == 0
         assert capsys.readouterr().out.strip() == str(expected)
 

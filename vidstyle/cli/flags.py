@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 from .. import __version__
 from ..settings import FLOWS, PRESETS, Recipe, Settings
+
+LIVE_DEFAULTS: Mapping[str, str] = MappingProxyType({"steps": "as many as there is time for, 8 at most", "first_steps": "6"})
+"""What ``vidstyle live`` does where these are not given, whatever the preset says."""
 
 Command = Callable[[argparse.Namespace, argparse.ArgumentParser], None]
 
@@ -99,7 +103,7 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
         "--camera",
         default="0",
         metavar="NAME",
-        help="number, name, path or address of a camera, or a clip (default: 0)",
+        help="number, name, path or address of a camera, @FILE with an address in it, or a clip (default: 0)",
     )
     add("--loop", action="store_true", help="play a clip over and over")
     add("--camera-size", type=_sizes, metavar="WxH", help="size to ask the camera for")
@@ -139,7 +143,7 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds in which a style turns into the next",
     )
-    add("--no-window", dest="window", action="store_false", help="open no window")
+    add("--no-window", dest="window", action="store_false", help="open no window; something else must take the picture")
     add("-t", dest="duration", type=_time, metavar="TIME", help="end after this time")
     add(
         "-o",
@@ -147,11 +151,12 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="WHERE",
-        help="record into this file, or stream to this address: rtmp://, rtsp://, udp://, tcp:// (may be given more than once)",
+        help="record into this file, or stream to this address: rtmp://, rtsp://, udp://, tcp://; @FILE reads the address from a "
+        "file, so that no list of processes shows its key (may be given more than once)",
     )
     add("-y", dest="overwrite", action="store_true", help="replace an existing recording")
     add("--preset", choices=PRESETS, default="live", help="where the settings start from (default: live)")
-    _settings_flags(parser)
+    _settings_flags(parser, PRESETS["live"], LIVE_DEFAULTS)
     _features_flags(parser)
 
 
@@ -170,11 +175,21 @@ def _device_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _settings_flags(parser: argparse.ArgumentParser) -> None:
+def _settings_flags(
+    parser: argparse.ArgumentParser, usual: Settings | None = None, instead: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Add the flags of the painting.
+
+    Args:
+        usual: whose values the help shows as defaults.
+        instead: by the names of settings, what the help says in place of such a value.
+    """
+    usual = usual or Settings()
     for knob in fields(Settings):
         flag, text = "--" + knob.name.replace("_", "-"), knob.metadata["help"]
+        value = getattr(usual, knob.name)
         if isinstance(knob.default, bool):
-            parser.add_argument(flag, action="store_const", const=True, help=text)
+            parser.add_argument(flag, action="store_const", const=True, help=text + " (default: on)" * value)
         elif isinstance(knob.default, tuple):
             parser.add_argument(flag, type=_names, metavar="LAYER,LAYER", help=text)
         elif "flag" in knob.metadata:
@@ -183,7 +198,8 @@ def _settings_flags(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(flag, choices=knob.metadata["choices"], help=text)
         else:
             kind = float if isinstance(knob.default, float) else int
-            default = "" if knob.default is None else f" (default: {knob.default:g})"
+            shown = instead.get(knob.name, "" if value is None else f"{value:g}")
+            default = f" (default: {shown})" if shown else ""
             parser.add_argument(flag, type=kind, metavar="X" if kind is float else "N", help=text + default)
 
 

@@ -16,21 +16,25 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..live.camera import open_camera
     from ..live.show import FIRST_STEPS, Closed, Show, meanwhile
     from ..live.window import DisplayCheck, Window
-    from ..media.files import is_url
+    from ..media.files import is_url, name_in_file
     from ..media.recordable import check_recording
 
+    args.outputs, args.camera = [name_in_file(output) for output in args.outputs], name_in_file(args.camera)
     with usage_errors(parser):
         files = [Path(output) for output in args.outputs if not is_url(output)]
         if len(files) > 1:
             raise ValueError("one recording at a time: give -o one file (and as many addresses as you like)")
         if args.allowed_hosts and args.web is None and not args.obs:
             raise ValueError("--allow-host is for the control page: add --web")
+        if not (args.window or args.outputs or args.web is not None or args.obs or args.virtual_camera is not None):
+            raise ValueError("--no-window leaves nobody to paint for: add -o, --web, --virtual-camera or --obs")
         seconds = None if args.duration is None else float(args.duration)
         most_steps = {} if args.steps is None else {"most_steps": args.steps}
         show = Show(args.fps, args.fade_seconds, seconds, files[0] if files else None, **most_steps)
         given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
         base = replace(PRESETS[args.preset], first_steps=FIRST_STEPS)
         settings = replace(base, **{name: value for name, value in given.items() if value is not None})
+        settings = replace(settings, steps=min(settings.steps, base.steps))  # more as soon as there is time for them
     for file in files:
         check_recording(file, args.overwrite)
     size = args.camera_size[0] if args.camera_size else None

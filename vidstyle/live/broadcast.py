@@ -52,9 +52,12 @@ class Sender:
 
     def __init__(self, address: str, size: tuple[int, int], rate: float) -> None:
         self.device = without_secrets(address)
-        command = [sys.executable, "-m", "vidstyle.live.sender", address, *map(str, size), str(rate)]
+        command = [sys.executable, "-m", "vidstyle.live.sender", *map(str, size), str(rate)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self._process = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
+        with suppress(OSError):  # it is gone already, which ``wait_until_open`` finds
+            self._process.stdin.write(address.encode() + b"\n")
+            self._process.stdin.flush()
 
     def wait_until_open(self) -> None:
         """Wait until it is connected.

@@ -1,7 +1,8 @@
-"""The process that sends a stream: ``python -m vidstyle.live.sender ADDRESS WIDTH HEIGHT RATE`` < pictures.
+"""The process that sends a stream: ``python -m vidstyle.live.sender WIDTH HEIGHT RATE`` < address and pictures.
 
 A process of its own, because PyAV holds Python's lock while FFmpeg connects: a server that does not answer would stop the show.
-It takes pictures of I420 on standard input, says ``open`` on standard output once it is connected, and ends with its input.
+It takes a line with the address on standard input, where no list of processes shows the stream's key, and pictures of I420 after
+it. It says ``open`` on standard output once it is connected, and ends with its input.
 """
 
 import faulthandler
@@ -110,7 +111,8 @@ def send_all(pictures: IO[bytes], address: str, size: tuple[int, int], rate: flo
 
 def main() -> int:
     """The process."""
-    address, width, height, rate = sys.argv[1:]
+    width, height, rate = sys.argv[1:]
+    address = sys.stdin.buffer.readline().decode().rstrip("\n")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it closes its input
     try:
         send_all(sys.stdin.buffer, address, (int(width), int(height)), float(rate))

@@ -50,7 +50,7 @@ class Show:
             if not 0 <= getattr(self, name) <= 1000 or (name == "fps" and self.fps == 0):
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0, and 1000 at most")
         if not 1 <= self.most_steps <= MOST_STEPS:
-            raise ValueError(f"most_steps is {self.most_steps}: it must be 1 to {MOST_STEPS}")
+            raise ValueError(f"steps is {self.most_steps}: it must be 1 to {MOST_STEPS}")
 
 
 def meanwhile(source: LiveSource, window: Window | None, prepare: Callable[[], Prepared]) -> Prepared:

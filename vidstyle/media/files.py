@@ -15,6 +15,10 @@ SAMPLES, SAMPLE_BYTES = 1024, 1 << 16
 """Files of up to 64 MiB are told apart by all of their bytes, larger ones by so many samples of so many bytes."""
 
 
+MOST_LETTERS = 10_000
+"""Length of an address in a file, at most."""
+
+
 def is_url(name: str | Path) -> bool:
     """Whether a name is an address, such as ``https://...``; one letter before the colon is a drive of Windows."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(name)))
@@ -29,6 +33,25 @@ def without_secrets(name: str) -> str:
     if parts.scheme.lower().startswith("rtmp") and path.count("/") > 1:
         path = path.rpartition("/")[0] + "/..."
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
+
+
+def name_in_file(name: str) -> str:
+    """A name as it is; of ``@FILE`` the first line of that file, so that no list of processes shows a password or key in it.
+
+    Raises:
+        InputError: the file cannot be read, or its first line is empty.
+    """
+    if not name.startswith("@"):
+        return name
+    try:
+        with Path(name[1:]).open(encoding="utf-8") as file:
+            found = file.readline(MOST_LETTERS).strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise InputError(f"{name} cannot be read ({reason}): after @ comes a file with an address in its first line") from None
+    if not found:
+        raise InputError(f"{name} has an empty first line: write the address there")
+    return found
 
 
 def check_readable(path: str | Path) -> Path:
