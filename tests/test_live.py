@@ -344,6 +344,20 @@ def test_recording_that_cannot_be_written_ends_alone(tmp_path, monkeypatch):
             recorder.start(tmp_path / name)
 
 
+def test_two_recordings_with_one_name_destroy_nothing(tmp_path):
+    path, frames = tmp_path / "out.mp4", recording_frames(4)
+    first, second = (Recorder(Format((64, 48), time_base=Fraction(1, 100))) for _ in range(2))
+    for recorder in (first, second):
+        recorder.start(path)
+    for frame in frames:
+        first.send(frame)
+        second.send(frame)
+    first.close()
+    with pytest.raises(OutputError, match=r"out.mp4 appeared meanwhile and is kept: rename .*out.part-2.mp4, which is whole"):
+        second.close()
+    assert len(times_of(path)) == len(times_of(tmp_path / "out.part-2.mp4")) == 4
+
+
 KILLED = """
 import os, sys, time
 from fractions import Fraction

@@ -10,7 +10,7 @@ from .files import check_writable, make_durable
 from .format import Format
 from .frame import Frame
 from .mux import CONTAINERS
-from .recordable import unused_part
+from .recordable import claim_part
 from .writing import AS_USUAL, Encoding, FileSink, Named
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class DirectWriter(FileSink):
         coder = coder_for(encoding.codec, encoding.crf, self._container, source)
         options = {**coder.options, **WITHOUT_DELAY.get(coder.name, {})}
         self._coder = Coder(coder.name, coder.pixels, options, coder.tag, coder.odd)
-        self.part = unused_part(path)
+        self._part: Path | None = None
         self._file: EncodedFile | None = None
         self._last_pts = -1
 
@@ -63,13 +63,15 @@ class DirectWriter(FileSink):
         """
         with self._failures_named():
             if self._file is None:
+                self._part = claim_part(self._path)
                 options = AT_ONCE["mp4" if self._container in ("mp4", "mov") else "matroska"]
-                self._file = EncodedFile(self.part, self._container, self._coder, self._source, options)
+                self._file = EncodedFile(self._part, self._container, self._coder, self._source, options)
             self._last_pts = max(round(frame.time / self._source.time_base), self._last_pts + 1)
             self._file.send(frame, self._last_pts)
 
     def _failures_named(self) -> Named:
-        return Named(f"cannot write {self._path}", f"free some space or choose another place; what was written is in {self.part}")
+        kept = f"; what was written is in {self._part}" if self._part else ""
+        return Named(f"cannot write {self._path}", f"free some space or choose another place{kept}")
 
     def close(self, complete: bool = True) -> Path | None:
         """Finish the file.
@@ -81,15 +83,16 @@ class DirectWriter(FileSink):
             OutputError: it cannot be finished; what was written stays in ``NAME.part.EXT``.
         """
         file, self._file = self._file, None
-        if file is None:
+        part = self._part
+        if file is None or part is None:
             return None
         with self._failures_named():
             file.close()
-            make_durable(self.part)
+            make_durable(part)
             if not complete:
-                return self.part
+                return part
             if self._path.exists() and not self._overwrite:  # it was not there at the start
-                raise OutputError(f"{self._path} appeared meanwhile and is kept: rename {self.part}, which is whole")
-            self.part.replace(self._path)
+                raise OutputError(f"{self._path} appeared meanwhile and is kept: rename {part}, which is whole")
+            part.replace(self._path)
             make_durable(self._path)
         return self._path

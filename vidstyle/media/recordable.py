@@ -10,6 +10,9 @@ from .mux import CONTAINERS
 
 log = logging.getLogger(__name__)
 
+MOST_PARTS = 99
+"""Number of files that may be left of recordings with one name."""
+
 
 def check_recording(path: Path, overwrite: bool = False) -> None:
     """Find out whether a recording can be written to a file. What an earlier one left is named, and stays.
@@ -21,25 +24,26 @@ def check_recording(path: Path, overwrite: bool = False) -> None:
     if path.suffix.lower() not in endings:
         raise OutputError(f"{path} is no file for a recording: end its name in {', '.join(endings)}")
     check_writable(path, overwrite)
-    unused_part(path)
+    claim_part(path).unlink()
     if part_name(path).exists():
         log.warning("%s is left of a recording that was broken off, and can be played: rename or delete it", part_name(path))
 
 
-def unused_part(path: Path) -> Path:
-    """A name for a file until it is whole: ``clip.part.mp4``, or ``clip.part-2.mp4`` where that one is taken.
+def claim_part(path: Path) -> Path:
+    """Make an empty file to write to until ``path`` is whole: ``clip.part.mp4``, or ``clip.part-2.mp4`` where that one exists.
+
+    Two programs never get the same one.
 
     Raises:
-        OutputError: the system does not allow such names.
+        OutputError: it cannot be made.
     """
     usual = part_name(path)
-    names = (usual, *(usual.with_stem(f"{usual.stem}-{number}") for number in range(2, 100)))
-    try:
-        name = next((name for name in names if not name.exists()), None)
-        if name is None:
-            raise OutputError(f"there are too many files like {usual}: move some away")
-        name.touch()
-        name.unlink()
-    except OSError as error:  # a name too long
-        raise OutputError(f"{path} cannot be written ({error.strerror}): choose another name or place") from None
-    return name
+    for name in (usual, *(usual.with_stem(f"{usual.stem}-{number}") for number in range(2, MOST_PARTS + 1))):
+        try:
+            name.touch(exist_ok=False)
+            return name
+        except FileExistsError:
+            continue
+        except OSError as error:  # a name too long, a full disk
+            raise OutputError(f"{path} cannot be written ({error.strerror}): choose another name or place") from None
+    raise OutputError(f"there are too many files like {usual}: move some away")
