@@ -236,13 +236,16 @@ def test_network_camera_is_read_by_a_process_that_ends_at_once(picture_server, m
     assert "secret" not in caplog.text and "camera http://127.0.0.1:" in caplog.text
 
 
-def test_network_camera_that_never_answers_is_given_up_in_one_line(picture_server, monkeypatch, capfd):
+def test_network_camera_that_never_answers_is_given_up_in_one_line(picture_server, monkeypatch, capfd, caplog):
+    caplog.set_level("INFO")
     monkeypatch.setattr("vidstyle.live.camera.FIRST_SECONDS", 0.7)
+    monkeypatch.setattr("vidstyle.live.camera.TELL_SECONDS", 0.1)
     with pytest.raises(
         InputError, match=r"camera http://127.0.0.1:\d+/mute gave no picture in 0.7 s: check the address"
     ) as caught:
         Camera(f"{picture_server}/mute")
-    assert "secret" not in str(caught.value)
+    assert "secret" not in str(caught.value) + caplog.text
+    assert caplog.text.count("waiting for camera http://127.0.0.1:") == 1
     assert capfd.readouterr().err == ""
 
 

@@ -30,6 +30,9 @@ CAMERA_COLOR = Color(BT709, LIMITED, BT709, BT709)
 FIRST_SECONDS = 12.0
 """How long a camera may take to be opened and to give its first picture."""
 
+TELL_SECONDS = 2.0
+"""After so long it is said that the camera is waited for."""
+
 SILENT_SECONDS, SILENT_FRAMES = 2.0, 4
 """A camera is silent when nothing came for so long, and for as long as so many frames usually take."""
 
@@ -134,8 +137,11 @@ class Camera(LiveSource):
         self.format = Format(self._first.image.shape[1::-1], None, TIME_BASE, color=CAMERA_COLOR, live=True)
 
     def _first_picture(self) -> Picture | None:
-        until = time.monotonic() + FIRST_SECONDS
-        while time.monotonic() < until:
+        began, told = time.monotonic(), False
+        while time.monotonic() - began < FIRST_SECONDS:
+            if not told and time.monotonic() - began > TELL_SECONDS:
+                log.info("waiting for camera %s, %g s at most", self._capture.shown_name, FIRST_SECONDS)
+                told = True
             ended = self._capture.ended  # before looking: the last picture may come in between
             picture = self._capture.take(0.02)
             if picture is not None or ended:

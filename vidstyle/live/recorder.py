@@ -10,6 +10,7 @@ from types import TracebackType
 from ..errors import VidstyleError
 from ..media.animate import ANIMATIONS
 from ..media.direct import DirectWriter
+from ..media.files import part_name
 from ..media.format import Format
 from ..media.frame import Frame
 from ..media.recordable import check_recording
@@ -52,12 +53,15 @@ class Recorder:
         self.failure: VidstyleError | None = None
 
     def start(self, path: Path, overwrite: bool = False) -> None:
-        """Record into this file from the next frame on.
+        """Record into this file from the next frame on. What a recording that was broken off left there is named, and kept.
 
         Raises:
             OutputError: it exists, or cannot be written.
         """
         check_recording(path, overwrite)
+        if part_name(path).exists():
+            left = part_name(path)
+            log.warning("%s is left of a recording that was broken off, and can be played: rename or delete it", left)
         if path.suffix.lower() in ANIMATIONS:
             writer: DirectWriter | VideoWriter = VideoWriter(path, self._source, self._encoding)
         else:

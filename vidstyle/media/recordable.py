@@ -1,6 +1,5 @@
 """Names of recordings. PyTorch is not needed for them, so that they can be checked before it is loaded."""
 
-import logging
 from pathlib import Path
 
 from ..errors import OutputError
@@ -8,14 +7,12 @@ from .animate import ANIMATIONS
 from .files import check_writable, part_name
 from .mux import CONTAINERS
 
-log = logging.getLogger(__name__)
-
 MOST_PARTS = 99
 """Number of files that may be left of recordings with one name."""
 
 
 def check_recording(path: Path, overwrite: bool = False) -> None:
-    """Find out whether a recording can be written to a file. What an earlier one left is named, and stays.
+    """Find out whether a recording can be written to a file. Nothing is left behind.
 
     Raises:
         OutputError: it cannot be.
@@ -25,8 +22,6 @@ def check_recording(path: Path, overwrite: bool = False) -> None:
         raise OutputError(f"{path} is no file for a recording: end its name in {', '.join(endings)}")
     check_writable(path, overwrite)
     claim_part(path).unlink()
-    if part_name(path).exists():
-        log.warning("%s is left of a recording that was broken off, and can be played: rename or delete it", part_name(path))
 
 
 def claim_part(path: Path) -> Path:
