@@ -87,7 +87,7 @@ ROWS = [
     (
         "colour profiles of stills and styles",
         "converted to sRGB, written as sRGB without a profile",
-        "profiles in BMP",
+        "not of BMP, of pictures through a pipe or from an address",
         "pictures::test_pictures_are_read_into_srgb_from_their_colour_profile",
     ),
     (

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import subprocess
 import sys
 import zlib
 
@@ -167,6 +168,16 @@ def test_an_avif_picture_is_read_whole_with_alpha_profile_and_orientation(tmp_pa
         (frame,) = source
     assert frame.image.shape == (48, 32, 4) and (frame.image[..., 3] == 90).all()
     assert levels_off(frame.image, np.rot90(icc.in_srgb(colours() / 255, *profile), -1)) < 6  # encoded with loss
+
+
+def test_a_png_with_a_profile_through_a_pipe_does_not_end_the_process(tmp_path):
+    path = saved(tmp_path / "in.png", colours(), icc.rgb_profile(*PROFILES["display p3"]))
+    code = (
+        "import gc; from vidstyle.media.source import open_source\nwith open_source('-') as s: print(len(list(s)))\ngc.collect()"
+    )
+    with path.open("rb") as file:
+        result = subprocess.run([sys.executable, "-c", code], stdin=file, capture_output=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (0, b"1\n"), result.stderr
 
 
 def png_header(width, height):

@@ -4,7 +4,7 @@ import logging
 import math
 import re
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -39,6 +39,9 @@ INTERLACED = (2, 3, 4, 5)
 
 NO_TIMESTAMPS = 0x0080
 """FFmpeg's AVFMT_NOTIMESTAMPS, of a container's format: bare streams of H.264 and the like."""
+
+NAMED_PROFILE_CODECS = ("png", "apng")
+"""Decoders that give a colour profile its name: PyAV 18 frees such a name twice, which ends the process."""
 
 SHORT_SECONDS = 1
 """How much earlier than its header says a clip may end before that is worth a word."""
@@ -134,10 +137,10 @@ class VideoFile:
         self._read_as = color  # what the decoder gives, whatever is said of what is made of it
         self._light, bit_depth = None, depth_of(first)
         if color.transfer in (PQ, HLG) and bit_depth > 8:
-            self._light = light_of(first)
+            self._light = light_of(self._side_data(first))
             if self._sdr:
                 color, bit_depth = Color(BT709, LIMITED, BT709, BT709), 8
-        rotation, self._mirrored = turned(first)
+        rotation, self._mirrored = turned(first, self._side_data(first))
         aspect = Fraction(stream.sample_aspect_ratio or 1)
         self._decoded_size = size = first.width, first.height
         if self._upright and rotation % 90 == 0:
@@ -159,6 +162,10 @@ class VideoFile:
             growing=self._name == PIPE,
             path=self._pipe.copy if self._name == PIPE else self._name if is_url(self._name) else Path(self._name),
         )
+
+    def _side_data(self, frame: Any) -> Mapping[Any, Any]:
+        """What a decoded frame carries beside its picture; nothing where reading it would end the process."""
+        return {} if self._stream.codec_context.name in NAMED_PROFILE_CODECS else frame.side_data
 
     def _promised_end(self) -> Fraction | None:
         """When the pictures end by the file's own clock, as its header says; None where it says that of the whole file only."""
@@ -339,9 +346,9 @@ class VideoFile:
         self._pipe.drop_copy()
 
 
-def turned(frame: Any) -> tuple[int, bool]:
+def turned(frame: Any, side_data: Mapping[Any, Any]) -> tuple[int, bool]:
     """(degrees counter-clockwise, whether mirrored before) of a decoded frame's display matrix."""
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    matrix = side_data.get(Type.DISPLAYMATRIX)
     if matrix is None:
         return frame.rotation, False
     a, b, _, c, d = struct.unpack_from("<5i", bytes(matrix))
@@ -359,10 +366,10 @@ def _kind(frame: Any) -> tuple[int, int, str]:
     return frame.width, frame.height, frame.format.name
 
 
-def light_of(frame: Any) -> Light:
-    """HDR10's metadata on a decoded frame (FFmpeg's AVMasteringDisplayMetadata and AVContentLightMetadata)."""
+def light_of(side_data: Mapping[Any, Any]) -> Light:
+    """HDR10's metadata in the side data of a decoded frame (FFmpeg's AVMasteringDisplayMetadata and AVContentLightMetadata)."""
     light = Light()
-    display = frame.side_data.get(Type.MASTERING_DISPLAY_METADATA)
+    display = side_data.get(Type.MASTERING_DISPLAY_METADATA)
     if display is not None:
         numbers = struct.unpack_from("<22i", bytes(display))
         ratios = [top / (bottom or 1) for top, bottom in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
@@ -373,7 +380,7 @@ def light_of(frame: Any) -> Light:
         light = replace(
             light, mastering=points if known and bright else "", peak_nits=min(max(most, 100), 10000) if bright else 1000
         )
-    content = frame.side_data.get(Type.CONTENT_LIGHT_LEVEL)
+    content = side_data.get(Type.CONTENT_LIGHT_LEVEL)
     if content is not None:
         light = replace(light, content="{},{}".format(*struct.unpack_from("<2I", bytes(content))))
     return light
