@@ -429,7 +429,7 @@ def test_a_mirrored_clip_is_mirrored_and_not_turned_upside_down(matrix, expected
         rotation = 0
         side_data = {Type.DISPLAYMATRIX: struct.pack("<9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)}  # noqa: RUF012
 
-    degrees, mirrored = turned(Mirrored)
+    degrees, mirrored = turned(Mirrored, Mirrored.side_data)
     assert (abs(degrees) if degrees in (180, -180) else degrees, mirrored) == expected
 
 
@@ -467,7 +467,7 @@ def test_an_encoder_is_probed_by_encoding():
 
 def test_light_is_unknown_where_nothing_is_said(tmp_path):
     with av.open(str(write_clip(tmp_path / "in.mp4", count=1))) as container:
-        assert light_of(next(container.decode(video=0))) == Light()
+        assert light_of(next(container.decode(video=0)).side_data) == Light()
 
 
 def test_the_readme_shows_what_is_tested():

@@ -94,7 +94,7 @@ def test_the_shared_picture_is_never_a_file_of_others(tmp_path, monkeypatch):
     path, mine = tmp_path / "picture", tmp_path / "mine"
     mine.write_bytes(b"precious")
     path.symlink_to(mine)
-    with pytest.raises(OutputError, match="remove it, or go without --obs"):
+    with pytest.raises(OutputError, match=r"it is a symbolic link\): remove it, or go without --obs"):
         SharedPicture(path)
     path.unlink()
     path.hardlink_to(mine)

@@ -1,6 +1,7 @@
 """The picture in memory that other programs on this machine share: no codec, no delay. Read by OBS's script source."""
 
 import contextlib
+import errno
 import mmap
 import os
 import stat
@@ -66,7 +67,8 @@ class SharedPicture:
                 self._file.close()
                 raise
         except OSError as error:
-            raise OutputError(f"cannot make {self.path} ({error.strerror}): remove it, or go without --obs") from None
+            reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+            raise OutputError(f"cannot use {self.path} ({reason}): remove it, or go without --obs") from None
         magic, version, slots, newest = HEADER.unpack_from(self._memory)
         same = (magic, version, slots) == (MAGIC, VERSION, SLOTS)
         self._number = newest if same else 0
