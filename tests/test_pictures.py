@@ -12,6 +12,7 @@ import icc
 import numpy as np
 import pytest
 from conftest import scene
+from PIL import ExifTags
 from PIL import Image as Pillow
 
 from vidstyle import InputError, Style, open_sink, open_source
@@ -107,6 +108,17 @@ def test_a_profile_of_srgb_changes_nothing_and_a_broken_one_is_named(tmp_path, c
         caplog.clear()
         assert np.array_equal(read_picture(saved(tmp_path / f"{name}.png", scene(), profile)), scene())
         assert f"{name}.png has a colour profile" in caplog.text and len(caplog.records) == 1
+
+
+def test_adobe_rgb_by_exif_alone_is_said_to_be_taken_for_srgb(tmp_path, caplog):
+    exif = Pillow.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[0xA001] = 0xFFFF
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: "R03"}
+    read_picture(saved(tmp_path / "in.jpg", colours(), exif=exif))
+    assert "in.jpg is in Adobe RGB without a colour profile" in caplog.text and len(caplog.records) == 1
+    caplog.clear()
+    read_picture(saved(tmp_path / "in.jpg", colours(), icc.rgb_profile(*PROFILES["adobe rgb"]), exif=exif))
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "webp", "gif"])

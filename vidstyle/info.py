@@ -21,6 +21,8 @@ PACKAGES = (
     "torchvision",
     "av",
     "opencv-python",
+    "pillow",
+    "pillow-heif",
     "numpy",
     "scenedetect",
     "safetensors",

@@ -18,8 +18,8 @@ from xml.sax.saxutils import escape
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ExifTags, ImageOps
 from PIL import Image as Pillow
-from PIL import ImageOps
 
 from ..errors import InputError, OutputError
 from .colorprofile import cmyk_to_srgb, to_srgb
@@ -193,6 +193,8 @@ def _read(data: bytes, name: str, warn: Callable[..., None], deep: bool, most_px
         _check_pixels(header, name, most_px)
     if _is_one_of_several(header):
         tell("holds more than one picture: only the first is used")
+    if _is_adobe_rgb_by_name(header):
+        tell("is in Adobe RGB without a colour profile: its colours are taken for sRGB and will look pale")
     factor = _factor(header.size) if reduced and header.format in JPEG_FORMATS else 1
     profile = header.info.get("icc_profile")
     if is_heif(data) or (profile and header.mode == "CMYK"):
@@ -229,6 +231,17 @@ def _is_one_of_several(header: Pillow.Image) -> bool:
     """Whether a file holds an animation or further pages. The further pictures of an MPO (a JPEG) are previews and maps."""
     try:
         return header.format not in JPEG_FORMATS and getattr(header, "is_animated", False)
+    except DAMAGED:
+        return False
+
+
+def _is_adobe_rgb_by_name(header: Pillow.Image) -> bool:
+    """Whether a JPEG says by EXIF alone that it is in Adobe RGB, as cameras that are set to it do (Exif 2.3, R03)."""
+    if header.format not in JPEG_FORMATS or header.info.get("icc_profile"):
+        return False
+    try:
+        exif = header.getexif()
+        return str(exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex, "")).startswith("R03")
     except DAMAGED:
         return False
 
