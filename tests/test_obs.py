@@ -352,6 +352,15 @@ def test_a_check_measures_the_delay_and_says_what_to_enter(page, monkeypatch):
     assert [order for path, order in page if path == "order"] == [{"do": "clock"}] * 2  # on, and off again
 
 
+def test_the_page_may_be_given_with_its_token():
+    settings = media_settings("http://192.168.0.5:8765/?token=abc")
+    assert settings["input"] == "http://192.168.0.5:8765/picture.mjpeg?token=abc"
+    assert media_settings("https://studio.example/tv/")["input"] == "https://studio.example/tv/picture.mjpeg"
+    for wrong in ("file:///etc/hostname", "", "http://"):
+        with pytest.raises(ValueError, match="no control page: use HOST:PORT"):
+            media_settings(wrong)
+
+
 def test_a_check_names_what_is_missing(page, monkeypatch):
     monkeypatch.setattr("vidstyle.live.obs.SHOTS_SECONDS", 0.2)
     with StandIn([MEDIA_KIND]).running() as remote, pytest.raises(DeviceError, match="`vidstyle obs connect` makes one"):

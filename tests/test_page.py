@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import threading
 import zlib
 from fractions import Fraction
 
@@ -15,7 +16,7 @@ from studio import SECONDS
 from vidstyle import DeviceError, cli
 from vidstyle.live.steering import MOST_STYLES
 from vidstyle.live.web.address import listen
-from vidstyle.live.web.server import UPLOAD_BYTES
+from vidstyle.live.web.server import UPLOAD_BYTES, Page
 
 
 def test_the_page_is_served_with_all_it_asks_for(client):
@@ -26,6 +27,16 @@ def test_the_page_is_served_with_all_it_asks_for(client):
         assert client.get(f"/{name}").headers["content-type"].startswith(kind)
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
     assert client.get("/../cli.py").status_code == 404
+
+
+def test_the_page_can_be_closed_as_soon_as_it_is_open():
+    for _ in range(5):
+        page = Page(listen("127.0.0.1:0"))
+        page.open(None)
+        closing = threading.Thread(target=page.close, daemon=True)
+        closing.start()
+        closing.join(SECONDS)
+        assert not closing.is_alive()
 
 
 def test_orders_are_obeyed_before_the_next_frame(client, studio):

@@ -15,6 +15,7 @@ from vidstyle import OutputError, Report
 from vidstyle.live.commands import RANGES
 from vidstyle.live.messages import KEPT_MESSAGES, Messages
 from vidstyle.live.session import MOST_COMMANDS
+from vidstyle.live.steering import MOST_STYLES
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,18 @@ def test_commands_that_wait_are_bounded(client, studio):
     assert answer.status_code == 400 and "1000 commands are waiting already" in answer.text
     studio.paint()
     assert client.post("/order", json={"do": "mirror"}).status_code == 204
+
+
+def test_styles_are_bounded_when_many_come_at_once(client, studio):
+    studio.paint()
+    (_, style) = studio.session.steering.styles[0]
+    for number in range(MOST_STYLES + 5):
+        studio.session._put(lambda number=number: studio.session.steering.add(f"new {number}", style))
+    studio.paint()
+    studio.paint()
+    assert len(client.get("/state").json()["styles"]) == MOST_STYLES
+    text, error = messages_of(client)[-1]
+    assert error and text == f"new {MOST_STYLES + 4} was not added: there are {MOST_STYLES} styles already"
 
 
 def test_a_mixture_asked_for_again_and_again_while_it_fades_does_not_grow(studio):

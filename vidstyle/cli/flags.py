@@ -131,8 +131,8 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="answer to this host name too, for a proxy, a tunnel or a home network; the page then needs its token everywhere "
-        "(may be given more than once)",
+        help="answer to this host name too, for a proxy, a tunnel or a home network; the page then "
+        "needs its token everywhere (may be given more than once)",
     )
     add("--fps", type=float, default=30.0, metavar="N", help="frames per second to reach (default: 30)")
     add(
@@ -246,7 +246,12 @@ def _obs_flags(parser: argparse.ArgumentParser) -> None:
     add("what", choices=("install", "connect", "check"), help="scripts into OBS's folder; the source into its scene; all of it")
     add("--address", default="127.0.0.1:4455", metavar="HOST:PORT", help="of OBS's websocket (default: 127.0.0.1:4455)")
     add("--password", metavar="WORD", help="its password (default: as OBS's settings here say)")
-    add("--page", default="127.0.0.1:8765", metavar="HOST:PORT", help="of vidstyle's control page (default: 127.0.0.1:8765)")
+    add(
+        "--page",
+        default="127.0.0.1:8765",
+        metavar="ADDRESS",
+        help="HOST:PORT of vidstyle's control page, or its whole address with the token (default: 127.0.0.1:8765)",
+    )
     add(
         "--media",
         nargs="?",

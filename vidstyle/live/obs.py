@@ -20,6 +20,7 @@ from ..errors import DeviceError, OutputError
 from ..media.frame import Image
 from ..media.pictures import decode_picture
 from .stopwatch import age, clock_of
+from .web.address import page_url
 
 try:
     import simpleobsws
@@ -52,11 +53,11 @@ def media_settings(page: str, address: str = "") -> dict[str, Any]:
     """Of a Media Source that shows the page's picture, or a stream: with OBS's own it would be a second behind, or more.
 
     Args:
-        page: HOST:PORT of the control page.
+        page: HOST:PORT of the control page, or its address as it is printed, with its token.
         address: of the stream, as this machine sees it; OBS waits for a sender where its host is 0.0.0.0.
 
     Raises:
-        ValueError: no such kind of stream.
+        ValueError: no such kind of stream, or no such page.
     """
     scheme, _, rest = address.partition("://")
     if address and scheme not in STREAMS:
@@ -69,7 +70,7 @@ def media_settings(page: str, address: str = "") -> dict[str, Any]:
     extra = listen * rest.startswith("0.0.0.0") if address else "framerate=1000"
     return {
         "is_local_file": False,
-        "input": address or f"http://{page}/picture.mjpeg",
+        "input": address or page_url(page, "picture.mjpeg"),
         "input_format": form,
         "buffering_mb": 0,
         "reconnect_delay_sec": 1,
@@ -282,7 +283,7 @@ def ask_page(page: str, path: str, order: dict[str, Any] | None = None) -> Any:
     """
     data = None if order is None else json.dumps(order).encode()
     try:
-        with urllib.request.urlopen(f"http://{page}/{path}", data, timeout=SECONDS) as answer:
+        with urllib.request.urlopen(page_url(page, path), data, timeout=SECONDS) as answer:
             return json.loads(answer.read() or b"null")
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)

@@ -4,6 +4,7 @@ import ipaddress
 import re
 import socket
 from contextlib import suppress
+from urllib.parse import urlsplit, urlunsplit
 
 from ...errors import DeviceError
 
@@ -49,6 +50,24 @@ def listen(address: str = "") -> socket.socket:
         where = f"the control page cannot listen on {host} port {port} ({reason})"
         raise DeviceError(f"{where}: choose another with --web") from None
     return server
+
+
+def page_url(page: str, path: str) -> str:
+    """The address of something on a control page.
+
+    Args:
+        page: HOST:PORT, or the address of the page as it is printed, with or without its token.
+        path: such as "state".
+
+    Raises:
+        ValueError: ``page`` is neither.
+    """
+    parts = urlsplit(page if "://" in page else f"http://{page}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        remedy = "use HOST:PORT, or the address that vidstyle printed"
+        raise ValueError(f"{page!r} is no control page: {remedy}")
+    whole_path = f"{parts.path.rstrip('/')}/{path}"
+    return urlunsplit((parts.scheme, parts.netloc, whole_path, parts.query, ""))
 
 
 def own_address(family: int) -> str:

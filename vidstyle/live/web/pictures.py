@@ -71,9 +71,17 @@ class Pictures:
             with suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(what)
 
-    async def encode(self) -> None:
-        """Encode the newest picture whenever there is one, until cancelled."""
+    def start(self) -> "asyncio.Task[None]":
+        """Begin on the running event loop.
+
+        Returns:
+            The task that encodes, to be cancelled at the end.
+        """
         self._loop = asyncio.get_running_loop()
+        return self._loop.create_task(self._encode())
+
+    async def _encode(self) -> None:
+        """Encode the newest picture whenever there is one."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()

@@ -113,7 +113,7 @@ class Page:
 
     @asynccontextmanager
     async def _alive(self, app: Starlette) -> AsyncIterator[None]:
-        encoder = asyncio.create_task(self._pictures.encode())
+        encoder = self._pictures.start()
         self._started.set()
         yield
         encoder.cancel()
@@ -124,13 +124,9 @@ class Page:
 
     def close(self) -> None:
         """End all connections. Calling it twice does no harm."""
-
-        def end() -> None:
-            self._pictures.close()
-            self._server.should_exit = True
-
         if self._thread is not None:
-            self._pictures.call(end)
+            self._pictures.call(self._pictures.close)
+            self._server.should_exit = True  # the server looks at it ten times a second
             self._thread.join()
         self._server_socket.close()
 

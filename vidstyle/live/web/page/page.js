@@ -151,7 +151,7 @@ function showCamera(state) {
   if (state.camera === "ok" || !state.camera) { notice("camera", ""); return; }
   const words = state.camera === "lost" ? "The camera is lost: waiting for it." : "The camera gives no pictures.";
   notice("camera", words);
-  write("figures", `last picture ${Math.round(state.seconds_since_frame)} s ago`);
+  write("figures", `last picture ${Math.round(state.seconds_since_frame)} s ago ·`);
 }
 
 function showMessages(messages) {
@@ -165,7 +165,7 @@ function showMessages(messages) {
 function show(state) {
   showMessages(state.messages);
   if (!("frames" in state)) { write("news", "getting ready to paint"); showCamera(state); return; }
-  write("figures", `${state.fps.toFixed(1)} fps · ${Math.round(state.latency_ms)} ms · ${state.steps} steps · ${state.paint_px} px`);
+  write("figures", `${state.fps.toFixed(1)} fps · ${Math.round(state.latency_ms)} ms · ${state.steps} steps · ${state.paint_px} px ·`);
   const painted = state.styles.filter((style) => style.weight > 0).map((style) => style.name).join(" + ");
   write("news", [painted, state.recording && "recording", state.said].filter(Boolean).join(" · "));
   showCamera(state);
