@@ -36,6 +36,7 @@ class Codec:
         options: all others.
         tag: four-character code in MP4, where the usual one is not understood everywhere.
         odd: whether sides may be odd.
+        least: the smallest width and height it takes, in px.
     """
 
     into: tuple[str, ...]
@@ -46,6 +47,7 @@ class Codec:
     options: Mapping[str, str] = field(default_factory=dict)
     tag: str = ""
     odd: bool = False
+    least: tuple[int, int] = (1, 1)
 
 
 MP4, ANY = ("mp4", "mov", "matroska"), ("webm", "matroska", "mp4")
@@ -57,14 +59,23 @@ CODECS: Mapping[str, Codec] = {
     # With its macroblock tree x264 gives other bits now and then for the same pictures: what is gone on with shall be the same.
     # Its usual preset, medium, takes twice the time of faster for the same quality in files some 7 % smaller, and beside a GPU
     # all else would wait for it. So it would if threads shared each picture, as PyAV asks for, in place of taking several.
-    "libx264": Codec(MP4, BITS_10, (), 17, CRF, {"preset": "faster", "thread_type": "frame", "x264-params": "mbtree=0"}),
-    "libx265": Codec(MP4, BITS_10, (), 20, CRF, {"preset": "medium", "x265-params": "log-level=none"}, "hvc1"),
-    "libsvtav1": Codec((*ANY, "mov"), BITS_10, (), 28, CRF, {"preset": "8"}),
+    "libx264": Codec(
+        MP4, BITS_10, (), 17, CRF, {"preset": "faster", "thread_type": "frame", "x264-params": "mbtree=0"}, least=(2, 2)
+    ),
+    "libx265": Codec(MP4, BITS_10, (), 20, CRF, {"preset": "medium", "x265-params": "log-level=none"}, "hvc1", least=(16, 16)),
+    "libsvtav1": Codec((*ANY, "mov"), BITS_10, (), 28, CRF, {"preset": "8"}, least=(4, 4)),
     "libvpx-vp9": Codec(
         ANY, BITS_8, ("yuva420p", "yuva420p"), 28, CRF, {"b": "0", "cpu-used": "4", "row-mt": "1", "auto-alt-ref": "0"}, "", True
     ),
-    "prores_ks": Codec(("mov", "matroska"), ("yuv422p10le", "yuv422p10le"), ("yuva444p10le", "yuva444p10le")),
-    "ffv1": Codec(("matroska",), ("bgr0", "gbrp16le"), ("bgra", "gbrap16le"), options={"level": "3", "slicecrc": "1"}, odd=True),
+    "prores_ks": Codec(("mov", "matroska"), ("yuv422p10le", "yuv422p10le"), ("yuva444p10le", "yuva444p10le"), least=(2, 2)),
+    "ffv1": Codec(
+        ("matroska",),
+        ("bgr0", "gbrp16le"),
+        ("bgra", "gbrap16le"),
+        options={"level": "3", "slicecrc": "1"},
+        odd=True,
+        least=(2, 1),
+    ),
     "h264_nvenc": Codec(MP4, BITS_8, (), 20, NVENC),
     "hevc_nvenc": Codec(MP4, ("yuv420p", "p010le"), (), 22, NVENC, tag="hvc1"),
     "av1_nvenc": Codec((*ANY, "mov"), ("yuv420p", "p010le"), (), 80, NVENC),
@@ -138,7 +149,7 @@ def coder_for(codec: str | None, crf: int | None, container: str, format: Format
 
     Raises:
         ValueError: no such codec, or a ``crf`` it does not take.
-        OutputError: the container cannot hold it.
+        OutputError: the container cannot hold it, or the pictures are too small for it.
     """
     usual = USUAL[container == "webm"][format.bit_depth > 8]
     name = _working(ALIASES.get(codec, codec), usual) if codec else usual
@@ -147,6 +158,7 @@ def coder_for(codec: str | None, crf: int | None, container: str, format: Format
     if container not in chosen.into:
         endings = " or ".join({"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv", "webm": ".webm"}[kind] for kind in chosen.into)
         raise OutputError(f"{name} does not go into this kind of file: end the output's name in {endings}")
+    _check_size(name, chosen, format.size)
     beside = name == "libvpx-vp9" and container not in ("webm", "matroska")  # where there is no place for its alpha
     keeps = format.alpha and chosen.alpha and not beside
     if format.alpha and beside:
@@ -163,6 +175,16 @@ def coder_for(codec: str | None, crf: int | None, container: str, format: Format
     if name == "prores_ks":
         options |= {"profile": "4444" if alpha else "hq", "vendor": "apl0"}
     return Coder(name, pixels, options | _hdr10(name, options, format), chosen.tag, chosen.odd)
+
+
+def _check_size(name: str, codec: Codec, size: tuple[int, int]) -> None:
+    width, height = (side if codec.odd else side - side % 2 for side in size)
+    if width < codec.least[0] or height < codec.least[1]:
+        least = "{}x{}".format(*codec.least)
+        raise OutputError(
+            f"{name} takes pictures of {least} px and more, these are {size[0]}x{size[1]}: "
+            "write to a .webm or .mkv file with -c:v vp9"
+        )
 
 
 def check_codec(codec: str | None, crf: int | None) -> None:

@@ -66,6 +66,8 @@ def from_rgb(image: Image, format: str, color: Color, reformatter: VideoReformat
     if image.shape[2] == 4 and not any(component.is_alpha for component in target.components):
         image = image[..., :3]
     packed: Any = np.ascontiguousarray(image)
+    if 1 in packed.shape[:2]:  # strides of a side of one mean nothing to NumPy, but PyAV looks at them
+        packed = packed.copy()
     kind = np.uint16 if image.dtype == np.uint16 else np.uint8
     # It shares the memory. No encoder of ours takes these formats, so what it gets is a copy.
     frame = av.VideoFrame.from_numpy_buffer(packed, format=PACKED[kind, image.shape[2]])

@@ -12,11 +12,12 @@ import av.error
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from ..errors import OutputError
 from ..limits import threads
 from .beside import Beside, Timed
 from .coders import Coder
 from .color import from_rgb
-from .container import reasons
+from .container import reason_of, reasons
 from .format import FULL, RGB, Format
 from .frame import Frame
 from .hdr import from_paint
@@ -95,12 +96,19 @@ class EncodedFile:
             context.color_primaries, context.color_trc = color.primaries, color.transfer
             if source.rotation:
                 stream.set_display_rotation(source.rotation)
-            context.open(strict=False)
+            self._open(context, size)
             if self.beside is not None:
                 self._following = self.beside.add_to(self._container, stream)
                 self._next = next(self._following, None)
             self._container.start_encoding()
         self._stream = stream
+
+    def _open(self, context: Any, size: tuple[int, int]) -> None:
+        try:
+            context.open(strict=False)
+        except (av.error.FFmpegError, ValueError) as error:
+            said = f"the encoder {self._coder.name} refuses these pictures of {size[0]}x{size[1]} px"
+            raise OutputError(f"{said} ({reason_of(error)}): choose another with -c:v") from None
 
     def _write(self, picture: "av.VideoFrame | None") -> None:
         packets = self._stream.encode(picture)
