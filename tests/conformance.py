@@ -67,6 +67,20 @@ ROWS = [
         "VP9, AV1, FFV1 in Matroska and WebM: square pixels; GIF, WebP, pictures, pipes: turned instead",
         "sink::test_rotation_and_pixel_shape_are_kept",
     ),
+    ("360-degree and 3D metadata", "left out, named", "", "sidedata::test_lost_views_are_named_when_a_clip_is_opened"),
+    ("raw DV", "its own rate", "", "sizes::test_raw_dv_has_its_own_rate"),
+    (
+        "high rates in GIF and WebP",
+        "length exact, frames left out and counted",
+        "50 and 90 frames a second at most: browsers slow down all others",
+        "sizes::test_animations_keep_their_length_and_no_frame_is_too_brief",
+    ),
+    (
+        "tiny sizes",
+        KEPT,
+        "below 2x2 px VP9 only; below 16x16 px no HEVC: refused with a remedy",
+        "sizes::test_tiny_clips_are_written_or_refused_with_a_remedy_that_works",
+    ),
     ("odd sizes", KEPT, "H.264, HEVC, AV1, ProRes: one line less", "conformance::test_odd_sizes_are_kept_where_the_codec_can"),
     (
         "BT.601, 709, 2020, limited and full range",

@@ -15,9 +15,9 @@ from conftest import chart, scene, sound_of, times_of, write_clip
 
 from vidstyle import Encoding, open_sink, open_source
 from vidstyle.media.coders import CODECS, coder_for, why_not
-from vidstyle.media.decode import light_of, turned
 from vidstyle.media.format import HLG, PQ, Color, Format, Light
 from vidstyle.media.hdr import compress, hlg_to_scene, pq_to_nits, to_sdr
+from vidstyle.media.sidedata import light_of, turned
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
 

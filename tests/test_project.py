@@ -15,7 +15,7 @@ ROWS = (
     "errors limits settings progress stage",
     "media.files media.format media.frame media.hdr media.container media.color media.clock media.colorprofile media.heif",
     "media.pictures media.tensorfile",
-    "media.segments media.decode media.source media.subtitles media.packets media.soundencoder media.sound",
+    "media.segments media.sidedata media.decode media.source media.subtitles media.packets media.soundencoder media.sound",
     "media.beside media.coders media.encode media.animate media.mux",
     "media.writing media.writer media.recordable media.direct media.pipe media.sink",
     "painting.device painting.opaque painting.cache painting.tensors painting.colours painting.bank painting.features",

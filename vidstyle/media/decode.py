@@ -3,8 +3,7 @@
 import logging
 import math
 import re
-import struct
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -16,7 +15,6 @@ from typing import Any
 import av
 import av.error
 import numpy as np
-from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
@@ -27,10 +25,11 @@ from .clock import Clock, origin_of, rate_of
 from .color import color_of, depth_of, guessed_matrix, has_alpha, to_rgb
 from .container import StandardInput, open_input
 from .files import PIPE, is_url
-from .format import BT709, HLG, LIMITED, PQ, Color, Format, Light
+from .format import BT709, HLG, LIMITED, PQ, Color, Format
 from .frame import Frame, Image
 from .hdr import to_paint, to_sdr
 from .heif import HEIF_BRANDS
+from .sidedata import light_of, lost_views, side_data_of, turned
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +38,6 @@ INTERLACED = (2, 3, 4, 5)
 
 NO_TIMESTAMPS = 0x0080
 """FFmpeg's AVFMT_NOTIMESTAMPS, of a container's format: bare streams of H.264 and the like."""
-
-NAMED_PROFILE_CODECS = ("png", "apng")
-"""Decoders that give a colour profile its name: PyAV 18 frees such a name twice, which ends the process."""
 
 SHORT_SECONDS = 1
 """How much earlier than its header says a clip may end before that is worth a word."""
@@ -135,12 +131,14 @@ class VideoFile:
             frames = max(1, math.ceil((until - (start - origin)) * rate))
         self._ends = self._promised_end()
         self._read_as = color  # what the decoder gives, whatever is said of what is made of it
-        self._light, bit_depth = None, depth_of(first)
+        self._light, bit_depth, side_data = None, depth_of(first), side_data_of(first, stream.codec_context.name)
         if color.transfer in (PQ, HLG) and bit_depth > 8:
-            self._light = light_of(self._side_data(first))
+            self._light = light_of(side_data)
             if self._sdr:
                 color, bit_depth = Color(BT709, LIMITED, BT709, BT709), 8
-        rotation, self._mirrored = turned(first, self._side_data(first))
+        rotation, self._mirrored = turned(first, side_data)
+        for view in lost_views(side_data):
+            log.warning("%s: its %s metadata cannot be kept: players will show the output as it is stored", self._name, view)
         aspect = Fraction(stream.sample_aspect_ratio or 1)
         self._decoded_size = size = first.width, first.height
         if self._upright and rotation % 90 == 0:
@@ -162,10 +160,6 @@ class VideoFile:
             growing=self._name == PIPE,
             path=self._pipe.copy if self._name == PIPE else self._name if is_url(self._name) else Path(self._name),
         )
-
-    def _side_data(self, frame: Any) -> Mapping[Any, Any]:
-        """What a decoded frame carries beside its picture; nothing where reading it would end the process."""
-        return {} if self._stream.codec_context.name in NAMED_PROFILE_CODECS else frame.side_data
 
     def _promised_end(self) -> Fraction | None:
         """When the pictures end by the file's own clock, as its header says; None where it says that of the whole file only."""
@@ -346,17 +340,6 @@ class VideoFile:
         self._pipe.drop_copy()
 
 
-def turned(frame: Any, side_data: Mapping[Any, Any]) -> tuple[int, bool]:
-    """(degrees counter-clockwise, whether mirrored before) of a decoded frame's display matrix."""
-    matrix = side_data.get(Type.DISPLAYMATRIX)
-    if matrix is None:
-        return frame.rotation, False
-    a, b, _, c, d = struct.unpack_from("<5i", bytes(matrix))
-    if a * d - b * c >= 0:
-        return frame.rotation, False
-    return round(-math.degrees(math.atan2(-b, -a))), True  # what is left when the picture has been mirrored
-
-
 def _time(frame: Any, otherwise: Fraction) -> Fraction:
     """When a decoded frame is shown, in seconds; ``otherwise`` where it does not say."""
     return Fraction(frame.pts * frame.time_base) if frame.pts is not None else otherwise
@@ -364,23 +347,3 @@ def _time(frame: Any, otherwise: Fraction) -> Fraction:
 
 def _kind(frame: Any) -> tuple[int, int, str]:
     return frame.width, frame.height, frame.format.name
-
-
-def light_of(side_data: Mapping[Any, Any]) -> Light:
-    """HDR10's metadata in the side data of a decoded frame (FFmpeg's AVMasteringDisplayMetadata and AVContentLightMetadata)."""
-    light = Light()
-    display = side_data.get(Type.MASTERING_DISPLAY_METADATA)
-    if display is not None:
-        numbers = struct.unpack_from("<22i", bytes(display))
-        ratios = [top / (bottom or 1) for top, bottom in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
-        red, green, blue, white = (tuple(round(value * 50000) for value in ratios[i : i + 2]) for i in (0, 2, 4, 6))
-        least, most = ratios[8:]
-        points = f"G{green}B{blue}R{red}WP{white}L({round(most * 10000)},{round(least * 10000)})".replace(" ", "")
-        known, bright = numbers[20], numbers[21]
-        light = replace(
-            light, mastering=points if known and bright else "", peak_nits=min(max(most, 100), 10000) if bright else 1000
-        )
-    content = side_data.get(Type.CONTENT_LIGHT_LEVEL)
-    if content is not None:
-        light = replace(light, content="{},{}".format(*struct.unpack_from("<2I", bytes(content))))
-    return light
