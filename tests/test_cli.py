@@ -93,7 +93,7 @@ def test_numbered_pictures_go_in_and_out(vidstyle, clip, style_file):
     assert code == 0 and "frame 6/6" in err
     assert sorted(path.name for path in Path().glob("f_*")) == [f"f_{number:03}.png" for number in range(1, 7)]
     code, _, err = vidstyle("render", "f_%03d.png", style_file, "-o", "f_%03d.png", "-y")
-    assert code == 1 and "would replace pictures of the input itself" in err
+    assert code == 1 and "would replace f_001.png, which is read" in err
     Path("f_003.png").unlink()
     code, _, err = vidstyle("render", "f_%03d.png", style_file, "-o", "out.mp4", "-r", "24")
     assert code == 0 and "1 numbers are missing" in err
@@ -300,18 +300,18 @@ def bad(tmp_path, kind):
         "unknown ending": ([clip, style, "-o", "out.xyz"], "ending"),
         "clip to picture": ([clip, style, "-o", "out.png"], "--preview TIME"),
         "picture to clip": (["still.png", style, "-o", "out.mp4"], "is a picture"),
-        "output is input": ([clip, style, "-o", clip, "-y"], "the input itself"),
+        "output is input": ([clip, style, "-o", clip, "-y"], "which is read"),
         "part beyond the end": ([clip, style, "-o", "out.mp4", "-ss", "99"], "no frame at or after"),
         "trace without a folder": ([*still, "--trace", "no/t.json"], "folder no does not exist"),
         "unknown trace": ([*still, "--trace", "t.txt"], "written as .json"),
-        "trace is the style": (["still.png", style, "-o", "out.png", "--trace", style], "written as .json|also the name"),
-        "trace is the output": ([*still, "--trace", "out.png"], "also the name"),
+        "trace is the style": (["still.png", style, "-o", "out.png", "--trace", style], "which is read"),
+        "trace is the output": ([*still, "--trace", "out.png"], "written to the same place"),
         "no such device": ([*still, "--device", "cuda:99"], "--device cpu"),
         "address as output": ([clip, style, "-o", "rtmp://nowhere/live"], "is an address"),
         "no folder for several": ([clip, clip, "--style", style, "-o", "painted"], "is no folder"),
         "codec of another container": ([clip, style, "-o", "out.mp4", "-c:v", "ffv1"], r"end the output's name in .mkv"),
         "codec of an animation": ([clip, style, "-o", "out.gif", "-c:v", "h264"], "no choice of codec"),
-        "no such pictures": (["frame_%03d.png", style, "-o", "out.mp4"], "no file like frame_%03d.png"),
+        "no such pictures": (["frame_%03d.png", style, "-o", "out.mp4"], "no file frame_%03d.png"),
         "numbered pictures there": ([clip, style, "-o", "there_%d.png"], "there_7.png exists"),
         "playlist as input": (["list.m3u8", style, "-o", "out.mp4"], "not a clip"),
     }[kind]
@@ -358,6 +358,69 @@ def test_an_error_of_the_world_is_one_line_and_writes_nothing(vidstyle, tmp_path
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1 and re.search(reason, err)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.fixture
+def in_use(tmp_path):
+    """A folder of files that commands read, each with links."""
+    clip = write_clip(tmp_path / "in.mp4", count=2)
+    (tmp_path / "seg.part").mkdir()
+    (tmp_path / "seg.part" / "000000.mp4").write_bytes(clip.read_bytes())
+    for name in ("still.png", "style.png", "s_002.png", "clip.preview.png"):
+        cv2.imwrite(str(tmp_path / name), scene())
+    (tmp_path / "link.png").symlink_to("style.png")
+    (tmp_path / "hard.png").hardlink_to(tmp_path / "style.png")
+    (tmp_path / "clip.mp4").symlink_to("in.mp4")
+    (tmp_path / "in.part.mp4").hardlink_to(clip)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["render", "in.mp4", "style.png", "-o", "in.mp4"],
+        ["render", "in.mp4", "style.png", "-o", "clip.mp4"],
+        ["render", "in.part.mp4", "style.png", "-o", "in.mp4"],
+        ["render", "seg.part/000000.mp4", "style.png", "-o", "seg.mp4"],
+        ["render", "seg.part/000000.mp4", "style.png", "-o", "seg.mkv", "--resume"],
+        ["render", "still.png", "style.png", "-o", "style.png"],
+        ["render", "still.png", "style.png", "-o", "../{folder}/style.png"],
+        ["render", "still.png", "style.png", "-o", "link.png"],
+        ["render", "still.png", "link.png", "-o", "hard.png"],
+        ["render", "still.png", "s_002.png", "in.mp4", "-o", "s_002.png"],
+        ["render", "in.mp4", "s_002.png", "-o", "s_%03d.png"],
+        ["render", "in.mp4", "clip.preview.png", "-o", "clip.mp4", "--preview", "0"],
+        ["render", "still.png", "style.png", "-o", "out.png", "--trace", "hard.png"],
+        ["render", "still.png", "style.png", "-o", "out.png", "--features", "in.mp4", "--trace", "clip.mp4"],
+        ["render", "still.png", "s_002.png", "--style", "style.png", "-o", "."],
+        ["live", "style.png", "--camera", "in.mp4", "--no-window", "-o", "clip.mp4"],
+        ["live", "in.part.mp4", "--camera", "0", "--no-window", "-o", "in.mp4"],
+        ["bench", "--style", "style.png", "--json", "hard.png"],
+        ["bench", "--temporal", "--style", "style.png", "--clip", "in.mp4", "--json", "clip.mp4"],
+        ["bench", "--temporal", "--style", "style.png", "--picture", "link.png"],
+        ["bench", "--temporal", "--style", "style.png", "--picture", "new.png", "--json", "new.png"],
+        ["train-features", ".", "-o", "style.safetensors"],
+        ["train-features", ".", "-o", "new.png"],
+    ],
+    ids=" ".join,
+)
+def test_command_writes_over_no_file_that_it_reads(vidstyle, in_use, arguments):
+    before = {path: path.read_bytes() for path in in_use.rglob("*") if path.is_file()}
+    more = ["-y"] if arguments[0] != "bench" else []
+    code, out, err = vidstyle(*(word.format(folder=in_use.name) for word in arguments), *more)
+    assert (code, out) == (1, "") and len(err.splitlines()) == 1
+    assert "which is read" in err or "to the same place" in err
+    assert {path: path.read_bytes() for path in in_use.rglob("*") if path.is_file()} == before
+
+
+def test_render_does_not_write_over_the_file_that_standard_input_reads(features_file, tmp_path, style_file):
+    path = write_clip(tmp_path / "in.mkv", count=2)
+    before = path.read_bytes()
+    with path.open("rb") as stdin:
+        command = [sys.executable, "-m", "vidstyle", "render", "-", style_file, "-o", "in.mkv", "-y", *QUICK_FLAGS]
+        result = subprocess.run(list(map(str, command)), cwd=tmp_path, stdin=stdin, capture_output=True, check=False, timeout=60)
+    assert result.returncode == 1 and b"would replace standard input" in result.stderr
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import vidstyle
 ROOT = Path(__file__).parent.parent
 ROWS = (
     "errors limits settings progress stage",
-    "media.files media.format media.frame media.hdr media.container media.color media.clock media.colorprofile media.heif",
-    "media.pictures media.tensorfile",
-    "media.segments media.sidedata media.decode media.source media.subtitles media.packets media.soundencoder media.sound",
-    "media.beside media.coders media.encode media.animate media.mux",
+    "media.files media.locks media.format media.frame media.hdr media.container media.color media.clock media.colorprofile",
+    "media.heif media.pictures media.tensorfile media.jobfolder media.segments media.sidedata media.decode media.source",
+    "media.subtitles media.packets media.soundencoder media.sound media.beside media.coders media.encode media.animate",
+    "media.mux media.outputs",
     "media.writing media.writer media.recordable media.direct media.pipe media.sink",
     "painting.device painting.opaque painting.cache painting.tensors painting.colours painting.bank painting.features",
     "painting.flow painting.estimate painting.matching painting.losses painting.motion painting.weights painting.style",

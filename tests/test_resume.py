@@ -47,7 +47,11 @@ def paint(clip, output, features, style, crash_at=None, resume=False, **settings
                 raise CrashError
             calls = report.frames
 
-        run(source, painter, [sink], controls, resume=sink.resumed)
+        try:
+            run(source, painter, [sink], controls, resume=sink.resumed)
+        except CrashError:
+            sink.abandon()  # as the system does after a kill
+            raise
         sink.close()
     return calls
 
@@ -102,7 +106,9 @@ def test_with_nothing_to_go_on_with_it_begins_at_the_beginning(shots, features, 
 
 def test_another_job_is_refused_and_the_difference_named(shots, tmp_path):
     with open_source(shots) as source:
-        open_sink(tmp_path / "out.mp4", source, job={"steps": 1, "style": "a"}).send(Frame(scene(), Fraction(0), 1 / RATE))
+        sink = open_sink(tmp_path / "out.mp4", source, job={"steps": 1, "style": "a"})
+        sink.send(Frame(scene(), Fraction(0), 1 / RATE))
+        sink.abandon()
         with pytest.raises(OutputError, match="steps was 1 and is 2 now; style was \"a\" and is \"b\" now"):  # fmt: skip
             open_sink(tmp_path / "out.mp4", source, job={"steps": 2, "style": "b"}, resume=True)
         with pytest.raises(OutputError, match="encoder options was"):
@@ -164,6 +170,22 @@ def test_a_killed_command_goes_on_and_a_changed_one_is_refused(vidstyle, feature
     assert not Path("out.part").exists()
 
 
+def test_render_refuses_an_output_that_another_render_writes(vidstyle, features_file, shots, style_file, tmp_path):
+    first = start(features_file, shots, style_file, "-o", "out.mp4", folder=tmp_path)
+    try:
+        wait_for(tmp_path / "out.part" / "000001.safetensors", first)
+        first.send_signal(signal.SIGSTOP)  # it holds its lock and cannot finish before the others have asked
+        for flags in ([], ["-y"], ["--resume"], ["--resume", "-y"]):
+            code, err = vidstyle(shots, style_file, "-o", "out.mp4", *flags)
+            assert code == 1 and len(err.splitlines()) == 1 and "out.mp4 is being written by another program" in err
+    finally:
+        first.kill()
+        first.wait()
+    code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume")  # the killed one holds no lock
+    assert code == 0 and "out.mp4: going on after" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "stripes.png"]
+
+
 def test_an_interrupted_command_leaves_a_part_and_goes_on(vidstyle, features_file, shots, style_file, tmp_path):
     process = start(features_file, shots, style_file, "-o", "out.mp4", "-y", folder=tmp_path)
     wait_for(tmp_path / "out.part" / "000001.safetensors", process)
@@ -208,16 +230,46 @@ def test_open_files_do_not_grow_with_the_clip(tmp_path):
     assert times_of(tmp_path / "out.mp4") == [number / RATE for number in range(2000)]
 
 
-def test_a_folder_keeps_the_two_last_states(tmp_path):
-    folder = SegmentFolder(tmp_path / "out.part", ".mp4")
+def folder_of_four(tmp_path):
+    folder = SegmentFolder(tmp_path / "out.mp4", ".mp4")
     folder.begin({"a": 1})
     for number in range(4):
-        folder.current.write_bytes(b"segment")
+        folder.next_segment().write_bytes(b"segment")
         folder.finish()
         folder.save(Checkpoint(10 * number, 1, {}, (5,)))
+    return folder
+
+
+def test_a_folder_keeps_the_two_last_states(tmp_path):
+    folder = folder_of_four(tmp_path)
     assert sorted(path.name for path in folder.folder.glob("*.safetensors")) == ["000003.safetensors", "000004.safetensors"]
-    found = SegmentFolder(tmp_path / "out.part", ".mp4").find({"a": 1})
+    found = SegmentFolder(tmp_path / "out.mp4", ".mp4").find({"a": 1})
     assert (found.frames, found.shot, found.numbers, dict(found.state)) == (30, 1, (5,), {})
-    assert json.loads((folder.folder / "job.json").read_text()) == {"a": 1}
+    job = json.loads((folder.folder / "job.json").read_text())
+    assert (job["output"], job["segments"], job["job"]) == ("out.mp4", 4, {"a": 1})
     folder.remove()
     assert not folder.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "left", ["000004.part.mp4", "000004.mp4", ".000004.safetensors.0123abcd.part", ".job.json.0123abcd.part"]
+)
+def test_segment_folder_knows_what_a_crash_left(tmp_path, left):
+    """Whatever a crash interrupts was listed before it was begun."""
+    folder = folder_of_four(tmp_path)
+    folder.next_segment()
+    (folder.folder / left).write_bytes(b"half")
+    again = SegmentFolder(tmp_path / "out.mp4", ".mp4")
+    again.check(may_replace=True)
+    assert again.find({"a": 1}).frames == 30
+    again.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_segment_folder_that_is_empty_is_taken_over(tmp_path):
+    (tmp_path / "out.part").mkdir()  # killed before its job was listed
+    (tmp_path / "out.part" / ".job.json.0123abcd.part").touch()
+    folder = SegmentFolder(tmp_path / "out.mp4", ".mp4")
+    folder.check(may_replace=True)
+    folder.begin({})
+    assert [path.name for path in folder.folder.iterdir()] == ["job.json"]

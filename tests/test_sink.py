@@ -14,6 +14,7 @@ from vidstyle import Encoding, Format, Frame, OutputError, cli, open_sink, open_
 from vidstyle.media import pipe
 from vidstyle.media.coders import CODECS
 from vidstyle.media.color import PACKED
+from vidstyle.media.direct import DirectWriter
 from vidstyle.media.pipe import PipeWriter
 
 CLIPS = [".mp4", ".m4v", ".mov", ".mkv", ".webm"]
@@ -111,36 +112,115 @@ def test_what_cannot_be_written_is_refused_in_one_line(tmp_path, silent, name, r
 
 def test_the_input_is_never_the_output(tmp_path, silent):
     (tmp_path / "link.mp4").symlink_to(silent)
-    for name in ("in.mp4", "link.mp4"):
-        with open_source(silent) as source, pytest.raises(OutputError, match="the input itself"):
+    (tmp_path / "hard.mp4").hardlink_to(silent)
+    for name in ("in.mp4", "link.mp4", "hard.mp4"):
+        with open_source(silent) as source, pytest.raises(OutputError, match="which is read"):
             open_sink(tmp_path / name, source, overwrite=True)
 
 
 def test_what_is_left_of_an_earlier_run_is_kept_unless_told_otherwise(tmp_path, silent):
-    (tmp_path / "out.part.mp4").write_bytes(b"kept")
     with open_source(silent) as source:
+        with pytest.raises(RuntimeError), open_sink(tmp_path / "out.mp4", source) as sink:
+            send_some(sink, ".mp4")
+            raise RuntimeError("the painter broke")
+        kept = (tmp_path / "out.part.mp4").read_bytes()
         with pytest.raises(OutputError, match="left of an unfinished run"):
             open_sink(tmp_path / "out.mp4", source)
-        assert (tmp_path / "out.part.mp4").read_bytes() == b"kept"
+        with pytest.raises(OutputError, match=r"unfinished run for out\.mp4"):  # which needs the same folder
+            open_sink(tmp_path / "out.mkv", source, overwrite=True)
+        assert (tmp_path / "out.part.mp4").read_bytes() == kept
         with open_sink(tmp_path / "out.mp4", source, overwrite=True) as sink:
             send_some(sink, ".mp4")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
 
 
-def test_a_folder_of_the_users_is_never_emptied(tmp_path, silent):
+USERS_FILES = ["diary.txt", "2024-05-01 beach.mp4", "000000.mp4", "job.json", "000001.safetensors"]
+
+
+@pytest.mark.parametrize("resume", [False, True], ids=["overwrite", "resume"])
+@pytest.mark.parametrize("name", USERS_FILES)
+def test_sink_deletes_nothing_in_a_folder_of_the_users(tmp_path, silent, name, resume):
     (tmp_path / "out.part").mkdir()
-    (tmp_path / "out.part" / "diary.txt").write_text("precious")
+    (tmp_path / "out.part" / name).write_text("precious")
+    with open_source(silent) as source, pytest.raises(OutputError, match=f"{name} is in the way"):
+        open_sink(tmp_path / "out.mp4", source, overwrite=not resume, resume=resume)
+    assert (tmp_path / "out.part" / name).read_text() == "precious"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.part"]
+
+
+def test_sink_keeps_files_that_the_user_put_into_its_folder(tmp_path, silent):
     with open_source(silent) as source:
-        sink = open_sink(tmp_path / "out.mp4", source, overwrite=True)
-        with pytest.raises(OutputError, match="holds other things"):
-            send_some(sink, ".mp4")
-    assert (tmp_path / "out.part" / "diary.txt").read_text() == "precious"
+        sink = open_sink(tmp_path / "out.mp4", source)
+        send_some(sink, ".mp4")
+        for name in ("000123.mp4", "diary.txt"):
+            (tmp_path / "out.part" / name).write_text("precious")
+        sink.close()
+        assert times_of(tmp_path / "out.mp4")
+        with pytest.raises(OutputError, match="is in the way"):
+            open_sink(tmp_path / "out.mp4", source, overwrite=True)
+    assert sorted(p.name for p in (tmp_path / "out.part").iterdir()) == ["000123.mp4", "diary.txt"]
+
+
+def test_sink_replaces_no_part_of_the_users(tmp_path, silent):
+    (tmp_path / "out.part.mp4").write_bytes(b"precious")
+    for flags in ({"overwrite": True}, {"resume": True}):
+        with open_source(silent) as source, pytest.raises(OutputError, match="is in the way"):
+            open_sink(tmp_path / "out.mp4", source, **flags)
+    assert (tmp_path / "out.part.mp4").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".png"])
+def test_sink_keeps_a_file_that_appears_while_it_paints(tmp_path, silent, ending):
+    path = tmp_path / f"out{ending}"
+    with open_source(silent) as source:
+        sink = open_sink(path, source)
+        send_some(sink, ending)
+        path.write_bytes(b"precious")
+        with pytest.raises(OutputError, match=r"appeared|exists"):
+            sink.close()
+    assert path.read_bytes() == b"precious"
 
 
 def test_a_part_may_be_painted_but_not_onto_itself(tmp_path, silent):
     part = silent.rename(tmp_path / "out.part.mp4")
-    with open_source(part) as source, pytest.raises(OutputError, match="the input itself"):
+    with open_source(part) as source, pytest.raises(OutputError, match="which is read"):
         open_sink(tmp_path / "out.mp4", source, overwrite=True)
+
+
+@pytest.mark.parametrize("first, second", [("out.mp4", "out.mp4"), ("f_%03d.png", "f_%d.png")])
+def test_sink_refuses_an_output_that_is_being_written(tmp_path, silent, first, second):
+    with open_source(silent) as source:
+        sink = open_sink(tmp_path / first, source)
+        for flags in ({}, {"overwrite": True}, {"resume": True}):
+            with pytest.raises(OutputError, match="is being written by another program"):
+                open_sink(tmp_path / second, source, **flags)
+        send_some(sink, ".mp4")
+        assert sink.close()
+        with open_sink(tmp_path / second, source, overwrite=True) as sink:
+            send_some(sink, ".mp4")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_sink_leaves_the_folder_to_the_output_that_is_being_written(tmp_path, silent):
+    """``out.mp4`` and ``out.mkv`` need the same folder."""
+    with open_source(silent) as source, open_sink(tmp_path / "out.mp4", source) as first:
+        second = open_sink(tmp_path / "out.mkv", source)
+        send_some(first, ".mp4")
+        with pytest.raises(OutputError, match=r"out\.mp4 is being written by another program"):
+            second.send(Frame(scene()))
+        second.close(complete=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_direct_writer_refuses_an_output_that_is_being_written(tmp_path, silent):
+    being_written = pytest.raises(OutputError, match="is being written by another program")
+    with open_source(silent) as source, open_sink(tmp_path / "out.mp4", source), being_written:
+        DirectWriter(tmp_path / "out.mp4", source.format)
+    first = DirectWriter(tmp_path / "out.mp4", source.format)
+    with pytest.raises(OutputError, match="is being written by another program"):
+        DirectWriter(tmp_path / "out.mp4", source.format)
+    first.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
 @pytest.mark.parametrize("name", ["a:b.mp4", "100%d.mkv", "x y ü.mov"])
@@ -239,7 +319,7 @@ def test_an_interrupted_clip_is_playable_with_its_sound_up_to_there(tmp_path):
     assert left == tmp_path / "out.part.mp4"
     assert times_of(left) == times_of(path)[:20]
     assert 0.7 < float(sound_of(left)[-1][0]) < 0.8
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.part.mp4"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.part", "out.part.mp4"]
 
 
 def test_odd_sides_are_made_even_by_leaving_out_a_line(tmp_path, silent):

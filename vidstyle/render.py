@@ -17,6 +17,7 @@ from . import __version__
 from .errors import OutputError, VidstyleError
 from .media.files import PIPE, check_readable, digest_of, part_folder
 from .media.mux import CONTAINERS
+from .media.outputs import check_apart
 from .media.pictures import PICTURE_ENDINGS, is_numbered, is_picture, numbered, numbers_of
 from .media.sink import StillWriter, open_sink
 from .media.source import Source, Still, open_source
@@ -72,8 +73,21 @@ class Job:
         upright = output == PIPE or is_picture(output) or output.lower().endswith(".gif")  # none of these says how to turn it
         return open_source(self.input, self.start, self.stop, self.rate, self.sdr, upright)
 
+    def check_apart(self) -> None:
+        """Find out whether the output or the trace would replace an input.
+
+        Raises:
+            OutputError: one would.
+        """
+        check_apart([self.output, *([self.trace] if self.trace else [])], [self.input, *self.files])
+
     def open_sink(self, source: Source, settings: Settings) -> FileSink:
-        """Open the output, where an unfinished run left it if that is wanted."""
+        """Open the output, where an unfinished run left it if that is wanted.
+
+        Raises:
+            OutputError: see ``media.sink.open_sink`` and ``check_apart``.
+        """
+        self.check_apart()
         made = self._made(settings)
         encoding = replace(self.encoding, comment=f"vidstyle {__version__} {json.dumps(made)}")
         described = {**made.pop("settings"), **made, **self._inputs()}
@@ -99,15 +113,13 @@ def check(job: Job, settings: Settings) -> None:
     Raises:
         InputError, OutputError: what would fail later anyway.
     """
+    job.check_apart()
+    if job.trace:
+        Trace(job.trace)
     if str(job.input) != PIPE:  # which can be read only once
         with _nothing_said(), job.open_source() as source:
             _check_kinds(job, source)
-            job.open_sink(source, turned(settings, source))
-    if job.trace:
-        Trace(job.trace)
-        for other in (job.output, job.input, *job.files):
-            if job.trace.resolve() == Path(other).resolve():
-                raise OutputError(f"{job.trace} is also the name of an input or the output: choose another for the trace")
+            job.open_sink(source, turned(settings, source)).abandon()
 
 
 @contextmanager

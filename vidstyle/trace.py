@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from .errors import OutputError, VidstyleError
-from .media.files import check_writable
+from .media.files import check_writable, replacing, write_file
 from .painting.stylizer import Iteration
 
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
@@ -41,7 +41,7 @@ class Trace:
         """Write the file with what was collected so far."""
         try:
             if self._path.suffix.lower() == ".json":
-                self._path.write_text(json.dumps(self.as_dict(), indent=1) + "\n")
+                write_file(self._path, json.dumps(self.as_dict(), indent=1) + "\n")
             else:
                 self._plot()
         except OSError as error:
@@ -74,4 +74,5 @@ class Trace:
             axes.axvline(begins + 0.5, color="0.85", linewidth=0.5, zorder=0)
         axes.set(xlabel="iteration (a grey line ends each frame)", ylabel="loss", yscale="log", title="Loss per iteration")
         axes.legend()
-        figure.savefig(self._path)
+        with replacing(self._path) as part:
+            figure.savefig(part, format=self._path.suffix[1:].lower())

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 from .. import __version__
+from ..errors import OutputError
+from ..media.files import write_file
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,16 @@ def row_text(row: Row) -> str:
 
 
 def write_results(path: Path, rows: Sequence[Row], made_on: dict[str, object]) -> None:
-    """``{"machine": {...}, "rows": [{"figure": ..., "value": ..., "unit": ..., "target": ...}]}``."""
+    """``{"machine": {...}, "rows": [{"figure": ..., "value": ..., "unit": ..., "target": ...}]}``.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     document = {"machine": made_on, "rows": [asdict(row) for row in rows]}
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    try:
+        write_file(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror}): free some space or choose another place") from None
 
 
 def table(rows: Sequence[Row]) -> str:

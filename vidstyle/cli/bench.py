@@ -4,11 +4,13 @@ import argparse
 from dataclasses import replace
 
 from .flags import SPEED_FLAGS, TEMPORAL_FLAGS
-from .usage import usage_errors
+from .usage import usage_errors, weights_files
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Measure speed or temporal consistency."""
+    from ..media.outputs import check_apart
+
     with usage_errors(parser):
         for name in SPEED_FLAGS if args.temporal else TEMPORAL_FLAGS:
             if getattr(args, name):
@@ -17,6 +19,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         for name, value, least in (("frames", args.frames, 8), ("drift-frames", args.drift_frames, 2), ("size", args.size, 64)):
             if value is not None and value < least:
                 raise ValueError(f"--{name} is {value}: it must be {least} or more")
+    clip = [args.clip] if args.clip else []
+    check_apart(filter(None, (args.json, args.picture)), (*clip, *(args.styles or ()), *weights_files(args)))
     if args.temporal:
         _bench_steadiness(args, parser)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..settings import PRESETS, Settings
-from .usage import usage_errors
+from .usage import usage_errors, weights_files
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -17,6 +17,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..live.show import FIRST_STEPS, Closed, Show, meanwhile
     from ..live.window import DisplayCheck, Window
     from ..media.files import is_url, name_in_file
+    from ..media.outputs import check_apart
     from ..media.recordable import check_recording
 
     args.outputs, args.camera = [name_in_file(output) for output in args.outputs], name_in_file(args.camera)
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         base = replace(PRESETS[args.preset], first_steps=FIRST_STEPS)
         settings = replace(base, **{name: value for name, value in given.items() if value is not None})
         settings = replace(settings, steps=min(settings.steps, base.steps))  # more as soon as there is time for them
+    check_apart(files, (args.camera, *args.names, *weights_files(args)))
     for file in files:
         check_recording(file, args.overwrite)
     size = args.camera_size[0] if args.camera_size else None

@@ -9,11 +9,12 @@ from typing import Any
 
 from ..errors import VidstyleError
 from ..settings import PRESETS, Settings
-from .usage import usage_errors
+from .usage import usage_errors, weights_files
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Stylize clips or pictures into files."""
+    from ..media.outputs import check_apart
     from ..media.pictures import style_file
     from ..painting.device import choose_device
     from ..painting.style import Style
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     twice = [output for number, output in enumerate(outputs) if output in outputs[:number]]
     if twice:
         raise VidstyleError(f"two inputs would both become {twice[0]}: paint them into different folders")
+    check_apart([*outputs, *([args.trace] if args.trace else [])], [*names, *jobs[0].files])
     jobs = [
         replace(job, output=output, overwrite=args.overwrite or (not args.never and not args.resume and _asked(output)))
         for job, output in zip(jobs, outputs, strict=True)
@@ -89,7 +91,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
             "style_weights": args.style_weights,
             "device": device,
         },
-        files=(*styles, *(name for name in (args.features, args.weights, args.flow_weights) if name and Path(name).is_file())),
+        files=(*styles, *weights_files(args)),
     )
 
 

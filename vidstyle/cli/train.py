@@ -10,10 +10,12 @@ from .usage import usage_errors
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Train a feature network."""
     from ..media.files import check_writable
+    from ..media.locks import OutputLock
+    from ..media.outputs import check_apart
     from ..media.pictures import write_picture
     from ..painting.device import choose_device
     from ..painting.features import SMALL
-    from ..painting.training import Progress, held_out_trial, read_pictures, train
+    from ..painting.training import Progress, held_out_trial, picture_files, read_pictures, train
     from ..painting.weights import painterly, read_network, write_network
     from ..progress import ProgressDisplay
 
@@ -23,18 +25,20 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     check_writable(args.output, args.overwrite)
     checkpoint = args.output.with_name(f"{args.output.name}.checkpoint")
     sheet = check_writable(args.output.with_name(f"{args.output.stem}.png"), args.overwrite)
-    pictures = read_pictures(args.images, recipe.picture_px)
-    if checkpoint.exists():
-        print(f"going on from {checkpoint}", file=sys.stderr)
-    with ProgressDisplay("step", recipe.steps, args.quiet) as display:
+    check_apart([args.output, sheet, checkpoint], [args.images, *picture_files(args.images)])
+    with OutputLock(args.output):
+        pictures = read_pictures(args.images, recipe.picture_px)
+        if checkpoint.exists():
+            print(f"going on from {checkpoint}", file=sys.stderr)
+        with ProgressDisplay("step", recipe.steps, args.quiet) as display:
 
-        def report(progress: Progress) -> None:
-            display.show(progress.step, f"loss {progress.loss:.3f}, {progress.accuracy:.0%} of crops recognised")
+            def report(progress: Progress) -> None:
+                display.show(progress.step, f"loss {progress.loss:.3f}, {progress.accuracy:.0%} of crops recognised")
 
-        used, content, style = pictures[:-2], pictures[-2], pictures[-1]
-        weights = train(used, recipe, device, report, checkpoint)
-    write_network(args.output, weights, SMALL, f"{len(used)} pictures, {recipe}")
-    trial = held_out_trial(painterly(read_network(args.output)).to(device), content, style)
-    write_picture(sheet, trial.sheet)
+            used, content, style = pictures[:-2], pictures[-2], pictures[-1]
+            weights = train(used, recipe, device, report, checkpoint)
+        write_network(args.output, weights, SMALL, f"{len(used)} pictures, {recipe}")
+        trial = held_out_trial(painterly(read_network(args.output)).to(device), content, style)
+        write_picture(sheet, trial.sheet)
     print(f"the last picture but one painted like the last, which were held out, is in {sheet}: {trial.painted}")
     print(f"to compare, its colours matched and nothing painted: {trial.control}")

@@ -1,8 +1,9 @@
-"""Wrong values on the command line."""
+"""What several commands do with their arguments: name wrong values, list the files of weights."""
 
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 USAGE = 2
 """Exit code of a wrong call."""
@@ -15,3 +16,8 @@ def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         parser.exit(USAGE, f"vidstyle: {error}\n")
+
+
+def weights_files(args: argparse.Namespace) -> list[str | Path]:
+    """The files among the arguments that hold weights."""
+    return [name for name in (args.features, args.weights, args.flow_weights) if name and Path(name).is_file()]

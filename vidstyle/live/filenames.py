@@ -10,6 +10,11 @@ MOST_FILES = 99
 """Number of files that may be named after one second."""
 
 
+def is_unused(path: Path) -> bool:
+    """Whether no file has this name, nor a recording into it that is not finished."""
+    return not path.exists() and not part_name(path).exists()
+
+
 def unused_name(ending: str) -> Path:
     """A file name with the present date and time that no file in the working folder has, nor a recording that is not finished.
 
@@ -22,6 +27,6 @@ def unused_name(ending: str) -> Path:
     moment = time.strftime("vidstyle-%Y%m%d-%H%M%S")
     for more in ("", *(f"-{number}" for number in range(2, MOST_FILES + 1))):
         name = Path(f"{moment}{more}.{ending}")
-        if not name.exists() and not part_name(name).exists():
+        if is_unused(name):
             return name
     raise OutputError(f"there are too many files called {moment}: move some away")

@@ -56,14 +56,14 @@ class Recorder:
         """Record into this file from the next frame on. What a recording that was broken off left there is named, and kept.
 
         Raises:
-            OutputError: it exists, or cannot be written.
+            OutputError: it exists, cannot be written, or is being written by another program.
         """
         check_recording(path, overwrite)
         if part_name(path).exists():
             left = part_name(path)
             log.warning("%s is left of a recording that was broken off, and can be played: rename or delete it", left)
         if path.suffix.lower() in ANIMATIONS:
-            writer: DirectWriter | VideoWriter = VideoWriter(path, self._source, self._encoding)
+            writer: DirectWriter | VideoWriter = VideoWriter(path, self._source, self._encoding, overwrite=overwrite)
         else:
             writer = DirectWriter(path, self._source, self._encoding, overwrite)
         with self._lock:

@@ -23,7 +23,7 @@ from ..painting.stylizer import Stylizer
 from ..pipeline import Report, run
 from .camera import CameraStatus, LiveSource
 from .commands import check_command
-from .filenames import unused_name
+from .filenames import is_unused, unused_name
 from .keys import HELP, KEYS
 from .messages import Messages
 from .pace import Pace
@@ -293,7 +293,7 @@ class Session:
             self.recorder.stop()
             return
         wanted = self._show.record
-        path = wanted if wanted is not None and not wanted.exists() else unused_name("mp4")
+        path = wanted if wanted is not None and is_unused(wanted) else unused_name("mp4")
         self.recorder.start(path)
 
     def close(self) -> None:

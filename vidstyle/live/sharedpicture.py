@@ -16,11 +16,7 @@ import numpy as np
 
 from ..errors import OutputError
 from ..media.frame import Image, fit, to_8_bits
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from ..media.locks import lock_file
 
 MAGIC, VERSION = b"VST1", 1
 HEADER, SLOT_HEADER = struct.Struct("<4sIII"), struct.Struct("<III")
@@ -76,10 +72,7 @@ class SharedPicture:
 
     def _lock(self) -> None:
         try:
-            if sys.platform == "win32":
-                msvcrt.locking(self._file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(self._file)
         except OSError:
             raise OutputError("another vidstyle gives its picture to OBS: stop it, or go without --obs") from None
 

@@ -9,6 +9,7 @@ from .encode import EncodedFile
 from .files import check_writable, make_durable
 from .format import Format
 from .frame import Frame
+from .locks import OutputLock
 from .mux import CONTAINERS
 from .recordable import claim_part
 from .writing import AS_USUAL, Encoding, FileSink, Named
@@ -42,7 +43,7 @@ class DirectWriter(FileSink):
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        OutputError: the file exists or cannot be written.
+        OutputError: the file exists, cannot be written, or is being written by another program.
     """
 
     def __init__(self, path: Path, source: Format, encoding: Encoding = AS_USUAL, overwrite: bool = False) -> None:
@@ -52,6 +53,8 @@ class DirectWriter(FileSink):
         options = {**coder.options, **WITHOUT_DELAY.get(coder.name, {})}
         self._coder = Coder(coder.name, coder.pixels, options, coder.tag, coder.odd)
         self._part: Path | None = None
+        self._lock = OutputLock(path)
+        self._lock.acquire()
         self._file: EncodedFile | None = None
         self._last_pts = -1
 
@@ -82,6 +85,12 @@ class DirectWriter(FileSink):
         Raises:
             OutputError: it cannot be finished; what was written stays in ``NAME.part.EXT``.
         """
+        try:
+            return self._finish(complete)
+        finally:
+            self._lock.release()
+
+    def _finish(self, complete: bool) -> Path | None:
         file, self._file = self._file, None
         part = self._part
         if file is None or part is None:

@@ -2,9 +2,12 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from ..errors import InputError, OutputError
 
@@ -87,6 +90,8 @@ def check_writable(path: str | Path, overwrite: bool = False) -> Path:
     try:
         if path.is_dir():
             raise OutputError(f"{path} is a directory: name a file in it, such as {path / 'out.mp4'}")
+        if path.exists() and not path.is_file():  # a pipe or a device, which a new file would replace
+            raise OutputError(f"{path} is not an ordinary file: choose another name")
         if path.exists() and not overwrite:
             raise OutputError(f"{path} exists: add -y to replace it, or choose another name")
         if not path.parent.is_dir():
@@ -108,21 +113,43 @@ def part_folder(path: Path) -> Path:
     return path.with_name(f"{path.stem}.part")
 
 
-def check_parts(path: Path, overwrite: bool = False) -> None:
-    """Find out whether the names that a file needs until it is whole are free, or may be used again. Nothing is left behind.
+TEMPORARY_STEM_LETTERS = 40
+"""How much of a file's name its temporary name repeats, in letters: with the rest it stays below every system's limit."""
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside ``path`` that no other file has: ``.clip.mp4.1f2e3d4c.part``."""
+    return path.with_name(f".{path.name[:TEMPORARY_STEM_LETTERS]}.{uuid4().hex[:8]}.part")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary file to write to, which replaces ``path`` when the block ends and is removed when the block fails.
+
+    Whoever reads ``path`` meanwhile sees the old file or the new one, also after a loss of power.
 
     Raises:
-        OutputError: they are taken, or the system does not allow such names.
+        OSError: the file cannot be written; what was there before is untouched.
     """
+    target = Path(os.path.realpath(path))  # a link stays, the file behind the link is replaced
+    part = temporary_name(target)
     try:
-        for part in (part_name(path), part_folder(path)):
-            if part.exists() and not overwrite:
-                raise OutputError(f"{part} is left of an unfinished run: go on with --resume, or add -y to start anew")
-        if not part_name(path).exists():
-            part_name(path).touch()
-            part_name(path).unlink()
-    except OSError as error:  # a name too long, a folder of the system
-        raise OutputError(f"{path} cannot be written ({error.strerror}): choose another name or place") from None
+        yield part
+        make_durable(part)
+        part.replace(target)
+        make_durable(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_file(path: Path, data: bytes | str) -> None:
+    """Write a whole file, text as UTF-8; an existing one is replaced only by a whole one.
+
+    Raises:
+        OSError: it cannot be written; what was there before is untouched.
+    """
+    with replacing(path) as part:
+        part.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def make_durable(path: Path) -> None:

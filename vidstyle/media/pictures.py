@@ -23,7 +23,7 @@ from PIL import Image as Pillow
 
 from ..errors import InputError, OutputError
 from .colorprofile import cmyk_to_srgb, to_srgb
-from .files import check_readable
+from .files import check_readable, write_file
 from .frame import Image, to_8_bits
 from .heif import HEIF_BRANDS, HEIF_ENDINGS, is_heif, major_brand, open_heif
 
@@ -293,6 +293,8 @@ def _upright_by_pillow(header: Pillow.Image, name: str, factor: int, tell: Calla
 def write_picture(path: Path, image: Image, comment: str = "") -> None:
     """Write RGB(A); the kind is chosen by the name's ending. ``comment`` is kept as XMP dc:description.
 
+    An existing file is replaced only by a whole one.
+
     Raises:
         OutputError: it cannot be written.
     """
@@ -312,7 +314,7 @@ def write_picture(path: Path, image: Image, comment: str = "") -> None:
     if not done:
         raise OutputError(f"cannot encode {path}: choose another ending, such as .png")
     try:
-        path.write_bytes(data.tobytes())
+        write_file(path, data.tobytes())
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}: free some space or choose another place") from None
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from torch import Tensor
 
 from ..errors import InputError, OutputError
 from .files import make_durable
+from .jobfolder import JobFolder
 from .tensorfile import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 
-JOB = "job.json"
 COUNTS = "checkpoint.counts"
 
 MACHINE = ("version", "torch", "threads")
@@ -42,34 +42,17 @@ class Checkpoint:
     numbers: tuple[int, ...] = field(default=())
 
 
-class SegmentFolder:
-    """A folder of segments ``000000.mp4`` ... that are whole, and of ``000002.safetensors``: how to go on after two of them.
+class SegmentFolder(JobFolder):
+    """Segments that are whole, and checkpoints: how to go on after two of them.
 
     Args:
-        folder: made by ``begin``.
+        output: the file that the segments become.
         ending: of the segments.
     """
 
-    def __init__(self, folder: Path, ending: str) -> None:
-        self.folder = folder
-        self._ending = ending
+    def __init__(self, output: Path, ending: str) -> None:
+        super().__init__(output, ending)
         self.segments: list[Path] = []
-
-    def begin(self, job: Mapping[str, Any]) -> None:
-        """Start anew: whatever an earlier run left is removed.
-
-        Args:
-            job: what is rendered and how, as JSON can hold it.
-
-        Raises:
-            OutputError: the folder holds other things.
-            OSError: it cannot be written.
-        """
-        self.remove()
-        self.folder.mkdir()
-        file = self.folder / JOB
-        file.write_text(json.dumps(job, indent=1) + "\n")
-        make_durable(file)
 
     def find(self, job: Mapping[str, Any]) -> Checkpoint | None:
         """The last point that an earlier run of the same job can be gone on from; None where there is none. Nothing is changed.
@@ -77,23 +60,20 @@ class SegmentFolder:
         Raises:
             OutputError: the job was another.
         """
-        if not self.folder.is_dir():
+        document = self.document()
+        if document is None:
             return None
-        try:
-            before = json.loads((self.folder / JOB).read_text())
-        except (OSError, ValueError, RecursionError):
-            return None
-        self._check_same(before, json.loads(json.dumps(job)))
-        whole = list(takewhile(Path.exists, map(self._segment, count())))
+        self._check_same(document["job"], json.loads(json.dumps(job)))
+        whole = list(takewhile(Path.exists, map(self._segment, range(document["segments"]))))
         for number in range(len(whole), 0, -1):
             with suppress(InputError, KeyError, ValueError):  # damaged, or not there: the one before will do
                 found = _read(self._state(number))
                 self.segments = whole[:number]
+                self._job, self._begun = job, document["segments"]
                 return found
         return None
 
-    def _check_same(self, before: Any, now: dict[str, Any]) -> None:
-        before = before if isinstance(before, dict) else {}
+    def _check_same(self, before: Mapping[str, Any], now: dict[str, Any]) -> None:
         changed = [key for key in now if before.get(key) != now[key]]
         for key in [key for key in changed if key in MACHINE]:
             changed.remove(key)
@@ -102,6 +82,17 @@ class SegmentFolder:
             said = "; ".join(f"{key} was {_short(before.get(key))} and is {_short(now[key])} now" for key in changed[:3])
             remedy = "give what was given before, or start anew with -y and without --resume"
             raise OutputError(f"{self.folder} was begun otherwise: {said}; {remedy}")
+
+    def next_segment(self) -> Path:
+        """The file to write the next segment into, which is listed from now on.
+
+        Raises:
+            OSError: it cannot be listed.
+        """
+        if self._begun <= len(self.segments):
+            self._begun = len(self.segments) + 1
+            self._list()
+        return self.current
 
     @property
     def current(self) -> Path:
@@ -134,25 +125,7 @@ class SegmentFolder:
         """
         counts = torch.tensor([checkpoint.frames, checkpoint.shot, *checkpoint.numbers])
         write_tensors(self._state(len(self.segments)), {**checkpoint.state, COUNTS: counts}, {})
-        for file in sorted(self.folder.glob("[0-9]*.safetensors"))[:-2]:
-            file.unlink()
-
-    def remove(self) -> None:
-        """Remove the folder with what belongs to it, and nothing else.
-
-        Raises:
-            OutputError: there is something else in it.
-        """
-        if not self.folder.exists():
-            return
-        try:
-            (self.folder / JOB).unlink(missing_ok=True)
-            for pattern in ("[0-9]*.mp4", "[0-9]*.mkv", "[0-9]*.mov", "[0-9]*.safetensors", ".*.safetensors.*.part"):
-                for file in self.folder.glob(pattern):
-                    file.unlink()
-            self.folder.rmdir()
-        except OSError as error:
-            raise OutputError(f"{self.folder} is in the way and holds other things ({error.strerror}): move it away") from None
+        self._state(len(self.segments) - 2).unlink(missing_ok=True)
 
 
 def _read(file: Path) -> Checkpoint:

@@ -1,6 +1,6 @@
 """Where frames go: video files, animations, still and numbered pictures, standard output."""
 
-import os
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 from ..errors import OutputError
 from .animate import ANIMATIONS
-from .files import PIPE, check_parts, check_writable, is_url, part_name
+from .files import PIPE, check_writable, is_url
 from .frame import Frame
+from .locks import OutputLock
 from .mux import CONTAINERS
-from .pictures import PICTURE_ENDINGS, is_numbered, is_picture, numbered, numbers_of, write_picture
+from .outputs import check_apart
+from .pictures import NUMBER, PICTURE_ENDINGS, is_numbered, is_picture, numbered, numbers_of, write_picture
 from .pipe import PipeWriter
 from .segments import Checkpoint
 from .source import PictureSequence, Source, Still
@@ -61,81 +63,81 @@ def open_sink(
             where.
 
     Raises:
-        OutputError: it cannot be written, exists, is the source itself, or was begun by another job.
+        OutputError: it cannot be written, exists, is the source itself, was begun by another job, or is being written by
+            another program.
     """
     if str(path) == PIPE:
         return PipeWriter(source.format, encoding)
     if is_url(path):
         raise OutputError(f"{path} is an address: write to a file, or stream with `vidstyle live --camera CLIP -o ADDRESS`")
+    path = Path(path)
     if is_picture(path) and is_numbered(path):
-        writer = PictureWriter(Path(path), overwrite, encoding.comment)
-        if isinstance(source, PictureSequence) and writer.would_replace(source.files):
-            raise OutputError(f"{path} would replace pictures of the input itself: choose another name for the output")
-        return writer
-    path = check_writable(path, overwrite)
-    origin = source.format.path
-    for name in (path, part_name(path)):
-        if origin is not None and os.path.realpath(name) == os.path.realpath(origin):
-            raise OutputError(f"{name} is the input itself: choose another name for the output")
+        check_apart([path], _files_of(source))
+        return PictureWriter(path, overwrite, encoding.comment)
+    check_writable(path, overwrite)
+    check_apart([path], _files_of(source))
     ending = path.suffix.lower()
     if ending not in (*CONTAINERS, *ANIMATIONS, *PICTURE_ENDINGS):
         endings = " ".join(dict.fromkeys((*CONTAINERS, *ANIMATIONS, *PICTURE_ENDINGS)))
         raise OutputError(f"{path} has an ending that is not known here: use one of {endings}")
-    check_parts(path, overwrite or resume)
     if is_picture(path) and (isinstance(source, Still) or ending not in ANIMATIONS):
-        return StillWriter(path, encoding.comment)
-    return VideoWriter(path, source.format, encoding, job or {}, resume)
+        return StillWriter(path, overwrite, encoding.comment)
+    return VideoWriter(path, source.format, encoding, job or {}, resume, overwrite)
+
+
+def _files_of(source: Source) -> Sequence[str | Path]:
+    """The files that a source reads."""
+    if isinstance(source, PictureSequence):
+        return source.files
+    return [] if source.format.path is None else [source.format.path]
 
 
 class StillWriter(FileSink):
     """A picture file, for exactly one frame."""
 
-    def __init__(self, path: Path, comment: str = "") -> None:
-        self._path, self._comment = path, comment
-        self._part = part_name(path)
-        self._sent = False
+    def __init__(self, path: Path, overwrite: bool = False, comment: str = "") -> None:
+        self._path, self._overwrite, self._comment = path, overwrite, comment
+        self._frame: Frame | None = None
 
     def send(self, frame: Frame) -> None:
-        """Write the picture.
+        """Take the picture, which ``close`` writes.
 
         Raises:
             ValueError: a second frame.
-            OutputError: it cannot be written.
         """
-        if self._sent:
+        if self._frame is not None:
             raise ValueError(f"{self._path} is a picture and holds one frame: write a clip to a video file")
-        self._sent = True
-        write_picture(self._part, frame.image, self._comment)
+        self._frame = frame
 
     def close(self, complete: bool = True) -> Path | None:
-        """Give the file its name; a picture that is not complete is removed."""
-        if not self._sent:
+        """Write the file; nothing is written of what is not complete.
+
+        Raises:
+            OutputError: it cannot be written, or was written by another program meanwhile.
+        """
+        frame, self._frame = self._frame, None
+        if frame is None or not complete:
             return None
-        if complete and self._part.exists():
-            self._part.replace(self._path)
-        self._part.unlink(missing_ok=True)
-        return self._path if complete else None
+        write_picture(check_writable(self._path, self._overwrite), frame.image, self._comment)
+        return self._path
 
 
 class PictureWriter(FileSink):
-    """Numbered pictures, ``out_%05d.png`` from 1 on. Each appears when it is whole.
+    """Numbered pictures, ``out_%05d.png`` from 1 on. Each appears when it is whole. They are locked until ``close``.
 
     Raises:
-        OutputError: the folder is not there, or some of the pictures are and may not be replaced.
+        OutputError: the folder is not there, some of the pictures are and may not be replaced, or another program writes them.
     """
 
     def __init__(self, pattern: Path, overwrite: bool = False, comment: str = "") -> None:
         self._pattern, self._comment, self._count = pattern, comment, 0
         self._overwrite = overwrite
         check_writable(self._path((numbers_of(pattern) or [1])[0]), overwrite)
+        self._lock = OutputLock(pattern, re.sub(NUMBER, "", pattern.name))
+        self._lock.acquire()
 
     def _path(self, number: int) -> Path:
         return numbered(self._pattern, number)
-
-    def would_replace(self, files: Sequence[Path]) -> bool:
-        """Whether as many pictures would be written over one of these."""
-        given = {os.path.realpath(file) for file in files}
-        return any(os.path.realpath(self._path(number)) in given for number in range(1, len(files) + 1))
 
     def send(self, frame: Frame) -> None:
         """Write the next picture.
@@ -144,11 +146,14 @@ class PictureWriter(FileSink):
             OutputError: it cannot be written, or is there and may not be replaced.
         """
         path = check_writable(self._path(self._count + 1), self._overwrite)
-        part = part_name(path)
-        write_picture(part, frame.image, self._comment)
-        part.replace(path)
+        write_picture(path, frame.image, self._comment)
         self._count += 1
 
+    def abandon(self) -> None:
+        """Let the output go."""
+        self._lock.release()
+
     def close(self, complete: bool = True) -> Path | None:
-        """Nothing is left to do. Returns the pattern."""
+        """Nothing is left to do but to release the lock. Returns the pattern."""
+        self._lock.release()
         return self._pattern if self._count else None

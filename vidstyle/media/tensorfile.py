@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import InputError, OutputError
-from .files import check_readable, make_durable
+from .files import check_readable, write_file
 
 CHECKSUM = "sha256"
 
@@ -25,15 +24,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{uuid4().hex}.part")  # a name of its own: two may write at once
-        try:
-            # save_file would make the file private to its owner
-            part.write_bytes(save(tensors, {**metadata, CHECKSUM: _checksum(tensors)}))
-            make_durable(part)
-            part.replace(path)
-            make_durable(path)
-        finally:
-            part.unlink(missing_ok=True)
+        # save_file would make the file private to its owner
+        write_file(path, save(tensors, {**metadata, CHECKSUM: _checksum(tensors)}))
     except (OSError, SafetensorError) as error:
         raise OutputError(f"cannot write {path}: {error}: free some space or choose another place") from None
 

@@ -11,9 +11,10 @@ from ..errors import OutputError
 from .animate import ANIMATIONS, animate
 from .coders import coder_for
 from .encode import EncodedFile
-from .files import make_durable, part_folder, part_name
+from .files import check_writable, make_durable
 from .format import Format
 from .frame import Frame
+from .locks import OutputLock
 from .mux import CONTAINERS, join, report_losses
 from .segments import Checkpoint, SegmentFolder
 from .writing import AS_USUAL, Encoding, FileSink, Named
@@ -30,7 +31,11 @@ class VideoWriter(FileSink):
     Times are the frames' own, exact wherever the container allows it (Matroska and WebM count in milliseconds).
     Colours are converted with the source's matrix and range and tagged so. Where the codec wants even sides, one row or
     column is left out. While it is not whole there is a folder ``NAME.part`` of segments that are; a run that ends early
-    joins them, and what followed, as ``NAME.part.EXT``.
+    joins them, and what followed, as ``NAME.part.EXT``. The output is locked until ``close`` or ``abandon``.
+
+    Raises:
+        OutputError: it cannot be written, exists and may not be replaced, is being written by another program, or needs names
+            that are taken.
     """
 
     segment_seconds = SEGMENT_SECONDS
@@ -42,7 +47,9 @@ class VideoWriter(FileSink):
         encoding: Encoding = AS_USUAL,
         job: Mapping[str, Any] = MappingProxyType({}),
         resume: bool = False,
+        overwrite: bool = False,
     ) -> None:
+        path = check_writable(path, overwrite)
         ending = path.suffix.lower()
         if ending in ANIMATIONS:
             if encoding.codec or encoding.crf is not None:
@@ -51,19 +58,29 @@ class VideoWriter(FileSink):
         else:
             self._coder = coder_for(encoding.codec, encoding.crf, CONTAINERS[ending], source)
             report_losses(source, path, encoding.sound)
-        self._path, self._source, self._encoding = path, source, encoding
-        self._part = part_name(path)
+        self._path, self._source, self._encoding, self._overwrite = path, source, encoding, overwrite
         self._job = {**job, "encoder": self._coder.name, "encoder options": dict(self._coder.options)}
-        self._folder = SegmentFolder(part_folder(path), self._coder.ending)
-        self.resumed = self._folder.find(self._job) if resume else None
+        self._folder = SegmentFolder(path, self._coder.ending)
+        self._lock = OutputLock(path)
+        self._lock.acquire()
         try:
-            last_pts, top, bottom = self.resumed.numbers if self.resumed else (-1, 0, 1)
-            self._last_pts, self._end = last_pts, Fraction(top, bottom)
-        except (ValueError, ZeroDivisionError):
-            raise OutputError(f"{self._folder.folder} is damaged: start anew with -y and without --resume") from None
+            self._folder.check(overwrite or resume)
+            self.resumed = self._folder.find(self._job) if resume else None
+            self._last_pts, self._end = self._times(self.resumed)
+        except BaseException:
+            self._lock.release()
+            raise
         self._begun, self._closed = self.resumed is not None, False
         self._file: EncodedFile | None = None
         self._size: tuple[int, int] | None = None
+
+    def _times(self, checkpoint: Checkpoint | None) -> tuple[int, Fraction]:
+        """(last pts, end of the last frame in seconds) of what is gone on with."""
+        try:
+            last_pts, top, bottom = checkpoint.numbers if checkpoint else (-1, 0, 1)
+            return last_pts, Fraction(top, bottom)
+        except (ValueError, ZeroDivisionError):
+            raise OutputError(f"{self._folder.folder} is damaged: start anew with -y and without --resume") from None
 
     def send(self, frame: Frame) -> None:
         """Encode one frame.
@@ -81,7 +98,7 @@ class VideoWriter(FileSink):
                 self._begun = True
             if self._file is None:
                 containers = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-                self._file = EncodedFile(self._folder.current, containers[self._coder.ending], self._coder, self._source)
+                self._file = EncodedFile(self._folder.next_segment(), containers[self._coder.ending], self._coder, self._source)
             self._last_pts = max(round(frame.time / self._source.time_base), self._last_pts + 1)
             self._file.send(frame, self._last_pts)
         self._end = frame.time + frame.duration
@@ -109,6 +126,11 @@ class VideoWriter(FileSink):
     def _failures_named(self) -> Named:
         return Named(f"cannot write {self._path}", "free some space or choose another place; --resume goes on from there")
 
+    def abandon(self) -> None:
+        """Let the output go unfinished, as a killed run does: what was written stays in the folder ``NAME.part``."""
+        self._closed = True
+        self._lock.release()
+
     def close(self, complete: bool = True) -> Path | None:
         """Finish the file. What is not complete stays as a playable ``NAME.part.EXT``, sound up to its last frame, and in the
         folder of segments, from which a later run can go on.
@@ -122,30 +144,37 @@ class VideoWriter(FileSink):
         if self._closed:
             return None
         self._closed = True
-        to_go_on = list(self._folder.segments)
+        try:
+            return self._finish(complete)
+        finally:
+            self._lock.release()
+
+    def _finish(self, complete: bool) -> Path | None:
+        part = self._folder.part
         try:
             with self._failures_named():
                 self._finish_segment()
-            if not self._folder.segments:  # not one frame was encoded
-                if self._begun:
-                    self._folder.remove()
-                return None
+                if not self._folder.segments:  # not one frame was encoded
+                    if self._begun:
+                        self._folder.remove()
+                    return None
             end = None if complete else self._end
             if self._path.suffix.lower() in ANIMATIONS:
-                animate(self._folder.segments, self._part)
+                animate(self._folder.segments, part)
             else:
-                encoding = self._encoding
-                join(self._folder.segments, self._source, self._part, end, encoding.sound, encoding.comment)
+                join(self._folder.segments, self._source, part, end, self._encoding.sound, self._encoding.comment)
         except BaseException:
-            self._part.unlink(missing_ok=True)  # what is half written is not to be played
+            part.unlink(missing_ok=True)  # what is half written is not to be played
             where = self._folder.folder
             log.error("%s could not be finished: its pictures, without sound, are in %s; --resume goes on", self._path, where)
             raise
-        if complete:
-            with self._failures_named():
-                make_durable(self._part)  # before the segments go, from which it could be made again
-                self._part.replace(self._path)
-                make_durable(self._path)
-        if complete or not to_go_on:  # nothing could be gone on with
+        if not complete:
+            return part
+        with self._failures_named():
+            if self._path.exists() and not self._overwrite:  # it was not there at the start
+                raise OutputError(f"{self._path} appeared meanwhile and is kept: rename {part}, which is whole")
+            make_durable(part)  # before the segments go, from which it could be made again
+            part.replace(self._path)
+            make_durable(self._path)
             self._folder.remove()
-        return self._path if complete else self._part
+        return self._path

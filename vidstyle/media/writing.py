@@ -72,6 +72,9 @@ class FileSink:
         """Finish; see ``Sink``."""
         raise NotImplementedError
 
+    def abandon(self) -> None:
+        """Let the output go without finishing it; nothing that was written is removed."""
+
 
 class Named:
     """Turns what PyAV and the system raise into one line that says what to do."""

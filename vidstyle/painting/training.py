@@ -57,7 +57,7 @@ def read_pictures(path: Path, side_px: int) -> Tensor:
         InputError: nothing there, or fewer than four pictures.
     """
     pictures, unread = [], []
-    for name, data in _picture_files(path):
+    for name, data in _pictures_data(path):
         try:
             picture = decode_picture(data, name)
         except InputError as error:
@@ -80,12 +80,16 @@ def read_pictures(path: Path, side_px: int) -> Tensor:
     return torch.stack(pictures)
 
 
-def _picture_files(path: Path) -> Iterator[tuple[str, bytes]]:
+def picture_files(folder: Path) -> list[Path]:
+    """All pictures in a folder and its folders, by their names; none where it is no folder."""
+    return [file for file in sorted(folder.rglob("*")) if is_still(file) and file.is_file()] if folder.is_dir() else []
+
+
+def _pictures_data(path: Path) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each file that is named like a picture."""
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if is_still(file) and file.is_file():
-                yield str(file), file.read_bytes()
+        for file in picture_files(path):
+            yield str(file), file.read_bytes()
         return
     try:
         with tarfile.open(path) as archive:
