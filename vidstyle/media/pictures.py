@@ -39,7 +39,18 @@ DESCRIBED_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")  # those OpenCV can write
 HEADER_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """Formats whose size and profile Pillow reads; fewer than all that it knows, since some of those run other programs."""
 
-DAMAGED = (OSError, EOFError, SyntaxError, ValueError, TypeError, KeyError, IndexError, MemoryError, struct.error, zlib.error)
+DAMAGED = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 """What Pillow raises for files that are damaged or of a kind it does not know."""
 
 JPEG_FORMATS = ("JPEG", "MPO")
