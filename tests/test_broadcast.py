@@ -152,6 +152,7 @@ def test_stream_key_stands_in_no_list_of_processes_nor_in_the_environment(monkey
 
     monkeypatch.setattr("subprocess.Popen", noted)
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
         address = f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/secret-key"
         with broadcasting(address, patches(SIZE)) as broadcast:
             connection, _ = silent.accept()  # so the address has arrived

@@ -24,7 +24,7 @@ class Meanwhile:
         value: meanwhile.
     """
 
-    def __init__(self, get: Callable[[], Any], set: Callable[[Any], object], value: object) -> None:
+    def __init__(self, get: Callable[[], Any], set: Callable[[Any], None], value: object) -> None:
         self._get, self._set, self._value = get, set, value
         self._within, self._usual, self._lock = 0, None, Lock()
 

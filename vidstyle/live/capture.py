@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..media.files import is_url, without_secrets
-from ..stage import Meanwhile, Stage
+from ..stage import Stage
 from .networkcamera import NetworkCamera
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,7 @@ MEASURED_FRAMES, LEAST_FRAMES = 31, 9
 OURS = "vidstyle"
 """In the name of what this program itself feeds: no camera to paint."""
 
-QUIET = Meanwhile(opencv_log.getLogLevel, opencv_log.setLogLevel, opencv_log.LOG_LEVEL_SILENT)
-"""OpenCV writes up to eight lines to standard error where no camera can be opened; we write one."""
+opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)  # up to eight lines where no camera can be opened: we write one
 
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(SELECT_SECONDS))
 
@@ -174,23 +173,21 @@ class Capture:
                 device.release()
 
     def _opened(self) -> Any:
-        with QUIET:
-            device = self._capture(find_camera(self._name))  # by name anew: it may be back under another number
-            if device.isOpened():
-                device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))  # first: USB 2 has no room for more
-                if self._size:
-                    device.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
-                    device.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
-                if self._rate:
-                    device.set(cv2.CAP_PROP_FPS, self._rate)
-                device.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        device = self._capture(find_camera(self._name))  # by name anew: it may be back under another number
+        if device.isOpened():
+            device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))  # first: USB 2 has no room for more
+            if self._size:
+                device.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
+                device.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
+            if self._rate:
+                device.set(cv2.CAP_PROP_FPS, self._rate)
+            device.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return device
 
     def _read(self) -> NDArray[np.uint8] | None:
         """The next picture; None where none comes."""
         try:
-            with QUIET:
-                read, image = self._device.read() if self._device.isOpened() else (False, None)
+            read, image = self._device.read() if self._device.isOpened() else (False, None)
             return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8) if read and image is not None else None
         except cv2.error:  # raised by some drivers when a camera is unplugged
             return None
