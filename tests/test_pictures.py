@@ -19,6 +19,7 @@ from vidstyle import InputError, Style, open_sink, open_source
 from vidstyle.media import pictures
 from vidstyle.media.pictures import decode_picture, is_numbered, is_still, read_picture
 from vidstyle.painting.tensors import to_image
+from vidstyle.render import where
 
 PROFILES = {"display p3": (icc.DISPLAY_P3, icc.SRGB_CURVE), "adobe rgb": (icc.ADOBE_RGB, 2.19921875)}
 
@@ -167,6 +168,11 @@ def test_the_tiles_of_a_heic_picture_are_joined(photo, caplog):
         (frame,) = source
     assert frame.image.shape == picture.shape and np.abs(frame.image.astype(int) - picture).max() < 6  # encoded with loss
     assert not caplog.text
+
+
+def test_a_painted_heic_picture_becomes_a_png_in_a_folder(photo, tmp_path):
+    path, _ = photo
+    assert where(str(path), str(tmp_path), into_folder=True, preview=False) == tmp_path / "IMG_0001.png"
 
 
 def test_an_avif_picture_is_read_whole_with_alpha_profile_and_orientation(tmp_path):

@@ -18,7 +18,7 @@ from .errors import OutputError, VidstyleError
 from .media.files import PIPE, check_readable, digest_of, part_folder
 from .media.mux import CONTAINERS
 from .media.outputs import check_apart
-from .media.pictures import PICTURE_ENDINGS, is_numbered, is_picture, numbered, numbers_of
+from .media.pictures import PICTURE_ENDINGS, is_numbered, is_picture, is_still, numbered, numbers_of
 from .media.sink import StillWriter, open_sink
 from .media.source import Source, Still, open_source
 from .media.writing import Encoding, FileSink
@@ -285,7 +285,8 @@ def where(name: str, output: str, into_folder: bool, preview: bool) -> str | Pat
         if not folder.is_dir():
             raise OutputError(f"{folder} is no folder, which --style asks for: make it first, or name the style without --style")
         ending = Path(name).suffix.lower()
-        path = folder / (Path(name).name if ending in (*CONTAINERS, *PICTURE_ENDINGS, ".gif") else f"{Path(name).stem}.mp4")
+        usual = "png" if is_still(name) else "mp4"  # for kinds that are read and not written, such as HEIC
+        path = folder / (Path(name).name if ending in (*CONTAINERS, *PICTURE_ENDINGS, ".gif") else f"{Path(name).stem}.{usual}")
     if not preview:
         return path
     if str(path) == PIPE:
