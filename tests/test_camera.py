@@ -239,7 +239,7 @@ def test_network_camera_is_read_by_a_process_that_ends_at_once(picture_server, m
         process = camera._capture._device._process
         assert process.args[-1] == "vidstyle.live.networkcamera"
     assert process.poll() is not None and camera._capture.ended
-    assert "secret" not in caplog.text and "camera http://127.0.0.1:" in caplog.text
+    assert "secret" not in caplog.text and "camera http://127.0.0.1:" in caplog.text and "is lost" not in caplog.text
 
 
 def test_network_camera_that_never_answers_is_given_up_in_one_line(picture_server, monkeypatch, capfd, caplog):

@@ -164,6 +164,8 @@ class Capture:
                 if not stage.put(Picture(image, self._arrivals[-1])):
                     return
                 image = self._read()
+            if stage.stopped.is_set():  # ``close`` has ended it
+                return
             self.lost = True
             self.losses += 1
             log.warning("camera %s is lost: looking for it", self.shown_name)
