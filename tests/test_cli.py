@@ -120,21 +120,6 @@ def test_several_inputs_go_into_a_folder(vidstyle, clip, style_file, picture_fil
     assert sound_of("painted/clip.mp4") == sound_of(clip)
 
 
-def test_one_of_several_that_fails_is_named_at_the_end(vidstyle, clip, style_file, picture_file, tmp_path, monkeypatch):
-    (tmp_path / "painted").mkdir()
-    paint = render.render
-
-    def failing(job, stylizer):
-        if job.input == str(clip):
-            raise VidstyleError("the painter broke: paint less")
-        return paint(job, stylizer)
-
-    monkeypatch.setattr("vidstyle.render.render", failing)
-    code, _, err = vidstyle("render", clip, picture_file, "--style", style_file, "-o", "painted")
-    assert code == 1 and "the painter broke" in err and "1 of 2 failed" in err
-    assert [path.name for path in Path("painted").iterdir()] == ["picture.png"]
-
-
 def test_the_source_is_shown_beside_its_painting(vidstyle, clip, style_file):
     assert vidstyle("render", clip, style_file, "-o", "out.mp4", "--compare")[0] == 0
     with av.open("out.mp4") as written:
@@ -289,7 +274,7 @@ def bad(tmp_path, kind):
         "empty input": (["empty.mp4", style, "-o", "out.mp4"], "is empty"),
         "text as input": (["text.mp4", style, "-o", "out.mp4"], "not a clip"),
         "truncated input": (["short.mp4", style, "-o", "out.mp4"], "not a clip"),
-        "directory as input": (["folder", style, "-o", "out.mp4"], "is a directory"),
+        "directory as input": (["folder", style, "-o", "out"], "is a directory without clips or pictures"),
         "broken picture as input": (["text.jpg", style, "-o", "out.png"], "not a picture"),
         "missing style": ([clip, "nothing.jpg", "-o", "out.mp4"], "nothing.jpg does not exist"),
         "clip as style": ([clip, clip, "-o", "out.mp4"], "not a picture"),
@@ -308,7 +293,10 @@ def bad(tmp_path, kind):
         "trace is the output": ([*still, "--trace", "out.png"], "written to the same place"),
         "no such device": ([*still, "--device", "cuda:99"], "--device cpu"),
         "address as output": ([clip, style, "-o", "rtmp://nowhere/live"], "is an address"),
-        "no folder for several": ([clip, clip, "--style", style, "-o", "painted"], "is no folder"),
+        "file for several": ([clip, "still.png", "--style", style, "-o", "text.jpg"], "text.jpg is not a folder"),
+        "file's name for several": ([clip, "still.png", "--style", style, "-o", "new.mp4"], "new.mp4 is not a folder"),
+        "pipe for several": ([clip, "still.png", "--style", style, "-o", "-"], "- is not a folder"),
+        "two inputs of one name": ([clip, clip, "--style", style, "-o", "painted"], "would both become painted/in.mp4"),
         "codec of another container": ([clip, style, "-o", "out.mp4", "-c:v", "ffv1"], r"end the output's name in .mkv"),
         "codec of an animation": ([clip, style, "-o", "out.gif", "-c:v", "h264"], "no choice of codec"),
         "no such pictures": (["frame_%03d.png", style, "-o", "out.mp4"], "no file frame_%03d.png"),
@@ -341,7 +329,10 @@ KINDS = [
     "trace is the output",
     "no such device",
     "address as output",
-    "no folder for several",
+    "file for several",
+    "file's name for several",
+    "pipe for several",
+    "two inputs of one name",
     "codec of another container",
     "codec of an animation",
     "no such pictures",
@@ -440,6 +431,7 @@ def test_render_does_not_write_over_the_file_that_standard_input_reads(features_
         (["--device", "abacus"], "unknown device"),
         (["--device", "cpu:"], "unknown device"),
         (["--preview", "0", "-t", "1"], "goes without"),
+        (["--skip-existing", "-y"], "not allowed with"),
         (["-ss", "-3"], "-ss"),
         (["-ss", "soon"], "no time"),
         (["-ss", "2", "-to", "1"], "empty"),

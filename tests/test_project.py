@@ -22,7 +22,7 @@ ROWS = (
     "painting.flow painting.estimate painting.matching painting.losses painting.motion painting.weights painting.style",
     "painting.optimize painting.recording painting.execution painting.warmstart painting.beginning painting.room",
     "painting.stylizer painting.judge painting.training",
-    "pipeline trace render",
+    "pipeline trace render batch",
     "live.loopback live.stopwatch live.sharedpicture live.window live.networkcamera live.capture live.camera",
     "live.slate live.feed live.virtualcamera",
     "live.sender live.broadcast live.recorder live.pace live.filenames live.commands live.steering live.messages",

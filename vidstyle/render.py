@@ -47,6 +47,7 @@ class Job:
         encoding: how the output is written; what made it is added as a comment.
         trace: where to write the losses; None: nowhere.
         quiet: show no progress.
+        within: the progress of the batch that the job belongs to.
         flow: how motion is computed; None: as the settings say.
         origin: what else makes the painting (features, styles, their weights), for the output's metadata.
         files: further files that it is made of; when one has changed, nothing is gone on with.
@@ -63,6 +64,7 @@ class Job:
     encoding: Encoding = Encoding()
     trace: Path | None = None
     quiet: bool = False
+    within: ProgressDisplay | None = None
     flow: FlowMethod | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str | Path, ...] = ()
@@ -206,10 +208,10 @@ def _paint(job: Job, source: Source, stylizer: Stylizer, sink: FileSink, trace: 
         seen = report.frames
 
     if isinstance(sink, StillWriter):
-        with _iterations_shown(stylizer, job.quiet):
+        with _iterations_shown(stylizer, job):
             return run(source, stylizer, [sink], lambda _, report: note(report), flow=job.flow)
     before = sink.resumed.frames if sink.resumed else 0
-    with ProgressDisplay("frame", source.format.frames, job.quiet) as display:
+    with ProgressDisplay("frame", source.format.frames, job.quiet, job.within) as display:
         painted, iterations = Report(), 0
 
         def tick() -> None:
@@ -232,10 +234,10 @@ def _paint(job: Job, source: Source, stylizer: Stylizer, sink: FileSink, trace: 
 
 
 @contextmanager
-def _iterations_shown(stylizer: Stylizer, quiet: bool) -> Iterator[None]:
+def _iterations_shown(stylizer: Stylizer, job: Job) -> Iterator[None]:
     """Progress within one picture."""
     total, done = stylizer.settings.first_steps, 0
-    with ProgressDisplay("iteration", total, quiet) as display:
+    with ProgressDisplay("iteration", total, job.quiet, job.within) as display:
 
         def tick() -> None:
             nonlocal done
@@ -272,21 +274,16 @@ def where(name: str, output: str, into_folder: bool, preview: bool) -> str | Pat
     Args:
         name: of the input.
         output: as asked for.
-        into_folder: whether it is a folder, in which the painting is called like the input.
+        into_folder: whether it is a folder, in which the painting is called like the input. Its ending is that of the
+            input where such files can be written, else .png for a picture and .mp4 for a clip.
         preview: whether only a frame is wanted: that goes to the output if it is a picture file, else beside it as
             ``NAME.preview.png``.
-
-    Raises:
-        OutputError: it is no folder and should be one.
     """
     path: str | Path = output
     if into_folder:
-        folder = Path(output)
-        if not folder.is_dir():
-            raise OutputError(f"{folder} is no folder, which --style asks for: make it first, or name the style without --style")
-        ending = Path(name).suffix.lower()
-        usual = "png" if is_still(name) else "mp4"  # for kinds that are read and not written, such as HEIC
-        path = folder / (Path(name).name if ending in (*CONTAINERS, *PICTURE_ENDINGS, ".gif") else f"{Path(name).stem}.{usual}")
+        given = Path(name)
+        kept = given.suffix.lower() in (*CONTAINERS, *PICTURE_ENDINGS, ".gif")
+        path = Path(output) / (given.name if kept else f"{given.stem}{'.png' if is_still(given) else '.mp4'}")
     if not preview:
         return path
     if str(path) == PIPE:
@@ -312,7 +309,7 @@ def preview(job: Job, stylizer: Stylizer, at: Fraction) -> Path:
         frames = list(islice(source, 2))
         _announce(job, source, stylizer)
         with job.open_sink(Still.of(frames[0]), stylizer.settings) as sink:
-            with _iterations_shown(stylizer, job.quiet):
+            with _iterations_shown(stylizer, job):
                 began = time.perf_counter()
                 painted = stylizer(frames[0])
                 first_seconds = time.perf_counter() - began

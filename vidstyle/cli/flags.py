@@ -43,14 +43,24 @@ def parser_of(run: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 def _render_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("input", metavar="INPUT", help="clip, picture, numbered pictures (frame_%%05d.png), URL, or - for standard input")
+    add(
+        "input",
+        metavar="INPUT",
+        help="clip, picture, folder of them, numbered pictures (frame_%%05d.png), URL, or - for standard input",
+    )
     add(
         "names",
         nargs="*",
         metavar="STYLE",
         help="picture(s) to paint like, or names of bundled ones such as strokes; several blend",
     )
-    add("--style", dest="styles", nargs="+", metavar="STYLE", help="the same; all other names are then inputs, OUTPUT a folder")
+    add(
+        "--style",
+        dest="styles",
+        nargs="+",
+        metavar="STYLE",
+        help="the same; all other names are then inputs, OUTPUT a folder, made if need be",
+    )
     add(
         "-o",
         dest="output",
@@ -68,6 +78,9 @@ def _render_flags(parser: argparse.ArgumentParser) -> None:
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("-y", dest="overwrite", action="store_true", help="replace an existing output")
     existing.add_argument("-n", dest="never", action="store_true", help="never replace an existing output, and do not ask")
+    existing.add_argument(
+        "--skip-existing", action="store_true", help="pass over inputs whose output exists; go on with the others"
+    )
     add("--resume", action="store_true", help="go on where an unfinished run of the same command ended")
     add("-an", dest="sound", action="store_false", help="leave the sound out")
     add("-c:v", dest="codec", metavar="NAME", help="h264, hevc, av1, vp9, prores, ffv1, hardware, or FFmpeg's name of an encoder")

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from ..errors import VidstyleError
 from ..limits import set_threads, threads
@@ -90,11 +90,19 @@ def _one_interrupt() -> Iterator[None]:
                 signal.signal(number, before[number])
 
 
+class _StandardErrorHandler(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at that moment: while a progress bar is shown, the lines go above the bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 @contextmanager
 def _log_on_stderr(args: argparse.Namespace) -> Iterator[None]:
     level = logging.DEBUG if args.verbose else logging.ERROR if args.quiet else logging.INFO
     logger = logging.getLogger("vidstyle")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardErrorHandler()
     logger.addHandler(handler)
     logger.setLevel(level)
     try:

@@ -1,6 +1,7 @@
 """The command ``vidstyle render``."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -11,53 +12,80 @@ from ..errors import VidstyleError
 from ..settings import PRESETS, Settings
 from .usage import usage_errors, weights_files
 
+log = logging.getLogger(__name__)
+
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Stylize clips or pictures into files."""
-    from ..media.outputs import check_apart
+    from ..batch import goes_into_folder, inputs_of, paint_all
     from ..media.pictures import style_file
     from ..painting.device import choose_device
     from ..painting.style import Style
     from ..painting.stylizer import Stylizer
     from ..painting.weights import load_features, load_flow
-    from ..render import check, preview, render, where
+    from ..render import check, preview, render
 
     with usage_errors(parser):
-        styles, names = (args.styles, [args.input, *args.names]) if args.styles else (args.names, [args.input])
+        styles, given = (args.styles, [args.input, *args.names]) if args.styles else (args.names, [args.input])
         styles = [str(style_file(style)) for style in styles]
         if not styles:
             raise ValueError("no picture to paint like: name one after the input")
+        names = inputs_of(given)
+        into_folder = goes_into_folder(given, args.output, bool(args.styles))
+        if args.trace and len(names) > 1:
+            raise ValueError("--trace goes with one input: paint the others without it")
         settings = {name: _settings(args, name) for name in names}
         device = choose_device(args.device)
-        flow = load_flow(settings[args.input].flow, device, args.flow_weights)
+        flow = load_flow(settings[names[0]].flow, device, args.flow_weights)
         jobs = [replace(_job(args, styles, name, str(device)), flow=flow) for name in names]
-    outputs = [where(name, args.output, bool(args.styles), args.preview is not None) for name in names]
-    twice = [output for number, output in enumerate(outputs) if output in outputs[:number]]
-    if twice:
-        raise VidstyleError(f"two inputs would both become {twice[0]}: paint them into different folders")
-    check_apart([*outputs, *([args.trace] if args.trace else [])], [*names, *jobs[0].files])
-    jobs = [
-        replace(job, output=output, overwrite=args.overwrite or (not args.never and not args.resume and _asked(output)))
-        for job, output in zip(jobs, outputs, strict=True)
-    ]
-    if args.preview is None:
-        for job, given in zip(jobs, settings.values(), strict=True):
-            check(job, given)
+    jobs = _placed(args, jobs, into_folder)
+    if not jobs:
+        return
+    if not into_folder and args.preview is None:
+        check(jobs[0], settings[names[0]])
     with usage_errors(parser):
         features = load_features(args.features, args.device, args.weights)
         style = Style.from_images(styles, features, args.style_weights)
-        stylizers = [Stylizer(features, style, given) for given in settings.values()]
-    failed = []
-    for job, stylizer in zip(jobs, stylizers, strict=True):
-        try:
-            render(job, stylizer) if args.preview is None else preview(job, stylizer, args.preview)
-        except VidstyleError as error:
-            if len(jobs) == 1:
-                raise
-            print(f"vidstyle: {error}", file=sys.stderr)
-            failed.append(str(job.input))
-    if failed:
-        raise VidstyleError(f"{len(failed)} of {len(jobs)} failed: {', '.join(failed)}; the others are painted")
+        for chosen in dict.fromkeys(settings.values()):
+            Stylizer(features, style, chosen)  # layers that the features lack are found before anything is painted
+
+    def paint(job: Any) -> None:
+        stylizer = Stylizer(features, style, settings[job.input])
+        render(job, stylizer) if args.preview is None else preview(job, stylizer, args.preview)
+
+    if into_folder:
+        paint_all(jobs, paint, args.quiet, len(names) - len(jobs))
+    else:
+        paint(jobs[0])
+
+
+def _placed(args: argparse.Namespace, jobs: Sequence[Any], into_folder: bool) -> list[Any]:
+    """The jobs with their outputs, without those that --skip-existing leaves out.
+
+    Raises:
+        VidstyleError: two of them have one output, or an output is an input.
+    """
+    from ..media.files import part_folder
+    from ..media.outputs import check_apart, exists
+    from ..render import where
+
+    placed: dict[str | Path, Any] = {}
+    for job in jobs:
+        output = where(job.input, args.output, into_folder, args.preview is not None)
+        if output in placed:
+            both = f"{placed[output].input} and {job.input} would both become {output}"
+            raise VidstyleError(f"{both}: rename one, or paint them into different folders")
+        placed[output] = replace(job, output=output)
+    check_apart([*placed, *([args.trace] if args.trace else [])], [job.input for job in jobs] + list(jobs[0].files))
+    there = [output for output in placed if args.skip_existing and exists(output)]
+    if there:
+        log.info("%d of %d outputs exist and are skipped", len(there), len(placed))
+    wanted = [job for output, job in placed.items() if output not in set(there)]
+    if args.skip_existing:
+        unfinished = args.preview is None
+        return [replace(job, resume=unfinished and part_folder(Path(job.output)).exists()) for job in wanted]
+    ask = not (args.overwrite or args.never or args.resume)
+    return [replace(job, overwrite=args.overwrite or (ask and _asked(job.output))) for job in wanted]
 
 
 def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str) -> Any:

@@ -31,6 +31,12 @@ def written_files(output: str | Path) -> list[Path]:
     return [path, part_name(path), part_folder(path)] if clip else [path]
 
 
+def exists(output: str | Path) -> bool:
+    """Whether an output is there already; of numbered pictures, whether one of them is."""
+    path = Path(output)
+    return bool(numbers_of(path)) if is_picture(path) and is_numbered(path) else path.exists()
+
+
 def input_files(name: str | Path) -> list[str | Path]:
     """The files behind the name of an input: the pictures there are where it stands for numbered pictures."""
     if is_url(name):
