@@ -77,6 +77,7 @@ def browser(*flags):
     for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900", *quiet, *flags):
         options.add_argument(flag)
     driver = webdriver.Chrome(options, webdriver.ChromeService(found[1]))
+    driver.set_page_load_timeout(SECONDS)
     try:
         yield driver
     finally:

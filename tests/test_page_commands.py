@@ -92,7 +92,7 @@ def random_command(chance, actions):
     kind = chance.random()
     if kind < 0.1:
         return chance.randbytes(chance.randrange(200))
-    numbers = chance.choice(((0, 1, 0.5), NUMBERS))
+    numbers = chance.choice(((0, 1, 0.5), (0, 1e308, 1e-300, 5e-324), NUMBERS))
     given = {
         "do": chance.choice([*actions, random_value(chance)]),
         "turn": {chance.choice([*RANGES]): chance.choice([1, *numbers]) for _ in range(2)},

@@ -101,10 +101,11 @@ class Steering:
         Raises:
             ValueError: not one weight per style, a weight out of range, or all 0.
         """
-        self.weights = check_weights(weights, len(self.styles))
-        chosen = [(style, weight) for (_, style), weight in zip(self.styles, self.weights, strict=True) if weight]
+        checked = check_weights(weights, len(self.styles))
+        chosen = [(style, weight) for (_, style), weight in zip(self.styles, checked, strict=True) if weight]
         alone = chosen[0][0] if len(chosen) == 1 else None
         self._wanted = alone or Style.blend([style for style, _ in chosen], [weight for _, weight in chosen])
+        self.weights = checked
         self._before, self._faded = self._stylizer.style, time.monotonic()
         self._stylizer.loosen()
         self._set(temporal_weight=0.0)  # the painting before is no example while one style turns into the next
