@@ -46,7 +46,8 @@ def test_no_more_viewers_get_in_than_may_when_many_come_at_once(client, studio, 
             if answer.status_code == 503:
                 refused.append(await answer.aread())
             else:
-                arrived.append(await anext(answer.aiter_bytes()))
+                received = answer.aiter_bytes()  # kept: without a reference it closes the connection
+                arrived.append(await anext(received))
                 await asyncio.wait_for(all_answered.wait(), SECONDS)
 
     async def all_come():
