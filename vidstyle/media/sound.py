@@ -1,7 +1,7 @@
 """Sound tracks: copied where the output's container can hold them, re-encoded where it cannot, left out where neither works."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,8 +12,9 @@ import av
 import av.error
 from av.bitstream import BitStreamFilterContext
 
+from .channels import frames_of, name_channels, set_common_order
 from .container import open_input, reason_of, reasons
-from .soundencoder import ENCODED_AS, FAILURES, TOLERANCE_SECONDS, SoundEncoder, name_channels
+from .soundencoder import ENCODED_AS, FAILURES, TOLERANCE_SECONDS, SoundEncoder
 
 ENCODERS: Mapping[str, tuple[str, str]] = {
     "mp4": ("aac", "flac"),
@@ -117,7 +118,8 @@ def _plan(stream: Any, packets: Sequence[Any], container: str, copy: bool, pipe:
     if context is None:
         return SoundPlan(_tag(stream), refusal="its codec is not known", kept=False)
     codec = context.codec.canonical_name
-    frames, header = list(_decoded(stream, packets)), _header(stream, packets)
+    set_common_order(context)
+    frames, header = list(_decoded(packets)), _header(stream, packets)
     refusal: str | None = "copying it failed"
     if copy:
         refusal = _why_not_copied(stream, packets, frames, container, header, pipe)
@@ -139,10 +141,10 @@ def _tag(stream: Any) -> str:
     return "unknown"
 
 
-def _decoded(stream: Any, packets: Sequence[Any]) -> Iterator[Any]:
+def _decoded(packets: Iterable[Any]) -> Iterator[Any]:
     for packet in packets:
         with suppress(*FAILURES):
-            yield from packet.decode()
+            yield from frames_of(packet)
 
 
 def _header(stream: Any, packets: Sequence[Any]) -> bytes:
@@ -187,7 +189,8 @@ def _why_not_read(file: io.BytesIO, expected: Any, frames: Sequence[Any]) -> str
             names = {stream.codec.canonical_name, expected.codec.canonical_name}
             if len(names) > 1 and not names <= MPEG_AUDIO:
                 return f"it would be taken for {stream.codec.canonical_name}"
-            found = [frame for packet in container.demux(stream) for frame in packet.decode()]
+            set_common_order(stream.codec_context)
+            found = [frame for packet in container.demux(stream) for frame in frames_of(packet)]
             said = (stream.duration or 0) * Fraction(stream.time_base or 1)
     except FAILURES:
         return "it could not be read back"

@@ -8,14 +8,13 @@ from typing import Any
 import av
 import av.error
 
+from .channels import USUAL_LAYOUTS, frames_of, layout_of, set_common_order, usual_layout
+
 ENCODED_AS = {"aac": "AAC", "flac": "FLAC", "alac": "ALAC", "libopus": "Opus"}
 """What people call what those encoders write."""
 
 BITS_PER_SAMPLE, MAX_BITS_PER_SECOND = 3, 128_000
 """Of lossy sound, for each channel: 128 kbit/s from 43 kHz on, 24 kbit/s for the 8 kHz of a telephone."""
-
-USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-"""Channel layouts by their number of channels, where a file does not say which channels it has."""
 
 PREROLL_SECONDS = Fraction(1, 2)
 """How long before a part sound is decoded: many decoders need earlier packets."""
@@ -26,13 +25,6 @@ silence, or are cut away."""
 
 FAILURES = (av.error.FFmpegError, ValueError, TypeError, AttributeError, IndexError)
 """What PyAV raises where a container, encoder or filter refuses something."""
-
-
-def name_channels(copy: Any) -> None:
-    """PCM in AVI and Matroska says how many channels it has, not which: MP4 has to be told."""
-    context = copy.codec_context
-    if context.layout.name.endswith("channels") and context.layout.nb_channels in USUAL_LAYOUTS:
-        context.layout = USUAL_LAYOUTS[context.layout.nb_channels]
 
 
 class SoundEncoder:
@@ -52,6 +44,7 @@ class SoundEncoder:
 
     def __init__(self, output: Any, stream: Any, encoder: str, end: Fraction | None = None) -> None:
         self._source, self._end = stream, end
+        self._order = set_common_order(stream.codec_context)
         rate, layout, sample_format = _settings(encoder, stream.codec_context)
         self._rate, self._layout, self._format = rate, layout, sample_format
         bits = _bits_per_second(rate, layout)
@@ -72,7 +65,7 @@ class SoundEncoder:
             start: where the output's clock begins on that, in seconds.
         """
         try:
-            for frame in packet.decode():
+            for frame in frames_of(packet):
                 time = None if frame.pts is None else Fraction(frame.pts * frame.time_base) - start
                 yield from self.encode(frame, time)
         except FAILURES:
@@ -89,7 +82,7 @@ class SoundEncoder:
     def encode(self, frame: Any, time: Fraction | None) -> Iterator[Any]:
         """Encode a block of sound that begins at ``time``, in seconds of the output's clock; None: after the one before."""
         rate = frame.sample_rate
-        kind = (rate, frame.format.name, frame.layout.name)
+        kind = (rate, frame.format.name, layout_of(frame).name)
         if kind != self._kind and self._graph is not None:
             yield from self._drain()
             self._next = round(Fraction(self._written, self._rate) * rate)
@@ -122,8 +115,9 @@ class SoundEncoder:
         made = f"osr={self._rate}:osf={self._format}:ochl={self._layout}"
         timed = f"async=1:min_hard_comp={float(TOLERANCE_SECONDS)}:first_pts={first}"
         cut = "" if self._end is None else f"end_pts={round(self._end * self._rate)}"
+        order = graph.add("channelmap", self._order) if self._order else graph.add("anull")
         graph.link_nodes(
-            source, graph.add("aresample", f"{made}:{timed}"), graph.add("atrim", cut), graph.add("abuffersink")
+            source, order, graph.add("aresample", f"{made}:{timed}"), graph.add("atrim", cut), graph.add("abuffersink")
         ).configure()
         return graph
 
@@ -177,12 +171,12 @@ def _settings(encoder: str, context: Any) -> tuple[int, str, str]:
         rate = min((each for each in codec.audio_rates if each >= rate), default=max(codec.audio_rates))
     formats = sorted(codec.audio_formats, key=lambda each: each.bytes)
     sample_format = formats[-1 if context.format is None or context.format.bytes > 2 else 0].name
-    given, usual = context.layout.name, USUAL_LAYOUTS.get(context.layout.nb_channels, "stereo")
-    for layout in dict.fromkeys((usual if given.endswith("channels") else given, usual, "stereo")):
+    given = layout_of(context)
+    for layout in dict.fromkeys((usual_layout(given), USUAL_LAYOUTS.get(given.nb_channels, "7.1"), "stereo")):
         trial: Any = av.CodecContext.create(encoder, "w")
         trial.sample_rate, trial.format, trial.time_base = rate, sample_format, Fraction(1, rate)
         with suppress(*FAILURES):
             trial.layout, trial.bit_rate = layout, _bits_per_second(rate, layout)
             trial.open()
             return rate, layout, sample_format
-    raise ValueError(f"{context.layout.nb_channels} channels of {context.sample_rate} Hz are not taken")
+    raise ValueError(f"{given.nb_channels} channels of {context.sample_rate} Hz are not taken")
