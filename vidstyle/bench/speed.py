@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ..media.files import check_writable
+from ..media.files import check_writable, temporary_folder
 from ..media.frame import Image
 from ..painting.device import choose_device, choose_precision, open_files, resident_memory
 from ..painting.features import MIN_SIDE_PX, VGG19, Features, Network
@@ -176,8 +175,8 @@ def _memory(subject: Subject) -> Iterator[Row]:
         if report.frames in MEMORY_FRAMES:
             resident[report.frames], opened[report.frames] = resident_memory(subject.features.device), open_files()
 
-    with TemporaryDirectory(prefix="vidstyle-") as folder:
-        painted_to_file(Looped(subject.clip(MEMORY_SIZE).frames, many), stylizer, Path(folder) / "out.mp4", watch)
+    with temporary_folder() as folder:
+        painted_to_file(Looped(subject.clip(MEMORY_SIZE).frames, many), stylizer, folder / "out.mp4", watch)
     before, after = resident.get(few), resident.get(many)
     if before and after:
         yield Row(f"{subject.name}: resident memory after {many} frames over after {few}", after / before, "", "<= 1.02")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
+from ..media.files import temporary_folder
 from ..media.format import Format
 from ..media.frame import Frame, Image
 from ..media.sink import open_sink
@@ -72,14 +72,14 @@ class Timed:
 def through_files(clip: Clip, stylizer: Stylizer) -> Timed:
     """Write the clip as H.264, and paint that file."""
     device = stylizer.features.device
-    with TemporaryDirectory(prefix="vidstyle-") as folder:
-        path = Path(folder) / "in.mp4"
+    with temporary_folder() as folder:
+        path = folder / "in.mp4"
         with VideoWriter(path, Format(clip.frames[0].size, Fraction(RATE), TIME_BASE), Encoding(crf=12)) as writer:
             for frame in clip.frames:
                 writer.send(frame)
         watched, before = reset_peak_memory(device), resident_memory(device)
         with open_source(path) as source:
-            timed = painted_to_file(source, stylizer, Path(folder) / "out.mp4")
+            timed = painted_to_file(source, stylizer, folder / "out.mp4")
     peak = peak_memory(device)
     timed.peak = peak - before if watched and peak is not None and before is not None else None
     return timed

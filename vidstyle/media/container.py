@@ -5,7 +5,7 @@ import logging
 import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from threading import Event
@@ -38,6 +38,7 @@ class StandardInput:
 
     def __init__(self) -> None:
         self.interrupted = False
+        self.failure: InputError | None = None
         self._stopped = Event()
         self._copy: IO[bytes] | None = None
 
@@ -49,9 +50,14 @@ class StandardInput:
             self.interrupted = True
             self.stop()
             return b""
-        if self._copy is not None:
-            self._copy.write(data)
-            self._copy.flush()
+        if data and self._copy is not None:
+            try:
+                self._copy.write(data)
+                self._copy.flush()
+            except OSError as error:
+                self.failure = _no_temporary_file(error)
+                self.stop()
+                return b""
         return data
 
     def _wait_for(self, count: int) -> bytes:
@@ -62,13 +68,26 @@ class StandardInput:
         return b""
 
     def keep_copy(self) -> None:
-        """From now on, keep what is read. Before the first byte."""
-        self._copy = NamedTemporaryFile(prefix="vidstyle-")  # noqa: SIM115 (closed by drop_copy)
+        """From now on, keep what is read. Before the first byte.
+
+        Raises:
+            InputError: there is no place for temporary files.
+        """
+        try:
+            self._copy = NamedTemporaryFile(prefix="vidstyle-")  # noqa: SIM115 (closed by drop_copy)
+        except OSError as error:
+            raise _no_temporary_file(error) from None
+
+    def raise_failure(self) -> None:
+        """Raise what ended the input early, if something did: an exception does not always pass through FFmpeg."""
+        if self.failure is not None:
+            raise self.failure
 
     def drop_copy(self) -> None:
         """There is no use for what was read."""
         if self._copy is not None:
-            self._copy.close()
+            with suppress(OSError):  # a full disk: what it has not taken is of no use any more
+                self._copy.close()
             self._copy = None
 
     @property
@@ -79,6 +98,11 @@ class StandardInput:
     def stop(self) -> None:
         """Let the input end here."""
         self._stopped.set()
+
+
+def _no_temporary_file(error: OSError) -> InputError:
+    reason = f"standard input cannot be kept in a temporary file ({error.strerror})"
+    return InputError(f"{reason}: free some space, or set TMPDIR to a folder that has some, or name a file as the input")
 
 
 def open_input(name: str | Path, pipe: StandardInput | None = None) -> Any:
@@ -103,6 +127,8 @@ def open_input(name: str | Path, pipe: StandardInput | None = None) -> Any:
     except (av.error.FFmpegError, ValueError, OSError, MemoryError) as error:
         if pipe is not None and pipe.interrupted:
             raise KeyboardInterrupt from None
+        if pipe is not None and pipe.failure is not None:
+            raise pipe.failure from None
         remedy = "check that it plays elsewhere"
         name = "standard input" if name == PIPE else name
         raise InputError(f"{name} is not a clip that can be read ({reason_of(error)}): {remedy}") from None

@@ -91,6 +91,7 @@ class VideoFile:
             self.close()
             if self._pipe.interrupted:
                 raise KeyboardInterrupt from None
+            self._pipe.raise_failure()
             raise
 
     def _video_stream(self) -> Any:
@@ -300,6 +301,7 @@ class VideoFile:
             else:
                 yield Frame(self._picture(decoded, reformatter), time - start, duration)
             decoded = next(self._frames, None)
+        self._pipe.raise_failure()
         self._tell_of_the_end(end)
 
     def _picture(self, decoded: Any, reformatter: VideoReformatter) -> Image:

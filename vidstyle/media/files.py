@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -150,6 +151,22 @@ def write_file(path: Path, data: bytes | str) -> None:
     """
     with replacing(path) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder of its own for temporary files, which is removed at the end.
+
+    Raises:
+        OutputError: there is no place for it.
+    """
+    try:
+        folder = TemporaryDirectory(prefix="vidstyle-")
+    except OSError as error:
+        reason = f"no folder for temporary files can be made ({error.strerror})"
+        raise OutputError(f"{reason}: free some space, or set TMPDIR to a folder that has some") from None
+    with folder as name:
+        yield Path(name)
 
 
 def make_durable(path: Path) -> None:

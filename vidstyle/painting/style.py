@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..errors import InputError
-from ..media.files import check_readable
+from ..errors import InputError, OutputError
+from ..media.files import check_readable, write_file
 from ..media.frame import Frame, Image, fit
 from ..media.pictures import read_picture
 from .cache import TensorCache
@@ -188,10 +188,17 @@ class Style:
         return tuple(_looked_at((picture.shape[-1], picture.shape[-2]), size_px) for picture in self.pictures)
 
     def save(self, path: str | Path) -> None:
-        """Write pictures and weights as safetensors."""
+        """Write pictures and weights as safetensors.
+
+        Raises:
+            OutputError: the file cannot be written; what was there before is untouched.
+        """
         tensors = {f"picture{i}": (picture * 255).round().to(torch.uint8) for i, picture in enumerate(self.pictures)}
         tensors["weights"] = torch.tensor(self.weights, dtype=torch.float64)
-        Path(path).write_bytes(save(tensors, {"format": "vidstyle-style"}))
+        try:
+            write_file(Path(path), save(tensors, {"format": "vidstyle-style"}))
+        except OSError as error:
+            raise OutputError(f"cannot write {path} ({error.strerror}): free some space or choose another place") from None
 
     @classmethod
     def load(cls, path: str | Path, features: Features) -> "Style":
