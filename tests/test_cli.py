@@ -233,6 +233,21 @@ def test_a_trace_follows_every_iteration(vidstyle, clip, style_file):
     assert [frame["time"] for frame in frames] == [float(time) for time in times_of(clip)]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["render", "picture.png", "stripes.png", "-o", "out.png", "--trace", "kept.json"],
+        ["bench", "--json", "kept.json"],
+        ["bench", "--temporal", "--style", "stripes.png", "--picture", "kept.json"],
+    ],
+)
+def test_command_replaces_no_further_output_unasked(vidstyle, picture_file, style_file, tmp_path, arguments):
+    (tmp_path / "kept.json").write_text("precious")
+    code, _, err = vidstyle(*arguments)
+    assert code == 1 and "kept.json exists: add -y to replace it" in err
+    assert (tmp_path / "kept.json").read_text() == "precious" and not (tmp_path / "out.png").exists()
+
+
 def test_verbose_shows_the_stages_and_quiet_shows_nothing(vidstyle, picture_file, style_file):
     layers = ["--content-layers", "half.relu2_1", "--style-layers", "relu2_1,oriented2"]
     _, _, err = vidstyle("render", picture_file, style_file, "-o", "a.png", "-v", *layers)

@@ -42,7 +42,11 @@ def test_check_writable_refuses_what_is_no_ordinary_file(tmp_path):
 def test_writers_name_a_full_disk_and_keep_the_old_file(tmp_path, style, monkeypatch, kind):
     path = tmp_path / "out.json"
     path.write_text("precious")
-    writers = {"trace": Trace(path).write, "results": lambda: write_results(path, [], {}), "style": lambda: style.save(path)}
+    writers = {
+        "trace": Trace(path, overwrite=True).write,
+        "results": lambda: write_results(path, [], {}),
+        "style": lambda: style.save(path),
+    }
     monkeypatch.setattr(files, "make_durable", no_space)
     with pytest.raises(OutputError, match=r"cannot write .*out.json \(No space left on device\)"):
         writers[kind]()

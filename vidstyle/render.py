@@ -95,6 +95,14 @@ class Job:
         described = {**made.pop("settings"), **made, **self._inputs()}
         return open_sink(self.output, source, self.overwrite, encoding, described, self.resume)
 
+    def open_trace(self) -> Trace | None:
+        """What collects the losses, if they are wanted. That of an unfinished run is replaced when it is gone on with.
+
+        Raises:
+            OutputError: the file exists or cannot be written.
+        """
+        return Trace(self.trace, self.overwrite or self.resume) if self.trace else None
+
     def _made(self, settings: Settings) -> dict[str, Any]:
         part = {"start": str(self.start or 0), "stop": str(self.stop) if self.stop is not None else None}
         return {**self.origin, **part, "settings": asdict(settings)}
@@ -116,8 +124,7 @@ def check(job: Job, settings: Settings) -> None:
         InputError, OutputError: what would fail later anyway.
     """
     job.check_apart()
-    if job.trace:
-        Trace(job.trace)
+    job.open_trace()
     if str(job.input) != PIPE:  # which can be read only once
         with _nothing_said(), job.open_source() as source:
             _check_kinds(job, source)
@@ -161,7 +168,7 @@ def render(job: Job, stylizer: Stylizer) -> str | Path:
     Raises:
         VidstyleError: see the source, stylizer and sink.
     """
-    trace = Trace(job.trace) if job.trace else None
+    trace = job.open_trace()
     with job.open_source() as source:
         _check_kinds(job, source)
         stylizer.settings = turned(stylizer.settings, source)

@@ -17,13 +17,17 @@ class Trace:
     ``{"frames": [{"frame": 0, "time": seconds, "iterations": [{"iteration": 1, "size": [w, h], "total": ...,
     "content": ..., "style": ...}]}]}`` as ``.json``, or a plot of the same as ``.png``.
 
+    Args:
+        path: ends in .json, or in .png, .svg or .pdf for a plot.
+        overwrite: whether an existing file may be replaced.
+
     Raises:
-        OutputError: the file cannot be written, or its ending is not one of these.
+        OutputError: the file exists, cannot be written, or its ending is not one of these.
         VidstyleError: a plot is wanted and matplotlib is not installed.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = check_writable(path, overwrite=True)
+    def __init__(self, path: str | Path, overwrite: bool = False) -> None:
+        self._path = check_writable(path, overwrite)
         if self._path.suffix.lower() not in (".json", *PLOT_ENDINGS):
             raise OutputError(f"{path}: a trace is written as .json, or as a plot with .png")
         if self._path.suffix.lower() in PLOT_ENDINGS:

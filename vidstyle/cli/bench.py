@@ -9,6 +9,7 @@ from .usage import usage_errors, weights_files
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Measure speed or temporal consistency."""
+    from ..media.files import check_writable
     from ..media.outputs import check_apart
 
     with usage_errors(parser):
@@ -20,7 +21,10 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             if value is not None and value < least:
                 raise ValueError(f"--{name} is {value}: it must be {least} or more")
     clip = [args.clip] if args.clip else []
-    check_apart(filter(None, (args.json, args.picture)), (*clip, *(args.styles or ()), *weights_files(args)))
+    written = [file for file in (args.json, args.picture) if file]
+    check_apart(written, (*clip, *(args.styles or ()), *weights_files(args)))
+    for file in written:
+        check_writable(file, args.overwrite)
     if args.temporal:
         _bench_steadiness(args, parser)
     else:

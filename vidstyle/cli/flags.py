@@ -220,6 +220,7 @@ def _bench_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--style", dest="styles", nargs="+", metavar="STYLE", help="picture(s) to paint like (default: one drawn for it)")
     add("--json", type=Path, metavar="FILE", help="write the figures as JSON, rewritten after each")
+    add("-y", dest="overwrite", action="store_true", help="replace existing files of figures and pictures")
     add("--frames", type=int, default=16, metavar="N", help="frames per clip (default: %(default)s)")
     _features_flags(parser)
     add = parser.add_argument_group("speed").add_argument
