@@ -12,7 +12,7 @@ import vidstyle
 
 ROOT = Path(__file__).parent.parent
 ROWS = (
-    "errors limits settings progress stage",
+    "errors limits settings progress interrupts stage",
     "media.files media.locks media.format media.frame media.hdr media.container media.color media.clock media.colorprofile",
     "media.heif media.pictures media.tensorfile media.jobfolder media.segments media.sidedata media.decode media.source",
     "media.subtitles media.packets media.channels media.soundencoder media.sound media.beside media.coders media.encode",

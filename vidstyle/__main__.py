@@ -1,7 +1,11 @@
-"""``python -m vidstyle``."""
+"""The command ``vidstyle``, which is also ``python -m vidstyle``."""
 
-import sys
+import signal
 
-from .cli import main
+if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while the command line is imported
 
-sys.exit(main())
+from .cli import program
+
+if __name__ == "__main__":
+    program()

@@ -1,5 +1,6 @@
 """Reading ahead, painting, writing behind."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,6 +10,7 @@ from fractions import Fraction
 
 import cv2
 
+from .interrupts import check
 from .limits import threads
 from .media.frame import Frame
 from .media.segments import Checkpoint
@@ -20,6 +22,8 @@ from .painting.stylizer import Iteration, Stylizer
 from .painting.warmstart import LONG_TERM
 from .painting.weights import load_flow
 from .stage import END, Meanwhile, Stage
+
+log = logging.getLogger(__name__)
 
 MAX_FLOWS_AT_ONCE = 8
 """Flows computed at once beside a GPU, which stylises a frame in less time than one flow takes; each keeps two cores busy."""
@@ -33,6 +37,9 @@ SHORT_TURNS = Meanwhile(sys.getswitchinterval, sys.setswitchinterval, 0.001)
 
 ONE_CORE_EACH = Meanwhile(cv2.getNumThreads, cv2.setNumThreads, 1)
 """Where several motions are looked for at once, OpenCV's threads would only be in each other's way."""
+
+READER_SECONDS = 5.0
+"""How long to wait at the end for a source that was told to stop."""
 
 STAGES = ("read", "motion", "paint", "write", "controls")
 
@@ -84,65 +91,84 @@ def run(
         The report on the whole run.
 
     Raises:
-        The error of whichever stage failed first. The frames painted before it were sent to the sinks that still
-        work, and no thread is left.
+        The error of whichever stage failed first. The frames painted before it were sent to the sinks
+        that still work. No thread is left, except that of a source which does not end
+        ``READER_SECONDS`` after its ``stop``.
     """
-
-    def read(stage: Stage) -> None:
-        if passed_over:
-            source.skip(passed_over)
-        for item in source if at_the_painter else moving(source):
-            if not stage.put(item):
-                return
-        stage.put(END)  # or the painter would wait a little before it looks whether more can come
-
-    def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
-        def size_px() -> int:
-            return stylizer.flow_px(source.format.size)
-
-        ahead = 0 if live else LOOK_AHEAD
-        searches = with_search(frames, method, LONG_TERM if settings.long_term else (), ahead, size_px, past)
-        return ((frame, find()) for frame, find in searches) if at_the_painter else found_ahead(searches, flows_at_once)
-
-    def write(stage: Stage) -> None:
-        while (item := stage.queue.get()) is not END:
-            for sink in sinks:
-                if isinstance(item, Checkpoint):
-                    sink.checkpoint(item)
-                else:
-                    sink.send(item)
-
-    settings = stylizer.settings
-    # On a CPU motion and painting would fight for the same cores, which takes longer than one after the other.
-    # What a live source drops is not known before the painter takes a frame, nor what moved since the last one it took.
     live = source.format.live
     on_cpu = stylizer.features.device.type == "cpu"
-    at_the_painter = live or on_cpu
-    method = flow or load_flow(settings.flow, stylizer.features.device)
-    if settings.init != "previous":  # nothing is moved
-        method = None
+    # On a CPU motion and painting would fight for the same cores, which takes longer than one after the other.
+    # What a live source drops is not known before the painter takes a frame, nor what moved since the last one it took.
+    motion_by_painter = live or on_cpu
     done, shot = (resume.frames, resume.shot) if resume else (0, 0)
     past = min(shot, PAST)
-    flows_at_once = max(1, min(MAX_FLOWS_AT_ONCE, threads() // 2))
-    passed_over = done - past
+    moving = _motion_finder(source, stylizer, flow, past, motion_by_painter)
     if resume:
         stylizer.load_state(resume.state)
     report = Report()
-    reader, writer = Stage(read, "reader", newest=live), Stage(write, "writer")
+    reader = Stage(lambda stage: _read(stage, source, done - past, None if motion_by_painter else moving), "reader", newest=live)
+    writer = Stage(lambda stage: _write(stage, sinks), "writer")
     if live and controls:
         reader.idle = lambda: controls(stylizer, report)
     keeper = _Keeper(stylizer, [sink.segment_seconds for sink in sinks], done, shot)
-    with nullcontext() if on_cpu else SHORT_TURNS, nullcontext() if at_the_painter else ONE_CORE_EACH:
+    with nullcontext() if on_cpu else SHORT_TURNS, nullcontext() if motion_by_painter else ONE_CORE_EACH:
         try:
-            _paint(moving(reader) if at_the_painter else reader, (reader, writer), stylizer, controls, keeper, report)
+            _paint(moving(reader) if motion_by_painter else reader, (reader, writer), stylizer, controls, keeper, report)
         finally:
-            reader.stopped.set()
-            source.stop()
-            reader.join()
-            writer.put(END)  # what was painted is still written, also after an interrupt
-            writer.join()
+            _end(reader, writer, source)
     writer.raise_error()
     return report
+
+
+def _motion_finder(
+    source: Source, stylizer: Stylizer, flow: FlowMethod | None, past: int, one_by_one: bool
+) -> Callable[[Iterable[Frame]], Iterator[tuple[Frame, Motion]]]:
+    """What adds to frames their motion: one by one as they are asked for, or ahead in several threads."""
+    settings = stylizer.settings
+    method = flow or load_flow(settings.flow, stylizer.features.device)
+    if settings.init != "previous":  # nothing is moved
+        method = None
+    ahead = 0 if source.format.live else LOOK_AHEAD
+    distances = LONG_TERM if settings.long_term else ()
+    flows_at_once = max(1, min(MAX_FLOWS_AT_ONCE, threads() // 2))
+
+    def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
+        searches = with_search(frames, method, distances, ahead, lambda: stylizer.flow_px(source.format.size), past)
+        return ((frame, find()) for frame, find in searches) if one_by_one else found_ahead(searches, flows_at_once)
+
+    return moving
+
+
+def _read(stage: Stage, source: Source, skipped: int, moving: Callable[[Iterable[Frame]], Iterable[object]] | None) -> None:
+    """The reader's work: hand over the frames after the first ``skipped``, with their motion if it is to be found here."""
+    if skipped:
+        source.skip(skipped)
+    for item in moving(source) if moving else source:
+        if not stage.put(item):
+            return
+    stage.put(END)  # or the painter would wait a little before it looks whether more can come
+
+
+def _write(stage: Stage, sinks: Sequence[Sink]) -> None:
+    """The writer's work: send each frame and checkpoint to every sink."""
+    while (item := stage.get()) is not END:
+        for sink in sinks:
+            if isinstance(item, Checkpoint):
+                sink.checkpoint(item)
+            else:
+                sink.send(item)
+
+
+def _end(reader: Stage, writer: Stage, source: Source) -> None:
+    """Stop reading, and write what was painted, also after an error or an interrupt."""
+    reader.stopped.set()
+    try:
+        source.stop()
+    finally:
+        writer.finish()
+    reader.join(READER_SECONDS)
+    if reader.is_alive():
+        log.warning("the source did not stop within %g s, and its thread is left", READER_SECONDS)
 
 
 class _Keeper:
@@ -185,6 +211,7 @@ def _paint(
         controls(stylizer, report)
     began = time.perf_counter()
     for frame, motion in pairs:
+        check()
         got = time.perf_counter()
         checkpoint = keeper.before(frame, motion)
         painted = stylizer(frame, motion)

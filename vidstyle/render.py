@@ -15,6 +15,7 @@ import torch
 
 from . import __version__
 from .errors import OutputError, VidstyleError
+from .interrupts import deferred
 from .media.files import PIPE, check_readable, digest_of, part_folder
 from .media.mux import CONTAINERS
 from .media.outputs import check_apart
@@ -169,7 +170,7 @@ def render(job: Job, stylizer: Stylizer) -> str | Path:
         VidstyleError: see the source, stylizer and sink.
     """
     trace = job.open_trace()
-    with job.open_source() as source:
+    with job.open_source() as source, deferred():
         _check_kinds(job, source)
         stylizer.settings = turned(stylizer.settings, source)
         sink = job.open_sink(source, stylizer.settings)

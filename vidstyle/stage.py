@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from queue import Empty, Full, Queue
+from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Any
+
+from .interrupts import check
 
 AHEAD = 4
 """Items kept ready between two stages: enough to smooth them out, little memory."""
@@ -45,14 +47,25 @@ class Meanwhile:
 
 
 class Stage(Thread):
-    """A thread that keeps its own error for whoever takes what it makes, and stops when told to.
+    """A thread with a bounded queue, into which it puts what it makes or from which it takes its work.
 
-    Where only the ``newest`` item counts, one that nobody took in time gives way to the next.
+    The thread keeps its own error for whoever takes its items, and ends when it is told to. The
+    queue is made of two ``SimpleQueue``, whose methods are single operations in C: an exception that
+    a signal raises leaves neither of them with a lock held, or with a waiter that takes the wake-up
+    of another, as it can ``queue.Queue``. At worst there is room for one item less.
+
+    Args:
+        work: what the thread does.
+        name: of the thread.
+        newest: only the newest item counts: one that nobody took in time gives way to the next.
     """
 
     def __init__(self, work: Callable[["Stage"], None], name: str, newest: bool = False) -> None:
         super().__init__(name=f"vidstyle-{name}", daemon=True)
-        self.queue: Queue[Any] = Queue(1 if newest else AHEAD)
+        self.queue: SimpleQueue[Any] = SimpleQueue()
+        self._room: SimpleQueue[None] = SimpleQueue()  # an element for each item there is room for
+        for _ in range(AHEAD):
+            self._room.put(None)
         self.newest, self.dropped = newest, 0
         self.idle: Callable[[], None] | None = None
         self.stopped = Event()
@@ -69,34 +82,58 @@ class Stage(Thread):
             self.error = error
 
     def put(self, item: object) -> bool:
-        """Put into the bounded queue; False when the stage was stopped, or has ended, before there was room."""
+        """Put an item into the queue, when there is room; ``END`` needs none.
+
+        Returns:
+            False when the stage was stopped, or has ended, before there was room.
+        """
+        if item is END:
+            self.queue.put(END)
+            return True
         while self.is_alive() and not self.stopped.is_set():
-            if self.newest and item is not END:
-                with suppress(Empty):
-                    self.queue.get_nowait()
-                    self.dropped += 1
-            try:
-                self.queue.put(item, timeout=PATIENCE_SECONDS)
+            with suppress(Empty):
+                if self.newest:
+                    self._give_way()
+                else:
+                    self._room.get(timeout=PATIENCE_SECONDS)
+                self.queue.put(item)
                 return True
-            except Full:
-                continue
         return False
 
+    def _give_way(self) -> None:
+        with suppress(Empty):
+            self.queue.get_nowait()
+            self.dropped += 1
+
     def get(self) -> Any:
-        """Take from the queue; ``END`` when nothing more can come."""
+        """Take an item from the queue; ``END`` when nothing more can come.
+
+        Raises:
+            KeyboardInterrupt: in the main thread, after a signal; see ``interrupts.check``.
+        """
         began = time.perf_counter()
         try:
             while True:
                 alive = self.is_alive() and not self.stopped.is_set()  # before looking: its last item may come in between
+                check()
                 try:
-                    return self.queue.get(timeout=LIVE_PATIENCE_SECONDS if self.idle else PATIENCE_SECONDS)
+                    item = self.queue.get(timeout=LIVE_PATIENCE_SECONDS if self.idle else PATIENCE_SECONDS)
                 except Empty:
                     if not alive:
                         return END
                     if self.idle:
                         self.idle()
+                    continue
+                if not self.newest:
+                    self._room.put(None)
+                return item
         finally:
             self.waited += time.perf_counter() - began
+
+    def finish(self) -> None:
+        """Let the thread work off what is in the queue, and wait until it has ended."""
+        self.queue.put(END)
+        self.join()
 
     def __iter__(self) -> Iterator[Any]:
         """Take until nothing more can come; then raise the error that ended it, if one did."""

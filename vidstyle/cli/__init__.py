@@ -1,5 +1,5 @@
 """The command line: one module for each command."""
 
-from .main import build_parser, main
+from .main import build_parser, main, program
 
-__all__ = ["build_parser", "main"]
+__all__ = ["build_parser", "main", "program"]

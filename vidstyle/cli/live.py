@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..interrupts import deferred
 from ..settings import PRESETS, Settings
 from .usage import usage_errors, weights_files
 
@@ -56,7 +57,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             return
         from ..live.session import Session, live
 
-        live(Session(show, source, stylizer, styles, window, screens), source, stylizer, flow)
+        with deferred():  # a recording is to be finished
+            live(Session(show, source, stylizer, styles, window, screens), source, stylizer, flow)
 
 
 def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack) -> list[Any]:

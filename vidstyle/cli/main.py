@@ -2,46 +2,98 @@
 
 import argparse
 import logging
-import signal
+import os
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn, TextIO
 
 from ..errors import VidstyleError
+from ..interrupts import INTERRUPTED, handled
 from ..limits import set_threads, threads
 from . import bench, live, obs, render, train
 from .flags import parser_of
 from .usage import usage_errors
 
-DONE, WORLD, INTERRUPTED = 0, 1, 130
+DONE, WORLD = 0, 1
+
+
+def program() -> NoReturn:
+    """The command ``vidstyle`` as a process of its own."""
+    reserve_standard_streams()
+    with handled() as signals:
+        code = main()
+        if signals.requested:  # threads that wait in C code, or for each other, are not waited for
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError, AttributeError):
+                    stream.flush()
+            os._exit(code)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 an error of the world, 2 wrong usage, 130 interrupted."""
+    """Run a command and return its exit code.
+
+    It is 0 when all is done, 1 after an error of the world, 130 after an interrupt. Wrong usage
+    raises SystemExit with code 2, as argparse does.
+    """
     parser = build_parser()
     args = _parsed(parser, arguments)
-    with _log_on_stderr(args), _one_interrupt():
+    with _log_on_stderr(args), handled() as signals:
         try:
             _limit_threads(args, parser)
             args.command(args, parser)
-        except VidstyleError as error:
-            print(f"vidstyle: {error}", file=sys.stderr)
-            return WORLD
-        except KeyboardInterrupt:
-            print("vidstyle: interrupted", file=sys.stderr)
-            return INTERRUPTED
-        except ImportError as error:
-            if "cannot open shared object" not in str(error):
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BaseException as error:
+            code = _exit_code(error, signals.requested)
+            if code is None:
                 raise
-            remedy = "on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
-            print(f"vidstyle: OpenCV lacks a library of the system ({error}); {remedy}", file=sys.stderr)
-            return WORLD
-        except BrokenPipeError:  # whoever read our output has gone
-            sys.stdout = None
-            return WORLD
+            return code
         return DONE
+
+
+def reserve_standard_streams() -> None:
+    """Open the null device as standard input, output or error where the program was started without it.
+
+    Otherwise the first files to be opened would take these places, and whatever a library prints
+    would be written into them.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 (open as long as the process lives)
+
+
+def _exit_code(error: BaseException, interrupted: bool) -> int | None:
+    """Say in one line what ended a command, and return the exit code; None where a traceback is due."""
+    if isinstance(error, VidstyleError):
+        _say(str(error))
+    elif isinstance(error, ImportError) and "cannot open shared object" in str(error):
+        remedy = "on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
+        _say(f"OpenCV lacks a library of the system ({error}); {remedy}")
+    elif isinstance(error, BrokenPipeError):  # whoever read our output has gone
+        _drop_output()
+    elif not interrupted and not isinstance(error, KeyboardInterrupt):
+        return None
+    if interrupted or isinstance(error, KeyboardInterrupt):  # after which any error may follow from it
+        _say("interrupted")
+        return INTERRUPTED
+    return WORLD
+
+
+def _say(words: str) -> None:
+    with suppress(OSError):  # the terminal may be gone
+        print(f"vidstyle: {words}", file=sys.stderr)
+
+
+def _drop_output() -> None:
+    """Let what is still to be written to standard output go nowhere: Python writes it at its end."""
+    if sys.stdout is sys.__stdout__ is not None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
 
 
 def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -63,31 +115,6 @@ def _limit_threads(args: argparse.Namespace, parser: argparse.ArgumentParser) ->
     with usage_errors(parser):
         set_threads(args.threads)
     cv2.setNumThreads(threads())
-
-
-@contextmanager
-def _one_interrupt() -> Iterator[None]:
-    """A killed command ends like an interrupted one; while it finishes its file, further interrupts are ignored."""
-    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in signals}
-    heard = [number for number in signals if before[number] != signal.SIG_IGN]  # nohup ignores SIGHUP, and so do we
-
-    def interrupt(number: int, frame: object) -> NoReturn:
-        for other in heard:
-            signal.signal(other, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # only that one may listen for signals
-        yield
-        return
-    for number in heard:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in heard:
-            if signal.getsignal(number) is interrupt:  # after an interrupt stay deaf: a late one would spoil the exit code
-                signal.signal(number, before[number])
 
 
 class _StandardErrorHandler(logging.StreamHandler[TextIO]):

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from ..interrupts import deferred
 from ..settings import Recipe
 from .usage import usage_errors
 
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         pictures = read_pictures(args.images, recipe.picture_px)
         if checkpoint.exists():
             print(f"going on from {checkpoint}", file=sys.stderr)
-        with ProgressDisplay("step", recipe.steps, args.quiet) as display:
+        with ProgressDisplay("step", recipe.steps, args.quiet) as display, deferred():
 
             def report(progress: Progress) -> None:
                 display.show(progress.step, f"loss {progress.loss:.3f}, {progress.accuracy:.0%} of crops recognised")

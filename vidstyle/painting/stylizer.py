@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..interrupts import check
 from ..media.frame import Frame, fit
 from ..settings import Settings
 from .beginning import Guide, aims, begin
@@ -293,11 +294,15 @@ class Stylizer:
         if self.settings.optimizer == "lbfgs":
 
             def evaluate(picture: Tensor) -> Losses:
-                self.on_iteration()
+                self._begin_iteration()
                 return objective(picture)
 
             return lbfgs(picture, evaluate, steps)
-        return descend(picture, objective, steps, moments, tick=self.on_iteration)
+        return descend(picture, objective, steps, moments, tick=self._begin_iteration)
+
+    def _begin_iteration(self) -> None:
+        check()
+        self.on_iteration()
 
     def _finish(self, picture: Tensor, source: Tensor, alpha: Tensor | None) -> Tensor:
         """Enlarge to the output's size, then mix with the source as the settings say; with its alpha, beside the source."""

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..interrupts import check
 from ..media.frame import Frame, Image
 from ..media.pictures import decode_picture, is_still
 from ..media.tensorfile import read_tensors, write_tensors
@@ -196,7 +197,8 @@ def train(
         pictures: (N, 3, S, S) uint8 RGB.
         report: called after every step.
         checkpoint: a file in which the state is kept, every ``CHECKPOINT_SECONDS``. If it is there, training goes
-            on from it, to the same weights as without the break. Removed at the end.
+            on from it, to the same weights as without the break. It is kept after an interrupt of the
+            command too, and removed at the end.
 
     Raises:
         InputError: the checkpoint is of another training, or damaged.
@@ -208,11 +210,16 @@ def train(
     saved = time.monotonic()
     while run.step < recipe.steps:
         progress = run.advance()
-        # Only between steps, not on an interrupt: that comes in the middle of one.
         if checkpoint is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
             run.save(checkpoint)
             saved = time.monotonic()
         report(progress)
+        try:
+            check()
+        except KeyboardInterrupt:  # between two steps, so that the state is whole
+            if checkpoint is not None:
+                run.save(checkpoint)
+            raise
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return {name: weight.cpu().contiguous() for name, weight in run.classifier.folded().items()}
