@@ -1,0 +1,191 @@
+"""Signals, and what an exception out of a signal handler leaves behind."""
+
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from vidstyle import stage as stages
+from vidstyle.stage import END, Stage
+
+TRACED = {stages.__file__, threading.__file__, queue.__file__}
+
+
+class InterruptAt:
+    """Raises KeyboardInterrupt in this thread at the n-th instruction within the files of queues and threads."""
+
+    def __init__(self, number):
+        self.left = number
+
+    def __call__(self, frame, event, argument):
+        if frame.f_code.co_filename not in TRACED:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self.left -= 1
+            if self.left < 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return self
+
+    def __enter__(self):
+        sys.settrace(self)
+
+    def __exit__(self, *_):
+        sys.settrace(None)
+
+
+def returned(function):
+    """What a function returns, within five seconds."""
+    found = queue.SimpleQueue()
+    threading.Thread(target=lambda: found.put(function()), daemon=True).start()
+    return found.get(timeout=5)
+
+
+def test_stage_finishes_after_an_interrupt_at_any_instruction_of_put():
+    interrupted, number = True, 0
+    while interrupted:
+        taken = []
+        stage = Stage(lambda stage, taken=taken: taken.extend(iter(stage.get, END)), "test")
+        time.sleep(0.005)  # until the thread waits for an item
+        try:
+            with InterruptAt(number):
+                stage.put(1)
+            interrupted = False
+        except KeyboardInterrupt:
+            pass
+        returned(stage.finish)
+        assert taken in ([], [1])
+        number += 1
+    assert taken == [1] and number > 20
+
+
+def test_stage_can_be_taken_from_after_an_interrupt_at_any_instruction_of_get():
+    def count(stage):
+        number = 0
+        while stage.put(number):
+            number += 1
+
+    interrupted, number = True, 0
+    while interrupted:
+        stage = Stage(count, "test")
+        try:
+            with InterruptAt(number):
+                stage.get()
+            interrupted = False
+        except KeyboardInterrupt:
+            pass
+        assert returned(stage.get) in (0, 1)
+        stage.stopped.set()
+        stage.join(5)
+        assert not stage.is_alive()
+        number += 1
+    assert number > 20
+
+
+HEAD = """
+import os, socket, sys, time
+from vidstyle import interrupts
+interrupts.GRACE_SECONDS = 0.3
+def ready():
+    print("ready", flush=True)
+def wait_in_c():
+    import av
+    silent = socket.create_server(("127.0.0.1", 0))
+    ready()
+    av.open(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+with interrupts.handled():
+"""
+
+
+def run(body, *pauses, number=signal.SIGINT):
+    """Run a program and send it a signal, and another after each pause. Returns its exit code and what it wrote."""
+    script = HEAD + "".join(f"    {line}\n" for line in body.strip().splitlines())
+    before = signal.signal(number, signal.SIG_DFL)  # a child would inherit that it is ignored
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(number, before)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        process.send_signal(number)
+        for pause in pauses:
+            time.sleep(pause)
+            process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    return process.returncode, out + err
+
+
+FINISHING = """
+with interrupts.deferred():
+    ready()
+    try:
+        while True:
+            time.sleep(0.01)
+            interrupts.check()
+    finally:
+        time.sleep({})
+        print("finished", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupts_let_finish_what_is_begun(number):
+    code, said = run(FINISHING.format(0.5), number=number)
+    assert "finished" in said and "KeyboardInterrupt" in said and code in (1, -signal.SIGINT)
+
+
+def test_interrupts_of_the_same_moment_count_as_one():
+    code, said = run(FINISHING.format(0.5), 0.05, 0.05)
+    assert "finished" in said and code in (1, -signal.SIGINT)
+
+
+def test_interrupts_end_the_program_the_second_time():
+    code, said = run(FINISHING.format(60), 1.5)
+    assert code == 130 and "finished\n" not in said
+    assert "again to end at once" in said and said.endswith("vidstyle: interrupted again: ended at once\n")
+
+
+def test_interrupts_end_a_wait_in_c_code_the_first_time_where_nothing_is_to_be_finished():
+    assert run("wait_in_c()") == (130, "vidstyle: interrupted\n")
+
+
+def test_interrupts_end_a_wait_in_c_code_the_second_time_where_something_is_to_be_finished():
+    code, said = run("with interrupts.deferred():\n    wait_in_c()", 0.7)
+    assert code == 130 and said.endswith("ended at once\n")
+
+
+def test_interrupts_that_come_while_the_last_step_runs_are_raised_after_it():
+    code, said = run("""
+with interrupts.deferred():
+    ready()
+    time.sleep(0.5)
+    print("whole", flush=True)
+print("went on")
+""")
+    assert "whole" in said and "went on" not in said and code in (1, -signal.SIGINT)
+
+
+def test_interrupts_of_a_forked_child_are_not_its_parents():
+    script = (
+        HEAD
+        + """
+    there, here = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(here, b".")
+        time.sleep(60)
+    os.read(there, 1)
+    os.kill(child, 15)
+    _, status = os.waitpid(child, 0)
+    time.sleep(3 * interrupts.GRACE_SECONDS)
+    print(os.waitstatus_to_exitcode(status))
+"""
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False)
+    assert (result.returncode, result.stdout) == (0, "-15\n"), result.stderr
