@@ -526,6 +526,32 @@ def test_a_system_library_that_opencv_lacks_is_named(tmp_path, picture_file, sty
     assert result.returncode == 1 and "apt-get install libgl1" in result.stderr and "Traceback" not in result.stderr
 
 
+def run_in_shell(words, **given):
+    """Run Python code in a shell, which may close or redirect its streams."""
+    command = f"{sys.executable} {words}"
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False, **given)
+
+
+def test_reserve_standard_streams_keeps_their_places_free(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from vidstyle.cli.main import reserve_standard_streams\n"
+        "reserve_standard_streams()\n"
+        "print('said', file=__import__('sys').stderr)\n"
+        "os._exit(os.open('file', os.O_WRONLY | os.O_CREAT))\n"
+    )
+    result = run_in_shell(f"{script} <&- >&- 2>&-", cwd=tmp_path)
+    assert result.returncode > 2 and (tmp_path / "file").read_bytes() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_info_is_one_line_where_it_cannot_be_written():
+    result = run_in_shell("-m vidstyle info > /dev/full")
+    assert result.returncode == 1
+    assert result.stderr == "vidstyle: cannot write output: no space is left; free some, or choose another place\n"
+
+
 def test_info_says_what_is_here(vidstyle):
     code, out, _ = vidstyle("info")
     assert code == 0

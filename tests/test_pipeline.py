@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import scene
+from conftest import scene, until
 
 from vidstyle import Format, Frame, Report, Settings, run
 from vidstyle.painting.flow import dis_flow
@@ -197,3 +197,32 @@ def test_beside_a_gpu_segments_are_longer(device, after):
     sink.segment_seconds, sink.checkpoint = Fraction(1, 5), lambda checkpoint: kept.append(checkpoint.frames)
     run(Clip(52), painter, [sink])
     assert kept == after
+
+
+def test_run_ends_although_its_source_does_not_stop(monkeypatch, caplog):
+    monkeypatch.setattr("vidstyle.pipeline.READER_SECONDS", 0.1)
+    sink, gone = Collector(), threading.Event()
+
+    class Stuck(Clip):
+        def __iter__(self):
+            yield from super().__iter__()
+            gone.wait(20)
+
+    with pytest.raises(RuntimeError):
+        run(Stuck(8), Painter(2, RuntimeError()), [sink])
+    assert len(sink.frames) == 2 and "did not stop" in caplog.text
+    gone.set()
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")])
+
+
+def test_run_takes_up_an_interrupt_before_the_next_frame(monkeypatch):
+    sink, painter = Collector(pause=0.01), Painter()
+
+    def check():
+        if painter.calls == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("vidstyle.pipeline.check", check)
+    with pytest.raises(KeyboardInterrupt):
+        run(Clip(1000), painter, [sink])
+    assert len(sink.frames) == 3

@@ -16,6 +16,7 @@ import torch
 from . import __version__
 from .errors import OutputError, VidstyleError
 from .interrupts import deferred
+from .media.coders import try_hardware
 from .media.files import PIPE, check_readable, digest_of, part_folder
 from .media.mux import CONTAINERS
 from .media.outputs import check_apart
@@ -126,6 +127,7 @@ def check(job: Job, settings: Settings) -> None:
     """
     job.check_apart()
     job.open_trace()
+    try_hardware(job.encoding.codec)
     if str(job.input) != PIPE:  # which can be read only once
         with _nothing_said(), job.open_source() as source:
             _check_kinds(job, source)

@@ -1,6 +1,7 @@
 """The command line: parses flags, runs a command, turns errors and signals into exit codes."""
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -74,6 +75,9 @@ def _exit_code(error: BaseException, interrupted: bool) -> int | None:
         remedy = "on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
         _say(f"OpenCV lacks a library of the system ({error}); {remedy}")
     elif isinstance(error, BrokenPipeError):  # whoever read our output has gone
+        _drop_output()
+    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        _say(f"cannot write {error.filename or 'output'}: no space is left; free some, or choose another place")
         _drop_output()
     elif not interrupted and not isinstance(error, KeyboardInterrupt):
         return None

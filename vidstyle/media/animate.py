@@ -13,7 +13,7 @@ import av
 import av.error
 
 from ..errors import OutputError
-from .container import reason_of
+from .container import reason_of, threaded
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def _timed(frames: Iterator[Any], kind: Animation) -> Iterator[Any]:
 
 def _frames(segments: Sequence[Path]) -> Iterator[Any]:
     for segment in segments:
-        with av.open(f"file:{segment}") as container:
+        with threaded, av.open(f"file:{segment}") as container:
             yield from container.decode(video=0)
 
 

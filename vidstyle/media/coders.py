@@ -209,10 +209,11 @@ def check_codec(codec: str | None, crf: int | None) -> None:
 @lru_cache
 def _working(name: str, usual: str) -> str:
     """The encoder asked for; where hardware does not truly encode here, the usual one."""
-    if name != "hardware" and not (name in CODECS and in_hardware(name)):
+    candidates = _hardware(name)
+    if not candidates:
         return name
     reasons_why = []
-    for candidate in HARDWARE if name == "hardware" else (name,):
+    for candidate in candidates:
         reason = why_not(candidate)
         if reason is None:
             return candidate
@@ -221,6 +222,23 @@ def _working(name: str, usual: str) -> str:
     return usual
 
 
+def _hardware(name: str) -> tuple[str, ...]:
+    """The encoders in hardware among which the one asked for is chosen; none where that is no such encoder."""
+    if name == "hardware":
+        return HARDWARE
+    return (name,) if name in CODECS and in_hardware(name) else ()
+
+
+def try_hardware(codec: str | None) -> None:
+    """Try the encoders in hardware that a codec may mean. Their results are kept.
+
+    To be called before a clip is opened: while a decoder is open FFmpeg says less, see
+    ``container.reasons``.
+    """
+    any(why_not(name) is None for name in _hardware(ALIASES.get(codec or "", codec or "")))
+
+
+@lru_cache
 def why_not(name: str) -> str | None:
     """Encode one grey frame: why an encoder does not work here, or None where it does."""
     if name not in av.codecs_available:

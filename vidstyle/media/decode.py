@@ -4,9 +4,10 @@ import logging
 import math
 import re
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from fractions import Fraction
+from inspect import GEN_RUNNING, getgeneratorstate
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ from ..limits import threads
 from ..settings import MAX_SIDE_PX
 from .clock import Clock, origin_of, rate_of
 from .color import color_of, depth_of, guessed_matrix, has_alpha, to_rgb
-from .container import StandardInput, open_input
+from .container import StandardInput, no_answer, open_input, threaded
 from .files import PIPE, is_url
 from .format import BT709, HLG, LIMITED, PQ, Color, Format
 from .frame import Frame, Image
@@ -74,6 +75,8 @@ class VideoFile:
         if self._name == PIPE:
             self._pipe.keep_copy()
         self._container = open_input(self._name, self._pipe)
+        self._threads = ExitStack()
+        self._threads.enter_context(threaded)
         if len(self._container.streams) == 1:  # nothing to be found again beside the pictures, which may be many bytes
             self._pipe.drop_copy()
         try:
@@ -256,7 +259,9 @@ class VideoFile:
                         self._timeless += 1
                     decoded += 1
                     yield frame
-            except (av.error.FFmpegError, ValueError, OverflowError):
+            except (av.error.FFmpegError, ValueError, OverflowError) as error:
+                if isinstance(error, av.error.ExitError):
+                    raise no_answer(self._name) from None
                 self._damaged += 1
                 if packet is None:  # the file cannot be read on: what is left of it is lost
                     break
@@ -336,9 +341,14 @@ class VideoFile:
         self._pipe.stop()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. It stays open while another thread, which was told to stop and did not, reads it."""
+        if getgeneratorstate(self._frames) == GEN_RUNNING:
+            log.warning("%s does not answer and is left open", self._name)
+            return
         self._frames.close()
         self._container.close()
+        self._stream = None  # the decoder's threads end with the last reference to it
+        self._threads.close()
         self._pipe.drop_copy()
 
 

@@ -1,7 +1,7 @@
 """One file of encoded pictures: one encoder, with the frames' own times."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,7 @@ from ..limits import threads
 from .beside import Beside, Timed
 from .coders import Coder
 from .color import from_rgb
-from .container import reason_of, reasons
+from .container import reason_of, threaded
 from .format import FULL, RGB, Format
 from .frame import Frame
 from .hdr import from_paint
@@ -52,6 +52,7 @@ class EncodedFile:
         usual = FRAGMENTS if container in ("mp4", "mov") else {}
         self._container: Any = av.open(name, "w", format=container, options=dict(usual if options is None else options))
         self._stream: Any = None
+        self._threads = ExitStack()
         self._written = False
         self.frames = 0
         self.beside: Beside | None = None
@@ -79,28 +80,28 @@ class EncodedFile:
 
     def _begin(self, size: tuple[int, int]) -> None:
         source, coder = self._source, self._coder
-        with reasons():
-            stream = self._container.add_stream(coder.name, rate=source.rate or Fraction(25), options=dict(coder.options))
-            stream.width, stream.height, stream.pix_fmt = *size, coder.pixels
-            context, color = stream.codec_context, source.color
-            if coder.name == "libx264":
-                # As many as x264 takes by itself. Not an option of the coder, since those tell one job from another.
-                context.thread_count = min(MAX_X264_THREADS, 3 * threads() // 2)
-            if coder.tag and self._container.format.name in ("mp4", "mov"):
-                context.codec_tag = coder.tag
-            context.time_base = stream.time_base = source.time_base
-            context.sample_aspect_ratio = source.sample_aspect_ratio
-            if av.VideoFormat(coder.pixels).is_rgb:
-                color = replace(color, matrix=RGB, range=FULL)
-            context.colorspace, context.color_range = color.matrix, color.range
-            context.color_primaries, context.color_trc = color.primaries, color.transfer
-            if source.rotation:
-                stream.set_display_rotation(source.rotation)
-            self._open(context, size)
-            if self.beside is not None:
-                self._following = self.beside.add_to(self._container, stream)
-                self._next = next(self._following, None)
-            self._container.start_encoding()
+        self._threads.enter_context(threaded)
+        stream = self._container.add_stream(coder.name, rate=source.rate or Fraction(25), options=dict(coder.options))
+        stream.width, stream.height, stream.pix_fmt = *size, coder.pixels
+        context, color = stream.codec_context, source.color
+        if coder.name == "libx264":
+            # As many as x264 takes by itself. Not an option of the coder, since those tell one job from another.
+            context.thread_count = min(MAX_X264_THREADS, 3 * threads() // 2)
+        if coder.tag and self._container.format.name in ("mp4", "mov"):
+            context.codec_tag = coder.tag
+        context.time_base = stream.time_base = source.time_base
+        context.sample_aspect_ratio = source.sample_aspect_ratio
+        if av.VideoFormat(coder.pixels).is_rgb:
+            color = replace(color, matrix=RGB, range=FULL)
+        context.colorspace, context.color_range = color.matrix, color.range
+        context.color_primaries, context.color_trc = color.primaries, color.transfer
+        if source.rotation:
+            stream.set_display_rotation(source.rotation)
+        self._open(context, size)
+        if self.beside is not None:
+            self._following = self.beside.add_to(self._container, stream)
+            self._next = next(self._following, None)
+        self._container.start_encoding()
         self._stream = stream
 
     def _open(self, context: Any, size: tuple[int, int]) -> None:
@@ -136,3 +137,5 @@ class EncodedFile:
                 self._follow()
         finally:
             self._container.close()
+            self._stream = None  # the encoder's threads end with the last reference to it
+            self._threads.close()

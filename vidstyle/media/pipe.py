@@ -26,6 +26,8 @@ class PipeWriter(FileSink):
     """
 
     def __init__(self, source: Format, encoding: Encoding = AS_USUAL) -> None:
+        if sys.stdout is None:
+            raise OutputError("standard output is closed: pipe it into a program, or name a file")
         kind = encoding.pipe
         if kind == "yuv4mpegpipe":
             deep = source.bit_depth > 8
