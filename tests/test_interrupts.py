@@ -64,7 +64,9 @@ def test_stage_finishes_after_an_interrupt_at_any_instruction_of_put():
     assert taken == [1] and number > 20
 
 
-def test_stage_can_be_taken_from_after_an_interrupt_at_any_instruction_of_get():
+def test_stage_can_be_taken_from_after_an_interrupt_at_any_instruction_of_get(monkeypatch):
+    monkeypatch.setattr(stages, "PATIENCE_SECONDS", 0.01)
+
     def count(stage):
         number = 0
         while stage.put(number):
@@ -158,6 +160,20 @@ def test_interrupts_end_a_wait_in_c_code_the_first_time_where_nothing_is_to_be_f
 def test_interrupts_end_a_wait_in_c_code_the_second_time_where_something_is_to_be_finished():
     code, said = run("with interrupts.deferred():\n    wait_in_c()", 0.7)
     assert code == 130 and said.endswith("ended at once\n")
+
+
+def test_interrupts_that_were_lost_are_raised_at_the_next_check():
+    code, said = run("""
+class Loses:
+    def __del__(self):
+        ready()
+        time.sleep(0.3)
+Loses()
+with interrupts.deferred():
+    interrupts.check()
+    print("went on")
+""")
+    assert "went on" not in said and code in (1, -signal.SIGINT)
 
 
 def test_interrupts_that_come_while_the_last_step_runs_are_raised_after_it():

@@ -91,14 +91,14 @@ class Interrupts:
 
     def check(self) -> None:
         """See the function ``check``."""
-        if self.requested and not self._raised and _in_main_thread():
+        if self.requested and _in_main_thread():
             self._raised = True
             raise KeyboardInterrupt
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """The handler, which Python runs in the main thread."""
         self.requested = True
-        if not self._deferring:
+        if not self._deferring and not self._raised:  # what it ends is left in peace to end
             self.check()
 
     def _watch(self, receiver: socket.socket) -> None:
@@ -146,7 +146,7 @@ def deferred() -> AbstractContextManager[None]:
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt, once, if a signal was noted. Only the main thread does."""
+    """Raise KeyboardInterrupt if a signal was noted. Only the main thread does."""
     _signals.check()
 
 

@@ -127,7 +127,7 @@ class Page:
         if self._thread is not None:
             self._pictures.call(self._pictures.close)
             self._server.should_exit = True  # the server looks at it ten times a second
-            self._thread.join()
+            self._thread.join(START_SECONDS)
         self._server_socket.close()
 
     async def _file(self, request: Request) -> Response:
