@@ -86,7 +86,7 @@ def main():
     for row in rows:
         print(row_text(row))
     if args.json:
-        write_results(args.json, rows, machine(torch.device("cpu")) | {"cores": cores, "runs": args.runs})
+        write_results(args.json, rows, machine(torch.device("cpu")) | {"cores": cores, "runs": args.runs, "patience_seconds": PATIENCE_SECONDS})
 
 
 if __name__ == "__main__":

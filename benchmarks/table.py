@@ -170,36 +170,44 @@ def speed(values):
     return lines
 
 
+KINDS = {
+    "auto, fp32": "float32",
+    "compile, fp32": "float32 compiled",
+    "auto, auto": "bfloat16",
+    "compile, auto": "bfloat16 compiled",
+}
+
+
 def targets(values):
-    """What was to be reached, and what was."""
-    cell = "320x180, bundled, auto"
-    compiled = "320x180, bundled, compile, auto"
+    """Targets and measurements, one column of figures for each precision and engine that was measured."""
+    live = "320x180, bundled, {}, live: end to end"
+    kinds = [kind for kind in KINDS if live.format(kind) in values]
+    precisions = [kind.split(", ")[1] for kind in kinds if kind.startswith("auto")]
 
     def columns(figure, size="320x180"):
-        kinds = ("auto, fp32", "auto, auto", "compile, auto")
         return " / ".join(f"{values[f'{size}, bundled, {kind}, balanced: {figure}']:.2f}" for kind in kinds)
 
     def of_textbook(size):
         return columns("step relative to the textbook's in float32", size)
 
     def ratio(figure, preset="balanced"):
-        times = [1 / values[f"320x180, bundled, {precision}, {preset}: {figure}"] for precision in ("fp32", "auto")]
+        times = [1 / values[f"320x180, bundled, {precision}, {preset}: {figure}"] for precision in precisions]
         return ", ".join(f"1/{time:.0f}" if time > 10 else f"1/{time:.1f}" for time in times)
 
     def exponent(preset):
-        return values[f"bundled, auto, auto, {preset}: exponent of time against pixels"]
+        return values[f"bundled, auto, {precisions[-1]}, {preset}: exponent of time against pixels"]
 
     against, theirs = "time per frame relative to 300 iterations of L-BFGS", "objective relative to theirs"
 
     def reached(preset):
-        cells = [f"320x180, bundled, {precision}, {preset}: {theirs}" for precision in ("fp32", "auto")]
+        cells = [f"320x180, bundled, {precision}, {preset}: {theirs}" for precision in precisions]
         free, shown = (" / ".join(f"{values[cell + end]:.2f}" for cell in cells) for end in ("", ", once shown"))
         return f"{free} ({shown})"
 
     slow, quick = exponent("balanced"), exponent("live")
     idle = max(value for name, value in values.items() if name.endswith("painter idle"))
     return [
-        "| figure, float32 / bfloat16 / bfloat16 compiled | measured | to reach |",
+        f"| figure, {' / '.join(KINDS[kind] for kind in kinds)} | measured | target |",
         "|---|---|---|",
         f"| a step, relative to forward and backward through the features alone | {columns('step relative to that')} | <= 1.30 |",
         f"| a step, relative to the textbook's in float32 | {of_textbook('320x180')} | <= 0.40 in bf16 |",
@@ -211,9 +219,8 @@ def targets(values):
         f"| and the objective | {reached('quality')} | <= 1.05 |",
         "| a frame, relative to previous picture, fresh Adam, to the same objective "
         f"| {ratio('time per frame relative to that')} | 1/4 |",
-        f"| `live`, 320 x 180, end to end | {values[f'{cell}, fp32, live: end to end']:.1f} / "
-        f"{values[f'{cell}, auto, live: end to end']:.1f} / {values[f'{compiled}, live: end to end']:.1f} frames/s | >= 10 |",
-        f"| exponent of time against pixels, `live`; `balanced`, bf16 | {quick:.2f}; {slow:.2f} | 0.9 to 1.1 |",
+        f"| `live`, 320 x 180, end to end | {' / '.join(f'{values[live.format(kind)]:.1f}' for kind in kinds)} frames/s | >= 10 |",
+        f"| exponent of time against pixels, `live`; `balanced` | {quick:.2f}; {slow:.2f} | 0.9 to 1.1 |",
         "| resident memory after 2,000 frames over after 200 "
         f"| {values['bundled: resident memory after 2000 frames over after 200']:.3f} | <= 1.02 |",
         f"| painter waiting for reader and writer, at most | {idle:.1f} % | <= 5 % |",
@@ -275,6 +282,19 @@ def kills(values):
     ]
 
 
+def neighbours(values):
+    """A render alone and beside busy programs, for each way in which threads can wait."""
+    document = values["document"]
+    busy = f"beside {document['machine']['cores']} busy programs"
+    lines = [f"| threads wait | alone | {busy} | ratio |", "|---|---|---|---|"]
+    names = dict.fromkeys(figure.split(": ")[0] for figure in values["rows"])
+    for name in names:
+        alone, beside, ratio = (values[f"{name}: {figure}"] for figure in ("alone", busy, "beside over alone"))
+        more = "more than " if beside >= document["machine"]["patience_seconds"] else ""
+        lines.append(f"| {name} | {alone:.1f} s | {more}{beside:.1f} s | {more}{ratio:.1f} |")
+    return lines
+
+
 def fuzz(values):
     """What became of damaged and hostile files."""
     found = values["document"]
@@ -295,6 +315,9 @@ TABLES = {
     "steps": ("steps-cpu", steps),
     "speed": ("speed-cpu", speed),
     "targets": ("speed-compiled-cpu speed-cpu", targets),
+    "speed-bf16": ("speed-bf16-cpu", speed),
+    "targets-bf16": ("speed-compiled-bf16-cpu speed-bf16-cpu", targets),
+    "neighbours": ("neighbours", neighbours),
     "gpu": ("speed-gpu", gpu),
     "live": ("live-cpu", live),
     "obs": ("obs-cpu", into_obs),

@@ -14,6 +14,7 @@ from .live.capture import cameras
 from .live.loopback import routes
 from .media.coders import CODECS, in_hardware, why_not
 from .media.pictures import bundled_styles
+from .painting.device import limit_threads
 from .painting.weights import vgg19_cache
 
 PACKAGES = (
@@ -39,6 +40,7 @@ def lines() -> Iterator[str]:
     yield f"vidstyle {__version__}, Python {platform.python_version()}, {platform.platform()}"
     yield "packages: " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     yield f"FFmpeg: {av.ffmpeg_version_info}"
+    limit_threads()
     yield "device cpu: " + f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
     for number in range(torch.cuda.device_count()):
         yield f"device cuda:{number}: {torch.cuda.get_device_name(number)}"
