@@ -84,38 +84,21 @@ def test_threads_never_exceed_the_usable_cores(monkeypatch):
         limits.set_threads(0)
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({}, {"GOMP_SPINCOUNT": str(limits.SPIN_COUNT), "KMP_BLOCKTIME": str(limits.SPIN_MILLISECONDS)}),
-        ({"OMP_WAIT_POLICY": "ACTIVE"}, {}),
-        ({"GOMP_SPINCOUNT": "7"}, {"KMP_BLOCKTIME": str(limits.SPIN_MILLISECONDS)}),
-    ],
-)
-def test_shorten_spinning_keeps_what_the_user_chose(given, expected):
-    environment = dict(given)
-    limits.shorten_spinning(environment)
-    assert environment == given | expected
-
-
 IMPORTED = """
-import os, sys
-import vidstyle
-assert "torch" not in sys.modules
 import torch
+import vidstyle
 from vidstyle import limits
 limits.usable_cores = lambda: 1  # as in a container with a quota of one core
 torch.set_num_threads(2)
 vidstyle.load_features("bundled", "cpu")
-print(os.environ["GOMP_SPINCOUNT"], torch.get_num_threads())
+print(torch.get_num_threads())
 """
 
 
-def test_importing_shortens_spinning_and_features_use_the_usable_cores_only():
-    usual = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+def test_features_use_the_usable_cores_only():
     command = [sys.executable, "-c", IMPORTED]
-    found = subprocess.run(command, env=usual, capture_output=True, text=True, check=True, timeout=100)
-    assert found.stdout.split() == [str(limits.SPIN_COUNT), "1"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    assert found.stdout.split() == ["1"]
 
 
 def test_threads_flag_of_the_command_is_checked(capsys):

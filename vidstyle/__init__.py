@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from .settings import PRESETS, Settings
     from .trace import Trace
 
-import_module(".limits", __name__).shorten_spinning(os.environ)  # PyTorch reads it when it is imported
-
 # OpenCV reads these when it is imported.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # of a picture of MAX_SIDE_PX
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # a stream that is joined in its middle is no error to be told of

@@ -6,33 +6,14 @@ A container's limits are those of its control groups (cgroup v2: ``cpu.max``, ``
 
 import math
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 
-SPIN_COUNT = 1000
-"""Turns of its waiting loop that a thread of GNU OpenMP takes before it sleeps (some tens of microseconds)."""
-
-SPIN_MILLISECONDS = 1
-"""The same for LLVM's and Intel's OpenMP (macOS, Windows), whose threads else spin for 200 ms."""
-
 _threads: int | None = None
-
-
-def shorten_spinning(environment: MutableMapping[str, str]) -> None:
-    """Let OpenMP's threads sleep soon while they wait for work; they read this when PyTorch is loaded.
-
-    By default they spin for milliseconds, on cores that other programs need: beside a busy program each parallel
-    operation then waits for a thread that does not run. Sleeping at once (``OMP_WAIT_POLICY=PASSIVE``) is no cure
-    either, since waking a thread takes longer than most operations. What the user chose stays.
-    """
-    if "OMP_WAIT_POLICY" in environment:
-        return
-    environment.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
-    environment.setdefault("KMP_BLOCKTIME", str(SPIN_MILLISECONDS))
 
 
 def set_threads(count: int) -> None:

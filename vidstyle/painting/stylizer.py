@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,6 +20,7 @@ from .execution import Prepared, choose_descent, replayed
 from .features import MIN_SIDE_PX, Features
 from .flow import FLOW_PX, LEAST_PX, Motion
 from .losses import ContentTarget, Losses, Objective, Weights
+from .openmp import spin_control
 from .optimize import SOON, Minimum, Moments, Rate, adam, lbfgs
 from .recording import Replayed
 from .room import Sizes, check_room
@@ -69,7 +71,9 @@ class Stylizer:
     """
 
     def __init__(self, features: Features, style: Style, settings: Settings = Settings()) -> None:  # noqa: B008 (immutable)
-        if features.device.type == "cpu":
+        on_cpu = features.device.type == "cpu"
+        self._idle_threads = spin_control() if on_cpu else nullcontext()
+        if on_cpu:
             hold_memory()
         self.features = features
         self._seen_through: dict[torch.dtype, Features] = {}
@@ -169,7 +173,7 @@ class Stylizer:
         if sizes not in self._remedies:  # once per size: later another program's memory is no reason to end a render
             self._remedies[sizes] = check_room(self.features.device, sizes, self._sizes)
         self._sizes = sizes
-        with out_of_memory_named(self._remedies[sizes]):
+        with self._idle_threads, out_of_memory_named(self._remedies[sizes]):
             source = to_tensor(frame.image, self.features.device)
             content = resize(source, size)
             if (motion and motion.cut) or self.settings.init != "previous":
