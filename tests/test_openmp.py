@@ -113,6 +113,7 @@ def test_other_programs_are_told_from_this_one(tmp_path, monkeypatch):
 def test_spin_control_keeps_a_team_of_idle_threads_and_lets_it_go(quickly, fresh, monkeypatch):
     for name in openmp.CHOICES:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     control = fresh()
     if not isinstance(control, SpinControl):
         pytest.skip("PyTorch has another OpenMP here")
@@ -128,8 +129,15 @@ def test_spin_control_keeps_a_team_of_idle_threads_and_lets_it_go(quickly, fresh
     until(lambda: not watchers())
 
 
+def test_spin_control_does_nothing_for_a_single_thread(fresh, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    with fresh():
+        assert not watchers()
+
+
 @pytest.mark.parametrize("name", openmp.CHOICES)
 def test_spin_control_leaves_what_the_user_chose(name, fresh, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setenv(name, "PASSIVE" if name == "OMP_WAIT_POLICY" else "5")
     monkeypatch.setattr(ctypes, "CDLL", lambda *a, **k: pytest.fail("libgomp was touched"))
     with fresh():

@@ -129,8 +129,12 @@ class SpinControl:
 
 @cache
 def spin_control() -> AbstractContextManager[None]:
-    """The control of this process; one that does nothing where threads are left as they are."""
-    if any(name in os.environ for name in CHOICES) or not CPU_TIMES.exists():
+    """The control of this process; one that does nothing where threads are left as they are.
+
+    A single thread waits for no other.
+    """
+    chosen = any(name in os.environ for name in CHOICES)
+    if chosen or torch.get_num_threads() == 1 or not CPU_TIMES.exists():
         return nullcontext()
     with suppress(OSError, AttributeError):
         libraries = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))
