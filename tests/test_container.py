@@ -1,5 +1,6 @@
 """What is opened: FFmpeg's reasons for failures, and files and addresses that give no answer."""
 
+import gc
 import os
 import socket
 import threading
@@ -25,6 +26,13 @@ def decoder_threads():
     """The names of FFmpeg's decoding threads in this process."""
     names = [name.read_text().strip() for name in TASKS.glob("*/comm")]
     return [name for name in names if name.startswith("av:") and ":df" in name]
+
+
+@pytest.fixture(autouse=True)
+def no_decoder_is_left():
+    """Whatever tests before these did not close goes with the last reference to it."""
+    gc.collect()
+    assert container.threaded.open == 0
 
 
 @pytest.fixture
@@ -53,6 +61,13 @@ def test_reasons_keeps_decoders_from_opening(clip):
     opening.join(10)
     with opened[0], container.reasons():
         assert av.logging.get_level() is None
+
+
+def test_videofile_that_is_dropped_unclosed_lets_reasons_be_heard_again(clip, broken):
+    assert len(list(open_source(clip))) > 1
+    gc.collect()
+    with pytest.raises(InputError, match="moov atom not found"):
+        VideoFile(broken)
 
 
 @pytest.mark.skipif(not TASKS.exists(), reason="this system does not list threads by name")

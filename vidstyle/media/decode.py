@@ -4,7 +4,7 @@ import logging
 import math
 import re
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from inspect import GEN_RUNNING, getgeneratorstate
@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from weakref import finalize
 
 import av
 import av.error
@@ -75,8 +76,8 @@ class VideoFile:
         if self._name == PIPE:
             self._pipe.keep_copy()
         self._container = open_input(self._name, self._pipe)
-        self._threads = ExitStack()
-        self._threads.enter_context(threaded)
+        threaded.__enter__()
+        self._leave_threaded = finalize(self, threaded.__exit__)  # by close, or when nobody has the source any more
         if len(self._container.streams) == 1:  # nothing to be found again beside the pictures, which may be many bytes
             self._pipe.drop_copy()
         try:
@@ -348,7 +349,7 @@ class VideoFile:
         self._frames.close()
         self._container.close()
         self._stream = None  # the decoder's threads end with the last reference to it
-        self._threads.close()
+        self._leave_threaded()
         self._pipe.drop_copy()
 
 
