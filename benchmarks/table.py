@@ -316,8 +316,6 @@ TABLES = {
     "steps": ("steps-cpu", steps),
     "speed": ("speed-cpu", speed),
     "targets": ("speed-compiled-cpu speed-cpu", targets),
-    "speed-bf16": ("speed-bf16-cpu", speed),
-    "targets-bf16": ("speed-compiled-bf16-cpu speed-bf16-cpu", targets),
     "neighbours": ("neighbours", neighbours),
     "gpu": ("speed-gpu", gpu),
     "live": ("live-cpu", live),
