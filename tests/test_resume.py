@@ -99,6 +99,26 @@ def test_a_damaged_state_falls_back_on_the_one_before(shots, features, style, wh
     assert (tmp_path / "out.mp4").read_bytes() == whole
 
 
+def test_a_part_has_its_name_only_when_it_is_whole(shots, features, style, whole, tmp_path, monkeypatch):
+    """Whatever ends the program while segments are joined leaves nothing that cannot be played."""
+    there = []
+
+    def broken_off(segments, source, path, *rest):
+        path.write_bytes(b"half of it")
+        there.extend(sorted(file.name for file in tmp_path.iterdir() if not file.name.startswith(".")))
+        raise CrashError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vidstyle.media.writer.join", broken_off)
+        with pytest.raises(CrashError):
+            paint(shots, tmp_path / "out.mp4", features, style)
+    assert there == ["out.part"]
+    (tmp_path / "out.part" / "joined.mp4").write_bytes(b"half of it")  # as after a kill
+    assert paint(shots, tmp_path / "out.mp4", features, style, resume=True) == 150 - 115
+    assert (tmp_path / "out.mp4").read_bytes() == whole
+    assert not (tmp_path / "out.part").exists()
+
+
 def test_with_nothing_to_go_on_with_it_begins_at_the_beginning(shots, features, style, whole, tmp_path):
     assert paint(shots, tmp_path / "out.mp4", features, style, resume=True) == 150
     assert (tmp_path / "out.mp4").read_bytes() == whole

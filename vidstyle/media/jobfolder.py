@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 
 JOB = "job.json"
 
+JOINED = "joined"
+"""The name, without its ending, of the file into which the segments are joined, until it is whole."""
+
 WRITTEN_BY = "vidstyle"
 """What a ``job.json`` of ours says of its writer."""
 
@@ -25,10 +28,12 @@ TEMPORARY = r"\.{}\.[0-9a-f]{{8}}\.part"
 class JobFolder:
     """The folder ``NAME.part`` of an unfinished output ``NAME.EXT``.
 
-    It holds segments ``000000.mp4`` ... and, after each, a checkpoint ``000001.safetensors``. The folder is ours when it holds
-    a ``job.json`` of ours. That file names the output and says how many segments were begun; it says so before the next
-    segment is begun, so a crash leaves no file of ours that the job does not list. Files that the job does not list are never
-    touched, nor is a ``NAME.part.EXT`` without a job that names its output.
+    It holds segments ``000000.mp4`` ... and, after each, a checkpoint ``000001.safetensors``; at the
+    end also ``joined.EXT``, which becomes ``NAME.part.EXT`` when it is whole. The folder is ours when
+    it holds a ``job.json`` of ours. That file names the output and says how many segments were begun;
+    it says so before the next segment is begun, so a crash leaves no file of ours that the job does
+    not list. Files that the job does not list are never touched, nor is a ``NAME.part.EXT`` without a
+    job that names its output.
 
     Args:
         output: the file that the segments become; the folder lies beside it.
@@ -37,6 +42,7 @@ class JobFolder:
 
     def __init__(self, output: Path, ending: str = "") -> None:
         self.folder, self.part = part_folder(output), part_name(output)
+        self.joined = self.folder / f"{JOINED}{output.suffix}"
         self._output, self._ending = output.name, ending
         self._job: Mapping[str, Any] = {}
         self._begun = 0
@@ -146,6 +152,6 @@ def _is_ours(file: Path, document: Mapping[str, Any] | None) -> bool:
     checkpoint = r"(\d{6})\.safetensors"
     found = re.fullmatch(rf"{segment}|{checkpoint}|{TEMPORARY.format(checkpoint)}", file.name)
     if found is None:
-        return file.name == JOB
+        return file.name in (JOB, f"{JOINED}{Path(document['output']).suffix}")
     first, *states = found.groups()
     return int(first) < document["segments"] if first else any(0 < int(n) <= document["segments"] for n in states if n)

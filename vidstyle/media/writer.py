@@ -150,7 +150,7 @@ class VideoWriter(FileSink):
             self._lock.release()
 
     def _finish(self, complete: bool) -> Path | None:
-        part = self._folder.part
+        part, joined = self._folder.part, self._folder.joined
         try:
             with self._failures_named():
                 self._finish_segment()
@@ -160,11 +160,13 @@ class VideoWriter(FileSink):
                     return None
             end = None if complete else self._end
             if self._path.suffix.lower() in ANIMATIONS:
-                animate(self._folder.segments, part)
+                animate(self._folder.segments, joined)
             else:
-                join(self._folder.segments, self._source, part, end, self._encoding.sound, self._encoding.comment)
+                join(self._folder.segments, self._source, joined, end, self._encoding.sound, self._encoding.comment)
+            with self._failures_named():
+                joined.replace(part)
         except BaseException:
-            part.unlink(missing_ok=True)  # what is half written is not to be played
+            joined.unlink(missing_ok=True)
             where = self._folder.folder
             log.error("%s could not be finished: its pictures, without sound, are in %s; --resume goes on", self._path, where)
             raise
