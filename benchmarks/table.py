@@ -296,6 +296,19 @@ def neighbours(values):
     return lines
 
 
+def interrupts(values):
+    """How renders that were interrupted ended."""
+    found = values["document"]
+    rows = found["interrupts"]
+    parts = sum(bool(row["frames_in_part"]) for row in rows)
+    whole = sum(row["whole"] for row in rows)
+    return [
+        f"`benchmarks/interrupts.py` sent SIGINT or SIGTERM to {len(rows)} renders at random moments from their start to their "
+        f"end (seed {found['seed']}): {found['well']} ended well, {found['slowest_seconds']:.1f} s later at most. {parts} left a "
+        f"playable part, {whole} were whole already, the others had not painted a frame; no file that was there before was lost.",
+    ]
+
+
 def fuzz(values):
     """What became of damaged and hostile files."""
     found = values["document"]
@@ -321,6 +334,7 @@ TABLES = {
     "live": ("live-cpu", live),
     "obs": ("obs-cpu", into_obs),
     "kills": ("kills", kills),
+    "interrupts": ("interrupts", interrupts),
     "fuzz": ("fuzz", fuzz),
 }
 

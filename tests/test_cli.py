@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from conftest import QUICK_FLAGS, scene, sound_of, times_of, write_clip
+from conftest import QUICK_FLAGS, scene, sound_of, times_of, until, write_clip
 
 from vidstyle import VidstyleError, cli, render
 
@@ -195,12 +195,21 @@ def test_sound_that_comes_through_a_pipe_is_kept(features_file, tmp_path, style_
 def test_an_interrupt_ends_waiting_for_a_pipe(features_file, tmp_path, style_file):
     command = [sys.executable, "-m", "vidstyle", "render", "-", style_file, "-o", "out.mp4", "--features", features_file]
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores SIGINT, and so would what it starts
-    process = subprocess.Popen([str(word) for word in command], cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     signal.signal(signal.SIGINT, before)
-    time.sleep(4)  # until it waits; were it not there yet it would end just so
+    until(lambda: list(temporary.glob("vidstyle-*")))
+    time.sleep(0.2)  # until it waits
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) in (130, -signal.SIGINT)
-    assert b"Traceback" not in process.stderr.read() or process.returncode < 0
+    assert process.wait(timeout=20) == 130
+    assert b"Traceback" not in process.stderr.read() and not list(temporary.glob("vidstyle-*"))
     process.stdin.close()
 
 

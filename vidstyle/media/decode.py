@@ -73,9 +73,13 @@ class VideoFile:
         self._ends: Fraction | None = None
         self._frames: Generator[Any, None, None] = self._deinterlaced()
         self._damaged = self._timeless = self._resampled = self._skipped = 0
-        if self._name == PIPE:
-            self._pipe.keep_copy()
-        self._container = open_input(self._name, self._pipe)
+        try:
+            if self._name == PIPE:
+                self._pipe.keep_copy()
+            self._container = open_input(self._name, self._pipe)
+        except BaseException:
+            self._pipe.drop_copy()
+            raise
         threaded.__enter__()
         self._leave_threaded = finalize(self, threaded.__exit__)  # by close, or when nobody has the source any more
         if len(self._container.streams) == 1:  # nothing to be found again beside the pictures, which may be many bytes
