@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -55,8 +56,10 @@ class Forked:
         if not self.pid:
             try:
                 function()
-            finally:
                 os._exit(0)
+            except BaseException:  # noqa: BLE001 (nothing may get out into a second benchmark)
+                traceback.print_exc()
+                os._exit(1)
 
     def poll(self):
         """The exit code; None while the process runs."""

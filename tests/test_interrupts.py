@@ -92,7 +92,7 @@ def test_stage_can_be_taken_from_after_an_interrupt_at_any_instruction_of_get(mo
 HEAD = """
 import os, socket, sys, time
 from vidstyle import interrupts
-interrupts.GRACE_SECONDS = 0.3
+interrupts.NOTICE_SECONDS, interrupts.GRACE_SECONDS = 0.2, 5.0
 def ready():
     print("ready", flush=True)
 def wait_in_c():
@@ -162,18 +162,28 @@ def test_interrupts_end_a_wait_in_c_code_the_second_time_where_something_is_to_b
     assert code == 130 and said.endswith("ended at once\n")
 
 
-def test_interrupts_that_were_lost_are_raised_at_the_next_check():
+def test_interrupts_raise_nothing_where_nothing_is_checked():
+    assert run("""
+ready()
+try:
+    while True:
+        pass
+finally:
+    print("raised")
+""") == (130, "vidstyle: interrupted\n")
+
+
+def test_interrupts_let_tidy_up_where_nothing_is_to_be_finished():
     code, said = run("""
-class Loses:
-    def __del__(self):
-        ready()
-        time.sleep(0.3)
-Loses()
-with interrupts.deferred():
-    interrupts.check()
-    print("went on")
+ready()
+try:
+    while True:
+        interrupts.check()
+finally:
+    time.sleep(0.3)
+    print("tidied up", flush=True)
 """)
-    assert "went on" not in said and code in (1, -signal.SIGINT)
+    assert "tidied up" in said and "KeyboardInterrupt" in said and code in (1, -signal.SIGINT)
 
 
 def test_interrupts_that_come_while_the_last_step_runs_are_raised_after_it():
@@ -199,7 +209,7 @@ def test_interrupts_of_a_forked_child_are_not_its_parents():
     os.read(there, 1)
     os.kill(child, 15)
     _, status = os.waitpid(child, 0)
-    time.sleep(3 * interrupts.GRACE_SECONDS)
+    time.sleep(3 * interrupts.NOTICE_SECONDS)
     print(os.waitstatus_to_exitcode(status))
 """
     )

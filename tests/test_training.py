@@ -1,3 +1,4 @@
+import os
 import tarfile
 from dataclasses import replace
 
@@ -157,3 +158,28 @@ def test_features_are_tried_on_pictures_held_out(folder, features):
     assert trial.sheet.shape == (48, 144, 3)
     assert (trial.sheet[:, 96:].astype(int) - trial.sheet[:, :48]).any()
     assert 0 <= trial.painted.style < trial.control.style + 1
+
+
+def test_read_pictures_waits_for_no_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe.tar")
+    with pytest.raises(InputError, match="is not an ordinary file"):
+        read_pictures(tmp_path / "pipe.tar", 32)
+
+
+def test_train_keeps_its_state_when_it_is_interrupted(folder, tmp_path, monkeypatch):
+    pictures, checkpoint, steps = read_pictures(folder, 48), tmp_path / "mine.checkpoint", []
+    recipe = replace(SMALL_RECIPE, steps=4)
+
+    def check():
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+
+    def report(progress):
+        steps.append(progress.step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "check", check)
+        with pytest.raises(KeyboardInterrupt):
+            train(pictures, recipe, torch.device("cpu"), report, checkpoint)
+    train(pictures, recipe, torch.device("cpu"), report, checkpoint)
+    assert steps == [1, 2, 3, 4] and not checkpoint.exists()

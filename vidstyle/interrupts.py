@@ -1,14 +1,16 @@
 """Signals that ask the program to end: SIGINT, SIGTERM and SIGHUP.
 
-Python runs a signal handler in the main thread only, between any two instructions. An exception
-that such a handler raises can leave a lock held or a queue half changed, and code that FFmpeg calls
-back drops it. While the main thread waits in C code, no handler runs at all. So:
+Python runs a signal handler in the main thread only, between any two instructions. An exception that
+such a handler raises can leave a lock held or a queue half changed; it ends the process where C++ has
+called Python, as while PyTorch is imported; and code that FFmpeg calls back drops it. While the main
+thread waits in C code, no handler runs at all. So no handler raises anything here:
 
-- Where there is something to finish (``deferred``), the first signal is only noted, and ``check``
-  raises KeyboardInterrupt at points where nothing can be left half changed.
-- Elsewhere the first signal raises KeyboardInterrupt at once, so that temporary files are removed.
-  A program that has not ended ``GRACE_SECONDS`` later is ended.
-- A second signal ends the program at once, whatever the main thread does.
+- A signal is noted, and ``check`` raises KeyboardInterrupt at points where nothing can be left half
+  changed.
+- Where there is nothing to finish, a program that does not come to such a point within
+  ``NOTICE_SECONDS``, or has not ended ``GRACE_SECONDS`` after it, is ended.
+- Where there is something to finish (``deferred``), it may take its time; a second signal ends the
+  program at once, whatever the main thread does.
 
 The last two are done by a thread that learns of every signal through ``signal.set_wakeup_fd``.
 """
@@ -26,8 +28,11 @@ from typing import Any
 INTERRUPTED = 130
 """The exit code of a program that was interrupted, as shells have it: 128 + SIGINT."""
 
+NOTICE_SECONDS = 1.0
+"""How long after a signal the program may take to ``check`` where there is nothing to finish."""
+
 GRACE_SECONDS = 5.0
-"""How long the program may take to end after a signal where there is nothing to finish."""
+"""How long the program may take to end after KeyboardInterrupt where there is nothing to finish."""
 
 REPEAT_SECONDS = 0.5
 """Signals that follow the first one within so many seconds count as the same: GNU timeout sends
@@ -96,10 +101,8 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """The handler, which Python runs in the main thread."""
+        """The handler, without which Python would not tell the thread of the signal."""
         self.requested = True
-        if not self._deferring and not self._raised:  # what it ends is left in peace to end
-            self.check()
 
     def _watch(self, receiver: socket.socket) -> None:
         """Receive the numbers of signals until the sender is closed. End the program if need be."""
@@ -125,7 +128,7 @@ class Interrupts:
                 if not told and now - first > HINT_SECONDS:
                     told = True
                     _say("interrupted: finishing what is done so far; again to end at once")
-            elif now - last > GRACE_SECONDS:
+            elif now - last > (GRACE_SECONDS if self._raised else NOTICE_SECONDS):
                 end_now("interrupted")
 
 
@@ -137,10 +140,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def deferred() -> AbstractContextManager[None]:
-    """A context in which a first signal is only noted: ``check`` raises KeyboardInterrupt for it,
-    and so does the end of the context.
+    """A context in which there is something to finish after a first signal, however long it takes.
 
-    Contexts may be nested. Outside of ``handled`` they change nothing.
+    The end of the context raises KeyboardInterrupt like ``check``. Contexts may be nested. Outside of
+    ``handled`` they change nothing.
     """
     return _signals.deferred()
 

@@ -28,7 +28,7 @@ def program() -> NoReturn:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError, AttributeError):
                     stream.flush()
-            os._exit(code)
+            os._exit(INTERRUPTED)
     sys.exit(code)
 
 

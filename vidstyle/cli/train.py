@@ -27,11 +27,11 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     checkpoint = args.output.with_name(f"{args.output.name}.checkpoint")
     sheet = check_writable(args.output.with_name(f"{args.output.stem}.png"), args.overwrite)
     check_apart([args.output, sheet, checkpoint], [args.images, *picture_files(args.images)])
-    with OutputLock(args.output):
+    with OutputLock(args.output), deferred():
         pictures = read_pictures(args.images, recipe.picture_px)
         if checkpoint.exists():
             print(f"going on from {checkpoint}", file=sys.stderr)
-        with ProgressDisplay("step", recipe.steps, args.quiet) as display, deferred():
+        with ProgressDisplay("step", recipe.steps, args.quiet) as display:
 
             def report(progress: Progress) -> None:
                 display.show(progress.step, f"loss {progress.loss:.3f}, {progress.accuracy:.0%} of crops recognised")

@@ -18,6 +18,7 @@ import av.error
 import av.logging
 
 from ..errors import InputError
+from ..interrupts import check
 from .files import PIPE, check_readable, is_url
 
 logging.getLogger("libav").addHandler(logging.NullHandler())  # what FFmpeg says is told in our own lines
@@ -71,6 +72,7 @@ class StandardInput:
     def _wait_for(self, count: int) -> bytes:
         pipe = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
         while not self._stopped.is_set():
+            check()
             if sys.platform == "win32" or select.select([pipe], [], [], PATIENCE_SECONDS)[0]:
                 return pipe.read(count) or b""
         return b""

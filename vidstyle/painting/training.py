@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..interrupts import check
+from ..media.files import check_readable
 from ..media.frame import Frame, Image
 from ..media.pictures import decode_picture, is_still
 from ..media.tensorfile import read_tensors, write_tensors
@@ -59,6 +60,7 @@ def read_pictures(path: Path, side_px: int) -> Tensor:
     """
     pictures, unread = [], []
     for name, data in _pictures_data(path):
+        check()
         try:
             picture = decode_picture(data, name)
         except InputError as error:
@@ -93,7 +95,7 @@ def _pictures_data(path: Path) -> Iterator[tuple[str, bytes]]:
             yield str(file), file.read_bytes()
         return
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(check_readable(path)) as archive:
             for member in archive:
                 stream = archive.extractfile(member) if is_still(member.name) and member.isfile() else None
                 if stream is not None:
