@@ -129,32 +129,30 @@ def test_videofile_does_not_wait_for_ever_for_the_next_packet(tmp_path, monkeypa
     monkeypatch.setattr(container, "ANSWER_SECONDS", 1.0)
     whole = write_clip(tmp_path / "in.ts", count=60, rate=Fraction(25)).read_bytes()
     head = b"HTTP/1.0 200 OK\r\n\r\n"
-    with server(head + whole[: len(whole) * 3 // 4]) as address, VideoFile(f"http://{address}/in.ts") as source:
-        frames = iter(source)
-        next(frames)
-        with pytest.raises(InputError, match="gave no answer within 1 s"):
-            list(frames)
+    with (
+        server(head + whole[: len(whole) * 3 // 4]) as address,
+        pytest.raises(InputError, match="gave no answer within 1 s"),
+        VideoFile(f"http://{address}/in.ts") as source,
+    ):
+        list(source)
 
 
-def test_videofile_stays_open_while_a_thread_reads_it(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(container, "ANSWER_SECONDS", 1.0)
-    whole = write_clip(tmp_path / "in.ts", count=60, rate=Fraction(25)).read_bytes()
-    head = b"HTTP/1.0 200 OK\r\n\r\n"
-    with server(head + whole[: len(whole) * 3 // 4]) as address:
-        source, failed = VideoFile(f"http://{address}/in.ts"), []
+def test_videofile_stays_open_while_a_thread_reads_it(clip, caplog):
+    source, begun, gone = VideoFile(clip), threading.Event(), threading.Event()
 
-        def read():
-            try:
-                list(source)
-            except InputError as error:
-                failed.append(error)
+    def unanswered():
+        begun.set()
+        gone.wait(20)
+        yield None
 
-        reading = threading.Thread(target=read)
-        reading.start()
-        time.sleep(0.5)  # until it waits
-        source.close()
-        reading.join(10)
-    assert failed and "left open" in caplog.text
+    source._frames = unanswered()
+    reading = threading.Thread(target=next, args=[source._frames])
+    reading.start()
+    assert begun.wait(20)
+    source.close()
+    assert "left open" in caplog.text
+    gone.set()
+    reading.join(20)
     source.close()
 
 

@@ -175,6 +175,7 @@ finally:
 
 def test_interrupts_let_tidy_up_where_nothing_is_to_be_finished():
     code, said = run("""
+interrupts.NOTICE_SECONDS = 20
 ready()
 try:
     while True:

@@ -1,5 +1,6 @@
 """One clock for all streams of a file, where its own jumps: recordings joined end to end, counters that wrap around."""
 
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -26,6 +27,27 @@ def rate_of(stream: Any) -> Fraction | None:
         if rate and 0 < rate <= MAX_RATE:
             return Fraction(rate)
     return None
+
+
+def time_of(frame: Any, otherwise: Fraction) -> Fraction:
+    """When a decoded frame is shown, in seconds; ``otherwise`` where it does not say."""
+    return Fraction(frame.pts * frame.time_base) if frame.pts is not None else otherwise
+
+
+def promised_end(container: Any, stream: Any) -> Fraction | None:
+    """When pictures end by the file's own clock, in seconds, as its header says; None where the header speaks of the whole file.
+
+    Args:
+        container: the file.
+        stream: its video stream.
+    """
+    tags = {key.upper(): value for key, value in stream.metadata.items()}
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", tags.get("DURATION", ""))  # Matroska's, as FFmpeg writes it
+    if tag:
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])
+    if container.format.name in ("flv", "matroska,webm") or not stream.duration:
+        return None
+    return Fraction((max(0, stream.start_time or 0) + stream.duration) * stream.time_base)
 
 
 class Clock:

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -23,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 from ..errors import InputError
 from ..limits import threads
 from ..settings import MAX_SIDE_PX
-from .clock import Clock, origin_of, rate_of
+from .clock import Clock, origin_of, promised_end, rate_of, time_of
 from .color import color_of, depth_of, guessed_matrix, has_alpha, to_rgb
 from .container import StandardInput, no_answer, open_input, threaded
 from .files import PIPE, is_url
@@ -90,11 +89,11 @@ class VideoFile:
             part = (start or Fraction(0)) + origin, None if stop is None else stop + origin
             self._frames = self._decode_from(part[0] if start else None)
             first = next(self._frames, None)
-            if first is None or (part[1] is not None and _time(first, part[0]) >= part[1]):
+            if first is None or (part[1] is not None and time_of(first, part[0]) >= part[1]):
                 raise InputError(self._why_empty(start, stop))
             self._first: av.VideoFrame | None = first
             # A part begins with its first picture: the clock may be too coarse to say how long after ``start`` that is.
-            self.format = self._describe(first, _time(first, part[0]) if start else part[0], part[1])
+            self.format = self._describe(first, time_of(first, part[0]) if start else part[0], part[1])
         except BaseException:
             self.close()
             if self._pipe.interrupted:
@@ -138,7 +137,7 @@ class VideoFile:
         if duration and (start > origin or stop is not None) and rate:
             until = duration if stop is None else min(stop - origin, duration)
             frames = max(1, math.ceil((until - (start - origin)) * rate))
-        self._ends = self._promised_end()
+        self._ends = promised_end(self._container, stream)
         self._read_as = color  # what the decoder gives, whatever is said of what is made of it
         self._light, bit_depth, side_data = None, depth_of(first), side_data_of(first, stream.codec_context.name)
         if color.transfer in (PQ, HLG) and bit_depth > 8:
@@ -169,17 +168,6 @@ class VideoFile:
             growing=self._name == PIPE,
             path=self._pipe.copy if self._name == PIPE else self._name if is_url(self._name) else Path(self._name),
         )
-
-    def _promised_end(self) -> Fraction | None:
-        """When the pictures end by the file's own clock, as its header says; None where it says that of the whole file only."""
-        stream = self._stream
-        words = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "")
-        told = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", words)  # Matroska's, as FFmpeg writes it
-        if told:
-            return int(told[1]) * 3600 + int(told[2]) * 60 + Fraction(told[3])
-        if self._container.format.name in ("flv", "matroska,webm") or not stream.duration:
-            return None
-        return Fraction((max(0, stream.start_time or 0) + stream.duration) * stream.time_base)
 
     def _opaque(self, frame: Any) -> bool:
         """Whether a frame lets nothing show through: every GIF could."""
@@ -212,8 +200,8 @@ class VideoFile:
                     self._container.seek(max(0, int((start - earlier) / self._stream.time_base)), stream=self._stream)
             frames = self._deinterlaced()
             first = next(frames, None)
-            if first is not None and (earlier is None or _time(first, start) <= start):
-                yield from (frame for frame in chain([first], frames) if _time(frame, start) >= start)
+            if first is not None and (earlier is None or time_of(first, start) <= start):
+                yield from (frame for frame in chain([first], frames) if time_of(frame, start) >= start)
                 return
 
     def _deinterlaced(self) -> Generator[Any, None, None]:
@@ -355,11 +343,6 @@ class VideoFile:
         self._stream = None  # the decoder's threads end with the last reference to it
         self._leave_threaded()
         self._pipe.drop_copy()
-
-
-def _time(frame: Any, otherwise: Fraction) -> Fraction:
-    """When a decoded frame is shown, in seconds; ``otherwise`` where it does not say."""
-    return Fraction(frame.pts * frame.time_base) if frame.pts is not None else otherwise
 
 
 def _kind(frame: Any) -> tuple[int, int, str]:
