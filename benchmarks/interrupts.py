@@ -32,6 +32,8 @@ FLAGS = ["--paint-size", "64", "--size", "96", "--first-steps", "3", "--steps", 
 FLAGS += ["--device", "cpu", "-y"]
 END_SECONDS = 10.0
 """How soon after its signal a render has to end."""
+OVER_SECONDS = 0.2
+"""A render that ends with 0 so soon after its signal was over when the signal came."""
 GIVE_UP_SECONDS = 60.0
 """When a render that does not end is killed, and counts as one that did not end well."""
 BEFORE = b"the file of an earlier render"
@@ -138,7 +140,8 @@ def verdict(row, folder, log):
     before_it_listens = (-signal.SIGINT, -signal.SIGTERM)
     if row["seconds"] > END_SECONDS:
         wrong.append(f"took {row['seconds']:.1f} s to end")
-    if not (row["exit_code"] == 130 or (row["exit_code"] == 0 and whole) or row["exit_code"] in before_it_listens):
+    over = row["exit_code"] == 0 and whole and (row["over_before"] or row["seconds"] < OVER_SECONDS)
+    if not (row["exit_code"] == 130 or over or row["exit_code"] in before_it_listens):
         wrong.append(f"exit code {row['exit_code']}")
     if row["frames_in_part"] is None:
         wrong.append("its part cannot be played")
@@ -195,6 +198,7 @@ def main():
     import vidstyle.painting.weights
     import vidstyle.render  # noqa: F401 (so that forked renders find it imported)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else what is started in the background ignores it
     chance, rows = random.Random(args.seed), []
     with TemporaryDirectory() as name:
         clip = Path(name) / "in.mp4"
