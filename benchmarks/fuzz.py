@@ -34,9 +34,9 @@ from hostile import BOTH, NEAR, hostile
 
 import vidstyle as vs
 from vidstyle.bench.results import machine
-from vidstyle.media.pictures import is_picture
-from vidstyle.painting.warmstart import Memory
-from vidstyle.painting.weights import read_network
+from vidstyle.features.weights import read_network
+from vidstyle.io.images import is_image
+from vidstyle.stylizer.warm_start import StylizerState
 
 SECONDS, FRAMES = 10, 200
 ADDRESS_BYTES = 8 << 30
@@ -62,7 +62,11 @@ class Cases:
     def __init__(self, seeds, seed, port):
         self._seeds, self._seed = seeds, seed
         self._first = [Case(*made, group="hostile") for made in hostile(seeds, port)]
-        self._first += [Case(kind, f"case.{kind}", self._whole(kind), ("painted",)) for kind in KINDS if kind != "state"]
+        self._first += [
+            Case(kind, f"case.{kind}", self._whole(kind), ("painted",))
+            for kind in KINDS
+            if kind != "state"
+        ]
 
     def _whole(self, kind):
         return (self._seeds / f"seed.{kind}").read_bytes()
@@ -80,7 +84,11 @@ class Cases:
             chosen = chance.choice(sorted((self._seeds / "state.part").iterdir()))
             return Case(kind, chosen.name, mutate(chosen.read_bytes(), other, chance))
         data = mutate(self._whole(kind), other, chance)
-        return Case(kind, f"case.{kind}", mended(data) if data[:4] == b"\x89PNG" and chance.random() < 0.8 else data)
+        return Case(
+            kind,
+            f"case.{kind}",
+            mended(data) if data[:4] == b"\x89PNG" and chance.random() < 0.8 else data,
+        )
 
 
 def go_through(case, file, folder, seeds):
@@ -88,16 +96,25 @@ def go_through(case, file, folder, seeds):
     if case.kind == "state":
         with open_job(folder / "out" / "state.mp4", resume=True) as sink:
             if sink.resumed:
-                with contextlib.suppress(ValueError):  # the state of another network is refused as a wrong call is
-                    Memory.from_state(sink.resumed.state, torch.device("cpu"))
+                with contextlib.suppress(
+                    ValueError
+                ):  # the state of another network is refused as a wrong call is
+                    StylizerState.from_state(sink.resumed.state, torch.device("cpu"))
             send(sink, sink.resumed.frames if sink.resumed else 0)
         return
     if file.suffix == ".safetensors":
         read_network(file)
         return
     named = file.with_name("%03d.png") if case.kind == "numbered" else file
-    ending = file.suffix if case.kind != "numbered" and is_picture(file) else random.Random(len(case.data)).choice(ENDINGS)
-    with vs.open_source(named) as source, vs.open_sink(folder / "out" / f"out{ending}", source) as sink:
+    ending = (
+        file.suffix
+        if case.kind != "numbered" and is_image(file)
+        else random.Random(len(case.data)).choice(ENDINGS)
+    )
+    with (
+        vs.open_source(named) as source,
+        vs.open_sink(folder / "out" / f"out{ending}", source) as sink,
+    ):
         for frame in islice(source, FRAMES):
             sink.send(frame)
 
@@ -130,7 +147,11 @@ def outcome_of(case, watch, seeds):
                 go_through(case, file, folder, seeds)
             except vs.VidstyleError as error:
                 said = str(error)
-                outcome = "refused" if said.isprintable() and ": " in said else f"FAILED: not one line: {said!r}"
+                outcome = (
+                    "refused"
+                    if said.isprintable() and ": " in said
+                    else f"FAILED: not one line: {said!r}"
+                )
             except BaseException as error:  # noqa: BLE001 (that is what is looked for)
                 outcome = f"FAILED: {type(error).__name__}: {error}"
         wrong = watch.wrong(folder)
@@ -165,7 +186,9 @@ class Worker:
         """What becomes of a case."""
         if self._process is None:
             self._pipe, theirs = multiprocessing.Pipe()
-            self._process = multiprocessing.get_context("fork").Process(target=work, args=(theirs, *self._given), daemon=True)
+            self._process = multiprocessing.get_context("fork").Process(
+                target=work, args=(theirs, *self._given), daemon=True
+            )
             self._process.start()
             theirs.close()
         self._pipe.send(number)
@@ -205,7 +228,14 @@ def fuzz(numbers, seed, keep=None, say=lambda line: None):
             kind = case.group or case.kind
             counts.setdefault(kind, Counter())[outcome.split(":")[0]] += 1
             if outcome.startswith("FAILED"):
-                failures.append({"case": number, "kind": kind, "name": ascii(case.name)[1:-1], "outcome": outcome})
+                failures.append(
+                    {
+                        "case": number,
+                        "kind": kind,
+                        "name": ascii(case.name)[1:-1],
+                        "outcome": outcome,
+                    }
+                )
                 say(f"case {number} ({kind}, {case.name!r}): {outcome}")
                 if keep:
                     keep.mkdir(parents=True, exist_ok=True)
@@ -226,10 +256,15 @@ def main():
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     numbers = range(args.cases) if args.only is None else [args.only]
-    counts, failures, slowest = fuzz(numbers, args.seed, args.keep, lambda line: print(line, file=sys.stderr))
+    counts, failures, slowest = fuzz(
+        numbers, args.seed, args.keep, lambda line: print(line, file=sys.stderr)
+    )
     total = Counter()
     for kind in sorted(counts):
-        print(f"{kind}: " + ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts[kind].items())))
+        print(
+            f"{kind}: "
+            + ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts[kind].items()))
+        )
         total.update(counts[kind])
     print(f"{sum(total.values())} cases: {dict(total)}, the slowest took {slowest:.2f} s")
     if args.json:

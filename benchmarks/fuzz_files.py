@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 import vidstyle as vs
-from vidstyle.media.pictures import write_picture
-from vidstyle.media.subtitles import Transcoder
-from vidstyle.painting.features import Network, NetworkShape
-from vidstyle.painting.weights import write_network
+from vidstyle.features.network import Network, NetworkShape
+from vidstyle.features.weights import write_network
+from vidstyle.io.images import write_image
+from vidstyle.io.subtitles import Transcoder
 
 CLIPS = {
     "mp4": ("mp4", "libx264", "aac"),
@@ -48,7 +48,13 @@ def drawn(number):
 
 def open_job(path, resume):
     """A sink as a render opens it, or goes on with."""
-    return vs.VideoWriter(path, vs.Format((64, 48), Fraction(25), Fraction(1, 12800)), vs.Encoding(), {"steps": 1}, resume)
+    return vs.VideoWriter(
+        path,
+        vs.VideoInfo((64, 48), Fraction(25), Fraction(1, 12800)),
+        vs.Encoding(),
+        {"steps": 1},
+        resume,
+    )
 
 
 def send(sink, begin):
@@ -65,7 +71,7 @@ def make_seeds(folder):
         make_clip(folder / f"seed.{ending}", ending)
     deep = np.dstack([drawn(0), drawn(1)[..., :1]]).astype(np.uint16) * 257
     for ending in PICTURES:
-        write_picture(folder / f"seed.{ending}", deep if ending == "deep.png" else drawn(0))
+        write_image(folder / f"seed.{ending}", deep if ending == "deep.png" else drawn(0))
     (folder / "seed.numbered").write_bytes((folder / "seed.png").read_bytes())
     torch.manual_seed(0)
     network = folder / "seed.safetensors"
@@ -88,7 +94,9 @@ def make_clip(path, ending):
     """A clip with all that its container can hold beside the pictures. The same bytes each time."""
     container, codec, sound = CLIPS[ending]
     with av.open(str(path), "w", format=container, options={"fflags": "bitexact"}) as output:
-        same = {"threads": "1"} | ({"mbtree": "0"} if codec == "libx264" else {})  # its tree is not the same each time
+        same = {"threads": "1"} | (
+            {"mbtree": "0"} if codec == "libx264" else {}
+        )  # its tree is not the same each time
         video = output.add_stream(codec, rate=25, options=same)
         video.width, video.height = 64, 48
         video.pix_fmt = {"gif": "rgb8", "ffv1": "bgr0"}.get(codec, "yuv420p")
@@ -97,7 +105,13 @@ def make_clip(path, ending):
             tracks.append((output.add_stream(sound, rate=48000, layout="mono"), silence))
         cues = Transcoder(output, SUBTITLES[ending]) if ending in SUBTITLES else None
         if cues:
-            chapter = {"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000), "metadata": {"title": "one"}}
+            chapter = {
+                "id": 1,
+                "start": 0,
+                "end": 500,
+                "time_base": Fraction(1, 1000),
+                "metadata": {"title": "one"},
+            }
             output.set_chapters([chapter])
             output.metadata["title"] = "seed"
         if ending == "mkv":
@@ -145,7 +159,11 @@ def mutate(data, other, chance):
     for _ in range(chance.randint(1, 3)):
         # headers are where it hurts, at either end
         near = min(len(data), 400) if chance.random() < 0.4 else len(data)
-        place = chance.randrange(near) if chance.random() < 0.8 else len(data) - 1 - chance.randrange(near)
+        place = (
+            chance.randrange(near)
+            if chance.random() < 0.8
+            else len(data) - 1 - chance.randrange(near)
+        )
         chance.choice(WAYS)(data, place, chance.choice((1, 4, 16, 200)), other, chance)
         data = data or bytearray(b"\0")
     return bytes(data)
@@ -179,7 +197,10 @@ def _swap(data, place, length, other, chance):
     length = min(length, second - first, len(data) - second)
     if length:
         kept = data[first : first + length]
-        data[first : first + length], data[second : second + length] = data[second : second + length], kept
+        data[first : first + length], data[second : second + length] = (
+            data[second : second + length],
+            kept,
+        )
 
 
 def _splice(data, place, length, other, chance):

@@ -10,7 +10,16 @@ from pathlib import Path
 MEMORY_MIB = 2048
 """A case may truly use so much."""
 
-REACHES = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.remove", "os.rename", "pickle.find_class")
+REACHES = (
+    "socket.",
+    "subprocess.",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.remove",
+    "os.rename",
+    "pickle.find_class",
+)
 """Beginnings of the names of Python's audit events that no file may cause, outside of the output's folder."""
 
 
@@ -27,10 +36,17 @@ class Watch:
     def _hear(self, event, given):
         if self._allowed is None or not event.startswith(("open", *REACHES)):
             return
-        writes = event == "open" and isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        writes = (
+            event == "open"
+            and isinstance(given[2], int)
+            and given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        )
         if event == "open" and (not writes or isinstance(given[0], int)):
             return
-        if not (isinstance(given[0], (str, bytes)) and os.path.realpath(os.fsdecode(given[0])).startswith(self._allowed)):
+        if not (
+            isinstance(given[0], (str, bytes))
+            and os.path.realpath(os.fsdecode(given[0])).startswith(self._allowed)
+        ):
             self._reached.append(f"{event} {given[0]!r}")
 
     @contextlib.contextmanager
@@ -62,7 +78,9 @@ class Watch:
             f"takes {used} MiB": used > MEMORY_MIB,
             f"says {said[:200]!r}": "Traceback" in said or "Exception ignored" in said,
         }
-        return ", ".join(f"{what} {why}" if why is not True else what for what, why in found.items() if why)
+        return ", ".join(
+            f"{what} {why}" if why is not True else what for what, why in found.items() if why
+        )
 
 
 def open_files():
@@ -83,5 +101,7 @@ def contents(folder):
     """What lies in a folder, but for the output's."""
     files = [*folder.iterdir(), *(folder / "in").iterdir()]
     return {
-        file: (file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file() or file.name not in ("in", "out")
+        file: (file.stat().st_size, file.stat().st_mtime_ns)
+        for file in files
+        if file.is_file() or file.name not in ("in", "out")
     }

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 import torch
 from fuzz_files import SIDE, TINY
 
-from vidstyle.media.tensorfile import write_tensors
-from vidstyle.painting.features import Network
-from vidstyle.painting.weights import FORMAT, VERSION
+from vidstyle.features.network import Network
+from vidstyle.features.weights import FORMAT, VERSION
+from vidstyle.io.tensor_file import write_tensors
 
 BOTH = ("painted", "refused")
 NEAR = ("near.mp4", "near.ts", "near.png")
@@ -25,8 +25,14 @@ def hostile(seeds, port):
     """[(kind, name, bytes, outcomes allowed)]."""
     found = [(kind, name, text.encode(), ("refused",)) for kind, name, text in playlists(port)]
     found += [(kind, name, data, ("refused",)) for kind, name, data in larger_than_they_look()]
-    found += [("clip", f"{LATIN}.{ending}", b"not a clip", ("refused",)) for ending in ("mp4", "png", "safetensors")]
-    found += [("clip", f"{LATIN}.{ending}", (seeds / f"seed.{ending}").read_bytes(), ("painted",)) for ending in ("mp4", "png")]
+    found += [
+        ("clip", f"{LATIN}.{ending}", b"not a clip", ("refused",))
+        for ending in ("mp4", "png", "safetensors")
+    ]
+    found += [
+        ("clip", f"{LATIN}.{ending}", (seeds / f"seed.{ending}").read_bytes(), ("painted",))
+        for ending in ("mp4", "png")
+    ]
     found += [("clip", name, data, ("refused",)) for name, data in weights()]
     found += [("state", name, data, BOTH) for name, data in states(seeds)]
     return found
@@ -48,7 +54,14 @@ def playlists(port):
         f"m=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n",
     }
     for name, text in lists.items():
-        for target in ("near.mp4", "near.ts", f"file:{name}", address, f"tcp://127.0.0.1:{port}", f"concat:{address}|near.ts"):
+        for target in (
+            "near.mp4",
+            "near.ts",
+            f"file:{name}",
+            address,
+            f"tcp://127.0.0.1:{port}",
+            f"concat:{address}|near.ts",
+        ):
             yield "clip", name, text.format(target)
             yield "clip", f"{name}.mp4", text.format(target)
     yield "clip", "drawing.png", lists["list.svg"].format(address)
@@ -63,17 +76,38 @@ def larger_than_they_look():
     zeros = flush.compress(bytes(million)) + flush.flush(zlib.Z_FULL_FLUSH)
     count = side * (3 * side + 1) // million + 1
     sums = (count * million % 65521 << 16 | 1).to_bytes(4, "big")  # Adler-32 of so many zeros
-    yield "clip", "bomb.png", png(side.to_bytes(4, "big") * 2 + header, b"\x78\xda" + zeros * count + b"\x03\0" + sums)
+    yield (
+        "clip",
+        "bomb.png",
+        png(side.to_bytes(4, "big") * 2 + header, b"\x78\xda" + zeros * count + b"\x03\0" + sums),
+    )
     sides = (54).to_bytes(4, "little") + (40).to_bytes(4, "little") + SIDE.to_bytes(4, "little") * 2
     yield "clip", "huge.bmp", b"BM" + bytes(8) + sides + b"\1\0\x18\0" + bytes(24)
-    yield "clip", "huge.y4m", f"YUV4MPEG2 W{SIDE} H{SIDE} F25:1 C420\nFRAME\n".encode() + bytes(1000)
-    yield "clip", "huge.gif", b"GIF89a" + b"\xff" * 4 + bytes(3) + b"," + bytes(4) + b"\xff" * 4 + b"\0\x02\x02\x4c\x01\0;"
+    yield (
+        "clip",
+        "huge.y4m",
+        f"YUV4MPEG2 W{SIDE} H{SIDE} F25:1 C420\nFRAME\n".encode() + bytes(1000),
+    )
+    yield (
+        "clip",
+        "huge.gif",
+        b"GIF89a"
+        + b"\xff" * 4
+        + bytes(3)
+        + b","
+        + bytes(4)
+        + b"\xff" * 4
+        + b"\0\x02\x02\x4c\x01\0;",
+    )
 
 
 def png(header, data):
     """A PNG of one chunk of pixels."""
     chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
-    parts = [len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big") for kind, body in chunks]
+    parts = [
+        len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+        for kind, body in chunks
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
@@ -85,13 +119,24 @@ def weights():
 
     one = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
     yield "long.safetensors", (1 << 40).to_bytes(8, "little") + b"{}"
-    yield "beyond.safetensors", raw(json.dumps({"a": {**one, "data_offsets": [0, 1 << 40]}}).encode()) + bytes(16)
+    yield (
+        "beyond.safetensors",
+        raw(json.dumps({"a": {**one, "data_offsets": [0, 1 << 40]}}).encode()) + bytes(16),
+    )
     yield "overlap.safetensors", raw(json.dumps({"a": one, "b": one}).encode()) + bytes(16)
     yield "deep.safetensors", raw(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
-    yield "version.safetensors", raw(json.dumps({"__metadata__": {"format": FORMAT, "version": "2\n3"}}).encode())
+    yield (
+        "version.safetensors",
+        raw(json.dumps({"__metadata__": {"format": FORMAT, "version": "2\n3"}}).encode()),
+    )
     yield "pickle.safetensors", b"\x80\x04cos\nsystem\n(S'touch owned'\ntR."
     tensors = Network(TINY).state_dict()
-    usual = {"channels": TINY.channels, "convolutions": TINY.convolutions, "mean": TINY.mean, "std": TINY.std}
+    usual = {
+        "channels": TINY.channels,
+        "convolutions": TINY.convolutions,
+        "mean": TINY.mean,
+        "std": TINY.std,
+    }
     for changed in (
         {"convolutions": [10**9, 4 - 10**9, 0, 0, 1]},
         {"convolutions": [1.5, 0.5, 1, 1, 1]},
@@ -116,9 +161,17 @@ def states(seeds):
     ):
         yield "000003.safetensors", written({"checkpoint.counts": torch.tensor(counts)})
     whole = (seeds / "state.part" / "000003.safetensors").read_bytes()
-    yield from ((f"{number}.safetensors", whole) for number in ("999999999", "9" * 100, "0²3", "1٣"))
     yield from (
-        ("job.json", text) for text in (b"[" * 200_000, b"null", b'{"steps": ' + b"9" * 6000 + b"}", b'{"steps": "\xed\xa0\x80"}')
+        (f"{number}.safetensors", whole) for number in ("999999999", "9" * 100, "0²3", "1٣")
+    )
+    yield from (
+        ("job.json", text)
+        for text in (
+            b"[" * 200_000,
+            b"null",
+            b'{"steps": ' + b"9" * 6000 + b"}",
+            b'{"steps": "\xed\xa0\x80"}',
+        )
     )
 
 
@@ -126,5 +179,9 @@ def written(tensors, **metadata):
     """The bytes of such a file, with a SHA-256 that is right."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "made"
-        write_tensors(path, tensors, {"format": FORMAT, "version": VERSION, "layers": " ".join(TINY.layers), **metadata})
+        write_tensors(
+            path,
+            tensors,
+            {"format": FORMAT, "version": VERSION, "layers": " ".join(TINY.layers), **metadata},
+        )
         return path.read_bytes()

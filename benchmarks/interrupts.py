@@ -28,7 +28,18 @@ from vidstyle.bench.results import machine
 
 ROOT = Path(__file__).parent.parent
 RATE, FRAMES = 12, 72
-FLAGS = ["--paint-size", "64", "--size", "96", "--first-steps", "3", "--steps", "1", "--preset", "live"]
+FLAGS = [
+    "--working-size",
+    "64",
+    "--size",
+    "96",
+    "--initial-steps",
+    "3",
+    "--steps",
+    "1",
+    "--preset",
+    "live",
+]
 FLAGS += ["--device", "cpu", "-y"]
 END_SECONDS = 10.0
 """How soon after its signal a render has to end."""
@@ -42,9 +53,14 @@ BEFORE = b"the file of an earlier render"
 def make_clip(path):
     """Six seconds of the two sample clips in turn, with five cuts, so that there are segments."""
     names = ("boat", "balloons")
-    shots = [[frame.image for frame in vs.open_source(ROOT / "samples" / "clips" / f"{name}.mp4")] for name in names]
+    shots = [
+        [frame.image for frame in vs.open_source(ROOT / "samples" / "clips" / f"{name}.mp4")]
+        for name in names
+    ]
     images = [shots[number // 12 % 2][number % 12] for number in range(FRAMES)]
-    with vs.VideoWriter(path, vs.Format(images[0].shape[1::-1], Fraction(RATE), Fraction(1, 1200))) as writer:
+    with vs.VideoWriter(
+        path, vs.VideoInfo(images[0].shape[1::-1], Fraction(RATE), Fraction(1, 1200))
+    ) as writer:
         for number, image in enumerate(images):
             writer.send(vs.Frame(image, Fraction(number, RATE), Fraction(1, RATE)))
 
@@ -183,7 +199,9 @@ def length_of(clip, folder, cold):
     began = time.monotonic()
     process = render(clip, folder, cold)
     if not wait(process, 10 * GIVE_UP_SECONDS) or process.returncode != 0:
-        raise SystemExit(f"the render that nobody interrupts failed: {(folder.parent / f'{folder.name}.log').read_text()}")
+        raise SystemExit(
+            f"the render that nobody interrupts failed: {(folder.parent / f'{folder.name}.log').read_text()}"
+        )
     return time.monotonic() - began
 
 
@@ -195,17 +213,24 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    import vidstyle.painting.weights
+    import vidstyle.features.weights
     import vidstyle.render  # noqa: F401 (so that forked renders find it imported)
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # else what is started in the background ignores it
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # else what is started in the background ignores it
     chance, rows = random.Random(args.seed), []
     with TemporaryDirectory() as name:
         clip = Path(name) / "in.mp4"
         wait(Forked(lambda: make_clip(clip)), GIVE_UP_SECONDS)
-        lengths = {cold: length_of(clip, Path(name) / f"undisturbed-{cold}", cold) for cold in (False, True)}
+        lengths = {
+            cold: length_of(clip, Path(name) / f"undisturbed-{cold}", cold)
+            for cold in (False, True)
+        }
         folders = [Path(name) / str(number) for number in range(args.interrupts)]
-        for number, folder in enumerate(folders):  # nothing is decoded in between, since threads do not survive a fork
+        for number, folder in enumerate(
+            folders
+        ):  # nothing is decoded in between, since threads do not survive a fork
             cold = number >= args.interrupts - args.cold
             rows.append(one(folder, clip, chance, lengths[cold], cold))
             print(f"{number + 1}/{args.interrupts}: {rows[-1]}", file=sys.stderr)
@@ -215,10 +240,20 @@ def main():
                 print(f"{folder.name}: {wrong}: {row}", file=sys.stderr)
     well = sum(not row["wrong"] for row in rows)
     slowest = max(row["seconds"] for row in rows)
-    print(f"{well} of {len(rows)} interrupted renders ended well; the slowest took {slowest:.1f} s to end")
+    print(
+        f"{well} of {len(rows)} interrupted renders ended well; the slowest took {slowest:.1f} s to end"
+    )
     if args.json:
-        summary = {"seed": args.seed, "frames": FRAMES, "well": well, "slowest_seconds": slowest, "interrupts": rows}
-        args.json.write_text(json.dumps({"machine": machine(torch.device("cpu")), **summary}, indent=1) + "\n")
+        summary = {
+            "seed": args.seed,
+            "frames": FRAMES,
+            "well": well,
+            "slowest_seconds": slowest,
+            "interrupts": rows,
+        }
+        args.json.write_text(
+            json.dumps({"machine": machine(torch.device("cpu")), **summary}, indent=1) + "\n"
+        )
     return 0 if well == len(rows) else 1
 
 

@@ -21,14 +21,20 @@ from vidstyle.bench.results import machine
 
 ROOT = Path(__file__).parent.parent
 RATE, ROUNDS = 12, 3
-FLAGS = ["--paint-size", "160", "--first-steps", "10", "--steps", "2", "--preset", "quality"]
+FLAGS = ["--working-size", "160", "--initial-steps", "10", "--steps", "2", "--preset", "quality"]
 
 
 def make_clip(path):
     """The two sample clips in turn, three times: 144 frames with five cuts."""
     names = ("boat", "balloons") * ROUNDS
-    frames = [frame.image for name in names for frame in vs.open_source(ROOT / "samples" / "clips" / f"{name}.mp4")]
-    with vs.VideoWriter(path, vs.Format(frames[0].shape[1::-1], Fraction(RATE), Fraction(1, 1200))) as writer:
+    frames = [
+        frame.image
+        for name in names
+        for frame in vs.open_source(ROOT / "samples" / "clips" / f"{name}.mp4")
+    ]
+    with vs.VideoWriter(
+        path, vs.VideoInfo(frames[0].shape[1::-1], Fraction(RATE), Fraction(1, 1200))
+    ) as writer:
         for number, image in enumerate(frames):
             writer.send(vs.Frame(image, Fraction(number, RATE), Fraction(1, RATE)))
 
@@ -68,7 +74,11 @@ def killed_and_resumed(folder, clip, seconds):
     left = sorted(path.name for path in folder.iterdir())
     output.unlink()
     return (
-        {"killed_after_seconds": round(seconds, 3), "frames_in_whole_segments": kept, "whole_already": whole_already},
+        {
+            "killed_after_seconds": round(seconds, 3),
+            "frames_in_whole_segments": kept,
+            "whole_already": whole_already,
+        },
         result,
         left,
     )
@@ -93,10 +103,14 @@ def main():
             folder = Path(name) / str(number)
             folder.mkdir()
             row, result, left = killed_and_resumed(folder, clip, chance.uniform(0, length))
-            rows.append({**row, "identical": result == expected, "nothing_left_over": left == ["out.mp4"]})
+            rows.append(
+                {**row, "identical": result == expected, "nothing_left_over": left == ["out.mp4"]}
+            )
             print(f"{number + 1}/{args.kills}: {rows[-1]}", file=sys.stderr)
     same = sum(row["identical"] and row["nothing_left_over"] for row in rows)
-    print(f"{same} of {len(rows)} ended with all {expected[1]} frames as in the render that nobody disturbed ({length:.1f} s)")
+    print(
+        f"{same} of {len(rows)} ended with all {expected[1]} frames as in the render that nobody disturbed ({length:.1f} s)"
+    )
     if args.json:
         summary = {"seed": args.seed, "frames": expected[1], "identical": same, "kills": rows}
         made_on = machine(torch.device("cpu"))

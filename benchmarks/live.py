@@ -25,11 +25,11 @@ import vidstyle as vs
 from vidstyle.bench.clips import object_clip
 from vidstyle.bench.results import Row, machine, row_text, write_results
 from vidstyle.live.camera import Camera, PacedFile
+from vidstyle.live.latency_stamp import age, clock_of, with_clock
 from vidstyle.live.session import Session, live, look_at
-from vidstyle.live.show import FIRST_STEPS, Show
-from vidstyle.live.stopwatch import age, clock_of, with_clock
-from vidstyle.live.virtualcamera import VirtualCamera
-from vidstyle.painting.device import open_files, resident_memory
+from vidstyle.live.startup import FIRST_STEPS, LiveOptions
+from vidstyle.live.virtual_camera import VirtualCamera
+from vidstyle.runtime.device import open_files, resident_memory
 
 ROOT = Path(__file__).parent.parent
 SIZE, CAMERA_FPS, STYLES = (320, 180), 30, ("strokes", "watercolor", "ink")
@@ -75,7 +75,9 @@ class Unplugged:
         now = time.monotonic()
         self._next = max(self._next + 1 / CAMERA_FPS, now)
         time.sleep(self._next - now)
-        return True, with_clock(self._images[int(self._next * CAMERA_FPS) % len(self._images)][..., ::-1])
+        return True, with_clock(
+            self._images[int(self._next * CAMERA_FPS) % len(self._images)][..., ::-1]
+        )
 
     def set(self, *given):
         return True
@@ -95,7 +97,10 @@ class Watcher:
         self._device, self._count = features.device, count
 
     def show(self, image, lines=()):
-        clock, now = clock_of(image[:, : image.shape[1] // 2]), time.monotonic()  # the source is on the left
+        clock, now = (
+            clock_of(image[:, : image.shape[1] // 2]),
+            time.monotonic(),
+        )  # the source is on the left
         self.shown.append((now, None if clock is None else now - age(clock)))
         if len(self.shown) in (WARM_UP_FRAMES, self._count):
             self.kept.append((resident_memory(self._device), open_files()))
@@ -104,7 +109,12 @@ class Watcher:
         frames = len(self.shown)
         if frames == self._count:
             return "q"
-        if self._count and frames > WARM_UP_FRAMES and frames % SWITCH_EVERY_FRAMES == 0 and frames not in self.switched:
+        if (
+            self._count
+            and frames > WARM_UP_FRAMES
+            and frames % SWITCH_EVERY_FRAMES == 0
+            and frames not in self.switched
+        ):
             self.switched.append(frames)
             return "n"
         return None
@@ -121,7 +131,9 @@ def images_of():
 
 def make_clip(path, images):
     """The same as a file."""
-    with vs.VideoWriter(path, vs.Format(SIZE, Fraction(CAMERA_FPS), Fraction(1, 90000))) as writer:
+    with vs.VideoWriter(
+        path, vs.VideoInfo(SIZE, Fraction(CAMERA_FPS), Fraction(1, 90000))
+    ) as writer:
         for number, image in enumerate(images):
             writer.send(vs.Frame(image, Fraction(number, CAMERA_FPS), Fraction(1, CAMERA_FPS)))
 
@@ -136,7 +148,9 @@ class Studio:
 
     def watch(self, camera, watcher, show, screens=()):
         """Paint what a camera gives, source beside; returns the stylizer."""
-        stylizer = vs.Stylizer(self.features, self.styles[0][1], replace(vs.PRESETS["live"], first_steps=FIRST_STEPS))
+        stylizer = vs.Stylizer(
+            self.features, self.styles[0][1], replace(vs.PRESETS["live"], initial_steps=FIRST_STEPS)
+        )
         look_at([style for _, style in self.styles], stylizer, SIZE)
         session = Session(show, camera, stylizer, self.styles, watcher, screens)
         session.press("c")
@@ -148,30 +162,51 @@ def pace_rows(studio, clip, count, fps):
     """Rate, latency, jitter, switches, memory."""
     watcher = Watcher(studio.features, count)
     with Clocked(clip, loop=True) as camera:
-        stylizer = studio.watch(camera, watcher, Show(fps=fps))
+        stylizer = studio.watch(camera, watcher, LiveOptions(fps=fps))
     shown = watcher.shown[WARM_UP_FRAMES:]
     intervals = [after[0] - before[0] for before, after in pairwise(shown)]
     median, slow = statistics.median(intervals), sorted(intervals)[int(0.95 * len(intervals))]
     late = [when - clock for when, clock in shown]
     wrong = sum(after[1] <= before[1] for before, after in pairwise(shown))
-    gaps = [max(intervals[max(0, n - WARM_UP_FRAMES - 5) : n - WARM_UP_FRAMES + 45]) for n in watcher.switched]
+    gaps = [
+        max(intervals[max(0, n - WARM_UP_FRAMES - 5) : n - WARM_UP_FRAMES + 45])
+        for n in watcher.switched
+    ]
     (memory, files), (memory_after, files_after) = watcher.kept
     tenth = len(late) // 10
     return [
         Row("frames per second", 1 / median),
-        Row("painted at, long side", max(stylizer.paint_size(SIZE)), "px"),
-        Row("latency added, of the median interval", statistics.median(late) / median, "", "<= 1.5"),
+        Row("painted at, long side", max(stylizer.working_size(SIZE)), "px"),
+        Row(
+            "latency added, of the median interval", statistics.median(late) / median, "", "<= 1.5"
+        ),
         Row("latency added", 1000 * statistics.median(late), "ms"),
-        Row("latency of the last tenth over the first's", statistics.median(late[-tenth:]) / statistics.median(late[:tenth])),
+        Row(
+            "latency of the last tenth over the first's",
+            statistics.median(late[-tenth:]) / statistics.median(late[:tenth]),
+        ),
         Row("95th percentile of the interval over its median", slow / median, "", "<= 1.25"),
         Row("frames painted twice or shown out of order", wrong, "", "0"),
         Row(
-            "style switch: longest gap, in median intervals, median of all switches", statistics.median(gaps) / median, "", "<= 2"
+            "style switch: longest gap, in median intervals, median of all switches",
+            statistics.median(gaps) / median,
+            "",
+            "<= 2",
         ),
         Row("the same, worst of all switches", max(gaps) / median, "", "<= 2"),
         Row("longest gap of the whole run, in median intervals", max(intervals) / median),
-        Row(f"memory after {count} frames over after {WARM_UP_FRAMES}", memory_after / memory, "", "<= 1.02"),
-        Row("threads left", sum(thread.name.startswith("vidstyle") for thread in threading.enumerate()), "", "0"),
+        Row(
+            f"memory after {count} frames over after {WARM_UP_FRAMES}",
+            memory_after / memory,
+            "",
+            "<= 1.02",
+        ),
+        Row(
+            "threads left",
+            sum(thread.name.startswith("vidstyle") for thread in threading.enumerate()),
+            "",
+            "0",
+        ),
         Row("open files more than before", files_after - files, "", "0"),
     ]
 
@@ -198,7 +233,7 @@ def virtual_camera_rows(studio, clip):
     taker, watcher = Taker(), Watcher(studio.features)
     camera = VirtualCamera(opened=lambda *given: taker)
     with Clocked(clip, loop=True) as source:
-        studio.watch(source, watcher, Show(fps=10, seconds=VIRTUAL_SECONDS + 10), [camera])
+        studio.watch(source, watcher, LiveOptions(fps=10, seconds=VIRTUAL_SECONDS + 10), [camera])
     times = [when for when in taker.times if when > taker.times[-1] - VIRTUAL_SECONDS]
     shown = [when for when, _ in watcher.shown if times[0] < when < times[-1]]
     span = times[-1] - times[0]
@@ -213,7 +248,7 @@ def unplugged_row(studio, images):
     """From the camera's return to its first picture that is shown."""
     device, watcher = Unplugged(images), Watcher(studio.features)
     with Camera(0, capture=device) as camera:
-        studio.watch(camera, watcher, Show(seconds=UNPLUGGED_SECONDS))
+        studio.watch(camera, watcher, LiveOptions(seconds=UNPLUGGED_SECONDS))
     back = next(when for when, clock in watcher.shown if when > device.back and clock is not None)
     assert any(clock is None for _, clock in watcher.shown), "the slate was never shown"
     return Row("unplugged and back: first picture after", back - device.back, "s", "<= 3")
@@ -247,8 +282,17 @@ def first_rows(clip):
             kind, when = line.split()
             found[kind].append(float(when) - began)
     return [
-        Row(f"start to first picture in the window, longest of {FIRST_TIMES}", max(found["picture"]), "s", "<= 1"),
-        Row(f"start to first painting in the window, longest of {FIRST_TIMES}", max(found["painting"]), "s"),
+        Row(
+            f"start to first picture in the window, longest of {FIRST_TIMES}",
+            max(found["picture"]),
+            "s",
+            "<= 1",
+        ),
+        Row(
+            f"start to first painting in the window, longest of {FIRST_TIMES}",
+            max(found["painting"]),
+            "s",
+        ),
     ]
 
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from vidstyle.bench.results import Row, machine, row_text, write_results
-from vidstyle.limits import usable_cores
+from vidstyle.runtime.limits import usable_cores
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 180
@@ -35,13 +35,34 @@ TARGETS = {"asleep while others are busy, as vidstyle does": "<= 3"}
 
 def render_seconds(environment, flags, folder):
     """Wall time of the whole command."""
-    clip, style = ROOT / "samples" / "clips" / "boat.mp4", ROOT / "samples" / "styles" / "strokes.jpg"
-    command = [sys.executable, "-m", "vidstyle", "render", clip, style, "-o", Path(folder) / "out.mp4"]
-    command += ["--paint-size", "192", "-q", "-y", *flags]
-    usual = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    clip, style = (
+        ROOT / "samples" / "clips" / "boat.mp4",
+        ROOT / "samples" / "styles" / "strokes.jpg",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "vidstyle",
+        "render",
+        clip,
+        style,
+        "-o",
+        Path(folder) / "out.mp4",
+    ]
+    command += ["--working-size", "192", "-q", "-y", *flags]
+    usual = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OMP_", "GOMP_", "KMP_"))
+    }
     began = time.perf_counter()
     try:
-        subprocess.run([str(word) for word in command], env=usual | environment, check=True, timeout=PATIENCE_SECONDS)
+        subprocess.run(
+            [str(word) for word in command],
+            env=usual | environment,
+            check=True,
+            timeout=PATIENCE_SECONDS,
+        )
     except subprocess.TimeoutExpired:
         return float(PATIENCE_SECONDS)
     return time.perf_counter() - began

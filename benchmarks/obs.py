@@ -24,10 +24,10 @@ import torch
 
 from vidstyle.bench.results import Row, machine, row_text, write_results
 from vidstyle.errors import DeviceError
-from vidstyle.live.broadcast import Broadcast
+from vidstyle.live.latency_stamp import age, clock_of, with_clock
 from vidstyle.live.obs import MEDIA_KIND, SCRIPT_KIND, Remote, ask_page, connect, install
-from vidstyle.live.sharedpicture import SharedPicture
-from vidstyle.live.stopwatch import age, clock_of, with_clock
+from vidstyle.live.shared_memory import SharedMemoryOutput
+from vidstyle.live.stream_output import StreamOutput
 from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import Page
 
@@ -36,7 +36,12 @@ from obs_room import room
 from patches import PATCHES, middles, patches
 
 SIZE, RATE = (640, 360), 30
-STREAMS = {"udp": "udp://{}:{}", "rtmp": "rtmp://{}:{}/live/x", "rtsp": "rtsp://{}:{}/x", "tcp": "tcp://{}:{}"}
+STREAMS = {
+    "udp": "udp://{}:{}",
+    "rtmp": "rtmp://{}:{}/live/x",
+    "rtsp": "rtsp://{}:{}/x",
+    "tcp": "tcp://{}:{}",
+}
 
 
 class Nobody:
@@ -78,7 +83,12 @@ def rows_of(obs, name, seconds, target=""):
         Row(f"{name}: delay, median of {seconds:g} s", statistics.median(ages), "ms", target),
         Row(f"{name}: delay, 95th percentile", float(np.percentile(ages, 95)), "ms"),
         Row(f"{name}: delay of the last tenth", statistics.median(ages[-tenth:]), "ms"),
-        Row(f"{name}: worst of eight patches of colour", int(np.abs(middles(image) - PATCHES).max()), "levels", "<= 3"),
+        Row(
+            f"{name}: worst of eight patches of colour",
+            int(np.abs(middles(image) - PATCHES).max()),
+            "levels",
+            "<= 3",
+        ),
     ]
 
 
@@ -89,11 +99,29 @@ def looped(obs, stream, flips=20):
     page = f"127.0.0.1:{room.free_port()}"
     colours = {"color": 0xFF2040E0, "width": SIZE[0], "height": SIZE[1]}
     obs.ask("CreateScene", sceneName="Plain")
-    obs.ask("CreateInput", sceneName="Plain", inputName="plain", inputKind="color_source_v3", inputSettings=colours)
+    obs.ask(
+        "CreateInput",
+        sceneName="Plain",
+        inputName="plain",
+        inputKind="color_source_v3",
+        inputSettings=colours,
+    )
     connect(obs, page, SCRIPT_KIND)
     obs.ask("SetCurrentProgramScene", sceneName="Plain")
     obs.ask("StartRecord")
-    command = [sys.executable, "-m", "vidstyle", "live", "strokes", "--camera", stream, "--no-window", "--obs", "--web", page]
+    command = [
+        sys.executable,
+        "-m",
+        "vidstyle",
+        "live",
+        "strokes",
+        "--camera",
+        stream,
+        "--no-window",
+        "--obs",
+        "--web",
+        page,
+    ]
     painter = subprocess.Popen([*command, "--strength", "0"], stderr=subprocess.DEVNULL)
 
     def green():
@@ -102,7 +130,9 @@ def looped(obs, stream, flips=20):
 
     took = []
     try:
-        room.wait(lambda: (now := green()) is not None and abs(now - 0x40) < 20)  # its own, and not what was shown before
+        room.wait(
+            lambda: (now := green()) is not None and abs(now - 0x40) < 20
+        )  # its own, and not what was shown before
         for number in range(flips):
             before = green()
             colour, began = (0xFF40C820, 0xFF2040E0)[number % 2], time.monotonic()
@@ -135,7 +165,7 @@ def main():
         os.environ["HOME"] = folder
         install()
         page = Page(listen("127.0.0.1:0"))
-        screens = [SharedPicture(), page]
+        screens = [SharedMemoryOutput(), page]
         for screen in screens:
             screen.open(Nobody())
         feeder = Thread(target=feed, args=(screens, ended))
@@ -151,7 +181,7 @@ def main():
                 for name, form in STREAMS.items():
                     number = room.free_port()
                     connect(obs, address, MEDIA_KIND, form.format("0.0.0.0", number))
-                    screens.append(Broadcast(form.format("127.0.0.1", number), RATE))
+                    screens.append(StreamOutput(form.format("127.0.0.1", number), RATE))
                     screens[-1].open(Nobody())
                     rows += rows_of(obs, name, short)
                     screens.pop().close()

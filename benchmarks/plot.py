@@ -17,7 +17,7 @@ CLIPS = ("object", "pan", "light")
 STEPS = (1, 2, 4, 8, 16)
 SIZES = ("320x180", "640x360", "1280x720")
 TIMED = (1, 16)
-FIRST_STEPS = Settings().first_steps
+FIRST_STEPS = Settings().initial_steps
 TICKS = (0, 10, 20, 50, 100, 200, 500)
 NAIVE = ", previous picture, fresh Adam"
 LINES = (("", "vidstyle", "C0"), (NAIVE, "previous picture, fresh Adam", "C1"))
@@ -26,7 +26,9 @@ LINES = (("", "vidstyle", "C0"), (NAIVE, "previous picture, fresh Adam", "C1"))
 def draw(values):
     """The figure, from figure names and their values."""
     figure = Figure((11, 4), layout="constrained")
-    for axes, clip in zip(figure.subplots(1, len(CLIPS), sharex=True, sharey=True), CLIPS, strict=True):
+    for axes, clip in zip(
+        figure.subplots(1, len(CLIPS), sharex=True, sharey=True), CLIPS, strict=True
+    ):
         for words, label, colour in LINES:
             gaps, flickers, seconds = (
                 [values[f"{clip}, {steps} steps: {name}{words}"] for steps in STEPS]
@@ -34,13 +36,20 @@ def draw(values):
             )
             axes.plot(gaps, flickers, "o-", label=label, color=colour)
             for steps, gap, flicker, time in zip(STEPS, gaps, flickers, seconds, strict=True):
-                note(axes, f"{steps}\n{time:.1f} s" if words == "" and steps in TIMED else str(steps), (gap, flicker), colour)
+                note(
+                    axes,
+                    f"{steps}\n{time:.1f} s" if words == "" and steps in TIMED else str(steps),
+                    (gap, flicker),
+                    colour,
+                )
         fresh = (
             values[f"{clip}: objective gap of fresh paintings"],
             values[f"{clip}: flicker of fresh paintings, last two frames"],
         )
         axes.plot(*fresh, "*", label="every frame afresh", color="C2", markersize=10)
-        note(axes, f"{FIRST_STEPS}\n{values[f'{clip}: time of a fresh painting']:.0f} s", fresh, "C2")
+        note(
+            axes, f"{FIRST_STEPS}\n{values[f'{clip}: time of a fresh painting']:.0f} s", fresh, "C2"
+        )
         axes.set(title=clip, xlabel="gap to L*, %", yscale="log", xlim=(-8, 500), ylim=(8e-7, 6e-2))
         axes.set_xscale("symlog", linthresh=10)
         axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
@@ -58,7 +67,9 @@ def draw(values):
 
 def note(axes, text, point, colour):
     """Small words above a point."""
-    axes.annotate(text, point, (0, 6), textcoords="offset points", fontsize=6.5, color=colour, ha="center")
+    axes.annotate(
+        text, point, (0, 6), textcoords="offset points", fontsize=6.5, color=colour, ha="center"
+    )
 
 
 def draw_times(values):
@@ -72,7 +83,13 @@ def draw_times(values):
             exponent = values[f"{words}: exponent of time against pixels"]
             label = f"{preset}, {'bf16' if precision == 'auto' else precision}: pixels to the power of {exponent:.2f}"
             axes.plot([pixels(size) for size in SIZES], times, style, color=colour, label=label)
-    axes.set(xscale="log", yscale="log", xlabel="pixels", ylabel="ms per frame", title="Time of a frame, two CPU cores")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="pixels",
+        ylabel="ms per frame",
+        title="Time of a frame, two CPU cores",
+    )
     axes.set_xticks([pixels(size) for size in SIZES], [size.replace("x", " x ") for size in SIZES])
     axes.set_xticks([], minor=True)
     axes.grid(alpha=0.3)
@@ -88,7 +105,10 @@ def pixels(size):
 
 def results(name):
     """Figure -> value."""
-    return {row["figure"]: row["value"] for row in json.loads((RESULTS / f"{name}.json").read_text())["rows"]}
+    return {
+        row["figure"]: row["value"]
+        for row in json.loads((RESULTS / f"{name}.json").read_text())["rows"]
+    }
 
 
 def main():

@@ -21,7 +21,7 @@ import av
 import numpy as np
 
 from vidstyle import Encoding, open_sink, open_source
-from vidstyle.media.soundencoder import ENCODED_AS
+from vidstyle.io.audio_encoder import ENCODED_AS
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "sound.json"
@@ -167,7 +167,9 @@ def write(path, clip, encoder):
         video = output.add_stream(codec, rate=PICTURE_RATE)
         video.width, video.height = size
         video.pix_fmt = "yuv420p"
-        track = output.add_stream(encoder, rate=clip.rate, layout=clip.layout, bit_rate=clip.bit_rate)
+        track = output.add_stream(
+            encoder, rate=clip.rate, layout=clip.layout, bit_rate=clip.bit_rate
+        )
         wanted = track.codec_context.format.name
         resampler = av.AudioResampler(wanted, clip.layout, clip.rate)
         samples, block = sound(clip), clip.rate // PICTURE_RATE
@@ -258,7 +260,9 @@ def measure(clips=CLIPS, outputs=OUTPUTS):
         with TemporaryDirectory() as folder:
             path = make(clip, Path(folder))
             before = flash_and_click(str(path))
-            table[clip.name] = {output: list(cell(path, output, Path(folder), before)) for output in outputs}
+            table[clip.name] = {
+                output: list(cell(path, output, Path(folder), before)) for output in outputs
+            }
         print(clip.name, table[clip.name], file=sys.stderr)
     return table
 

@@ -14,19 +14,19 @@ from pathlib import Path
 import torch
 
 import vidstyle as vs
-from vidstyle.bench.onestep import STEPS_PER_ROUND, steps_of, textbook_steps
+from vidstyle.bench.fixtures import Fixture
 from vidstyle.bench.results import Row, machine, row_text, write_results
 from vidstyle.bench.speed import drawn_picture, random_vgg19
-from vidstyle.bench.subject import Subject
-from vidstyle.bench.timed import medians
-from vidstyle.media.frame import Frame
-from vidstyle.media.pictures import read_picture
-from vidstyle.painting import features as features_module
-from vidstyle.painting.tensors import to_image
+from vidstyle.bench.step_bench import STEPS_PER_ROUND, steps_of, textbook_steps
+from vidstyle.bench.timing import medians
+from vidstyle.features import extractor as features_module
+from vidstyle.io.frame import Frame
+from vidstyle.io.images import read_image
+from vidstyle.ops.tensors import to_image
 
 ROOT = Path(__file__).parent.parent
 SIZE = (320, 180)
-FIRST_STEPS = vs.Settings().first_steps
+FIRST_STEPS = vs.Settings().initial_steps
 BALANCED = vs.PRESETS["balanced"]
 IN_A_ROW = 5
 """Rounds taken of one kind before the next one's turn: in a clip, too, a step finds in the caches what the one before left."""
@@ -34,7 +34,7 @@ IN_A_ROW = 5
 
 def subject_of(features):
     """Features that look at a drawn picture."""
-    return Subject(vs.Style.from_images([drawn_picture()], features), "")
+    return Fixture(vs.Style.from_images([drawn_picture()], features), "")
 
 
 def rounds(compiled):
@@ -53,7 +53,7 @@ def rounds(compiled):
         made[f"{name}bfloat16"] = ours(precision="bf16")
         if features is bundled:
             made["textbook, planes apart"] = apart(features, content)
-            made["few layers, bfloat16"] = ours(precision="bf16", few_layers=True)
+            made["few layers, bfloat16"] = ours(precision="bf16", fast_style_layers=True)
             made["live, float32"] = ours("live", precision="fp32")
             made["live, bfloat16"] = ours("live", precision="bf16")
             if compiled:
@@ -91,17 +91,21 @@ def coarse_to_fine():
     """Seconds that a first frame takes in three sizes, and at full size alone to the same loss."""
     features = vs.load_features("bundled", "cpu")
     style = vs.Style.from_images([ROOT / "samples" / "styles" / "strokes.jpg"], features)
-    image = read_picture(ROOT / "samples" / "pictures" / "street.jpg")
-    settings = vs.Settings(paint_size=SIZE[0], first_steps=FIRST_STEPS)
+    image = read_image(ROOT / "samples" / "pictures" / "street.jpg")
+    settings = vs.Settings(working_size=SIZE[0], initial_steps=FIRST_STEPS)
     began = time.perf_counter()
     coarse = vs.Stylizer(features, style, settings)
     coarse(Frame(image))
     coarse_seconds, reached = time.perf_counter() - began, coarse.iterations[-1].total
-    fine = vs.Stylizer(features, style, replace(settings, levels=1, first_steps=3 * FIRST_STEPS))
+    fine = vs.Stylizer(
+        features, style, replace(settings, pyramid_levels=1, initial_steps=3 * FIRST_STEPS)
+    )
     stamps = []
     fine.on_iteration = lambda: stamps.append(time.perf_counter())
     fine(Frame(to_image(coarse.state()["content"])))
-    there = next((i for i, iteration in enumerate(fine.iterations) if iteration.total <= reached), None)
+    there = next(
+        (i for i, iteration in enumerate(fine.iterations) if iteration.total <= reached), None
+    )
     return coarse_seconds, None if there is None else stamps[there] - stamps[0]
 
 
@@ -109,11 +113,15 @@ def main():
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--compile", action="store_true", help="compile the step too, which takes minutes")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the step too, which takes minutes"
+    )
     args = parser.parse_args()
     turns = {name: in_a_row(take) for name, take in rounds(args.compile).items()}
     steps = IN_A_ROW * STEPS_PER_ROUND
-    median = {name: seconds / steps for name, seconds in medians(turns, torch.device("cpu")).items()}
+    median = {
+        name: seconds / steps for name, seconds in medians(turns, torch.device("cpu")).items()
+    }
     rows = [Row(f"step, {name}", 1000 * seconds, "ms") for name, seconds in median.items()]
     coarse, fine = coarse_to_fine()
     rows.append(Row("first frame, coarse sizes first", coarse, "s"))
@@ -121,7 +129,9 @@ def main():
         rows.append(Row("first frame, full size alone, to the same loss", fine, "s"))
     print("\n".join(map(row_text, rows)))
     if args.json:
-        write_results(args.json, rows, machine(torch.device("cpu")) | {"size": f"{SIZE[0]} x {SIZE[1]}"})
+        write_results(
+            args.json, rows, machine(torch.device("cpu")) | {"size": f"{SIZE[0]} x {SIZE[1]}"}
+        )
 
 
 if __name__ == "__main__":

@@ -28,10 +28,15 @@ def temporal(values):
             gap = values[f"{words}: objective gap"]
             shown = values[f"{words}: the same against what L-BFGS' picture can show"]
             fresh = values[f"{words}: the same against fresh paintings"]
-            energy, contrast = (values[f"{words}: {name} relative to fresh"] for name in ("gradient energy", "contrast"))
+            energy, contrast = (
+                values[f"{words}: {name} relative to fresh"]
+                for name in ("gradient energy", "contrast")
+            )
             lag = values[f"{words}: lag"]
             gaps = f"{gap:+.0f} % | {shown:+.1f} % | {fresh:+.1f} %"
-            lines.append(f"| {clip}, {steps} | 1/{1 / ratio:.0f} | {gaps} | {energy:.2f} | {contrast:.2f} | {lag:.2f} |")
+            lines.append(
+                f"| {clip}, {steps} | 1/{1 / ratio:.0f} | {gaps} | {energy:.2f} | {contrast:.2f} | {lag:.2f} |"
+            )
     lines += [
         "",
         "To reach: flicker 1/40 (1/10 where the camera moves), gap 3 % at 4 steps and 8 % at 2, energy and contrast 0.9 to 1.1, "
@@ -63,9 +68,16 @@ def presets(values):
                 continue
             steps, seconds, flicker, reached = (
                 values[f"{words}: {name}"]
-                for name in ("mean steps per frame", "median time per frame", "flicker", "objective of the last frame")
+                for name in (
+                    "mean steps per frame",
+                    "median time per frame",
+                    "flicker",
+                    "objective of the last frame",
+                )
             )
-            lines.append(f"| `{preset}` | {clip} | {steps:.1f} | {seconds:.2f} | {flicker:.1e} | {reached:.4f} |")
+            lines.append(
+                f"| `{preset}` | {clip} | {steps:.1f} | {seconds:.2f} | {flicker:.1e} | {reached:.4f} |"
+            )
     return lines
 
 
@@ -82,18 +94,29 @@ GALLERY_FIGURES = (
 def gallery(values):
     """How good the stills of the gallery are, per style as the mean of the contents; the control in brackets."""
     contents = sorted({figure.split(",")[0] for figure in values["rows"]})
-    lines = ["| style | " + " | ".join(name for name, _, _ in GALLERY_FIGURES) + " |", "|---" * (1 + len(GALLERY_FIGURES)) + "|"]
+    lines = [
+        "| style | " + " | ".join(name for name, _, _ in GALLERY_FIGURES) + " |",
+        "|---" * (1 + len(GALLERY_FIGURES)) + "|",
+    ]
 
     def cell(figure, styles):
         ours, control = (
-            mean(values[f"{content}, {style}{what}: {figure}"] for content in contents for style in styles)
+            mean(
+                values[f"{content}, {style}{what}: {figure}"]
+                for content in contents
+                for style in styles
+            )
             for what in ("", ", colours only")
         )
         return f"{ours:.2f} ({control:.2f})"
 
     rows = [(style, (style,)) for style in GALLERY_STYLES] + [("**mean**", GALLERY_STYLES)]
     for title, styles in rows:
-        lines.append(f"| {title} | " + " | ".join(cell(figure, styles) for _, figure, _ in GALLERY_FIGURES) + " |")
+        lines.append(
+            f"| {title} | "
+            + " | ".join(cell(figure, styles) for _, figure, _ in GALLERY_FIGURES)
+            + " |"
+        )
     return [*lines, "| to reach | " + " | ".join(target for _, _, target in GALLERY_FIGURES) + " |"]
 
 
@@ -119,11 +142,21 @@ def steps(values):
             time = values[f"step, {name}"]
             lines.append(f"| {title} | {time:.0f} ms | {time / base:.2f} |")
     (wide, wide_live), (half, half_live) = (
-        [values[f"step, VGG-19, {precision}"] / values[f"step, {kind}{precision}"] for kind in ("", "live, ")]
+        [
+            values[f"step, VGG-19, {precision}"] / values[f"step, {kind}{precision}"]
+            for kind in ("", "live, ")
+        ]
         for precision in ("float32", "bfloat16")
     )
-    coarse, fine = values["first frame, coarse sizes first"], values.get("first frame, full size alone, to the same loss")
-    said = f"{fine:.1f} s at full size alone" if fine else "three times as many steps at full size alone do not"
+    coarse, fine = (
+        values["first frame, coarse sizes first"],
+        values.get("first frame, full size alone, to the same loss"),
+    )
+    said = (
+        f"{fine:.1f} s at full size alone"
+        if fine
+        else "three times as many steps at full size alone do not"
+    )
     return [
         *lines,
         "",
@@ -185,23 +218,34 @@ def targets(values):
     precisions = [kind.split(", ")[1] for kind in kinds if kind.startswith("auto")]
 
     def columns(figure, size="320x180"):
-        return " / ".join(f"{values[f'{size}, bundled, {kind}, balanced: {figure}']:.2f}" for kind in kinds)
+        return " / ".join(
+            f"{values[f'{size}, bundled, {kind}, balanced: {figure}']:.2f}" for kind in kinds
+        )
 
     def of_textbook(size):
         return columns("step relative to the textbook's in float32", size)
 
     def ratio(figure, preset="balanced"):
-        times = [1 / values[f"320x180, bundled, {precision}, {preset}: {figure}"] for precision in precisions]
+        times = [
+            1 / values[f"320x180, bundled, {precision}, {preset}: {figure}"]
+            for precision in precisions
+        ]
         return ", ".join(f"1/{time:.0f}" if time > 10 else f"1/{time:.1f}" for time in times)
 
     def exponent(preset):
         return values[f"bundled, auto, {precisions[-1]}, {preset}: exponent of time against pixels"]
 
-    against, theirs = "time per frame relative to 300 iterations of L-BFGS", "objective relative to theirs"
+    against, theirs = (
+        "time per frame relative to 300 iterations of L-BFGS",
+        "objective relative to theirs",
+    )
 
     def reached(preset):
         cells = [f"320x180, bundled, {precision}, {preset}: {theirs}" for precision in precisions]
-        free, shown = (" / ".join(f"{values[cell + end]:.2f}" for cell in cells) for end in ("", ", once shown"))
+        free, shown = (
+            " / ".join(f"{values[cell + end]:.2f}" for cell in cells)
+            for end in ("", ", once shown")
+        )
         return f"{free} ({shown})"
 
     rates = " / ".join(f"{values[live.format(kind)]:.1f}" for kind in kinds)
@@ -240,20 +284,38 @@ GPU_ROWS = (
     ("painter waiting for reader and writer", "painter idle", "{:.1f} %", "<= 5 %"),
     ("steps per frame", "steps per frame", "{:.1f}", ""),
     ("a step", "step", "{:.1f} ms", ""),
-    ("relative to the textbook's in float32", "step relative to the textbook's in float32", "{:.2f}", "<= 0.40"),
-    ("of the throughput of its convolutions alone", "share of the convolutions' throughput", "{:.0f} %", ">= 50 %"),
+    (
+        "relative to the textbook's in float32",
+        "step relative to the textbook's in float32",
+        "{:.2f}",
+        "<= 0.40",
+    ),
+    (
+        "of the throughput of its convolutions alone",
+        "share of the convolutions' throughput",
+        "{:.0f} %",
+        ">= 50 %",
+    ),
     ("compiling or recording, once", "compiling or recording, once", "{:.1f} s", ""),
 )
 
 
 def gpu(values):
     """Whole frames and steps on a GPU, recorded and compiled."""
-    lines = [f"| on an {values['document']['machine']['device']} | recorded | compiled | to reach |", "|---|---|---|---|"]
+    lines = [
+        f"| on an {values['document']['machine']['device']} | recorded | compiled | to reach |",
+        "|---|---|---|---|",
+    ]
     for title, where, preset in ON_GPU:
         lines.append(f"| **{title}** | | | |")
         for name, figure, cell, target in GPU_ROWS:
-            found = (values[f"{where}, {engine}, auto, {preset}: {figure}"] for engine in ("auto", "compile"))
-            lines.append(f"| {name} | {' | '.join(cell.format(value) for value in found)} | {target} |")
+            found = (
+                values[f"{where}, {engine}, auto, {preset}: {figure}"]
+                for engine in ("auto", "compile")
+            )
+            lines.append(
+                f"| {name} | {' | '.join(cell.format(value) for value in found)} | {target} |"
+            )
     return lines
 
 
@@ -268,7 +330,10 @@ def live(values):
 def into_obs(values):
     """How soon and how true pictures are in OBS."""
     lines = ["| 640 x 360, 30 pictures per second | measured | to reach |", "|---|---|---|"]
-    return lines + [f"| {figure} | {value:.3g} {unit} | {target} |" for figure, (value, unit, target) in values["rows"].items()]
+    return lines + [
+        f"| {figure} | {value:.3g} {unit} | {target} |"
+        for figure, (value, unit, target) in values["rows"].items()
+    ]
 
 
 def kills(values):
@@ -290,7 +355,9 @@ def neighbours(values):
     lines = [f"| threads wait | alone | {busy} | ratio |", "|---|---|---|---|"]
     names = dict.fromkeys(figure.split(": ")[0] for figure in values["rows"])
     for name in names:
-        alone, beside, ratio = (values[f"{name}: {figure}"] for figure in ("alone", busy, "beside over alone"))
+        alone, beside, ratio = (
+            values[f"{name}: {figure}"] for figure in ("alone", busy, "beside over alone")
+        )
         more = "more than " if beside >= document["machine"]["patience_seconds"] else ""
         lines.append(f"| {name} | {alone:.1f} s | {more}{beside:.1f} s | {more}{ratio:.1f} |")
     return lines
@@ -312,7 +379,10 @@ def interrupts(values):
 def fuzz(values):
     """What became of damaged and hostile files."""
     found = values["document"]
-    counts = {name: sum(kind.get(name, 0) for kind in found["kinds"].values()) for name in ("painted", "refused")}
+    counts = {
+        name: sum(kind.get(name, 0) for kind in found["kinds"].values())
+        for name in ("painted", "refused")
+    }
     failures = len(found["failures"])
     return [
         f"`benchmarks/fuzz.py` threw {found['cases']} damaged or hostile files of {len(found['kinds'])} kinds at everything that "

@@ -11,7 +11,7 @@ import numpy as np
 import vidstyle as vs
 from vidstyle.live.camera import PacedFile
 from vidstyle.live.session import Session, live, look_at
-from vidstyle.live.show import FIRST_STEPS, Show
+from vidstyle.live.startup import FIRST_STEPS, LiveOptions
 from vidstyle.live.window import with_text
 
 STYLES = ("strokes", "dots", "engraving", "glass", "ink", "mosaic", "paper")
@@ -48,11 +48,13 @@ def main():
     features = vs.load_features("bundled")
     folder = Path(__file__).parent / "styles"
     styles = [(name, vs.Style.from_images([folder / f"{name}.jpg"], features)) for name in STYLES]
-    stylizer = vs.Stylizer(features, styles[0][1], replace(vs.PRESETS["live"], first_steps=FIRST_STEPS))
+    stylizer = vs.Stylizer(
+        features, styles[0][1], replace(vs.PRESETS["live"], initial_steps=FIRST_STEPS)
+    )
     visitor = Visitor()
     with PacedFile(sys.argv[2], loop=True) as camera:
         look_at([style for _, style in styles], stylizer, camera.format.size)
-        live(Session(Show(), camera, stylizer, styles, visitor), camera, stylizer)
+        live(Session(LiveOptions(), camera, stylizer, styles, visitor), camera, stylizer)
     rows = [np.hstack(visitor.kept[n : n + COLUMNS]) for n in range(0, len(visitor.kept), COLUMNS)]
     cv2.imwrite(sys.argv[1], np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 88])
 

@@ -23,20 +23,26 @@ def sky(top, bottom):
 
 
 def polygon(canvas, points, colour):
-    cv2.fillPoly(canvas, [np.round(np.array(points) * FINE * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
+    cv2.fillPoly(
+        canvas, [np.round(np.array(points) * FINE * 16).astype(np.int32)], colour, cv2.LINE_AA, 4
+    )
 
 
 def disc(canvas, centre, radius, colour, squash=1.0):
     axes = (round(radius * FINE * 16), round(radius * squash * FINE * 16))
     place = tuple(round(value * FINE * 16) for value in centre)
-    around = cv2.ellipse2Poly((place[0] // 16, place[1] // 16), (axes[0] // 16, axes[1] // 16), 0, 0, 360, 4)
+    around = cv2.ellipse2Poly(
+        (place[0] // 16, place[1] // 16), (axes[0] // 16, axes[1] // 16), 0, 0, 360, 4
+    )
     cv2.fillPoly(canvas, [around], colour, cv2.LINE_AA)
 
 
 def ridge(canvas, base, height, waves, shift, colour):
     """Hills: a sum of sines down to the lower edge."""
     x = np.arange(-4, WIDTH + 5, 2)
-    y = base - height * sum(np.sin((x + shift) * 2 * np.pi / length + phase) for length, phase in waves) / len(waves)
+    y = base - height * sum(
+        np.sin((x + shift) * 2 * np.pi / length + phase) for length, phase in waves
+    ) / len(waves)
     polygon(canvas, [*zip(x, y, strict=True), (WIDTH + 4, HEIGHT + 4), (-4, HEIGHT + 4)], colour)
 
 
@@ -51,21 +57,49 @@ def boat(time):
     ridge(canvas, 102, 9, ((90, 1.3), (41, 0.2)), 0, (62, 74, 92))
     for row in range(16):
         y = 104 + 1.1 * row + 0.23 * row**2
-        shade = np.array((36, 78, 120)) + np.array((10, 18, 16)) * np.sin(row * 2.4) + row * np.array((0, 1, 1))
+        shade = (
+            np.array((36, 78, 120))
+            + np.array((10, 18, 16)) * np.sin(row * 2.4)
+            + row * np.array((0, 1, 1))
+        )
         x = np.arange(-4, WIDTH + 5, 3)
-        swell = (0.6 + 0.16 * row) * np.sin(x * 2 * np.pi / (26 + 4 * row) + time * (2.2 + 0.06 * row) + row * 1.9)
-        polygon(canvas, [*zip(x, y + swell, strict=True), (WIDTH + 4, HEIGHT + 4), (-4, HEIGHT + 4)], shade.tolist())
+        swell = (0.6 + 0.16 * row) * np.sin(
+            x * 2 * np.pi / (26 + 4 * row) + time * (2.2 + 0.06 * row) + row * 1.9
+        )
+        polygon(
+            canvas,
+            [*zip(x, y + swell, strict=True), (WIDTH + 4, HEIGHT + 4), (-4, HEIGHT + 4)],
+            shade.tolist(),
+        )
     for row in range(9):
         y, half = 107 + 7 * row, 9 + 1.5 * row
         sway = 3 * np.sin(time * 3 + row * 1.7)
-        polygon(canvas, [(232 - half + sway, y), (232 + half + sway, y), (232 + sway, y + 2.2)], (250, 196, 130))
+        polygon(
+            canvas,
+            [(232 - half + sway, y), (232 + half + sway, y), (232 + sway, y + 2.2)],
+            (250, 196, 130),
+        )
     x, y = 84 + 26 * time, 133 + 2 * np.sin(time * 2.6)
     lean = 2.2 * np.sin(time * 2.6 + 1)
-    polygon(canvas, [(x - 32, y), (x + 32, y - 1), (x + 22, y + 13), (x - 24, y + 13)], (120, 40, 34))
-    polygon(canvas, [(x - 31, y + 1), (x + 31, y), (x + 30, y + 3), (x - 30, y + 4)], (230, 214, 190))
-    polygon(canvas, [(x - 1, y), (x + 1, y), (x + 1 + lean, y - 68), (x - 1 + lean, y - 68)], (60, 40, 32))
-    polygon(canvas, [(x + 3, y - 5), (x + 3 + lean, y - 66), (x + 34 + lean / 2, y - 8)], (248, 240, 220))
-    polygon(canvas, [(x - 3, y - 5), (x - 3 + lean, y - 58), (x - 25 + lean / 2, y - 7)], (222, 96, 66))
+    polygon(
+        canvas, [(x - 32, y), (x + 32, y - 1), (x + 22, y + 13), (x - 24, y + 13)], (120, 40, 34)
+    )
+    polygon(
+        canvas, [(x - 31, y + 1), (x + 31, y), (x + 30, y + 3), (x - 30, y + 4)], (230, 214, 190)
+    )
+    polygon(
+        canvas,
+        [(x - 1, y), (x + 1, y), (x + 1 + lean, y - 68), (x - 1 + lean, y - 68)],
+        (60, 40, 32),
+    )
+    polygon(
+        canvas,
+        [(x + 3, y - 5), (x + 3 + lean, y - 66), (x + 34 + lean / 2, y - 8)],
+        (248, 240, 220),
+    )
+    polygon(
+        canvas, [(x - 3, y - 5), (x - 3 + lean, y - 58), (x - 25 + lean / 2, y - 7)], (222, 96, 66)
+    )
     return canvas
 
 
@@ -115,19 +149,28 @@ def write(path, picture, sound=None):
         video = output.add_stream("libx264", rate=RATE, options={"crf": "20", "preset": "slow"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         context = video.codec_context
-        context.colorspace, context.color_range, context.color_primaries, context.color_trc = 1, 1, 1, 1
+        context.colorspace, context.color_range, context.color_primaries, context.color_trc = (
+            1,
+            1,
+            1,
+            1,
+        )
         audio = output.add_stream("aac", rate=44100, layout="mono") if sound is not None else None
         for number in range(FRAMES):
             canvas = picture(number / RATE)
             small = cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-            frame = av.VideoFrame.from_ndarray(np.clip(small, 0, 255).astype(np.uint8), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                np.clip(small, 0, 255).astype(np.uint8), format="rgb24"
+            )
             frame = frame.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1)
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             output.mux(video.encode(frame))
         output.mux(video.encode(None))
         if audio is not None:
             for start in range(0, sound.shape[1], 1024):
-                block = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound[:, start : start + 1024]), "fltp", "mono")
+                block = av.AudioFrame.from_ndarray(
+                    np.ascontiguousarray(sound[:, start : start + 1024]), "fltp", "mono"
+                )
                 block.sample_rate, block.pts, block.time_base = 44100, start, Fraction(1, 44100)
                 output.mux(audio.encode(block))
             output.mux(audio.encode(None))

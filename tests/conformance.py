@@ -4,14 +4,19 @@ the README."""
 from pathlib import Path
 
 README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- conformance -->\n", "<!-- end of conformance -->"
+BEGIN, SENTINEL = "<!-- conformance -->\n", "<!-- end of conformance -->"
 
 KEPT = "kept"
 
 ROWS = [
     # what, what becomes of it, the exception, the test
     ("constant rates, 23.976, 29.97, 59.94 too", "times exact", "", "sink::test_times_stay_exact"),
-    ("variable rates", "times exact", "Matroska and WebM count in ms", "sink::test_a_variable_rate_stays_variable"),
+    (
+        "variable rates",
+        "times exact",
+        "Matroska and WebM count in ms",
+        "sink::test_a_variable_rate_stays_variable",
+    ),
     (
         "a clock that begins anywhere (broadcasts)",
         "begins at 0",
@@ -42,7 +47,12 @@ ROWS = [
         "a codec that is not known: left out, named",
         "sound::test_sound_is_copied_or_re_encoded_in_step_as_the_page_says",
     ),
-    ("sound that begins late (edit lists)", "within 1 ms", "", "mux::test_sound_that_begins_late_by_an_edit_list_begins_late"),
+    (
+        "sound that begins late (edit lists)",
+        "within 1 ms",
+        "",
+        "mux::test_sound_that_begins_late_by_an_edit_list_begins_late",
+    ),
     (
         "subtitles",
         KEPT,
@@ -56,18 +66,43 @@ ROWS = [
         "mux::test_what_mp4_has_is_kept_in_mp4_and_matroska",
     ),
     ("text subtitles in WebM", "WebVTT", "", "mux::test_text_goes_into_webm_as_webvtt"),
-    ("chapters, languages, titles, tags", KEPT, "", "mux::test_everything_beside_the_pictures_is_kept"),
-    ("a part (-ss, -to) of all these", "cut and moved", "", "mux::test_a_part_takes_its_share_of_everything"),
-    ("attachments (fonts)", KEPT, "Matroska only", "sink::test_what_the_container_cannot_hold_is_named"),
+    (
+        "chapters, languages, titles, tags",
+        KEPT,
+        "",
+        "mux::test_everything_beside_the_pictures_is_kept",
+    ),
+    (
+        "a part (-ss, -to) of all these",
+        "cut and moved",
+        "",
+        "mux::test_a_part_takes_its_share_of_everything",
+    ),
+    (
+        "attachments (fonts)",
+        KEPT,
+        "Matroska only",
+        "sink::test_what_the_container_cannot_hold_is_named",
+    ),
     ("cover art", "kept, never painted", "not in WebM", "mux::test_a_cover_stays_a_cover"),
-    ("a second video stream, streams of data", "left out, named", "", "mux::test_a_second_camera_is_left_out_and_named"),
+    (
+        "a second video stream, streams of data",
+        "left out, named",
+        "",
+        "mux::test_a_second_camera_is_left_out_and_named",
+    ),
     (
         "rotation, shape of pixels",
         KEPT,
         "VP9, AV1, FFV1 in Matroska and WebM: square pixels; GIF, WebP, pictures, pipes: turned instead",
         "sink::test_rotation_and_pixel_shape_are_kept",
     ),
-    ("360-degree and 3D metadata", "left out, named", "", "sidedata::test_lost_views_are_named_when_a_clip_is_opened"),
+    (
+        "360-degree and 3D metadata",
+        "left out, named",
+        "",
+        "sidedata::test_lost_views_are_named_when_a_clip_is_opened",
+    ),
     ("raw DV", "its own rate", "", "sizes::test_raw_dv_has_its_own_rate"),
     (
         "high rates in GIF and WebP",
@@ -81,7 +116,12 @@ ROWS = [
         "below 2x2 px VP9 only; below 16x16 px no HEVC: refused with a remedy",
         "sizes::test_tiny_clips_are_written_or_refused_with_a_remedy_that_works",
     ),
-    ("odd sizes", KEPT, "H.264, HEVC, AV1, ProRes: one line less", "conformance::test_odd_sizes_are_kept_where_the_codec_can"),
+    (
+        "odd sizes",
+        KEPT,
+        "H.264, HEVC, AV1, ProRes: one line less",
+        "conformance::test_odd_sizes_are_kept_where_the_codec_can",
+    ),
     (
         "BT.601, 709, 2020, limited and full range",
         "tagged, within 2 levels",
@@ -89,15 +129,30 @@ ROWS = [
         "conformance::test_a_chart_keeps_its_colours_and_tags",
     ),
     ("10 bits", KEPT, "VP9: 8 bits", "conformance::test_ten_bits_stay_ten_bits"),
-    ("HDR10 with its metadata", KEPT, "metadata by HEVC only", "conformance::test_hdr10_is_passed_on_with_its_metadata"),
-    ("HDR10 and HLG to standard range", "--hdr sdr", "", "conformance::test_hdr_becomes_standard_range_by_choice"),
+    (
+        "HDR10 with its metadata",
+        KEPT,
+        "metadata by HEVC only",
+        "conformance::test_hdr10_is_passed_on_with_its_metadata",
+    ),
+    (
+        "HDR10 and HLG to standard range",
+        "--hdr sdr",
+        "",
+        "conformance::test_hdr_becomes_standard_range_by_choice",
+    ),
     (
         "interlaced pictures",
         "deinterlaced (bwdif), same times",
         "",
         "conformance::test_interlaced_pictures_are_deinterlaced_and_keep_their_times",
     ),
-    ("alpha of stills", KEPT, "not in JPEG", "conformance::test_a_still_keeps_alpha_depth_and_orientation"),
+    (
+        "alpha of stills",
+        KEPT,
+        "not in JPEG",
+        "conformance::test_a_still_keeps_alpha_depth_and_orientation",
+    ),
     (
         "colour profiles of stills and styles",
         "converted to sRGB, written as sRGB without a profile",
@@ -122,17 +177,42 @@ ROWS = [
         "",
         "conformance::test_alpha_is_kept_where_the_codec_can",
     ),
-    ("frames without times", "one after another, counted", "", "conformance::test_frames_without_times_follow_one_another"),
-    ("clocks that jump", "closed, counted", "", "conformance::test_clocks_that_jump_are_closed_and_sound_stays_in_step"),
-    ("damaged packets of pictures", "passed over, counted", "", "source::test_damaged_packets_are_passed_over"),
-    ("damaged packets of sound", "left out, counted", "", "mux::test_damaged_sound_is_left_out_and_counted"),
+    (
+        "frames without times",
+        "one after another, counted",
+        "",
+        "conformance::test_frames_without_times_follow_one_another",
+    ),
+    (
+        "clocks that jump",
+        "closed, counted",
+        "",
+        "conformance::test_clocks_that_jump_are_closed_and_sound_stays_in_step",
+    ),
+    (
+        "damaged packets of pictures",
+        "passed over, counted",
+        "",
+        "source::test_damaged_packets_are_passed_over",
+    ),
+    (
+        "damaged packets of sound",
+        "left out, counted",
+        "",
+        "mux::test_damaged_sound_is_left_out_and_counted",
+    ),
     (
         "files cut short",
         "as far as they go, said",
         "MP4 without its index: refused",
         "conformance::test_a_clip_cut_short_is_painted_as_far_as_it_goes_and_said_to_be_short",
     ),
-    ("sizes that change midway", "the first size, counted", "", "conformance::test_frames_of_another_size_are_counted"),
+    (
+        "sizes that change midway",
+        "the first size, counted",
+        "",
+        "conformance::test_frames_of_another_size_are_counted",
+    ),
 ]
 
 
@@ -147,7 +227,7 @@ def table():
 def main():
     """Put the table into the README."""
     before, rest = README.read_text().split(BEGIN)
-    README.write_text(before + BEGIN + table() + END + rest.split(END)[1])
+    README.write_text(before + BEGIN + table() + SENTINEL + rest.split(SENTINEL)[1])
 
 
 if __name__ == "__main__":

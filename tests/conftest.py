@@ -13,19 +13,20 @@ import numpy as np
 import pytest
 import torch
 
-from vidstyle.media.frame import Frame
-from vidstyle.painting.features import Features, Network, NetworkShape
-from vidstyle.painting.style import Style
-from vidstyle.painting.weights import painterly, write_network
+from vidstyle.features.extractor import Features
+from vidstyle.features.network import Network, NetworkShape
+from vidstyle.features.weights import bundled_features, write_network
+from vidstyle.io.frame import Frame
+from vidstyle.stylizer.style import Style
 
 TINY = NetworkShape((6, 8, 8, 8, 8), (1, 1, 1, 1, 1), (0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
 
 
-FEW = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1",), "match_weight": 0.0}
+FAST_SETTINGS = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1",), "patch_weight": 0.0}
 """Settings for tests of all but looks: a third of a frame's time."""
 
-QUICK_FLAGS = ["--first-steps", "3", "--steps", "1", "--paint-size", "64", "--device", "cpu"]
-QUICK_FLAGS += ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "--match-weight", "0"]
+QUICK_FLAGS = ["--initial-steps", "3", "--steps", "1", "--working-size", "64", "--device", "cpu"]
+QUICK_FLAGS += ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "--patch-weight", "0"]
 
 
 def tiny_network(seed=0):
@@ -33,7 +34,9 @@ def tiny_network(seed=0):
     torch.manual_seed(seed)
     network = Network(TINY)
     for name, weight in network.named_parameters():
-        torch.nn.init.kaiming_normal_(weight) if name.endswith("weight") else torch.nn.init.zeros_(weight)
+        torch.nn.init.kaiming_normal_(weight) if name.endswith("weight") else torch.nn.init.zeros_(
+            weight
+        )
     return network
 
 
@@ -56,7 +59,7 @@ def need(missing, variable):
 
 @pytest.fixture(scope="session")
 def features() -> Features:
-    return painterly(tiny_network())
+    return bundled_features(tiny_network())
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +75,11 @@ def scene(time=0.0, size=(64, 48)):
     width, height = size
     y, x = np.mgrid[:height, :width]
     image = np.stack([x * 255 / width, y * 255 / height, np.full_like(x, 90.0)], -1)
-    image[(x - width / 4 - 8 * time) ** 2 + (y - height / 2) ** 2 < (height / 5) ** 2] = (230, 60, 40)
+    image[(x - width / 4 - 8 * time) ** 2 + (y - height / 2) ** 2 < (height / 5) ** 2] = (
+        230,
+        60,
+        40,
+    )
     return image.astype(np.uint8)
 
 
@@ -130,23 +137,36 @@ def write_clip(path, count=6, rate=Fraction(30000, 1001), size=(64, 48), **optio
     matrix, color_range = options.get("color", (6, 1))
     picture = options.get("picture", lambda time: scene(time, size))
     with av.open(str(path), "w") as output:
-        video = output.add_stream(options.get("codec", "libx264"), rate=rate, options={"crf": str(options.get("crf", 12))})
+        video = output.add_stream(
+            options.get("codec", "libx264"), rate=rate, options={"crf": str(options.get("crf", 12))}
+        )
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         video.codec_context.time_base = video.time_base = time_base
         if "color" in options:
             video.codec_context.colorspace, video.codec_context.color_range = matrix, color_range
-        sounds = [output.add_stream("aac", rate=44100, layout="mono") for _ in range(options.get("sounds", 0))]
+        sounds = [
+            output.add_stream("aac", rate=44100, layout="mono")
+            for _ in range(options.get("sounds", 0))
+        ]
         for number in pts:
-            image = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture(float(number * time_base))), format="rgb24")
-            image = image.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=color_range)
+            image = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(picture(float(number * time_base))), format="rgb24"
+            )
+            image = image.reformat(
+                format="yuv420p", dst_colorspace=matrix, dst_color_range=color_range
+            )
             image.pts, image.time_base = number, time_base
             output.mux(video.encode(image))
         output.mux(video.encode(None))
         duration = float((max(pts) + 1) * time_base)
         for pitch, sound in enumerate(sounds, 1):
-            samples = 0.2 * np.sin(np.arange(int(44100 * duration)) * 0.03 * pitch).astype(np.float32)
+            samples = 0.2 * np.sin(np.arange(int(44100 * duration)) * 0.03 * pitch).astype(
+                np.float32
+            )
             for start in range(0, len(samples), 1024):
-                block = av.AudioFrame.from_ndarray(samples[None, start : start + 1024].copy(), "fltp", "mono")
+                block = av.AudioFrame.from_ndarray(
+                    samples[None, start : start + 1024].copy(), "fltp", "mono"
+                )
                 block.sample_rate, block.pts, block.time_base = 44100, start, Fraction(1, 44100)
                 output.mux(sound.encode(block))
             output.mux(sound.encode(None))
@@ -167,14 +187,20 @@ def sound_of(path, stream=0):
     """[(time, bytes)] of one audio stream's packets."""
     with av.open(str(path)) as container:
         packets = container.demux(container.streams.audio[stream])
-        return [(packet.pts * packet.time_base, bytes(packet)) for packet in packets if packet.dts is not None]
+        return [
+            (packet.pts * packet.time_base, bytes(packet))
+            for packet in packets
+            if packet.dts is not None
+        ]
 
 
 @pytest.fixture
 def page_camera(tmp_path):
     from vidstyle.live.camera import PacedFile
 
-    with PacedFile(write_clip(tmp_path / "camera.mp4", count=50, rate=Fraction(25)), loop=True) as source:
+    with PacedFile(
+        write_clip(tmp_path / "camera.mp4", count=50, rate=Fraction(25)), loop=True
+    ) as source:
         yield source
 
 

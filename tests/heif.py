@@ -21,10 +21,14 @@ def encoded(tile):
     coder.flags |= 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER: parameter sets go into the record
     coder.options = {"x265-params": "keyint=1:log-level=none:qp=8:info=0:pools=none"}
     coder.open()
-    frame = av.VideoFrame.from_ndarray(tile, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU601")
+    frame = av.VideoFrame.from_ndarray(tile, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace="ITU601"
+    )
     packets = [*coder.encode(frame), *coder.encode()]
     units = [unit for packet in packets for unit in _units(bytes(packet))]
-    return _record(_units(bytes(coder.extradata))), b"".join(struct.pack(">I", len(unit)) + unit for unit in units)
+    return _record(_units(bytes(coder.extradata))), b"".join(
+        struct.pack(">I", len(unit)) + unit for unit in units
+    )
 
 
 def _units(stream):
@@ -34,7 +38,33 @@ def _units(stream):
 
 def _record(units):
     """HEVCDecoderConfigurationRecord (ISO/IEC 14496-15): main still picture, 4:2:0, 8 bits, lengths of 4 bytes."""
-    head = bytes((1, 3, 0x70, 0, 0, 0, 0x90, 0, 0, 0, 0, 0, 93, 0xF0, 0, 0xFC, 0xFD, 0xF8, 0xF8, 0, 0, 0x0F, len(units)))
+    head = bytes(
+        (
+            1,
+            3,
+            0x70,
+            0,
+            0,
+            0,
+            0x90,
+            0,
+            0,
+            0,
+            0,
+            0,
+            93,
+            0xF0,
+            0,
+            0xFC,
+            0xFD,
+            0xF8,
+            0xF8,
+            0,
+            0,
+            0x0F,
+            len(units),
+        )
+    )
     arrays = (struct.pack(">BHH", 0x80 | unit[0] >> 1 & 63, 1, len(unit)) + unit for unit in units)
     return head + b"".join(arrays)
 
@@ -42,17 +72,32 @@ def _record(units):
 def tiled(picture, side=64):
     """An (H, W, 3) RGB picture, sides multiples of ``side``, as a HEIC file of square tiles."""
     rows, columns = picture.shape[0] // side, picture.shape[1] // side
-    tiles = [picture[y * side : (y + 1) * side, x * side : (x + 1) * side] for y in range(rows) for x in range(columns)]
+    tiles = [
+        picture[y * side : (y + 1) * side, x * side : (x + 1) * side]
+        for y in range(rows)
+        for x in range(columns)
+    ]
     coded = [encoded(np.ascontiguousarray(tile)) for tile in tiles]
     grid = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, picture.shape[1], picture.shape[0])
     data = [samples for _, samples in coded] + [grid]
     ids = range(1, len(data) + 1)
-    kinds = [(b"hvc1", 1)] * len(tiles) + [(b"grid", 0)]  # a tile is hidden: it is no picture of its own
-    infos = [(struct.pack(">HH4s", i, 0, kind), flags) for i, (kind, flags) in zip(ids, kinds, strict=True)]
+    kinds = [(b"hvc1", 1)] * len(tiles) + [
+        (b"grid", 0)
+    ]  # a tile is hidden: it is no picture of its own
+    infos = [
+        (struct.pack(">HH4s", i, 0, kind), flags)
+        for i, (kind, flags) in zip(ids, kinds, strict=True)
+    ]
     entries = [box("infe", info, b"\0", version=2, flags=flags) for info, flags in infos]
     sizes = [(side, side), (picture.shape[1], picture.shape[0])]
-    properties = box("ipco", box("hvcC", coded[0][0]), *(box("ispe", struct.pack(">II", *size), version=0) for size in sizes))
-    of = [struct.pack(">HBBB", i, 2, 0x81, 2) for i in ids[:-1]] + [struct.pack(">HBB", ids[-1], 1, 3)]
+    properties = box(
+        "ipco",
+        box("hvcC", coded[0][0]),
+        *(box("ispe", struct.pack(">II", *size), version=0) for size in sizes),
+    )
+    of = [struct.pack(">HBBB", i, 2, 0x81, 2) for i in ids[:-1]] + [
+        struct.pack(">HBB", ids[-1], 1, 3)
+    ]
     shared = box("ipma", struct.pack(">I", len(of)), *of, version=0)
     reference = box("dimg", struct.pack(f">HH{len(tiles)}H", ids[-1], len(tiles), *ids[:-1]))
 

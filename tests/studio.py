@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from conftest import FEW, need, scene
+from conftest import FAST_SETTINGS, need, scene
 
 from vidstyle import Frame, Report, Settings, Style, Stylizer
 from vidstyle.live.session import Session
-from vidstyle.live.show import Show
+from vidstyle.live.startup import LiveOptions
 from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import Page
 
-QUICK = Settings(paint_size=64, first_steps=2, steps=1, **FEW)
+QUICK = Settings(working_size=64, initial_steps=2, steps=1, **FAST_SETTINGS)
 SECONDS = 20
 """Seconds to wait for what happens in another thread; on a busy machine it may take long."""
 
@@ -26,13 +26,18 @@ class Studio:
         self.page, self.frames = page, 0
         self.stylizer = Stylizer(features, style, QUICK)
         styles = [("stripes", style), ("scene", Style.from_images([scene()], features))]
-        self.session = Session(Show(fade_seconds=0.0), camera, self.stylizer, styles, screens=[page])
+        self.session = Session(
+            LiveOptions(fade_seconds=0.0), camera, self.stylizer, styles, screens=[page]
+        )
 
     def paint(self):
         self.frames += 1
         frame = Frame(scene(self.frames / 25), Fraction(self.frames, 25))
         painting = self.stylizer(frame)
-        self.session(self.stylizer, Report(self.frames, source=frame, frame=painting, iterations=self.stylizer.iterations))
+        self.session(
+            self.stylizer,
+            Report(self.frames, source=frame, frame=painting, iterations=self.stylizer.iterations),
+        )
         return painting
 
     @contextmanager
@@ -68,13 +73,27 @@ def browser(*flags):
     """A headless Chromium, or a skipped test."""
     names = (("chromium", "google-chrome"), ("chromedriver",))
     found = [next(filter(None, map(shutil.which, each)), None) for each in names]
-    need(None if all(found) else "no Chromium with its chromedriver here", "VIDSTYLE_REQUIRE_BROWSER")
+    need(
+        None if all(found) else "no Chromium with its chromedriver here", "VIDSTYLE_REQUIRE_BROWSER"
+    )
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     options.binary_location = found[0]
-    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900", *quiet, *flags):
+    quiet = (
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+    )
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--window-size=1280,900",
+        *quiet,
+        *flags,
+    ):
         options.add_argument(flag)
     driver = webdriver.Chrome(options, webdriver.ChromeService(found[1]))
     driver.set_page_load_timeout(SECONDS)

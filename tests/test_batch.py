@@ -33,7 +33,17 @@ def run(features_file, style_file, capsys):
     """Paint into ``painted``; returns (exit code, stderr)."""
 
     def run(*arguments):
-        command = ["render", *arguments, "--style", style_file, "-o", "painted/new", *QUICK_FLAGS, "--features", features_file]
+        command = [
+            "render",
+            *arguments,
+            "--style",
+            style_file,
+            "-o",
+            "painted/new",
+            *QUICK_FLAGS,
+            "--features",
+            features_file,
+        ]
         code = cli.main([str(word) for word in command])
         return code, capsys.readouterr().err
 
@@ -48,7 +58,10 @@ def test_render_paints_a_folder_and_names_what_it_passes_over(folder, run, tmp_p
     code, err = run("photos")
     assert code == 0
     assert painted(tmp_path) == ["C.PNG", "a.jpg", "b.png", "clip.mp4"]
-    assert "photos: passed over, neither clips nor pictures by their names: notes.txt, older, sound.mp3" in err
+    assert (
+        "photos: passed over, neither clips nor pictures by their names: notes.txt, older, sound.mp3"
+        in err
+    )
     assert "file 4/4" in err and "file 3/4" in err
 
 
@@ -64,20 +77,32 @@ def test_render_goes_on_after_a_bad_file_and_skips_what_exists(folder, run, tmp_
     code, err = run("photos", "nothing.png")
     assert code == 1
     assert painted(tmp_path) == ["C.PNG", "a.jpg", "clip.mp4"]
-    assert "vidstyle: photos/b.png is not a picture" in err and "vidstyle: nothing.png does not exist" in err
+    assert (
+        "vidstyle: photos/b.png is not a picture" in err
+        and "vidstyle: nothing.png does not exist" in err
+    )
     assert err.splitlines()[-1].startswith("vidstyle: 2 of 5 failed: photos/b.png, nothing.png; ")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "painted" / "new").iterdir()}
     cv2.imwrite(str(folder / "b.png"), scene())
     code, err = run("photos", "--skip-existing")
     assert code == 0 and "3 of 4 outputs exist and are skipped" in err and "file 4/4" in err
     assert painted(tmp_path) == ["C.PNG", "a.jpg", "b.png", "clip.mp4"]
-    assert before.items() <= {path: path.stat().st_mtime_ns for path in (tmp_path / "painted" / "new").iterdir()}.items()
+    assert (
+        before.items()
+        <= {
+            path: path.stat().st_mtime_ns for path in (tmp_path / "painted" / "new").iterdir()
+        }.items()
+    )
     code, err = run("photos")
-    assert code == 1 and "4 of 4 failed" in err  # they exist, and neither -y nor --skip-existing says what to do
+    assert (
+        code == 1 and "4 of 4 failed" in err
+    )  # they exist, and neither -y nor --skip-existing says what to do
     assert run("photos", "--skip-existing")[0] == 0
 
 
-def test_render_that_skips_existing_files_goes_on_with_an_unfinished_clip(folder, run, tmp_path, monkeypatch):
+def test_render_that_skips_existing_files_goes_on_with_an_unfinished_clip(
+    folder, run, tmp_path, monkeypatch
+):
     write_clip(folder / "clip.avi", count=54, rate=Fraction(25), codec="mpeg4")
     for name in ("a.jpg", "b.png", "C.PNG"):
         (folder / name).unlink()
@@ -93,7 +118,9 @@ def test_render_that_skips_existing_files_goes_on_with_an_unfinished_clip(folder
 
     monkeypatch.setattr(render, "run", breaks)
     code, err = run("photos")
-    assert code == 130 and "0 of 1 files are painted; --skip-existing goes on with the others" in err
+    assert (
+        code == 130 and "0 of 1 files are painted; --skip-existing goes on with the others" in err
+    )
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     code, err = run("photos", "--skip-existing")
@@ -113,10 +140,15 @@ def test_paint_all_names_an_exception_that_is_a_fault(tmp_path, capsys, caplog):
             raise ZeroDivisionError("division by zero")
         done.append(job.input)
 
-    with pytest.raises(VidstyleError, match=r"1 of 3 failed: 1.png \(ZeroDivisionError\); the others are painted"):
+    with pytest.raises(
+        VidstyleError, match=r"1 of 3 failed: 1.png \(ZeroDivisionError\); the others are painted"
+    ):
         paint_all(jobs_of(tmp_path, 3), paint, quiet=True)
     assert done == ["0.png", "2.png"]
-    assert "vidstyle: 1.png: ZeroDivisionError: division by zero (a fault in vidstyle" in capsys.readouterr().err
+    assert (
+        "vidstyle: 1.png: ZeroDivisionError: division by zero (a fault in vidstyle"
+        in capsys.readouterr().err
+    )
     with caplog.at_level(logging.DEBUG, "vidstyle"), pytest.raises(VidstyleError):
         paint_all(jobs_of(tmp_path, 3), paint, quiet=True)
     assert "in paint" in caplog.text  # -v shows where
@@ -139,7 +171,10 @@ def test_paint_all_checks_and_opens_nothing_before_its_turn(tmp_path):
 def test_inputs_of_leaves_other_names_as_they_are(folder):
     names = ["frame_%03d.png", "-", "https://there/clip.mp4", "nothing.xyz"]
     assert inputs_of(names) == names
-    assert inputs_of(["x.mp4", "photos"]) == ["x.mp4", *(f"photos/{name}" for name in ("C.PNG", "a.jpg", "b.png", "clip.avi"))]
+    assert inputs_of(["x.mp4", "photos"]) == [
+        "x.mp4",
+        *(f"photos/{name}" for name in ("C.PNG", "a.jpg", "b.png", "clip.avi")),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +204,10 @@ def test_progress_of_a_batch_is_shown_before_that_of_its_file(capsys, monkeypatc
             frames.show(10)
         files.show(37)
     lines = capsys.readouterr().err.splitlines()
-    assert any(line.startswith("file 36/500  ") and "ETA" in line and "frame 5/10" in line for line in lines)
+    assert any(
+        line.startswith("file 36/500  ") and "ETA" in line and "frame 5/10" in line
+        for line in lines
+    )
     assert lines[-1].startswith("file 37/500  ") and "ETA" in lines[-1]
 
 

@@ -16,8 +16,8 @@ from conftest import stripes, until, write_clip
 from patches import PATCHES, middles, patches
 
 from vidstyle import InputError, OutputError, cli
-from vidstyle.live.broadcast import Broadcast
-from vidstyle.media.files import name_in_file, without_secrets
+from vidstyle.io.files import name_in_file, without_secrets
+from vidstyle.live.stream_output import StreamOutput
 
 SIZE = (320, 176)
 LISTENING = {
@@ -40,7 +40,10 @@ class Listener(Thread):
     def __init__(self, scheme, port):
         super().__init__(daemon=True)
         address, options = LISTENING[scheme]
-        self._address, self._options = address.format(port), {**options, "probesize": "20000", "analyzeduration": "500000"}
+        self._address, self._options = (
+            address.format(port),
+            {**options, "probesize": "20000", "analyzeduration": "500000"},
+        )
         self.address = self._address.partition("?")[0]
         self.pictures, self.times, self.gone = [], [], Event()
         self.start()
@@ -51,7 +54,9 @@ class Listener(Thread):
                 self.tags = stream.streams.video[0].codec_context
                 for frame in stream.decode(video=0):
                     self.pictures.append(frame.to_ndarray(format="rgb24"))
-                    self.times += [] if frame.time is None else [frame.time]  # RTSP tells the first one's later
+                    self.times += (
+                        [] if frame.time is None else [frame.time]
+                    )  # RTSP tells the first one's later
                     if self.gone.is_set():
                         return
         except av.error.FFmpegError:  # whoever sent has gone
@@ -60,7 +65,7 @@ class Listener(Thread):
 
 @contextmanager
 def broadcasting(address, image, rate=25):
-    broadcast = Broadcast(address, rate)
+    broadcast = StreamOutput(address, rate)
     broadcast.open(None)
     with closing(broadcast):
         broadcast.show(image)
@@ -77,13 +82,15 @@ def test_what_is_shown_arrives_in_its_colours(scheme):
         broadcast.show(np.full_like(image, 200))
         until(lambda: listener.pictures[-1].min() > 190)
     assert listener.pictures[0].shape == image.shape
-    assert np.abs(middles(listener.pictures[0]) - PATCHES).max() <= 3  # colours are to be within three levels on every way
+    assert (
+        np.abs(middles(listener.pictures[0]) - PATCHES).max() <= 3
+    )  # colours are to be within three levels on every way
     assert len(listener.times) > 2 and listener.times == sorted(set(listener.times))
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "rtmp"])
 def test_whoever_comes_late_or_again_gets_the_stream(scheme, caplog, monkeypatch):
-    monkeypatch.setattr("vidstyle.live.feed.AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("vidstyle.live.output_device.AGAIN_SECONDS", 0.05)
     caplog.set_level("INFO")
     port = free_port()
     address = LISTENING[scheme][0].format(port).partition("?")[0]
@@ -101,7 +108,9 @@ def test_whoever_comes_late_or_again_gets_the_stream(scheme, caplog, monkeypatch
 
 def test_a_server_that_never_answers_holds_nothing_up():
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        with broadcasting(f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/x", patches(SIZE)) as broadcast:
+        with broadcasting(
+            f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/x", patches(SIZE)
+        ) as broadcast:
             connection, _ = silent.accept()
         connection.close()
     assert broadcast.device is None and not broadcast._thread.is_alive()
@@ -109,7 +118,7 @@ def test_a_server_that_never_answers_holds_nothing_up():
 
 def test_odd_sides_are_made_even_and_nothing_is_opened_before_there_is_a_picture():
     listener = Listener("udp", free_port())
-    broadcast = Broadcast(listener.address, 25)
+    broadcast = StreamOutput(listener.address, 25)
     broadcast.open(None)
     with closing(broadcast):
         assert broadcast.device is None
@@ -119,14 +128,22 @@ def test_odd_sides_are_made_even_and_nothing_is_opened_before_there_is_a_picture
 
 
 def test_what_is_no_address_for_a_stream_is_said_without_its_secrets():
-    with pytest.raises(OutputError, match=r"srt://there:9000 is no address for a stream: use rtmp") as caught:
-        Broadcast("srt://somebody:password@there:9000?passphrase=secret", 30)
+    with pytest.raises(
+        OutputError, match=r"srt://there:9000 is no address for a stream: use rtmp"
+    ) as caught:
+        StreamOutput("srt://somebody:password@there:9000?passphrase=secret", 30)
     assert "password" not in str(caught.value) and "secret" not in str(caught.value)
-    for address in ("udp://", "udp://there", "tcp://there/9000", "rtmp:///live/x", "udp://there:many"):
+    for address in (
+        "udp://",
+        "udp://there",
+        "tcp://there/9000",
+        "rtmp:///live/x",
+        "udp://there:many",
+    ):
         with pytest.raises(OutputError, match="lacks a host or a port"):
-            Broadcast(address, 30)
+            StreamOutput(address, 30)
     with pytest.raises(ValueError, match="rate of a stream"):
-        Broadcast("udp://there:9000", 0)
+        StreamOutput("udp://there:9000", 0)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +174,9 @@ def test_stream_key_stands_in_no_list_of_processes_nor_in_the_environment(monkey
         with broadcasting(address, patches(SIZE)) as broadcast:
             connection, _ = silent.accept()  # so the address has arrived
             (process,) = begun
-            assert "secret-key" not in " ".join(process.args) and "secret-key" not in str(broadcast.device)
+            assert "secret-key" not in " ".join(process.args) and "secret-key" not in str(
+                broadcast.device
+            )
             if sys.platform.startswith("linux"):
                 for file in ("cmdline", "environ"):
                     assert b"secret-key" not in Path(f"/proc/{process.pid}/{file}").read_bytes()
@@ -167,8 +186,15 @@ def test_stream_key_stands_in_no_list_of_processes_nor_in_the_environment(monkey
 def test_address_may_stand_in_a_file(tmp_path):
     file = tmp_path / "stream.txt"
     file.write_text("rtmp://a.example/live/key\nand more\n")
-    assert name_in_file(f"@{file}") == "rtmp://a.example/live/key" and name_in_file("out.mp4") == "out.mp4"
-    for text, reason in (("\n", "empty first line"), (None, "cannot be read"), ("\x00\xff", "cannot be read")):
+    assert (
+        name_in_file(f"@{file}") == "rtmp://a.example/live/key"
+        and name_in_file("out.mp4") == "out.mp4"
+    )
+    for text, reason in (
+        ("\n", "empty first line"),
+        (None, "cannot be read"),
+        ("\x00\xff", "cannot be read"),
+    ):
         file.unlink(missing_ok=True)
         if text is not None:
             file.write_bytes(text.encode("latin-1"))
@@ -181,9 +207,35 @@ def test_the_command_streams_and_records_at_once(tmp_path, monkeypatch, capsys, 
     write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
     cv2.imwrite("stripes.png", stripes()[..., ::-1])
     listener = Listener("udp", free_port(socket.SOCK_DGRAM))
-    flags = ["--features", str(features_file), "--paint-size", "64", "--no-window", "--device", "cpu", "--camera", "clip.mp4"]
+    flags = [
+        "--features",
+        str(features_file),
+        "--working-size",
+        "64",
+        "--no-window",
+        "--device",
+        "cpu",
+        "--camera",
+        "clip.mp4",
+    ]
     Path("stream.txt").write_text(listener.address)
-    assert cli.main(["live", "stripes.png", "--loop", "-t", "3", *flags, "-o", "@stream.txt", "-o", "out.mp4"]) == 0
+    assert (
+        cli.main(
+            [
+                "live",
+                "stripes.png",
+                "--loop",
+                "-t",
+                "3",
+                *flags,
+                "-o",
+                "@stream.txt",
+                "-o",
+                "out.mp4",
+            ]
+        )
+        == 0
+    )
     until(lambda: len(listener.pictures) > 3)
     err = capsys.readouterr().err
     assert f"stream {listener.address}: " in err and f"recorded: {tmp_path / 'out.mp4'}" in err
@@ -192,6 +244,10 @@ def test_the_command_streams_and_records_at_once(tmp_path, monkeypatch, capsys, 
         (["srt://there:9000"], 1, "is no address for a stream"),
     ):
         words = [word for output in outputs for word in ("-o", output)]
-        with pytest.raises(SystemExit) if code == 2 else closing(type("", (), {"close": lambda self: None})()):
+        with (
+            pytest.raises(SystemExit)
+            if code == 2
+            else closing(type("", (), {"close": lambda self: None})())
+        ):
             assert cli.main(["live", "stripes.png", *flags, *words]) == code
         assert reason in capsys.readouterr().err

@@ -18,7 +18,7 @@ from vidstyle import InputError, cli
 from vidstyle.live.camera import Camera, PacedFile, open_camera
 from vidstyle.live.capture import cameras, find_camera
 from vidstyle.live.slate import Slates, slate
-from vidstyle.stage import Stage
+from vidstyle.runtime.worker import Worker
 
 
 class Device:
@@ -65,10 +65,16 @@ def test_a_camera_gives_rgb_frames_that_are_marked_with_their_time():
 def test_what_was_obtained_is_said_beside_what_was_asked_for(caplog):
     caplog.set_level("INFO")
     device = Device([5])
-    device.get = lambda what: {cv2.CAP_PROP_FPS: 15.0, cv2.CAP_PROP_FOURCC: float(cv2.VideoWriter.fourcc(*"MJPG"))}[what]
+    device.get = lambda what: {
+        cv2.CAP_PROP_FPS: 15.0,
+        cv2.CAP_PROP_FOURCC: float(cv2.VideoWriter.fourcc(*"MJPG")),
+    }[what]
     with Camera(0, (1280, 720), 30.0, capture=device):
         pass
-    assert "camera 0: 64x48 at 15 frames per second, MJPG (asked for: 1280x720, 30 frames per second)" in caplog.text
+    assert (
+        "camera 0: 64x48 at 15 frames per second, MJPG (asked for: 1280x720, 30 frames per second)"
+        in caplog.text
+    )
 
 
 def listed(*cameras):
@@ -86,10 +92,16 @@ def test_cameras_are_listed_by_name_without_our_own(monkeypatch, capsys):
         (4, "vidstyle", "/dev/video4"),
         (6, "Cap", "/dev/video6"),
     ]
-    both = [(number + backend, name, path) for backend in (1800, 200) for number, name, path in there]
+    both = [
+        (number + backend, name, path) for backend in (1800, 200) for number, name, path in there
+    ]
     monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", listed(*both))
     monkeypatch.setattr("sys.platform", "linux")
-    assert cameras() == {"HD Webcam": "/dev/video0", "HD Webcam #2": "/dev/video2", "Cap": "/dev/video6"}
+    assert cameras() == {
+        "HD Webcam": "/dev/video0",
+        "HD Webcam #2": "/dev/video2",
+        "Cap": "/dev/video6",
+    }
     assert cli.main(["info"]) == 0
     assert "camera /dev/video2: HD Webcam #2" in capsys.readouterr().out
     monkeypatch.setattr("sys.platform", "win32")
@@ -105,12 +117,16 @@ def test_a_camera_that_is_named_is_found_again_under_another_number(monkeypatch)
         places.append(name)
         return device(name)
 
-    monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", listed((0, "HD Webcam", "/dev/nothing0")))
+    monkeypatch.setattr(
+        "cv2_enumerate_cameras.enumerate_cameras", listed((0, "HD Webcam", "/dev/nothing0"))
+    )
     with Camera("webcam", capture=capture) as camera:
         frames = iter(camera)
         next(frames)
         until(lambda: camera.status == "lost")
-        monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", listed((1, "HD Webcam", "/dev/nothing1")))
+        monkeypatch.setattr(
+            "cv2_enumerate_cameras.enumerate_cameras", listed((1, "HD Webcam", "/dev/nothing1"))
+        )
         for _ in range(4):
             next(frames)
     assert places[:2] == ["/dev/nothing0", "/dev/nothing1"]
@@ -133,7 +149,10 @@ def test_camera_is_lost_until_it_gives_a_picture_again(monkeypatch, caplog):
         assert camera.status == "ok" and slates.due() is None
         until(lambda: camera.status == "lost")
         assert camera.losses == 1
-        assert np.array_equal(slates.due((320, 180)), slate((320, 180), "lost", 0)) and slates.due() is None
+        assert (
+            np.array_equal(slates.due((320, 180)), slate((320, 180), "lost", 0))
+            and slates.due() is None
+        )
         frames = iter(camera)
         until(lambda: camera.status == "ok")
         while next(frames).image[0, 0, 2] < 4:
@@ -148,7 +167,9 @@ def test_camera_that_opens_but_gives_no_picture_is_opened_ever_more_rarely(monke
     device = Device([3, *[1] * 1000])
     with Camera(0, capture=device) as camera:
         event = camera._capture._thread.stopped
-        monkeypatch.setattr(event, "wait", lambda seconds: waits.append(seconds) or time.sleep(seconds))
+        monkeypatch.setattr(
+            event, "wait", lambda seconds: waits.append(seconds) or time.sleep(seconds)
+        )
         until(lambda: len(waits) > 4)
         assert camera.status == "lost"
     assert waits[-3:] == [0.04] * 3 and device.opened <= len(waits) + 2
@@ -164,7 +185,7 @@ def test_camera_that_stops_sending_is_silent_and_lets_go_at_once(monkeypatch):
     give = device.read
     device.read = lambda: give() if device.given < 3 else (go_on.wait(30), None)
     with Camera(0, capture=device) as camera:
-        frames = Stage(lambda stage: [stage.put(frame) for frame in camera], "frames", newest=True)
+        frames = Worker(lambda stage: [stage.put(frame) for frame in camera], "frames", newest=True)
         until(lambda: camera.status == "silent")
         assert slate((320, 180), "silent", 2).std() > 20
         camera.stop()
@@ -191,9 +212,13 @@ def test_a_camera_that_is_not_there_is_named():
 
 def test_camera_that_is_not_there_is_one_line_of_ours():
     code = "from vidstyle.live.camera import Camera; Camera(61)"  # OpenCV looks for it in several ways, and writes of each
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert result.stdout == "" and "OpenCV" not in result.stderr and "WARN" not in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("vidstyle.errors.InputError: camera 61 cannot be opened")
+    assert result.stderr.splitlines()[-1].startswith(
+        "vidstyle.errors.InputError: camera 61 cannot be opened"
+    )
 
 
 class PictureServer(BaseHTTPRequestHandler):
@@ -207,7 +232,11 @@ class PictureServer(BaseHTTPRequestHandler):
         self.end_headers()
         for level in (60, 120, 180) if self.path != "/mute" else ():
             data = cv2.imencode(".jpg", np.full((48, 64, 3), level, np.uint8))[1].tobytes()
-            self.wfile.write(b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
+            self.wfile.write(
+                b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
+                + data
+                + b"\r\n"
+            )
         self.gone.wait(30)
 
     def log_message(self, *given):
@@ -237,17 +266,24 @@ def test_network_camera_is_read_by_a_process_that_ends_at_once(picture_server, m
         assert np.ptp(frame.image) <= 4 and frame.image.max() >= 56
         until(lambda: camera.status == "silent")
         process = camera._capture._device._process
-        assert process.args[-1] == "vidstyle.live.networkcamera"
+        assert process.args[-1] == "vidstyle.live.network_camera"
     assert process.poll() is not None and camera._capture.ended
-    assert "secret" not in caplog.text and "camera http://127.0.0.1:" in caplog.text and "is lost" not in caplog.text
+    assert (
+        "secret" not in caplog.text
+        and "camera http://127.0.0.1:" in caplog.text
+        and "is lost" not in caplog.text
+    )
 
 
-def test_network_camera_that_never_answers_is_given_up_in_one_line(picture_server, monkeypatch, capfd, caplog):
+def test_network_camera_that_never_answers_is_given_up_in_one_line(
+    picture_server, monkeypatch, capfd, caplog
+):
     caplog.set_level("INFO")
     monkeypatch.setattr("vidstyle.live.camera.FIRST_SECONDS", 0.7)
     monkeypatch.setattr("vidstyle.live.camera.TELL_SECONDS", 0.1)
     with pytest.raises(
-        InputError, match=r"camera http://127.0.0.1:\d+/mute gave no picture in 0.7 s: check the address"
+        InputError,
+        match=r"camera http://127.0.0.1:\d+/mute gave no picture in 0.7 s: check the address",
     ) as caught:
         Camera(f"{picture_server}/mute")
     assert "secret" not in str(caught.value) + caplog.text
@@ -277,16 +313,20 @@ def test_a_clip_plays_at_its_own_pace_and_over_and_over(tmp_path):
 
 
 def test_clip_that_decodes_too_slowly_keeps_its_pace(tmp_path, monkeypatch):
-    from vidstyle.media.decode import VideoFile
+    from vidstyle.io.decode import VideoFile
 
     path = write_clip(tmp_path / "clip.mp4", count=50, rate=Fraction(100))
     picture = VideoFile._picture
-    monkeypatch.setattr(VideoFile, "_picture", lambda *given: (time.sleep(0.05), picture(*given))[1])
+    monkeypatch.setattr(
+        VideoFile, "_picture", lambda *given: (time.sleep(0.05), picture(*given))[1]
+    )
     with PacedFile(path, loop=True) as camera:
         late = []
         for frame in islice(camera, 14):
             late.append(time.monotonic() - camera.began - float(frame.time))
-    assert statistics.median(late) < 0.25 < frame.time  # one by one the last would be 0.6 s late, at 0.13 s
+    assert (
+        statistics.median(late) < 0.25 < frame.time
+    )  # one by one the last would be 0.6 s late, at 0.13 s
 
 
 def test_clip_that_cannot_be_passed_over_quickly_enough_is_slowed_down(tmp_path, caplog):

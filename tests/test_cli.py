@@ -91,7 +91,9 @@ def test_size_styles_and_part(vidstyle, tmp_path, style_file, picture_file):
 def test_numbered_pictures_go_in_and_out(vidstyle, clip, style_file):
     code, _, err = vidstyle("render", clip, style_file, "-o", "f_%03d.png")
     assert code == 0 and "frame 6/6" in err
-    assert sorted(path.name for path in Path().glob("f_*")) == [f"f_{number:03}.png" for number in range(1, 7)]
+    assert sorted(path.name for path in Path().glob("f_*")) == [
+        f"f_{number:03}.png" for number in range(1, 7)
+    ]
     code, _, err = vidstyle("render", "f_%03d.png", style_file, "-o", "f_%03d.png", "-y")
     assert code == 1 and "would replace f_001.png, which is read" in err
     Path("f_003.png").unlink()
@@ -104,7 +106,10 @@ def test_names_and_flags_may_stand_in_any_order(vidstyle, clip, style_file, pict
     code, _, _ = vidstyle("render", clip, "-o", "out.mp4", style_file, "-y", picture_file)
     assert code == 0
     with av.open("out.mp4") as written:
-        assert json.loads(written.metadata["comment"].split(" ", 2)[2])["styles"] == ["stripes.png", "picture.png"]
+        assert json.loads(written.metadata["comment"].split(" ", 2)[2])["styles"] == [
+            "stripes.png",
+            "picture.png",
+        ]
     code, _, err = vidstyle("render", clip, "-o", "out2.mp4")
     assert code == 2 and "no picture to paint like" in err
     code, _, err = vidstyle("info", "more")
@@ -116,7 +121,11 @@ def test_several_inputs_go_into_a_folder(vidstyle, clip, style_file, picture_fil
     write_clip(tmp_path / "second.avi", codec="mpeg4", count=3, rate=Fraction(25))
     inputs = [clip, "second.avi", picture_file]
     assert vidstyle("render", *inputs, "--style", style_file, "-o", "painted")[0] == 0
-    assert sorted(path.name for path in Path("painted").iterdir()) == ["clip.mp4", "picture.png", "second.mp4"]
+    assert sorted(path.name for path in Path("painted").iterdir()) == [
+        "clip.mp4",
+        "picture.png",
+        "second.mp4",
+    ]
     assert sound_of("painted/clip.mp4") == sound_of(clip)
 
 
@@ -136,7 +145,10 @@ def test_a_clip_that_players_turn_is_shown_beside_its_painting_too(vidstyle, tmp
         output.mux(video.encode(av.VideoFrame.from_ndarray(scene(), format="rgb24")))
         output.mux(video.encode(None))
     for flags in ([], ["--resume", "-y"]):
-        assert vidstyle("render", "turned.mp4", style_file, "-o", "out.mp4", "--compare", *flags)[0] == 0
+        assert (
+            vidstyle("render", "turned.mp4", style_file, "-o", "out.mp4", "--compare", *flags)[0]
+            == 0
+        )
     with av.open("out.mp4") as written:
         assert next(written.decode(video=0)).to_ndarray(format="rgb24").shape == (96, 64, 3)
 
@@ -153,23 +165,45 @@ def test_a_clip_becomes_an_animation(vidstyle, clip, style_file, ending):
 
 
 def piped(features_file, folder, *arguments, data=None):
-    command = [sys.executable, "-m", "vidstyle", "render", *QUICK_FLAGS, "--features", features_file, *arguments]
-    return subprocess.run([str(word) for word in command], cwd=folder, input=data, capture_output=True, check=False, timeout=60)
+    command = [
+        sys.executable,
+        "-m",
+        "vidstyle",
+        "render",
+        *QUICK_FLAGS,
+        "--features",
+        features_file,
+        *arguments,
+    ]
+    return subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        input=data,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize("container", ["matroska", "nut", "yuv4mpegpipe"])
-def test_what_comes_through_a_pipe_goes_out_through_one(features_file, tmp_path, style_file, container):
+def test_what_comes_through_a_pipe_goes_out_through_one(
+    features_file, tmp_path, style_file, container
+):
     codec = {"yuv4mpegpipe": "wrapped_avframe"}.get(container, "libx264")
     path = tmp_path / "in"
     with av.open(str(path), "w", format=container) as output:
         video = output.add_stream(codec, rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         for number in range(5):
-            frame = av.VideoFrame.from_ndarray(scene(number / 25), "rgb24").reformat(format="yuv420p")
+            frame = av.VideoFrame.from_ndarray(scene(number / 25), "rgb24").reformat(
+                format="yuv420p"
+            )
             frame.pts, frame.time_base = number, Fraction(1, 25)
             output.mux(video.encode(frame))
         output.mux(video.encode(None))
-    result = piped(features_file, tmp_path, "-", style_file, "-o", "-", "-f", container, data=path.read_bytes())
+    result = piped(
+        features_file, tmp_path, "-", style_file, "-o", "-", "-f", container, data=path.read_bytes()
+    )
     assert result.returncode == 0 and b"5 frames in" in result.stderr
     (tmp_path / "out").write_bytes(result.stdout)
     assert times_of(tmp_path / "out") == [Fraction(number, 25) for number in range(5)]
@@ -187,14 +221,31 @@ def test_sound_goes_out_through_a_pipe_with_its_pictures(features_file, tmp_path
 
 def test_sound_that_comes_through_a_pipe_is_kept(features_file, tmp_path, style_file):
     path = write_clip(tmp_path / "in.mkv", count=10, rate=Fraction(25), sounds=1)
-    result = piped(features_file, tmp_path, "-", style_file, "-o", "out.mp4", data=path.read_bytes())
+    result = piped(
+        features_file, tmp_path, "-", style_file, "-o", "out.mp4", data=path.read_bytes()
+    )
     assert result.returncode == 0
-    assert [data for _, data in sound_of(tmp_path / "out.mp4")] == [data for _, data in sound_of(path)]
+    assert [data for _, data in sound_of(tmp_path / "out.mp4")] == [
+        data for _, data in sound_of(path)
+    ]
 
 
 def test_an_interrupt_ends_waiting_for_a_pipe(features_file, tmp_path, style_file):
-    command = [sys.executable, "-m", "vidstyle", "render", "-", style_file, "-o", "out.mp4", "--features", features_file]
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores SIGINT, and so would what it starts
+    command = [
+        sys.executable,
+        "-m",
+        "vidstyle",
+        "render",
+        "-",
+        style_file,
+        "-o",
+        "out.mp4",
+        "--features",
+        features_file,
+    ]
+    before = signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # a shell's background job ignores SIGINT, and so would what it starts
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     process = subprocess.Popen(
@@ -215,9 +266,15 @@ def test_an_interrupt_ends_waiting_for_a_pipe(features_file, tmp_path, style_fil
 
 def test_what_is_no_clip_on_a_pipe_is_refused(features_file, tmp_path, style_file):
     long = write_clip(tmp_path / "long.mp4", count=300, size=(128, 96), sounds=1)
-    result = piped(features_file, tmp_path, "-", style_file, "-o", "out.mp4", data=b"no clip\n" * 1000)
-    assert result.returncode == 1 and result.stderr.startswith(b"vidstyle: standard input is not a clip")
-    result = piped(features_file, tmp_path, "-", style_file, "-o", "out.mp4", data=long.read_bytes())
+    result = piped(
+        features_file, tmp_path, "-", style_file, "-o", "out.mp4", data=b"no clip\n" * 1000
+    )
+    assert result.returncode == 1 and result.stderr.startswith(
+        b"vidstyle: standard input is not a clip"
+    )
+    result = piped(
+        features_file, tmp_path, "-", style_file, "-o", "out.mp4", data=long.read_bytes()
+    )
     assert result.returncode == 1 and b"pipe Matroska, NUT or YUV4MPEG" in result.stderr
     assert not (tmp_path / "out.mp4").exists()
 
@@ -250,11 +307,15 @@ def test_a_trace_follows_every_iteration(vidstyle, clip, style_file):
         ["bench", "--temporal", "--style", "stripes.png", "--picture", "kept.json"],
     ],
 )
-def test_command_replaces_no_further_output_unasked(vidstyle, picture_file, style_file, tmp_path, arguments):
+def test_command_replaces_no_further_output_unasked(
+    vidstyle, picture_file, style_file, tmp_path, arguments
+):
     (tmp_path / "kept.json").write_text("precious")
     code, _, err = vidstyle(*arguments)
     assert code == 1 and "kept.json exists: add -y to replace it" in err
-    assert (tmp_path / "kept.json").read_text() == "precious" and not (tmp_path / "out.png").exists()
+    assert (tmp_path / "kept.json").read_text() == "precious" and not (
+        tmp_path / "out.png"
+    ).exists()
 
 
 def test_verbose_shows_the_stages_and_quiet_shows_nothing(vidstyle, picture_file, style_file):
@@ -298,7 +359,10 @@ def bad(tmp_path, kind):
         "empty input": (["empty.mp4", style, "-o", "out.mp4"], "is empty"),
         "text as input": (["text.mp4", style, "-o", "out.mp4"], "not a clip"),
         "truncated input": (["short.mp4", style, "-o", "out.mp4"], "not a clip"),
-        "directory as input": (["folder", style, "-o", "out"], "is a directory without clips or pictures"),
+        "directory as input": (
+            ["folder", style, "-o", "out"],
+            "is a directory without clips or pictures",
+        ),
         "broken picture as input": (["text.jpg", style, "-o", "out.png"], "not a picture"),
         "missing style": ([clip, "nothing.jpg", "-o", "out.mp4"], "nothing.jpg does not exist"),
         "clip as style": ([clip, clip, "-o", "out.mp4"], "not a picture"),
@@ -310,19 +374,40 @@ def bad(tmp_path, kind):
         "clip to picture": ([clip, style, "-o", "out.png"], "--preview TIME"),
         "picture to clip": (["still.png", style, "-o", "out.mp4"], "is a picture"),
         "output is input": ([clip, style, "-o", clip, "-y"], "which is read"),
-        "part beyond the end": ([clip, style, "-o", "out.mp4", "-ss", "99"], "no frame at or after"),
+        "part beyond the end": (
+            [clip, style, "-o", "out.mp4", "-ss", "99"],
+            "no frame at or after",
+        ),
         "trace without a folder": ([*still, "--trace", "no/t.json"], "folder no does not exist"),
         "unknown trace": ([*still, "--trace", "t.txt"], "written as .json"),
-        "trace is the style": (["still.png", style, "-o", "out.png", "--trace", style], "which is read"),
+        "trace is the style": (
+            ["still.png", style, "-o", "out.png", "--trace", style],
+            "which is read",
+        ),
         "trace is the output": ([*still, "--trace", "out.png"], "written to the same place"),
         "no such device": ([*still, "--device", "cuda:99"], "--device cpu"),
         "address as output": ([clip, style, "-o", "rtmp://nowhere/live"], "is an address"),
-        "file for several": ([clip, "still.png", "--style", style, "-o", "text.jpg"], "text.jpg is not a folder"),
-        "file's name for several": ([clip, "still.png", "--style", style, "-o", "new.mp4"], "new.mp4 is not a folder"),
+        "file for several": (
+            [clip, "still.png", "--style", style, "-o", "text.jpg"],
+            "text.jpg is not a folder",
+        ),
+        "file's name for several": (
+            [clip, "still.png", "--style", style, "-o", "new.mp4"],
+            "new.mp4 is not a folder",
+        ),
         "pipe for several": ([clip, "still.png", "--style", style, "-o", "-"], "- is not a folder"),
-        "two inputs of one name": ([clip, clip, "--style", style, "-o", "painted"], "would both become painted/in.mp4"),
-        "codec of another container": ([clip, style, "-o", "out.mp4", "-c:v", "ffv1"], r"end the output's name in .mkv"),
-        "codec of an animation": ([clip, style, "-o", "out.gif", "-c:v", "h264"], "no choice of codec"),
+        "two inputs of one name": (
+            [clip, clip, "--style", style, "-o", "painted"],
+            "would both become painted/in.mp4",
+        ),
+        "codec of another container": (
+            [clip, style, "-o", "out.mp4", "-c:v", "ffv1"],
+            r"end the output's name in .mkv",
+        ),
+        "codec of an animation": (
+            [clip, style, "-o", "out.gif", "-c:v", "h264"],
+            "no choice of codec",
+        ),
         "no such pictures": (["frame_%03d.png", style, "-o", "out.mp4"], "no file frame_%03d.png"),
         "numbered pictures there": ([clip, style, "-o", "there_%d.png"], "there_7.png exists"),
         "playlist as input": (["list.m3u8", style, "-o", "out.mp4"], "not a clip"),
@@ -406,14 +491,33 @@ def in_use(tmp_path):
         ["render", "in.mp4", "s_002.png", "-o", "s_%03d.png"],
         ["render", "in.mp4", "clip.preview.png", "-o", "clip.mp4", "--preview", "0"],
         ["render", "still.png", "style.png", "-o", "out.png", "--trace", "hard.png"],
-        ["render", "still.png", "style.png", "-o", "out.png", "--features", "in.mp4", "--trace", "clip.mp4"],
+        [
+            "render",
+            "still.png",
+            "style.png",
+            "-o",
+            "out.png",
+            "--features",
+            "in.mp4",
+            "--trace",
+            "clip.mp4",
+        ],
         ["render", "still.png", "s_002.png", "--style", "style.png", "-o", "."],
         ["live", "style.png", "--camera", "in.mp4", "--no-window", "-o", "clip.mp4"],
         ["live", "in.part.mp4", "--camera", "0", "--no-window", "-o", "in.mp4"],
         ["bench", "--style", "style.png", "--json", "hard.png"],
         ["bench", "--temporal", "--style", "style.png", "--clip", "in.mp4", "--json", "clip.mp4"],
         ["bench", "--temporal", "--style", "style.png", "--picture", "link.png"],
-        ["bench", "--temporal", "--style", "style.png", "--picture", "new.png", "--json", "new.png"],
+        [
+            "bench",
+            "--temporal",
+            "--style",
+            "style.png",
+            "--picture",
+            "new.png",
+            "--json",
+            "new.png",
+        ],
         ["train-features", ".", "-o", "style.safetensors"],
         ["train-features", ".", "-o", "new.png"],
     ],
@@ -428,12 +532,32 @@ def test_command_writes_over_no_file_that_it_reads(vidstyle, in_use, arguments):
     assert {path: path.read_bytes() for path in in_use.rglob("*") if path.is_file()} == before
 
 
-def test_render_does_not_write_over_the_file_that_standard_input_reads(features_file, tmp_path, style_file):
+def test_render_does_not_write_over_the_file_that_standard_input_reads(
+    features_file, tmp_path, style_file
+):
     path = write_clip(tmp_path / "in.mkv", count=2)
     before = path.read_bytes()
     with path.open("rb") as stdin:
-        command = [sys.executable, "-m", "vidstyle", "render", "-", style_file, "-o", "in.mkv", "-y", *QUICK_FLAGS]
-        result = subprocess.run(list(map(str, command)), cwd=tmp_path, stdin=stdin, capture_output=True, check=False, timeout=60)
+        command = [
+            sys.executable,
+            "-m",
+            "vidstyle",
+            "render",
+            "-",
+            style_file,
+            "-o",
+            "in.mkv",
+            "-y",
+            *QUICK_FLAGS,
+        ]
+        result = subprocess.run(
+            list(map(str, command)),
+            cwd=tmp_path,
+            stdin=stdin,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
     assert result.returncode == 1 and b"would replace standard input" in result.stderr
     assert path.read_bytes() == before
 
@@ -469,7 +593,9 @@ def test_render_does_not_write_over_the_file_that_standard_input_reads(features_
         (["--nonsense"], "--nonsense"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_writes_nothing(vidstyle, clip, style_file, tmp_path, flags, reason):
+def test_wrong_usage_ends_with_2_and_writes_nothing(
+    vidstyle, clip, style_file, tmp_path, flags, reason
+):
     before = sorted(tmp_path.rglob("*"))
     code, out, err = vidstyle("render", clip, style_file, "-o", "out.mp4", *flags)
     assert (code, out) == (2, "")
@@ -494,21 +620,29 @@ def test_an_error_in_the_middle_keeps_what_is_painted(vidstyle, clip, style_file
                 raise VidstyleError("the painter broke: paint less")
             return super().__call__(frame, motion, steps)
 
-    monkeypatch.setattr("vidstyle.painting.stylizer.Stylizer", Failing)
+    monkeypatch.setattr("vidstyle.stylizer.stylizer.Stylizer", Failing)
     code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", "--trace", "trace.json")
-    assert code == 1 and "the painter broke: paint less" in err and "so far is in out.part.mp4" in err
+    assert (
+        code == 1 and "the painter broke: paint less" in err and "so far is in out.part.mp4" in err
+    )
     assert times_of("out.part.mp4") == times_of(clip)[:3]
     assert len(json.loads(Path("trace.json").read_text())["frames"]) == 3
     assert not Path("out.mp4").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_a_playable_part_and_names_it(tmp_path, features_file, style_file, number):
+def test_an_interrupt_leaves_a_playable_part_and_names_it(
+    tmp_path, features_file, style_file, number
+):
     path = write_clip(tmp_path / "in.mp4", count=4000, rate=Fraction(25), sounds=1)
     render = [sys.executable, "-m", "vidstyle", "render", *QUICK_FLAGS, "--features", features_file]
     command = [*render, path, style_file, "-o", "out.mp4"]
-    before = signal.signal(number, signal.SIG_DFL)  # a shell's background job ignores SIGINT, and so would what it starts
-    process = subprocess.Popen([str(word) for word in command], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    before = signal.signal(
+        number, signal.SIG_DFL
+    )  # a shell's background job ignores SIGINT, and so would what it starts
+    process = subprocess.Popen(
+        [str(word) for word in command], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
     signal.signal(number, before)
     for line in process.stderr:
         if line.startswith("frame ") and int(line.split()[1].split("/")[0]) > 0:
@@ -520,7 +654,9 @@ def test_an_interrupt_leaves_a_playable_part_and_names_it(tmp_path, features_fil
         process.send_signal(number)
     err = process.stderr.read()
     assert process.wait(timeout=30) == 130
-    assert time.monotonic() - sent < 20  # finishing takes well under a second; a hang would take for ever
+    assert (
+        time.monotonic() - sent < 20
+    )  # finishing takes well under a second; a hang would take for ever
     assert "out.part.mp4" in err and "interrupted" in err and "Traceback" not in err
     painted = times_of(tmp_path / "out.part.mp4")
     assert 0 < len(painted) < 4000 and painted == [Fraction(n, 25) for n in range(len(painted))]
@@ -529,16 +665,33 @@ def test_an_interrupt_leaves_a_playable_part_and_names_it(tmp_path, features_fil
 
 
 def test_a_system_library_that_opencv_lacks_is_named(tmp_path, picture_file, style_file):
-    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')")
-    command = [sys.executable, "-m", "vidstyle", "render", picture_file, style_file, "-o", "out.png"]
+    (tmp_path / "cv2.py").write_text(
+        "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "vidstyle",
+        "render",
+        picture_file,
+        style_file,
+        "-o",
+        "out.png",
+    ]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 1 and "apt-get install libgl1" in result.stderr and "Traceback" not in result.stderr
+    assert (
+        result.returncode == 1
+        and "apt-get install libgl1" in result.stderr
+        and "Traceback" not in result.stderr
+    )
 
 
 def run_in_shell(words, **given):
     """Run Python code in a shell, which may close or redirect its streams."""
     command = f"{sys.executable} {words}"
-    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False, **given)
+    return subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False, **given
+    )
 
 
 def test_reserve_standard_streams_keeps_their_places_free(tmp_path):
@@ -554,17 +707,31 @@ def test_reserve_standard_streams_keeps_their_places_free(tmp_path):
     assert result.returncode > 2 and (tmp_path / "file").read_bytes() == b""
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="this system has no device that is always full"
+)
 def test_info_is_one_line_where_it_cannot_be_written():
     result = run_in_shell("-m vidstyle info > /dev/full")
     assert result.returncode == 1
-    assert result.stderr == "vidstyle: cannot write output: no space is left; free some, or choose another place\n"
+    assert (
+        result.stderr
+        == "vidstyle: cannot write output: no space is left; free some, or choose another place\n"
+    )
 
 
 def test_info_says_what_is_here(vidstyle):
     code, out, _ = vidstyle("info")
     assert code == 0
-    for word in ("styles: dots, engraving", "vidstyle 0.", "torch", "FFmpeg", "device cpu", "libx264", "bundled: there", "vgg19"):
+    for word in (
+        "styles: dots, engraving",
+        "vidstyle 0.",
+        "torch",
+        "FFmpeg",
+        "device cpu",
+        "libx264",
+        "bundled: there",
+        "vgg19",
+    ):
         assert word in out
 
 
@@ -578,10 +745,32 @@ def test_features_can_be_trained_and_used(vidstyle, tmp_path, picture_file, styl
     assert "style share" in out and (tmp_path / "mine.png").exists()
     code, _, err = vidstyle("train-features", "pictures", *flags)
     assert code == 1 and "-y" in err
-    arguments = [picture_file, style_file, "-o", "out.png", "--features", "mine.safetensors", "--first-steps", "1"]
+    arguments = [
+        picture_file,
+        style_file,
+        "-o",
+        "out.png",
+        "--features",
+        "mine.safetensors",
+        "--initial-steps",
+        "1",
+    ]
     assert cli.main([str(argument) for argument in ("render", *arguments)]) == 0
 
 
 def test_without_a_command_usage_is_shown(vidstyle):
     code, _, err = vidstyle("--nonsense")
     assert code == 2 and "usage" in err
+
+
+@pytest.mark.parametrize(
+    "old, new, name, value",
+    [
+        (["--paint-size", "64"], "--working-size", "working_size", 64),
+        (["--match-weight", "0.5"], "--patch-weight", "patch_weight", 0.5),
+        (["--few-layers"], "--fast-style-layers", "fast_style_layers", True),
+    ],
+)
+def test_parser_takes_an_old_flag_and_names_the_new_one(old, new, name, value):
+    args = cli.build_parser().parse_args(["render", "a.mp4", "b.jpg", "-o", "c.mp4", *old])
+    assert getattr(args, name) == value and args.renamed == [f"{old[0]} is now called {new}"]

@@ -6,8 +6,8 @@ import torch
 from conftest import scene, stripes
 
 from vidstyle import Style
-from vidstyle.painting.colours import FLOOR, colours_of, led_to, opponent
-from vidstyle.painting.tensors import to_tensor
+from vidstyle.ops.color import FLOOR, color_statistics, match_color_statistics, opponent_matrix
+from vidstyle.ops.tensors import to_tensor
 
 
 @pytest.fixture
@@ -17,28 +17,39 @@ def content():
 
 def soft(level, amplitude, seed=0):
     """A picture whose colours stay clear of black and white, where they would be cut off."""
-    noise = np.random.default_rng(seed).normal(0, 1, (64, 64, 3)) @ np.array([[1, 0.6, 0.2], [0, 0.8, 0.3], [0, 0, 0.5]])
+    noise = np.random.default_rng(seed).normal(0, 1, (64, 64, 3)) @ np.array(
+        [[1, 0.6, 0.2], [0, 0.8, 0.3], [0, 0, 0.5]]
+    )
     return to_tensor((np.array(level) + amplitude * noise).clip(0, 255).astype(np.uint8))
 
 
 def test_opponent_colours_are_orthonormal():
-    basis = opponent(torch.device("cpu"))
+    basis = opponent_matrix(torch.device("cpu"))
     assert torch.allclose(basis @ basis.T, torch.eye(3), atol=1e-6)
 
 
 def test_moments_hold_means_and_are_the_same_in_any_size():
     picture = soft((120, 90, 60), 20)
-    moments = colours_of(picture)
+    moments = color_statistics(picture)
     grey = picture.sum(1).mean() / 3**0.5
-    assert moments.shape == (4, 4) and moments[0, 0] == pytest.approx(1) and moments[0, 1] == pytest.approx(grey.item(), abs=1e-5)
+    assert (
+        moments.shape == (4, 4)
+        and moments[0, 0] == pytest.approx(1)
+        and moments[0, 1] == pytest.approx(grey.item(), abs=1e-5)
+    )
     large = torch.nn.functional.interpolate(to_tensor(scene(size=(128, 96))), scale_factor=4)
     small = to_tensor(scene(size=(128, 96)))
-    assert torch.allclose(colours_of(large), colours_of(small), atol=2e-3)  # but for what resampling rounds off at edges
+    assert torch.allclose(
+        color_statistics(large), color_statistics(small), atol=2e-3
+    )  # but for what resampling rounds off at edges
 
 
 def test_a_picture_gets_the_mean_and_the_spread_it_is_led_to():
     ours, theirs = soft((90, 120, 140), 30, 1), soft((150, 110, 70), 18, 2)
-    led, wanted = colours_of(led_to(ours, colours_of(theirs))), colours_of(theirs)
+    led, wanted = (
+        color_statistics(match_color_statistics(ours, color_statistics(theirs))),
+        color_statistics(theirs),
+    )
     assert torch.allclose(led[0], wanted[0], atol=0.01)
     # The floor of the spread holds it back: sqrt(0.2 ** 2 / (0.2 ** 2 + 0.1 ** 2)) = 0.89 of what is wanted for these greys.
     spread, wanted_spread = (
@@ -51,7 +62,7 @@ def test_a_picture_gets_the_mean_and_the_spread_it_is_led_to():
 def test_what_is_lighter_stays_lighter(content):
     style = soft((60, 80, 160), 25)
     ramp = torch.linspace(0.2, 0.8, 64).expand(1, 3, 64, 64).contiguous()
-    grey = led_to(ramp, colours_of(style)).sum(1)[0, 0]
+    grey = match_color_statistics(ramp, color_statistics(style)).sum(1)[0, 0]
     assert (grey.diff() >= 0).all() and grey[-1] > grey[0]
 
 
@@ -60,8 +71,8 @@ def test_a_flat_picture_becomes_flat_and_its_noise_no_picture(level):
     noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) / 255
     flat = torch.full((1, 3, 64, 64), level)
     wild = to_tensor(stripes())
-    assert led_to(flat, colours_of(wild)).std(dim=(2, 3)).max() < 1e-4
-    noisy = led_to((flat + noise).clamp(0, 1), colours_of(wild))
+    assert match_color_statistics(flat, color_statistics(wild)).std(dim=(2, 3)).max() < 1e-4
+    noisy = match_color_statistics((flat + noise).clamp(0, 1), color_statistics(wild))
     assert (
         noisy.isfinite().all() and noisy.std(dim=(2, 3)).max() < 10 / 255
     )  # one level of noise; the most it may grow is 1 / FLOOR
@@ -69,7 +80,7 @@ def test_a_flat_picture_becomes_flat_and_its_noise_no_picture(level):
 
 def test_a_grey_style_takes_the_colours_away(content):
     grey = to_tensor(stripes().mean(2, keepdims=True).repeat(3, 2).astype(np.uint8))
-    led = led_to(content, colours_of(grey))
+    led = match_color_statistics(content, color_statistics(grey))
     assert (led.amax(1) - led.amin(1)).max() < 0.02 < (content.amax(1) - content.amin(1)).max()
     assert min(FLOOR) > 0
 
@@ -77,7 +88,12 @@ def test_a_grey_style_takes_the_colours_away(content):
 def test_colours_of_a_blend_are_those_of_its_pictures_in_proportion(features):
     one, other = stripes(), scene(size=(64, 64))
     blend = Style.from_images([one, other], features, [3.0, 1.0])
-    wanted = sum(share * colours_of(to_tensor(image[2:-2, 2:-2])) for share, image in ((0.75, one), (0.25, other)))
+    wanted = sum(
+        share * color_statistics(to_tensor(image[2:-2, 2:-2]))
+        for share, image in ((0.75, one), (0.25, other))
+    )
     assert torch.allclose(blend.colours(), wanted, atol=1e-6)
-    again = Style.blend([Style.from_images([one], features), Style.from_images([other], features)], [3.0, 1.0])
+    again = Style.blend(
+        [Style.from_images([one], features), Style.from_images([other], features)], [3.0, 1.0]
+    )
     assert torch.allclose(again.colours(), wanted, atol=1e-6)

@@ -14,23 +14,28 @@ from av.sidedata.sidedata import Type
 from conftest import chart, scene, sound_of, times_of, write_clip
 
 from vidstyle import Encoding, open_sink, open_source
-from vidstyle.media.coders import CODECS, coder_for, why_not
-from vidstyle.media.format import HLG, PQ, Color, Format, Light
-from vidstyle.media.hdr import compress, hlg_to_scene, pq_to_nits, to_sdr
-from vidstyle.media.sidedata import light_of, turned
+from vidstyle.io.codecs import CODECS, probe_encoder, select_encoder
+from vidstyle.io.hdr import compress, hlg_to_scene, pq_to_nits, to_sdr
+from vidstyle.io.side_data import light_of, turned
+from vidstyle.io.stream_info import HLG, PQ, ColorInfo, HDRMetadata, VideoInfo
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
 
 
 def through(path, output, start=None, stop=None, sdr=False, **encoding):
     """Copy frame by frame, as a stylizer that changes nothing would."""
-    with open_source(path, start, stop, sdr=sdr) as source, open_sink(output, source, encoding=Encoding(**encoding)) as sink:
+    with (
+        open_source(path, start, stop, sdr=sdr) as source,
+        open_sink(output, source, encoding=Encoding(**encoding)) as sink,
+    ):
         for frame in source:
             sink.send(frame)
     return output
 
 
-def encoded(path, images, codec="libx264", pixels="yuv420p", color=Color(6, 1, 6, 6), **options):
+def encoded(
+    path, images, codec="libx264", pixels="yuv420p", color=ColorInfo(6, 1, 6, 6), **options
+):
     """A clip of RGB(A) pictures at 25 frames per second."""
     stream_options = options.pop("options", {"crf": "0"})
     with av.open(str(path), "w") as output:
@@ -43,8 +48,15 @@ def encoded(path, images, codec="libx264", pixels="yuv420p", color=Color(6, 1, 6
         for name, value in options.items():
             setattr(context, name, value)
         for number, image in enumerate(images):
-            packed = {(np.uint8, 3): "rgb24", (np.uint8, 4): "rgba", (np.uint16, 3): "rgb48le", (np.uint16, 4): "rgba64le"}
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), packed[image.dtype.type, image.shape[2]])
+            packed = {
+                (np.uint8, 3): "rgb24",
+                (np.uint8, 4): "rgba",
+                (np.uint16, 3): "rgb48le",
+                (np.uint16, 4): "rgba64le",
+            }
+            frame = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(image), packed[image.dtype.type, image.shape[2]]
+            )
             rgb = av.VideoFormat(pixels).is_rgb
             tags = {} if rgb else {"dst_colorspace": color.matrix, "dst_color_range": color.range}
             frame = frame.reformat(format=pixels, **tags)
@@ -71,11 +83,13 @@ DEEP_CHART = chart().astype(np.uint16) * 257 + np.uint16(77)
 @pytest.mark.parametrize("color_range", [1, 2])
 @pytest.mark.parametrize("codec, ending", [("h264", ".mp4"), ("ffv1", ".mkv")])
 def test_a_chart_keeps_its_colours_and_tags(tmp_path, matrix, color_range, codec, ending):
-    color = Color(matrix, color_range, matrix, 1)
+    color = ColorInfo(matrix, color_range, matrix, 1)
     path = encoded(tmp_path / "in.mp4", [chart()] * 2, color=color)
     lossless = {} if codec == "ffv1" else {"crf": 0}
     (before, *_), _ = pictures_of(path)
-    (after, *_), known = pictures_of(through(path, tmp_path / f"out{ending}", codec=codec, **lossless))
+    (after, *_), known = pictures_of(
+        through(path, tmp_path / f"out{ending}", codec=codec, **lossless)
+    )
     assert np.abs(patches(before) - patches(chart())).max() <= 2  # the rounding of 8-bit YUV
     assert np.abs(patches(after) - patches(before)).max() <= 2
     if codec == "h264":
@@ -94,7 +108,9 @@ def test_a_chart_keeps_its_colours_and_tags(tmp_path, matrix, color_range, codec
     ],
 )
 def test_ten_bits_stay_ten_bits(tmp_path, ending, codec, pixels):
-    path = encoded(tmp_path / "in.mkv", [DEEP_CHART] * 2, pixels="yuv420p10le", color=Color(1, 1, 1, 1))
+    path = encoded(
+        tmp_path / "in.mkv", [DEEP_CHART] * 2, pixels="yuv420p10le", color=ColorInfo(1, 1, 1, 1)
+    )
     (before, *_), known = pictures_of(path)
     assert before.dtype == np.uint16 and known.bit_depth == 10
     output = through(path, tmp_path / f"out{ending}", codec=codec)
@@ -102,24 +118,28 @@ def test_ten_bits_stay_ten_bits(tmp_path, ending, codec, pixels):
         assert container.streams.video[0].codec_context.pix_fmt == pixels
     (after, *_), written = pictures_of(output)
     assert after.dtype == np.uint16 and written.bit_depth >= 10
-    assert np.abs(patches(after) - patches(before)).max() <= 2 * 257  # within two levels of 255; flat patches hardly suffer
+    assert (
+        np.abs(patches(after) - patches(before)).max() <= 2 * 257
+    )  # within two levels of 255; flat patches hardly suffer
 
 
 def test_hdr10_is_passed_on_with_its_metadata(tmp_path):
     path = hdr10(tmp_path)
     (before, *_), known = pictures_of(path)
-    assert known.color.transfer == PQ and known.light == Light(1000.0, MASTERING, "1000,400")
+    assert known.color.transfer == PQ and known.light == HDRMetadata(1000.0, MASTERING, "1000,400")
     output = through(path, tmp_path / "out.mp4", crf=4)
     (after, *_), written = pictures_of(output)
     assert written.light == known.light and written.color == known.color
     assert np.abs(patches(after) - patches(before)).max() <= 2 * 257
     with av.open(str(output)) as container:
-        assert container.streams.video[0].codec_context.codec_tag == "hvc1"  # what Apple's players look for
+        assert (
+            container.streams.video[0].codec_context.codec_tag == "hvc1"
+        )  # what Apple's players look for
 
 
 def hdr10(folder):
     parameters = f"log-level=none:hdr10=1:master-display={MASTERING}:max-cll=1000,400"
-    color = Color(9, 1, 9, PQ)
+    color = ColorInfo(9, 1, 9, PQ)
     # Within the mastering display's range: PQ reaches 1000 nits at three quarters
     images = [(DEEP_CHART * 0.7).astype(np.uint16)] * 2
     options = {"crf": "4", "x265-params": parameters}
@@ -129,21 +149,27 @@ def hdr10(folder):
 def test_hdr_becomes_standard_range_by_choice(tmp_path):
     output = through(hdr10(tmp_path), tmp_path / "out.mp4", sdr=True)
     (image, *_), known = pictures_of(output)
-    assert image.dtype == np.uint8 and known.color == Color(1, 1, 1, 1) and known.light is None
+    assert image.dtype == np.uint8 and known.color == ColorInfo(1, 1, 1, 1) and known.light is None
     with av.open(str(output)) as container:
         assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
 
 
 def test_tone_mapping_follows_the_standards():
     # ST 2084: code 0.508 is 100 nits, 0.752 is 1000; BT.2100 HLG: half the signal is a twelfth of the light
-    assert pq_to_nits(np.array([0.0, 0.5081, 0.7518, 1.0])) == pytest.approx([0, 100, 1000, 10000], rel=0.01)
+    assert pq_to_nits(np.array([0.0, 0.5081, 0.7518, 1.0])) == pytest.approx(
+        [0, 100, 1000, 10000], rel=0.01
+    )
     assert hlg_to_scene(np.array([0.5, 1.0])) == pytest.approx([1 / 12, 1], rel=1e-4)
     for transfer, codes in ((PQ, np.linspace(0, 0.75, 32)), (HLG, np.linspace(0, 1, 32))):
         greys = np.rint(codes * 65535).astype(np.uint16)[None, :, None].repeat(3, 2)
         shown = to_sdr(greys, transfer, 1000.0).astype(int)
         assert np.ptp(shown, axis=2).max() <= 8  # grey stays grey but for the matrix's four digits
-        assert (np.diff(shown[0, :, 0]) >= 0).all() and shown[0, 0, 0] == 0 and shown[0, -1, 0] > 64500
-    assert 0.7 < compress(np.array(203.0), 1000.0) < 0.85  # a white page is bright, with room above it
+        assert (
+            (np.diff(shown[0, :, 0]) >= 0).all() and shown[0, 0, 0] == 0 and shown[0, -1, 0] > 64500
+        )
+    assert (
+        0.7 < compress(np.array(203.0), 1000.0) < 0.85
+    )  # a white page is bright, with room above it
 
 
 def test_a_red_of_bt2020_is_no_other_red_in_standard_range():
@@ -184,10 +210,19 @@ def comb(image):
     return np.abs(lines[1:-1] - (lines[:-2] + lines[2:]) / 2).max(0).mean()
 
 
-@pytest.mark.parametrize("codec, ending, tolerance", [("ffv1", ".mkv", 0), ("prores", ".mov", 3), ("vp9", ".webm", 3)])
+@pytest.mark.parametrize(
+    "codec, ending, tolerance", [("ffv1", ".mkv", 0), ("prores", ".mov", 3), ("vp9", ".webm", 3)]
+)
 def test_alpha_is_kept_where_the_codec_can(tmp_path, codec, ending, tolerance):
     alpha = np.linspace(0, 255, 64).astype(np.uint8)[None, :, None].repeat(48, 0)
-    path = encoded(tmp_path / "in.mkv", [np.dstack([scene(), alpha])] * 2, "ffv1", "bgra", Color(0, 2), options={})
+    path = encoded(
+        tmp_path / "in.mkv",
+        [np.dstack([scene(), alpha])] * 2,
+        "ffv1",
+        "bgra",
+        ColorInfo(0, 2),
+        options={},
+    )
     (before, *_), known = pictures_of(path)
     assert known.alpha and np.array_equal(before[..., 3:], alpha)
     output = through(path, tmp_path / f"out{ending}", codec=codec)
@@ -198,14 +233,25 @@ def test_alpha_is_kept_where_the_codec_can(tmp_path, codec, ending, tolerance):
 
 
 def test_alpha_that_the_codec_lacks_is_named(tmp_path, caplog):
-    path = encoded(tmp_path / "in.mkv", [np.dstack([scene(), scene()[..., :1]])], "ffv1", "bgra", Color(0, 2), options={})
+    path = encoded(
+        tmp_path / "in.mkv",
+        [np.dstack([scene(), scene()[..., :1]])],
+        "ffv1",
+        "bgra",
+        ColorInfo(0, 2),
+        options={},
+    )
     through(path, tmp_path / "out.mp4")
     assert "libx264 has no alpha" in caplog.text and "prores" in caplog.text
 
 
 def test_a_still_keeps_alpha_depth_and_orientation(tmp_path):
     image = np.dstack([scene(), np.linspace(0, 255, 48).astype(np.uint8)[:, None].repeat(64, 1)])
-    for name, kept in (("alpha.png", image), ("deep.png", image.astype(np.uint16) * 257), ("alpha.webp", image)):
+    for name, kept in (
+        ("alpha.png", image),
+        ("deep.png", image.astype(np.uint16) * 257),
+        ("alpha.webp", image),
+    ):
         stored = cv2.cvtColor(kept, cv2.COLOR_RGBA2BGRA)
         cv2.imwrite(str(tmp_path / name), stored, [cv2.IMWRITE_WEBP_QUALITY, 101])
         output = through(tmp_path / name, tmp_path / f"out_{name}")
@@ -225,7 +271,9 @@ def test_a_still_keeps_alpha_depth_and_orientation(tmp_path):
     ],
 )
 def test_odd_sizes_are_kept_where_the_codec_can(tmp_path, codec, ending, size):
-    path = encoded(tmp_path / "in.mkv", [scene(size=(65, 49))] * 2, "ffv1", "bgr0", Color(0, 2), options={})
+    path = encoded(
+        tmp_path / "in.mkv", [scene(size=(65, 49))] * 2, "ffv1", "bgr0", ColorInfo(0, 2), options={}
+    )
     (image, *_), known = pictures_of(through(path, tmp_path / f"out{ending}", codec=codec))
     assert known.size == size
     eight_bits = (image >> (8 if image.dtype == np.uint16 else 0)).astype(int)
@@ -235,11 +283,17 @@ def test_odd_sizes_are_kept_where_the_codec_can(tmp_path, codec, ending, size):
 
 @pytest.mark.parametrize("begins", [Fraction(7, 5), Fraction(36000)])
 def test_a_clock_that_begins_anywhere_begins_at_zero(tmp_path, begins):
-    path = write_clip(tmp_path / "in.ts", time_base=Fraction(1, 90000), pts=[int(begins * 90000) + 3600 * n for n in range(12)])
+    path = write_clip(
+        tmp_path / "in.ts",
+        time_base=Fraction(1, 90000),
+        pts=[int(begins * 90000) + 3600 * n for n in range(12)],
+    )
     with av.open(str(path)) as container:
         assert container.start_time > 0
     assert times_of(through(path, tmp_path / "out.mp4")) == [Fraction(n, 25) for n in range(12)]
-    assert times_of(through(path, tmp_path / "part.mp4", Fraction(4, 25))) == [Fraction(n, 25) for n in range(8)]
+    assert times_of(through(path, tmp_path / "part.mp4", Fraction(4, 25))) == [
+        Fraction(n, 25) for n in range(8)
+    ]
 
 
 def joined(folder, *paths):
@@ -262,7 +316,9 @@ def test_clocks_that_jump_are_closed_and_sound_stays_in_step(tmp_path, caplog, s
     before = flashes_and_clicks(one)
     offset = before[0][0] - before[1][0]
     for flash, click in zip(flashes, clicks, strict=True):
-        assert abs(flash - click - offset) < 0.001 + 1024 / 44100  # joins of AAC fall between its blocks
+        assert (
+            abs(flash - click - offset) < 0.001 + 1024 / 44100
+        )  # joins of AAC fall between its blocks
     sounds = [time for time, _ in sound_of(output)]
     assert sounds == sorted(set(sounds))
 
@@ -295,12 +351,18 @@ def flash_and_click(path, begins, codec="aac"):
 
 def flashes_and_clicks(path):
     with av.open(str(path)) as container:
-        flashes = [float(frame.time) for frame in container.decode(video=0) if frame.to_ndarray(format="gray").mean() > 128]
+        flashes = [
+            float(frame.time)
+            for frame in container.decode(video=0)
+            if frame.to_ndarray(format="gray").mean() > 128
+        ]
     with av.open(str(path)) as container:
         clicks = []
         for block in container.decode(audio=0):
             samples = np.abs(block.to_ndarray()[0])
-            if samples.max() > 0.4 * (np.iinfo(samples.dtype).max if samples.dtype.kind == "i" else 1):
+            if samples.max() > 0.4 * (
+                np.iinfo(samples.dtype).max if samples.dtype.kind == "i" else 1
+            ):
                 time = float(block.time) + int(samples.argmax()) / block.sample_rate
                 if not clicks or time - clicks[-1] > 0.5:
                     clicks.append(time)
@@ -362,7 +424,9 @@ def test_reordered_frames_at_low_rates_are_no_jumps_in_matroska(tmp_path, caplog
     with av.open(str(path), "w") as output:
         video = output.add_stream("libx264", rate=rate, options={"bf": "3"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        times = [number for number in range(60) if not 2 <= number <= 30]  # a still that stands for long
+        times = [
+            number for number in range(60) if not 2 <= number <= 30
+        ]  # a still that stands for long
         for number in times:
             frame = av.VideoFrame.from_ndarray(scene(number / 25), "rgb24")
             frame.pts, frame.time_base = number, Fraction(1, rate)
@@ -377,13 +441,18 @@ def test_a_part_of_a_stream_without_times_is_that_part(tmp_path):
     path = write_clip(tmp_path / "raw.h264", count=50, rate=Fraction(25))
     whole = [frame.image for frame in open_source(path)]
     part = [frame.image for frame in open_source(path, Fraction(1), Fraction(7, 5))]
-    assert len(part) == 10 and all(np.array_equal(one, other) for one, other in zip(part, whole[25:35], strict=True))
+    assert len(part) == 10 and all(
+        np.array_equal(one, other) for one, other in zip(part, whole[25:35], strict=True)
+    )
 
 
 def test_sound_that_is_longer_than_the_pictures_makes_no_clip_cut_short(tmp_path, caplog):
     path = tmp_path / "in.mkv"
     with av.open(str(path), "w") as output:
-        video, sound = output.add_stream("libx264", rate=25), output.add_stream("aac", rate=44100, layout="mono")
+        video, sound = (
+            output.add_stream("libx264", rate=25),
+            output.add_stream("aac", rate=44100, layout="mono"),
+        )
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         for number in range(100):
             if number < 25:
@@ -413,13 +482,14 @@ def test_where_rotation_cannot_be_kept_pictures_are_turned(tmp_path):
     with open_source(path) as source:
         assert source.format.rotation == 90 and source.format.size == (64, 48)
         stored = next(iter(source)).image
-    with open_source(path, upright=True) as source:
+    with open_source(path, apply_rotation=True) as source:
         assert source.format.rotation == 0 and source.format.size == (48, 64)
         assert np.array_equal(next(iter(source)).image, np.rot90(stored))
 
 
 @pytest.mark.parametrize(
-    "matrix, expected", [((-1, 0, 0, 1), (0, True)), ((1, 0, 0, -1), (180, True)), ((0, 1, 1, 0), (90, True))]
+    "matrix, expected",
+    [((-1, 0, 0, 1), (0, True)), ((1, 0, 0, -1), (180, True)), ((0, 1, 1, 0), (90, True))],
 )
 def test_a_mirrored_clip_is_mirrored_and_not_turned_upside_down(matrix, expected):
     """Matrices (a, b, c, d) of a player that flips left and right, up and down, and along the diagonal."""
@@ -443,7 +513,9 @@ def test_frames_of_another_size_are_counted(tmp_path, caplog):
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "ffv1", "prores"])
 def test_every_codec_writes_what_can_be_read_again(tmp_path, codec):
     path = write_clip(tmp_path / "in.mp4", count=5, rate=Fraction(25))
-    output = through(path, tmp_path / {"prores": "out.mov", "vp9": "out.webm"}.get(codec, "out.mkv"), codec=codec)
+    output = through(
+        path, tmp_path / {"prores": "out.mov", "vp9": "out.webm"}.get(codec, "out.mkv"), codec=codec
+    )
     pictures, _ = pictures_of(output)
     assert len(pictures) == 5
     for number, picture in enumerate(pictures):
@@ -452,26 +524,39 @@ def test_every_codec_writes_what_can_be_read_again(tmp_path, codec):
 
 
 def test_an_encoder_that_does_not_work_here_is_replaced_and_named(monkeypatch, caplog):
-    monkeypatch.setattr("vidstyle.media.coders.why_not", lambda name: "no such card")
-    assert coder_for("hevc_nvenc", None, "mp4", Format((64, 48))).name == "libx264"
+    monkeypatch.setattr("vidstyle.io.codecs.probe_encoder", lambda name: "no such card")
+    assert select_encoder("hevc_nvenc", None, "mp4", VideoInfo((64, 48))).name == "libx264"
     assert "hevc_nvenc: no such card" in caplog.text
-    monkeypatch.setattr("vidstyle.media.coders.why_not", lambda name: None if name == "h264_qsv" else "no such card")
-    assert coder_for("hardware", None, "mp4", Format((64, 48))).name == "h264_qsv"
+    monkeypatch.setattr(
+        "vidstyle.io.codecs.probe_encoder",
+        lambda name: None if name == "h264_qsv" else "no such card",
+    )
+    assert select_encoder("hardware", None, "mp4", VideoInfo((64, 48))).name == "h264_qsv"
 
 
 def test_an_encoder_is_probed_by_encoding():
-    assert why_not("libx264") is None
-    assert "not in this build" in why_not("h264_videotoolbox") or why_not("h264_videotoolbox") is None
-    assert all(codec.crf is not None or name in ("ffv1", "prores_ks") for name, codec in CODECS.items())
+    assert probe_encoder("libx264") is None
+    assert (
+        "not in this build" in probe_encoder("h264_videotoolbox")
+        or probe_encoder("h264_videotoolbox") is None
+    )
+    assert all(
+        codec.crf is not None or name in ("ffv1", "prores_ks") for name, codec in CODECS.items()
+    )
 
 
 def test_light_is_unknown_where_nothing_is_said(tmp_path):
     with av.open(str(write_clip(tmp_path / "in.mp4", count=1))) as container:
-        assert light_of(next(container.decode(video=0)).side_data) == Light()
+        assert light_of(next(container.decode(video=0)).side_data) == HDRMetadata()
 
 
 def test_the_readme_shows_what_is_tested():
-    assert conformance.BEGIN + conformance.table() + conformance.END in conformance.README.read_text()
+    assert (
+        conformance.BEGIN + conformance.table() + conformance.SENTINEL
+        in conformance.README.read_text()
+    )
     for what, _, _, name in conformance.ROWS:
         file, test = name.split("::")
-        assert f"def {test}(" in (conformance.README.parent / "tests" / f"test_{file}.py").read_text(), what
+        assert (
+            f"def {test}(" in (conformance.README.parent / "tests" / f"test_{file}.py").read_text()
+        ), what

@@ -14,10 +14,10 @@ import pytest
 from conftest import write_clip
 
 from vidstyle import InputError, OutputError, VideoFile, open_sink, open_source
-from vidstyle.media import container
-from vidstyle.media.files import check_writable
-from vidstyle.media.pictures import read_picture
-from vidstyle.media.segments import Checkpoint
+from vidstyle.io import container
+from vidstyle.io.checkpoints import Checkpoint
+from vidstyle.io.files import check_writable
+from vidstyle.io.images import read_image
 
 TASKS = Path("/proc/self/task")
 
@@ -45,7 +45,10 @@ def broken(tmp_path):
 def test_open_input_gives_ffmpegs_reason_while_no_decoder_is_open(broken, clip):
     with pytest.raises(InputError, match="moov atom not found"):
         VideoFile(broken)
-    with VideoFile(clip), pytest.raises(InputError, match=r"read \(Invalid data found when processing input\)"):
+    with (
+        VideoFile(clip),
+        pytest.raises(InputError, match=r"read \(Invalid data found when processing input\)"),
+    ):
         VideoFile(broken)
     with pytest.raises(InputError, match="moov atom not found"):
         VideoFile(broken)
@@ -121,7 +124,10 @@ def server(data=b""):
 @pytest.mark.parametrize("scheme", ["http", "https", "rtsp", "rtmp", "tcp"])
 def test_open_input_does_not_wait_for_ever_for_an_address(scheme, monkeypatch):
     monkeypatch.setattr(container, "ANSWER_SECONDS", 0.3)
-    with server() as address, pytest.raises(InputError, match=r"gave no answer within 0\.3 s: check the address"):
+    with (
+        server() as address,
+        pytest.raises(InputError, match=r"gave no answer within 0\.3 s: check the address"),
+    ):
         VideoFile(f"{scheme}://{address}/clip")
 
 
@@ -169,11 +175,15 @@ def test_open_input_does_not_look_for_ever_for_a_beginning(ending, tmp_path, mon
 @pytest.fixture(params=["pipe", "device", "directory"])
 def endless(request, tmp_path):
     path = tmp_path / "endless"
-    {"pipe": os.mkfifo, "device": lambda path: path.symlink_to("/dev/zero"), "directory": Path.mkdir}[request.param](path)
+    {
+        "pipe": os.mkfifo,
+        "device": lambda path: path.symlink_to("/dev/zero"),
+        "directory": Path.mkdir,
+    }[request.param](path)
     return path
 
 
-@pytest.mark.parametrize("read", [VideoFile, read_picture])
+@pytest.mark.parametrize("read", [VideoFile, read_image])
 def test_what_is_no_ordinary_file_is_not_read(read, endless):
     with pytest.raises(InputError, match=r"is not an ordinary file|is a directory"):
         read(endless)

@@ -11,25 +11,32 @@ import torch
 from conftest import scene, stripes
 
 from vidstyle import DeviceError, Frame, Settings, Style, Stylizer
-from vidstyle.bench import measure
+from vidstyle.bench import temporal_metrics
 from vidstyle.bench.clips import View, camera_clip
-from vidstyle.painting import recording
-from vidstyle.painting.beginning import begin
-from vidstyle.painting.device import choose_precision
-from vidstyle.painting.execution import Prepared, choose_descent
-from vidstyle.painting.flow import dis_flow
-from vidstyle.painting.motion import with_motion
-from vidstyle.painting.optimize import Moments, Rate, adam
-from vidstyle.painting.recording import Replayed
-from vidstyle.painting.tensors import to_tensor
+from vidstyle.flow.clip_motion import with_motion
+from vidstyle.flow.methods import dis_flow
+from vidstyle.ops.tensors import to_tensor
+from vidstyle.optim import cuda_graph
+from vidstyle.optim.cuda_graph import GraphedFunction
+from vidstyle.optim.optimizers import AdamState, StepSize, adam
+from vidstyle.optim.runners import PreparedRunner, make_step_runner
+from vidstyle.runtime.device import choose_precision
+from vidstyle.stylizer.frame_setup import prepare_frame
 
 CPU = torch.device("cpu")
-FEW = Settings(
-    first_steps=10, steps=2, levels=1, precision="fp32", style_layers=("relu1_1", "oriented2"), content_layers=("relu2_1",)
+FAST_SETTINGS = Settings(
+    initial_steps=10,
+    steps=2,
+    pyramid_levels=1,
+    precision="fp32",
+    style_layers=("relu1_1", "oriented2"),
+    content_layers=("relu2_1",),
 )
 """Few layers, since compilers take their time for each."""
 
-needs_compiler = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+needs_compiler = pytest.mark.skipif(
+    not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler"
+)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
@@ -66,37 +73,50 @@ def paint_some(stylizer, frames=3):
 
 
 def test_a_prepared_step_is_the_step_itself(features, style, plain, monkeypatch):
-    monkeypatch.setattr("vidstyle.painting.stylizer.LOOSE_STEPS", 3)  # frames after the first settle, and look ahead
-    one, other = (Stylizer(features, style, FEW) for _ in range(2))
-    other.descend = Prepared(plain)
-    assert all(np.array_equal(a, b) for a, b in zip(paint_some(one), paint_some(other), strict=True))
+    monkeypatch.setattr(
+        "vidstyle.stylizer.stylizer.FULL_RATE_STEPS", 3
+    )  # frames after the first settle, and look ahead
+    one, other = (Stylizer(features, style, FAST_SETTINGS) for _ in range(2))
+    other.step_runner = PreparedRunner(plain)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(paint_some(one), paint_some(other), strict=True)
+    )
     assert [vars(i) for i in one.iterations] == [vars(i) for i in other.iterations]
 
 
 def test_frames_styles_and_strengths_change_without_preparing_again(features, style, plain):
-    stylizer = Stylizer(features, style, FEW)
-    stylizer.descend = Prepared(plain)
+    stylizer = Stylizer(features, style, FAST_SETTINGS)
+    stylizer.step_runner = PreparedRunner(plain)
     paint_some(stylizer)
     stylizer.style = Style.from_images([scene(size=(64, 64))], features)
     paint_some(stylizer, 2)
-    stylizer.settings = replace(FEW, style_weight=2.0, content_weight=0.1, temporal_weight=1.0, strength=0.5, learning_rate=0.03)
+    stylizer.settings = replace(
+        FAST_SETTINGS,
+        style_weight=2.0,
+        content_weight=0.1,
+        temporal_weight=1.0,
+        strength=0.5,
+        learning_rate=0.03,
+    )
     paint_some(stylizer, 2)
     stylizer.reset()
     paint_some(stylizer, 1)
-    stylizer.settings = replace(FEW, style_weight=2, learning_rate=1)  # whole numbers are numbers too
+    stylizer.settings = replace(
+        FAST_SETTINGS, style_weight=2, learning_rate=1
+    )  # whole numbers are numbers too
     paint_some(stylizer, 1)
     assert plain.made == 1
-    stylizer.settings = replace(FEW, style_layers=("relu1_1",))
+    stylizer.settings = replace(FAST_SETTINGS, style_layers=("relu1_1",))
     paint_some(stylizer, 1)
     assert plain.made == 2
 
 
 def test_few_prepared_programs_are_kept(features, style, plain):
-    stylizer = Stylizer(features, style, FEW)
-    stylizer.descend = Prepared(plain)
+    stylizer = Stylizer(features, style, FAST_SETTINGS)
+    stylizer.step_runner = PreparedRunner(plain)
     for width in (64, 80, 96, 112):
         stylizer(Frame(scene(size=(width, 48))))
-    assert plain.made == 4 and len(stylizer.descend._ready) == 2
+    assert plain.made == 4 and len(stylizer.step_runner._ready) == 2
 
 
 class Again:
@@ -116,17 +136,21 @@ class Again:
         torch._foreach_copy_(self.outputs, self.function(self.inputs))
 
 
-def test_a_recorded_beginning_of_a_frame_is_the_same_and_is_recorded_once(features, style, monkeypatch):
+def test_a_recorded_beginning_of_a_frame_is_the_same_and_is_recorded_once(
+    features, style, monkeypatch
+):
     monkeypatch.setattr(Again, "made", 0)
-    monkeypatch.setattr(recording, "Graph", Again)
+    monkeypatch.setattr(cuda_graph, "Graph", Again)
     clip = camera_clip("pan", (64, 48), 5, lambda number: View(0.6 * number))
-    pair = [Stylizer(features, style, FEW) for _ in range(2)]
-    pair[1]._begin = Replayed(begin, CPU, fall_back=False)
+    pair = [Stylizer(features, style, FAST_SETTINGS) for _ in range(2)]
+    pair[1]._prepare_frame = GraphedFunction(prepare_frame, CPU, fall_back=False)
     for number, (frame, motion) in enumerate(zip(clip.frames, clip.motions, strict=True)):
         if number == 3:
             for stylizer in pair:
                 stylizer.style = Style.from_images([scene(size=(64, 64))], features)
-                stylizer.settings = replace(FEW, style_weight=2.0, content_weight=0.1, strength=0.5)
+                stylizer.settings = replace(
+                    FAST_SETTINGS, style_weight=2.0, content_weight=0.1, strength=0.5
+                )
         one, other = (stylizer(frame, motion).image for stylizer in pair)
         assert np.array_equal(one, other)
     assert Again.made == 1
@@ -135,10 +159,10 @@ def test_a_recorded_beginning_of_a_frame_is_the_same_and_is_recorded_once(featur
 def test_what_comes_once_is_not_recorded(features, style, monkeypatch):
     """With long-term consistency the first frames of a shot each look at other paintings."""
     monkeypatch.setattr(Again, "made", 0)
-    monkeypatch.setattr(recording, "Graph", Again)
+    monkeypatch.setattr(cuda_graph, "Graph", Again)
     clip = camera_clip("pan", (64, 48), 10, lambda number: View(0.6 * number))
-    stylizer = Stylizer(features, style, replace(FEW, long_term=True))
-    stylizer._begin = Replayed(begin, CPU, fall_back=False)
+    stylizer = Stylizer(features, style, replace(FAST_SETTINGS, long_term=True))
+    stylizer._prepare_frame = GraphedFunction(prepare_frame, CPU, fall_back=False)
     for _ in range(2):
         stylizer.reset()
         for frame, motion in with_motion(clip.frames, dis_flow, (2, 4)):
@@ -147,36 +171,40 @@ def test_what_comes_once_is_not_recorded(features, style, monkeypatch):
 
 
 def test_settings_that_are_refused_change_nothing(features, style):
-    stylizer = Stylizer(features, style, FEW)
+    stylizer = Stylizer(features, style, FAST_SETTINGS)
     looking = stylizer._looking
     with pytest.raises(DeviceError):
-        stylizer.settings = replace(FEW, precision="bf16", engine="graph")
-    assert stylizer._looking is looking and stylizer.settings is FEW
-    stylizer.settings = replace(FEW, precision="bf16")
-    stylizer.settings = FEW
+        stylizer.settings = replace(FAST_SETTINGS, precision="bf16", engine="graph")
+    assert stylizer._looking is looking and stylizer.settings is FAST_SETTINGS
+    stylizer.settings = replace(FAST_SETTINGS, precision="bf16")
+    stylizer.settings = FAST_SETTINGS
     assert stylizer._looking is looking
 
 
-def test_where_nothing_can_be_prepared_steps_are_taken_one_by_one_and_it_is_said_once(features, style, caplog):
-    one, other = (Stylizer(features, style, FEW) for _ in range(2))
-    other.descend = Prepared(fail, fall_back=True)
+def test_where_nothing_can_be_prepared_steps_are_taken_one_by_one_and_it_is_said_once(
+    features, style, caplog
+):
+    one, other = (Stylizer(features, style, FAST_SETTINGS) for _ in range(2))
+    other.step_runner = PreparedRunner(fail, fall_back=True)
     with caplog.at_level(logging.WARNING, "vidstyle"):
-        assert all(np.array_equal(a, b) for a, b in zip(paint_some(one), paint_some(other), strict=True))
+        assert all(
+            np.array_equal(a, b) for a, b in zip(paint_some(one), paint_some(other), strict=True)
+        )
     assert [record.getMessage() for record in caplog.records] == [
         "steps take longer: they cannot be prepared here (no compiler found)"
     ]
 
 
 def test_what_was_asked_for_and_cannot_be_done_is_an_error_with_its_remedy(features, style):
-    stylizer = Stylizer(features, style, FEW)
-    stylizer.descend = Prepared(fail)
+    stylizer = Stylizer(features, style, FAST_SETTINGS)
+    stylizer.step_runner = PreparedRunner(fail)
     with pytest.raises(DeviceError, match=r"no compiler found.*--engine eager"):
         paint_some(stylizer, 1)
     with pytest.raises(DeviceError, match="needs a CUDA device"):
-        choose_descent("graph", CPU)
+        make_step_runner("graph", CPU)
     with pytest.raises(DeviceError, match="--precision"):
         choose_precision("fp16", CPU)
-    assert choose_descent("auto", CPU) is choose_descent("eager", CPU) is adam
+    assert make_step_runner("auto", CPU) is make_step_runner("eager", CPU) is adam
 
 
 def on_device(features, device):
@@ -195,18 +223,22 @@ def on_device(features, device):
 def test_engines_agree(features, engine, device):
     """On one step, and over a clip of 30 frames in objective and flicker to 2 %."""
     features, style = on_device(features, device)
-    fewest = replace(FEW, match_weight=0)  # compiled, likes take as long as all the rest
+    fewest = replace(FAST_SETTINGS, patch_weight=0)  # compiled, likes take as long as all the rest
     other = Stylizer(features, style, replace(fewest, engine=engine))
     clip = camera_clip("pan", (64, 48), 30, lambda number: View(0.6 * number))
 
     content = to_tensor(clip.frames[0].image, features.device)
     objective = other.objective(content, (content, torch.ones_like(content[:, :1])))
-    start = torch.rand(content.shape, generator=torch.Generator().manual_seed(0)).to(features.device)
-    eager = adam(start, objective, 1, Moments.zero(start), Rate(0.05))
-    same = other.descend(start, objective, 1, Moments.zero(start), Rate(0.05))
+    start = torch.rand(content.shape, generator=torch.Generator().manual_seed(0)).to(
+        features.device
+    )
+    eager = adam(start, objective, 1, AdamState.zero(start), StepSize(0.05))
+    same = other.step_runner(start, objective, 1, AdamState.zero(start), StepSize(0.05))
     # Sums in another order; Adam divides by the gradient's own size, which lifts rounding where a gradient is about zero.
     torch.testing.assert_close(same.picture, eager.picture, atol=2e-3, rtol=0)
-    torch.testing.assert_close(torch.stack(list(same.losses[0])), torch.stack(list(eager.losses[0])), atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(
+        torch.stack(list(same.losses[0])), torch.stack(list(eager.losses[0])), atol=1e-6, rtol=1e-4
+    )
 
     torch._dynamo.utils.counters.clear()
     reached, flickers = [], []
@@ -216,8 +248,10 @@ def test_engines_agree(features, engine, device):
             stylizer(frame, motion, steps=2)
             pictures.append(stylizer.state()["picture"])
         reached.append(stylizer.iterations[-1].total)
-        flickers.append(measure.flicker(pictures, clip.motions, 6))
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 0  # nothing was compiled again for first or later frames
+        flickers.append(temporal_metrics.flicker(pictures, clip.motions, 6))
+    assert (
+        torch._dynamo.utils.counters["stats"]["unique_graphs"] == 0
+    )  # nothing was compiled again for first or later frames
     assert reached[1] == pytest.approx(reached[0], rel=0.02)
     assert flickers[1] == pytest.approx(flickers[0], rel=0.02)
 
@@ -226,15 +260,15 @@ def test_engines_agree(features, engine, device):
 def test_nothing_is_waited_for_within_the_steps_of_a_frame(features):
     features, style = on_device(features, "cuda")
     for engine in ("eager", "graph"):
-        stylizer = Stylizer(features, style, replace(FEW, engine=engine))
+        stylizer = Stylizer(features, style, replace(FAST_SETTINGS, engine=engine))
         paint_some(stylizer)
         content = to_tensor(scene(), features.device)
         objective = stylizer.objective(content, (content, torch.ones_like(content[:, :1])))
-        moments = Moments.zero(content)
-        stylizer.descend(content, objective, 1, moments, Rate(0.05))
+        moments = AdamState.zero(content)
+        stylizer.step_runner(content, objective, 1, moments, StepSize(0.05))
         torch.cuda.set_sync_debug_mode("error")
         try:
-            stylizer.descend(content, objective, 4, moments, Rate(0.05))
+            stylizer.step_runner(content, objective, 4, moments, StepSize(0.05))
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
@@ -243,15 +277,27 @@ def test_nothing_is_waited_for_within_the_steps_of_a_frame(features):
 @pytest.mark.parametrize("kind", ["scene", "black", "white", "noise"])
 def test_half_precision_sees_the_same_losses_and_is_never_nan(features, style, precision, kind):
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    image = {"scene": scene(), "black": np.zeros_like(noise), "white": np.full_like(noise, 255), "noise": noise}[kind]
+    image = {
+        "scene": scene(),
+        "black": np.zeros_like(noise),
+        "white": np.full_like(noise, 255),
+        "noise": noise,
+    }[kind]
     content = to_tensor(image)
-    whole, half = (Stylizer(features, style, FEW) for _ in range(2))
+    whole, half = (Stylizer(features, style, FAST_SETTINGS) for _ in range(2))
     half._looking = features.in_precision(precision)
     before = content, torch.ones_like(content[:, :1])
     one, other = (stylizer.objective(content, before)(content) for stylizer in (whole, half))
-    assert other.total.item() == pytest.approx(one.total.item(), rel=0.02)  # bfloat16 has 8 bits, and errors average out
-    end = adam(content, half.objective(content, before), 5, Moments.zero(content), Rate(0.05))
+    assert other.total.item() == pytest.approx(
+        one.total.item(), rel=0.02
+    )  # bfloat16 has 8 bits, and errors average out
+    end = adam(content, half.objective(content, before), 5, AdamState.zero(content), StepSize(0.05))
     assert end.picture.isfinite().all() and all(loss.total.isfinite() for loss in end.losses)
-    fine = adam(content, whole.objective(content, before), 5, Moments.zero(content), Rate(0.05))
-    reached = [whole.objective(content, before)(picture).total.item() for picture in (fine.picture, end.picture)]
+    fine = adam(
+        content, whole.objective(content, before), 5, AdamState.zero(content), StepSize(0.05)
+    )
+    reached = [
+        whole.objective(content, before)(picture).total.item()
+        for picture in (fine.picture, end.picture)
+    ]
     assert reached[1] == pytest.approx(reached[0], rel=0.05, abs=1e-4)

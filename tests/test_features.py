@@ -6,17 +6,31 @@ import torch.nn.functional as F
 from conftest import tiny_network
 
 from vidstyle import load_features
-from vidstyle.painting import bank, tensors
-from vidstyle.painting.bank import Bank, Halves, gabor_pairs, pad, rectified, sparse_conv, structure, unshuffle
-from vidstyle.painting.features import VGG19, Features, Layers, Network
-from vidstyle.painting.losses import gram
-from vidstyle.painting.tensors import enlarge, halve, halve_smoothly
+from vidstyle.features import filter_bank
+from vidstyle.features.extractor import Features, Layers
+from vidstyle.features.filter_bank import (
+    FilterBank,
+    HalvingPyramid,
+    gabor_pairs,
+    pad,
+    rectified,
+    sparse_conv,
+    structure,
+    unshuffle,
+)
+from vidstyle.features.network import VGG19, Network
+from vidstyle.losses.objective import gram
+from vidstyle.ops import tensors
+from vidstyle.ops.tensors import avg_pool2, blur_pool2, upsample2
 
 
 def test_vgg19_maps_have_the_published_shapes():
     network = Network(VGG19, "relu5_1")
     features = Features(network, layers=Layers({"relu4_2": 1.0}, {"relu1_1": 1.0, "relu5_1": 1.0}))
-    maps = features(torch.rand(1, 3, 224, 224), ["relu4_2", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"])
+    maps = features(
+        torch.rand(1, 3, 224, 224),
+        ["relu4_2", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"],
+    )
     shapes = {name: tuple(x.shape) for name, x in maps.items()}
     assert shapes == {
         "relu1_1": (1, 64, 224, 224),
@@ -31,13 +45,15 @@ def test_vgg19_maps_have_the_published_shapes():
 def test_half_maps_are_the_maps_of_the_half_size_picture(features):
     picture = torch.rand(1, 3, 64, 96)
     half = features(picture, ["half.relu2_1"])["half.relu2_1"]
-    torch.testing.assert_close(half, features(halve_smoothly(picture), ["relu2_1"])["relu2_1"])
+    torch.testing.assert_close(half, features(blur_pool2(picture), ["relu2_1"])["relu2_1"])
 
 
 def test_nothing_deeper_than_asked_for_is_computed(features, monkeypatch):
     asked = []
     for name, module in features.network.named_children():
-        monkeypatch.setattr(module, "forward", lambda x, name=name, run=module.forward: asked.append(name) or run(x))
+        monkeypatch.setattr(
+            module, "forward", lambda x, name=name, run=module.forward: asked.append(name) or run(x)
+        )
     features(torch.rand(1, 3, 64, 64), ["relu2_1"])
     assert asked == ["conv1_1", "conv2_1"]
 
@@ -53,10 +69,12 @@ def test_names_and_order_do_not_matter_to_the_maps(features):
 def test_oriented_filters_are_blind_to_flat_colour_and_know_directions():
     bank = gabor_pairs(11, 8, 4.0, 3.0, 1.3)
     assert bank.shape == (16, 1, 11, 11)
-    torch.testing.assert_close(bank.sum((1, 2, 3)), torch.zeros(16), atol=1e-5, rtol=0)  # float32 sums of 121 terms
+    torch.testing.assert_close(
+        bank.sum((1, 2, 3)), torch.zeros(16), atol=1e-5, rtol=0
+    )  # float32 sums of 121 terms
     x = torch.arange(64.0)
     vertical = (torch.sin(x * 2 * torch.pi / 4) / 2 + 0.5).expand(1, 3, 64, 64)
-    maps = Bank()(Halves(vertical), ["oriented1"])["oriented1"]
+    maps = FilterBank()(HalvingPyramid(vertical), ["oriented1"])["oriented1"]
     assert maps.shape == (1, 32, 32, 32)  # grey only, every other px
     by_orientation = maps.reshape(2, 8, 2, -1).mean((0, 2, 3))  # sign, orientation, even or odd
     assert by_orientation.argmax() == 4  # the filter that is long from top to bottom
@@ -66,9 +84,13 @@ def test_the_colour_map_has_the_mean_colour_in_its_gram_matrix(features):
     picture = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     matrix = gram(features(picture, ["colour"])["colour"])
     assert matrix.shape == (4, 4)
-    torch.testing.assert_close(matrix[0, :2], torch.stack([torch.tensor(1.0), picture.mean() * 3**0.5]))
+    torch.testing.assert_close(
+        matrix[0, :2], torch.stack([torch.tensor(1.0), picture.mean() * 3**0.5])
+    )
     reddish, greenish = (
-        gram(features(picture * torch.tensor(tint)[None, :, None, None], ["colour"])["colour"])[0, 2]
+        gram(features(picture * torch.tensor(tint)[None, :, None, None], ["colour"])["colour"])[
+            0, 2
+        ]
         for tint in ((1.0, 0.5, 0.5), (0.5, 1.0, 0.5))
     )
     assert reddish > 0.5 and greenish < -0.5
@@ -80,7 +102,7 @@ def test_contrast_counts_less_and_less_but_for_the_finest_filters():
     strong = torch.full((1, 3, 64, 64), 0.5)
     strong[..., 32:] += 0.4
     layers = ("oriented1", "oriented2", "oriented4")
-    one, four = (Bank()(Halves(picture), layers) for picture in (faint, strong))
+    one, four = (FilterBank()(HalvingPyramid(picture), layers) for picture in (faint, strong))
     times = [(four[layer].max() / one[layer].max()).item() for layer in layers]
     assert times[0] == pytest.approx(4, rel=1e-3)
     assert 1.5 < times[1] < 3.5 and 1.5 < times[2] < 3.5
@@ -89,7 +111,9 @@ def test_contrast_counts_less_and_less_but_for_the_finest_filters():
 def stripes(angle, size=64):
     """Lines at an angle to the x axis, 8 px apart."""
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    return (0.5 + 0.4 * torch.sin((y * math.cos(angle) - x * math.sin(angle)) * 2 * math.pi / 8))[None, None]
+    return (0.5 + 0.4 * torch.sin((y * math.cos(angle) - x * math.sin(angle)) * 2 * math.pi / 8))[
+        None, None
+    ]
 
 
 def test_the_structure_is_the_doubled_angle_of_strokes():
@@ -97,7 +121,9 @@ def test_the_structure_is_the_doubled_angle_of_strokes():
         # The gradient is across the strokes; half an energy's share each for a picture with the same everywhere.
         expected = torch.tensor([-math.cos(2 * angle) / 2, -math.sin(2 * angle) / 2, 0.0])
         seen = structure(stripes(angle)).mean((0, 2, 3))
-        torch.testing.assert_close(seen, expected, atol=0.02, rtol=0)  # differences of pixels only come near a gradient
+        torch.testing.assert_close(
+            seen, expected, atol=0.02, rtol=0
+        )  # differences of pixels only come near a gradient
 
 
 def test_strokes_that_cross_or_lie_in_one_place_are_told_from_parallel_ones():
@@ -111,13 +137,17 @@ def test_strokes_that_cross_or_lie_in_one_place_are_told_from_parallel_ones():
 
 @pytest.mark.parametrize("size", [(38, 41), (45, 39)])
 def test_every_pixel_up_to_the_border_counts_in_the_structure(size):
-    picture = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    picture = torch.rand(
+        1, 1, *size, generator=torch.Generator().manual_seed(0), requires_grad=True
+    )
     (gradient,) = torch.autograd.grad(gram(structure(picture)).sum(), picture)
     assert gradient.abs().min() > 0
 
 
 def test_the_gradient_of_the_structure_is_that_of_its_formula():
-    picture = torch.rand(1, 1, 11, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    picture = torch.rand(
+        1, 1, 11, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     assert torch.autograd.gradcheck(structure, picture.requires_grad_(True))
 
 
@@ -130,51 +160,77 @@ def test_a_picture_without_strokes_has_no_structure():
 
 @pytest.mark.parametrize("saturation", [3.0, math.inf])
 def test_rectified_responses_and_their_gradient_are_those_of_the_formula(saturation):
-    responses = 4 * torch.randn(1, 3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    responses = 4 * torch.randn(
+        1, 3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     parts = torch.cat([responses, -responses], 1).clamp_min(0)
     torch.testing.assert_close(rectified(responses, saturation), parts / (1 + parts / saturation))
-    assert torch.autograd.gradcheck(lambda x: rectified(x, saturation), responses.requires_grad_(True))
+    assert torch.autograd.gradcheck(
+        lambda x: rectified(x, saturation), responses.requires_grad_(True)
+    )
 
 
 @pytest.fixture(params=["few numbers", "many numbers"])
 def few_or_many(request, monkeypatch):
     """By PyTorch's operations, or by those of our own that are quicker for many numbers."""
     many = request.param == "many numbers"
-    monkeypatch.setattr(tensors, "FEW", 0 if many else math.inf)
-    monkeypatch.setattr(bank, "MANY", 0 if many else math.inf)
+    monkeypatch.setattr(tensors, "FAST_SETTINGS", 0 if many else math.inf)
+    monkeypatch.setattr(filter_bank, "MIN_NUMEL_CUSTOM_PAD", 0 if many else math.inf)
 
 
 @pytest.mark.usefixtures("few_or_many")
 @pytest.mark.parametrize("size", [(6, 8), (7, 8), (6, 9), (1, 2), (5, 5)])
 def test_halving_is_pooling_by_two_forth_and_back(size):
-    picture = torch.rand(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    picture = torch.rand(
+        2,
+        3,
+        *size,
+        dtype=torch.float64,
+        generator=torch.Generator().manual_seed(0),
+        requires_grad=True,
+    )
     if min(size) > 1:
         for layout in (torch.contiguous_format, torch.channels_last):
-            torch.testing.assert_close(halve(picture.contiguous(memory_format=layout)), F.avg_pool2d(picture, 2))
-    assert torch.autograd.gradcheck(halve, picture)
+            torch.testing.assert_close(
+                avg_pool2(picture.contiguous(memory_format=layout)), F.avg_pool2d(picture, 2)
+            )
+    assert torch.autograd.gradcheck(avg_pool2, picture)
 
 
 @pytest.mark.usefixtures("few_or_many")
 @pytest.mark.parametrize("size", [(2, 2), (3, 2), (6, 8), (7, 8), (6, 9), (5, 5)])
 def test_smooth_halving_is_a_convolution_forth_and_back(size):
-    picture = torch.rand(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    picture = torch.rand(
+        2,
+        3,
+        *size,
+        dtype=torch.float64,
+        generator=torch.Generator().manual_seed(0),
+        requires_grad=True,
+    )
     binomial = torch.tensor([1, 3, 3, 1], dtype=torch.float64) / 8
     filters = (binomial[:, None] * binomial).expand(3, 1, 4, 4)
     even = F.pad(picture[..., : size[0] // 2 * 2, : size[1] // 2 * 2], [1] * 4, mode="replicate")
     for layout in (torch.contiguous_format, torch.channels_last):
-        halved = halve_smoothly(picture.contiguous(memory_format=layout))
+        halved = blur_pool2(picture.contiguous(memory_format=layout))
         torch.testing.assert_close(halved, F.conv2d(even, filters, stride=2, groups=3))
         assert halved.is_contiguous(memory_format=layout)
-        assert torch.autograd.gradcheck(lambda x, layout=layout: halve_smoothly(x.contiguous(memory_format=layout)), picture)
+        assert torch.autograd.gradcheck(
+            lambda x, layout=layout: blur_pool2(x.contiguous(memory_format=layout)), picture
+        )
 
 
 @pytest.mark.usefixtures("few_or_many")
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (6, 8)])
 def test_enlarging_is_bilinear_interpolation(size):
-    picture = torch.rand(1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    picture = torch.rand(
+        1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     height, width = 2 * size[0] - 1, 2 * size[1]
-    expected = F.interpolate(picture, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :]
-    torch.testing.assert_close(enlarge(picture, height, width), expected)
+    expected = F.interpolate(picture, scale_factor=2, mode="bilinear", align_corners=False)[
+        ..., :height, :
+    ]
+    torch.testing.assert_close(upsample2(picture, height, width), expected)
 
 
 @pytest.mark.usefixtures("few_or_many")
@@ -182,25 +238,37 @@ def test_enlarging_is_bilinear_interpolation(size):
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_what_is_convolved_after_padding_gets_the_gradient_of_a_reflection(amount, layout):
     generator = torch.Generator().manual_seed(0)
-    picture, filters = torch.rand(2, 3, 7, 6, generator=generator), torch.randn(4, 3, 3, 3, generator=generator)
+    picture, filters = (
+        torch.rand(2, 3, 7, 6, generator=generator),
+        torch.randn(4, 3, 3, 3, generator=generator),
+    )
     picture = picture.contiguous(memory_format=layout).requires_grad_(True)
     padded = [pad(picture, amount), F.pad(picture, [amount] * 4, mode="reflect")]
     torch.testing.assert_close(*padded)
-    gradients = [torch.autograd.grad(F.conv2d(each, filters).square().sum(), picture)[0] for each in padded]
+    gradients = [
+        torch.autograd.grad(F.conv2d(each, filters).square().sum(), picture)[0] for each in padded
+    ]
     torch.testing.assert_close(*gradients)
 
 
 def test_what_is_too_fine_for_half_the_size_is_gone_and_not_mistaken_for_something_coarser():
     wave = torch.cos(2 * math.pi / 3 * torch.arange(48.0)).expand(1, 1, 48, 48)
-    assert halve_smoothly(wave)[..., 4:-4].abs().max() < 0.13 * wave.abs().max()  # cos(60°)³; a mean of two leaves 0.5
+    assert (
+        blur_pool2(wave)[..., 4:-4].abs().max() < 0.13 * wave.abs().max()
+    )  # cos(60°)³; a mean of two leaves 0.5
 
 
 @pytest.mark.parametrize("size", [(30, 31), (31, 30), (33, 41), (40, 40)])
 def test_a_sparse_convolution_is_one_of_stride_2(size):
     generator = torch.Generator().manual_seed(0)
-    x, filters = torch.rand(3, 1, *size, generator=generator), torch.randn(4, 1, 11, 11, generator=generator)
+    x, filters = (
+        torch.rand(3, 1, *size, generator=generator),
+        torch.randn(4, 1, 11, 11, generator=generator),
+    )
     expected = F.conv2d(x, filters, stride=2)
-    torch.testing.assert_close(sparse_conv(x, unshuffle(filters)), expected, atol=1e-4, rtol=1e-4)  # order of sums
+    torch.testing.assert_close(
+        sparse_conv(x, unshuffle(filters)), expected, atol=1e-4, rtol=1e-4
+    )  # order of sums
 
 
 def test_small_pictures_work_down_to_the_stated_side_and_no_further(features):
@@ -219,8 +287,10 @@ def test_an_unknown_layer_is_named(features):
 
 def test_the_bundled_features_are_in_the_package_and_see_something():
     features = load_features("bundled", "cpu")
-    assert set(features.few_layers) < set(features.style_layers)
+    assert set(features.fast_style_layers) < set(features.style_layers)
     assert {"half.relu5_1", "oriented4", "colour"} <= set(features.style_layers)
-    maps = features(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), features.style_layers)
+    maps = features(
+        torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), features.style_layers
+    )
     assert all(x.isfinite().all() and x.std() > 0 for x in maps.values())
     assert not any(parameter.requires_grad for parameter in features.parameters())

@@ -9,8 +9,8 @@ from conftest import write_clip
 
 from vidstyle import InputError, OutputError, Style, Trace, open_source
 from vidstyle.bench.results import write_results
-from vidstyle.media import container, files
-from vidstyle.media.files import check_writable, temporary_folder, write_file
+from vidstyle.io import container, files
+from vidstyle.io.files import check_writable, temporary_folder, write_file
 
 
 def no_space(*given, **options):
@@ -20,7 +20,7 @@ def no_space(*given, **options):
 def test_write_file_leaves_the_old_file_when_the_disk_is_full(tmp_path, monkeypatch):
     path = tmp_path / "results.json"
     path.write_text("precious")
-    monkeypatch.setattr(files, "make_durable", no_space)
+    monkeypatch.setattr(files, "fsync_path", no_space)
     with pytest.raises(OSError, match="No space left"):
         write_file(path, "new")
     assert path.read_text() == "precious" and list(tmp_path.iterdir()) == [path]
@@ -47,7 +47,7 @@ def test_writers_name_a_full_disk_and_keep_the_old_file(tmp_path, style, monkeyp
         "results": lambda: write_results(path, [], {}),
         "style": lambda: style.save(path),
     }
-    monkeypatch.setattr(files, "make_durable", no_space)
+    monkeypatch.setattr(files, "fsync_path", no_space)
     with pytest.raises(OutputError, match=r"cannot write .*out.json \(No space left on device\)"):
         writers[kind]()
     assert path.read_text() == "precious" and list(tmp_path.iterdir()) == [path]
@@ -60,7 +60,10 @@ def test_style_that_was_saved_is_loaded(tmp_path, style, features):
 
 def test_temporary_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-    with pytest.raises(OutputError, match="set TMPDIR to a folder that has some"), temporary_folder():
+    with (
+        pytest.raises(OutputError, match="set TMPDIR to a folder that has some"),
+        temporary_folder(),
+    ):
         pass
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with temporary_folder() as folder:

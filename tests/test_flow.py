@@ -1,6 +1,6 @@
 import torch
 
-from vidstyle.painting.flow import resize_flow, warp
+from vidstyle.flow.warp import resize_flow, warp
 
 
 def constant_flow(dx, dy, height=12, width=16):
@@ -9,7 +9,9 @@ def constant_flow(dx, dy, height=12, width=16):
 
 def test_no_motion_changes_nothing():
     picture = torch.rand(1, 3, 12, 16)
-    torch.testing.assert_close(warp(picture, constant_flow(0, 0)), picture, atol=1e-5, rtol=0)  # float32 grid
+    torch.testing.assert_close(
+        warp(picture, constant_flow(0, 0)), picture, atol=1e-5, rtol=0
+    )  # float32 grid
 
 
 def test_flow_points_to_where_a_pixel_was():

@@ -10,8 +10,19 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 def test_damaged_and_hostile_files_are_painted_or_refused_in_one_line(tmp_path):
     file = tmp_path / "fuzz.json"
-    command = [sys.executable, str(BENCHMARKS / "fuzz.py"), "--cases", "180", "--seed", "11", "--json", str(file)]
-    result = subprocess.run(command, cwd=BENCHMARKS.parent, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "fuzz.py"),
+        "--cases",
+        "180",
+        "--seed",
+        "11",
+        "--json",
+        str(file),
+    ]
+    result = subprocess.run(
+        command, cwd=BENCHMARKS.parent, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads(file.read_text())
     assert found["failures"] == []
@@ -33,7 +44,9 @@ def test_a_case_is_always_the_same(tmp_path, monkeypatch):
     count = len(made[0])
     damaged = [made[0][number] for number in range(count, count + 60)]
     assert damaged == [made[1][number] for number in range(count, count + 60)]
-    assert damaged != [fuzz.Cases(tmp_path / "a", 4, 50000)[number] for number in range(count, count + 60)]
+    assert damaged != [
+        fuzz.Cases(tmp_path / "a", 4, 50000)[number] for number in range(count, count + 60)
+    ]
 
 
 def test_what_a_case_does_to_the_world_is_seen(tmp_path):

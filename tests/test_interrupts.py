@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from vidstyle import stage as stages
-from vidstyle.stage import END, Stage
+from vidstyle.runtime import worker as stages
+from vidstyle.runtime.worker import SENTINEL, Worker
 
 TRACED = {stages.__file__, threading.__file__, queue.__file__}
 
@@ -50,7 +50,7 @@ def test_stage_finishes_after_an_interrupt_at_any_instruction_of_put():
     interrupted, number = True, 0
     while interrupted:
         taken = []
-        stage = Stage(lambda stage, taken=taken: taken.extend(iter(stage.get, END)), "test")
+        stage = Worker(lambda stage, taken=taken: taken.extend(iter(stage.get, SENTINEL)), "test")
         time.sleep(0.005)  # until the thread waits for an item
         try:
             with InterruptAt(number):
@@ -74,7 +74,7 @@ def test_stage_can_be_taken_from_after_an_interrupt_at_any_instruction_of_get(mo
 
     interrupted, number = True, 0
     while interrupted:
-        stage = Stage(count, "test")
+        stage = Worker(count, "test")
         try:
             with InterruptAt(number):
                 stage.get()
@@ -91,7 +91,7 @@ def test_stage_can_be_taken_from_after_an_interrupt_at_any_instruction_of_get(mo
 
 HEAD = """
 import os, socket, sys, time
-from vidstyle import interrupts
+from vidstyle.runtime import interrupts
 interrupts.NOTICE_SECONDS, interrupts.GRACE_SECONDS = 0.2, 5.0
 def ready():
     print("ready", flush=True)
@@ -108,7 +108,9 @@ def run(body, *pauses, number=signal.SIGINT):
     """Run a program and send it a signal, and another after each pause. Returns its exit code and what it wrote."""
     script = HEAD + "".join(f"    {line}\n" for line in body.strip().splitlines())
     before = signal.signal(number, signal.SIG_DFL)  # a child would inherit that it is ignored
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     signal.signal(number, before)
     try:
         assert process.stdout.readline() == "ready\n"
@@ -150,7 +152,9 @@ def test_interrupts_of_the_same_moment_count_as_one():
 def test_interrupts_end_the_program_the_second_time():
     code, said = run(FINISHING.format(60), 1.5)
     assert code == 130 and "finished\n" not in said
-    assert "again to end at once" in said and said.endswith("vidstyle: interrupted again: ended at once\n")
+    assert "again to end at once" in said and said.endswith(
+        "vidstyle: interrupted again: ended at once\n"
+    )
 
 
 def test_interrupts_end_a_wait_in_c_code_the_first_time_where_nothing_is_to_be_finished():
@@ -214,5 +218,7 @@ def test_interrupts_of_a_forked_child_are_not_its_parents():
     print(os.waitstatus_to_exitcode(status))
 """
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False
+    )
     assert (result.returncode, result.stdout) == (0, "-15\n"), result.stderr

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from vidstyle import cli, limits
+from vidstyle import cli
+from vidstyle.runtime import limits
 
 
 @pytest.fixture
@@ -27,7 +28,14 @@ def group(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("quota", "cores"),
-    [("max 100000", 8), ("400000 100000", 4), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("x", 8)],
+    [
+        ("max 100000", 8),
+        ("400000 100000", 4),
+        ("250000 100000", 2),
+        ("50000 100000", 1),
+        ("1600000 100000", 8),
+        ("x", 8),
+    ],
 )
 def test_usable_cores_are_the_whole_cores_of_the_quota(group, quota, cores):
     assert limits.usable_cores(*group(cpu__max=quota)) == cores
@@ -41,7 +49,9 @@ def test_usable_cores_follow_the_tightest_quota_above(group):
 
 
 def test_usable_cores_read_version_1(group):
-    tree, own = group("cpu/a", **{"cpu__cfs_quota_us": "200000\n", "cpu__cfs_period_us": "100000\n"})
+    tree, own = group(
+        "cpu/a", **{"cpu__cfs_quota_us": "200000\n", "cpu__cfs_period_us": "100000\n"}
+    )
     own.write_text("3:cpuset:/\n2:cpu:/a\n0::/\n")
     assert limits.usable_cores(tree, own) == 2
     group("cpu/a", cpu__cfs_quota_us="-1\n")
@@ -54,17 +64,25 @@ def test_usable_cores_without_cgroups_are_the_affinity(tmp_path, monkeypatch):
 
 
 def test_free_cgroup_memory_counts_the_cache_as_free(group):
-    tree, own = group(memory__max="1000\n", memory__current="700\n", memory__stat="anon 400\ninactive_file 300\n")
+    tree, own = group(
+        memory__max="1000\n", memory__current="700\n", memory__stat="anon 400\ninactive_file 300\n"
+    )
     assert limits.free_cgroup_memory(tree, own) == 600
 
 
 def test_free_cgroup_memory_is_none_without_a_limit(group):
-    tree, own = group(memory__max="max\n", memory__current="700\n", memory__stat="inactive_file 300\n")
+    tree, own = group(
+        memory__max="max\n", memory__current="700\n", memory__stat="inactive_file 300\n"
+    )
     assert limits.free_cgroup_memory(tree, own) is None
 
 
 def test_free_cgroup_memory_reads_version_1(group):
-    files = {"memory__limit_in_bytes": "1000", "memory__usage_in_bytes": "900", "memory__stat": "total_inactive_file 50\n"}
+    files = {
+        "memory__limit_in_bytes": "1000",
+        "memory__usage_in_bytes": "900",
+        "memory__stat": "total_inactive_file 50\n",
+    }
     tree, own = group("memory", **files)
     own.write_text("4:memory:/unseen/here\n")
     assert limits.free_cgroup_memory(tree, own) == 150
@@ -87,7 +105,7 @@ def test_threads_never_exceed_the_usable_cores(monkeypatch):
 IMPORTED = """
 import torch
 import vidstyle
-from vidstyle import limits
+from vidstyle.runtime import limits
 limits.usable_cores = lambda: 1  # as in a container with a quota of one core
 torch.set_num_threads(2)
 vidstyle.load_features("bundled", "cpu")

@@ -11,22 +11,34 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import FEW, scene, stripes, times_of, until, write_clip
+from conftest import FAST_SETTINGS, scene, stripes, times_of, until, write_clip
 from test_pipeline import Clip, Collector, Painter
 
-from vidstyle import PRESETS, DeviceError, Format, Frame, OutputError, Report, Settings, Style, Stylizer, cli, run
+from vidstyle import (
+    PRESETS,
+    DeviceError,
+    Frame,
+    OutputError,
+    Report,
+    Settings,
+    Style,
+    Stylizer,
+    VideoInfo,
+    cli,
+    run,
+)
 from vidstyle.cli.flags import LIVE_DEFAULTS
+from vidstyle.io.direct_writer import DirectWriter
 from vidstyle.live.camera import PacedFile
-from vidstyle.live.pace import GROWTH_SECONDS, LATE, LEAST_PAINT_PX, Pace
+from vidstyle.live.rate_control import GROWTH_SECONDS, LATE, LEAST_PAINT_PX, FrameRateController
 from vidstyle.live.recorder import Recorder
 from vidstyle.live.session import HELP, Session, live
-from vidstyle.live.show import FIRST_STEPS, Closed, Show, meanwhile
 from vidstyle.live.slate import slate
+from vidstyle.live.startup import FIRST_STEPS, LiveOptions, SessionClosed, preview_while_loading
 from vidstyle.live.window import DisplayCheck, Window, with_text
-from vidstyle.media.direct import DirectWriter
-from vidstyle.stage import Stage
+from vidstyle.runtime.worker import Worker
 
-QUICK = Settings(paint_size=64, first_steps=2, steps=1, **FEW)
+QUICK = Settings(working_size=64, initial_steps=2, steps=1, **FAST_SETTINGS)
 
 
 class Window_:  # noqa: N801
@@ -78,13 +90,20 @@ def test_a_slow_painter_gets_the_newest_frame_and_none_twice():
 
 def test_controls_are_asked_while_a_live_source_lets_wait():
     asked = []
-    run(LiveClip(3, pause=0.1), Painter(), [Collector()], lambda stylizer, report: asked.append(report.frames))
+    run(
+        LiveClip(3, pause=0.1),
+        Painter(),
+        [Collector()],
+        lambda stylizer, report: asked.append(report.frames),
+    )
     assert asked.count(1) > 2
 
 
 @pytest.fixture
 def camera(tmp_path):
-    with PacedFile(write_clip(tmp_path / "clip.mp4", count=50, rate=Fraction(50)), loop=True) as source:
+    with PacedFile(
+        write_clip(tmp_path / "clip.mp4", count=50, rate=Fraction(50)), loop=True
+    ) as source:
         yield source
 
 
@@ -98,7 +117,11 @@ def session(camera, features, styles, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     window = Window_()
     stylizer = Stylizer(features, styles[0][1], QUICK)
-    return Session(Show(fade_seconds=0.0), camera, stylizer, styles, window), stylizer, window
+    return (
+        Session(LiveOptions(fade_seconds=0.0), camera, stylizer, styles, window),
+        stylizer,
+        window,
+    )
 
 
 def painted(session, stylizer, number=1):
@@ -121,7 +144,9 @@ def test_session_shows_a_slate_while_its_camera_gives_no_picture(session, monkey
     assert len(window.shown) == shown + 1  # now and then, not all the time
     image, lines = window.shown[-1]
     seconds = session.seconds_since_frame
-    assert np.array_equal(image, slate((64, 48), "lost", seconds)) and np.array_equal(screen.shown[-1], image)
+    assert np.array_equal(image, slate((64, 48), "lost", seconds)) and np.array_equal(
+        screen.shown[-1], image
+    )
     assert "camera lost" in lines and session.camera_status == "lost"
     monkeypatch.setattr(type(session._source), "status", "ok")
     report = painted(session, stylizer, 2)
@@ -130,7 +155,9 @@ def test_session_shows_a_slate_while_its_camera_gives_no_picture(session, monkey
 
 def test_rate_goes_down_while_no_frame_comes(session):
     session, _, _ = session
-    session.shown.extend((time.monotonic() - 10 + number / 10, 0.0) for number in range(11))  # the last one 9 s ago
+    session.shown.extend(
+        (time.monotonic() - 10 + number / 10, 0.0) for number in range(11)
+    )  # the last one 9 s ago
     assert session.rate() == pytest.approx(10 / 9.8, abs=0.1)
 
 
@@ -153,7 +180,10 @@ def test_a_style_fades_into_the_next_without_being_looked_at_again(session, monk
     session.steering.fade_seconds = 10.0
     painted(session, stylizer, 1)
     session.steering.styles[1][1].grams(64, stylizer.features.style_layers)
-    monkeypatch.setattr("vidstyle.painting.style.gram", lambda *given: pytest.fail("a style picture was looked at again"))
+    monkeypatch.setattr(
+        "vidstyle.stylizer.style.gram",
+        lambda *given: pytest.fail("a style picture was looked at again"),
+    )
     session.press("n")
     session.steering._faded -= 2.5  # a quarter is over
     painted(session, stylizer, 2)
@@ -193,7 +223,11 @@ def test_keys_change_settings_within_their_limits(session):
         session.press("=")
         session.press("[")
     session.press("o")
-    assert stylizer.settings.strength == 1 and stylizer.settings.style_scale == 0.1 and stylizer.settings.original_colors
+    assert (
+        stylizer.settings.strength == 1
+        and stylizer.settings.style_scale == 0.1
+        and stylizer.settings.original_colors
+    )
     session.press("m")
     assert session._source.mirror
     session.press("x")  # no such key
@@ -203,7 +237,7 @@ def test_keys_change_settings_within_their_limits(session):
 def test_some_keys_end_it(session, key):
     session, stylizer, window = session
     window.keys = [key]
-    with pytest.raises(Closed):
+    with pytest.raises(SessionClosed):
         session(stylizer, Report())
 
 
@@ -227,7 +261,7 @@ def test_a_snapshot_and_a_recording_are_files(session, tmp_path):
 
 def test_steps_are_what_the_clock_allows(features, style):
     stylizer = Stylizer(features, style, replace(QUICK, steps=2))
-    pace, report = Pace(10, 8), Report(5, frame=Frame(scene(size=(320, 240))))
+    pace, report = FrameRateController(10, 8), Report(5, frame=Frame(scene(size=(320, 240))))
     for seconds, expected in ((0.02, 3), (0.02, 4), (0.15, 3), (0.15, 2), (0.001, 3)):
         report.iterations = [None] * stylizer.settings.steps
         report.seconds["paint"] += seconds
@@ -240,33 +274,43 @@ def test_steps_are_what_the_clock_allows(features, style):
 
 @pytest.mark.parametrize("fps, seconds", [(30, 0.45), (1, 2.5), (10, 0.2)])
 def test_pace_shrinks_the_painting_after_seconds_not_frames(features, style, fps, seconds):
-    stylizer = Stylizer(features, style, replace(QUICK, paint_size=512))
-    pace, report = Pace(fps, 8), Report(frame=Frame(scene(size=(640, 480))), iterations=[None])
-    while stylizer.settings.paint_size == 512:
+    stylizer = Stylizer(features, style, replace(QUICK, working_size=512))
+    pace, report = (
+        FrameRateController(fps, 8),
+        Report(frame=Frame(scene(size=(640, 480))), iterations=[None]),
+    )
+    while stylizer.settings.working_size == 512:
         report.frames += 1
         report.seconds["paint"] += seconds
         pace.adjust(stylizer, report)
-    assert report.frames == 2 and stylizer.settings.paint_size == max(LEAST_PAINT_PX, round(512 * (0.8 / fps / seconds) ** 0.5))
+    assert report.frames == 2 and stylizer.settings.working_size == max(
+        LEAST_PAINT_PX, round(512 * (0.8 / fps / seconds) ** 0.5)
+    )
 
 
-def test_pace_waits_with_shrinking_while_late_frames_are_few_and_lets_the_painting_grow_again(features, style):
-    stylizer = Stylizer(features, style, replace(QUICK, paint_size=200))
-    pace, report = Pace(10, 8), Report(5, frame=Frame(scene(size=(320, 240))), iterations=[None])
+def test_pace_waits_with_shrinking_while_late_frames_are_few_and_lets_the_painting_grow_again(
+    features, style
+):
+    stylizer = Stylizer(features, style, replace(QUICK, working_size=200))
+    pace, report = (
+        FrameRateController(10, 8),
+        Report(5, frame=Frame(scene(size=(320, 240))), iterations=[None]),
+    )
 
     def paint(seconds):
         report.seconds["paint"] += seconds
         pace.adjust(stylizer, report)
-        return stylizer.settings.paint_size
+        return stylizer.settings.working_size
 
     for _ in range(20):
         assert paint(0.4) == 200 and paint(0.05) == 200  # one slow frame now and then
     late = 0
     while paint(0.1 * LATE + 0.01) == 200:
         late += 1
-    assert late < 5 and stylizer.settings.paint_size == 160 and "160 px" in pace.said
+    assert late < 5 and stylizer.settings.working_size == 160 and "160 px" in pace.said
     while paint(0.2) == 160:
         pass
-    assert stylizer.settings.paint_size == LEAST_PAINT_PX > 160 * (0.08 / 0.2) ** 0.5
+    assert stylizer.settings.working_size == LEAST_PAINT_PX > 160 * (0.08 / 0.2) ** 0.5
     sizes = [paint(0.01) for _ in range(round(12 * GROWTH_SECONDS * 10))]  # and quick again
     assert sizes == sorted(sizes) and sizes[-1] == 200 and not pace.said
 
@@ -281,19 +325,25 @@ def test_pace_counts_a_slow_camera_as_no_lateness(session, monkeypatch):
 
 def test_show_says_how_many_steps_there_may_be(camera, features, styles):
     stylizer = Stylizer(features, styles[0][1], QUICK)
-    session = Session(Show(most_steps=3), camera, stylizer, styles)
+    session = Session(LiveOptions(most_steps=3), camera, stylizer, styles)
     assert session.state["settings"]["steps"] == 3
     with pytest.raises(ValueError, match="steps is 0"):
-        Show(most_steps=0)
+        LiveOptions(most_steps=0)
 
 
 def recording_frames(count, rate=10):
-    return [Frame(scene(number / rate), Fraction(number, rate), Fraction(1, rate)) for number in range(count)]
+    return [
+        Frame(scene(number / rate), Fraction(number, rate), Fraction(1, rate))
+        for number in range(count)
+    ]
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv", ".webm", ".gif"])
 def test_a_recorder_writes_only_while_it_is_told_to(tmp_path, ending):
-    recorder, path = Recorder(Format((64, 48), time_base=Fraction(1, 100))), tmp_path / f"out{ending}"
+    recorder, path = (
+        Recorder(VideoInfo((64, 48), time_base=Fraction(1, 100))),
+        tmp_path / f"out{ending}",
+    )
     frames = recording_frames(6)
     recorder.send(frames[0])
     recorder.start(path)
@@ -310,7 +360,9 @@ def test_recorder_finishes_a_file_in_a_thread_while_the_next_one_begins(tmp_path
     finish, told, go_on = DirectWriter.close, [], threading.Event()
     monkeypatch.setattr(DirectWriter, "close", lambda self: go_on.wait(30) and finish(self))
     monkeypatch.setattr("vidstyle.live.recorder.SAY_SECONDS", 0.01)
-    recorder = Recorder(Format((64, 48), time_base=Fraction(1, 100)), tell=lambda text, error: told.append(text))
+    recorder = Recorder(
+        VideoInfo((64, 48), time_base=Fraction(1, 100)), tell=lambda text, error: told.append(text)
+    )
     for name in ("first.mp4", "second.mp4"):
         recorder.start(tmp_path / name)
         assert recorder.running
@@ -318,7 +370,7 @@ def test_recorder_finishes_a_file_in_a_thread_while_the_next_one_begins(tmp_path
             recorder.send(frame)
         recorder.stop()
         assert not recorder.running and not (tmp_path / name).exists()
-    closing = Stage(lambda stage: recorder.close(), "closing")
+    closing = Worker(lambda stage: recorder.close(), "closing")
     until(lambda: "a recording is being finished" in told)
     go_on.set()
     closing.join(20)
@@ -331,7 +383,10 @@ def test_recording_that_cannot_be_written_ends_alone(tmp_path, monkeypatch):
         raise OutputError("cannot write out.mp4: free some space")
 
     told = []
-    recorder = Recorder(Format((64, 48), time_base=Fraction(1, 100)), tell=lambda text, error: told.append((text, error)))
+    recorder = Recorder(
+        VideoInfo((64, 48), time_base=Fraction(1, 100)),
+        tell=lambda text, error: told.append((text, error)),
+    )
     recorder.start(tmp_path / "out.mp4")
     monkeypatch.setattr(DirectWriter, "send", fails)
     for frame in recording_frames(2):
@@ -339,14 +394,17 @@ def test_recording_that_cannot_be_written_ends_alone(tmp_path, monkeypatch):
     assert not recorder.running and told[1] == ("cannot write out.mp4: free some space", True)
     with pytest.raises(OutputError, match="free some space"):
         recorder.close()
-    for name, reason in (("out.txt", "end its name in .mp4"), ("nowhere/out.mp4", "does not exist")):
+    for name, reason in (
+        ("out.txt", "end its name in .mp4"),
+        ("nowhere/out.mp4", "does not exist"),
+    ):
         with pytest.raises(OutputError, match=reason):
             recorder.start(tmp_path / name)
 
 
 def test_two_recordings_with_one_name_destroy_nothing(tmp_path):
     path, frames = tmp_path / "out.mp4", recording_frames(4)
-    first, second = (Recorder(Format((64, 48), time_base=Fraction(1, 100))) for _ in range(2))
+    first, second = (Recorder(VideoInfo((64, 48), time_base=Fraction(1, 100))) for _ in range(2))
     first.start(path)
     with pytest.raises(OutputError, match=r"out.mp4 is being written by another program"):
         second.start(path)
@@ -364,8 +422,8 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np
 from vidstyle.live.recorder import Recorder
-from vidstyle.media.format import Format
-from vidstyle.media.frame import Frame
+from vidstyle.io.stream_info import Format
+from vidstyle.io.frame import Frame
 recorders = [Recorder(Format((64, 48), time_base=Fraction(1, 100))) for _ in sys.argv[1:]]
 for recorder, name in zip(recorders, sys.argv[1:]):
     recorder.start(Path(name))
@@ -376,14 +434,22 @@ os.kill(os.getpid(), 9)
 
 
 def test_killed_recording_lacks_two_seconds_at_most_and_is_kept(tmp_path, caplog):
-    paths, parts = ([tmp_path / f"out{middle}{ending}" for ending in (".mp4", ".mkv", ".webm")] for middle in ("", ".part"))
-    assert subprocess.run([sys.executable, "-c", KILLED, *map(str, paths)], check=False).returncode == -9
+    paths, parts = (
+        [tmp_path / f"out{middle}{ending}" for ending in (".mp4", ".mkv", ".webm")]
+        for middle in ("", ".part")
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", KILLED, *map(str, paths)], check=False).returncode
+        == -9
+    )
     for path, part in zip(paths, parts, strict=True):
         assert times_of(part)[-1] >= Fraction(59, 10) - 2
         before = part.read_bytes()
-        recorder = Recorder(Format((64, 48), time_base=Fraction(1, 100)))
+        recorder = Recorder(VideoInfo((64, 48), time_base=Fraction(1, 100)))
         recorder.start(path, overwrite=True)
-        assert f"{part} is left of a recording that was broken off, and can be played" in caplog.text
+        assert (
+            f"{part} is left of a recording that was broken off, and can be played" in caplog.text
+        )
         for frame in recording_frames(3):
             recorder.send(frame)
         recorder.close()
@@ -392,14 +458,18 @@ def test_killed_recording_lacks_two_seconds_at_most_and_is_kept(tmp_path, caplog
 
 def test_a_session_runs_from_the_camera_to_the_window(camera, features, styles):
     window, stylizer = Window_(), Stylizer(features, styles[0][1], QUICK)
-    session = Session(Show(fps=20, seconds=1.5), camera, stylizer, styles, window)
+    session = Session(LiveOptions(fps=20, seconds=1.5), camera, stylizer, styles, window)
     live(session, camera, stylizer)
     assert len(window.shown) > 3 and window.closed and session.latency() > 0
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
 
 
-@pytest.mark.parametrize("display, wayland", [("", ""), (":4711", ""), ("nohost.invalid:0", ""), ("", "wayland-0")])
-def test_window_on_a_display_that_refuses_is_one_line_with_a_remedy(monkeypatch, display, wayland, capfd):
+@pytest.mark.parametrize(
+    "display, wayland", [("", ""), (":4711", ""), ("nohost.invalid:0", ""), ("", "wayland-0")]
+)
+def test_window_on_a_display_that_refuses_is_one_line_with_a_remedy(
+    monkeypatch, display, wayland, capfd
+):
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("DISPLAY", display)
     monkeypatch.setenv("WAYLAND_DISPLAY", wayland)
@@ -460,7 +530,15 @@ def test_the_command_plays_a_clip_records_and_ends(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
     cv2.imwrite("stripes.png", stripes()[..., ::-1])
-    flags = ["--features", str(features_file), "--paint-size", "64", "--no-window", "--device", "cpu"]
+    flags = [
+        "--features",
+        str(features_file),
+        "--working-size",
+        "64",
+        "--no-window",
+        "--device",
+        "cpu",
+    ]
     began = time.monotonic()
     assert cli.main(["live", "stripes.png", "--camera", "clip.mp4", "-o", "out.mp4", *flags]) == 0
     assert time.monotonic() - began < 30
@@ -470,13 +548,25 @@ def test_the_command_plays_a_clip_records_and_ends(tmp_path, monkeypatch, capsys
     assert len(times) > 2 and times == sorted(set(times)) and times[-1] < 1
     for arguments, code, reason in (
         (["stripes.png", "--camera", "clip.mp4", "-o", "out.mp4"], 1, "add -y"),
-        (["stripes.png", "--camera", "nothing.mp4", "-o", "b.mp4"], 1, "camera nothing.mp4 cannot be opened"),
+        (
+            ["stripes.png", "--camera", "nothing.mp4", "-o", "b.mp4"],
+            1,
+            "camera nothing.mp4 cannot be opened",
+        ),
         (["nothing.png", "--camera", "clip.mp4", "-o", "b.mp4"], 1, "nothing.png does not exist"),
         (["stripes.png", "--fps", "0", "-o", "b.mp4"], 2, "fps is 0"),
         (["stripes.png", "--steps", "500", "-o", "b.mp4"], 2, "steps is 500"),
         (["stripes.png", "-o", "b.txt"], 1, "b.txt is no file for a recording"),
-        (["stripes.png", "--camera", "clip.mp4"], 2, "--no-window leaves nobody to paint for: add -o, --web"),
-        (["stripes.png", "--camera", "@nothing.txt", "-o", "b.mp4"], 1, "@nothing.txt cannot be read"),
+        (
+            ["stripes.png", "--camera", "clip.mp4"],
+            2,
+            "--no-window leaves nobody to paint for: add -o, --web",
+        ),
+        (
+            ["stripes.png", "--camera", "@nothing.txt", "-o", "b.mp4"],
+            1,
+            "@nothing.txt cannot be read",
+        ),
     ):
         try:
             found = cli.main(["live", *arguments, *flags])
@@ -488,22 +578,30 @@ def test_the_command_plays_a_clip_records_and_ends(tmp_path, monkeypatch, capsys
 
 
 def test_help_shows_what_live_does_by_default(capsys):
-    assert LIVE_DEFAULTS["first_steps"] == str(FIRST_STEPS) and f"{Show().most_steps} at most" in LIVE_DEFAULTS["steps"]
+    assert (
+        LIVE_DEFAULTS["initial_steps"] == str(FIRST_STEPS)
+        and f"{LiveOptions().most_steps} at most" in LIVE_DEFAULTS["steps"]
+    )
     with pytest.raises(SystemExit):
         cli.main(["live", "--help"])
     words = " ".join(capsys.readouterr().out.split())
     for knob in fields(Settings):
         value, text = getattr(PRESETS["live"], knob.name), " ".join(knob.metadata["help"].split())
-        shown = LIVE_DEFAULTS.get(knob.name, f"{value:g}" if isinstance(value, (int, float)) else "")
+        shown = LIVE_DEFAULTS.get(
+            knob.name, f"{value:g}" if isinstance(value, (int, float)) else ""
+        )
         if shown and not isinstance(value, bool):
             assert f"{text} (default: {shown})" in words
 
 
-def test_without_a_style_those_that_come_with_it_are_on(tmp_path, monkeypatch, capsys, features_file):
+def test_without_a_style_those_that_come_with_it_are_on(
+    tmp_path, monkeypatch, capsys, features_file
+):
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=10, rate=Fraction(25))
     monkeypatch.setattr(
-        "vidstyle.live.session.live", lambda session, *given: print([name for name, _ in session.steering.styles])
+        "vidstyle.live.session.live",
+        lambda session, *given: print([name for name, _ in session.steering.styles]),
     )
     for arguments, expected in (
         ([], ["dots", "engraving", "glass", "ink", "mosaic", "paper", "strokes", "watercolor"]),
@@ -528,7 +626,7 @@ def test_the_camera_shows_while_the_painter_gets_ready(camera):
             there.set()
 
     stand_in = type("Shown", (), {"show": staticmethod(show), "key": staticmethod(lambda: None)})
-    assert meanwhile(camera, stand_in, prepare) == "ready"
+    assert preview_while_loading(camera, stand_in, prepare) == "ready"
     assert window.shown[0][1] == ["getting ready to paint"]
     first = camera.began + float(next(iter(camera)).time)
     assert first > camera.began  # it goes on, and does not begin again
@@ -540,10 +638,10 @@ def test_what_goes_wrong_meanwhile_is_raised(camera):
         raise DeviceError("no such device: choose another")
 
     with pytest.raises(DeviceError, match="choose another"):
-        meanwhile(camera, Window_(), fails)
-    with pytest.raises(Closed):
-        meanwhile(camera, Window_(["q"]), lambda: time.sleep(0.1))
-    assert meanwhile(camera, None, lambda: 5) == 5
+        preview_while_loading(camera, Window_(), fails)
+    with pytest.raises(SessionClosed):
+        preview_while_loading(camera, Window_(["q"]), lambda: time.sleep(0.1))
+    assert preview_while_loading(camera, None, lambda: 5) == 5
 
 
 def test_styles_are_mixed_and_the_painting_before_is_no_example_meanwhile(session):

@@ -5,14 +5,16 @@ import errno
 import pytest
 
 from vidstyle import OutputError
-from vidstyle.media import locks
-from vidstyle.media.locks import OutputLock
+from vidstyle.io import locks
+from vidstyle.io.locks import OutputLock
 
 
 def test_output_lock_is_held_by_one_at_a_time(tmp_path):
     first, second = OutputLock(tmp_path / "out.mp4"), OutputLock(tmp_path / "out.mp4")
     with first:
-        with pytest.raises(OutputError, match=r"out\.mp4 is being written by another program: wait until it ends"):
+        with pytest.raises(
+            OutputError, match=r"out\.mp4 is being written by another program: wait until it ends"
+        ):
             second.acquire()
         with OutputLock(tmp_path / "other.mp4"):
             pass

@@ -18,10 +18,11 @@ from vidstyle.bench.clips import (
     noisy,
     object_clip,
 )
-from vidstyle.painting.estimate import motion_between, reduced, small, with_sharp_edges
-from vidstyle.painting.flow import FLOW_PX, dis_flow, places, warp
-from vidstyle.painting.motion import with_motion
-from vidstyle.painting.tensors import to_tensor
+from vidstyle.flow.clip_motion import with_motion
+from vidstyle.flow.estimate import motion_between, reduced, sharpen_motion_boundaries, small
+from vidstyle.flow.methods import FLOW_PX, dis_flow
+from vidstyle.flow.warp import sample_positions, warp
+from vidstyle.ops.tensors import to_tensor
 
 SIZE = 160, 96
 
@@ -31,7 +32,11 @@ def between(frame, earlier, method):
 
 
 def cuts(frames, **options):
-    return [number for number, (_, motion) in enumerate(with_motion(frames, None, **options)) if motion.cut]
+    return [
+        number
+        for number, (_, motion) in enumerate(with_motion(frames, None, **options))
+        if motion.cut
+    ]
 
 
 @pytest.mark.parametrize("clip", known_motion_clips(SIZE, 8)[:4], ids=lambda clip: clip.name)
@@ -39,7 +44,9 @@ def test_the_generated_clips_move_as_they_say(clip):
     pictures = [to_tensor(frame.image) for frame in clip.frames]
     for before, now, motion in zip(pictures, pictures[1:], clip.motions[1:], strict=False):
         error = ((now - warp(before, motion.flow)).square() * motion.reliable).mean()
-        assert error < 1e-4  # rounding to 8 bits and bicubic sampling; a shift by one pixel gives 1e-3 and more
+        assert (
+            error < 1e-4
+        )  # rounding to 8 bits and bicubic sampling; a shift by one pixel gives 1e-3 and more
 
 
 @pytest.mark.parametrize("step", [(3.0, 0.0), (-2.4, 1.3)])
@@ -48,7 +55,9 @@ def test_dis_finds_a_known_motion(step):
     motion = between(clip.frames[1].image, clip.frames[0].image, dis_flow)
     inside = motion.flow[..., 10:-10, 10:-10]
     # A camera that moves right sees things move left: they were further right before.
-    assert (inside - torch.tensor(step).reshape(1, 2, 1, 1)).abs().mean() < 0.2  # DIS is good to a tenth of a pixel here
+    assert (
+        inside - torch.tensor(step).reshape(1, 2, 1, 1)
+    ).abs().mean() < 0.2  # DIS is good to a tenth of a pixel here
 
 
 def test_what_comes_into_view_is_not_reliable():
@@ -68,7 +77,10 @@ def test_the_check_finds_what_an_object_uncovers():
 def test_what_a_thing_uncovers_takes_a_rim_with_it():
     """Where the thing's edge was the painting holds its edge: kept as ground, it would stay behind as specks."""
     still, thing = (
-        cv2.GaussianBlur(np.random.default_rng(seed).integers(0, 256, (96, 160, 3), np.uint8), None, 1) for seed in (0, 1)
+        cv2.GaussianBlur(
+            np.random.default_rng(seed).integers(0, 256, (96, 160, 3), np.uint8), None, 1
+        )
+        for seed in (0, 1)
     )
     frames, step, rows = [still.copy(), still.copy()], 6, slice(30, 66)
     for number, frame in enumerate(frames):
@@ -108,7 +120,9 @@ def test_large_frames_are_looked_at_small():
 @pytest.mark.parametrize("size", [(640, 360), (641, 359), (1280, 90), (40, 30)])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_copies_to_look_at_are_like_the_picture_whatever_its_size(size, kind):
-    picture = np.dstack([scene(size=size), scene(size=size)[..., :1]])  # with alpha, which is not looked at
+    picture = np.dstack(
+        [scene(size=size), scene(size=size)[..., :1]]
+    )  # with alpha, which is not looked at
     image = picture.astype(kind) * (257 if kind == np.uint16 else 1)
     copy = reduced(image, (80, 45))
     direct = cv2.resize(picture[..., :3], (80, 45), interpolation=cv2.INTER_AREA)
@@ -140,7 +154,9 @@ def test_without_looking_ahead_a_cut_is_still_found():
     assert cuts(cut_clip("cut", SIZE, 10, 6).frames, look_ahead=0) == [6]
 
 
-@pytest.mark.parametrize("change", [fading(8, 3), flashing(5), noisy(8)], ids=["fade", "flash", "noise"])
+@pytest.mark.parametrize(
+    "change", [fading(8, 3), flashing(5), noisy(8)], ids=["fade", "flash", "noise"]
+)
 def test_fades_flashes_and_noise_are_no_cuts(change):
     assert cuts(changing_clip("light", SIZE, 19, change).frames) == []
 
@@ -154,7 +170,15 @@ def test_frames_come_out_as_they_went_in_with_the_motion_asked_for():
     pairs = list(with_motion(iter(frames), dis_flow, (2, 4)))
     assert [frame for frame, _ in pairs] == frames
     assert pairs[0][1].flow is None and not pairs[0][1].cut
-    assert [sorted(motion.earlier) for _, motion in pairs] == [[], [], [2], [2], [2, 4], [2, 4], [2, 4]]
+    assert [sorted(motion.earlier) for _, motion in pairs] == [
+        [],
+        [],
+        [2],
+        [2],
+        [2, 4],
+        [2, 4],
+        [2, 4],
+    ]
     assert all(motion.flow is not None for _, motion in pairs[1:])
 
 
@@ -180,11 +204,15 @@ def test_the_motion_of_a_thing_does_not_spill_over_its_outline():
         error = torch.from_numpy(flow).permute(2, 0, 1) - truth.flow
         return ((error.norm(dim=1, keepdim=True) > 1) & (truth.reliable == 1)).float().mean()
 
-    assert wrong(with_sharp_edges(spilt, still, now, before)) < 0.6 * wrong(spilt)
+    assert wrong(sharpen_motion_boundaries(spilt, still, now, before)) < 0.6 * wrong(spilt)
     motion = between(now, before, dis_flow)
-    assert (motion.reliable * truth.reliable).sum() > 0.97 * truth.reliable.sum()  # and hardly anything is given up
+    assert (
+        motion.reliable * truth.reliable
+    ).sum() > 0.97 * truth.reliable.sum()  # and hardly anything is given up
     found = motion.flow[0].permute(1, 2, 0).numpy()
-    assert wrong(found) < 0.35 * wrong(spilt)  # pixels beside the outline go by themselves: else 0.5
+    assert wrong(found) < 0.35 * wrong(
+        spilt
+    )  # pixels beside the outline go by themselves: else 0.5
 
 
 def test_noise_does_not_fray_a_thing():
@@ -193,7 +221,10 @@ def test_noise_does_not_fray_a_thing():
         noisy(2.0)(frame.image.astype(np.float32), number).clip(0, 255).astype(np.uint8)
         for number, frame in enumerate(clip.frames[2:0:-1])
     )
-    flow, inside = between(now, before, dis_flow).flow, (clip.motions[2].flow[:, :1] != 0) & (clip.motions[2].reliable == 1)
+    flow, inside = (
+        between(now, before, dis_flow).flow,
+        (clip.motions[2].flow[:, :1] != 0) & (clip.motions[2].reliable == 1),
+    )
     frayed = inside & (flow[:, :1].abs() < 0.5)
     assert frayed.sum() < 0.01 * inside.sum()
 
@@ -202,7 +233,9 @@ def grey_wall_with_a_door(noise_seed):
     """A flat wall, one strong upright edge, and the specks a video codec leaves."""
     picture = np.full((96, 160, 3), 170.0)
     picture[:, 120:] = 60
-    picture += cv2.GaussianBlur(np.random.default_rng(noise_seed).normal(0, 6, picture.shape), (0, 0), 3)
+    picture += cv2.GaussianBlur(
+        np.random.default_rng(noise_seed).normal(0, 6, picture.shape), (0, 0), 3
+    )
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
@@ -220,7 +253,7 @@ def test_a_bare_wall_goes_with_the_camera():
     clip = camera_clip("zoom", (160, 96), 2, lambda n: View(2 * n, zoom=0.98**n))
     earlier = clip.frames[0].image.copy()
     earlier[30:66, 50:110] = 128
-    x, y = (place[0, 0].numpy() for place in places(clip.motions[1].flow))
+    x, y = (place[0, 0].numpy() for place in sample_positions(clip.motions[1].flow))
     now = cv2.remap(earlier, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     motion = between(now, earlier, dis_flow)
     wrong = (motion.flow - clip.motions[1].flow).norm(dim=1)[0, 36:60, 56:104]
@@ -265,18 +298,28 @@ def test_a_bare_wall_stays_behind_what_moves():
     assert (flow[:, :48] == 0).all() and (flow[:, 114:] == 0).all()
 
 
-@pytest.mark.parametrize("change", [lambda picture, number: picture, noisy(4)], ids=["clean", "noisy"])
+@pytest.mark.parametrize(
+    "change", [lambda picture, number: picture, noisy(4)], ids=["clean", "noisy"]
+)
 def test_a_very_slow_pan_is_no_still_camera(change):
     clip = camera_clip("slow", (320, 160), 2, lambda n: View(0.12 * n))
-    pictures = [np.clip(change(f.image.astype(np.float32), n), 0, 255).astype(np.uint8) for n, f in enumerate(clip.frames)]
+    pictures = [
+        np.clip(change(f.image.astype(np.float32), n), 0, 255).astype(np.uint8)
+        for n, f in enumerate(clip.frames)
+    ]
     flow = between(pictures[1], pictures[0], dis_flow).flow
-    assert flow[0, 0].mean() == pytest.approx(0.12, abs=0.04) and flow[0, 1].abs().mean() < 0.04  # DIS is no more exact
+    assert (
+        flow[0, 0].mean() == pytest.approx(0.12, abs=0.04) and flow[0, 1].abs().mean() < 0.04
+    )  # DIS is no more exact
 
 
 def test_motion_follows_a_painting_that_becomes_smaller():
     sizes = iter((64, 64, 40, 40, 64))
     frames = [Frame(scene(number / 10)) for number in range(5)]
-    found = [motion.flow for _, motion in with_motion(frames, dis_flow, look_ahead=0, size_px=lambda: next(sizes))]
+    found = [
+        motion.flow
+        for _, motion in with_motion(frames, dis_flow, look_ahead=0, size_px=lambda: next(sizes))
+    ]
     assert [None if flow is None else tuple(flow.shape) for flow in found] == [
         None,
         (1, 2, 48, 64),

@@ -10,12 +10,12 @@ from av.subtitles.subtitle import SubtitleSet
 from conftest import scene, sound_of, times_of, write_clip
 from test_conformance import flash_and_click, flashes_and_clicks, through
 
-from vidstyle import Format, Frame, OutputError, open_source
-from vidstyle.media.clock import Clock
-from vidstyle.media.coders import coder_for
-from vidstyle.media.encode import EncodedFile
-from vidstyle.media.mux import join
-from vidstyle.media.subtitles import HEADER
+from vidstyle import Frame, OutputError, VideoInfo, open_source
+from vidstyle.io.codecs import select_encoder
+from vidstyle.io.encode import EncodedFile
+from vidstyle.io.mux import join
+from vidstyle.io.subtitles import HEADER
+from vidstyle.io.timestamps import TimestampFixer
 
 CUES = [(500, 700, "Hello"), (1000, 1500, "there"), (3000, 500, "Goodbye")]
 
@@ -24,10 +24,14 @@ def with_everything(path, subtitles=("subrip", "ass"), second_video=False):
     """Four seconds with two sound tracks, two subtitle tracks, chapters, a font and tags, as far as the container can."""
     matroska = path.suffix == ".mkv"
     with av.open(str(path), "w") as output:
-        output.metadata.update({"title": "A clip", "artist": "Somebody", "comment": "the source's own"})
+        output.metadata.update(
+            {"title": "A clip", "artist": "Somebody", "comment": "the source's own"}
+        )
         video = output.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        video.metadata.update({"language": "eng", "title": "Pictures"} if matroska else {"language": "eng"})
+        video.metadata.update(
+            {"language": "eng", "title": "Pictures"} if matroska else {"language": "eng"}
+        )
         others = [output.add_stream("libx264", rate=25)] if second_video else []
         for other in others:
             other.width, other.height, other.pix_fmt = 64, 48, "yuv420p"
@@ -45,15 +49,29 @@ def with_everything(path, subtitles=("subrip", "ass"), second_video=False):
         unit = Fraction(1, 1000)
         output.set_chapters(
             [
-                {"id": n, "start": 2000 * n, "end": 2000 * (n + 1), "time_base": unit, "metadata": {"title": f"Part {n}"}}
+                {
+                    "id": n,
+                    "start": 2000 * n,
+                    "end": 2000 * (n + 1),
+                    "time_base": unit,
+                    "metadata": {"title": f"Part {n}"},
+                }
                 for n in range(2)
             ]
         )
         for text in texts:
             for pts, duration, words in CUES:
-                line = SubtitleSet.create(text=f"0,0,Default,,0,0,0,,{words}".encode(), start=0, end=duration, pts=pts)
+                line = SubtitleSet.create(
+                    text=f"0,0,Default,,0,0,0,,{words}".encode(), start=0, end=duration, pts=pts
+                )
                 packet = text.codec_context.encode_subtitle(line)
-                packet.stream, packet.pts, packet.dts, packet.duration, packet.time_base = text, pts, pts, duration, unit
+                packet.stream, packet.pts, packet.dts, packet.duration, packet.time_base = (
+                    text,
+                    pts,
+                    pts,
+                    duration,
+                    unit,
+                )
                 output.mux(packet)
         for number in range(100):
             for stream in (video, *others):
@@ -61,9 +79,15 @@ def with_everything(path, subtitles=("subrip", "ass"), second_video=False):
                 frame.pts, frame.time_base = number, Fraction(1, 25)
                 output.mux(stream.encode(frame))
             for pitch, sound in enumerate(sounds):
-                samples = 0.2 * np.sin(np.arange(1764) * 0.03 * (pitch + 1)).astype(np.float32)[None]
+                samples = (
+                    0.2 * np.sin(np.arange(1764) * 0.03 * (pitch + 1)).astype(np.float32)[None]
+                )
                 block = av.AudioFrame.from_ndarray(samples, "fltp", "mono")
-                block.sample_rate, block.pts, block.time_base = 44100, 1764 * number, Fraction(1, 44100)
+                block.sample_rate, block.pts, block.time_base = (
+                    44100,
+                    1764 * number,
+                    Fraction(1, 44100),
+                )
                 output.mux(sound.encode(block))
         for stream in (video, *others, *sounds):
             output.mux(stream.encode(None))
@@ -78,7 +102,13 @@ def cues_of(path, stream):
             for cue in packet.decode() if packet.size else []:
                 words = cue.ass.decode().split(",", 8)[-1].strip()
                 if words:
-                    cues.append((float(packet.pts * packet.time_base), float(packet.duration * packet.time_base), words))
+                    cues.append(
+                        (
+                            float(packet.pts * packet.time_base),
+                            float(packet.duration * packet.time_base),
+                            words,
+                        )
+                    )
     return cues
 
 
@@ -86,27 +116,40 @@ EXPECTED = [(pts / 1000, duration / 1000, words) for pts, duration, words in CUE
 ONE_AT_A_TIME = [(0.5, 0.5, "Hello"), *EXPECTED[1:]]  # as MP4 has it
 
 
-@pytest.mark.parametrize("ending, codecs", [(".mkv", ["srt", "ssa"]), (".mp4", ["mov_text"] * 2), (".mov", ["mov_text"] * 2)])
+@pytest.mark.parametrize(
+    "ending, codecs",
+    [(".mkv", ["srt", "ssa"]), (".mp4", ["mov_text"] * 2), (".mov", ["mov_text"] * 2)],
+)
 def test_everything_beside_the_pictures_is_kept(tmp_path, ending, codecs):
     path = with_everything(tmp_path / "in.mkv")
     output = through(path, tmp_path / f"out{ending}")
     with av.open(str(output)) as container:
         assert [stream.codec_context.name for stream in container.streams.subtitles] == codecs
         assert [stream.language for stream in container.streams.subtitles] == ["fra", "ita"]
-        assert [stream.language for stream in container.streams.audio] == ["eng", "ger" if ending == ".mov" else "deu"]
-        assert [bool(stream.disposition & Disposition.default) for stream in container.streams.audio] == [True, False]
+        assert [stream.language for stream in container.streams.audio] == [
+            "eng",
+            "ger" if ending == ".mov" else "deu",
+        ]
+        assert [
+            bool(stream.disposition & Disposition.default) for stream in container.streams.audio
+        ] == [True, False]
         assert container.streams.video[0].language == "eng"
         tags = {key.lower(): value for key, value in container.metadata.items()}
         assert tags["title"] == "A clip" and tags["artist"] == "Somebody"
         chapters = [
-            (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"]["title"]) for c in container.chapters()
+            (c["start"] * c["time_base"], c["end"] * c["time_base"], c["metadata"]["title"])
+            for c in container.chapters()
         ]
         assert chapters == [(0, 2, "Part 0"), (2, 4, "Part 1")]
-        assert [stream.name for stream in container.streams.attachments] == (["font.ttf"] if ending == ".mkv" else [])
+        assert [stream.name for stream in container.streams.attachments] == (
+            ["font.ttf"] if ending == ".mkv" else []
+        )
     expected = EXPECTED if ending == ".mkv" else ONE_AT_A_TIME
     assert [cue for number in range(2) for cue in cues_of(output, number)] == expected * 2
     for number in range(2):
-        assert [data for _, data in sound_of(output, number)] == [data for _, data in sound_of(path, number)]
+        assert [data for _, data in sound_of(output, number)] == [
+            data for _, data in sound_of(path, number)
+        ]
 
 
 def test_what_mp4_has_is_kept_in_mp4_and_matroska(tmp_path, caplog):
@@ -114,13 +157,20 @@ def test_what_mp4_has_is_kept_in_mp4_and_matroska(tmp_path, caplog):
     for ending, codec in ((".mp4", "mov_text"), (".mkv", "srt")):
         output = through(path, tmp_path / f"out{ending}")
         with av.open(str(output)) as container:
-            assert [stream.codec_context.name for stream in container.streams.subtitles] == [codec] * 2
-            assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["Part 0", "Part 1"]
+            assert [stream.codec_context.name for stream in container.streams.subtitles] == [
+                codec
+            ] * 2
+            assert [chapter["metadata"]["title"] for chapter in container.chapters()] == [
+                "Part 0",
+                "Part 1",
+            ]
         # Matroska begins at zero: with the 23 ms that AAC runs ahead, all streams alike are later
         ahead = float(times_of(output)[0])
         assert ahead == (0 if ending == ".mp4" else pytest.approx(0.023, abs=0.001))
         begins = [(begin - ahead, words) for begin, _, words in cues_of(output, 1)]
-        assert begins == [(pytest.approx(begin, abs=0.001), words) for begin, _, words in cues_of(path, 1)]
+        assert begins == [
+            (pytest.approx(begin, abs=0.001), words) for begin, _, words in cues_of(path, 1)
+        ]
     assert caplog.text == ""  # chapters show as a hidden stream of data, which is no loss
 
 
@@ -129,10 +179,16 @@ def test_a_part_takes_its_share_of_everything(tmp_path):
     for ending in (".mkv", ".mp4"):
         output = through(path, tmp_path / f"out{ending}", Fraction(2), Fraction(16, 5))
         with av.open(str(output)) as container:
-            chapters = [(float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"])) for c in container.chapters()]
+            chapters = [
+                (float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"]))
+                for c in container.chapters()
+            ]
         assert chapters == [pytest.approx((0, 1.2))]
         for number in range(2):
-            assert cues_of(output, number) == [(0, pytest.approx(0.5), "there"), (1, pytest.approx(0.2), "Goodbye")]
+            assert cues_of(output, number) == [
+                (0, pytest.approx(0.5), "there"),
+                (1, pytest.approx(0.2), "Goodbye"),
+            ]
         assert len(times_of(output)) == 30
         assert abs(float(sound_of(output)[-1][0]) - 1.2) < 0.03
 
@@ -149,7 +205,9 @@ def test_text_goes_into_webm_as_webvtt(tmp_path):
     path = with_everything(tmp_path / "in.mkv")
     output = through(path, tmp_path / "out.webm", sound=False)
     with av.open(str(output)) as container:
-        assert [stream.codec_context.name for stream in container.streams.subtitles] == ["webvtt"] * 2
+        assert [stream.codec_context.name for stream in container.streams.subtitles] == [
+            "webvtt"
+        ] * 2
         assert not container.streams.audio
     assert cues_of(output, 0) == EXPECTED
 
@@ -190,15 +248,27 @@ def test_a_cover_stays_a_cover(tmp_path, caplog, ending, target):
     path, data = with_cover(tmp_path / f"in{ending}")
     output = through(path, tmp_path / f"out{target}")
     with av.open(str(output)) as container:
-        covers = [stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic]
-        pictures = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        covers = [
+            stream
+            for stream in container.streams.video
+            if stream.disposition & Disposition.attached_pic
+        ]
+        pictures = [
+            stream
+            for stream in container.streams.video
+            if not stream.disposition & Disposition.attached_pic
+        ]
         assert len(pictures) == 1
         if target == ".webm":
             assert not covers and "cover art (png)" in caplog.text
         else:
             assert len(covers) == 1
-            assert bytes(next(packet for packet in container.demux(covers[0]) if packet.size)) == data
-    assert times_of(output) == pytest.approx(times_of(path), abs=0.0006)  # Matroska counts in milliseconds
+            assert (
+                bytes(next(packet for packet in container.demux(covers[0]) if packet.size)) == data
+            )
+    assert times_of(output) == pytest.approx(
+        times_of(path), abs=0.0006
+    )  # Matroska counts in milliseconds
 
 
 SOUNDS = {
@@ -211,7 +281,9 @@ SOUNDS = {
 }
 
 
-@pytest.mark.parametrize("part", [(None, None), (Fraction(1, 2), Fraction(3, 2))], ids=["whole", "part"])
+@pytest.mark.parametrize(
+    "part", [(None, None), (Fraction(1, 2), Fraction(3, 2))], ids=["whole", "part"]
+)
 @pytest.mark.parametrize(
     "codec, origin, ending",
     [
@@ -233,7 +305,9 @@ def test_sound_that_begins_late_by_an_edit_list_begins_late(tmp_path):
     plain = flash_and_click(tmp_path / "plain.mp4", 0)
     late = tmp_path / "late.mp4"
     with av.open(str(plain)) as origin, av.open(str(late), "w") as output:
-        copies = {stream.index: output.add_stream_from_template(stream) for stream in origin.streams}
+        copies = {
+            stream.index: output.add_stream_from_template(stream) for stream in origin.streams
+        }
         for packet in origin.demux():
             if packet.dts is not None:
                 if packet.stream.type == "audio":
@@ -248,8 +322,8 @@ def test_sound_that_begins_late_by_an_edit_list_begins_late(tmp_path):
 
 def segment(path, times, codec="libx264", size=(64, 48)):
     """One encoder's file of frames at these times."""
-    source = Format(size, time_base=Fraction(1, 1000))
-    coder = coder_for(codec, None, "matroska" if codec == "ffv1" else "mp4", source)
+    source = VideoInfo(size, time_base=Fraction(1, 1000))
+    coder = select_encoder(codec, None, "matroska" if codec == "ffv1" else "mp4", source)
     file = EncodedFile(path, {".mkv": "matroska", ".mp4": "mp4"}[path.suffix], coder, source)
     for time in times:
         file.send(Frame(scene(time / 1000, size), Fraction(time, 1000), Fraction(20, 1000)), time)
@@ -274,10 +348,14 @@ VARIABLE = [[0, 7, 100, 101, 102, 300, 900], [901, 902, 1500, 1501, 1502, 1503, 
         ("ffv1", ".mkv", ".mkv"),
     ],
 )
-def test_segments_become_one_clip_with_nothing_doubled_or_lost(tmp_path, times, codec, kind, ending):
-    segments = [segment(tmp_path / f"{number}{kind}", part, codec) for number, part in enumerate(times)]
+def test_segments_become_one_clip_with_nothing_doubled_or_lost(
+    tmp_path, times, codec, kind, ending
+):
+    segments = [
+        segment(tmp_path / f"{number}{kind}", part, codec) for number, part in enumerate(times)
+    ]
     output = tmp_path / f"out{ending}"
-    join(segments, Format((64, 48), time_base=Fraction(1, 1000)), output)
+    join(segments, VideoInfo((64, 48), time_base=Fraction(1, 1000)), output)
     assert times_of(output) == [Fraction(time, 1000) for part in times for time in part]
     with av.open(str(output)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.dts is not None]
@@ -286,24 +364,30 @@ def test_segments_become_one_clip_with_nothing_doubled_or_lost(tmp_path, times, 
 
 
 def test_segments_that_do_not_belong_together_are_refused(tmp_path):
-    segments = [segment(tmp_path / "0.mp4", [0, 40]), segment(tmp_path / "1.mp4", [80, 120], size=(96, 64))]
+    segments = [
+        segment(tmp_path / "0.mp4", [0, 40]),
+        segment(tmp_path / "1.mp4", [80, 120], size=(96, 64)),
+    ]
     with pytest.raises(OutputError, match="another kind"):
-        join(segments, Format((64, 48), time_base=Fraction(1, 1000)), tmp_path / "out.mp4")
+        join(segments, VideoInfo((64, 48), time_base=Fraction(1, 1000)), tmp_path / "out.mp4")
 
 
 def test_damaged_sound_is_left_out_and_counted(tmp_path, caplog, monkeypatch):
     path = flash_and_click(tmp_path / "in.mkv", 0)
     whole = sound_of(through(path, tmp_path / "whole.mp4"))
-    place, count = Clock.place, 0
+    place, count = TimestampFixer.place, 0
 
     def damaged(clock, packet):
         nonlocal count
         place(clock, packet)
         count += packet.stream.type == "audio"
         if count == 20 and packet.stream.type == "audio":
-            packet.pts, packet.dts = packet.pts + 60_000, packet.dts + 60_000  # a minute ahead, all alone
+            packet.pts, packet.dts = (
+                packet.pts + 60_000,
+                packet.dts + 60_000,
+            )  # a minute ahead, all alone
 
-    monkeypatch.setattr(Clock, "place", damaged)
+    monkeypatch.setattr(TimestampFixer, "place", damaged)
     output = through(path, tmp_path / "out.mp4")
     assert "1 packets of sound lay over others or far off" in caplog.text
     assert sound_of(output) == whole[:19] + whole[20:]
@@ -322,7 +406,9 @@ def test_pcm_with_several_channels_goes_into_mp4(tmp_path, origin, layout):
             frame = av.VideoFrame.from_ndarray(scene(number / 25), "rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 25)
             output.mux(video.encode(frame))
-            block = av.AudioFrame.from_ndarray(np.full((1, 1920 * channels), number, np.int16), "s16", layout)
+            block = av.AudioFrame.from_ndarray(
+                np.full((1, 1920 * channels), number, np.int16), "s16", layout
+            )
             block.sample_rate, block.pts, block.time_base = 48000, 1920 * number, Fraction(1, 48000)
             output.mux(sound.encode(block))
         output.mux(video.encode(None))

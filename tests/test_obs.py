@@ -25,9 +25,25 @@ from conftest import scene
 from obs_room import room
 
 from vidstyle import DeviceError, OutputError, cli
-from vidstyle.live.obs import MEDIA_KIND, SCRIPT_KIND, SCRIPTS, Remote, check, connect, install, media_settings
-from vidstyle.live.sharedpicture import FILE_BYTES, HEAD_BYTES, SLOT_BYTES, SLOTS, SharedPicture, shared_file
-from vidstyle.live.stopwatch import age, clock_of, with_clock
+from vidstyle.live.latency_stamp import age, clock_of, with_clock
+from vidstyle.live.obs import (
+    MEDIA_KIND,
+    SCRIPT_KIND,
+    SCRIPTS,
+    Remote,
+    check,
+    connect,
+    install,
+    media_settings,
+)
+from vidstyle.live.shared_memory import (
+    FILE_BYTES,
+    HEAD_BYTES,
+    SLOT_BYTES,
+    SLOTS,
+    SharedMemoryOutput,
+    shared_file,
+)
 
 
 def shared(path):
@@ -40,19 +56,25 @@ def shared(path):
     place = HEAD_BYTES + newest % SLOTS * SLOT_BYTES
     number, width, height = struct.unpack_from("<III", data, place)
     assert number == newest
-    return newest, np.frombuffer(data, np.uint8, width * height * 4, place + HEAD_BYTES).reshape(height, width, 4)
+    return newest, np.frombuffer(data, np.uint8, width * height * 4, place + HEAD_BYTES).reshape(
+        height, width, 4
+    )
 
 
 def test_the_newest_picture_is_shared_in_exact_colours(tmp_path):
     path = tmp_path / "picture"
-    picture = SharedPicture(path)
+    picture = SharedMemoryOutput(path)
     picture.open(None)
     assert shared(path) == (0, None)
     for number in range(1, 6):
         image = scene(number / 10)
         picture.show(image)
         found, bgra = shared(path)
-        assert found == number and np.array_equal(bgra[..., 2::-1], image) and (bgra[..., 3] == 255).all()
+        assert (
+            found == number
+            and np.array_equal(bgra[..., 2::-1], image)
+            and (bgra[..., 3] == 255).all()
+        )
     picture.show(np.full((10, 20, 4), 40000, np.uint16))
     assert (shared(path)[1][..., :3] == 40000 >> 8).all()
     picture.show(np.zeros((3000, 1000, 3), np.uint8))
@@ -70,23 +92,23 @@ def killed(picture):
 
 def test_another_start_goes_on_in_the_same_file_and_rubbish_is_no_picture(tmp_path):
     path = tmp_path / "picture"
-    first = SharedPicture(path)
+    first = SharedMemoryOutput(path)
     first.show(scene())
     file = path.stat().st_ino
     killed(first)
-    again = SharedPicture(path)
+    again = SharedMemoryOutput(path)
     again.show(scene(1))
     assert shared(path)[0] == 2 and path.stat().st_ino == file
     killed(again)
     path.write_bytes(b"rubbish" * 100)
-    SharedPicture(path)
+    SharedMemoryOutput(path)
     assert shared(path) == (0, None)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "picture").mkdir()
     with pytest.raises(OutputError, match="remove it, or go without --obs"):
-        SharedPicture(tmp_path / "picture")
+        SharedMemoryOutput(tmp_path / "picture")
     assert shared_file().name == f"vidstyle-picture-{os.geteuid()}"
 
 
@@ -94,43 +116,49 @@ def test_the_shared_picture_is_never_a_file_of_others(tmp_path, monkeypatch):
     path, mine = tmp_path / "picture", tmp_path / "mine"
     mine.write_bytes(b"precious")
     path.symlink_to(mine)
-    with pytest.raises(OutputError, match=r"it is a symbolic link\): remove it, or go without --obs"):
-        SharedPicture(path)
+    with pytest.raises(
+        OutputError, match=r"it is a symbolic link\): remove it, or go without --obs"
+    ):
+        SharedMemoryOutput(path)
     path.unlink()
     path.hardlink_to(mine)
     mine.chmod(0o600)
     with pytest.raises(OutputError, match="has another name: remove it"):
-        SharedPicture(path)
+        SharedMemoryOutput(path)
     assert mine.read_bytes() == b"precious"
     mine.unlink()
     path.chmod(0o644)
     with pytest.raises(OutputError, match="open to other users"):
-        SharedPicture(path)
+        SharedMemoryOutput(path)
     path.unlink()
-    SharedPicture(path).close()
+    SharedMemoryOutput(path).close()
     assert path.stat().st_mode & 0o777 == 0o600
     monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
-    with pytest.raises(OutputError, match="belongs to another user: have its owner or root remove it"):
-        SharedPicture(path)
+    with pytest.raises(
+        OutputError, match="belongs to another user: have its owner or root remove it"
+    ):
+        SharedMemoryOutput(path)
 
 
 def test_a_second_process_is_refused_the_shared_picture_until_the_first_has_ended(tmp_path):
     path = tmp_path / "picture"
     code = (
-        "import sys, pathlib; from vidstyle.live.sharedpicture import SharedPicture\n"
+        "import sys, pathlib; from vidstyle.live.shared_memory import SharedPicture\n"
         "picture = SharedPicture(pathlib.Path(sys.argv[1])); print(1, flush=True); input()"
     )
-    first = subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     with first:
         assert first.stdout.readline() == b"1\n"
         with pytest.raises(OutputError, match="another vidstyle gives its picture to OBS: stop it"):
-            SharedPicture(path)
+            SharedMemoryOutput(path)
         first.kill()
-    second = SharedPicture(path)
+    second = SharedMemoryOutput(path)
     with pytest.raises(OutputError, match="another vidstyle"):
-        SharedPicture(path)
+        SharedMemoryOutput(path)
     second.close()
-    SharedPicture(path).close()
+    SharedMemoryOutput(path).close()
 
 
 def test_the_script_in_obs_opens_no_link(tmp_path):
@@ -139,20 +167,27 @@ def test_the_script_in_obs_opens_no_link(tmp_path):
         pytest.skip("needs LuaJIT's library, which comes with OBS")
     lua = ctypes.CDLL(library)
     lua.luaL_newstate.restype, lua.lua_tolstring.restype = ctypes.c_void_p, ctypes.c_char_p
-    script = resources.files("vidstyle.live").joinpath("obs_scripts/vidstyle_source.lua").read_text()
+    script = (
+        resources.files("vidstyle.live").joinpath("obs_scripts/vidstyle_source.lua").read_text()
+    )
     script = script[: script.index("local function let_go")].replace("local obs = obslua", "")
 
     def opened(path):
         state = ctypes.c_void_p(lua.luaL_newstate())
         lua.luaL_openlibs(state)
-        assert lua.luaL_loadstring(state, f"{script}\nreturn tostring(mapped('{path}') ~= nil)".encode()) == 0
+        assert (
+            lua.luaL_loadstring(
+                state, f"{script}\nreturn tostring(mapped('{path}') ~= nil)".encode()
+            )
+            == 0
+        )
         assert lua.lua_pcall(state, 0, 1, 0) == 0
         found = lua.lua_tolstring(state, -1, None) == b"true"
         lua.lua_close(state)
         return found
 
     path, link = tmp_path / "picture", tmp_path / "link"
-    picture = SharedPicture(path)
+    picture = SharedMemoryOutput(path)
     link.symlink_to(path)
     assert opened(path) and not opened(link)
     picture.close()
@@ -164,7 +199,7 @@ def test_a_shared_picture_without_room_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OutputError, match="No space left on device"):
-        SharedPicture(tmp_path / "picture")
+        SharedMemoryOutput(tmp_path / "picture")
 
 
 def test_a_moment_drawn_into_a_picture_is_read_back():
@@ -195,8 +230,13 @@ def test_scripts_are_put_where_obs_finds_them(home, monkeypatch, caplog):
         for name in SCRIPTS:
             assert (home / "vidstyle" / name).read_text()
         scene = json.loads((home / "basic/scenes/Untitled.json").read_text())
-        assert [Path(entry["path"]).name for entry in scene["modules"]["scripts-tool"]] == list(SCRIPTS)
-        assert scene["current_scene"] == "Scene" and (home / "basic/scenes/broken.json").read_text() == "{"
+        assert [Path(entry["path"]).name for entry in scene["modules"]["scripts-tool"]] == list(
+            SCRIPTS
+        )
+        assert (
+            scene["current_scene"] == "Scene"
+            and (home / "basic/scenes/broken.json").read_text() == "{"
+        )
     assert "program" in json.loads((home / "vidstyle/vidstyle_panel.json").read_text())
     assert "on in the scene collection Untitled" in caplog.text
 
@@ -206,7 +246,9 @@ def test_scenes_are_left_alone_while_obs_runs(home, monkeypatch, caplog):
     before = (home / "basic/scenes/Untitled.json").read_text()
     monkeypatch.setattr("vidstyle.live.obs.is_running", lambda: True)
     install()
-    assert (home / "basic/scenes/Untitled.json").read_text() == before and "Tools, Scripts, +" in caplog.text
+    assert (
+        home / "basic/scenes/Untitled.json"
+    ).read_text() == before and "Tools, Scripts, +" in caplog.text
 
 
 def test_without_obs_it_says_so(tmp_path, monkeypatch, capsys):
@@ -223,7 +265,13 @@ class StandIn:
     """As much of obs-websocket 5 as is needed, with a source that shows what vidstyle showed a while ago."""
 
     def __init__(self, kinds, inputs=(), behind=0.1):
-        self.kinds, self.inputs, self.items, self.asked, self.behind = kinds, dict(inputs), [], [], behind
+        self.kinds, self.inputs, self.items, self.asked, self.behind = (
+            kinds,
+            dict(inputs),
+            [],
+            [],
+            behind,
+        )
 
     def answer(self, request, given):
         self.asked.append((request, given))
@@ -241,7 +289,11 @@ class StandIn:
             "GetVersion": {"obsVersion": "30.0", "obsWebSocketVersion": "5.3"},
             "GetInputKindList": {"inputKinds": self.kinds},
             "GetCurrentProgramScene": {"currentProgramSceneName": "Scene"},
-            "GetInputList": {"inputs": [{"inputName": name, "inputKind": kind} for name, kind in self.inputs.items()]},
+            "GetInputList": {
+                "inputs": [
+                    {"inputName": name, "inputKind": kind} for name, kind in self.inputs.items()
+                ]
+            },
             "GetSceneItemList": {"sceneItems": [{"sourceName": name} for name in self.items]},
             "GetSourceScreenshot": {"imageData": "data:image/png;base64," + self.shot()},
         }.get(request, {})
@@ -253,7 +305,9 @@ class StandIn:
         return base64.b64encode(cv2.imencode(".png", image)[1]).decode()
 
     async def serve(self, socket):
-        await socket.send(msgpack.packb({"op": 0, "d": {"rpcVersion": 1, "obsWebSocketVersion": "5.3"}}))
+        await socket.send(
+            msgpack.packb({"op": 0, "d": {"rpcVersion": 1, "obsWebSocketVersion": "5.3"}})
+        )
         await socket.recv()
         await socket.send(msgpack.packb({"op": 2, "d": {"negotiatedRpcVersion": 1}}))
         async for message in socket:
@@ -261,14 +315,24 @@ class StandIn:
             known = {"requestType": asked["requestType"], "requestId": asked["requestId"]}
             status = {"result": True, "code": 100}
             given = self.answer(asked["requestType"], asked.get("requestData") or {})
-            await socket.send(msgpack.packb({"op": 7, "d": {**known, "requestStatus": status, "responseData": given}}))
+            await socket.send(
+                msgpack.packb(
+                    {"op": 7, "d": {**known, "requestStatus": status, "responseData": given}}
+                )
+            )
 
     @contextmanager
     def running(self):
         port, begun, ended = room.free_port(), threading.Event(), threading.Event()
 
         async def main():
-            async with websockets.serve(self.serve, "127.0.0.1", port, subprotocols=["obswebsocket.msgpack"], close_timeout=1):
+            async with websockets.serve(
+                self.serve,
+                "127.0.0.1",
+                port,
+                subprotocols=["obswebsocket.msgpack"],
+                close_timeout=1,
+            ):
                 begun.set()
                 while not ended.is_set():
                     await asyncio.sleep(0.01)
@@ -289,18 +353,30 @@ def test_the_source_is_made_and_put_right():
     with obs.running() as remote:
         assert connect(remote, "127.0.0.1:1") == MEDIA_KIND
         assert obs.inputs == {"vidstyle": MEDIA_KIND} and obs.items == ["vidstyle"]
-        settings = next(given for request, given in obs.asked if request == "CreateInput")["inputSettings"]
-        assert settings == media_settings("127.0.0.1:1") and "framerate=1000" in settings["ffmpeg_options"]
+        settings = next(given for request, given in obs.asked if request == "CreateInput")[
+            "inputSettings"
+        ]
+        assert (
+            settings == media_settings("127.0.0.1:1")
+            and "framerate=1000" in settings["ffmpeg_options"]
+        )
         obs.items.clear()  # somebody took it out of the scene
         connect(remote, "127.0.0.1:2")
         assert obs.items == ["vidstyle"]
         fitted = [given for request, given in obs.asked if request == "SetSceneItemTransform"]
-        assert [given["sceneItemId"] for given in fitted] == [1, 2] and fitted[0]["sceneItemTransform"]["boundsWidth"] == 1920
-        assert ("SetInputSettings", {"inputName": "vidstyle", "inputSettings": media_settings("127.0.0.1:2")}) in obs.asked
+        assert [given["sceneItemId"] for given in fitted] == [1, 2] and fitted[0][
+            "sceneItemTransform"
+        ]["boundsWidth"] == 1920
+        assert (
+            "SetInputSettings",
+            {"inputName": "vidstyle", "inputSettings": media_settings("127.0.0.1:2")},
+        ) in obs.asked
         with pytest.raises(DeviceError, match="vidstyle obs install"):
             connect(remote, "127.0.0.1:1", SCRIPT_KIND)
         obs.kinds.append(SCRIPT_KIND)  # the script is on now
-        assert connect(remote, "127.0.0.1:1") == SCRIPT_KIND and obs.inputs == {"vidstyle": SCRIPT_KIND}
+        assert connect(remote, "127.0.0.1:1") == SCRIPT_KIND and obs.inputs == {
+            "vidstyle": SCRIPT_KIND
+        }
 
 
 @pytest.mark.parametrize(
@@ -317,7 +393,9 @@ def test_a_media_source_takes_a_stream_too(address, form, listens):
     obs = StandIn([MEDIA_KIND, SCRIPT_KIND])
     with obs.running() as remote:
         assert connect(remote, "127.0.0.1:1", MEDIA_KIND, address) == MEDIA_KIND
-    settings = next(given for request, given in obs.asked if request == "CreateInput")["inputSettings"]
+    settings = next(given for request, given in obs.asked if request == "CreateInput")[
+        "inputSettings"
+    ]
     assert (settings["input"], settings["input_format"]) == (address, form)
     assert settings["ffmpeg_options"] == f"{listens}fflags=nobuffer analyzeduration=0 probesize=32"
 
@@ -348,14 +426,21 @@ def test_a_check_measures_the_delay_and_says_what_to_enter(page, monkeypatch):
         said = check(remote, "here")
     assert said[0] == "OBS 30.0, obs-websocket 5.3" and "20.0 frames per second" in said[1]
     offset = int(said[-1].split("Sync Offset of ")[1].split()[0])
-    assert 50 + 70 <= offset <= 50 + 400  # the stand-in is 100 ms behind, rounded to 25; a busy machine adds to that
-    assert [order for path, order in page if path == "order"] == [{"do": "clock"}] * 2  # on, and off again
+    assert (
+        50 + 70 <= offset <= 50 + 400
+    )  # the stand-in is 100 ms behind, rounded to 25; a busy machine adds to that
+    assert [order for path, order in page if path == "order"] == [
+        {"do": "clock"}
+    ] * 2  # on, and off again
 
 
 def test_the_page_may_be_given_with_its_token():
     settings = media_settings("http://192.168.0.5:8765/?token=abc")
     assert settings["input"] == "http://192.168.0.5:8765/picture.mjpeg?token=abc"
-    assert media_settings("https://studio.example/tv/")["input"] == "https://studio.example/tv/picture.mjpeg"
+    assert (
+        media_settings("https://studio.example/tv/")["input"]
+        == "https://studio.example/tv/picture.mjpeg"
+    )
     for wrong in ("file:///etc/hostname", "", "http://"):
         with pytest.raises(ValueError, match="no control page: use HOST:PORT"):
             media_settings(wrong)
@@ -363,19 +448,29 @@ def test_the_page_may_be_given_with_its_token():
 
 def test_a_check_names_what_is_missing(page, monkeypatch):
     monkeypatch.setattr("vidstyle.live.obs.SHOTS_SECONDS", 0.2)
-    with StandIn([MEDIA_KIND]).running() as remote, pytest.raises(DeviceError, match="`vidstyle obs connect` makes one"):
+    with (
+        StandIn([MEDIA_KIND]).running() as remote,
+        pytest.raises(DeviceError, match="`vidstyle obs connect` makes one"),
+    ):
         check(remote, "here")
     standing = StandIn([MEDIA_KIND], {"vidstyle": MEDIA_KIND}, behind=None)
     with standing.running() as remote, pytest.raises(DeviceError, match="does not move"):
         check(remote, "here")
     monkeypatch.undo()
-    with standing.running() as remote, pytest.raises(DeviceError, match="start `vidstyle live --obs` first"):
+    with (
+        standing.running() as remote,
+        pytest.raises(DeviceError, match="start `vidstyle live --obs` first"),
+    ):
         check(remote, f"127.0.0.1:{room.free_port()}")
 
 
 def test_the_panel_needs_nothing_but_the_standard_library():
     panel = Path(__file__).parent.parent / "vidstyle/live/obs_scripts/vidstyle_panel.py"
-    nodes = [node for node in ast.walk(ast.parse(panel.read_text())) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    nodes = [
+        node
+        for node in ast.walk(ast.parse(panel.read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) == {"obspython"}

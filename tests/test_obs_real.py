@@ -36,7 +36,14 @@ def studio(tmp_path_factory):
     home, port = tmp_path_factory.mktemp("home"), room.free_port()
     stream = f"udp://127.0.0.1:{room.free_port()}"
     room.furnish(home, port, SIZE, f"{stream}?pkt_size=1316")
-    write_clip(home / "clip.mkv", count=60, rate=Fraction(30), size=SIZE, picture=moving_patches, codec="ffv1")
+    write_clip(
+        home / "clip.mkv",
+        count=60,
+        rate=Fraction(30),
+        size=SIZE,
+        picture=moving_patches,
+        codec="ffv1",
+    )
     with open_source(home / "clip.mkv") as source:
         sent = next(iter(source)).image
     studio = Studio(home, port, sent)
@@ -68,14 +75,28 @@ class Studio:
         file.write_text(json.dumps(scene))
 
     def command(self, what, *flags):
-        return self.run("obs", what, "--address", f"127.0.0.1:{self.port}", "--page", self.page, *flags)
+        return self.run(
+            "obs", what, "--address", f"127.0.0.1:{self.port}", "--page", self.page, *flags
+        )
 
     @contextmanager
     def live(self, *flags, camera=None):
         """vidstyle, painting the clip or a camera, from when it is painting."""
-        words = ["live", "strokes", "ink", "--camera", camera or str(self.home / "clip.mkv"), "--no-window", "--obs"]
+        words = [
+            "live",
+            "strokes",
+            "ink",
+            "--camera",
+            camera or str(self.home / "clip.mkv"),
+            "--no-window",
+            "--obs",
+        ]
         words += ["--loop", "--web", self.page]
-        process = subprocess.Popen([sys.executable, "-m", "vidstyle", *words, *flags], env=self.env, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vidstyle", *words, *flags],
+            env=self.env,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             room.wait(self.paints)
             yield process
@@ -116,7 +137,11 @@ def test_streams_come_through_in_their_colours_and_again(studio, scheme):
     for _ in range(2):
         with studio.live("--strength", "0", "-o", f"{scheme}://127.0.0.1:{port}{path}"):
             last = studio.picture()
-            room.wait(lambda last=last: (image := studio.picture()) is not None and not np.array_equal(image, last))
+            room.wait(
+                lambda last=last: (
+                    (image := studio.picture()) is not None and not np.array_equal(image, last)
+                )
+            )
             room.wait(lambda: np.ptp(studio.columns()) > 200)
             assert int(np.abs(studio.columns() - studio.sent).max()) <= 3, studio.columns().tolist()
 
@@ -124,7 +149,7 @@ def test_streams_come_through_in_their_colours_and_again(studio, scheme):
 @pytest.mark.parametrize("kind", [SCRIPT_KIND, MEDIA_KIND])
 def test_pictures_are_there_soon(studio, kind):
     """How soon, ``benchmarks/obs.py`` says: here OBS, which draws in software, and the painter share two cores."""
-    with studio.live("--paint-size", "128"):
+    with studio.live("--working-size", "128"):
         connect(studio.obs, studio.page, kind)
         room.wait(lambda: studio.picture() is not None and np.ptp(studio.picture()) > 100)
         time.sleep(2)
@@ -134,7 +159,7 @@ def test_pictures_are_there_soon(studio, kind):
 
 
 def test_a_hotkey_switches_the_style(studio):
-    with studio.live("--paint-size", "128"):
+    with studio.live("--working-size", "128"):
         room.wait(lambda: ask_page(studio.page, "state")["styles"][0]["weight"] == 1)
         studio.obs.ask("TriggerHotkeyByName", hotkeyName="vidstyle_next")
         room.wait(lambda: ask_page(studio.page, "state")["styles"][1]["weight"] == 1, 5)
@@ -151,7 +176,13 @@ def test_after_another_start_the_picture_is_back(studio, kind):
         room.wait(lambda: studio.picture() is None or np.ptp(studio.picture()) == 0)
     with studio.live("--strength", "0"):
         began, last = time.monotonic(), studio.picture()
-        room.wait(lambda: (image := studio.picture()) is not None and np.ptp(image) > 200 and not np.array_equal(image, last))
+        room.wait(
+            lambda: (
+                (image := studio.picture()) is not None
+                and np.ptp(image) > 200
+                and not np.array_equal(image, last)
+            )
+        )
         print(kind, "back after", round(time.monotonic() - began, 2), "s")
         assert time.monotonic() - began < 5
 
@@ -159,7 +190,7 @@ def test_after_another_start_the_picture_is_back(studio, kind):
 def test_the_commands_say_what_to_do_and_what_to_enter(studio):
     missing = studio.command("check")
     assert missing.returncode == 1 and "start `vidstyle live --obs` first" in missing.stderr
-    with studio.live("--paint-size", "128"):
+    with studio.live("--working-size", "128"):
         assert studio.command("connect").returncode == 0
         time.sleep(2)
         said = studio.command("check")
@@ -171,14 +202,25 @@ def test_what_obs_shows_is_painted_and_shown_back_in_it(studio):
     obs = studio.obs
     scene = obs.ask("GetCurrentProgramScene")["currentProgramSceneName"]
     obs.ask("CreateScene", sceneName="Plain")
-    red, green = {"color": 0xFF2040E0, "width": SIZE[0], "height": SIZE[1]}, {"color": 0xFF40C820}  # alpha, blue, green, red
-    obs.ask("CreateInput", sceneName="Plain", inputName="plain", inputKind="color_source_v3", inputSettings=red)
+    red, green = (
+        {"color": 0xFF2040E0, "width": SIZE[0], "height": SIZE[1]},
+        {"color": 0xFF40C820},
+    )  # alpha, blue, green, red
+    obs.ask(
+        "CreateInput",
+        sceneName="Plain",
+        inputName="plain",
+        inputKind="color_source_v3",
+        inputSettings=red,
+    )
     connect(obs, studio.page, SCRIPT_KIND)
     obs.ask("SetCurrentProgramScene", sceneName="Plain")
     obs.ask("StartRecord")
 
     def shows(colour):
-        return (found := studio.columns()) is not None and np.abs(found - colour).max() <= 6  # through H.264 at 4 Mbit/s
+        return (found := studio.columns()) is not None and np.abs(
+            found - colour
+        ).max() <= 6  # through H.264 at 4 Mbit/s
 
     try:
         with studio.live("--strength", "0", camera=studio.stream):

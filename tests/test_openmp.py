@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import until
 
-from vidstyle.painting import openmp
-from vidstyle.painting.openmp import OtherPrograms, SpinControl, spin_control
+from vidstyle.runtime import openmp
+from vidstyle.runtime.openmp import OtherPrograms, SpinControl, spin_control
 
 TASKS = Path("/proc/self/task")
 
@@ -39,7 +39,11 @@ def fresh():
 
 
 def watchers():
-    return [thread for thread in threading.enumerate() if thread.name in ("vidstyle-cpu-watch", "vidstyle-openmp-team")]
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread.name in ("vidstyle-cpu-watch", "vidstyle-openmp-team")
+    ]
 
 
 def test_spin_control_lets_idle_threads_sleep_while_other_programs_are_busy_and_only_then(quickly):
@@ -104,7 +108,10 @@ def test_other_programs_are_told_from_this_one(tmp_path, monkeypatch):
     others = OtherPrograms(times)
     clock[0], own[0] = 102.0, 6.5
     # 2 s of user, 0.5 s of nice and 1 s of interrupts on the two CPUs that count; idle, iowait and steal do not.
-    write(f"{2 * tick} 0 0 {9 * tick} {9 * tick} 0 0 {9 * tick} 0 0", f"0 {tick // 2} 0 0 0 {tick} 0 0 0 0")
+    write(
+        f"{2 * tick} 0 0 {9 * tick} {9 * tick} 0 0 {9 * tick} 0 0",
+        f"0 {tick // 2} 0 0 0 {tick} 0 0 0 0",
+    )
     assert others.cores() == pytest.approx((2 + 0.5 + 1 - 1.5) / 2)
     assert others.cores() == 0
 

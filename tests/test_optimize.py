@@ -1,16 +1,16 @@
 import torch
 
-from vidstyle.painting import optimize
-from vidstyle.painting.colours import opponent
-from vidstyle.painting.losses import Losses
-from vidstyle.painting.optimize import (
-    BETA_MEAN,
-    BETA_SQUARE,
-    SETTLED,
-    SLOWLY,
-    SOON,
-    Moments,
-    Rate,
+from vidstyle.losses.objective import Losses
+from vidstyle.ops.color import opponent_matrix
+from vidstyle.optim import optimizers
+from vidstyle.optim.optimizers import (
+    BETA1,
+    BETA2,
+    FAST_LR_DECAY,
+    MIN_LR_FRACTION,
+    SLOW_LR_DECAY,
+    AdamState,
+    StepSize,
     adam,
     lbfgs,
 )
@@ -25,40 +25,48 @@ def bowl(picture):
 
 
 def test_at_a_single_scale_it_is_torchs_adam_of_opponent_colours_but_for_the_warm_up(monkeypatch):
-    monkeypatch.setattr(optimize, "SCALES", 1)
-    monkeypatch.setattr(optimize, "SETTLED", 1.0)
-    ours = adam(torch.full_like(TARGET, 0.5), bowl, 12, Moments.zero(TARGET), Rate(0.01, colours=0.3)).picture
-    axes = opponent(torch.device("cpu"))
+    monkeypatch.setattr(optimizers, "SCALES", 1)
+    monkeypatch.setattr(optimizers, "SETTLED", 1.0)
+    ours = adam(
+        torch.full_like(TARGET, 0.5), bowl, 12, AdamState.zero(TARGET), StepSize(0.01, colours=0.3)
+    ).picture
+    axes = opponent_matrix(torch.device("cpu"))
     theirs = [(axes @ torch.full((3, 36), 0.5))[[axis]].requires_grad_(True) for axis in range(3)]
     shares = 1.0, 0.3, 0.3
-    optimiser = torch.optim.Adam([{"params": axis} for axis in theirs], lr=0.01, betas=(BETA_MEAN, BETA_SQUARE))
+    optimiser = torch.optim.Adam(
+        [{"params": axis} for axis in theirs], lr=0.01, betas=(BETA1, BETA2)
+    )
     shown = lambda: (axes.T @ torch.cat(theirs)).view_as(TARGET)  # noqa: E731
     for step in range(1, 13):
         for group, share in zip(optimiser.param_groups, shares, strict=True):
-            group["lr"] = 0.01 * share * (1 - BETA_MEAN**step)  # undoes the first moment's bias correction
+            group["lr"] = (
+                0.01 * share * (1 - BETA1**step)
+            )  # undoes the first moment's bias correction
         optimiser.zero_grad()
         bowl(shown()).total.backward()
         optimiser.step()
-    torch.testing.assert_close(ours, shown().detach(), atol=1e-6, rtol=0)  # a few float32 roundings per step
+    torch.testing.assert_close(
+        ours, shown().detach(), atol=1e-6, rtol=0
+    )  # a few float32 roundings per step
 
 
 def test_ahead_it_is_nesterovs(monkeypatch):
     """The step goes by what the mean would be after the present gradient came a second time (Dozat 2016, algorithm 2)."""
-    monkeypatch.setattr(optimize, "SCALES", 1)
+    monkeypatch.setattr(optimizers, "SCALES", 1)
     tilted = torch.linspace(-1, 2, TARGET.numel()).reshape(TARGET.shape)
     slopes = (tilted, tilted.flip(-1))
     mean = square = weight = torch.zeros(())
-    picture, moments = torch.full_like(TARGET, 0.5), Moments.zero(TARGET)
-    expected, axes = picture, opponent(torch.device("cpu"))
+    picture, moments = torch.full_like(TARGET, 0.5), AdamState.zero(TARGET)
+    expected, axes = picture, opponent_matrix(torch.device("cpu"))
     for slope in slopes:
         linear = lambda picture, slope=slope: Losses(*((picture * slope).sum(),) * 6)  # noqa: E731
-        step = adam(picture, linear, 1, moments, Rate(0.01, 0.0, 1.0, colours=0.3))
+        step = adam(picture, linear, 1, moments, StepSize(0.01, 0.0, 1.0, colours=0.3))
         picture, moments = step.picture, step.moments
         gradient = torch.einsum("oc,bchw->bohw", axes, slope)
-        mean = BETA_MEAN * mean + (1 - BETA_MEAN) * gradient
-        square = BETA_SQUARE * square + (1 - BETA_SQUARE) * gradient.square()
-        weight = BETA_SQUARE * weight + 1 - BETA_SQUARE
-        direction = (BETA_MEAN * mean + (1 - BETA_MEAN) * gradient) / (square / weight).sqrt()
+        mean = BETA1 * mean + (1 - BETA1) * gradient
+        square = BETA2 * square + (1 - BETA2) * gradient.square()
+        weight = BETA2 * weight + 1 - BETA2
+        direction = (BETA1 * mean + (1 - BETA1) * gradient) / (square / weight).sqrt()
         shares = torch.tensor([1.0, 0.3, 0.3]).view(1, 3, 1, 1)
         expected = expected - 0.01 * torch.einsum("oc,bohw->bchw", axes, shares * direction)
     torch.testing.assert_close(picture, expected, atol=1e-6, rtol=0)  # float32
@@ -68,53 +76,67 @@ def test_several_scales_bring_a_flat_region_up_sooner(monkeypatch):
     goal = torch.full((1, 3, 64, 64), 0.9)
 
     def loss_after(scales):
-        monkeypatch.setattr(optimize, "SCALES", scales)
+        monkeypatch.setattr(optimizers, "SCALES", scales)
         far = lambda picture: Losses(*((picture - goal).square().mean(),) * 6)  # noqa: E731
-        return far(adam(torch.zeros_like(goal), far, 16, Moments.zero(goal), Rate(0.06)).picture).total
+        return far(
+            adam(torch.zeros_like(goal), far, 16, AdamState.zero(goal), StepSize(0.06)).picture
+        ).total
 
     assert loss_after(5) < 0.5 * loss_after(1)
 
 
 def test_carried_moments_make_two_runs_one():
-    whole = adam(torch.zeros_like(TARGET), bowl, 10, Moments.zero(TARGET), Rate(0.02))
-    first = adam(torch.zeros_like(TARGET), bowl, 4, Moments.zero(TARGET), Rate(0.02))
-    second = adam(first.picture, bowl, 6, first.moments, Rate(0.02))
+    whole = adam(torch.zeros_like(TARGET), bowl, 10, AdamState.zero(TARGET), StepSize(0.02))
+    first = adam(torch.zeros_like(TARGET), bowl, 4, AdamState.zero(TARGET), StepSize(0.02))
+    second = adam(first.picture, bowl, 6, first.moments, StepSize(0.02))
     torch.testing.assert_close(second.picture, whole.picture, atol=0, rtol=0)
     assert len(second.losses) == 6
 
 
 def test_a_pixel_that_starts_afresh_steps_as_on_a_first_step(monkeypatch):
-    monkeypatch.setattr(optimize, "SCALES", 1)
-    old = adam(torch.zeros_like(TARGET), bowl, 10, Moments.zero(TARGET), Rate(0.02))
+    monkeypatch.setattr(optimizers, "SCALES", 1)
+    old = adam(torch.zeros_like(TARGET), bowl, 10, AdamState.zero(TARGET), StepSize(0.02))
     known = torch.ones(1, 1, 6, 6)
     known[..., 2:4] = 0
     moments = old.moments
-    moments = Moments(moments.mean * known, (moments.squares[0] * known,), (moments.weights[0] * known,))
-    step = adam(old.picture, bowl, 1, moments, Rate(0.02, colours=0.3)).picture - old.picture
+    moments = AdamState(
+        moments.mean * known, (moments.squares[0] * known,), (moments.weights[0] * known,)
+    )
+    step = adam(old.picture, bowl, 1, moments, StepSize(0.02, colours=0.3)).picture - old.picture
     # A first step is a tenth (1 - BETA_MEAN) of the learning rate, whatever the size of the gradient; settled pixels,
     # whose weight is 1 - BETA_SQUARE after this step, give way by half of that weight. Colours have their share of it.
-    expected = 0.02 * (1 - BETA_MEAN) * (1 - (1 - optimize.SETTLED) * (1 - BETA_SQUARE))
-    axes, shares = opponent(torch.device("cpu")), torch.tensor([1.0, 0.3, 0.3]).view(3, 1, 1)
+    expected = 0.02 * (1 - BETA1) * (1 - (1 - optimizers.MIN_LR_FRACTION) * (1 - BETA2))
+    axes, shares = opponent_matrix(torch.device("cpu")), torch.tensor([1.0, 0.3, 0.3]).view(3, 1, 1)
     along = torch.einsum("oc,bchw->bohw", axes, step)[..., 2:4]
     torch.testing.assert_close(along.abs(), (expected * shares).expand_as(along), atol=1e-5, rtol=0)
 
 
 def test_later_frames_come_to_rest_sooner_than_a_fresh_painting(monkeypatch):
     """After twenty steps down an even slope, the next is of the settled size in the one, of more than half in the other."""
-    monkeypatch.setattr(optimize, "SCALES", 1)
+    monkeypatch.setattr(optimizers, "SCALES", 1)
     slope = lambda picture: Losses(*(picture.mean(),) * 6)  # noqa: E731
     lengths = []
-    for fall in (SLOWLY, SOON):
-        before = adam(torch.ones_like(TARGET), slope, 20, Moments.zero(TARGET), Rate(0.01, fall))
-        after = adam(before.picture, slope, 1, before.moments, Rate(0.01, fall))
+    for fall in (SLOW_LR_DECAY, FAST_LR_DECAY):
+        before = adam(
+            torch.ones_like(TARGET), slope, 20, AdamState.zero(TARGET), StepSize(0.01, fall)
+        )
+        after = adam(before.picture, slope, 1, before.moments, StepSize(0.01, fall))
         lengths.append((before.picture - after.picture).mean().item())
-    full = 0.01 * (1 - BETA_MEAN**21) / 3**0.5  # the first moment is not corrected for bias; three channels share a grey step
+    full = (
+        0.01 * (1 - BETA1**21) / 3**0.5
+    )  # the first moment is not corrected for bias; three channels share a grey step
     assert lengths[0] > 0.5 * full
-    assert abs(lengths[1] - SETTLED * full) < 1e-5  # float32
+    assert abs(lengths[1] - MIN_LR_FRACTION * full) < 1e-5  # float32
 
 
 def test_pixels_stay_in_range():
-    picture = adam(torch.ones_like(TARGET), lambda p: Losses(*(-p.sum(),) * 6), 5, Moments.zero(TARGET), Rate(0.5)).picture
+    picture = adam(
+        torch.ones_like(TARGET),
+        lambda p: Losses(*(-p.sum(),) * 6),
+        5,
+        AdamState.zero(TARGET),
+        StepSize(0.5),
+    ).picture
     assert picture.min() >= 0 and picture.max() <= 1
 
 

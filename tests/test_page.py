@@ -14,7 +14,7 @@ from conftest import stripes, until, write_clip
 from studio import SECONDS
 
 from vidstyle import DeviceError, cli
-from vidstyle.live.steering import MOST_STYLES
+from vidstyle.live.controls import MOST_STYLES
 from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import UPLOAD_BYTES, Page
 
@@ -41,19 +41,30 @@ def test_the_page_can_be_closed_as_soon_as_it_is_open():
 
 def test_orders_are_obeyed_before_the_next_frame(client, studio):
     studio.paint()
-    assert client.post("/order", json={"do": "next", "turn": {"strength": 0.5, "steps": 3}}).status_code == 204
+    assert (
+        client.post(
+            "/order", json={"do": "next", "turn": {"strength": 0.5, "steps": 3}}
+        ).status_code
+        == 204
+    )
     assert studio.stylizer.settings.strength == 1
     studio.paint()
     studio.paint()
     state = client.get("/state").json()
     assert [style["weight"] for style in state["styles"]] == [0, 1]
-    assert state["settings"]["strength"] == studio.stylizer.settings.strength == 0.5 and state["settings"]["steps"] == 3
+    assert (
+        state["settings"]["strength"] == studio.stylizer.settings.strength == 0.5
+        and state["settings"]["steps"] == 3
+    )
     assert state["frames"] == 3 and state["loss"] > 0 and not state["mirror"]
     client.post("/order", json={"mix": [1, 3]})
     client.post("/order", json={"do": "mirror"})
     studio.paint()
     studio.paint()
-    assert studio.stylizer.style.weights == (1, 3) and studio.session.steering.name == "25% stripes + 75% scene"
+    assert (
+        studio.stylizer.style.weights == (1, 3)
+        and studio.session.steering.name == "25% stripes + 75% scene"
+    )
     assert client.get("/state").json()["mirror"]
 
 
@@ -73,7 +84,10 @@ def far(one, other):
 
 def test_two_who_look_see_the_painting_move(client, studio):
     first = studio.paint()
-    with client.stream("GET", "/picture.mjpg") as one, client.stream("GET", "/picture.mjpg") as other:
+    with (
+        client.stream("GET", "/picture.mjpg") as one,
+        client.stream("GET", "/picture.mjpg") as other,
+    ):
         pictures = [parts_of(one), parts_of(other)]
         assert one.headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
         for each in pictures:
@@ -97,12 +111,16 @@ def test_a_program_has_each_picture_as_soon_as_it_is_shown(client, studio):
             while not packets:  # comes to an end although nothing else is shown meanwhile
                 packets = parser.parse(next(received))
             (frame,) = parser.decode(packets[0])
-            assert far(frame.to_ndarray(format="rgb24"), shown.image) < 12  # what JPEG does to such a picture
+            assert (
+                far(frame.to_ndarray(format="rgb24"), shown.image) < 12
+            )  # what JPEG does to such a picture
             shown = studio.paint()
 
 
 def test_who_does_not_read_slows_nobody_and_gets_the_newest_when_he_does(client, studio):
-    noise = [np.random.default_rng(seed).integers(0, 256, (480, 640, 3), np.uint8) for seed in range(3)]
+    noise = [
+        np.random.default_rng(seed).integers(0, 256, (480, 640, 3), np.uint8) for seed in range(3)
+    ]
     host, port = studio.page.url.removeprefix("http://").rstrip("/").split(":")
     with socket.create_connection((host, int(port))) as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
@@ -119,7 +137,11 @@ def test_who_does_not_read_slows_nobody_and_gets_the_newest_when_he_does(client,
         slow.settimeout(SECONDS)
         while not heads or heads[-1] > 50_000:  # noise takes 500 kB, grey a few
             data += slow.recv(1 << 20)
-            heads = [int(part.split(b"\r\n")[0]) for part in data.split(b"Content-Length: ")[1:] if b"\r\n" in part]
+            heads = [
+                int(part.split(b"\r\n")[0])
+                for part in data.split(b"Content-Length: ")[1:]
+                if b"\r\n" in part
+            ]
         assert len(heads) < 20
 
 
@@ -134,7 +156,11 @@ def test_a_picture_that_is_uploaded_becomes_a_style(client, studio):
     assert names == ["stripes", "scene", "my cat", "my cat 2", "[31m" + "x" * 36, "picture"]
     assert studio.session.steering.name == "picture"
     small = client.get("/styles/2.jpg")
-    assert cv2.imdecode(np.frombuffer(small.content, np.uint8), cv2.IMREAD_COLOR).shape == (160, 160, 3)
+    assert cv2.imdecode(np.frombuffer(small.content, np.uint8), cv2.IMREAD_COLOR).shape == (
+        160,
+        160,
+        3,
+    )
     assert client.get("/styles/6.jpg").status_code == 404
 
 
@@ -166,7 +192,9 @@ def test_an_address_that_is_taken_is_said_to_be():
             listen(wrong)
     with listen(":0") as server:
         assert server.getsockname()[0] == "127.0.0.1"
-        assert server.proto == socket.IPPROTO_TCP  # or asyncio leaves TCP_NODELAY off, and each answer takes 40 ms
+        assert (
+            server.proto == socket.IPPROTO_TCP
+        )  # or asyncio leaves TCP_NODELAY off, and each answer takes 40 ms
 
 
 def test_without_the_extra_the_remedy_is_named(monkeypatch, capsys, tmp_path):
@@ -174,14 +202,27 @@ def test_without_the_extra_the_remedy_is_named(monkeypatch, capsys, tmp_path):
     for name in [each for each in sys.modules if each.startswith("vidstyle.live.web")]:
         monkeypatch.delitem(sys.modules, name)
     assert cli.main(["live", "--camera", "clip.mp4", "--no-window", "--web"]) == 1
-    assert capsys.readouterr().err == "vidstyle: the control page needs Starlette and uvicorn: pip install 'vidstyle[web]'\n"
+    assert (
+        capsys.readouterr().err
+        == "vidstyle: the control page needs Starlette and uvicorn: pip install 'vidstyle[web]'\n"
+    )
 
 
 def test_the_command_serves_the_page(tmp_path, monkeypatch, capsys, features_file):
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
     cv2.imwrite("stripes.png", stripes()[..., ::-1])
-    flags = ["--features", str(features_file), "--paint-size", "64", "--no-window", "--device", "cpu", "--web", "127.0.0.1:0"]
+    flags = [
+        "--features",
+        str(features_file),
+        "--working-size",
+        "64",
+        "--no-window",
+        "--device",
+        "cpu",
+        "--web",
+        "127.0.0.1:0",
+    ]
     assert cli.main(["live", "stripes.png", "--camera", "clip.mp4", *flags]) == 0
     assert "control page at http://127.0.0.1:" in capsys.readouterr().err
 
@@ -195,7 +236,9 @@ def test_single_pictures_have_numbers_and_the_next_one_is_waited_for(client, stu
     number = first.headers["x-picture-number"]
     assert client.get(f"/picture.jpg?viewer=me&after={number}").status_code == 204
     moved = studio.paint()
-    second = until(lambda: (found := client.get(f"/picture.jpg?viewer=me&after={number}")).content and found)
+    second = until(
+        lambda: (found := client.get(f"/picture.jpg?viewer=me&after={number}")).content and found
+    )
     picture = cv2.imdecode(np.frombuffer(second.content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
     assert second.headers["x-picture-number"] != number and far(picture, moved.image) < 12
     assert client.get("/state").json()["viewers"] == 1

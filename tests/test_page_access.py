@@ -28,7 +28,9 @@ from vidstyle.live.web.address import check_host_name
 )
 def test_other_sites_pages_are_kept_out(client, headers, status):
     assert client.get("/state", headers=headers).status_code == status
-    assert client.post("/order", json={"do": "next"}, headers=headers).status_code == (204 if status == 200 else status)
+    assert client.post("/order", json={"do": "next"}, headers=headers).status_code == (
+        204 if status == 200 else status
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/picture.jpg"])
@@ -41,7 +43,9 @@ def test_other_sites_pages_are_kept_out(client, headers, status):
         ({"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, 403),
     ],
 )
-def test_a_link_on_another_site_may_lead_to_the_page_but_not_show_it_there(client, studio, path, headers, status):
+def test_a_link_on_another_site_may_lead_to_the_page_but_not_show_it_there(
+    client, studio, path, headers, status
+):
     studio.paint()
     answer = client.get(path, headers={"Sec-Fetch-Site": "cross-site"} | headers)
     assert answer.status_code == status
@@ -62,11 +66,28 @@ def guarded(page_camera, features, style, tmp_path, monkeypatch):
 def test_in_a_network_only_who_knows_the_token_may_look_or_steer(guarded):
     studio, client, token = guarded
     studio.paint()
-    paths = ("/state", "/picture.mjpg", "/picture.mjpeg", "/picture.jpg", "/styles/0.jpg", "/nothing")
+    paths = (
+        "/state",
+        "/picture.mjpg",
+        "/picture.mjpeg",
+        "/picture.jpg",
+        "/styles/0.jpg",
+        "/nothing",
+    )
     for path in paths:
-        for wrong in ("", "?token=", "?token=wrong", f"?token={token[:-1]}", "?token=%ff%ff", f"?token={token}x"):
+        for wrong in (
+            "",
+            "?token=",
+            "?token=wrong",
+            f"?token={token[:-1]}",
+            "?token=%ff%ff",
+            f"?token={token}x",
+        ):
             answer = client.get(path + wrong)
-            assert answer.status_code == 401 and "open the whole address that vidstyle printed" in answer.text
+            assert (
+                answer.status_code == 401
+                and "open the whole address that vidstyle printed" in answer.text
+            )
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": f"vidstyle={token}"}):
         assert client.post("/order", json={"do": "next"}, headers=headers).status_code == 401
         assert client.post("/styles", content=b"", headers=headers).status_code == 401
@@ -90,7 +111,11 @@ def test_the_page_itself_is_open_and_sets_no_cookie(guarded):
     _, client, token = guarded
     for path in ("/", f"/?token={token}", "/page.js", "/page.css"):
         answer = client.get(path)
-        assert answer.status_code == 200 and "set-cookie" not in answer.headers and token not in answer.text
+        assert (
+            answer.status_code == 200
+            and "set-cookie" not in answer.headers
+            and token not in answer.text
+        )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +144,9 @@ def test_allowed_hosts_work_behind_proxies_and_tunnels(guarded, host, origin, st
     _, client, token = guarded
     headers = {"Host": host, "X-Vidstyle-Token": token} | ({"Origin": origin} if origin else {})
     assert client.get("/state", headers=headers).status_code == status
-    assert client.post("/order", json={"do": "next"}, headers=headers).status_code == (204 if status == 200 else status)
+    assert client.post("/order", json={"do": "next"}, headers=headers).status_code == (
+        204 if status == 200 else status
+    )
 
 
 def test_an_allowed_host_asks_for_the_token_also_on_this_machine(page_camera, features, style):
@@ -157,7 +184,10 @@ def test_an_allowed_host_is_a_name_without_scheme_and_port(given, expected):
 
 
 def test_allow_host_needs_the_control_page(capsys):
-    for flags, reason in ((["--allow-host", "a.example"], "add --web"), (["--web", "--allow-host", "a:1"], "no host name")):
+    for flags, reason in (
+        (["--allow-host", "a.example"], "add --web"),
+        (["--web", "--allow-host", "a:1"], "no host name"),
+    ):
         with pytest.raises(SystemExit) as leaving:
             cli.main(["live", "--camera", "clip.mp4", "--no-window", *flags])
         assert leaving.value.code == 2 and reason in capsys.readouterr().err

@@ -9,11 +9,11 @@ from conftest import stripes, until
 from studio import browser, opened_studio, other_site
 
 from vidstyle import OutputError, Settings, Style, Stylizer, load_features
+from vidstyle.io.images import bundled_styles
 from vidstyle.live.session import Session, live
-from vidstyle.live.show import Show
+from vidstyle.live.startup import LiveOptions
 from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import Page
-from vidstyle.media.pictures import bundled_styles
 
 PIXELS = """
 const picture = document.getElementById("picture"), canvas = document.createElement("canvas");
@@ -27,7 +27,11 @@ return [...pen.getImageData(0, 0, 32, 24).data];
 
 def colours(driver):
     """(24, 32, 3) as the browser shows the painting."""
-    return np.array(until(lambda: driver.execute_script(PIXELS))).reshape(24, 32, 4)[..., :3].astype(int)
+    return (
+        np.array(until(lambda: driver.execute_script(PIXELS)))
+        .reshape(24, 32, 4)[..., :3]
+        .astype(int)
+    )
 
 
 def colourfulness(driver):
@@ -53,13 +57,17 @@ def painted(studio):
 
 
 @pytest.mark.browser
-def test_in_a_browser_the_picture_moves_and_another_style_changes_it(driver, page_camera, tmp_path, monkeypatch):
+def test_in_a_browser_the_picture_moves_and_another_style_changes_it(
+    driver, page_camera, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     features, files = load_features("bundled", "cpu"), bundled_styles()
     styles = [(name, Style.from_images([files[name]], features)) for name in ("glass", "ink")]
-    settings = Settings(paint_size=64, first_steps=20, few_layers=True)
+    settings = Settings(working_size=64, initial_steps=20, fast_style_layers=True)
     stylizer, page = Stylizer(features, styles[0][1], settings), Page(listen("127.0.0.1:0"))
-    session = Session(Show(fps=20, fade_seconds=0.2), page_camera, stylizer, styles, screens=[page])
+    session = Session(
+        LiveOptions(fps=20, fade_seconds=0.2), page_camera, stylizer, styles, screens=[page]
+    )
     painting = threading.Thread(target=live, args=(session, page_camera, stylizer))
     painting.start()
     try:
@@ -78,7 +86,9 @@ def test_in_a_browser_the_picture_moves_and_another_style_changes_it(driver, pag
         driver.find_element(By.CSS_SELECTOR, "#upload input").send_keys(str(tmp_path / "cat.png"))
         until(lambda: len(driver.find_elements(By.CSS_SELECTOR, "#gallery button")) == 3)
         slider = driver.find_element(By.NAME, "strength")
-        driver.execute_script("arguments[0].value = 0.25; arguments[0].dispatchEvent(new Event('input'))", slider)
+        driver.execute_script(
+            "arguments[0].value = 0.25; arguments[0].dispatchEvent(new Event('input'))", slider
+        )
         until(lambda: stylizer.settings.strength == 0.25)
         assert not [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
     finally:
@@ -121,11 +131,26 @@ def test_pages_of_other_sites_can_neither_look_nor_send_commands(driver, painted
         driver.get(foreign)
         until(lambda: len(driver.execute_script("return Object.keys(results)")) == 4)
         results = driver.execute_script("return results")
-        assert results == {"state": "refused", "order": "refused", "hidden": "refused", "opaque": "refused"}
-        until(lambda: driver.execute_script("return [...document.images].every((image) => image.complete)"))
-        assert driver.execute_script("return [...document.images].map((image) => image.naturalWidth)") == [0, 0]
-        assert driver.execute_script("return document.getElementById('frame').contentDocument") is None
-        driver.execute_script("document.getElementById('link').click()")  # a link may lead there: nobody else sees it
+        assert results == {
+            "state": "refused",
+            "order": "refused",
+            "hidden": "refused",
+            "opaque": "refused",
+        }
+        until(
+            lambda: driver.execute_script(
+                "return [...document.images].every((image) => image.complete)"
+            )
+        )
+        assert driver.execute_script(
+            "return [...document.images].map((image) => image.naturalWidth)"
+        ) == [0, 0]
+        assert (
+            driver.execute_script("return document.getElementById('frame').contentDocument") is None
+        )
+        driver.execute_script(
+            "document.getElementById('link').click()"
+        )  # a link may lead there: nobody else sees it
         until(lambda: driver.current_url == f"{painted.page.url}picture.jpg")
         assert driver.execute_script("return document.images[0].naturalWidth") == 64
     frames = painted.frames
@@ -135,7 +160,9 @@ def test_pages_of_other_sites_can_neither_look_nor_send_commands(driver, painted
 
 @pytest.mark.browser
 def test_a_name_of_other_people_that_leads_here_is_refused(driver, painted):
-    driver.get(f"http://evil.example:{port_of(painted)}/")  # DNS rebinding: to the browser it is the same origin
+    driver.get(
+        f"http://evil.example:{port_of(painted)}/"
+    )  # DNS rebinding: to the browser it is the same origin
     text = driver.find_element("tag name", "body").text
     assert text.startswith("this page is not at 'evil.example:") and "--allow-host" in text
     assert (
@@ -161,7 +188,9 @@ def test_the_link_with_the_token_works_from_other_sites_after_a_reload_and_for_t
         links = [each.page.url.replace("127.0.0.1", "studio.example") for each in (one, other)]
         bare = links[0].split("?")[0]
         driver.get(bare)
-        until(lambda: "open the whole address that vidstyle printed" in driver.execute_script(STATUS))
+        until(
+            lambda: "open the whole address that vidstyle printed" in driver.execute_script(STATUS)
+        )
         with other_site(f'<a href="{links[0]}">join</a>') as chat:
             driver.get(chat)
             driver.find_element("tag name", "a").click()
@@ -204,7 +233,9 @@ def _use_many_tabs(driver, studio, first):
 
 
 @pytest.mark.browser
-def test_the_page_tells_what_happened_and_what_is_wrong(driver, painted, page_camera, tmp_path, monkeypatch):
+def test_the_page_tells_what_happened_and_what_is_wrong(
+    driver, painted, page_camera, tmp_path, monkeypatch
+):
     driver.get(painted.page.url)
     until(lambda: "fps" in driver.execute_script(STATUS))
     driver.find_element("css selector", "[data-do=snapshot]").click()
@@ -213,14 +244,22 @@ def test_the_page_tells_what_happened_and_what_is_wrong(driver, painted, page_ca
     monkeypatch.setattr(painted.session.recorder, "start", fail)
     driver.find_element("css selector", "[data-do=record]").click()
     until(lambda: driver.execute_script(MESSAGE) == "cannot write there: free some space")
-    for status, words in (("silent", "The camera gives no pictures."), ("lost", "The camera is lost: waiting for it.")):
+    for status, words in (
+        ("silent", "The camera gives no pictures."),
+        ("lost", "The camera is lost: waiting for it."),
+    ):
         monkeypatch.setattr(type(page_camera), "status", status)
         until(lambda words=words: driver.execute_script(NOTICE) == words)
         assert " s ago" in driver.execute_script(STATUS)
     monkeypatch.setattr(type(page_camera), "status", "ok")
     until(lambda: driver.execute_script(NOTICE) == "")
-    monkeypatch.setattr("vidstyle.live.web.pictures.MOST_VIEWERS", 0)
-    until(lambda: driver.execute_script(NOTICE) == "0 viewers are watching already, which is the most there may be")
+    monkeypatch.setattr("vidstyle.live.web.frames.MOST_VIEWERS", 0)
+    until(
+        lambda: (
+            driver.execute_script(NOTICE)
+            == "0 viewers are watching already, which is the most there may be"
+        )
+    )
 
 
 def fail(*given):
@@ -232,7 +271,11 @@ def test_sliders_have_names_and_the_status_is_a_live_region(driver, painted):
     driver.get(painted.page.url)
     until(lambda: len(driver.find_elements("css selector", "#gallery input")) == 2)
     nodes = driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
-    named = {(node["role"]["value"], node["name"]["value"]) for node in nodes if "name" in node and "role" in node}
+    named = {
+        (node["role"]["value"], node["name"]["value"])
+        for node in nodes
+        if "name" in node and "role" in node
+    }
     assert {name for role, name in named if role == "slider"} == {
         "strength",
         "style scale",
@@ -243,11 +286,17 @@ def test_sliders_have_names_and_the_status_is_a_live_region(driver, painted):
         "share of scene",
     }
     assert all(name for role, name in named if role in ("button", "image", "slider"))
-    (status,) = [node for node in nodes if node.get("role", {}).get("value") == "status" and _element(node, driver) == "status"]
+    (status,) = [
+        node
+        for node in nodes
+        if node.get("role", {}).get("value") == "status" and _element(node, driver) == "status"
+    ]
     live_regions = {each["name"]: each["value"]["value"] for each in status["properties"]}
     assert live_regions["live"] == "polite"
 
 
 def _element(node, driver):
-    found = driver.execute_cdp_cmd("DOM.describeNode", {"backendNodeId": node["backendDOMNodeId"]})["node"]
+    found = driver.execute_cdp_cmd("DOM.describeNode", {"backendNodeId": node["backendDOMNodeId"]})[
+        "node"
+    ]
     return dict(zip(found["attributes"][::2], found["attributes"][1::2], strict=True)).get("id")

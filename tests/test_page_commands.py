@@ -13,9 +13,9 @@ from conftest import stripes, until
 
 from vidstyle import OutputError, Report
 from vidstyle.live.commands import RANGES
+from vidstyle.live.controls import MOST_STYLES
 from vidstyle.live.messages import KEPT_MESSAGES, Messages
 from vidstyle.live.session import MOST_COMMANDS
-from vidstyle.live.steering import MOST_STYLES
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,10 @@ from vidstyle.live.steering import MOST_STYLES
         (b'{"turn": {"strength": 1' + b"0" * 400 + b"}}", "a number of more than 60 digits"),
         (b'{"turn": {"strength": 1' + b"0" * 5000 + b"}}", "not valid JSON"),
         (b'{"turn": {"temporal_weight": 1e30}}', "temporal_weight must be a number from 0 to 1000"),
-        (b'{"turn": {"steps": 1000000}}', "steps must be a whole number from 1 to 100, not 1000000"),
+        (
+            b'{"turn": {"steps": 1000000}}',
+            "steps must be a whole number from 1 to 100, not 1000000",
+        ),
         (b'{"turn": {"steps": 1.5}}', "steps must be a whole number"),
         (b'{"turn": {"size": 9000}}', 'no setting "size": use one of strength'),
         (b'{"turn": [1]}', "turn must be an object"),
@@ -69,7 +72,22 @@ def test_a_command_is_carried_out_as_a_whole_or_not_at_all(client, studio):
     assert studio.session.steering.weights == [1, 0]
 
 
-NUMBERS = (0, 1, -1, 0.5, 1e308, -1e308, 1e999, -1e999, float("nan"), 5e-324, 1e-300, 10**400, 2**63, True)
+NUMBERS = (
+    0,
+    1,
+    -1,
+    0.5,
+    1e308,
+    -1e308,
+    1e999,
+    -1e999,
+    float("nan"),
+    5e-324,
+    1e-300,
+    10**400,
+    2**63,
+    True,
+)
 WORDS = ("", "next", "x" * 5000, "\x00", "\ud800", "\u202e", "NaN", "__class__", "{}", "%s%n")
 
 
@@ -108,19 +126,27 @@ def random_command(chance, actions):
     return data
 
 
-PYTHON_WORDS = re.compile(r"Traceback|Error|object is|unhashable|NoneType|expected|'(int|str|float|list|dict)'|codec|\bTrue\b")
+PYTHON_WORDS = re.compile(
+    r"Traceback|Error|object is|unhashable|NoneType|expected|'(int|str|float|list|dict)'|codec|\bTrue\b"
+)
 
 
 def test_no_command_ends_the_show_or_makes_a_style_unselectable(client, studio):
     chance = random.Random(20)
     studio.session.steering.fade_seconds = 0.05
-    actions = [name for name in studio.session.actions if name not in ("quit", "record", "snapshot")]
+    actions = [
+        name for name in studio.session.actions if name not in ("quit", "record", "snapshot")
+    ]
     answers = []
     for number in range(300):
         answer = client.post("/order", content=random_command(chance, actions))
         answers.append(answer.status_code)
         if answer.status_code == 400:
-            assert answer.text.isprintable() and len(answer.text) < 400 and not PYTHON_WORDS.search(answer.text)
+            assert (
+                answer.text.isprintable()
+                and len(answer.text) < 400
+                and not PYTHON_WORDS.search(answer.text)
+            )
         if number % 25 == 0:
             studio.paint()
             assert client.get("/state").status_code == 200
@@ -130,7 +156,9 @@ def test_no_command_ends_the_show_or_makes_a_style_unselectable(client, studio):
     studio.paint()
     for chosen in range(3):
         mix = [float(number == chosen) for number in range(3)]
-        assert client.post("/order", json={"mix": mix, "turn": {"fade_seconds": 0}}).status_code == 204
+        assert (
+            client.post("/order", json={"mix": mix, "turn": {"fade_seconds": 0}}).status_code == 204
+        )
         studio.paint()
         studio.paint()
         assert client.get("/state").json()["styles"][chosen]["weight"] == 1
@@ -160,12 +188,17 @@ def test_styles_are_bounded_when_many_come_at_once(client, studio):
     studio.paint()
     (_, style) = studio.session.steering.styles[0]
     for number in range(MOST_STYLES + 5):
-        studio.session._put(lambda number=number: studio.session.steering.add(f"new {number}", style))
+        studio.session._put(
+            lambda number=number: studio.session.steering.add(f"new {number}", style)
+        )
     studio.paint()
     studio.paint()
     assert len(client.get("/state").json()["styles"]) == MOST_STYLES
     text, error = messages_of(client)[-1]
-    assert error and text == f"new {MOST_STYLES + 4} was not added: there are {MOST_STYLES} styles already"
+    assert (
+        error
+        and text == f"new {MOST_STYLES + 4} was not added: there are {MOST_STYLES} styles already"
+    )
 
 
 def test_a_mixture_asked_for_again_and_again_while_it_fades_does_not_grow(studio):
@@ -177,7 +210,9 @@ def test_a_mixture_asked_for_again_and_again_while_it_fades_does_not_grow(studio
 
 
 def messages_of(client):
-    return [(message["text"], message["error"]) for message in client.get("/state").json()["messages"]]
+    return [
+        (message["text"], message["error"]) for message in client.get("/state").json()["messages"]
+    ]
 
 
 def test_the_page_is_told_where_snapshots_and_recordings_are(client, studio, tmp_path):
@@ -195,7 +230,11 @@ def test_the_page_is_told_where_snapshots_and_recordings_are(client, studio, tmp
     client.post("/order", json={"do": "record"})
     studio.session.recorder.send(studio.paint())
     studio.paint()
-    text, error = until(lambda: next((each for each in messages_of(client) if each[0].startswith("recorded: ")), None))
+    text, error = until(
+        lambda: next(
+            (each for each in messages_of(client) if each[0].startswith("recorded: ")), None
+        )
+    )
     assert not error and Path(text.removeprefix("recorded: ")).exists()
 
 
@@ -204,7 +243,7 @@ def test_a_failed_snapshot_or_recording_is_told_to_the_page(client, studio, monk
         raise OutputError("cannot write there: free some space")
 
     studio.paint()
-    monkeypatch.setattr("vidstyle.live.session.write_picture", fail)
+    monkeypatch.setattr("vidstyle.live.session.write_image", fail)
     monkeypatch.setattr(studio.session.recorder, "start", fail)
     for action in ("snapshot", "record"):
         client.post("/order", json={"do": action})
@@ -222,7 +261,9 @@ def test_messages_are_numbered_and_the_oldest_are_dropped():
 
 
 @pytest.mark.parametrize("status", ["ok", "silent", "lost"])
-def test_the_state_tells_whether_the_camera_gives_pictures(client, studio, page_camera, monkeypatch, status):
+def test_the_state_tells_whether_the_camera_gives_pictures(
+    client, studio, page_camera, monkeypatch, status
+):
     studio.paint()
     monkeypatch.setattr(type(page_camera), "status", status)
     page_camera._arrived = time.monotonic() - 7

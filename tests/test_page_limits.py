@@ -10,7 +10,7 @@ import pytest
 from conftest import until
 from studio import SECONDS
 
-from vidstyle.live.web.pictures import MOST_VIEWERS
+from vidstyle.live.web.frames import MOST_VIEWERS
 
 LIMITS = "vidstyle.live.web.connection"
 FULL = b"16 viewers are watching already, which is the most there may be"
@@ -37,7 +37,7 @@ def is_closed_by_the_page(connection):
 
 
 def test_no_more_viewers_get_in_than_may_when_many_come_at_once(client, studio, monkeypatch):
-    monkeypatch.setattr("vidstyle.live.web.pictures.VIEWER_SECONDS", 600)
+    monkeypatch.setattr("vidstyle.live.web.frames.VIEWER_SECONDS", 600)
     studio.paint()
 
     async def come(number):
@@ -46,7 +46,9 @@ def test_no_more_viewers_get_in_than_may_when_many_come_at_once(client, studio, 
             if answer.status_code == 503:
                 refused.append(await answer.aread())
             else:
-                received = answer.aiter_bytes()  # kept: without a reference it closes the connection
+                received = (
+                    answer.aiter_bytes()
+                )  # kept: without a reference it closes the connection
                 arrived.append(await anext(received))
                 await asyncio.wait_for(all_answered.wait(), SECONDS)
 
@@ -62,7 +64,9 @@ def test_no_more_viewers_get_in_than_may_when_many_come_at_once(client, studio, 
         nonlocal many, all_answered
         all_answered = asyncio.Event()
         limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=studio.page.url, timeout=SECONDS, limits=limits) as many:
+        async with httpx.AsyncClient(
+            base_url=studio.page.url, timeout=SECONDS, limits=limits
+        ) as many:
             await all_come()
 
     many = all_answered = None
@@ -72,9 +76,11 @@ def test_no_more_viewers_get_in_than_may_when_many_come_at_once(client, studio, 
     assert set(refused) == {FULL}
 
 
-def test_a_viewer_who_leaves_makes_room_and_one_who_asks_again_counts_once(client, studio, monkeypatch):
+def test_a_viewer_who_leaves_makes_room_and_one_who_asks_again_counts_once(
+    client, studio, monkeypatch
+):
     for name in ("VIEWER_SECONDS", "WAIT_SECONDS"):
-        monkeypatch.setattr(f"vidstyle.live.web.pictures.{name}", 0.02)
+        monkeypatch.setattr(f"vidstyle.live.web.frames.{name}", 0.02)
     studio.paint()
     for number in range(3 * MOST_VIEWERS):
         assert client.get(f"/picture.jpg?viewer=one&after={number % 2}").status_code in (200, 204)
@@ -113,7 +119,9 @@ def test_a_half_sent_request_is_closed(studio, monkeypatch, request_bytes):
 
 def test_a_viewer_who_reads_nothing_is_let_go(client, studio, monkeypatch):
     monkeypatch.setattr(f"{LIMITS}.SILENT_SECONDS", 0.2)
-    noise = [np.random.default_rng(seed).integers(0, 256, (480, 640, 3), np.uint8) for seed in range(3)]
+    noise = [
+        np.random.default_rng(seed).integers(0, 256, (480, 640, 3), np.uint8) for seed in range(3)
+    ]
     with connected(studio) as silent:
         silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
         silent.sendall(b"GET /picture.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -141,6 +149,8 @@ def test_uploads_at_once_are_bounded(client, studio, monkeypatch):
     with connected(studio, b"POST /styles HTTP/1.1\r\nHost: HOST\r\nContent-Length: 100\r\n\r\n{"):
         until(lambda: studio.page._uploads == 1)
         answer = client.post("/styles", content=b"x")
-        assert answer.status_code == 503 and answer.text.startswith("1 pictures are being uploaded already")
+        assert answer.status_code == 503 and answer.text.startswith(
+            "1 pictures are being uploaded already"
+        )
     until(lambda: studio.page._uploads == 0)
     assert client.post("/styles", content=b"x").status_code == 415

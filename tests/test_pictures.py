@@ -16,12 +16,15 @@ from PIL import ExifTags
 from PIL import Image as Pillow
 
 from vidstyle import InputError, Style, open_sink, open_source
-from vidstyle.media import pictures
-from vidstyle.media.pictures import decode_picture, is_numbered, is_still, read_picture
-from vidstyle.painting.tensors import to_image
+from vidstyle.io import images
+from vidstyle.io.images import decode_image, is_numbered, is_still, read_image
+from vidstyle.ops.tensors import to_image
 from vidstyle.render import where
 
-PROFILES = {"display p3": (icc.DISPLAY_P3, icc.SRGB_CURVE), "adobe rgb": (icc.ADOBE_RGB, 2.19921875)}
+PROFILES = {
+    "display p3": (icc.DISPLAY_P3, icc.SRGB_CURVE),
+    "adobe rgb": (icc.ADOBE_RGB, 2.19921875),
+}
 
 
 def saved(path, array, profile=None, mode=None, **options):
@@ -32,7 +35,10 @@ def saved(path, array, profile=None, mode=None, **options):
 
 def colours():
     """(32, 48, 3) uint8 blocks of 16 px, so that JPEG keeps them: greys, bright and dark colours."""
-    blocks = [[(200, 60, 60), (60, 180, 60), (70, 70, 200)], [(128, 128, 128), (230, 220, 210), (30, 40, 20)]]
+    blocks = [
+        [(200, 60, 60), (60, 180, 60), (70, 70, 200)],
+        [(128, 128, 128), (230, 220, 210), (30, 40, 20)],
+    ]
     return np.kron(np.array(blocks, np.uint8), np.ones((16, 16, 1), np.uint8))
 
 
@@ -45,13 +51,19 @@ def levels_off(image, expected):
 @pytest.mark.parametrize("name", PROFILES)
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
 def test_pictures_are_read_into_srgb_from_their_colour_profile(tmp_path, name, ending):
-    options = {"quality": 100, "subsampling": 0} if ending == "jpg" else {"lossless": True} if ending == "webp" else {}
+    options = (
+        {"quality": 100, "subsampling": 0}
+        if ending == "jpg"
+        else {"lossless": True}
+        if ending == "webp"
+        else {}
+    )
     path = saved(tmp_path / f"in.{ending}", colours(), icc.rgb_profile(*PROFILES[name]), **options)
     expected = icc.in_srgb(colours() / 255, *PROFILES[name])
     assert levels_off(colours(), expected) > 15  # what ignoring it would cost
     off = 3 if ending == "jpg" else 1.5  # JPEG itself rounds; LittleCMS works in 8 bits here
-    assert levels_off(read_picture(path), expected) < off
-    assert levels_off(decode_picture(path.read_bytes()), expected) < off
+    assert levels_off(read_image(path), expected) < off
+    assert levels_off(decode_image(path.read_bytes()), expected) < off
 
 
 def test_every_way_in_honours_a_colour_profile(tmp_path, features):
@@ -75,8 +87,14 @@ def test_16_bits_and_alpha_survive_a_colour_profile(tmp_path):
     block = zlib.compress(icc.rgb_profile(*PROFILES["adobe rgb"]))
     chunk = b"iCCP" + b"it\0\0" + block
     data = path.read_bytes()
-    path.write_bytes(data[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:])
-    read = read_picture(path)
+    path.write_bytes(
+        data[:33]
+        + struct.pack(">I", len(chunk) - 4)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + data[33:]
+    )
+    read = read_image(path)
     assert read.dtype == np.uint16 and (read[..., 3] == 700).all()
     expected = icc.in_srgb(image[..., :3] / 65535, *PROFILES["adobe rgb"])
     assert np.abs(read[..., :3] / 257 - 255 * expected).max() < 1
@@ -85,7 +103,7 @@ def test_16_bits_and_alpha_survive_a_colour_profile(tmp_path):
 
 def test_a_grey_picture_is_read_by_its_grey_profile(tmp_path):
     grey = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (8, 1))
-    read = read_picture(saved(tmp_path / "grey.png", grey, icc.grey_profile(1.0)))
+    read = read_image(saved(tmp_path / "grey.png", grey, icc.grey_profile(1.0)))
     expected = icc.in_srgb(np.repeat(grey[..., None] / 255, 3, 2), icc.SRGB, 1.0)
     assert np.abs(read - 255 * expected).max() < 1.5
 
@@ -96,18 +114,26 @@ def test_cmyk_is_converted_by_its_profile_and_turned_upright(tmp_path):
     exif = Pillow.Exif()
     exif[0x112] = 6
     path = saved(tmp_path / "in.jpg", inks, icc.cmyk_profile(), "CMYK", exif=exif, quality=100)
-    read = read_picture(path)
+    read = read_image(path)
     assert read.shape == (64, 32, 3)
-    assert np.abs(read[:28].astype(int) - 118).max() < 5 and read[36:].min() > 250  # L* 50 is 119 in sRGB
+    assert (
+        np.abs(read[:28].astype(int) - 118).max() < 5 and read[36:].min() > 250
+    )  # L* 50 is 119 in sRGB
 
 
 def test_a_profile_of_srgb_changes_nothing_and_a_broken_one_is_named(tmp_path, caplog):
     srgb = icc.rgb_profile(icc.SRGB, icc.SRGB_CURVE)
-    assert np.array_equal(read_picture(saved(tmp_path / "srgb.png", scene(), srgb)), scene())
+    assert np.array_equal(read_image(saved(tmp_path / "srgb.png", scene(), srgb)), scene())
     assert not caplog.text
-    for name, profile in (("broken", srgb[:200]), ("rubbish", b"rubbish" * 9), ("grey", icc.grey_profile(2.2))):
+    for name, profile in (
+        ("broken", srgb[:200]),
+        ("rubbish", b"rubbish" * 9),
+        ("grey", icc.grey_profile(2.2)),
+    ):
         caplog.clear()
-        assert np.array_equal(read_picture(saved(tmp_path / f"{name}.png", scene(), profile)), scene())
+        assert np.array_equal(
+            read_image(saved(tmp_path / f"{name}.png", scene(), profile)), scene()
+        )
         assert f"{name}.png has a colour profile" in caplog.text and len(caplog.records) == 1
 
 
@@ -115,10 +141,15 @@ def test_adobe_rgb_by_exif_alone_is_said_to_be_taken_for_srgb(tmp_path, caplog):
     exif = Pillow.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[0xA001] = 0xFFFF
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: "R03"}
-    read_picture(saved(tmp_path / "in.jpg", colours(), exif=exif))
-    assert "in.jpg is in Adobe RGB without a colour profile" in caplog.text and len(caplog.records) == 1
+    read_image(saved(tmp_path / "in.jpg", colours(), exif=exif))
+    assert (
+        "in.jpg is in Adobe RGB without a colour profile" in caplog.text
+        and len(caplog.records) == 1
+    )
     caplog.clear()
-    read_picture(saved(tmp_path / "in.jpg", colours(), icc.rgb_profile(*PROFILES["adobe rgb"]), exif=exif))
+    read_image(
+        saved(tmp_path / "in.jpg", colours(), icc.rgb_profile(*PROFILES["adobe rgb"]), exif=exif)
+    )
     assert not caplog.text
 
 
@@ -126,11 +157,18 @@ def test_adobe_rgb_by_exif_alone_is_said_to_be_taken_for_srgb(tmp_path, caplog):
 def test_one_of_several_pictures_is_said_to_be_used(tmp_path, features, caplog, ending):
     several = [Pillow.fromarray(np.full((64, 64, 3), level, np.uint8)) for level in (10, 200)]
     path = tmp_path / f"several.{ending}"
-    several[0].save(path, save_all=True, append_images=several[1:], **({"lossless": True} if ending == "webp" else {}))
+    several[0].save(
+        path,
+        save_all=True,
+        append_images=several[1:],
+        **({"lossless": True} if ending == "webp" else {}),
+    )
     Style.from_images([path], features)
     assert f"{path} holds more than one picture: only the first is used" in caplog.text
     caplog.clear()
-    assert (decode_picture(path.read_bytes(), "the picture") == 10).all() and "only the first" in caplog.text
+    assert (
+        decode_image(path.read_bytes(), "the picture") == 10
+    ).all() and "only the first" in caplog.text
     if ending != "gif":  # which is a clip
         caplog.clear()
         with open_source(path) as source:
@@ -140,7 +178,9 @@ def test_one_of_several_pictures_is_said_to_be_used(tmp_path, features, caplog, 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):
     """A HEIC file of six tiles, and its picture."""
-    picture = np.kron(np.arange(40, 221, 36, dtype=np.uint8).reshape(2, 3, 1), np.ones((64, 64, 3), np.uint8))
+    picture = np.kron(
+        np.arange(40, 221, 36, dtype=np.uint8).reshape(2, 3, 1), np.ones((64, 64, 3), np.uint8)
+    )
     path = tmp_path_factory.mktemp("heif") / "IMG_0001.HEIC"
     path.write_bytes(heif.tiled(picture))
     return path, picture
@@ -158,7 +198,7 @@ def test_a_heic_picture_is_refused_without_pillow_heif(photo, features, tmp_path
     with pytest.raises(InputError, match=r"vidstyle\[heic\]"):
         Style.from_images([path], features)
     with pytest.raises(InputError, match=r"vidstyle\[heic\]"):
-        decode_picture(path.read_bytes(), "the picture", most_px=1 << 20)
+        decode_image(path.read_bytes(), "the picture", most_px=1 << 20)
 
 
 def test_the_tiles_of_a_heic_picture_are_joined(photo, caplog):
@@ -166,13 +206,18 @@ def test_the_tiles_of_a_heic_picture_are_joined(photo, caplog):
     path, picture = photo
     with open_source(path) as source:
         (frame,) = source
-    assert frame.image.shape == picture.shape and np.abs(frame.image.astype(int) - picture).max() < 6  # encoded with loss
+    assert (
+        frame.image.shape == picture.shape and np.abs(frame.image.astype(int) - picture).max() < 6
+    )  # encoded with loss
     assert not caplog.text
 
 
 def test_a_painted_heic_picture_becomes_a_png_in_a_folder(photo, tmp_path):
     path, _ = photo
-    assert where(str(path), str(tmp_path), into_folder=True, preview=False) == tmp_path / "IMG_0001.png"
+    assert (
+        where(str(path), str(tmp_path), into_folder=True, preview=False)
+        == tmp_path / "IMG_0001.png"
+    )
 
 
 def test_an_avif_picture_is_read_whole_with_alpha_profile_and_orientation(tmp_path):
@@ -185,16 +230,18 @@ def test_an_avif_picture_is_read_whole_with_alpha_profile_and_orientation(tmp_pa
     with open_source(path) as source:
         (frame,) = source
     assert frame.image.shape == (48, 32, 4) and (frame.image[..., 3] == 90).all()
-    assert levels_off(frame.image, np.rot90(icc.in_srgb(colours() / 255, *profile), -1)) < 6  # encoded with loss
+    assert (
+        levels_off(frame.image, np.rot90(icc.in_srgb(colours() / 255, *profile), -1)) < 6
+    )  # encoded with loss
 
 
 def test_a_png_with_a_profile_through_a_pipe_does_not_end_the_process(tmp_path):
     path = saved(tmp_path / "in.png", colours(), icc.rgb_profile(*PROFILES["display p3"]))
-    code = (
-        "import gc; from vidstyle.media.source import open_source\nwith open_source('-') as s: print(len(list(s)))\ngc.collect()"
-    )
+    code = "import gc; from vidstyle.io.source import open_source\nwith open_source('-') as s: print(len(list(s)))\ngc.collect()"
     with path.open("rb") as file:
-        result = subprocess.run([sys.executable, "-c", code], stdin=file, capture_output=True, timeout=60, check=False)
+        result = subprocess.run(
+            [sys.executable, "-c", code], stdin=file, capture_output=True, timeout=60, check=False
+        )
     assert (result.returncode, result.stdout) == (0, b"1\n"), result.stderr
 
 
@@ -202,7 +249,9 @@ def png_header(width, height):
     """A PNG of a single grey colour: few bytes however large it is."""
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     rows = zlib.compress(b"\0" * (height * (width + 1)))
     return (
@@ -214,28 +263,36 @@ def png_header(width, height):
 
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):
-    monkeypatch.setattr(pictures, "_decoded", lambda *a: pytest.fail("it was decoded"))
+    monkeypatch.setattr(images, "_decoded", lambda *a: pytest.fail("it was decoded"))
     data = png_header(400, 300)
-    with pytest.raises(InputError, match="the picture has 400x300 px, more than 0 million: make it smaller"):
-        decode_picture(data, "the picture", most_px=400 * 300 - 1)
-    assert decode_picture(b"rubbish", "the picture", most_px=1) is None
+    with pytest.raises(
+        InputError, match="the picture has 400x300 px, more than 0 million: make it smaller"
+    ):
+        decode_image(data, "the picture", most_px=400 * 300 - 1)
+    assert decode_image(b"rubbish", "the picture", most_px=1) is None
     huge = data[:16] + struct.pack(">II", 60000, 60000) + data[24:29]
     with pytest.raises(InputError, match="make it smaller"):
-        decode_picture(huge + struct.pack(">I", zlib.crc32(huge[12:29])) + data[33:], "the picture", most_px=1 << 25)
+        decode_image(
+            huge + struct.pack(">I", zlib.crc32(huge[12:29])) + data[33:],
+            "the picture",
+            most_px=1 << 25,
+        )
 
 
 def test_a_large_jpeg_is_reduced_while_it_is_decoded(monkeypatch):
-    monkeypatch.setattr(pictures, "REDUCED_SIDE_PX", 40)
+    monkeypatch.setattr(images, "REDUCED_SIDE_PX", 40)
     data = cv2.imencode(".jpg", cv2.cvtColor(scene(size=(160, 96)), cv2.COLOR_RGB2BGR))[1].tobytes()
     flags = []
-    monkeypatch.setattr(pictures, "_decoded", lambda *a, run=pictures._decoded: flags.append(a[1]) or run(*a))
-    read = decode_picture(data, most_px=160 * 96 // 4, reduced=True)
+    monkeypatch.setattr(
+        images, "_decoded", lambda *a, run=images._decoded: flags.append(a[1]) or run(*a)
+    )
+    read = decode_image(data, most_px=160 * 96 // 4, reduced=True)
     assert read.shape == (24, 40, 3) and flags == [cv2.IMREAD_REDUCED_COLOR_4]
     small = cv2.resize(scene(size=(160, 96)), (40, 24), interpolation=cv2.INTER_AREA)
     assert np.abs(read.astype(int) - small).mean() < 3
     png = cv2.imencode(".png", cv2.cvtColor(scene(size=(160, 96)), cv2.COLOR_RGB2BGR))[1].tobytes()
-    assert np.array_equal(decode_picture(png, reduced=True), small)
-    assert decode_picture(png).shape == (96, 160, 3)
+    assert np.array_equal(decode_image(png, reduced=True), small)
+    assert decode_image(png).shape == (96, 160, 3)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF", "AVIF", "HEIC"])
@@ -257,7 +314,7 @@ def test_a_damaged_picture_is_refused_in_one_line(tmp_path, photo, kind, count):
         path = tmp_path / f"damaged.{kind.lower()}"
         path.write_bytes(damaged.tobytes())
         try:
-            read_picture(path)
+            read_image(path)
         except InputError as error:
             assert "\n" not in str(error)
 
@@ -279,8 +336,10 @@ def test_a_name_with_a_percent_sign_is_numbered_only_where_it_can_be_meant(tmp_p
     assert not is_numbered("out_%d.png")  # a file's own name wins
     with open_source("out_%d.png") as source, open_sink("100%dope.png", source) as sink:
         sink.send(next(iter(source)))
-    assert np.array_equal(read_picture("100%dope.png"), scene())
+    assert np.array_equal(read_image("100%dope.png"), scene())
     with pytest.raises(InputError, match=r"^no%dope.png does not exist"):
         open_source("no%dope.png")
-    with pytest.raises(InputError, match=r"there is no file no_%d.png nor numbered ones like no_1.png"):
+    with pytest.raises(
+        InputError, match=r"there is no file no_%d.png nor numbered ones like no_1.png"
+    ):
         open_source("no_%d.png")

@@ -11,11 +11,11 @@ import pytest
 import torch
 from conftest import scene, until
 
-from vidstyle import Format, Frame, Report, Settings, run
-from vidstyle.painting.flow import dis_flow
-from vidstyle.painting.motion import with_motion
+from vidstyle import Frame, Report, Settings, VideoInfo, run
+from vidstyle.flow.clip_motion import with_motion
+from vidstyle.flow.methods import dis_flow
 from vidstyle.pipeline import MAX_FLOWS_AT_ONCE
-from vidstyle.stage import Meanwhile
+from vidstyle.runtime.worker import ProcessSetting
 
 
 class Clip:
@@ -23,7 +23,7 @@ class Clip:
 
     def __init__(self, count=8, fail_at=None, pause=0.0):
         self.count, self.fail_at, self.pause, self.read = count, fail_at, pause, 0
-        self.format = Format((64, 48), frames=count)
+        self.format = VideoInfo((64, 48), frames=count)
 
     def __iter__(self):
         for number in range(self.count):
@@ -47,8 +47,18 @@ class Painter:
     """A stylizer that inverts, and may fail, be interrupted, or take its time."""
 
     def __init__(self, fail_at=None, error=None, pause=0.0, device="cpu"):
-        self.fail_at, self.error, self.pause, self.calls, self.iterations = fail_at, error, pause, 0, []
-        self.settings, self.features, self.motions = Settings(), SimpleNamespace(device=torch.device(device)), []
+        self.fail_at, self.error, self.pause, self.calls, self.iterations = (
+            fail_at,
+            error,
+            pause,
+            0,
+            [],
+        )
+        self.settings, self.features, self.motions = (
+            Settings(),
+            SimpleNamespace(device=torch.device(device)),
+            [],
+        )
 
     def flow_px(self, size):
         return max(size)
@@ -88,7 +98,9 @@ def test_every_frame_reaches_every_sink_in_order():
     report = run(Clip(20), Painter(), [one, two])
     assert report.frames == 20 and report.dropped == 0
     for sink in (one, two):
-        assert [frame.time for frame in sink.frames] == [Fraction(number, 25) for number in range(20)]
+        assert [frame.time for frame in sink.frames] == [
+            Fraction(number, 25) for number in range(20)
+        ]
         assert np.array_equal(sink.frames[0].image, 255 - scene())
 
 
@@ -139,7 +151,7 @@ def test_what_is_set_for_the_whole_process_beside_a_gpu_is_set_back(ends):
 
 def test_a_setting_of_the_process_lasts_until_the_last_one_leaves():
     values = ["usual"]
-    setting = Meanwhile(lambda: values[-1], values.append, "short")
+    setting = ProcessSetting(lambda: values[-1], values.append, "short")
     with ExitStack() as first, ExitStack() as second:
         first.enter_context(setting)
         second.enter_context(setting)
@@ -153,7 +165,9 @@ def test_reading_ahead_is_bounded(device, ahead):
     clip = Clip(1000)
     with pytest.raises(RuntimeError):
         run(clip, Painter(3, RuntimeError(), pause=0.05, device=device), [Collector()])
-    assert clip.read <= 3 + 8 + ahead  # those painted, the queue, and one in hand; those whose motion is looked for
+    assert (
+        clip.read <= 3 + 8 + ahead
+    )  # those painted, the queue, and one in hand; those whose motion is looked for
 
 
 def test_controls_are_asked_before_each_frame_and_after_the_last():
@@ -181,8 +195,16 @@ def test_motion_is_the_same_wherever_it_is_computed(device):
     painter = Painter(device=device)
     report = run(Clip(5), painter, [Collector()])
     expected = [motion for _, motion in with_motion(Clip(5), dis_flow, size_px=lambda: 64)]
-    assert [motion.flow is not None for motion in painter.motions] == [False, True, True, True, True]
-    assert all(torch.equal(a.flow, b.flow) for a, b in zip(painter.motions[1:], expected[1:], strict=True))
+    assert [motion.flow is not None for motion in painter.motions] == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
+    assert all(
+        torch.equal(a.flow, b.flow) for a, b in zip(painter.motions[1:], expected[1:], strict=True)
+    )
     assert (report.seconds["motion"] > 1e-3) == (device == "cpu")
 
 
@@ -194,7 +216,10 @@ def test_an_empty_source_is_an_empty_run():
 def test_beside_a_gpu_segments_are_longer(device, after):
     painter, sink, kept = Painter(device=device), Collector(), []
     painter.state, painter.load_state = dict, lambda state: None
-    sink.segment_seconds, sink.checkpoint = Fraction(1, 5), lambda checkpoint: kept.append(checkpoint.frames)
+    sink.segment_seconds, sink.checkpoint = (
+        Fraction(1, 5),
+        lambda checkpoint: kept.append(checkpoint.frames),
+    )
     run(Clip(52), painter, [sink])
     assert kept == after
 
@@ -212,7 +237,11 @@ def test_run_ends_although_its_source_does_not_stop(monkeypatch, caplog):
         run(Stuck(8), Painter(2, RuntimeError()), [sink])
     assert len(sink.frames) == 2 and "did not stop" in caplog.text
     gone.set()
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")])
+    until(
+        lambda: (
+            not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
+        )
+    )
 
 
 def test_run_takes_up_an_interrupt_before_the_next_frame(monkeypatch):

@@ -12,25 +12,28 @@ import vidstyle
 
 ROOT = Path(__file__).parent.parent
 ROWS = (
-    "errors limits settings progress interrupts stage",
-    "media.files media.locks media.format media.frame media.hdr media.container media.color media.clock media.colorprofile",
-    "media.heif media.pictures media.tensorfile media.jobfolder media.segments media.sidedata media.decode media.source",
-    "media.subtitles media.packets media.channels media.soundencoder media.sound media.beside media.coders media.encode",
-    "media.animate media.mux media.outputs",
-    "media.writing media.writer media.recordable media.direct media.pipe media.sink",
-    "painting.device painting.openmp painting.opaque painting.cache painting.tensors painting.colours painting.bank",
-    "painting.features",
-    "painting.flow painting.estimate painting.matching painting.losses painting.motion painting.weights painting.style",
-    "painting.optimize painting.recording painting.execution painting.warmstart painting.beginning painting.room",
-    "painting.stylizer painting.judge painting.training",
-    "pipeline trace render batch",
-    "live.loopback live.stopwatch live.sharedpicture live.window live.networkcamera live.capture live.camera",
-    "live.slate live.feed live.virtualcamera",
-    "live.sender live.broadcast live.recorder live.pace live.filenames live.commands live.steering live.messages",
-    "live.show live.keys live.session",
-    "live.web.address live.web.access live.web.connection live.web.pictures live.web.server live.obs",
-    "bench.results bench.clips bench.textbook bench.measure bench.painted bench.timed bench.operations",
-    "bench.subject bench.onestep bench.baseline bench.steadiness bench.speed",
+    "errors settings progress",
+    "runtime.limits runtime.interrupts runtime.worker runtime.device runtime.openmp",
+    "io.files io.locks io.stream_info io.frame io.hdr io.container io.color io.timestamps io.icc",
+    "io.heif io.images io.tensor_file io.part_folder io.checkpoints io.side_data io.decode",
+    "io.source io.subtitles io.packets io.channel_layouts io.audio_encoder io.audio",
+    "io.side_streams io.codecs io.encode io.animation io.mux io.outputs io.sink_base",
+    "io.video_writer io.recording_names io.direct_writer io.pipe_writer io.sink",
+    "ops.custom_ops ops.tensors ops.color",
+    "features.filter_bank features.network features.extractor features.weights",
+    "losses.patch_matching losses.objective",
+    "optim.optimizers optim.cuda_graph optim.runners",
+    "flow.motion flow.methods flow.warp flow.estimate flow.clip_motion",
+    "stylizer.cache stylizer.style stylizer.warm_start stylizer.frame_setup",
+    "stylizer.memory_check stylizer.stylizer",
+    "metrics training pipeline trace render batch",
+    "live.v4l2loopback live.latency_stamp live.shared_memory live.window live.network_camera",
+    "live.capture live.camera live.slate live.output_device live.virtual_camera",
+    "live.stream_worker live.stream_output live.recorder live.rate_control live.filenames",
+    "live.commands live.controls live.messages live.startup live.keys live.session",
+    "live.web.address live.web.access live.web.connection live.web.frames live.web.server live.obs",
+    "bench.results bench.clips bench.textbook bench.temporal_metrics bench.runs bench.timing",
+    "bench.op_count bench.fixtures bench.step_bench bench.baseline bench.temporal bench.speed",
     "info cli.usage cli.flags cli.render cli.live cli.train cli.bench cli.obs cli.main",
 )
 ORDER = [name for row in ROWS for name in row.split()]
@@ -41,7 +44,10 @@ def imports_of(path):
     package = path.relative_to(ROOT / "vidstyle").parent.parts
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
-            base = [*package[: len(package) + 1 - node.level], *(node.module.split(".") if node.module else [])]
+            base = [
+                *package[: len(package) + 1 - node.level],
+                *(node.module.split(".") if node.module else []),
+            ]
             for name in node.names:
                 whole = ".".join([*base, name.name])
                 if not name.name.startswith("__"):
@@ -62,7 +68,12 @@ def test_imports_point_one_way():
 
 def test_all_names_what_is_imported_and_nothing_else():
     tree = ast.parse((ROOT / "vidstyle" / "__init__.py").read_text())
-    names = {name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level for name in node.names}
+    names = {
+        name.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+        for name in node.names
+    }
     assert names == set(vidstyle.__all__)
     assert all(hasattr(vidstyle, name) for name in vidstyle.__all__)
     with pytest.raises(AttributeError):
@@ -70,7 +81,7 @@ def test_all_names_what_is_imported_and_nothing_else():
 
 
 def test_neither_help_nor_the_camera_waits_for_pytorch():
-    code = "import sys, vidstyle.cli, vidstyle.live.show; vidstyle.cli.build_parser(); sys.exit('torch' in sys.modules)"
+    code = "import sys, vidstyle.cli, vidstyle.live.startup; vidstyle.cli.build_parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -79,9 +90,13 @@ def test_every_public_name_is_documented(name):
     assert getattr(vidstyle, name).__doc__ or name == "PRESETS"
 
 
-@pytest.mark.parametrize("tool", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "tool", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join
+)
 def test_the_tools_agree(tool):
-    result = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stdout + result.stderr
 
 

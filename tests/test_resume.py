@@ -11,10 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FEW, QUICK_FLAGS, scene, times_of, write_clip
+from conftest import FAST_SETTINGS, QUICK_FLAGS, scene, times_of, write_clip
 
-from vidstyle import Encoding, Frame, OutputError, Settings, Stylizer, cli, open_sink, open_source, run
-from vidstyle.media.segments import Checkpoint, SegmentFolder
+from vidstyle import (
+    Encoding,
+    Frame,
+    OutputError,
+    Settings,
+    Stylizer,
+    cli,
+    open_sink,
+    open_source,
+    run,
+)
+from vidstyle.io.checkpoints import Checkpoint, SegmentFolder
 
 RATE = Fraction(25)
 
@@ -26,7 +36,13 @@ def two_shots(moment):
 
 @pytest.fixture(scope="module")
 def shots(tmp_path_factory):
-    return write_clip(tmp_path_factory.mktemp("shots") / "in.mp4", count=150, rate=RATE, picture=two_shots, sounds=1)
+    return write_clip(
+        tmp_path_factory.mktemp("shots") / "in.mp4",
+        count=150,
+        rate=RATE,
+        picture=two_shots,
+        sounds=1,
+    )
 
 
 class CrashError(Exception):
@@ -35,7 +51,13 @@ class CrashError(Exception):
 
 def paint(clip, output, features, style, crash_at=None, resume=False, **settings):
     """Render, or stop dead before a frame."""
-    painter = Stylizer(features, style, Settings(paint_size=64, first_steps=2, steps=1, long_term=True, **FEW, **settings))
+    painter = Stylizer(
+        features,
+        style,
+        Settings(
+            working_size=64, initial_steps=2, steps=1, long_term=True, **FAST_SETTINGS, **settings
+        ),
+    )
     calls = resumed = 0
     with open_source(clip) as source:
         sink = open_sink(output, source, encoding=Encoding(crf=10), job={"steps": 1}, resume=resume)
@@ -64,7 +86,9 @@ def whole(shots, features, style, tmp_path_factory):
 
 
 @pytest.mark.parametrize("crash_at", [1, 52, 66, 117, 149])
-def test_what_is_gone_on_with_ends_as_if_nothing_had_happened(shots, features, style, whole, tmp_path, crash_at):
+def test_what_is_gone_on_with_ends_as_if_nothing_had_happened(
+    shots, features, style, whole, tmp_path, crash_at
+):
     output = tmp_path / "out.mp4"
     with pytest.raises(CrashError):
         paint(shots, output, features, style, crash_at)
@@ -99,17 +123,21 @@ def test_a_damaged_state_falls_back_on_the_one_before(shots, features, style, wh
     assert (tmp_path / "out.mp4").read_bytes() == whole
 
 
-def test_a_part_has_its_name_only_when_it_is_whole(shots, features, style, whole, tmp_path, monkeypatch):
+def test_a_part_has_its_name_only_when_it_is_whole(
+    shots, features, style, whole, tmp_path, monkeypatch
+):
     """Whatever ends the program while segments are joined leaves nothing that cannot be played."""
     there = []
 
     def broken_off(segments, source, path, *rest):
         path.write_bytes(b"half of it")
-        there.extend(sorted(file.name for file in tmp_path.iterdir() if not file.name.startswith(".")))
+        there.extend(
+            sorted(file.name for file in tmp_path.iterdir() if not file.name.startswith("."))
+        )
         raise CrashError
 
     with monkeypatch.context() as patched:
-        patched.setattr("vidstyle.media.writer.join", broken_off)
+        patched.setattr("vidstyle.io.video_writer.join", broken_off)
         with pytest.raises(CrashError):
             paint(shots, tmp_path / "out.mp4", features, style)
     assert there == ["out.part"]
@@ -119,7 +147,9 @@ def test_a_part_has_its_name_only_when_it_is_whole(shots, features, style, whole
     assert not (tmp_path / "out.part").exists()
 
 
-def test_with_nothing_to_go_on_with_it_begins_at_the_beginning(shots, features, style, whole, tmp_path):
+def test_with_nothing_to_go_on_with_it_begins_at_the_beginning(
+    shots, features, style, whole, tmp_path
+):
     assert paint(shots, tmp_path / "out.mp4", features, style, resume=True) == 150
     assert (tmp_path / "out.mp4").read_bytes() == whole
 
@@ -132,7 +162,13 @@ def test_another_job_is_refused_and_the_difference_named(shots, tmp_path):
         with pytest.raises(OutputError, match="steps was 1 and is 2 now; style was \"a\" and is \"b\" now"):  # fmt: skip
             open_sink(tmp_path / "out.mp4", source, job={"steps": 2, "style": "b"}, resume=True)
         with pytest.raises(OutputError, match="encoder options was"):
-            open_sink(tmp_path / "out.mp4", source, encoding=Encoding(crf=30), job={"steps": 1, "style": "a"}, resume=True)
+            open_sink(
+                tmp_path / "out.mp4",
+                source,
+                encoding=Encoding(crf=30),
+                job={"steps": 1, "style": "a"},
+                resume=True,
+            )
         with pytest.raises(OutputError, match="go on with --resume"):
             open_sink(tmp_path / "out.mp4", source)
 
@@ -143,7 +179,9 @@ def vidstyle(features_file, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def render(*arguments):
-        code = cli.main(["render", *QUICK_FLAGS, "--features", str(features_file), *map(str, arguments)])
+        code = cli.main(
+            ["render", *QUICK_FLAGS, "--features", str(features_file), *map(str, arguments)]
+        )
         _, err = capsys.readouterr()
         assert "Traceback" not in err
         return code, err
@@ -152,8 +190,19 @@ def vidstyle(features_file, tmp_path, monkeypatch, capsys):
 
 
 def start(features_file, *arguments, folder):
-    command = [sys.executable, "-m", "vidstyle", "render", *QUICK_FLAGS, "--features", features_file, *arguments]
-    return subprocess.Popen([str(word) for word in command], cwd=folder, stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "vidstyle",
+        "render",
+        *QUICK_FLAGS,
+        "--features",
+        features_file,
+        *arguments,
+    ]
+    return subprocess.Popen(
+        [str(word) for word in command], cwd=folder, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for(path, process):
@@ -163,7 +212,9 @@ def wait_for(path, process):
     assert path.exists()
 
 
-def test_a_killed_command_goes_on_and_a_changed_one_is_refused(vidstyle, features_file, shots, style_file, tmp_path):
+def test_a_killed_command_goes_on_and_a_changed_one_is_refused(
+    vidstyle, features_file, shots, style_file, tmp_path
+):
     assert vidstyle(shots, style_file, "-o", "whole.mp4")[0] == 0
     Path("out.mp4").write_bytes(b"precious")
     process = start(features_file, shots, style_file, "-o", "out.mp4", "-y", folder=tmp_path)
@@ -190,28 +241,42 @@ def test_a_killed_command_goes_on_and_a_changed_one_is_refused(vidstyle, feature
     assert not Path("out.part").exists()
 
 
-def test_render_refuses_an_output_that_another_render_writes(vidstyle, features_file, shots, style_file, tmp_path):
+def test_render_refuses_an_output_that_another_render_writes(
+    vidstyle, features_file, shots, style_file, tmp_path
+):
     first = start(features_file, shots, style_file, "-o", "out.mp4", folder=tmp_path)
     try:
         wait_for(tmp_path / "out.part" / "000001.safetensors", first)
-        first.send_signal(signal.SIGSTOP)  # it holds its lock and cannot finish before the others have asked
+        first.send_signal(
+            signal.SIGSTOP
+        )  # it holds its lock and cannot finish before the others have asked
         for flags in ([], ["-y"], ["--resume"], ["--resume", "-y"]):
             code, err = vidstyle(shots, style_file, "-o", "out.mp4", *flags)
-            assert code == 1 and len(err.splitlines()) == 1 and "out.mp4 is being written by another program" in err
+            assert (
+                code == 1
+                and len(err.splitlines()) == 1
+                and "out.mp4 is being written by another program" in err
+            )
     finally:
         first.kill()
         first.wait()
-    code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume")  # the killed one holds no lock
+    code, err = vidstyle(
+        shots, style_file, "-o", "out.mp4", "--resume"
+    )  # the killed one holds no lock
     assert code == 0 and "out.mp4: going on after" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "stripes.png"]
 
 
-def test_an_interrupted_command_leaves_a_part_and_goes_on(vidstyle, features_file, shots, style_file, tmp_path):
+def test_an_interrupted_command_leaves_a_part_and_goes_on(
+    vidstyle, features_file, shots, style_file, tmp_path
+):
     process = start(features_file, shots, style_file, "-o", "out.mp4", "-y", folder=tmp_path)
     wait_for(tmp_path / "out.part" / "000001.safetensors", process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 130
-    assert "so far is in out.part.mp4; the same command with --resume goes on" in process.stderr.read()
+    assert (
+        "so far is in out.part.mp4; the same command with --resume goes on" in process.stderr.read()
+    )
     assert times_of(tmp_path / "out.part.mp4")
     assert vidstyle(shots, style_file, "-o", "out.mp4", "--resume")[0] == 0
     assert times_of("out.mp4") == times_of(shots)
@@ -224,7 +289,9 @@ def test_a_full_disk_costs_nothing_that_was_painted(vidstyle, shots, style_file)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     assert vidstyle(shots, style_file, "-o", "whole.mp4", *large)[0] == 0
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (Path("whole.mp4").stat().st_size - 50_000, before[1]))
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (Path("whole.mp4").stat().st_size - 50_000, before[1])
+        )
         code, err = vidstyle(shots, style_file, "-o", "out.mp4", *large)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -234,7 +301,9 @@ def test_a_full_disk_costs_nothing_that_was_painted(vidstyle, shots, style_file)
     assert Path("out.mp4").read_bytes() == Path("whole.mp4").read_bytes()
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="this system does not list open files"
+)
 def test_open_files_do_not_grow_with_the_clip(tmp_path):
     """2,000 frames in segments of a fifth of a second each: as many segments as a render of some seven minutes has."""
     opened = []
@@ -262,7 +331,10 @@ def folder_of_four(tmp_path):
 
 def test_a_folder_keeps_the_two_last_states(tmp_path):
     folder = folder_of_four(tmp_path)
-    assert sorted(path.name for path in folder.folder.glob("*.safetensors")) == ["000003.safetensors", "000004.safetensors"]
+    assert sorted(path.name for path in folder.folder.glob("*.safetensors")) == [
+        "000003.safetensors",
+        "000004.safetensors",
+    ]
     found = SegmentFolder(tmp_path / "out.mp4", ".mp4").find({"a": 1})
     assert (found.frames, found.shot, found.numbers, dict(found.state)) == (30, 1, (5,), {})
     job = json.loads((folder.folder / "job.json").read_text())
@@ -272,7 +344,13 @@ def test_a_folder_keeps_the_two_last_states(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "left", ["000004.part.mp4", "000004.mp4", ".000004.safetensors.0123abcd.part", ".job.json.0123abcd.part"]
+    "left",
+    [
+        "000004.part.mp4",
+        "000004.mp4",
+        ".000004.safetensors.0123abcd.part",
+        ".job.json.0123abcd.part",
+    ],
 )
 def test_segment_folder_knows_what_a_crash_left(tmp_path, left):
     """Whatever a crash interrupts was listed before it was begun."""

@@ -3,6 +3,7 @@ from dataclasses import fields, replace
 import pytest
 
 from vidstyle import PRESETS, Settings
+from vidstyle.settings import RENAMED_SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -12,10 +13,10 @@ from vidstyle import PRESETS, Settings
         ("content_weight", float("nan")),
         ("style_weight", float("inf")),
         ("steps", 0),
-        ("levels", 0),
+        ("pyramid_levels", 0),
         ("size", 0),
         ("size", 10**9),
-        ("paint_size", 8),
+        ("working_size", 8),
         ("strength", 1.5),
         ("style_scale", 0),
         ("init", "grey"),
@@ -29,7 +30,14 @@ def test_a_value_out_of_range_is_named(name, value):
 
 
 @pytest.mark.parametrize(
-    "name, value", [("steps", 2.5), ("size", "big"), ("original_colors", 1), ("style_layers", "relu1_1"), ("tv_weight", None)]
+    "name, value",
+    [
+        ("steps", 2.5),
+        ("size", "big"),
+        ("original_colors", 1),
+        ("style_layers", "relu1_1"),
+        ("tv_weight", None),
+    ],
 )
 def test_a_value_of_the_wrong_type_is_named(name, value):
     with pytest.raises(TypeError, match=name):
@@ -52,3 +60,15 @@ def test_presets_are_settings_and_settings_cannot_be_changed_in_place():
         PRESETS["live"].steps = 3
     assert replace(PRESETS["live"], steps=3).steps == 3
     assert all(knob.metadata.get("help") for knob in fields(Settings))
+
+
+@pytest.mark.parametrize("old, new", RENAMED_SETTINGS.items())
+def test_settings_accept_an_old_name_with_a_warning(old, new):
+    with pytest.warns(DeprecationWarning, match=new):
+        settings = Settings(**{old: getattr(Settings(), new)})
+    assert settings == Settings()
+
+
+def test_settings_replaced_by_an_old_name_are_changed():
+    with pytest.warns(DeprecationWarning):
+        assert replace(Settings(working_size=64), paint_size=128).working_size == 128

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from conftest import scene, sound_of, times_of, write_clip
 
-from vidstyle import Encoding, Format, Frame, OutputError, cli, open_sink, open_source
-from vidstyle.media import pipe
-from vidstyle.media.coders import CODECS
-from vidstyle.media.color import PACKED
-from vidstyle.media.direct import DirectWriter
-from vidstyle.media.pipe import PipeWriter
+from vidstyle import Encoding, Frame, OutputError, VideoInfo, cli, open_sink, open_source
+from vidstyle.io import pipe_writer
+from vidstyle.io.codecs import CODECS
+from vidstyle.io.color import PACKED
+from vidstyle.io.direct_writer import DirectWriter
+from vidstyle.io.pipe_writer import PipeWriter
 
 CLIPS = [".mp4", ".m4v", ".mov", ".mkv", ".webm"]
 PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif"]
@@ -46,7 +46,9 @@ def test_a_file_appears_when_it_is_whole_and_not_before(tmp_path, silent, ending
     with open_source(path) as written:
         frames = list(written)
     assert len(frames) == (1 if ending in PICTURES else 3)
-    assert np.abs(frames[0].image[..., :3].astype(int) - scene()).mean() < 8  # lossy codecs, few colours
+    assert (
+        np.abs(frames[0].image[..., :3].astype(int) - scene()).mean() < 8
+    )  # lossy codecs, few colours
 
 
 def test_an_existing_file_is_refused_or_kept_until_the_new_one_is_whole(tmp_path, silent, ending):
@@ -55,7 +57,10 @@ def test_an_existing_file_is_refused_or_kept_until_the_new_one_is_whole(tmp_path
     with open_source(silent) as source:
         with pytest.raises(OutputError, match="exists"):
             open_sink(path, source)
-        with pytest.raises(RuntimeError, match="painter"), open_sink(path, source, overwrite=True) as sink:
+        with (
+            pytest.raises(RuntimeError, match="painter"),
+            open_sink(path, source, overwrite=True) as sink,
+        ):
             send_some(sink, ending)
             assert path.read_bytes() == b"precious"
             raise RuntimeError("painter")
@@ -85,13 +90,18 @@ def test_the_comment_is_kept(tmp_path, silent, ending):
     if ending in (".bmp", ".tif", ".webp", ".gif"):
         pytest.skip("this kind of picture carries no comment here, nor does an animation")
     path = tmp_path / f"out{ending}"
-    with open_source(silent) as source, open_sink(path, source, encoding=Encoding(comment='{"steps": 4}')) as sink:
+    with (
+        open_source(silent) as source,
+        open_sink(path, source, encoding=Encoding(comment='{"steps": 4}')) as sink,
+    ):
         send_some(sink, ending)
     if ending in PICTURES:
         assert b'{"steps": 4}' in path.read_bytes()
     else:
         with av.open(str(path)) as container:
-            assert {key.lower(): value for key, value in container.metadata.items()}["comment"] == '{"steps": 4}'
+            assert {key.lower(): value for key, value in container.metadata.items()}[
+                "comment"
+            ] == '{"steps": 4}'
 
 
 @pytest.mark.parametrize(
@@ -126,7 +136,9 @@ def test_what_is_left_of_an_earlier_run_is_kept_unless_told_otherwise(tmp_path, 
         kept = (tmp_path / "out.part.mp4").read_bytes()
         with pytest.raises(OutputError, match="left of an unfinished run"):
             open_sink(tmp_path / "out.mp4", source)
-        with pytest.raises(OutputError, match=r"unfinished run for out\.mp4"):  # which needs the same folder
+        with pytest.raises(
+            OutputError, match=r"unfinished run for out\.mp4"
+        ):  # which needs the same folder
             open_sink(tmp_path / "out.mkv", source, overwrite=True)
         assert (tmp_path / "out.part.mp4").read_bytes() == kept
         with open_sink(tmp_path / "out.mp4", source, overwrite=True) as sink:
@@ -263,13 +275,18 @@ def test_a_clip_has_one_size(tmp_path, silent):
 
 def through(path, output, start=None, stop=None, **encoding):
     """Copy frame by frame, as a stylizer that changes nothing would."""
-    with open_source(path, start, stop) as source, open_sink(output, source, encoding=Encoding(**encoding)) as sink:
+    with (
+        open_source(path, start, stop) as source,
+        open_sink(output, source, encoding=Encoding(**encoding)) as sink,
+    ):
         for frame in source:
             sink.send(frame)
     return output
 
 
-@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(25, 2)])
+@pytest.mark.parametrize(
+    "rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(25, 2)]
+)
 @pytest.mark.parametrize("ending", [".mp4", ".mov"])
 def test_times_stay_exact(tmp_path, rate, ending):
     path = write_clip(tmp_path / "in.mp4", count=12, rate=rate)
@@ -280,7 +297,9 @@ def test_times_stay_exact(tmp_path, rate, ending):
 def test_a_variable_rate_stays_variable(tmp_path, ending):
     pts = [40, 73, 90, 173, 174, 440, 441]
     path = write_clip(tmp_path / "in.mkv", time_base=Fraction(1, 1000), pts=pts)
-    times = [Fraction(time - pts[0], 1000) for time in pts]  # the clip's clock begins with its first picture
+    times = [
+        Fraction(time - pts[0], 1000) for time in pts
+    ]  # the clip's clock begins with its first picture
     assert times_of(through(path, tmp_path / f"out{ending}")) == times
 
 
@@ -301,10 +320,14 @@ def test_sound_of_a_part_begins_with_its_pictures(tmp_path):
     path = write_clip(tmp_path / "in.mp4", count=50, rate=Fraction(25), sounds=1)
     output = through(path, tmp_path / "out.mp4", Fraction(1, 2), Fraction(3, 2))
     begins = Fraction(13, 25)  # the first picture of that part
-    whole = [(time - begins, data) for time, data in sound_of(path) if begins <= time < Fraction(3, 2)]
+    whole = [
+        (time - begins, data) for time, data in sound_of(path) if begins <= time < Fraction(3, 2)
+    ]
     copied = sound_of(output)
     assert [data for _, data in copied] == [data for _, data in whole]
-    assert max(abs(one - two) for (one, _), (two, _) in zip(copied, whole, strict=True)) < Fraction(1, 1000)
+    assert max(abs(one - two) for (one, _), (two, _) in zip(copied, whole, strict=True)) < Fraction(
+        1, 1000
+    )
 
 
 def test_an_interrupted_clip_is_playable_with_its_sound_up_to_there(tmp_path):
@@ -333,7 +356,9 @@ def test_odd_sides_are_made_even_by_leaving_out_a_line(tmp_path, silent):
 def test_colours_and_tags_survive_a_round_trip(tmp_path, color):
     flat = np.zeros((80, 160, 3), np.uint8)
     flat[:, :80], flat[:, 80:] = (60, 140, 220), (220, 80, 60)
-    path = write_clip(tmp_path / "in.mp4", count=2, size=(160, 80), color=color, picture=lambda time: flat, crf=0)
+    path = write_clip(
+        tmp_path / "in.mp4", count=2, size=(160, 80), color=color, picture=lambda time: flat, crf=0
+    )
     output = through(path, tmp_path / "out.mp4", crf=0)
     with open_source(path) as source, open_source(output) as written:
         assert (written.format.color.matrix, written.format.color.range) == color
@@ -359,7 +384,8 @@ def test_rotation_and_pixel_shape_are_kept(tmp_path):
 
 def test_a_full_disk_is_named_and_destroys_nothing(tmp_path, silent, monkeypatch):
     monkeypatch.setattr(
-        "vidstyle.media.writer.join", lambda *args: (_ for _ in ()).throw(OutputError("cannot write: no space left"))
+        "vidstyle.io.video_writer.join",
+        lambda *args: (_ for _ in ()).throw(OutputError("cannot write: no space left")),
     )
     path = tmp_path / "out.mp4"
     path.write_bytes(b"precious")
@@ -398,12 +424,16 @@ def test_what_the_container_cannot_hold_is_named(tmp_path, silent, caplog):
 
 def test_other_percents_in_the_name_of_numbered_pictures_are_only_that(tmp_path):
     for number in range(3):
-        cv2.imwrite(str(tmp_path / f"50% done {number:03}.png"), np.full((48, 64, 3), 40 * number, np.uint8))
+        cv2.imwrite(
+            str(tmp_path / f"50% done {number:03}.png"), np.full((48, 64, 3), 40 * number, np.uint8)
+        )
     output = tmp_path / "100% s %02d.png"
     with open_source(tmp_path / "50% done %03d.png") as source, open_sink(output, source) as sink:
         for frame in source:
             sink.send(frame)
-    assert sorted(path.name for path in tmp_path.glob("100*")) == [f"100% s {number:02}.png" for number in (1, 2, 3)]
+    assert sorted(path.name for path in tmp_path.glob("100*")) == [
+        f"100% s {number:02}.png" for number in (1, 2, 3)
+    ]
 
 
 def test_two_inputs_never_become_one_file(tmp_path, monkeypatch, capsys):
@@ -431,11 +461,13 @@ def test_no_encoder_takes_a_picture_in_the_memory_of_its_frame():
 
 def test_a_pipe_does_not_wait_for_more_frames(monkeypatch):
     output = io.BytesIO()
-    monkeypatch.setattr(pipe.sys, "stdout", SimpleNamespace(buffer=output))
-    source = Format((64, 48), Fraction(25), Fraction(1, 25))
+    monkeypatch.setattr(pipe_writer.sys, "stdout", SimpleNamespace(buffer=output))
+    source = VideoInfo((64, 48), Fraction(25), Fraction(1, 25))
     writer = PipeWriter(source, Encoding(pipe="nut"))
     for number in range(3):
         writer.send(Frame(scene(number / 25), Fraction(number, 25), Fraction(1, 25)))
     with av.open(io.BytesIO(output.getvalue())) as there:
-        assert len([packet for packet in there.demux() if packet.size]) >= 2  # FFmpeg may keep one to itself
+        assert (
+            len([packet for packet in there.demux() if packet.size]) >= 2
+        )  # FFmpeg may keep one to itself
     writer.close()

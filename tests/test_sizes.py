@@ -10,11 +10,29 @@ from conftest import scene, write_clip
 from PIL import Image
 from test_conformance import through
 
-from vidstyle import Encoding, Format, Frame, OutputError, open_sink, open_source
+from vidstyle import Encoding, Frame, OutputError, VideoInfo, open_sink, open_source
 
 SIZES = [(1, 1), (1, 9), (9, 1), (2, 2), (3, 3), (6, 6), (7, 5), (16, 16)]
-OUTPUTS = [".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".webp", "_%d.png", "_%d.jpg", "_%d.tif", "_%d.bmp"]
-LEAST = {(".mp4", 8): (2, 2), (".mp4", 10): (16, 16), (".webm", 10): (4, 4), (".gif", 8): (2, 1), (".gif", 10): (2, 1)}
+OUTPUTS = [
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".gif",
+    ".webp",
+    "_%d.png",
+    "_%d.jpg",
+    "_%d.tif",
+    "_%d.bmp",
+]
+LEAST = {
+    (".mp4", 8): (2, 2),
+    (".mp4", 10): (16, 16),
+    (".webm", 10): (4, 4),
+    (".gif", 8): (2, 1),
+    (".gif", 10): (2, 1),
+}
 """The smallest sizes of the usual codecs, by ending and depth."""
 
 ALIKE = {".m4v": ".mp4", ".mov": ".mp4", ".mkv": ".mp4", ".webp": ".gif"}
@@ -23,14 +41,16 @@ ALIKE = {".m4v": ".mp4", ".mov": ".mp4", ".mkv": ".mp4", ".webp": ".gif"}
 def noise(size, depth):
     """(H, W, 3) of random values, in memory as PyTorch may leave it."""
     kind = np.uint8 if depth == 8 else np.uint16
-    values = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (3, size[1], size[0])).astype(kind)
+    values = (
+        np.random.default_rng(0).integers(0, np.iinfo(kind).max, (3, size[1], size[0])).astype(kind)
+    )
     image = values.transpose(1, 2, 0)
     return image if image.flags.c_contiguous else np.ascontiguousarray(image)
 
 
 def write(path, size, depth, codec=None):
     """Three frames of one size and depth."""
-    source = SimpleNamespace(format=Format(size, Fraction(25), Fraction(1, 25), bit_depth=depth))
+    source = SimpleNamespace(format=VideoInfo(size, Fraction(25), Fraction(1, 25), bit_depth=depth))
     with open_sink(path, source, overwrite=True, encoding=Encoding(codec)) as sink:
         for number in range(3):
             sink.send(Frame(noise(size, depth), Fraction(number, 25), Fraction(1, 25)))
@@ -49,14 +69,20 @@ def test_tiny_clips_are_written_or_refused_with_a_remedy_that_works(tmp_path, ou
             with open_source(written) as source:
                 assert source.format.size == even
         else:
-            with pytest.raises(OutputError, match=r"px and more, these are .*: write to a \.webm or \.mkv file with -c:v vp9$"):
+            with pytest.raises(
+                OutputError,
+                match=r"px and more, these are .*: write to a \.webm or \.mkv file with -c:v vp9$",
+            ):
                 write(path, size, depth)
             write(tmp_path / "remedy.webm", size, depth, "vp9")
 
 
 def test_encoder_that_refuses_a_size_is_named_with_a_remedy(tmp_path, monkeypatch):
-    monkeypatch.setattr("vidstyle.media.coders._check_size", lambda *_: None)
-    with pytest.raises(OutputError, match=r"the encoder libx265 refuses these pictures of 6x6 px .*: choose another with -c:v"):
+    monkeypatch.setattr("vidstyle.io.codecs._check_size", lambda *_: None)
+    with pytest.raises(
+        OutputError,
+        match=r"the encoder libx265 refuses these pictures of 6x6 px .*: choose another with -c:v",
+    ):
         write(tmp_path / "out.mp4", (6, 6), 10)
 
 
@@ -101,4 +127,6 @@ def test_raw_dv_has_its_own_rate(tmp_path):
     output = through(path, tmp_path / "out.mp4")
     with av.open(str(output)) as container:
         assert container.streams.video[0].average_rate == 25
-        assert [frame.pts * frame.time_base for frame in container.decode(video=0)] == [Fraction(n, 25) for n in range(5)]
+        assert [frame.pts * frame.time_base for frame in container.decode(video=0)] == [
+            Fraction(n, 25) for n in range(5)
+        ]

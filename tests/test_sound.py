@@ -13,8 +13,8 @@ from conftest import scene, write_clip
 from test_conformance import through
 
 from vidstyle import open_sink, open_source
-from vidstyle.media import sound as sounds
-from vidstyle.media.sound import plan_sound
+from vidstyle.io import audio as sounds
+from vidstyle.io.audio import plan_audio
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -83,7 +83,9 @@ def test_sound_in_adts_is_copied_into_a_pipe(tmp_path):
     clip = next(clip for clip in bench.CLIPS if clip.ending == ".ts" and not clip.options)
     path = bench.make(clip, tmp_path)
     before = bench.flash_and_click(str(path))
-    becomes, moved = bench.cell(path, "- (matroska)", tmp_path, before)  # whose header FFmpeg cannot mend later
+    becomes, moved = bench.cell(
+        path, "- (matroska)", tmp_path, before
+    )  # whose header FFmpeg cannot mend later
     assert becomes == "copied" and abs(moved) < 1
 
 
@@ -91,7 +93,10 @@ def test_sound_that_is_re_encoded_is_told_in_one_line(tmp_path, caplog, clip_of)
     with open_source(clip_of("wmav2")) as source:
         open_sink(tmp_path / "out.webm", source)
     (record,) = caplog.records
-    assert "a .webm file cannot hold wmav2: this sound is re-encoded as Opus (-an leaves it out)" in record.message
+    assert (
+        "a .webm file cannot hold wmav2: this sound is re-encoded as Opus (-an leaves it out)"
+        in record.message
+    )
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".webm"])
@@ -107,7 +112,9 @@ def test_part_of_re_encoded_sound_stays_in_step(tmp_path, clip_of, ending):
 def with_packets(path, output, change):
     """Copy a clip, its sound's packets changed by a function of (number, packet) that may return None."""
     with av.open(str(path)) as origin, av.open(str(output), "w") as target:
-        copies = {stream.index: target.add_stream_from_template(stream) for stream in origin.streams}
+        copies = {
+            stream.index: target.add_stream_from_template(stream) for stream in origin.streams
+        }
         number = 0
         for packet in origin.demux():
             if packet.dts is None:
@@ -135,7 +142,13 @@ def test_re_encoded_sound_keeps_its_start_and_its_pauses(tmp_path):
     assert codec_of(output) == ["opus"]
     assert abs(offset(output) - offset(path)) < 0.001
     with av.open(str(output)) as container:
-        assert abs(container.streams.audio[0].start_time * container.streams.audio[0].time_base - Fraction(3, 10)) < 0.03
+        assert (
+            abs(
+                container.streams.audio[0].start_time * container.streams.audio[0].time_base
+                - Fraction(3, 10)
+            )
+            < 0.03
+        )
         heard = sum(block.samples / block.sample_rate for block in container.decode(audio=0))
     assert abs(heard - 2) < 0.05  # the pause is silence: not all players heed gaps
 
@@ -146,7 +159,10 @@ def test_re_encoded_sound_after_a_long_pause_is_in_step(tmp_path):
 
     def later(number, packet):
         if number > 30:
-            packet.pts, packet.dts = packet.pts + 7000, packet.dts + 7000  # ms: the pause is filled piece by piece
+            packet.pts, packet.dts = (
+                packet.pts + 7000,
+                packet.dts + 7000,
+            )  # ms: the pause is filled piece by piece
         return packet
 
     path = with_packets(plain, tmp_path / "late.mkv", later)
@@ -176,7 +192,11 @@ def test_sound_of_an_unfinished_clip_is_re_encoded_up_to_its_last_frame(tmp_path
 def test_sound_of_an_unknown_codec_is_left_out_and_named(tmp_path, caplog):
     path = write_clip(tmp_path / "in.mp4", sounds=2)
     data = path.read_bytes()
-    place = [k for k in range(len(data)) if data.startswith(b"mp4a", k) and data[k + 4 : k + 10] == bytes(6)][-1]
+    place = [
+        k
+        for k in range(len(data))
+        if data.startswith(b"mp4a", k) and data[k + 4 : k + 10] == bytes(6)
+    ][-1]
     path.write_bytes(data[:place] + b"apac" + data[place + 4 :].replace(b"esds", b"dapa", 1))
     for ending in (".mp4", ".mov", ".mkv"):
         caplog.clear()
@@ -194,7 +214,9 @@ def test_sound_whose_copy_fails_is_re_encoded(tmp_path, caplog, clip_of, monkeyp
 
 @pytest.mark.parametrize("layout", ["mono", "5.1(side)", "7.1"])
 def test_sound_of_many_channels_keeps_them_as_opus(tmp_path, layout):
-    path = bench.write(tmp_path / "in.mkv", bench.Clip("", "pcm_s16le", ".mkv", layout=layout), "pcm_s16le")
+    path = bench.write(
+        tmp_path / "in.mkv", bench.Clip("", "pcm_s16le", ".mkv", layout=layout), "pcm_s16le"
+    )
     output = through(path, tmp_path / "out.webm")
     with av.open(str(output)) as container:
         assert container.streams.audio[0].layout.nb_channels == av.AudioLayout(layout).nb_channels
@@ -210,7 +232,7 @@ def test_channels_in_an_order_of_their_own_keep_their_places(tmp_path):
         import av, numpy as np, sound as bench
         from pathlib import Path
         from test_conformance import through
-        from vidstyle.media.channels import frames_of, layout_of, set_common_order
+        from vidstyle.io.channel_layouts import frames_of, layout_of, set_common_order
 
         def loudness(path):
             with av.open(str(path)) as container:
@@ -241,7 +263,9 @@ def test_channels_in_an_order_of_their_own_keep_their_places(tmp_path):
     """
     tests = str(Path(__file__).parent)
     command = [sys.executable, "-c", code, tests, str(BENCHMARKS), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=BENCHMARKS.parent)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=BENCHMARKS.parent
+    )
     assert done.returncode == 0, done.stderr
     assert path.exists()
 
@@ -250,7 +274,7 @@ def test_sound_of_odd_rates_is_re_encoded(tmp_path):
     for rate in (5512, 11025, 96000, 192000):
         clip = bench.Clip("", "pcm_s16le", ".mkv", rate, "stereo")
         path = bench.write(tmp_path / f"in{rate}.mkv", clip, "pcm_s16le")
-        (plan,) = plan_sound(path, "webm").values()
+        (plan,) = plan_audio(path, "webm").values()
         assert plan.encoder == "libopus" and plan.rate in (8000, 12000, 48000)
 
 
@@ -261,8 +285,14 @@ def test_cover_that_the_container_cannot_hold_is_left_out(tmp_path, caplog):
         video = output.add_stream_from_template(origin.streams.video[0])
         coder = av.CodecContext.create("gif", "w")
         coder.width, coder.height, coder.pix_fmt, coder.time_base = 32, 32, "rgb8", Fraction(1, 25)
-        art = av.VideoFrame.from_ndarray(np.ascontiguousarray(scene(size=(32, 32))), "rgb24").reformat(format="rgb8")
-        output.add_attachment("cover.gif", "image/gif", b"".join(map(bytes, [*coder.encode(art), *coder.encode(None)])))
+        art = av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(scene(size=(32, 32))), "rgb24"
+        ).reformat(format="rgb8")
+        output.add_attachment(
+            "cover.gif",
+            "image/gif",
+            b"".join(map(bytes, [*coder.encode(art), *coder.encode(None)])),
+        )
         for packet in origin.demux(video=0):
             if packet.dts is not None:
                 packet.stream = video

@@ -21,7 +21,9 @@ def constant_rate(folder):
 
 
 def variable_rate(folder):
-    return write_clip(folder / "clip.mkv", time_base=Fraction(1, 1000), pts=[0, 33, 50, 133, 134, 400])
+    return write_clip(
+        folder / "clip.mkv", time_base=Fraction(1, 1000), pts=[0, 33, 50, 133, 134, 400]
+    )
 
 
 def webm(folder):
@@ -48,7 +50,10 @@ def numbered(folder):
     return folder / "picture_%03d.png"
 
 
-@pytest.fixture(params=[constant_rate, variable_rate, webm, with_sound, png, jpeg, numbered], ids=lambda make: make.__name__)
+@pytest.fixture(
+    params=[constant_rate, variable_rate, webm, with_sound, png, jpeg, numbered],
+    ids=lambda make: make.__name__,
+)
 def any_file(request, tmp_path):
     return request.param(tmp_path)
 
@@ -58,7 +63,9 @@ def test_a_source_yields_frames_as_its_format_says(any_file):
         frames = list(source)
         assert frames
         assert {frame.size for frame in frames} == {source.format.size} == {(64, 48)}
-        if source.format.rate and any_file.suffix != ".mkv":  # there it is estimated, from a mean rate
+        if (
+            source.format.rate and any_file.suffix != ".mkv"
+        ):  # there it is estimated, from a mean rate
             assert source.format.frames == len(frames)
         assert source.format.path == (None if "%" in any_file.name else any_file)
 
@@ -66,7 +73,10 @@ def test_a_source_yields_frames_as_its_format_says(any_file):
 def test_times_are_exact_and_rise(any_file):
     with open_source(any_file) as source:
         frames = list(source)
-        assert all(isinstance(frame.time, Fraction) and isinstance(frame.duration, Fraction) for frame in frames)
+        assert all(
+            isinstance(frame.time, Fraction) and isinstance(frame.duration, Fraction)
+            for frame in frames
+        )
         assert all(one.time < two.time for one, two in pairwise(frames))
         if any_file.suffix not in (".png", ".jpg"):
             assert [frame.time for frame in frames] == times_of(any_file)
@@ -76,7 +86,9 @@ def test_pictures_are_right_side_up_and_rgb(any_file):
     with open_source(any_file) as source:
         frame = next(iter(source))
     assert frame.image.dtype == np.uint8 and frame.image.flags.c_contiguous
-    assert np.abs(frame.image.astype(int) - scene()).mean() < 6  # lossy codecs, halved chroma at the disc's edge
+    assert (
+        np.abs(frame.image.astype(int) - scene()).mean() < 6
+    )  # lossy codecs, halved chroma at the disc's edge
 
 
 def test_a_source_is_read_once_and_may_be_closed_twice(any_file):
@@ -91,7 +103,9 @@ def test_a_source_may_be_left_in_the_middle(any_file):
         next(iter(source))
 
 
-@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(25)])
+@pytest.mark.parametrize(
+    "rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(25)]
+)
 def test_broadcast_rates_stay_themselves(tmp_path, rate):
     with open_source(write_clip(tmp_path / "clip.mp4", rate=rate)) as source:
         assert source.format.rate == rate
@@ -108,7 +122,14 @@ def test_a_part_is_cut_out_at_exact_times(tmp_path):
 
 @pytest.mark.parametrize("color", [(1, 1), (1, 2), (6, 1), (6, 2), (9, 1)])
 def test_colours_are_read_with_the_tagged_matrix_and_range(tmp_path, color):
-    path = write_clip(tmp_path / "clip.mp4", count=1, size=(160, 80), color=color, picture=lambda time: chart(), crf=0)
+    path = write_clip(
+        tmp_path / "clip.mp4",
+        count=1,
+        size=(160, 80),
+        color=color,
+        picture=lambda time: chart(),
+        crf=0,
+    )
     with open_source(path) as source:
         image = next(iter(source)).image.astype(int)
         assert (source.format.color.matrix, source.format.color.range) == color
@@ -209,7 +230,17 @@ def broken_picture(folder):
         (no_frames, "no frame that can be decoded|not a clip"),
         (broken_picture, "not a picture"),
     ],
-    ids=["missing", "directory", "long name", "empty", "text", "truncated", "sound only", "no frames", "broken picture"],
+    ids=[
+        "missing",
+        "directory",
+        "long name",
+        "empty",
+        "text",
+        "truncated",
+        "sound only",
+        "no frames",
+        "broken picture",
+    ],
 )
 def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, make, reason):
     with pytest.raises(InputError, match=reason) as caught:
@@ -273,7 +304,9 @@ def test_a_part_beyond_the_end_or_empty_is_refused(clip):
 def test_damaged_packets_are_passed_over(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", count=40)
     data = bytearray(path.read_bytes())
-    for place in range(len(data) // 3, len(data) // 3 + 300):  # within the pictures: the index lies at the end
+    for place in range(
+        len(data) // 3, len(data) // 3 + 300
+    ):  # within the pictures: the index lies at the end
         data[place] ^= 0x5A
     path.write_bytes(data)
     with open_source(path) as source:

@@ -9,29 +9,34 @@ import torch
 from conftest import scene, stripes
 
 from vidstyle import Frame, Settings, Style, Stylizer
-from vidstyle.bench import baseline, speed, subject, textbook, timed
+from vidstyle.bench import baseline, fixtures, speed, textbook, timing
 from vidstyle.bench.clips import View, camera_clip
-from vidstyle.bench.operations import Operations
-from vidstyle.bench.speed import Speed
-from vidstyle.bench.subject import Subject
-from vidstyle.bench.timed import Looped, through_files
+from vidstyle.bench.fixtures import Fixture
+from vidstyle.bench.op_count import Operations
+from vidstyle.bench.speed import SpeedOptions
+from vidstyle.bench.timing import Looped, through_files
 from vidstyle.cli import main
-from vidstyle.painting.tensors import to_tensor
+from vidstyle.ops.tensors import to_tensor
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    presets = {name: replace(settings, first_steps=3, levels=1) for name, settings in subject.PRESETS.items()}
-    monkeypatch.setattr(subject, "PRESETS", presets)
+    presets = {
+        name: replace(settings, initial_steps=3, pyramid_levels=1)
+        for name, settings in fixtures.PRESETS.items()
+    }
+    monkeypatch.setattr(fixtures, "PRESETS", presets)
     monkeypatch.setattr(textbook, "REFERENCE_ITERATIONS", textbook.REMATCH)
     monkeypatch.setattr(baseline, "NAIVE_STEPS", 4)
     monkeypatch.setattr(speed, "MEMORY_FRAMES", (5, 12))
-    monkeypatch.setattr(timed, "ROUNDS", 4)
+    monkeypatch.setattr(timing, "ROUNDS", 4)
 
 
 def test_the_bench_measures_all_that_it_promises(features, tmp_path, capsys, quick):
     path = tmp_path / "speed.json"
-    bench = Speed(((64, 48), (96, 64)), frames=9, precisions=("fp32",), baseline=True, memory=True, json=path)
+    bench = SpeedOptions(
+        ((64, 48), (96, 64)), frames=9, precisions=("fp32",), baseline=True, memory=True, json=path
+    )
     rows = speed.speed(bench, Style.from_images([stripes()], features), "tiny")
     written = json.loads(path.read_text())
     assert [row["figure"] for row in written["rows"]] == [row.figure for row in rows]
@@ -45,7 +50,10 @@ def test_the_bench_measures_all_that_it_promises(features, tmp_path, capsys, qui
         ):  # fmt: skip
             assert f"64x48, tiny, auto, fp32, {preset}: {figure}" in figures
     assert "tiny, auto, fp32, live: exponent of time against pixels" in figures
-    assert "64x48, tiny, auto, balanced: time per frame relative to 300 iterations of L-BFGS" in figures
+    assert (
+        "64x48, tiny, auto, balanced: time per frame relative to 300 iterations of L-BFGS"
+        in figures
+    )
     assert "64x48, tiny, fp32, balanced: time per frame relative to that" in figures
     assert "tiny: resident memory after 12 frames over after 5" in figures
     assert len(capsys.readouterr().out.splitlines()) == 2 + len(rows)
@@ -55,24 +63,30 @@ def test_the_textbook_has_the_same_objective_and_gradient(features):
     style = Style.from_images([stripes()], features)
     content = to_tensor(scene())
     for few in (False, True):
-        settings = Settings(few_layers=few, precision="fp32")
+        settings = Settings(fast_style_layers=few, precision="fp32")
         ours = Stylizer(features, style, settings).objective(content)
-        theirs = Subject(style, "tiny").textbook_loss(settings, content)
+        theirs = Fixture(style, "tiny").textbook_loss(settings, content)
         gradients = []
-        picture = torch.rand(content.shape, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
+        picture = torch.rand(
+            content.shape, generator=torch.Generator().manual_seed(0)
+        ).requires_grad_(True)
         for loss in (ours(picture).total, theirs(picture)):
             gradients.append((loss.item(), torch.autograd.grad(loss, picture)[0]))
         assert gradients[0][0] == pytest.approx(gradients[1][0], rel=1e-5)
         # float32 sums in another order
-        torch.testing.assert_close(gradients[0][1], gradients[1][1], atol=1e-3 * gradients[1][1].abs().max().item(), rtol=0)
+        torch.testing.assert_close(
+            gradients[0][1], gradients[1][1], atol=1e-3 * gradients[1][1].abs().max().item(), rtol=0
+        )
 
 
 def test_a_clip_through_files_keeps_its_frames_and_their_times_apart(features):
     style = Style.from_images([stripes()], features)
     clip = camera_clip("pan", (64, 48), 8, View)
-    found = through_files(clip, Stylizer(features, style, Settings(first_steps=3, steps=1, precision="fp32")))
+    found = through_files(
+        clip, Stylizer(features, style, Settings(initial_steps=3, steps=1, precision="fp32"))
+    )
     assert len(found.images) == len(found.stamps) == len(found.steps) == 8
-    assert len(found.milliseconds) == 8 - 1 - timed.WARM_UP_FRAMES and min(found.milliseconds) > 0
+    assert len(found.milliseconds) == 8 - 1 - timing.WARM_UP_FRAMES and min(found.milliseconds) > 0
     assert found.frames_per_second > 0 and 0 <= found.idle < 1
     assert found.began < found.stamps[0] and found.stamps[-1] <= found.ended
 
@@ -101,7 +115,13 @@ def test_the_convolutions_can_be_done_again_on_their_own():
 
 
 def test_flags_of_one_bench_do_not_go_with_the_other(capsys):
-    for flags in (["--temporal", "--quick"], ["--size", "64"], ["--temporal"], ["--sizes", "10x10"], ["--presets", "fast"]):
+    for flags in (
+        ["--temporal", "--quick"],
+        ["--size", "64"],
+        ["--temporal"],
+        ["--sizes", "10x10"],
+        ["--presets", "fast"],
+    ):
         with pytest.raises(SystemExit) as end:
             main(["bench", *flags])
         assert end.value.code == 2

@@ -4,13 +4,15 @@ import torch
 from conftest import scene, stripes
 
 from vidstyle import InputError, Style
-from vidstyle.painting import style as style_module
-from vidstyle.painting.cache import PROTECTED_LOOKUPS, TensorCache
+from vidstyle.stylizer import style as style_module
+from vidstyle.stylizer.cache import PROTECTED_LOOKUPS, TensorCache
 
 
 def test_gram_targets_are_computed_once_per_size(features, monkeypatch):
     calls = []
-    monkeypatch.setattr(features, "forward", lambda *a, run=features.forward: calls.append(1) or run(*a))
+    monkeypatch.setattr(
+        features, "forward", lambda *a, run=features.forward: calls.append(1) or run(*a)
+    )
     style = Style.from_images([stripes()], features)
     first = style.grams(64, features.style_layers)
     for _ in range(5):
@@ -24,7 +26,9 @@ def test_gram_targets_are_computed_once_per_size(features, monkeypatch):
 def test_a_layer_named_twice_counts_once(features):
     style = Style.from_images([stripes()], features)
     twice = style.grams(64, ["relu1_1", "relu1_1"])["relu1_1"]
-    torch.testing.assert_close(twice, Style.from_images([stripes()], features).grams(64, ["relu1_1"])["relu1_1"])
+    torch.testing.assert_close(
+        twice, Style.from_images([stripes()], features).grams(64, ["relu1_1"])["relu1_1"]
+    )
 
 
 def test_arrays_that_are_no_pictures_are_refused(features):
@@ -37,9 +41,13 @@ def test_arrays_that_are_no_pictures_are_refused(features):
 def test_a_blend_is_the_weighted_mean_of_the_grams(features):
     one, two = (Style.from_images([image], features) for image in (stripes(), scene(size=(64, 64))))
     both = Style.from_images([stripes(), scene(size=(64, 64))], features, [3, 1])
-    expected = 0.75 * one.grams(64, ["relu1_1"])["relu1_1"] + 0.25 * two.grams(64, ["relu1_1"])["relu1_1"]
+    expected = (
+        0.75 * one.grams(64, ["relu1_1"])["relu1_1"] + 0.25 * two.grams(64, ["relu1_1"])["relu1_1"]
+    )
     torch.testing.assert_close(both.grams(64, ["relu1_1"])["relu1_1"], expected)
-    torch.testing.assert_close(Style.blend([one, two], [3, 1]).grams(64, ["relu1_1"])["relu1_1"], expected)
+    torch.testing.assert_close(
+        Style.blend([one, two], [3, 1]).grams(64, ["relu1_1"])["relu1_1"], expected
+    )
 
 
 def test_save_and_load_keep_pictures_and_weights(features, tmp_path):
@@ -71,7 +79,9 @@ def test_no_picture_or_a_bare_path_is_refused(features):
 
 def test_a_small_style_picture_is_not_enlarged(features):
     style = Style.from_images([stripes((40, 40))], features)
-    torch.testing.assert_close(style.grams(400, ["relu1_1"])["relu1_1"], style.grams(40, ["relu1_1"])["relu1_1"])
+    torch.testing.assert_close(
+        style.grams(400, ["relu1_1"])["relu1_1"], style.grams(40, ["relu1_1"])["relu1_1"]
+    )
 
 
 def test_a_huge_style_picture_is_kept_small(features):
@@ -81,9 +91,15 @@ def test_a_huge_style_picture_is_kept_small(features):
 
 def test_the_frame_of_a_picture_is_not_looked_at(features):
     framed = scene(size=(100, 100))
-    framed[:3], framed[-3:], framed[:, :3], framed[:, -3:] = (255, 0, 0), (255, 0, 0), (255, 0, 0), (255, 0, 0)
+    framed[:3], framed[-3:], framed[:, :3], framed[:, -3:] = (
+        (255, 0, 0),
+        (255, 0, 0),
+        (255, 0, 0),
+        (255, 0, 0),
+    )
     plain, other = (
-        Style.from_images([image], features).grams(64, ["relu1_1"])["relu1_1"] for image in (scene(size=(100, 100)), framed)
+        Style.from_images([image], features).grams(64, ["relu1_1"])["relu1_1"]
+        for image in (scene(size=(100, 100)), framed)
     )
     torch.testing.assert_close(other, plain)
 
@@ -95,7 +111,9 @@ def test_strokes_are_what_is_fine_in_the_weightiest_picture(features):
     style = Style((coarse, fine), (1.0, 2.0), features)
     strokes = style.strokes(96, (120, 40))
     assert strokes.shape == (1, 3, 40, 120) and strokes.mean().abs() < 0.02
-    assert strokes[..., :96].std() == pytest.approx(fine.std().item(), rel=0.05)  # resampling for the tones rings a little
+    assert strokes[..., :96].std() == pytest.approx(
+        fine.std().item(), rel=0.05
+    )  # resampling for the tones rings a little
     assert Style((coarse,), (1.0,), features).strokes(96, (96, 64)).std() < 0.3 * coarse.std()
 
 
@@ -111,7 +129,16 @@ def seen(style, size_px):
     """All that a frame needs of a style, in copies."""
     grams = style.grams(size_px, style.features.style_layers)
     parts = style.target(size_px, style.features.style_layers), style.spots(size_px)
-    return [part.clone() for part in (*grams.values(), *parts[0], *parts[1], style.strokes(size_px, (96, 64)), style.colours())]
+    return [
+        part.clone()
+        for part in (
+            *grams.values(),
+            *parts[0],
+            *parts[1],
+            style.strokes(size_px, (96, 64)),
+            style.colours(),
+        )
+    ]
 
 
 def test_style_caches_stay_within_one_budget_and_give_the_same_bits(features, cache, monkeypatch):
@@ -120,18 +147,24 @@ def test_style_caches_stay_within_one_budget_and_give_the_same_bits(features, ca
     styles.append(Style.blend(styles, [1, 2]))
     sizes = range(40, 94, 9)
     first = {(style, size): seen(style, size) for size in sizes for style in styles}
-    of_a_frame = 2 * sum(part.nbytes for part in first[styles[-1], 85])  # of the blend and of its pictures
+    of_a_frame = 2 * sum(
+        part.nbytes for part in first[styles[-1], 85]
+    )  # of the blend and of its pictures
     assert cache.size_bytes <= cache.budget_bytes + of_a_frame * PROTECTED_LOOKUPS / 4
     del cache
     monkeypatch.setattr(style_module, "CACHE", TensorCache(1 << 40))
     for (style, size), parts in first.items():
-        assert all(torch.equal(one, other) for one, other in zip(parts, seen(style, size), strict=True))
+        assert all(
+            torch.equal(one, other) for one, other in zip(parts, seen(style, size), strict=True)
+        )
     assert style_module.CACHE.size_bytes > 4 * (1 << 18)  # what no bound would keep
 
 
 def test_a_style_in_use_is_looked_at_once_whatever_the_budget(features, cache, monkeypatch):
     monkeypatch.setattr(cache, "budget_bytes", 0)
-    style = Style.blend([Style.from_images([scene(number / 5)], features) for number in range(5)], [1] * 5)
+    style = Style.blend(
+        [Style.from_images([scene(number / 5)], features) for number in range(5)], [1] * 5
+    )
     seen(style, 64)
     monkeypatch.setattr(features, "forward", lambda *a: pytest.fail("it was looked at again"))
     for _ in range(8):

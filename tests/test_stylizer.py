@@ -9,13 +9,14 @@ import torch
 from conftest import scene, stripes, tiny_network
 
 from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load_features
-from vidstyle.painting import optimize, room, stylizer
-from vidstyle.painting.colours import led_to
-from vidstyle.painting.optimize import BETA_SQUARE, SOON, Rate
-from vidstyle.painting.tensors import to_image, to_tensor
-from vidstyle.painting.weights import painterly
+from vidstyle.features.weights import bundled_features
+from vidstyle.ops.color import match_color_statistics
+from vidstyle.ops.tensors import to_image, to_tensor
+from vidstyle.optim import optimizers
+from vidstyle.optim.optimizers import BETA2, FAST_LR_DECAY, StepSize
+from vidstyle.stylizer import memory_check, stylizer
 
-QUICK = Settings(first_steps=6, steps=2, precision="fp32")  # the same on every machine
+QUICK = Settings(initial_steps=6, steps=2, precision="fp32")  # the same on every machine
 
 
 def painter(features, style, **changes):
@@ -24,7 +25,11 @@ def painter(features, style, **changes):
 
 def test_a_frame_keeps_its_time_and_size_and_changes_its_look(features, style, frame):
     painted = painter(features, style)(frame)
-    assert (painted.time, painted.duration, painted.size) == (frame.time, frame.duration, frame.size)
+    assert (painted.time, painted.duration, painted.size) == (
+        frame.time,
+        frame.duration,
+        frame.size,
+    )
     assert painted.image.dtype == np.uint8
     assert np.abs(painted.image.astype(int) - frame.image).mean() > 5
 
@@ -40,13 +45,15 @@ def test_same_seed_same_bytes(features, style):
 
 
 def test_a_warm_start_reaches_the_cold_starts_loss_in_fewer_steps(features, style):
-    warm = painter(features, style, first_steps=60, levels=1)
+    warm = painter(features, style, initial_steps=60, pyramid_levels=1)
     warm(Frame(scene(0.0)))
     warm(Frame(scene(0.1)), steps=5)
-    cold = painter(features, style, first_steps=60, levels=1)
+    cold = painter(features, style, initial_steps=60, pyramid_levels=1)
     cold(Frame(scene(0.1)))
     reached = warm.iterations[-1].total
-    needed = next((i for i, iteration in enumerate(cold.iterations, 1) if iteration.total <= reached), 61)
+    needed = next(
+        (i for i, iteration in enumerate(cold.iterations, 1) if iteration.total <= reached), 61
+    )
     assert len(warm.iterations) == 5
     assert needed > 4 * len(warm.iterations)
 
@@ -57,7 +64,7 @@ def test_moments_are_carried_from_frame_to_frame(features, style):
     before = paint.state()["opponent.weight0"]
     paint(Frame(scene(0.1)), steps=3)
     # The weight is 1 - BETA_SQUARE ** steps: three more steps of the same count.
-    torch.testing.assert_close(1 - paint.state()["opponent.weight0"], (1 - before) * BETA_SQUARE**3)
+    torch.testing.assert_close(1 - paint.state()["opponent.weight0"], (1 - before) * BETA2**3)
 
 
 def test_style_targets_are_not_computed_again_for_later_frames(features, monkeypatch):
@@ -66,16 +73,24 @@ def test_style_targets_are_not_computed_again_for_later_frames(features, monkeyp
     paint(Frame(scene()))
     looked = []
     monkeypatch.setattr(
-        features, "forward", lambda image, layers, run=features.forward: looked.append(image.shape) or run(image, layers)
+        features,
+        "forward",
+        lambda image, layers, run=features.forward: (
+            looked.append(image.shape) or run(image, layers)
+        ),
     )
     paint(Frame(scene(0.1)))
-    assert looked == [(1, 3, 48, 64)] * (2 + QUICK.steps)  # the content and where it starts, then one look per step
+    assert looked == [(1, 3, 48, 64)] * (
+        2 + QUICK.steps
+    )  # the content and where it starts, then one look per step
 
 
 def test_steps_and_budgets(features, style):
-    paint = painter(features, style, first_steps=7, steps=3, levels=2)
+    paint = painter(features, style, initial_steps=7, steps=3, pyramid_levels=2)
     paint(Frame(scene()))
-    assert [i.size for i in paint.iterations] == [(64, 48)] * 7  # a coarser level would be too small to look at
+    assert [i.size for i in paint.iterations] == [
+        (64, 48)
+    ] * 7  # a coarser level would be too small to look at
     paint(Frame(scene()))
     assert len(paint.iterations) == 3
     paint(Frame(scene()), steps=1)
@@ -85,7 +100,7 @@ def test_steps_and_budgets(features, style):
 
 
 def test_coarse_to_fine_uses_smaller_pictures_first(features, style):
-    paint = painter(features, style, first_steps=6, levels=3)
+    paint = painter(features, style, initial_steps=6, pyramid_levels=3)
     paint(Frame(scene(size=(160, 120))))
     assert [i.size for i in paint.iterations] == [(58, 44)] * 2 + [(96, 72)] * 2 + [(160, 120)] * 2
 
@@ -94,7 +109,7 @@ def test_every_frame_starts_afresh_unless_from_the_previous(features, style):
     for init in ("content", "noise"):
         paint = painter(features, style, init=init)
         first, second = paint(Frame(scene())), paint(Frame(scene()))
-        assert len(paint.iterations) == QUICK.first_steps
+        assert len(paint.iterations) == QUICK.initial_steps
         assert np.array_equal(first.image, second.image)
 
 
@@ -142,19 +157,21 @@ def test_the_previous_picture_and_its_moments_move_with_the_flow(features, style
     reliable[..., :5] = 0  # what entered at the left edge
     paint(Frame(scene()), Motion(flow, reliable), steps=1)
     after = paint.state()
-    once = torch.tensor(1 - BETA_SQUARE)  # the weight after a single step
+    once = torch.tensor(1 - BETA2)  # the weight after a single step
     torch.testing.assert_close(after["opponent.weight0"][..., :5], once.expand(1, 1, 48, 5))
     assert (after["opponent.weight0"][..., 6:] > before["opponent.weight0"].max()).all()
     kept = (after["picture"][..., 6:] - before["picture"][..., 1:-5]).abs().mean()
-    assert kept <= 2 * QUICK.learning_rate  # a step is of the order of the learning rate at each of a few scales
+    assert (
+        kept <= 2 * QUICK.learning_rate
+    )  # a step is of the order of the learning rate at each of a few scales
 
 
 def test_paint_size_and_size(features, style):
-    paint = painter(features, style, size=128, paint_size=64)
+    paint = painter(features, style, size=128, working_size=64)
     painted = paint(Frame(scene(size=(320, 240))))
     assert painted.size == (128, 96)
     assert paint.iterations[-1].size == (64, 48)
-    assert paint.paint_size((320, 240)) == (64, 48)
+    assert paint.working_size((320, 240)) == (64, 48)
 
 
 def test_odd_frames_keep_their_size(features, style):
@@ -198,29 +215,35 @@ def test_depth_and_alpha_stay_those_of_the_frame(features, style, kind):
 def test_a_painting_that_came_to_rest_changes_quickly_when_loosened(features, style):
     """The style becomes another: after as many steps the loosened one is nearer to it."""
     other, losses = Style.from_images([scene(3.0)], features), []
-    for loosened in (False, True):
+    for with_decayed_weight in (False, True):
         stylizer = painter(features, style, steps=6)
         for _ in range(12):
             stylizer(Frame(scene()))
         stylizer.style = other
-        if loosened:
-            stylizer.loosen()
+        if with_decayed_weight:
+            stylizer.reset_learning_rate()
         for _ in range(2):
             stylizer(Frame(scene()), steps=6)
         losses.append(stylizer.iterations[-1].style)
     assert losses[1] < losses[0]
 
 
-LOOSE, CHANGING, SETTLING = Rate(0)[1:], Rate(0, scales=1, colours=1)[1:], Rate(0, SOON, ahead=1)[1:]
+LOOSE, CHANGING, SETTLING = (
+    StepSize(0)[1:],
+    StepSize(0, scales=1, colours=1)[1:],
+    StepSize(0, FAST_LR_DECAY, ahead=1)[1:],
+)
 """How the learning rate falls, whether steps look ahead, and how readily regions and colours change."""
 
 
 def rates_over(frames, features, style, monkeypatch, **settings):
     """One of these for each of some frames of one clip, and the painter after them."""
     paint, rates = painter(features, style, **settings), []
-    plain = paint.descend
+    plain = paint.step_runner
     monkeypatch.setattr(
-        paint, "descend", lambda *args, rate, **kwargs: rates.append(rate[1:]) or plain(*args, rate=rate, **kwargs)
+        paint,
+        "step_runner",
+        lambda *args, rate, **kwargs: rates.append(rate[1:]) or plain(*args, rate=rate, **kwargs),
     )
     for frame in frames:
         paint(Frame(frame))
@@ -229,9 +252,11 @@ def rates_over(frames, features, style, monkeypatch, **settings):
 
 def test_a_painting_settles_once_enough_steps_were_taken_at_its_size(features, style, monkeypatch):
     monkeypatch.setattr(stylizer, "LOOSE_STEPS", 8)
-    rates, paint = rates_over([scene()] * 6, features, style, monkeypatch, first_steps=4, levels=1, steps=1)
+    rates, paint = rates_over(
+        [scene()] * 6, features, style, monkeypatch, initial_steps=4, pyramid_levels=1, steps=1
+    )
     assert rates == [LOOSE] * 5 + [SETTLING]  # four fresh ones, and one on each frame
-    again = painter(features, style, first_steps=4, levels=1, steps=1)
+    again = painter(features, style, initial_steps=4, pyramid_levels=1, steps=1)
     again.load_state(paint.state())
     assert np.array_equal(again(Frame(scene(0.1))).image, paint(Frame(scene(0.1))).image)
 
@@ -239,9 +264,16 @@ def test_a_painting_settles_once_enough_steps_were_taken_at_its_size(features, s
 def test_another_size_or_style_lets_it_change_again(features, style, monkeypatch):
     monkeypatch.setattr(stylizer, "LOOSE_STEPS", 3)
     small = np.ascontiguousarray(scene()[::2, ::2])
-    rates, paint = rates_over([scene(), scene(), small, small, small, small], features, style, monkeypatch, levels=1, steps=1)
+    rates, paint = rates_over(
+        [scene(), scene(), small, small, small, small],
+        features,
+        style,
+        monkeypatch,
+        pyramid_levels=1,
+        steps=1,
+    )
     assert rates[-5:] == [SETTLING, LOOSE, LOOSE, LOOSE, SETTLING]
-    paint.loosen()
+    paint.reset_learning_rate()
     paint(Frame(small))
     assert rates[-1] == CHANGING
 
@@ -249,7 +281,9 @@ def test_another_size_or_style_lets_it_change_again(features, style, monkeypatch
 def test_the_source_is_shown_beside_or_above_its_painting(features, style):
     alone = painter(features, style)(Frame(scene())).image
     beside = painter(features, style, compare="beside")(Frame(scene())).image
-    below = painter(features, style, compare="below")(Frame(np.dstack([scene(), scene()[..., :1]]))).image
+    below = painter(features, style, compare="below")(
+        Frame(np.dstack([scene(), scene()[..., :1]]))
+    ).image
     assert np.array_equal(beside[:, :64], scene()) and np.array_equal(beside[:, 64:], alone)
     assert np.array_equal(below[:48, :, :3], scene()) and np.array_equal(below[48:, :, :3], alone)
     assert np.array_equal(below[48:, :, 3], scene()[..., 0])
@@ -266,7 +300,7 @@ def test_a_frame_that_is_no_picture_is_refused(image):
 def test_unknown_layers_and_foreign_styles_are_refused(features, style):
     with pytest.raises(ValueError, match="relu7_1"):
         painter(features, style, style_layers=("relu7_1",))
-    other = painterly(tiny_network(1))
+    other = bundled_features(tiny_network(1))
     with pytest.raises(ValueError, match="other features"):
         Stylizer(other, style)
 
@@ -277,7 +311,11 @@ def asked(monkeypatch):
     layers = []
     target = Style.target
     monkeypatch.setattr(
-        Style, "target", lambda self, size_px, weights: layers.append(set(weights)) or target(self, size_px, weights)
+        Style,
+        "target",
+        lambda self, size_px, weights: (
+            layers.append(set(weights)) or target(self, size_px, weights)
+        ),
     )
     return layers
 
@@ -289,19 +327,27 @@ def test_chosen_layers_are_used(features, style, frame, asked):
     assert paint.iterations[0].content == 0  # it starts from the content
 
 
-def test_a_frame_is_led_to_the_colours_of_its_style_before_anything_is_painted(features, style, frame):
-    paint = painter(features, style, first_steps=1, levels=1, learning_rate=1e-6)
+def test_a_frame_is_led_to_the_colours_of_its_style_before_anything_is_painted(
+    features, style, frame
+):
+    paint = painter(features, style, initial_steps=1, pyramid_levels=1, learning_rate=1e-6)
     painted = to_tensor(paint(frame).image)
-    assert torch.allclose(painted, led_to(to_tensor(frame.image), style.colours()), atol=2 / 255)  # the step, and rounding
-    known = painter(features, style, first_steps=1, levels=1, learning_rate=1e-6, original_colors=True)(frame)
+    assert torch.allclose(
+        painted, match_color_statistics(to_tensor(frame.image), style.colours()), atol=2 / 255
+    )  # the step, and rounding
+    known = painter(
+        features, style, initial_steps=1, pyramid_levels=1, learning_rate=1e-6, original_colors=True
+    )(frame)
     difference = to_tensor(known.image) - to_tensor(frame.image)
-    assert (difference.amax(1) - difference.amin(1)).median() < 3 / 255  # its own colours are kept where that is wished for
+    assert (
+        difference.amax(1) - difference.amin(1)
+    ).median() < 3 / 255  # its own colours are kept where that is wished for
 
 
 def test_few_layers_look_at_fewer_layers(features, frame, asked):
     few = Style.from_images([stripes()], features)
-    painter(features, few, few_layers=True)(frame)
-    assert asked and all(layers == set(features.few_layers) for layers in asked)
+    painter(features, few, fast_style_layers=True)(frame)
+    assert asked and all(layers == set(features.fast_style_layers) for layers in asked)
 
 
 @pytest.mark.parametrize("fill", [0, 255])
@@ -313,24 +359,24 @@ def test_a_blank_frame_does_not_explode(features, style, fill):
 
 
 def test_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
-    monkeypatch.setattr(room, "free_memory", lambda device: 1000)
-    with pytest.raises(DeviceError, match="smaller --paint-size"):
+    monkeypatch.setattr(memory_check, "free_memory", lambda device: 1000)
+    with pytest.raises(DeviceError, match="smaller --working-size"):
         painter(features, style)(frame)
     big = Frame(np.zeros((1000, 2000, 3), np.uint8))
-    monkeypatch.setattr(room, "free_memory", lambda device: 1_000_000_000)
-    with pytest.raises(DeviceError, match="--paint-size: ") as error:
-        painter(features, style, paint_size=2000)(big)
-    fits = int(re.search(r"--paint-size: (\d+) would fit", str(error.value))[1])
+    monkeypatch.setattr(memory_check, "free_memory", lambda device: 1_000_000_000)
+    with pytest.raises(DeviceError, match="--working-size: ") as error:
+        painter(features, style, working_size=2000)(big)
+    fits = int(re.search(r"--working-size: (\d+) would fit", str(error.value))[1])
     assert 500 < fits < 1000  # 2.4 kB for each of 2,000,000 px, and the file's own
     monkeypatch.setattr(Stylizer, "_paint_fresh", lambda self, content, steps: content)
-    assert painter(features, style, paint_size=fits)(big).size == (2000, 1000)
+    assert painter(features, style, working_size=fits)(big).size == (2000, 1000)
     monkeypatch.undo()
 
     def burst(*args):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    monkeypatch.setattr(optimize, "adam_step", burst)
-    with pytest.raises(DeviceError, match="smaller --paint-size"):
+    monkeypatch.setattr(optimizers, "adam_step", burst)
+    with pytest.raises(DeviceError, match="smaller --working-size"):
         painter(features, style)(frame)
 
 
@@ -339,7 +385,9 @@ def test_stylizer_asks_for_free_memory_once_per_size(features, style, frame, mon
     small = Frame(frame.image[:32, :48])
     for each in (frame, small):
         paint(each)
-    monkeypatch.setattr(room, "free_memory", lambda device: 0)  # another program has taken all since
+    monkeypatch.setattr(
+        memory_check, "free_memory", lambda device: 0
+    )  # another program has taken all since
     for each in (frame, small, frame):
         paint(each)
 
@@ -347,7 +395,7 @@ def test_stylizer_asks_for_free_memory_once_per_size(features, style, frame, mon
 def test_stylizer_counts_the_memory_of_the_size_before_as_free(features, style, frame, monkeypatch):
     paint = painter(features, style)
     paint(frame)
-    monkeypatch.setattr(room, "free_memory", lambda device: 0)
+    monkeypatch.setattr(memory_check, "free_memory", lambda device: 0)
     paint(Frame(frame.image[:32, :48]))  # which fits into what the larger frame needed
     with pytest.raises(DeviceError, match="out of memory"):
         paint(Frame(np.zeros((200, 300, 3), np.uint8)))
@@ -358,7 +406,7 @@ def test_stylizer_counts_the_memory_of_the_size_before_as_free(features, style, 
 def test_the_loss_falls_as_promised_on_a_224_px_pair(init, optimizer):
     features = load_features("bundled", "cpu")
     style = Style.from_images([stripes((224, 224))], features)
-    settings = Settings(init=init, optimizer=optimizer, levels=1, first_steps=30)
+    settings = Settings(init=init, optimizer=optimizer, pyramid_levels=1, initial_steps=30)
     paint = Stylizer(features, style, settings)
     paint(Frame(scene(size=(224, 224)), Fraction(0)))
     totals = [iteration.total for iteration in paint.iterations]
@@ -367,7 +415,9 @@ def test_the_loss_falls_as_promised_on_a_224_px_pair(init, optimizer):
         assert totals[number - 1] <= share * totals[0]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this C library has a mind of its own")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="this C library has a mind of its own"
+)
 def test_memory_that_a_step_frees_is_used_by_the_next(features, style):
     resource = pytest.importorskip("resource")
     Stylizer(features, style)

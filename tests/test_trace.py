@@ -15,8 +15,18 @@ def test_the_json_has_a_frame_per_frame_and_an_iteration_per_iteration(tmp_path)
     trace.add(Fraction(1, 25), ITERATIONS[:1])
     trace.write()
     frames = json.loads((tmp_path / "trace.json").read_text())["frames"]
-    assert [(frame["frame"], frame["time"], len(frame["iterations"])) for frame in frames] == [(0, 0.0, 3), (1, 0.04, 1)]
-    second = {"iteration": 2, "size": [64, 48], "total": 0.5, "content": 0.2, "style": 0.5, "temporal": 0.0}
+    assert [(frame["frame"], frame["time"], len(frame["iterations"])) for frame in frames] == [
+        (0, 0.0, 3),
+        (1, 0.04, 1),
+    ]
+    second = {
+        "iteration": 2,
+        "size": [64, 48],
+        "total": 0.5,
+        "content": 0.2,
+        "style": 0.5,
+        "temporal": 0.0,
+    }
     assert frames[0]["iterations"][1] == second
 
 

@@ -8,13 +8,19 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle import InputError
-from vidstyle.media.tensorfile import read_tensors
-from vidstyle.painting import training
-from vidstyle.painting.features import SMALL, Network
-from vidstyle.painting.training import Classifier, Recipe, distorted_crops, held_out_trial, read_pictures, train
+from vidstyle import InputError, training
+from vidstyle.features.network import SMALL, Network
+from vidstyle.io.tensor_file import read_tensors
+from vidstyle.training import (
+    Classifier,
+    TrainConfig,
+    distorted_crops,
+    held_out_trial,
+    read_pictures,
+    train,
+)
 
-SMALL_RECIPE = Recipe(steps=14, batch=8, picture_px=48, crop_px=32, learning_rate=3e-3)
+SMALL_RECIPE = TrainConfig(steps=14, batch=8, picture_px=48, crop_px=32, learning_rate=3e-3)
 
 
 @pytest.fixture
@@ -53,10 +59,12 @@ def test_files_that_only_look_like_pictures_do_no_harm(folder):
         read_pictures(folder / "short.tar.gz", 48)
 
 
-@pytest.mark.parametrize("change", [{"steps": 0}, {"steps": -4}, {"batch": 0}, {"batch": 1}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "change", [{"steps": 0}, {"steps": -4}, {"batch": 0}, {"batch": 1}, {"seed": -1}]
+)
 def test_a_recipe_that_cannot_train_is_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
-        Recipe(**change)
+        TrainConfig(**change)
 
 
 def test_crops_differ_from_each_other_and_are_seeded(folder):
@@ -70,7 +78,9 @@ def test_crops_differ_from_each_other_and_are_seeded(folder):
 def test_training_learns_and_is_seeded(folder):
     pictures = read_pictures(folder, 48)
     losses = []
-    weights = train(pictures, SMALL_RECIPE, torch.device("cpu"), lambda progress: losses.append(progress.loss))
+    weights = train(
+        pictures, SMALL_RECIPE, torch.device("cpu"), lambda progress: losses.append(progress.loss)
+    )
     assert len(losses) == 14
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
     again = train(pictures, SMALL_RECIPE, torch.device("cpu"))
@@ -105,7 +115,9 @@ def test_the_network_sees_what_it_was_trained_to_see():
         trained = classifier.blocks[:10]((picture - classifier.mean[0]) / classifier.std[0])
         painting = network(picture, ["relu2_1"])["relu2_1"]
     # Borders are padded by zeros in training, and by reflection afterwards. What remains is rounding.
-    torch.testing.assert_close(painting[..., 4:-4, 4:-4], trained[..., 4:-4, 4:-4], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        painting[..., 4:-4, 4:-4], trained[..., 4:-4, 4:-4], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_training_broken_off_goes_on_to_the_same_weights(folder, tmp_path):
@@ -114,7 +126,13 @@ def test_training_broken_off_goes_on_to_the_same_weights(folder, tmp_path):
     whole = train(pictures, recipe, torch.device("cpu"))
     train_until(pictures, recipe, 3, checkpoint)
     steps = []
-    resumed = train(pictures, recipe, torch.device("cpu"), lambda progress: steps.append(progress.step), checkpoint)
+    resumed = train(
+        pictures,
+        recipe,
+        torch.device("cpu"),
+        lambda progress: steps.append(progress.step),
+        checkpoint,
+    )
     assert steps == [4, 5]
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert not checkpoint.exists()

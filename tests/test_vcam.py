@@ -6,10 +6,18 @@ from conftest import need
 from obs_room import room
 from vcam import machine
 
-from vidstyle.live.loopback import LOAD
+from vidstyle.live.v4l2loopback import LOAD
 
 pytestmark = pytest.mark.vcam
-TRIALS = ("colours-pyvirtualcam", "colours-ffmpeg", "order-pyvirtualcam", "order-ffmpeg", "unplugged", "vanished", "live")
+TRIALS = (
+    "colours-pyvirtualcam",
+    "colours-ffmpeg",
+    "order-pyvirtualcam",
+    "order-ffmpeg",
+    "unplugged",
+    "vanished",
+    "live",
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +46,9 @@ def test_no_picture_is_lost_or_comes_out_of_order(found, way_in):
 
 def test_a_webcam_that_is_unplugged_is_found_again_by_its_name(found):
     unplugged = found["unplugged"]
-    assert not [name for name in unplugged["cameras"] if "vidstyle" in name]  # our own is none to be painted
+    assert not [
+        name for name in unplugged["cameras"] if "vidstyle" in name
+    ]  # our own is none to be painted
     assert unplugged["noticed"] < 3 and unplugged["back"] < 3, unplugged
 
 

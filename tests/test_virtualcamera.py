@@ -15,14 +15,14 @@ from av.video.reformatter import VideoReformatter
 from conftest import chart, until, write_clip
 
 from vidstyle import DeviceError, cli
-from vidstyle.live.feed import fitted
-from vidstyle.live.loopback import LOAD, loopback_devices, remedy, routes
-from vidstyle.live.virtualcamera import Loopback, PyVirtualCam, VirtualCamera, reason_of, way_in
-from vidstyle.media.color import to_rgb
-from vidstyle.media.format import BT601, BT709, LIMITED, Color
+from vidstyle.io.color import to_rgb
+from vidstyle.io.stream_info import BT601, BT709, LIMITED, ColorInfo
+from vidstyle.live.output_device import fitted
+from vidstyle.live.v4l2loopback import LOAD, loopback_devices, remedy, routes
+from vidstyle.live.virtual_camera import Loopback, PyVirtualCam, VirtualCamera, reason_of, way_in
 
 
-class Feed:
+class DeviceConnection:
     """A device that keeps what it is sent, and may break."""
 
     def __init__(self, device="stand-in"):
@@ -49,11 +49,11 @@ def running(camera):
 def rgb(picture, size, color=BT601):
     """What a program takes I420 for."""
     frame = av.VideoFrame.from_ndarray(picture.reshape(size[1] * 3 // 2, size[0]), format="yuv420p")
-    return to_rgb(frame, size, Color(color, LIMITED), VideoReformatter())
+    return to_rgb(frame, size, ColorInfo(color, LIMITED), VideoReformatter())
 
 
 def test_the_newest_picture_is_repeated_at_the_rate_until_there_is_another():
-    feed = Feed()
+    feed = DeviceConnection()
     with running(VirtualCamera(None, (64, 48), 200, opened=lambda *given: feed)) as camera:
         until(lambda: len(feed.pictures) > 5)
         assert not rgb(feed.pictures[0], (64, 48)).any()  # black at first
@@ -69,27 +69,36 @@ def test_the_newest_picture_is_repeated_at_the_rate_until_there_is_another():
 
 @pytest.mark.parametrize("matrix, color", [("601", BT601), ("709", BT709)])
 def test_colours_are_what_the_matrix_says(matrix, color):
-    feed, image = Feed(), chart()
+    feed, image = DeviceConnection(), chart()
     size = image.shape[1::-1]
     with running(VirtualCamera(None, size, 100, matrix, lambda *given: feed)) as camera:
         camera.show(image)
         until(lambda: len(feed.pictures) > 2 and feed.pictures[-1][: size[0] * size[1]].max() > 16)
     difference = np.abs(rgb(feed.pictures[-1], size, color).astype(int) - image)
-    assert np.median(difference) <= 2  # of flat patches; at their edges colours are shared by four pixels
-    other = np.abs(rgb(feed.pictures[-1], size, BT709 if color == BT601 else BT601).astype(int) - image)
+    assert (
+        np.median(difference) <= 2
+    )  # of flat patches; at their edges colours are shared by four pixels
+    other = np.abs(
+        rgb(feed.pictures[-1], size, BT709 if color == BT601 else BT601).astype(int) - image
+    )
     assert other.max() > 10
 
 
 def test_pictures_are_scaled_to_fit_in_their_own_shape():
     wide = fitted(np.full((10, 40, 4), 200, np.uint8), (64, 48))
-    assert wide.shape == (48, 64, 3) and (wide[16:32] == 200).all() and not wide[:16].any() and not wide[32:].any()
+    assert (
+        wide.shape == (48, 64, 3)
+        and (wide[16:32] == 200).all()
+        and not wide[:16].any()
+        and not wide[32:].any()
+    )
     high = fitted(np.full((200, 100, 3), 50000, np.uint16), (64, 48))
     assert (high[:, 20:44] == 195).all() and not high[:, :20].any() and not high[:, 44:].any()
 
 
 def test_a_device_that_is_not_there_is_said_once_and_taken_when_it_comes(monkeypatch, caplog):
-    monkeypatch.setattr("vidstyle.live.feed.AGAIN_SECONDS", 0.01)
-    feed, tries = Feed(), []
+    monkeypatch.setattr("vidstyle.live.output_device.AGAIN_SECONDS", 0.01)
+    feed, tries = DeviceConnection(), []
 
     def opened(*given):
         tries.append(given)
@@ -108,7 +117,7 @@ def test_a_device_that_is_not_there_is_said_once_and_taken_when_it_comes(monkeyp
 @pytest.mark.parametrize("how", ["error", "file"])
 def test_a_device_that_goes_is_noticed_and_opened_again(monkeypatch, caplog, tmp_path, how):
     """Some ways in say so, others go on as if nothing had happened: then its file tells."""
-    monkeypatch.setattr("vidstyle.live.feed.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("vidstyle.live.output_device.AGAIN_SECONDS", 0.01)
     node = tmp_path / "video10"
     node.touch()
     feeds = []
@@ -116,7 +125,7 @@ def test_a_device_that_goes_is_noticed_and_opened_again(monkeypatch, caplog, tmp
     def opened(*given):
         if not node.exists():
             raise DeviceError("there is none: load it")
-        feeds.append(Feed(str(node)))
+        feeds.append(DeviceConnection(str(node)))
         return feeds[-1]
 
     with running(VirtualCamera(None, (64, 48), 100, opened=opened)):
@@ -130,7 +139,13 @@ def test_a_device_that_goes_is_noticed_and_opened_again(monkeypatch, caplog, tmp
 
 
 def test_what_it_cannot_be_is_a_wrong_call():
-    for wrong in ({"size": (321, 180)}, {"size": (320, 0)}, {"matrix": "2020"}, {"rate": 0}, {"rate": float("nan")}):
+    for wrong in (
+        {"size": (321, 180)},
+        {"size": (320, 0)},
+        {"matrix": "2020"},
+        {"rate": 0},
+        {"rate": float("nan")},
+    ):
         with pytest.raises(ValueError, match=r"must be|choose"):
             VirtualCamera(None, **wrong)
 
@@ -163,12 +178,25 @@ def test_pyvirtualcam_is_given_what_it_takes():
     pyvirtualcam = pytest.importorskip("pyvirtualcam")
     pyvirtualcam.register_backend("fake", Backend)
     try:
-        with running(VirtualCamera(None, (64, 48), 50, opened=lambda *given: PyVirtualCam(*given, backend="fake"))) as camera:
+        with running(
+            VirtualCamera(
+                None, (64, 48), 50, opened=lambda *given: PyVirtualCam(*given, backend="fake")
+            )
+        ) as camera:
             camera.show(np.full((48, 64, 3), (220, 20, 60), np.uint8))
-            until(lambda: Backend.made and Backend.made[-1].pictures and Backend.made[-1].pictures[-1][: 64 * 48].max() > 16)
+            until(
+                lambda: (
+                    Backend.made
+                    and Backend.made[-1].pictures
+                    and Backend.made[-1].pictures[-1][: 64 * 48].max() > 16
+                )
+            )
             assert camera.device == "fake camera"
         assert Backend.made[-1].given == (64, 48, 50, None)
-        assert np.abs(rgb(Backend.made[-1].pictures[-1], (64, 48)).astype(int) - (220, 20, 60)).max() <= 2
+        assert (
+            np.abs(rgb(Backend.made[-1].pictures[-1], (64, 48)).astype(int) - (220, 20, 60)).max()
+            <= 2
+        )
         with pytest.raises(RuntimeError, match="could not be started"):
             PyVirtualCam("busy", (64, 48), 50, backend="fake")
     finally:
@@ -187,7 +215,7 @@ def test_without_pyvirtualcam_linux_goes_through_ffmpeg_and_others_are_told(monk
 @pytest.fixture
 def system(monkeypatch, tmp_path):
     """A Linux system to be furnished."""
-    monkeypatch.setattr("vidstyle.live.loopback.SYSTEM", tmp_path)
+    monkeypatch.setattr("vidstyle.live.v4l2loopback.SYSTEM", tmp_path)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("platform.release", lambda: "6.1")
 
@@ -214,10 +242,14 @@ def test_what_is_missing_is_named_with_its_remedy(system, monkeypatch):
     assert "has no file" in remedy("cannot open /dev/video10")
     system("dev/video10")
     system("dev/video4")
-    assert "another program has it" in remedy("/dev/video10: busy") and "/dev/video10, /dev/video4" in remedy("/dev/video99")
+    assert "another program has it" in remedy(
+        "/dev/video10: busy"
+    ) and "/dev/video10, /dev/video4" in remedy("/dev/video99")
     assert [line.split(":")[1].split(",")[0] for line in routes()] == [" ready", " ready"]
     system("sys/module/v4l2loopback/parameters/exclusive_caps", "Y,N")
-    assert "opens once only" in remedy("/dev/video10") and all("opens once" in line for line in routes())
+    assert "opens once only" in remedy("/dev/video10") and all(
+        "opens once" in line for line in routes()
+    )
     system("sys/class/misc/v4l2loopback/dev", "10:1")
     assert "opens once" not in remedy("/dev/video10")
     monkeypatch.setattr("os.access", lambda *given: False)
@@ -232,24 +264,41 @@ def test_other_systems_are_told_what_to_click(monkeypatch, platform, words):
 
 
 def test_a_library_that_asks_for_the_module_is_answered_with_the_remedy_alone(system):
-    error = RuntimeError("'v4l2loopback' backend: No v4l2 loopback device found at /dev/video[0-99]. Did you run ...?")
+    error = RuntimeError(
+        "'v4l2loopback' backend: No v4l2 loopback device found at /dev/video[0-99]. Did you run ...?"
+    )
     assert reason_of(error) == remedy("") and "\n" not in reason_of(RuntimeError("a\nb"))
 
 
-def test_without_a_device_there_is_one_line_and_a_working_show(tmp_path, monkeypatch, capsys, features_file):
+def test_without_a_device_there_is_one_line_and_a_working_show(
+    tmp_path, monkeypatch, capsys, features_file
+):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vidstyle.live.loopback.SYSTEM", tmp_path)
+    monkeypatch.setattr("vidstyle.live.v4l2loopback.SYSTEM", tmp_path)
     write_clip(tmp_path / "clip.mp4", count=25)
-    flags = ["--features", str(features_file), "--paint-size", "64", "--no-window", "--device", "cpu", "--virtual-camera"]
+    flags = [
+        "--features",
+        str(features_file),
+        "--working-size",
+        "64",
+        "--no-window",
+        "--device",
+        "cpu",
+        "--virtual-camera",
+    ]
     assert cli.main(["live", "ink", "--camera", "clip.mp4", "-o", "out.mp4", *flags]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if "virtual" in line]
-    assert len(lines) == 1 and lines[0].startswith("no virtual camera: ") and (tmp_path / "out.mp4").exists()
+    assert (
+        len(lines) == 1
+        and lines[0].startswith("no virtual camera: ")
+        and (tmp_path / "out.mp4").exists()
+    )
 
 
 NATIVE = """
 import sys, time
 import numpy as np
-from vidstyle.live.virtualcamera import PyVirtualCam, VirtualCamera
+from vidstyle.live.virtual_camera import PyVirtualCam, VirtualCamera
 camera = VirtualCamera("/dev/video42", (64, 48), 50, opened=PyVirtualCam)
 camera.open(None)
 camera.show(np.full((48, 64, 3), (220, 20, 60), np.uint8))
@@ -260,14 +309,27 @@ print(camera.sent)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux") or not shutil.which("gcc"), reason="needs Linux and gcc")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or not shutil.which("gcc"), reason="needs Linux and gcc"
+)
 def test_the_native_code_writes_our_pictures_to_the_device(tmp_path):
     """Under a preloaded library that pretends to be the kernel's module."""
     pytest.importorskip("pyvirtualcam")
-    source, library, written = Path(__file__).parent / "vcam" / "shim.c", tmp_path / "shim.so", tmp_path / "written"
+    source, library, written = (
+        Path(__file__).parent / "vcam" / "shim.c",
+        tmp_path / "shim.so",
+        tmp_path / "written",
+    )
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
-    env = {**os.environ, "LD_PRELOAD": str(library), "VCAM_DEVICE": "/dev/video42", "VCAM_FILE": str(written)}
-    result = subprocess.run([sys.executable, "-c", NATIVE], env=env, capture_output=True, text=True, check=False)
+    env = {
+        **os.environ,
+        "LD_PRELOAD": str(library),
+        "VCAM_DEVICE": "/dev/video42",
+        "VCAM_FILE": str(written),
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", NATIVE], env=env, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     pictures = np.fromfile(written, np.uint8).reshape(-1, 64 * 48 * 3 // 2)
     assert len(pictures) == int(result.stdout) > 3

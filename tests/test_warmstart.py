@@ -7,14 +7,22 @@ import torch
 from conftest import scene, stripes
 
 from vidstyle import Frame, Motion, Settings, Style, Stylizer, load_features
-from vidstyle.bench import measure
+from vidstyle.bench import temporal_metrics
 from vidstyle.bench.clips import View, camera_clip, changing_clip, cut_clip, dimming, noisy
-from vidstyle.painting.flow import dis_flow, warp_sharply
-from vidstyle.painting.judge import gradient_energy
-from vidstyle.painting.motion import with_motion
-from vidstyle.painting.optimize import Moments
-from vidstyle.painting.tensors import mirrored, to_tensor
-from vidstyle.painting.warmstart import STROKES, Memory, Start, budget, start_from, steady
+from vidstyle.flow.clip_motion import with_motion
+from vidstyle.flow.methods import dis_flow
+from vidstyle.flow.warp import warp_sharp
+from vidstyle.metrics import gradient_energy
+from vidstyle.ops.tensors import reflect_crop, to_tensor
+from vidstyle.optim.optimizers import AdamState
+from vidstyle.stylizer.warm_start import (
+    STROKE_GAIN,
+    StylizerState,
+    WarmStart,
+    denoise,
+    step_budget,
+    warm_start,
+)
 
 SIZE = 96, 64
 HEIGHT, WIDTH = 24, 32
@@ -31,29 +39,33 @@ def shift(dx, reliable=None):
 def memory():
     torch.manual_seed(0)
     picture = torch.rand(1, 3, HEIGHT, WIDTH)
-    zero = Moments.zero(picture)
-    squares, weights = (tuple(map(torch.rand_like, scales)) for scales in (zero.squares, zero.weights))
-    moments = Moments(torch.rand_like(picture), squares, weights)
-    return Memory.of(picture, moments, torch.rand_like(picture))
+    zero = AdamState.zero(picture)
+    squares, weights = (
+        tuple(map(torch.rand_like, scales)) for scales in (zero.squares, zero.weights)
+    )
+    moments = AdamState(torch.rand_like(picture), squares, weights)
+    return StylizerState.of(picture, moments, torch.rand_like(picture))
 
 
 def test_what_does_not_move_is_not_resampled(memory):
-    start = start_from(memory, memory.content, shift(0.15), NO_STROKES)
+    start = warm_start(memory, memory.content, shift(0.15), NO_STROKES)
     assert torch.equal(start.picture, memory.picture)
-    torch.testing.assert_close(start.moments.mean, memory.moments.mean, atol=1e-5, rtol=0)  # a float32 grid
+    torch.testing.assert_close(
+        start.moments.mean, memory.moments.mean, atol=1e-5, rtol=0
+    )  # a float32 grid
 
 
 def test_slow_motion_is_followed_once_it_adds_up(memory):
     moved = []
     for _ in range(4):
-        start = start_from(memory, memory.content, shift(0.15), NO_STROKES)
+        start = warm_start(memory, memory.content, shift(0.15), NO_STROKES)
         moved.append(not torch.equal(start.picture, memory.picture))
         memory = replace(memory, picture=start.picture, offset=start.offset)
     assert moved == [False, True, False, True]
 
 
 def test_picture_content_and_moments_move_alike(memory):
-    start = start_from(memory, memory.content, shift(-3.0), NO_STROKES)
+    start = warm_start(memory, memory.content, shift(-3.0), NO_STROKES)
     for before, after, tolerance in (
         (memory.picture, start.picture, 1e-3),  # the sharp filter's own rounding at whole pixels
         (memory.moments.mean, start.moments.mean, 1e-4),
@@ -68,8 +80,10 @@ def test_what_is_new_starts_from_the_content_without_memory(memory):
     reliable[..., :8] = 0
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
     memory = replace(memory, picture=memory.content)  # a painting in the colours of its frame
-    start = start_from(memory, frame, shift(0.0, reliable), NO_STROKES)
-    torch.testing.assert_close(start.picture[..., :8], frame[..., :8], atol=1e-5, rtol=0)  # float32 least squares
+    start = warm_start(memory, frame, shift(0.0, reliable), NO_STROKES)
+    torch.testing.assert_close(
+        start.picture[..., :8], frame[..., :8], atol=1e-5, rtol=0
+    )  # float32 least squares
     assert torch.equal(start.picture[..., 8:], memory.picture[..., 8:])
     for tensor in (start.moments.mean, start.moments.squares[0], start.moments.weights[0]):
         assert (tensor[..., :8] == 0).all() and (tensor[..., 8:] != 0).all()
@@ -82,14 +96,16 @@ def test_what_is_new_takes_on_the_colours_of_the_painting(memory):
     reliable[..., :8] = 0
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
     memory = replace(memory, picture=memory.content.flip(1) / 2)
-    start = start_from(memory, frame, shift(0.0, reliable), NO_STROKES)
+    start = warm_start(memory, frame, shift(0.0, reliable), NO_STROKES)
     expected = frame.flip(1)[..., :8] / 2
-    torch.testing.assert_close(start.picture[..., :8], expected, atol=0.02, rtol=0)  # the fit leans to the source a little
+    torch.testing.assert_close(
+        start.picture[..., :8], expected, atol=0.02, rtol=0
+    )  # the fit leans to the source a little
 
 
 def test_where_nothing_is_known_colours_stay_the_source_s(memory):
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
-    start = start_from(memory, frame, shift(0.0, torch.zeros(1, 1, HEIGHT, WIDTH)), NO_STROKES)
+    start = warm_start(memory, frame, shift(0.0, torch.zeros(1, 1, HEIGHT, WIDTH)), NO_STROKES)
     torch.testing.assert_close(start.picture, frame, atol=1e-5, rtol=0)  # float32 least squares
 
 
@@ -98,25 +114,34 @@ def test_what_is_new_begins_with_strokes_of_the_style(memory):
     reliable[..., :8] = 0
     frame, strokes = torch.full_like(memory.picture, 0.5), torch.rand_like(memory.picture) - 0.5
     memory = replace(memory, picture=frame, content=frame)
-    picture = start_from(memory, frame, shift(0.0, reliable), strokes).picture
-    expected = 0.5 + STROKES * strokes[..., :8]
-    torch.testing.assert_close(picture[..., :8], expected, atol=1e-5, rtol=0)  # float32 least squares
+    picture = warm_start(memory, frame, shift(0.0, reliable), strokes).picture
+    expected = 0.5 + STROKE_GAIN * strokes[..., :8]
+    torch.testing.assert_close(
+        picture[..., :8], expected, atol=1e-5, rtol=0
+    )  # float32 least squares
     assert torch.equal(picture[..., 8:], frame[..., 8:])
 
 
 @pytest.mark.parametrize("step", [2.0, -2.0, 1.5])
 def test_strokes_join_where_a_camera_uncovers_strip_by_strip(memory, step):
     """Over a grey wall all that is to be seen is one piece of the style's strokes, gone on with at each frame."""
-    grey, strokes = torch.full_like(memory.picture, 0.5), 0.4 * torch.sin(torch.arange(WIDTH) * torch.pi / 8)
+    grey, strokes = (
+        torch.full_like(memory.picture, 0.5),
+        0.4 * torch.sin(torch.arange(WIDTH) * torch.pi / 8),
+    )
     memory = replace(memory, picture=grey, content=grey)
     new = slice(-3, None) if step > 0 else slice(3)
     reliable = torch.ones(1, 1, HEIGHT, WIDTH)
     reliable[..., new] = 0
     for _ in range(6):
-        start = start_from(memory, grey, shift(step, reliable), strokes.expand(1, 3, HEIGHT, WIDTH))
+        start = warm_start(memory, grey, shift(step, reliable), strokes.expand(1, 3, HEIGHT, WIDTH))
         memory = replace(memory, picture=start.picture, offset=start.offset, travel=start.travel)
     assert start.travel.tolist() == [6 * step, 0]
-    piece = 0.5 + STROKES * mirrored(strokes.view(1, 1, 1, -1), WIDTH, 1, left=int(6 * step))[0, 0, 0]
+    piece = (
+        0.5
+        + STROKE_GAIN
+        * reflect_crop(strokes.view(1, 1, 1, -1), WIDTH, 1, left=int(6 * step))[0, 0, 0]
+    )
     seen = slice(-8, None) if step > 0 else slice(8)
     # Half a pixel that is rounded is 0.04 of such a wave, and a picture that is a little lighter by chance is led so.
     torch.testing.assert_close(start.picture[0, 0, 5, seen], piece[seen], atol=0.07, rtol=0)
@@ -129,8 +154,10 @@ def test_what_was_hidden_comes_back_from_an_earlier_painting(memory):
     reliable = [torch.ones(1, 1, HEIGHT, WIDTH) for _ in range(3)]
     reliable[0][..., :16] = 0  # of the previous frame the left half is of no use,
     reliable[1][..., :8] = 0  # of the one before that a quarter
-    motion = replace(shift(0.0, reliable[0]), earlier={4: shift(0.0, reliable[2]), 2: shift(0.0, reliable[1])})
-    start = start_from(memory, memory.content, motion, NO_STROKES)
+    motion = replace(
+        shift(0.0, reliable[0]), earlier={4: shift(0.0, reliable[2]), 2: shift(0.0, reliable[1])}
+    )
+    start = warm_start(memory, memory.content, motion, NO_STROKES)
     assert torch.equal(start.picture[..., 16:], memory.picture[..., 16:])
     assert (start.picture[..., 8:16] == 0.2).all()
     assert (start.picture[..., :8] == 0.8).all()
@@ -143,7 +170,7 @@ def test_moving_again_and_again_does_not_blur():
     moved = picture
     for number in range(20):
         flow = torch.full((1, 2, 64, 96), 0.5 if number % 2 else -0.5)
-        moved = warp_sharply(moved, flow)
+        moved = warp_sharp(moved, flow)
     assert moved.std() > 0.9 * picture.std()
     assert (moved[..., :2].mean() - picture[..., :2].mean()).abs() < 0.05
 
@@ -155,14 +182,16 @@ def test_noise_is_averaged_out_and_change_is_not():
     seen = scene + sigma * torch.randn_like(scene)
     steadied = [seen]
     for _ in range(30):
-        steadied.append(steady(steadied[-1], scene + sigma * torch.randn_like(scene)))
+        steadied.append(denoise(steadied[-1], scene + sigma * torch.randn_like(scene)))
     assert (steadied[-1] - steadied[-2]).square().mean() < 0.2 * 2 * sigma**2
     assert (steadied[-1] - scene).square().mean() < 0.3 * sigma**2
     jumped = scene.clone()
-    jumped[..., 16:32, 16:32] = 1 - jumped[..., 16:32, 16:32]  # a change within the frame counts at once
-    after = steady(steadied[-1], jumped + sigma * torch.randn_like(scene))
+    jumped[..., 16:32, 16:32] = (
+        1 - jumped[..., 16:32, 16:32]
+    )  # a change within the frame counts at once
+    after = denoise(steadied[-1], jumped + sigma * torch.randn_like(scene))
     assert (after - jumped)[..., 20:28, 20:28].abs().mean() < 2 * sigma
-    darker = steady(steadied[-1], 0.9 * scene)  # and so does light
+    darker = denoise(steadied[-1], 0.9 * scene)  # and so does light
     assert abs(darker.mean() / scene.mean() - 0.9) < 0.005
 
 
@@ -172,8 +201,16 @@ def test_noise_is_averaged_out_and_change_is_not():
 )
 def test_the_budget_grows_with_what_there_is_to_do(new, changed, progress, expected):
     blank = torch.zeros(1, 3, 4, 4)
-    start = Start(blank, Moments.zero(blank), blank, blank[:, :2], torch.zeros(2), blank[:, :1], torch.tensor([new, changed]))
-    assert budget(start, progress, 8) == expected
+    start = WarmStart(
+        blank,
+        AdamState.zero(blank),
+        blank,
+        blank[:, :2],
+        torch.zeros(2),
+        blank[:, :1],
+        torch.tensor([new, changed]),
+    )
+    assert step_budget(start, progress, 8) == expected
 
 
 # Whole clips, with the tiny network.
@@ -189,12 +226,12 @@ def painted(features, style, clip, settings, **options):
     return pictures, steps
 
 
-QUICK = Settings(first_steps=40, steps=4)
+QUICK = Settings(initial_steps=40, steps=4)
 
 
 def naive(stylizer, pictures, frame):
     """Previous picture, fresh Adam."""
-    blank = Memory.of(pictures[-1], Moments.zero(pictures[-1]), to_tensor(frame.image))
+    blank = StylizerState.of(pictures[-1], AdamState.zero(pictures[-1]), to_tensor(frame.image))
     stylizer.load_state(blank.state())
 
 
@@ -208,7 +245,9 @@ def test_a_pan_flickers_a_tenth_of_the_naive_start(features, style):
             naive(stylizer, pictures, frame)
         stylizer(frame)
         pictures.append(stylizer.state()["picture"])
-    assert measure.flicker(ours, clip.motions, 3) < 0.2 * measure.flicker(pictures, clip.motions, 3)
+    assert temporal_metrics.flicker(ours, clip.motions, 3) < 0.2 * temporal_metrics.flicker(
+        pictures, clip.motions, 3
+    )
     assert gradient_energy(ours[-1]) > 0.8 * gradient_energy(ours[0])  # and not because it blurs
 
 
@@ -216,7 +255,9 @@ def test_noise_does_not_make_the_painting_boil(features, style):
     clip = changing_clip("noise", SIZE, 30, noisy(4))
     pictures, _ = painted(features, style, clip, QUICK)
     source = [to_tensor(frame.image) for frame in clip.frames]
-    assert measure.frame_to_frame(pictures, 20) < 0.3 * measure.frame_to_frame(source, 20)
+    assert temporal_metrics.temporal_noise(pictures, 20) < 0.3 * temporal_metrics.temporal_noise(
+        source, 20
+    )
 
 
 def test_slow_light_is_followed(features, style):
@@ -225,8 +266,13 @@ def test_slow_light_is_followed(features, style):
     stylizer = Stylizer(features, style, QUICK)
     for pair in with_motion(clip.frames, dis_flow):
         stylizer(*pair)
-    aimed_at, frame = stylizer.state()["content"].mean().item(), to_tensor(clip.frames[-1].image).mean().item()
-    assert aimed_at == pytest.approx(frame, rel=0.02)  # light counts at once; only fine detail is averaged
+    aimed_at, frame = (
+        stylizer.state()["content"].mean().item(),
+        to_tensor(clip.frames[-1].image).mean().item(),
+    )
+    assert aimed_at == pytest.approx(
+        frame, rel=0.02
+    )  # light counts at once; only fine detail is averaged
 
 
 def test_nothing_of_the_old_shot_survives_a_cut(features, style):
@@ -235,19 +281,24 @@ def test_nothing_of_the_old_shot_survives_a_cut(features, style):
     fresh = Stylizer(features, style, QUICK)
     fresh(clip.frames[3])
     assert torch.equal(pictures[3], fresh.state()["picture"])
-    assert steps[3] == QUICK.first_steps
+    assert steps[3] == QUICK.initial_steps
 
 
 def test_a_still_clip_comes_to_rest_and_does_not_drift():
     """After a first frame of as many steps as usual: after half as many it would still come into better light, by 1.3 %."""
-    features = load_features("bundled", "cpu")  # a network that knows nothing is at work for hundreds of frames
+    features = load_features(
+        "bundled", "cpu"
+    )  # a network that knows nothing is at work for hundreds of frames
     clip = changing_clip("still", SIZE, 40, lambda picture, number: picture)
     pictures, steps = painted(
-        features, Style.from_images([scene(size=(96, 96))], features), clip, replace(QUICK, first_steps=200)
+        features,
+        Style.from_images([scene(size=(96, 96))], features),
+        clip,
+        replace(QUICK, initial_steps=200),
     )
-    assert measure.drift(pictures) < 0.01
+    assert temporal_metrics.drift(pictures) < 0.01
     assert sum(steps[20:]) < 2 * len(steps[20:]) and max(steps[1:]) <= 4
-    assert measure.frame_to_frame(pictures, 20) < 1e-4
+    assert temporal_metrics.temporal_noise(pictures, 20) < 1e-4
 
 
 def test_the_same_clip_is_painted_the_same_twice(features, style):

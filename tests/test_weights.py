@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 from torchvision.models import VGG19_Weights
 
 from vidstyle import FeaturesError, load_features, load_flow
-from vidstyle.media.tensorfile import read_tensors, write_tensors
-from vidstyle.painting import weights
-from vidstyle.painting.features import VGG19, Network
-from vidstyle.painting.training import Classifier
-from vidstyle.painting.weights import read_network, vgg19_cache, write_network
+from vidstyle.features import weights
+from vidstyle.features.network import VGG19, Network
+from vidstyle.features.weights import read_network, vgg19_cache, write_network
+from vidstyle.io.tensor_file import read_tensors, write_tensors
+from vidstyle.training import Classifier
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,9 @@ def test_a_network_survives_its_file(tmp_path):
     assert read.shape == TINY
     picture = torch.rand(1, 3, 64, 64)
     for layer, x in network(picture, network.layers).items():
-        torch.testing.assert_close(read(picture, [layer])[layer], x, atol=2e-2, rtol=2e-2)  # stored in half precision
+        torch.testing.assert_close(
+            read(picture, [layer])[layer], x, atol=2e-2, rtol=2e-2
+        )  # stored in half precision
 
 
 def test_a_file_says_what_is_in_it(tmp_path):
@@ -77,7 +79,9 @@ def test_folding_batch_norm_changes_nothing():
     picture = torch.rand(1, 3, 64, 64)
     expected = classifier.blocks[:3]((picture - 0.45) / 0.25)
     # training pads with zeros, painting by reflection: compare away from the border
-    torch.testing.assert_close(network(picture, ["relu1_1"])["relu1_1"][..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2])
+    torch.testing.assert_close(
+        network(picture, ["relu1_1"])["relu1_1"][..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2]
+    )
 
 
 def test_torchvisions_state_dict_becomes_the_cut_network(vgg19_state):
@@ -91,7 +95,9 @@ def test_torchvisions_state_dict_becomes_the_cut_network(vgg19_state):
 def test_vgg19_is_downloaded_once_cut_and_cached(vgg19_state, monkeypatch):
     downloads = []
     state = torch.load(vgg19_state, weights_only=True)
-    monkeypatch.setattr(weights, "_download", lambda name, published, remedy: downloads.append(name) or state)
+    monkeypatch.setattr(
+        weights, "_download", lambda name, published, remedy: downloads.append(name) or state
+    )
     first = load_features("vgg19", "cpu")
     second = load_features("vgg19", "cpu")
     assert len(downloads) == 1
@@ -136,7 +142,11 @@ def published(vgg19_state, tmp_path, monkeypatch):
         servers.append(server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         digest = digest or hashlib.sha256(data).hexdigest()[:8]
-        monkeypatch.setattr(VGG19_Weights.IMAGENET1K_V1.value, "url", f"http://127.0.0.1:{server.server_port}/vgg19-{digest}.pth")
+        monkeypatch.setattr(
+            VGG19_Weights.IMAGENET1K_V1.value,
+            "url",
+            f"http://127.0.0.1:{server.server_port}/vgg19-{digest}.pth",
+        )
         return server
 
     yield publish
@@ -146,20 +156,29 @@ def published(vgg19_state, tmp_path, monkeypatch):
 
 
 def left_behind(tmp_path):
-    return [path.name for folder in ("cache", "hub", "scratch") for path in (tmp_path / folder).rglob("*") if path.is_file()]
+    return [
+        path.name
+        for folder in ("cache", "hub", "scratch")
+        for path in (tmp_path / folder).rglob("*")
+        if path.is_file()
+    ]
 
 
 def test_vgg19_is_fetched_from_a_server_its_hash_checked(published, vgg19_state, tmp_path, capsys):
     server = published()
     features = load_features("vgg19", "cpu")
-    assert torch.equal(features.network.conv1_1.bias, torch.load(vgg19_state, weights_only=True)["features.0.bias"])
+    assert torch.equal(
+        features.network.conv1_1.bias, torch.load(vgg19_state, weights_only=True)["features.0.bias"]
+    )
     load_features("vgg19", "cpu")
     assert server.requests == 1
     assert left_behind(tmp_path) == [vgg19_cache().name]
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("broken", [{"digest": "0badf00d"}, {"sent": 70_000}], ids=["wrong hash", "connection lost"])
+@pytest.mark.parametrize(
+    "broken", [{"digest": "0badf00d"}, {"sent": 70_000}], ids=["wrong hash", "connection lost"]
+)
 def test_a_download_gone_wrong_says_so_and_leaves_nothing(published, tmp_path, broken):
     published(**broken)
     with pytest.raises(FeaturesError, match=r"invalid hash.*--weights") as caught:
@@ -193,7 +212,13 @@ def test_a_full_disk_costs_the_cache_but_not_the_weights(published, tmp_path, mo
 
 def test_what_torchvision_has_fetched_before_is_used(published, vgg19_state, tmp_path):
     server = published()
-    had = tmp_path / "hub" / "hub" / "checkpoints" / VGG19_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
+    had = (
+        tmp_path
+        / "hub"
+        / "hub"
+        / "checkpoints"
+        / VGG19_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
+    )
     had.parent.mkdir(parents=True)
     had.write_bytes(vgg19_state.read_bytes())
     load_features("vgg19", "cpu")
@@ -247,7 +272,12 @@ def without_checksum(path):
 def of_another_shape(path, channels=TINY.channels, convolutions=TINY.convolutions):
     shape = replace(TINY, channels=channels, convolutions=convolutions)
     described = {name: getattr(shape, name) for name in ("channels", "convolutions", "mean", "std")}
-    metadata = {"format": weights.FORMAT, "version": weights.VERSION, "shape": json.dumps(described), "layers": "relu1_1"}
+    metadata = {
+        "format": weights.FORMAT,
+        "version": weights.VERSION,
+        "shape": json.dumps(described),
+        "layers": "relu1_1",
+    }
     write_tensors(path, tiny_network().state_dict(), metadata)
 
 
@@ -308,7 +338,14 @@ def text_values(path):
     torch.save({"features.0.weight": "hello"}, path)
 
 
-WRONG = [wrong_shape, malicious, numbered_keys, text_values, lambda path: path.write_text("hello"), lambda path: None]
+WRONG = [
+    wrong_shape,
+    malicious,
+    numbered_keys,
+    text_values,
+    lambda path: path.write_text("hello"),
+    lambda path: None,
+]
 
 
 @pytest.mark.parametrize("make", WRONG)
@@ -337,7 +374,9 @@ def raft_state(tmp_path_factory):
 
 def test_raft_is_read_from_a_file_and_runs_on_frames_of_any_size(raft_state):
     frames = [scene(time, size=(70, 50)) for time in (0.1, 0.0)]
-    flow = load_flow("raft", torch.device("cpu"), raft_state)(*frames)  # untrained: shapes and padding are what is seen
+    flow = load_flow("raft", torch.device("cpu"), raft_state)(
+        *frames
+    )  # untrained: shapes and padding are what is seen
     assert flow.shape == (50, 70, 2) and np.isfinite(flow).all()
 
 
@@ -361,7 +400,9 @@ def test_raft_can_be_asked_from_several_threads(raft_state, monkeypatch):
 def test_raft_is_downloaded_once_and_cached(raft_state, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     downloads, state = [], torch.load(raft_state, weights_only=True)
-    monkeypatch.setattr(weights, "_download", lambda name, published, remedy: downloads.append(remedy) or state)
+    monkeypatch.setattr(
+        weights, "_download", lambda name, published, remedy: downloads.append(remedy) or state
+    )
     for _ in range(2):
         load_flow("raft", torch.device("cpu"))
     assert len(downloads) == 1 and "--flow-weights" in downloads[0] and "--flow dis" in downloads[0]

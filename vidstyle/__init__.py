@@ -9,65 +9,71 @@ with vs.open_source("in.mp4") as source, vs.open_sink("out.mp4", source) as sink
 """
 
 import os
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import DeviceError, FeaturesError, InputError, OutputError, VidstyleError
-    from .media.decode import VideoFile
-    from .media.format import Color, Format, Light
-    from .media.frame import Frame
-    from .media.pipe import PipeWriter
-    from .media.segments import Checkpoint
-    from .media.sink import PictureWriter, Sink, StillWriter, open_sink
-    from .media.source import PictureSequence, Source, Still, open_source
-    from .media.writer import VideoWriter
-    from .media.writing import Encoding
-    from .painting.features import Features
-    from .painting.flow import Motion
-    from .painting.motion import with_motion
-    from .painting.style import Style
-    from .painting.stylizer import Iteration, Stylizer
-    from .painting.weights import load_features, load_flow
+    from .features.extractor import Features
+    from .features.weights import load_features
+    from .flow.clip_motion import with_motion
+    from .flow.methods import load_flow
+    from .flow.motion import Motion
+    from .io.checkpoints import Checkpoint
+    from .io.decode import VideoFile
+    from .io.frame import Frame
+    from .io.pipe_writer import PipeWriter
+    from .io.sink import ImageSequenceWriter, ImageWriter, Sink, open_sink
+    from .io.sink_base import Encoding
+    from .io.source import ImageSequence, ImageSource, Source, open_source
+    from .io.stream_info import ColorInfo, HDRMetadata, VideoInfo
+    from .io.video_writer import VideoWriter
     from .pipeline import Report, run
     from .settings import PRESETS, Settings
+    from .stylizer.style import Style
+    from .stylizer.stylizer import Iteration, Stylizer
     from .trace import Trace
 
 # OpenCV reads these when it is imported.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # of a picture of MAX_SIDE_PX
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # a stream that is joined in its middle is no error to be told of
-os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")  # else a webcam takes up to a minute to open on Windows
+os.environ.setdefault(
+    "OPENCV_FFMPEG_LOGLEVEL", "8"
+)  # a stream that is joined in its middle is no error to be told of
+os.environ.setdefault(
+    "OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0"
+)  # else a webcam takes up to a minute to open on Windows
 
 __version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
     "Checkpoint",
-    "Color",
+    "ColorInfo",
     "DeviceError",
     "Encoding",
     "Features",
     "FeaturesError",
-    "Format",
     "Frame",
+    "HDRMetadata",
+    "ImageSequence",
+    "ImageSequenceWriter",
+    "ImageSource",
+    "ImageWriter",
     "InputError",
     "Iteration",
-    "Light",
     "Motion",
     "OutputError",
-    "PictureSequence",
-    "PictureWriter",
     "PipeWriter",
     "Report",
     "Settings",
     "Sink",
     "Source",
-    "Still",
-    "StillWriter",
     "Style",
     "Stylizer",
     "Trace",
     "VideoFile",
+    "VideoInfo",
     "VideoWriter",
     "VidstyleError",
     "load_features",
@@ -81,28 +87,45 @@ __all__ = [
 _MODULES = (
     "errors",
     "settings",
-    "media.frame",
-    "media.format",
-    "painting.features",
-    "painting.flow",
-    "media.decode",
-    "media.source",
-    "painting.motion",
-    "painting.weights",
-    "painting.style",
-    "media.segments",
-    "media.writing",
-    "media.writer",
-    "media.pipe",
-    "media.sink",
-    "painting.stylizer",
+    "io.frame",
+    "io.stream_info",
+    "features.extractor",
+    "flow.motion",
+    "io.decode",
+    "io.source",
+    "flow.clip_motion",
+    "features.weights",
+    "flow.methods",
+    "stylizer.style",
+    "io.checkpoints",
+    "io.sink_base",
+    "io.video_writer",
+    "io.pipe_writer",
+    "io.sink",
+    "stylizer.stylizer",
     "pipeline",
     "trace",
 )
 
 
+_RENAMED = {
+    "Color": "ColorInfo",
+    "Format": "VideoInfo",
+    "Light": "HDRMetadata",
+    "PictureSequence": "ImageSequence",
+    "PictureWriter": "ImageSequenceWriter",
+    "Still": "ImageSource",
+    "StillWriter": "ImageWriter",
+}
+"""Old name -> new name. The old names work for one more version."""
+
+
 def __getattr__(name: str) -> Any:
     """Import on first use: PyTorch takes seconds, and ``vidstyle --help`` should not."""
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(f"vidstyle.{name} is now {new}", DeprecationWarning, stacklevel=2)
+        return __getattr__(new)
     if name in __all__:
         for module in _MODULES:
             found = getattr(import_module(f".{module}", __name__), name, None)

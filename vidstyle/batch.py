@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from .errors import InputError, OutputError, VidstyleError
-from .media.animate import ANIMATIONS
-from .media.files import PIPE
-from .media.mux import CONTAINERS
-from .media.pictures import PICTURE_ENDINGS, is_still
+from .io.animation import ANIMATIONS
+from .io.files import PIPE
+from .io.images import IMAGE_EXTENSIONS, is_still
+from .io.mux import CONTAINERS
 from .progress import ProgressDisplay
 from .render import Job
 
 log = logging.getLogger(__name__)
 
-WRITTEN_ENDINGS = (*CONTAINERS, *ANIMATIONS, *PICTURE_ENDINGS)
+WRITTEN_ENDINGS = (*CONTAINERS, *ANIMATIONS, *IMAGE_EXTENSIONS)
 """Endings of files that can be written."""
 
 CLIP_ENDINGS = frozenset(
@@ -53,13 +53,25 @@ def _in_folder(folder: Path) -> list[str]:
     try:
         files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror}): choose another folder") from None
-    found = [file for file in files if file.is_file() and (file.suffix.lower() in CLIP_ENDINGS or is_still(file))]
+        raise InputError(
+            f"{folder} cannot be read ({error.strerror}): choose another folder"
+        ) from None
+    found = [
+        file
+        for file in files
+        if file.is_file() and (file.suffix.lower() in CLIP_ENDINGS or is_still(file))
+    ]
     if not found:
-        raise InputError(f"{folder} is a directory without clips or pictures by their names: name another, or name files")
+        raise InputError(
+            f"{folder} is a directory without clips or pictures by their names: name another, or name files"
+        )
     passed_over = [file.name for file in files if file not in set(found)]
     if passed_over:
-        log.warning("%s: passed over, neither clips nor pictures by their names: %s", folder, names_text(passed_over))
+        log.warning(
+            "%s: passed over, neither clips nor pictures by their names: %s",
+            folder,
+            names_text(passed_over),
+        )
     return [str(file) for file in found]
 
 
@@ -81,18 +93,26 @@ def goes_into_folder(names: Sequence[str], output: str, several: bool) -> bool:
         OutputError: the output must be a folder and cannot be one.
     """
     folder = Path(output)
-    named_like_file = output == PIPE or (folder.suffix.lower() in WRITTEN_ENDINGS and not folder.is_dir())
-    if not any(Path(name).is_dir() for name in names) and (not several or (len(names) == 1 and named_like_file)):
+    named_like_file = output == PIPE or (
+        folder.suffix.lower() in WRITTEN_ENDINGS and not folder.is_dir()
+    )
+    if not any(Path(name).is_dir() for name in names) and (
+        not several or (len(names) == 1 and named_like_file)
+    ):
         return False
     if named_like_file or (folder.exists() and not folder.is_dir()):
-        raise OutputError(f"{output} is not a folder: give -o a folder for several inputs; one that is not there is made")
+        raise OutputError(
+            f"{output} is not a folder: give -o a folder for several inputs; one that is not there is made"
+        )
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not os.access(there, os.W_OK):
         raise OutputError(f"the folder {there} cannot be written to: choose another place")
     return True
 
 
-def paint_all(jobs: Sequence[Job], paint: Callable[[Job], object], quiet: bool = False, skipped: int = 0) -> None:
+def paint_all(
+    jobs: Sequence[Job], paint: Callable[[Job], object], quiet: bool = False, skipped: int = 0
+) -> None:
     """Paint one job after another into folders that are made where they are not there. A failure ends only its own job.
 
     Args:
@@ -117,11 +137,19 @@ def paint_all(jobs: Sequence[Job], paint: Callable[[Job], object], quiet: bool =
                 failed.append(str(job.input))
             except KeyboardInterrupt:
                 done = skipped + number - len(failed)
-                print(f"vidstyle: {done} of {total} files are painted; --skip-existing goes on with the others", file=sys.stderr)
+                print(
+                    f"vidstyle: {done} of {total} files are painted; --skip-existing goes on with the others",
+                    file=sys.stderr,
+                )
                 raise
-            except Exception as error:  # a fault of ours: it is told, and the other files are painted
+            except (
+                Exception
+            ) as error:  # a fault of ours: it is told, and the other files are painted
                 kind = type(error).__name__
-                print(f"vidstyle: {job.input}: {kind}: {error} (a fault in vidstyle; -v shows where)", file=sys.stderr)
+                print(
+                    f"vidstyle: {job.input}: {kind}: {error} (a fault in vidstyle; -v shows where)",
+                    file=sys.stderr,
+                )
                 log.debug("%s failed", job.input, exc_info=True)
                 failed.append(f"{job.input} ({kind})")
         display.show(total)
@@ -134,4 +162,6 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be made ({error.strerror}): choose another place") from None
+        raise OutputError(
+            f"the folder {folder} cannot be made ({error.strerror}): choose another place"
+        ) from None

@@ -10,12 +10,12 @@ import av.codec
 import torch
 
 from . import __version__
+from .features.weights import vgg19_cache
+from .io.codecs import CODECS, in_hardware, probe_encoder
+from .io.images import bundled_styles
 from .live.capture import cameras
-from .live.loopback import routes
-from .media.coders import CODECS, in_hardware, why_not
-from .media.pictures import bundled_styles
-from .painting.device import limit_threads
-from .painting.weights import vgg19_cache
+from .live.v4l2loopback import routes
+from .runtime.device import limit_threads
 
 PACKAGES = (
     "torch",
@@ -41,14 +41,19 @@ def lines() -> Iterator[str]:
     yield "packages: " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     yield f"FFmpeg: {av.ffmpeg_version_info}"
     limit_threads()
-    yield "device cpu: " + f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    yield (
+        "device cpu: "
+        + f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    )
     for number in range(torch.cuda.device_count()):
         yield f"device cuda:{number}: {torch.cuda.get_device_name(number)}"
     if torch.backends.mps.is_available():
         yield "device mps"
-    yield "encoders: " + ", ".join(name for name in CODECS if not in_hardware(name) and name in av.codecs_available)
+    yield "encoders: " + ", ".join(
+        name for name in CODECS if not in_hardware(name) and name in av.codecs_available
+    )
     for name in filter(in_hardware, CODECS):
-        reason = why_not(name)
+        reason = probe_encoder(name)
         yield f"encoder {name}: {'works' if reason is None else reason}"
     found = cameras()
     for name, opened_by in found.items():

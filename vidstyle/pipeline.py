@@ -10,18 +10,18 @@ from fractions import Fraction
 
 import cv2
 
-from .interrupts import check
-from .limits import threads
-from .media.frame import Frame
-from .media.segments import Checkpoint
-from .media.sink import Sink
-from .media.source import Source
-from .painting.flow import FlowMethod, Motion
-from .painting.motion import LOOK_AHEAD, PAST, found_ahead, with_search
-from .painting.stylizer import Iteration, Stylizer
-from .painting.warmstart import LONG_TERM
-from .painting.weights import load_flow
-from .stage import END, Meanwhile, Stage
+from .flow.clip_motion import LOOK_AHEAD, PAST, search_ahead, with_search
+from .flow.methods import FlowMethod, load_flow
+from .flow.motion import Motion
+from .io.checkpoints import Checkpoint
+from .io.frame import Frame
+from .io.sink import Sink
+from .io.source import Source
+from .runtime.interrupts import check
+from .runtime.limits import threads
+from .runtime.worker import SENTINEL, ProcessSetting, Worker
+from .stylizer.stylizer import Iteration, Stylizer
+from .stylizer.warm_start import LONG_TERM
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +32,10 @@ STRETCH = 10
 """Segments are so many times as long beside a GPU, which paints them in the same time: keeping what is remembered of a large
 picture takes as long as painting dozens of frames."""
 
-SHORT_TURNS = Meanwhile(sys.getswitchinterval, sys.setswitchinterval, 0.001)
+SHORT_TURNS = ProcessSetting(sys.getswitchinterval, sys.setswitchinterval, 0.001)
 """A thread may compute in Python for so many seconds while others wait, usually for five times as long: a GPU would be idle."""
 
-ONE_CORE_EACH = Meanwhile(cv2.getNumThreads, cv2.setNumThreads, 1)
+ONE_CORE_EACH = ProcessSetting(cv2.getNumThreads, cv2.setNumThreads, 1)
 """Where several motions are looked for at once, OpenCV's threads would only be in each other's way."""
 
 READER_SECONDS = 5.0
@@ -106,14 +106,28 @@ def run(
     if resume:
         stylizer.load_state(resume.state)
     report = Report()
-    reader = Stage(lambda stage: _read(stage, source, done - past, None if motion_by_painter else moving), "reader", newest=live)
-    writer = Stage(lambda stage: _write(stage, sinks), "writer")
+    reader = Worker(
+        lambda stage: _read(stage, source, done - past, None if motion_by_painter else moving),
+        "reader",
+        newest=live,
+    )
+    writer = Worker(lambda stage: _write(stage, sinks), "writer")
     if live and controls:
         reader.idle = lambda: controls(stylizer, report)
     keeper = _Keeper(stylizer, [sink.segment_seconds for sink in sinks], done, shot)
-    with nullcontext() if on_cpu else SHORT_TURNS, nullcontext() if motion_by_painter else ONE_CORE_EACH:
+    with (
+        nullcontext() if on_cpu else SHORT_TURNS,
+        nullcontext() if motion_by_painter else ONE_CORE_EACH,
+    ):
         try:
-            _paint(moving(reader) if motion_by_painter else reader, (reader, writer), stylizer, controls, keeper, report)
+            _paint(
+                moving(reader) if motion_by_painter else reader,
+                (reader, writer),
+                stylizer,
+                controls,
+                keeper,
+                report,
+            )
         finally:
             _end(reader, writer, source)
     writer.raise_error()
@@ -133,25 +147,36 @@ def _motion_finder(
     flows_at_once = max(1, min(MAX_FLOWS_AT_ONCE, threads() // 2))
 
     def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
-        searches = with_search(frames, method, distances, ahead, lambda: stylizer.flow_px(source.format.size), past)
-        return ((frame, find()) for frame, find in searches) if one_by_one else found_ahead(searches, flows_at_once)
+        searches = with_search(
+            frames, method, distances, ahead, lambda: stylizer.flow_px(source.format.size), past
+        )
+        return (
+            ((frame, find()) for frame, find in searches)
+            if one_by_one
+            else search_ahead(searches, flows_at_once)
+        )
 
     return moving
 
 
-def _read(stage: Stage, source: Source, skipped: int, moving: Callable[[Iterable[Frame]], Iterable[object]] | None) -> None:
+def _read(
+    stage: Worker,
+    source: Source,
+    skipped: int,
+    moving: Callable[[Iterable[Frame]], Iterable[object]] | None,
+) -> None:
     """The reader's work: hand over the frames after the first ``skipped``, with their motion if it is to be found here."""
     if skipped:
         source.skip(skipped)
     for item in moving(source) if moving else source:
         if not stage.put(item):
             return
-    stage.put(END)  # or the painter would wait a little before it looks whether more can come
+    stage.put(SENTINEL)  # or the painter would wait a little before it looks whether more can come
 
 
-def _write(stage: Stage, sinks: Sequence[Sink]) -> None:
+def _write(stage: Worker, sinks: Sequence[Sink]) -> None:
     """The writer's work: send each frame and checkpoint to every sink."""
-    while (item := stage.get()) is not END:
+    while (item := stage.get()) is not SENTINEL:
         for sink in sinks:
             if isinstance(item, Checkpoint):
                 sink.checkpoint(item)
@@ -159,7 +184,7 @@ def _write(stage: Stage, sinks: Sequence[Sink]) -> None:
                 sink.send(item)
 
 
-def _end(reader: Stage, writer: Stage, source: Source) -> None:
+def _end(reader: Worker, writer: Worker, source: Source) -> None:
     """Stop reading, and write what was painted, also after an error or an interrupt."""
     reader.stopped.set()
     try:
@@ -174,7 +199,9 @@ def _end(reader: Stage, writer: Stage, source: Source) -> None:
 class _Keeper:
     """Makes a checkpoint where a segment should end: at a cut, or when it is long enough."""
 
-    def __init__(self, stylizer: Stylizer, seconds: Sequence[Fraction | None], done: int, shot: int) -> None:
+    def __init__(
+        self, stylizer: Stylizer, seconds: Sequence[Fraction | None], done: int, shot: int
+    ) -> None:
         wanted = [each for each in seconds if each is not None]
         stretch = 1 if stylizer.features.device.type == "cpu" else STRETCH
         self._seconds = stretch * min(wanted) if wanted else None
@@ -186,7 +213,9 @@ class _Keeper:
         made = None
         if self._began is None:
             self._began = frame.time
-        elif self._seconds is not None and (motion.cut or frame.time - self._began >= self._seconds):
+        elif self._seconds is not None and (
+            motion.cut or frame.time - self._began >= self._seconds
+        ):
             self._began = frame.time
             state = {} if motion.cut else self._stylizer.state()
             # Whoever goes on later goes on from what was kept: so do we, whatever keeping may do to the last bit.
@@ -199,7 +228,7 @@ class _Keeper:
 
 def _paint(
     pairs: Iterable[tuple[Frame, Motion]],
-    stages: tuple[Stage, Stage],
+    stages: tuple[Worker, Worker],
     stylizer: Stylizer,
     controls: Callable[[Stylizer, Report], None] | None,
     keeper: _Keeper,
@@ -223,7 +252,11 @@ def _paint(
         report.source, report.frame, report.iterations = frame, painted, stylizer.iterations
         looked = got - began - (reader.waited - report.seconds["read"])
         report.seconds["read"] = reader.waited
-        for stage, spent in (("motion", looked), ("paint", done - got), ("write", time.perf_counter() - done)):
+        for stage, spent in (
+            ("motion", looked),
+            ("paint", done - got),
+            ("write", time.perf_counter() - done),
+        ):
             report.seconds[stage] += spent
         shown = time.perf_counter()
         if controls:

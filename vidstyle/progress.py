@@ -20,16 +20,33 @@ class ProgressDisplay:
         within: the display of longer work that this is one step of; it moves along, and both are shown.
     """
 
-    def __init__(self, unit: str, total: int | None, quiet: bool = False, within: "ProgressDisplay | None" = None) -> None:
+    def __init__(
+        self,
+        unit: str,
+        total: int | None,
+        quiet: bool = False,
+        within: "ProgressDisplay | None" = None,
+    ) -> None:
         self._unit, self._total, self._quiet, self._within = unit, total, quiet, within
         self._console: Console = within._console if within else Console(stderr=True)
         self._shown = time.monotonic()
-        self._began: tuple[float, float] | None = None  # when, and at which step: the first often takes longest and is left out
+        self._began: tuple[float, float] | None = (
+            None  # when, and at which step: the first often takes longest and is left out
+        )
         self._done = 0.0
         self._bar: Progress | None = within._bar if within else None
         if within is None and self._console.is_terminal and not quiet:
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"))
-            timing = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[count]}"),
+            )
+            timing = (
+                TimeElapsedColumn(),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
             self._bar = Progress(*columns, *timing, console=self._console, transient=True)
         if self._bar:
             self._task = self._bar.add_task(unit, total=total, count=self._count(), note="")
@@ -39,7 +56,12 @@ class ProgressDisplay:
             self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._bar and self._within:
             self._bar.remove_task(self._task)
         elif self._bar:
@@ -55,10 +77,14 @@ class ProgressDisplay:
             self._within.advance(done / self._total)
         if self._bar:
             self._bar.update(self._task, completed=done, count=self._count(), note=note)
-        elif not self._quiet and (now - self._shown >= LINE_EVERY_SECONDS or (done == self._total != begun)):
+        elif not self._quiet and (
+            now - self._shown >= LINE_EVERY_SECONDS or (done == self._total != begun)
+        ):
             self._shown = now
             line = f"{self._within.text() if self._within else ''}{self.text()}{note}"
-            with suppress(OSError):  # a full disk that takes no more of the log is no reason to stop the work
+            with suppress(
+                OSError
+            ):  # a full disk that takes no more of the log is no reason to stop the work
                 self._console.print(line, highlight=False, soft_wrap=True)
 
     def advance(self, fraction: float) -> None:
@@ -75,7 +101,11 @@ class ProgressDisplay:
         began, already = self._began or (now, 0)
         rate = (self._done - already) / max(now - began, 1e-6)
         speed = f"  {rate:.2f}/s" if rate else ""
-        left = f"  ETA {_clock((self._total - self._done) / rate)}" if self._total and rate and self._done < self._total else ""
+        left = (
+            f"  ETA {_clock((self._total - self._done) / rate)}"
+            if self._total and rate and self._done < self._total
+            else ""
+        )
         return f"{self._unit} {self._count()}{speed}{left}  "
 
     def _count(self) -> str:

@@ -15,20 +15,20 @@ import torch
 
 from . import __version__
 from .errors import OutputError, VidstyleError
-from .interrupts import deferred
-from .media.coders import try_hardware
-from .media.files import PIPE, check_readable, digest_of, part_folder
-from .media.mux import CONTAINERS
-from .media.outputs import check_apart
-from .media.pictures import PICTURE_ENDINGS, is_numbered, is_picture, is_still, numbered, numbers_of
-from .media.sink import StillWriter, open_sink
-from .media.source import Source, Still, open_source
-from .media.writing import Encoding, FileSink
-from .painting.flow import FlowMethod
-from .painting.stylizer import Stylizer
+from .flow.methods import FlowMethod
+from .io.codecs import try_hardware
+from .io.files import PIPE, check_readable, fingerprint, part_folder
+from .io.images import IMAGE_EXTENSIONS, is_image, is_numbered, is_still, numbered, numbers_of
+from .io.mux import CONTAINERS
+from .io.outputs import check_apart
+from .io.sink import ImageWriter, open_sink
+from .io.sink_base import Encoding, FileSink
+from .io.source import ImageSource, Source, open_source
 from .pipeline import Report, run
 from .progress import ProgressDisplay, duration_text
+from .runtime.interrupts import deferred
 from .settings import Settings
+from .stylizer.stylizer import Stylizer
 from .trace import Trace
 
 log = logging.getLogger(__name__)
@@ -74,8 +74,10 @@ class Job:
     def open_source(self) -> Source:
         """Open the input, or the part of it that is wanted."""
         output = str(self.output)
-        upright = output == PIPE or is_picture(output) or output.lower().endswith(".gif")  # none of these says how to turn it
-        return open_source(self.input, self.start, self.stop, self.rate, self.sdr, upright)
+        apply_rotation = (
+            output == PIPE or is_image(output) or output.lower().endswith(".gif")
+        )  # none of these says how to turn it
+        return open_source(self.input, self.start, self.stop, self.rate, self.sdr, apply_rotation)
 
     def check_apart(self) -> None:
         """Find out whether the output or the trace would replace an input.
@@ -106,7 +108,10 @@ class Job:
         return Trace(self.trace, self.overwrite or self.resume) if self.trace else None
 
     def _made(self, settings: Settings) -> dict[str, Any]:
-        part = {"start": str(self.start or 0), "stop": str(self.stop) if self.stop is not None else None}
+        part = {
+            "start": str(self.start or 0),
+            "stop": str(self.stop) if self.stop is not None else None,
+        }
         return {**self.origin, **part, "settings": asdict(settings)}
 
     def _inputs(self) -> dict[str, Any]:
@@ -114,9 +119,19 @@ class Job:
         files = [name for name in (self.input, *self.files) if Path(name).is_file()]
         if is_numbered(self.input):
             files += [numbered(Path(self.input), number) for number in numbers_of(Path(self.input))]
-        contents = {f"contents of {name}": digest_of(check_readable(name)) for name in files}
-        here = {"version": __version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
-        return {"input": str(self.input), "rate": str(self.rate), "sdr": self.sdr, **contents, **here}
+        contents = {f"contents of {name}": fingerprint(check_readable(name)) for name in files}
+        here = {
+            "version": __version__,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+        }
+        return {
+            "input": str(self.input),
+            "rate": str(self.rate),
+            "sdr": self.sdr,
+            **contents,
+            **here,
+        }
 
 
 def check(job: Job, settings: Settings) -> None:
@@ -147,10 +162,12 @@ def _nothing_said() -> Iterator[None]:
 
 
 def _check_kinds(job: Job, source: Source) -> None:
-    still, output = isinstance(source, Still), Path(job.output)
-    one = is_picture(output) and not is_numbered(output)
+    still, output = isinstance(source, ImageSource), Path(job.output)
+    one = is_image(output) and not is_numbered(output)
     if still and not one and str(output) != PIPE:
-        raise OutputError(f"{job.input} is a picture: write it to a picture file such as {output.with_suffix('.png').name}")
+        raise OutputError(
+            f"{job.input} is a picture: write it to a picture file such as {output.with_suffix('.png').name}"
+        )
     if one and not still and output.suffix.lower() != ".webp":
         numbered = output.with_name(f"{output.stem}_%05d{output.suffix}").name
         remedy = f"write to a video file such as {output.with_suffix('.mp4').name}, to {numbered}, or add --preview TIME"
@@ -184,14 +201,20 @@ def render(job: Job, stylizer: Stylizer) -> str | Path:
             with _told_first(trace):
                 left = sink.close(complete=False)
                 if left:
-                    go_on = "; the same command with --resume goes on" if part_folder(Path(job.output)).exists() else ""
+                    go_on = (
+                        "; the same command with --resume goes on"
+                        if part_folder(Path(job.output)).exists()
+                        else ""
+                    )
                     log.error("not finished: what was painted so far is in %s%s", left, go_on)
             raise
         sink.close()
         if trace:
             trace.write()
     seconds = time.perf_counter() - began
-    log.debug("stages: %s", ", ".join(f"{name} {spent:.1f} s" for name, spent in report.seconds.items()))
+    log.debug(
+        "stages: %s", ", ".join(f"{name} {spent:.1f} s" for name, spent in report.seconds.items())
+    )
     log.info("%s: %d frames in %s", job.output, report.frames, duration_text(seconds))
     return job.output
 
@@ -208,7 +231,9 @@ def _told_first(trace: Trace | None) -> Iterator[None]:
                 trace.write()
 
 
-def _paint(job: Job, source: Source, stylizer: Stylizer, sink: FileSink, trace: Trace | None) -> Report:
+def _paint(
+    job: Job, source: Source, stylizer: Stylizer, sink: FileSink, trace: Trace | None
+) -> Report:
     seen = 0
 
     def note(report: Report) -> None:
@@ -217,7 +242,7 @@ def _paint(job: Job, source: Source, stylizer: Stylizer, sink: FileSink, trace: 
             trace.add(report.frame.time, report.iterations)
         seen = report.frames
 
-    if isinstance(sink, StillWriter):
+    if isinstance(sink, ImageWriter):
         with _iterations_shown(stylizer, job):
             return run(source, stylizer, [sink], lambda _, report: note(report), flow=job.flow)
     before = sink.resumed.frames if sink.resumed else 0
@@ -227,7 +252,9 @@ def _paint(job: Job, source: Source, stylizer: Stylizer, sink: FileSink, trace: 
         def tick() -> None:
             nonlocal iterations
             iterations += 1
-            display.show(before + painted.frames, _losses(painted) or f"first frame, iteration {iterations}")
+            display.show(
+                before + painted.frames, _losses(painted) or f"first frame, iteration {iterations}"
+            )
 
         def watch(_: Stylizer, report: Report) -> None:
             nonlocal painted
@@ -246,7 +273,7 @@ def _paint(job: Job, source: Source, stylizer: Stylizer, sink: FileSink, trace: 
 @contextmanager
 def _iterations_shown(stylizer: Stylizer, job: Job) -> Iterator[None]:
     """Progress within one picture."""
-    total, done = stylizer.settings.first_steps, 0
+    total, done = stylizer.settings.initial_steps, 0
     with ProgressDisplay("iteration", total, job.quiet, job.within) as display:
 
         def tick() -> None:
@@ -270,11 +297,15 @@ def _losses(report: Report) -> str:
 
 
 def _announce(job: Job, source: Source, stylizer: Stylizer, sink: FileSink | None = None) -> None:
-    given, painted = source.format.size, stylizer.paint_size(source.format.size)
-    where = f"painting at {painted[0]}x{painted[1]} on {stylizer.features.device}; --paint-size changes that"
+    given, painted = source.format.size, stylizer.working_size(source.format.size)
+    where = f"painting at {painted[0]}x{painted[1]} on {stylizer.features.device}; --working-size changes that"
     log.info("%s (%dx%d): %s", job.input, *given, where)
     if sink is not None and job.resume:
-        found = f"going on after {sink.resumed.frames} frames" if sink.resumed else "nothing to go on with: from the beginning"
+        found = (
+            f"going on after {sink.resumed.frames} frames"
+            if sink.resumed
+            else "nothing to go on with: from the beginning"
+        )
         log.info("%s: %s", job.output, found)
 
 
@@ -292,14 +323,16 @@ def where(name: str, output: str, into_folder: bool, preview: bool) -> str | Pat
     path: str | Path = output
     if into_folder:
         given = Path(name)
-        kept = given.suffix.lower() in (*CONTAINERS, *PICTURE_ENDINGS, ".gif")
-        path = Path(output) / (given.name if kept else f"{given.stem}{'.png' if is_still(given) else '.mp4'}")
+        kept = given.suffix.lower() in (*CONTAINERS, *IMAGE_EXTENSIONS, ".gif")
+        path = Path(output) / (
+            given.name if kept else f"{given.stem}{'.png' if is_still(given) else '.mp4'}"
+        )
     if not preview:
         return path
     if str(path) == PIPE:
         return Path("preview.png")
     path = Path(path)
-    return path if is_picture(path) and not is_numbered(path) else path.with_suffix(".preview.png")
+    return path if is_image(path) and not is_numbered(path) else path.with_suffix(".preview.png")
 
 
 def preview(job: Job, stylizer: Stylizer, at: Fraction) -> Path:
@@ -318,7 +351,7 @@ def preview(job: Job, stylizer: Stylizer, at: Fraction) -> Path:
     with replace(job, start=at).open_source() as source:
         frames = list(islice(source, 2))
         _announce(job, source, stylizer)
-        with job.open_sink(Still.of(frames[0]), stylizer.settings) as sink:
+        with job.open_sink(ImageSource.of(frames[0]), stylizer.settings) as sink:
             with _iterations_shown(stylizer, job):
                 began = time.perf_counter()
                 painted = stylizer(frames[0])

@@ -5,8 +5,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from .errors import OutputError, VidstyleError
-from .media.files import check_writable, replacing, write_file
-from .painting.stylizer import Iteration
+from .io.files import check_writable, replacing, write_file
+from .stylizer.stylizer import Iteration
 
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
@@ -34,7 +34,9 @@ class Trace:
             try:
                 import matplotlib  # noqa: F401 (asked for now, not after hours of work)
             except ImportError:
-                raise VidstyleError(f"the plot {path} needs matplotlib: pip install 'vidstyle[plot]', or use .json") from None
+                raise VidstyleError(
+                    f"the plot {path} needs matplotlib: pip install 'vidstyle[plot]', or use .json"
+                ) from None
         self._frames: list[tuple[Fraction, list[Iteration]]] = []
 
     def add(self, time: Fraction, iterations: list[Iteration]) -> None:
@@ -49,7 +51,9 @@ class Trace:
             else:
                 self._plot()
         except OSError as error:
-            raise OutputError(f"cannot write {self._path} ({error.strerror}): choose another place") from None
+            raise OutputError(
+                f"cannot write {self._path} ({error.strerror}): choose another place"
+            ) from None
 
     def as_dict(self) -> dict[str, list[dict[str, object]]]:
         """The trace as plain data; losses are unweighted but for ``total``."""
@@ -58,7 +62,10 @@ class Trace:
                 {
                     "frame": number,
                     "time": float(time),
-                    "iterations": [{"iteration": i, **vars(iteration)} for i, iteration in enumerate(iterations, 1)],
+                    "iterations": [
+                        {"iteration": i, **vars(iteration)}
+                        for i, iteration in enumerate(iterations, 1)
+                    ],
                 }
                 for number, (time, iterations) in enumerate(self._frames)
             ]
@@ -76,7 +83,12 @@ class Trace:
         for _, iterations in self._frames[:-1]:
             begins += len(iterations)
             axes.axvline(begins + 0.5, color="0.85", linewidth=0.5, zorder=0)
-        axes.set(xlabel="iteration (a grey line ends each frame)", ylabel="loss", yscale="log", title="Loss per iteration")
+        axes.set(
+            xlabel="iteration (a grey line ends each frame)",
+            ylabel="loss",
+            yscale="log",
+            title="Loss per iteration",
+        )
         axes.legend()
         with replacing(self._path) as part:
             figure.savefig(part, format=self._path.suffix[1:].lower())

@@ -50,16 +50,26 @@ def furnish(home, port, size=(640, 360), stream=""):
     config = home / ".config/obs-studio"
     (config / "basic/profiles/Untitled").mkdir(parents=True)
     (config / "basic/scenes").mkdir(parents=True)
-    names = "".join(f"{name}=Untitled\n" for name in ("Profile", "ProfileDir", "SceneCollection", "SceneCollectionFile"))
+    names = "".join(
+        f"{name}=Untitled\n"
+        for name in ("Profile", "ProfileDir", "SceneCollection", "SceneCollectionFile")
+    )
     websocket = (
-        f"[OBSWebSocket]\nFirstLoad=false\nServerEnabled=true\nServerPort={port}\nAuthRequired=false\nAlertsEnabled=false\n"
+        f"[OBSWebSocket]\nFirstLoad=false\nServerEnabled=true\nServerPort={port}\n"
+        "AuthRequired=false\nAlertsEnabled=false\n"
     )
     general = "[General]\nFirstRun=true\nLastVersion=486539266\n"
     for name in ("global.ini", "user.ini"):  # the second one since OBS 31
         (config / name).write_text(f"{general}[Basic]\n{names}{websocket}")
     plugin = config / "plugin_config/obs-websocket"
     plugin.mkdir(parents=True)
-    settings = {"first_load": False, "server_enabled": True, "server_port": port, "auth_required": False, "alerts_enabled": False}
+    settings = {
+        "first_load": False,
+        "server_enabled": True,
+        "server_port": port,
+        "auth_required": False,
+        "alerts_enabled": False,
+    }
     (plugin / "config.json").write_text(json.dumps(settings))
     width, height = size
     video = f"[Video]\nBaseCX={width}\nBaseCY={height}\nOutputCX={width}\nOutputCY={height}\nFPSCommon=30\n"
@@ -67,28 +77,67 @@ def furnish(home, port, size=(640, 360), stream=""):
         f"[General]\nName=Untitled\n{video}" + (STREAMING.format(stream) if stream else "")
     )
     scene = {"name": "Scene", "id": "scene", "settings": {}}
-    collection = {"name": "Untitled", "current_scene": "Scene", "current_program_scene": "Scene", "sources": [scene]}
-    (config / "basic/scenes/Untitled.json").write_text(json.dumps({**collection, "scene_order": [{"name": "Scene"}]}))
+    collection = {
+        "name": "Untitled",
+        "current_scene": "Scene",
+        "current_program_scene": "Scene",
+        "sources": [scene],
+    }
+    (config / "basic/scenes/Untitled.json").write_text(
+        json.dumps({**collection, "scene_order": [{"name": "Scene"}]})
+    )
     return config
 
 
 @contextlib.contextmanager
 def running(home, port):
     """OBS and its screen; yields the screen's name once its websocket answers."""
-    display = next(f":{number}" for number in range(90, 200) if not Path(f"/tmp/.X11-unix/X{number}").exists())
+    display = next(
+        f":{number}" for number in range(90, 200) if not Path(f"/tmp/.X11-unix/X{number}").exists()
+    )
     (home / "run").mkdir(mode=0o700, exist_ok=True)
-    env = {**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run"), "DISPLAY": display, "QT_QPA_PLATFORM": "xcb"}
+    env = {
+        **os.environ,
+        "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(home / "run"),
+        "DISPLAY": display,
+        "QT_QPA_PLATFORM": "xcb",
+    }
     env |= {"LIBGL_ALWAYS_SOFTWARE": "1", "LP_NUM_THREADS": "1"}
-    for name in ("XDG_CONFIG_HOME", "QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):  # OpenCV's own Qt is none for OBS
+    for name in (
+        "XDG_CONFIG_HOME",
+        "QT_QPA_PLATFORM_PLUGIN_PATH",
+        "QT_QPA_FONTDIR",
+    ):  # OpenCV's own Qt is none for OBS
         env.pop(name, None)
     log = (home / "obs.log").open("w")
-    flags = {"stdout": log, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL, "env": env, "start_new_session": True}
-    screen = subprocess.Popen(["Xvfb", display, "-screen", "0", "1400x1000x24", "+extension", "GLX", "-nolisten", "tcp"], **flags)
+    flags = {
+        "stdout": log,
+        "stderr": subprocess.STDOUT,
+        "stdin": subprocess.DEVNULL,
+        "env": env,
+        "start_new_session": True,
+    }
+    screen = subprocess.Popen(
+        ["Xvfb", display, "-screen", "0", "1400x1000x24", "+extension", "GLX", "-nolisten", "tcp"],
+        **flags,
+    )
     started = []
     try:
         wait(lambda: Path(f"/tmp/.X11-unix/X{display[1:]}").exists())
-        command = ["dbus-run-session", "--", "obs", "--multi", "--verbose", "--disable-missing-files-check"]
-        started.append(subprocess.Popen([*command, "--collection", "Untitled", "--profile", "Untitled"], **flags))
+        command = [
+            "dbus-run-session",
+            "--",
+            "obs",
+            "--multi",
+            "--verbose",
+            "--disable-missing-files-check",
+        ]
+        started.append(
+            subprocess.Popen(
+                [*command, "--collection", "Untitled", "--profile", "Untitled"], **flags
+            )
+        )
         wait(lambda: answers(port))
         yield display
     finally:

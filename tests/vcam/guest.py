@@ -23,17 +23,29 @@ from patches import PATCHES, middles, patches  # noqa: E402
 from vidstyle.live import obs as obs_module  # noqa: E402
 from vidstyle.live.camera import Camera  # noqa: E402
 from vidstyle.live.capture import cameras  # noqa: E402
-from vidstyle.live.loopback import routes  # noqa: E402
-from vidstyle.live.virtualcamera import Loopback, PyVirtualCam, VirtualCamera  # noqa: E402
+from vidstyle.live.v4l2loopback import routes  # noqa: E402
+from vidstyle.live.virtual_camera import Loopback, PyVirtualCam, VirtualCamera  # noqa: E402
 
 DEVICE, SIZE, RATE = "/dev/video10", (320, 180), 10
-LOAD = ("/bin/busybox", "insmod", "/run/v4l2loopback.ko", "devices=1", "video_nr=10", "card_label=vidstyle", "exclusive_caps=0")
+LOAD = (
+    "/bin/busybox",
+    "insmod",
+    "/run/v4l2loopback.ko",
+    "devices=1",
+    "video_nr=10",
+    "card_label=vidstyle",
+    "exclusive_caps=0",
+)
 
 
 def numbered(number):
     """A picture that says its number: eight columns, black or white."""
     bits = [255 * (number >> bit & 1) for bit in range(8)]
-    return np.repeat(np.array(bits, np.uint8), SIZE[0] // 8)[None, :, None].repeat(SIZE[1], 0).repeat(3, 2)
+    return (
+        np.repeat(np.array(bits, np.uint8), SIZE[0] // 8)[None, :, None]
+        .repeat(SIZE[1], 0)
+        .repeat(3, 2)
+    )
 
 
 def number_of(image):
@@ -134,8 +146,25 @@ def unplugged():
 def live():
     """The command, from a clip to the virtual camera."""
     root = HERE.parent.parent
-    command = [sys.executable, "-m", "vidstyle", "live", "strokes", "ink", "--camera", "samples/clips/boat.mp4", "--loop"]
-    command += ["--no-window", "--paint-size", "64", "--virtual-camera", "--virtual-camera-size", "320x180"]
+    command = [
+        sys.executable,
+        "-m",
+        "vidstyle",
+        "live",
+        "strokes",
+        "ink",
+        "--camera",
+        "samples/clips/boat.mp4",
+        "--loop",
+    ]
+    command += [
+        "--no-window",
+        "--working-size",
+        "64",
+        "--virtual-camera",
+        "--virtual-camera-size",
+        "320x180",
+    ]
     command += ["--virtual-camera-fps", "5", "-t", "120"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=root)
     kept, began = [], time.monotonic()
@@ -148,33 +177,68 @@ def live():
     if kept:
         cv2.imwrite(str(OUT / "live.png"), kept[-1][..., ::-1])
     changed = len({image.tobytes() for image in kept})
-    return {"read": len(kept), "different": changed, "contrast": float(kept[-1].std()) if kept else 0.0, "said": said}
+    return {
+        "read": len(kept),
+        "different": changed,
+        "contrast": float(kept[-1].std()) if kept else 0.0,
+        "said": said,
+    }
 
 
 def obs_loop():
     """OBS's own virtual camera, painted, and shown back in the same OBS. Colours of its scene are changed, and waited for."""
-    os.environ.update(HOME="/run/home", DISPLAY=":77", QT_QPA_PLATFORM="xcb", LIBGL_ALWAYS_SOFTWARE="1", LP_NUM_THREADS="1")
+    os.environ.update(
+        HOME="/run/home",
+        DISPLAY=":77",
+        QT_QPA_PLATFORM="xcb",
+        LIBGL_ALWAYS_SOFTWARE="1",
+        LP_NUM_THREADS="1",
+    )
     os.environ.update(XDG_RUNTIME_DIR="/run/xdg", DBUS_SESSION_BUS_ADDRESS="unix:path=/nonexistent")
-    for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):  # OpenCV's own Qt is none for OBS
+    for name in (
+        "QT_QPA_PLATFORM_PLUGIN_PATH",
+        "QT_QPA_FONTDIR",
+    ):  # OpenCV's own Qt is none for OBS
         os.environ.pop(name, None)
     home, page = Path("/run/home"), "127.0.0.1:8765"
     for folder in (home, Path("/run/xdg"), Path("/dev/shm")):
         folder.mkdir(mode=0o700, exist_ok=True)
-    for command in (["mount", "-t", "tmpfs", "shm", "/dev/shm"], ["ifconfig", "lo", "127.0.0.1", "up"]):
+    for command in (
+        ["mount", "-t", "tmpfs", "shm", "/dev/shm"],
+        ["ifconfig", "lo", "127.0.0.1", "up"],
+    ):
         subprocess.run(["/bin/busybox", *command], check=True)
     config = room.furnish(home, 4455, SIZE)
     scenes = config / "basic/scenes/Untitled.json"
-    camera = {"type": 1, "internal": 0, "scene": "Scene", "source": ""}  # the scene of this name, whichever is on
+    camera = {
+        "type": 1,
+        "internal": 0,
+        "scene": "Scene",
+        "source": "",
+    }  # the scene of this name, whichever is on
     scenes.write_text(json.dumps({**json.loads(scenes.read_text()), "virtual-camera": camera}))
     profile = config / "basic/profiles/Untitled/basic.ini"
     profile.write_text(profile.read_text().replace("FPSCommon=30", "FPSCommon=10"))
     obs_module.install()
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    started = [subprocess.Popen(["Xvfb", ":77", "-nolock", "-screen", "0", "640x480x24", "+extension", "GLX"], **quiet)]
+    started = [
+        subprocess.Popen(
+            ["Xvfb", ":77", "-nolock", "-screen", "0", "640x480x24", "+extension", "GLX"], **quiet
+        )
+    ]
     time.sleep(8)
     with (OUT / "obs.log").open("w") as log:
-        flags = ["--multi", "--disable-missing-files-check", "--collection", "Untitled", "--profile", "Untitled"]
-        started.append(subprocess.Popen(["obs", *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        flags = [
+            "--multi",
+            "--disable-missing-files-check",
+            "--collection",
+            "Untitled",
+            "--profile",
+            "Untitled",
+        ]
+        started.append(
+            subprocess.Popen(["obs", *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        )
         try:
             wait(lambda: room.answers(4455), 240)
             return _seen_in_obs(page, started)
@@ -191,22 +255,47 @@ def _seen_in_obs(page, started):
 
 def _painted_back(obs, page, started):
     wait(lambda: obs_module.SCRIPT_KIND in obs.ask("GetInputKindList")["inputKinds"], 240)
-    colours, red = {"width": SIZE[0], "height": SIZE[1]}, 0xFF2040E0  # as OBS writes it: alpha, blue, green, red
+    colours, red = (
+        {"width": SIZE[0], "height": SIZE[1]},
+        0xFF2040E0,
+    )  # as OBS writes it: alpha, blue, green, red
     given = {**colours, "color": red}
-    obs.ask("CreateInput", sceneName="Scene", inputName="colour", inputKind="color_source_v3", inputSettings=given)
+    obs.ask(
+        "CreateInput",
+        sceneName="Scene",
+        inputName="colour",
+        inputKind="color_source_v3",
+        inputSettings=given,
+    )
     obs.ask("CreateScene", sceneName="Painted")
     obs.ask("SetCurrentProgramScene", sceneName="Painted")
     obs_module.connect(obs, page)
     obs.ask("StartVirtualCam")
     wait(lambda: obs.ask("GetVirtualCamStatus")["outputActive"], 60)
-    command = [sys.executable, "-m", "vidstyle", "live", "strokes", "--camera", DEVICE, "--no-window", "--obs", "--web", page]
-    command += ["--strength", "0", "--paint-size", "64", "--steps", "1", "--flow", "none"]
+    command = [
+        sys.executable,
+        "-m",
+        "vidstyle",
+        "live",
+        "strokes",
+        "--camera",
+        DEVICE,
+        "--no-window",
+        "--obs",
+        "--web",
+        page,
+    ]
+    command += ["--strength", "0", "--working-size", "64", "--steps", "1", "--flow", "none"]
     with (OUT / "vidstyle.log").open("w") as log:
-        started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, cwd=HERE.parent.parent))
+        started.append(
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, cwd=HERE.parent.parent)
+        )
 
     def middle():
         image = obs.shot()[1]
-        return [0, 0, 0] if image is None else image[image.shape[0] // 2, image.shape[1] // 2].tolist()
+        return (
+            [0, 0, 0] if image is None else image[image.shape[0] // 2, image.shape[1] // 2].tolist()
+        )
 
     wait(lambda: max(middle()) > 100, 400)
     seen, took = [middle()], []

@@ -8,7 +8,18 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PROGRAMS = ("apt-get", "dpkg", "make", "gcc", "depmod", "modprobe", "cpio", "gzip", "busybox", "qemu-system-x86_64")
+PROGRAMS = (
+    "apt-get",
+    "dpkg",
+    "make",
+    "gcc",
+    "depmod",
+    "modprobe",
+    "cpio",
+    "gzip",
+    "busybox",
+    "qemu-system-x86_64",
+)
 MODULES = ("9p", "9pnet_virtio", "virtio_pci", "vivid", "videodev", "videobuf2-vmalloc", "overlay")
 BOOT_AND_RUN_SECONDS = 900
 """Everything is emulated, one instruction after the other, and some twenty times slower."""
@@ -25,7 +36,11 @@ def missing():
 def kernel():
     """The newest Debian kernel whose headers are here."""
     found = [path for path in Path("/lib/modules").glob("*-amd64") if (path / "build").exists()]
-    return max(found, key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)], default=None)
+    return max(
+        found,
+        key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)],
+        default=None,
+    )
 
 
 def run(*command, **options):
@@ -55,7 +70,13 @@ def build(folder):
     shutil.copy(HERE / "init", first / "init")
     (first / "init").chmod(0o755)
     names = "\n".join(str(path.relative_to(first)) for path in sorted(first.rglob("*")))
-    packed = subprocess.run(["cpio", "-o", "-H", "newc"], input=names.encode(), cwd=first, check=True, capture_output=True).stdout
+    packed = subprocess.run(
+        ["cpio", "-o", "-H", "newc"],
+        input=names.encode(),
+        cwd=first,
+        check=True,
+        capture_output=True,
+    ).stdout
     (folder / "first.cpio").write_bytes(packed)
     return next((folder / "root/boot").glob("vmlinuz-*")), folder / "first.cpio"
 
@@ -63,14 +84,50 @@ def build(folder):
 def boot(made, out, trials, caps=0):
     """Run trials of ``guest.py`` in a guest; returns (trial -> what it found, what the guest said)."""
     out.mkdir()
-    given = {"caps": caps, "out": out, "python": sys.executable, "script": HERE / "guest.py", "trials": ",".join(trials)}
-    words = " ".join(["console=ttyS0", "quiet", "panic=-1", *(f"{name}={value}" for name, value in given.items()), "end"])
+    given = {
+        "caps": caps,
+        "out": out,
+        "python": sys.executable,
+        "script": HERE / "guest.py",
+        "trials": ",".join(trials),
+    }
+    words = " ".join(
+        [
+            "console=ttyS0",
+            "quiet",
+            "panic=-1",
+            *(f"{name}={value}" for name, value in given.items()),
+            "end",
+        ]
+    )
     share = "security_model=none,multidevs=remap"
-    command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-m", "4096", "-smp", "2"]
+    command = [
+        "qemu-system-x86_64",
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "Nehalem",
+        "-m",
+        "4096",
+        "-smp",
+        "2",
+    ]
     command += ["-kernel", str(made[0]), "-initrd", str(made[1]), "-append", words]
     command += ["-virtfs", f"local,path=/,mount_tag=host,readonly=on,{share}"]
-    command += ["-virtfs", f"local,path={out},mount_tag=out,{share}", "-nographic", "-no-reboot", "-nic", "none"]
-    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
+    command += [
+        "-virtfs",
+        f"local,path={out},mount_tag=out,{share}",
+        "-nographic",
+        "-no-reboot",
+        "-nic",
+        "none",
+    ]
+    options = {
+        "stdin": subprocess.DEVNULL,
+        "capture_output": True,
+        "text": True,
+        "errors": "replace",
+    }
     ran = subprocess.run(command, timeout=BOOT_AND_RUN_SECONDS, check=False, **options)
     found = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
     return found, ran.stdout[-4000:] + ran.stderr[-1000:]

@@ -11,7 +11,7 @@ import torch
 
 from .. import __version__
 from ..errors import OutputError
-from ..media.files import write_file
+from ..io.files import write_file
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,20 @@ def write_results(path: Path, rows: Sequence[Row], made_on: dict[str, object]) -
     try:
         write_file(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror}): free some space or choose another place") from None
+        raise OutputError(
+            f"cannot write {path} ({error.strerror}): free some space or choose another place"
+        ) from None
 
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
     lines = ["| figure | measured | to reach |", "|---|---|---|"]
     return "\n".join(
-        lines + [f"| {row.figure} | {row.value:.4g} {row.unit} | {row.target} {row.unit if row.target else ''} |" for row in rows]
+        lines
+        + [
+            f"| {row.figure} | {row.value:.4g} {row.unit} | {row.target} {row.unit if row.target else ''} |"
+            for row in rows
+        ]
     )
 
 
@@ -68,5 +74,7 @@ def _processor() -> str:
     """The processor's name where the system tells it."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     return platform.processor()

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..painting.features import Features
-from ..painting.losses import FLAT, ContentTarget
-from ..painting.matching import Matching, MatchTarget, on_grid
+from ..features.extractor import Features
+from ..losses.objective import ENERGY_FLOOR, ContentTarget
+from ..losses.patch_matching import NearestNeighborMatcher, PatchTarget, patch_descriptors
 
 REFERENCE_ITERATIONS = 300
 REMATCH = 10
@@ -47,36 +47,46 @@ class TextbookLoss:
     grams: Mapping[str, Tensor]
     layer_weights: Mapping[str, float]
     weights: tuple[float, float, float, float]
-    matching: Matching | None = None
-    match: MatchTarget | None = None
+    matching: NearestNeighborMatcher | None = None
+    match: PatchTarget | None = None
 
-    def settled(self, picture: Tensor) -> "TextbookLoss":
+    def with_fixed_matches(self, picture: Tensor) -> "TextbookLoss":
         """The same, each spot led to what this picture's is most like."""
         if self.matching is None:
             return self
-        return replace(self, match=self.matching.target_of(picture, self.features))
+        return replace(self, match=self.matching.assign(picture, self.features))
 
     def __call__(self, picture: Tensor) -> Tensor:
         """The weighted sum."""
         matched = self.matching.layers if self.matching else ()
         maps = self.features(picture, {*self.content, *self.grams, *matched})
         content = sum(
-            ((maps[layer] - target.maps) ** 2 * target.counts).mean() / target.maps.var().clamp_min(FLAT)
+            ((maps[layer] - target.maps) ** 2 * target.counts).mean()
+            / target.maps.var().clamp_min(ENERGY_FLOOR)
             for layer, target in self.content.items()
         )
         style = sum(
-            self.layer_weights[layer] * ((gram(maps[layer]) - target) ** 2).mean() / (target**2).mean().clamp_min(FLAT**2)
+            self.layer_weights[layer]
+            * ((gram(maps[layer]) - target) ** 2).mean()
+            / (target**2).mean().clamp_min(ENERGY_FLOOR**2)
             for layer, target in self.grams.items()
         )
         variation = ((picture[..., :, 1:] - picture[..., :, :-1]) ** 2).mean()
         variation = variation + ((picture[..., 1:, :] - picture[..., :-1, :]) ** 2).mean()
         total = sum(self.layer_weights[layer] for layer in self.grams)
-        match = self._match(maps, picture, self.matching) if self.matching else picture.new_zeros(())
+        match = (
+            self._match(maps, picture, self.matching) if self.matching else picture.new_zeros(())
+        )
         sums = content / len(self.content), style / total, variation, match
-        return sum((weight * loss for weight, loss in zip(self.weights, sums, strict=True)), picture.new_zeros(()))
+        return sum(
+            (weight * loss for weight, loss in zip(self.weights, sums, strict=True)),
+            picture.new_zeros(()),
+        )
 
-    def _match(self, maps: Mapping[str, Tensor], picture: Tensor, matching: Matching) -> Tensor:
-        seen = on_grid(maps, matching.layers, picture)
+    def _match(
+        self, maps: Mapping[str, Tensor], picture: Tensor, matching: NearestNeighborMatcher
+    ) -> Tensor:
+        seen = patch_descriptors(maps, matching.layers, picture)
         units, middle, gains = self.match or matching.target(seen.detach())
         return 1 - F.cosine_similarity((seen - middle) * gains, units, dim=1).mean()
 
@@ -94,7 +104,12 @@ def lbfgs(settling: Settling, content: Tensor) -> Tensor:
     """
     picture = content.clone().requires_grad_(True)
     optimiser = torch.optim.LBFGS(
-        [picture], max_iter=REMATCH, history_size=10, line_search_fn="strong_wolfe", tolerance_grad=0, tolerance_change=0
+        [picture],
+        max_iter=REMATCH,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=0,
+        tolerance_change=0,
     )
     for _ in range(REFERENCE_ITERATIONS // REMATCH):
         loss = settling(picture.detach())

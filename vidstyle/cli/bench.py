@@ -9,15 +9,19 @@ from .usage import usage_errors, weights_files
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Measure speed or temporal consistency."""
-    from ..media.files import check_writable
-    from ..media.outputs import check_apart
+    from ..io.files import check_writable
+    from ..io.outputs import check_apart
 
     with usage_errors(parser):
         for name in SPEED_FLAGS if args.temporal else TEMPORAL_FLAGS:
             if getattr(args, name):
                 goes = "without" if args.temporal else "with"
                 raise ValueError(f"--{name.replace('_', '-')} goes {goes} --temporal")
-        for name, value, least in (("frames", args.frames, 8), ("drift-frames", args.drift_frames, 2), ("size", args.size, 64)):
+        for name, value, least in (
+            ("frames", args.frames, 8),
+            ("drift-frames", args.drift_frames, 2),
+            ("size", args.size, 64),
+        ):
             if value is not None and value < least:
                 raise ValueError(f"--{name} is {value}: it must be {least} or more")
     clip = [args.clip] if args.clip else []
@@ -32,24 +36,40 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 
 def _bench_speed(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from ..bench.speed import QUICK, RANDOM_VGG19, Speed, drawn_picture, random_vgg19, speed
-    from ..painting.style import Style
-    from ..painting.weights import load_features
+    from ..bench.speed import QUICK, RANDOM_VGG19, SpeedOptions, drawn_picture, random_vgg19, speed
+    from ..features.weights import load_features
+    from ..stylizer.style import Style
 
     with usage_errors(parser):
-        chosen = {name: getattr(args, name) for name in ("sizes", "presets", "engines", "precisions") if getattr(args, name)}
-        start = QUICK if args.quick else Speed()
-        bench = replace(start, frames=args.frames, baseline=args.baseline, memory=args.memory, json=args.json, **chosen)
+        chosen = {
+            name: getattr(args, name)
+            for name in ("sizes", "presets", "engines", "precisions")
+            if getattr(args, name)
+        }
+        start = QUICK if args.quick else SpeedOptions()
+        bench = replace(
+            start,
+            frames=args.frames,
+            baseline=args.baseline,
+            memory=args.memory,
+            json=args.json,
+            **chosen,
+        )
         random = args.features == RANDOM_VGG19
-        features = random_vgg19(args.device) if random else load_features(args.features, args.device, args.weights)
+        features = (
+            random_vgg19(args.device)
+            if random
+            else load_features(args.features, args.device, args.weights)
+        )
     speed(bench, Style.from_images(args.styles or [drawn_picture()], features), args.features)
 
 
 def _bench_steadiness(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from ..bench.steadiness import Steadiness, temporal
-    from ..painting.device import choose_device
-    from ..painting.style import Style
-    from ..painting.weights import load_features, load_flow
+    from ..bench.temporal import TemporalOptions, temporal
+    from ..features.weights import load_features
+    from ..flow.methods import load_flow
+    from ..runtime.device import choose_device
+    from ..stylizer.style import Style
 
     with usage_errors(parser):
         if args.styles is None:
@@ -58,5 +78,7 @@ def _bench_steadiness(args: argparse.Namespace, parser: argparse.ArgumentParser)
         flow = load_flow(args.flow or "dis", choose_device(args.device), args.flow_weights)
         sizes = {"size": args.size, "drift_frames": args.drift_frames}
         given = {name: value for name, value in sizes.items() if value is not None}
-        bench = Steadiness(args.clip, frames=args.frames, json=args.json, picture=args.picture, **given)
+        bench = TemporalOptions(
+            args.clip, frames=args.frames, json=args.json, picture=args.picture, **given
+        )
     temporal(bench, Style.from_images(args.styles, features), flow)

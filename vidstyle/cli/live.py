@@ -7,36 +7,55 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..interrupts import deferred
+from ..runtime.interrupts import deferred
 from ..settings import PRESETS, Settings
 from .usage import usage_errors, weights_files
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Stylize a camera as it happens."""
+    from ..io.files import is_url, name_in_file
+    from ..io.outputs import check_apart
+    from ..io.recording_names import check_recording
     from ..live.camera import open_camera
-    from ..live.show import FIRST_STEPS, Closed, Show, meanwhile
+    from ..live.startup import FIRST_STEPS, LiveOptions, SessionClosed, preview_while_loading
     from ..live.window import DisplayCheck, Window
-    from ..media.files import is_url, name_in_file
-    from ..media.outputs import check_apart
-    from ..media.recordable import check_recording
 
-    args.outputs, args.camera = [name_in_file(output) for output in args.outputs], name_in_file(args.camera)
+    args.outputs, args.camera = (
+        [name_in_file(output) for output in args.outputs],
+        name_in_file(args.camera),
+    )
     with usage_errors(parser):
         files = [Path(output) for output in args.outputs if not is_url(output)]
         if len(files) > 1:
-            raise ValueError("one recording at a time: give -o one file (and as many addresses as you like)")
+            raise ValueError(
+                "one recording at a time: give -o one file (and as many addresses as you like)"
+            )
         if args.allowed_hosts and args.web is None and not args.obs:
             raise ValueError("--allow-host is for the control page: add --web")
-        if not (args.window or args.outputs or args.web is not None or args.obs or args.virtual_camera is not None):
-            raise ValueError("--no-window leaves nobody to paint for: add -o, --web, --virtual-camera or --obs")
+        if not (
+            args.window
+            or args.outputs
+            or args.web is not None
+            or args.obs
+            or args.virtual_camera is not None
+        ):
+            raise ValueError(
+                "--no-window leaves nobody to paint for: add -o, --web, --virtual-camera or --obs"
+            )
         seconds = None if args.duration is None else float(args.duration)
         most_steps = {} if args.steps is None else {"most_steps": args.steps}
-        show = Show(args.fps, args.fade_seconds, seconds, files[0] if files else None, **most_steps)
+        show = LiveOptions(
+            args.fps, args.fade_seconds, seconds, files[0] if files else None, **most_steps
+        )
         given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
-        base = replace(PRESETS[args.preset], first_steps=FIRST_STEPS)
-        settings = replace(base, **{name: value for name, value in given.items() if value is not None})
-        settings = replace(settings, steps=min(settings.steps, base.steps))  # more as soon as there is time for them
+        base = replace(PRESETS[args.preset], initial_steps=FIRST_STEPS)
+        settings = replace(
+            base, **{name: value for name, value in given.items() if value is not None}
+        )
+        settings = replace(
+            settings, steps=min(settings.steps, base.steps)
+        )  # more as soon as there is time for them
     check_apart(files, (args.camera, *args.names, *weights_files(args)))
     for file in files:
         check_recording(file, args.overwrite)
@@ -52,8 +71,10 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             stack.callback(window.close)
         try:
             with usage_errors(parser):
-                stylizer, styles, flow = meanwhile(source, window, lambda: _painter(args, settings, source.format.size))
-        except Closed:
+                stylizer, styles, flow = preview_while_loading(
+                    source, window, lambda: _painter(args, settings, source.format.size)
+                )
+        except SessionClosed:
             return
         from ..live.session import Session, live
 
@@ -61,9 +82,11 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             live(Session(show, source, stylizer, styles, window, screens), source, stylizer, flow)
 
 
-def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack) -> list[Any]:
+def _screens(
+    args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack
+) -> list[Any]:
     """All but the window that shows the pictures. What can be wrong is seen before anything else begins."""
-    from ..media.files import is_url
+    from ..io.files import is_url
 
     screens: list[Any] = []
     if args.web is not None or args.obs:
@@ -76,19 +99,21 @@ def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: E
         screens.append(page)
         print(f"vidstyle: control page at {page.url}", file=sys.stderr)
     if args.virtual_camera is not None:
-        from ..live.virtualcamera import VirtualCamera
+        from ..live.virtual_camera import VirtualCamera
 
         size, rate = args.virtual_camera_size[0], args.virtual_camera_fps
         with usage_errors(parser):
-            screens.append(VirtualCamera(args.virtual_camera or None, size, rate, args.camera_matrix))
+            screens.append(
+                VirtualCamera(args.virtual_camera or None, size, rate, args.camera_matrix)
+            )
     for address in filter(is_url, args.outputs):
-        from ..live.broadcast import Broadcast
+        from ..live.stream_output import StreamOutput
 
-        screens.append(Broadcast(address, args.fps))
+        screens.append(StreamOutput(address, args.fps))
     if args.obs:
-        from ..live.sharedpicture import SharedPicture
+        from ..live.shared_memory import SharedMemoryOutput
 
-        screens.append(SharedPicture())
+        screens.append(SharedMemoryOutput())
     for screen in screens:
         stack.callback(screen.close)
     return screens
@@ -96,12 +121,13 @@ def _screens(args: argparse.Namespace, parser: argparse.ArgumentParser, stack: E
 
 def _painter(args: argparse.Namespace, settings: Settings, frame_size: tuple[int, int]) -> Any:
     """(stylizer, [(name, style)], flow), all that takes long to load."""
+    from ..features.weights import load_features
+    from ..flow.methods import load_flow
+    from ..io.images import bundled_styles, style_file
     from ..live.session import look_at
-    from ..media.pictures import bundled_styles, style_file
-    from ..painting.device import choose_device
-    from ..painting.style import Style
-    from ..painting.stylizer import Stylizer
-    from ..painting.weights import load_features, load_flow
+    from ..runtime.device import choose_device
+    from ..stylizer.style import Style
+    from ..stylizer.stylizer import Stylizer
 
     flow = load_flow(settings.flow, choose_device(args.device), args.flow_weights)
     features = load_features(args.features, args.device, args.weights)

@@ -10,11 +10,13 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn, TextIO
 
 from ..errors import VidstyleError
-from ..interrupts import INTERRUPTED, handled
-from ..limits import set_threads, threads
+from ..runtime.interrupts import INTERRUPTED, handled
+from ..runtime.limits import set_threads, threads
 from . import bench, live, obs, render, train
 from .flags import parser_of
 from .usage import usage_errors
+
+log = logging.getLogger(__name__)
 
 DONE, WORLD = 0, 1
 
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = _parsed(parser, arguments)
     with _log_on_stderr(args), handled() as signals:
+        for renamed in getattr(args, "renamed", []):
+            log.warning(renamed)
         try:
             _limit_threads(args, parser)
             args.command(args, parser)
@@ -77,11 +81,15 @@ def _exit_code(error: BaseException, interrupted: bool) -> int | None:
     elif isinstance(error, BrokenPipeError):  # whoever read our output has gone
         _drop_output()
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        _say(f"cannot write {error.filename or 'output'}: no space is left; free some, or choose another place")
+        _say(
+            f"cannot write {error.filename or 'output'}: no space is left; free some, or choose another place"
+        )
         _drop_output()
     elif not interrupted and not isinstance(error, KeyboardInterrupt):
         return None
-    if interrupted or isinstance(error, KeyboardInterrupt):  # after which any error may follow from it
+    if interrupted or isinstance(
+        error, KeyboardInterrupt
+    ):  # after which any error may follow from it
         _say("interrupted")
         return INTERRUPTED
     return WORLD

@@ -17,7 +17,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         media_settings(args.page, args.media or "")
     with closing(Remote(args.address, args.password)) as obs:
         if args.what == "connect":
-            kind = connect(obs, args.page, None if args.media is None else MEDIA_KIND, args.media or "")
+            kind = connect(
+                obs, args.page, None if args.media is None else MEDIA_KIND, args.media or ""
+            )
             print(f"the scene that is on in OBS has the source vidstyle now ({kind})")
         else:
             for line in check(obs, args.page):

@@ -18,15 +18,18 @@ log = logging.getLogger(__name__)
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Stylize clips or pictures into files."""
     from ..batch import goes_into_folder, inputs_of, paint_all
-    from ..media.pictures import style_file
-    from ..painting.device import choose_device
-    from ..painting.style import Style
-    from ..painting.stylizer import Stylizer
-    from ..painting.weights import load_features, load_flow
+    from ..features.weights import load_features
+    from ..flow.methods import load_flow
+    from ..io.images import style_file
     from ..render import check, preview, render
+    from ..runtime.device import choose_device
+    from ..stylizer.style import Style
+    from ..stylizer.stylizer import Stylizer
 
     with usage_errors(parser):
-        styles, given = (args.styles, [args.input, *args.names]) if args.styles else (args.names, [args.input])
+        styles, given = (
+            (args.styles, [args.input, *args.names]) if args.styles else (args.names, [args.input])
+        )
         styles = [str(style_file(style)) for style in styles]
         if not styles:
             raise ValueError("no picture to paint like: name one after the input")
@@ -47,7 +50,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         features = load_features(args.features, args.device, args.weights)
         style = Style.from_images(styles, features, args.style_weights)
         for chosen in dict.fromkeys(settings.values()):
-            Stylizer(features, style, chosen)  # layers that the features lack are found before anything is painted
+            Stylizer(
+                features, style, chosen
+            )  # layers that the features lack are found before anything is painted
 
     def paint(job: Any) -> None:
         stylizer = Stylizer(features, style, settings[job.input])
@@ -65,8 +70,8 @@ def _placed(args: argparse.Namespace, jobs: Sequence[Any], into_folder: bool) ->
     Raises:
         VidstyleError: two of them have one output, or an output is an input.
     """
-    from ..media.files import part_folder
-    from ..media.outputs import check_apart, exists
+    from ..io.files import part_folder
+    from ..io.outputs import check_apart, exists
     from ..render import where
 
     placed: dict[str | Path, Any] = {}
@@ -76,16 +81,24 @@ def _placed(args: argparse.Namespace, jobs: Sequence[Any], into_folder: bool) ->
             both = f"{placed[output].input} and {job.input} would both become {output}"
             raise VidstyleError(f"{both}: rename one, or paint them into different folders")
         placed[output] = replace(job, output=output)
-    check_apart([*placed, *([args.trace] if args.trace else [])], [job.input for job in jobs] + list(jobs[0].files))
+    check_apart(
+        [*placed, *([args.trace] if args.trace else [])],
+        [job.input for job in jobs] + list(jobs[0].files),
+    )
     there = [output for output in placed if args.skip_existing and exists(output)]
     if there:
         log.info("%d of %d outputs exist and are skipped", len(there), len(placed))
     wanted = [job for output, job in placed.items() if output not in set(there)]
     if args.skip_existing:
         unfinished = args.preview is None
-        return [replace(job, resume=unfinished and part_folder(Path(job.output)).exists()) for job in wanted]
+        return [
+            replace(job, resume=unfinished and part_folder(Path(job.output)).exists())
+            for job in wanted
+        ]
     ask = not (args.overwrite or args.never or args.resume)
-    return [replace(job, overwrite=args.overwrite or (ask and _asked(job.output))) for job in wanted]
+    return [
+        replace(job, overwrite=args.overwrite or (ask and _asked(job.output))) for job in wanted
+    ]
 
 
 def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str) -> Any:
@@ -94,14 +107,18 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
     Raises:
         ValueError: what does not go together.
     """
-    from ..media.writing import Encoding
+    from ..io.sink_base import Encoding
     from ..render import Job
 
     stop = args.stop if args.duration is None else (args.start or 0) + args.duration
     if stop is not None and stop <= (args.start or 0):
         raise ValueError("the part of the clip asked for is empty: -t or -to must lie after -ss")
-    if args.preview is not None and (args.start is not None or stop is not None or args.trace or args.resume):
-        raise ValueError("--preview paints one frame and goes without -ss, -t, -to, --trace and --resume")
+    if args.preview is not None and (
+        args.start is not None or stop is not None or args.trace or args.resume
+    ):
+        raise ValueError(
+            "--preview paints one frame and goes without -ss, -t, -to, --trace and --resume"
+        )
     return Job(
         name,
         args.output,
@@ -132,8 +149,10 @@ def _asked(output: str | Path) -> bool:
 
 
 def _settings(args: argparse.Namespace, name: str) -> Settings:
-    from ..media.pictures import is_numbered, is_still
+    from ..io.images import is_numbered, is_still
 
-    preset = PRESETS[args.preset or ("still" if is_still(name) and not is_numbered(name) else "balanced")]
+    preset = PRESETS[
+        args.preset or ("still" if is_still(name) and not is_numbered(name) else "balanced")
+    ]
     given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
     return replace(preset, **{name: value for name, value in given.items() if value is not None})

@@ -3,25 +3,25 @@
 import argparse
 import sys
 
-from ..interrupts import deferred
-from ..settings import Recipe
+from ..runtime.interrupts import deferred
+from ..settings import TrainConfig
 from .usage import usage_errors
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Train a feature network."""
-    from ..media.files import check_writable
-    from ..media.locks import OutputLock
-    from ..media.outputs import check_apart
-    from ..media.pictures import write_picture
-    from ..painting.device import choose_device
-    from ..painting.features import SMALL
-    from ..painting.training import Progress, held_out_trial, picture_files, read_pictures, train
-    from ..painting.weights import painterly, read_network, write_network
+    from ..features.network import SMALL
+    from ..features.weights import bundled_features, read_network, write_network
+    from ..io.files import check_writable
+    from ..io.images import write_image
+    from ..io.locks import OutputLock
+    from ..io.outputs import check_apart
     from ..progress import ProgressDisplay
+    from ..runtime.device import choose_device
+    from ..training import Progress, held_out_trial, picture_files, read_pictures, train
 
     with usage_errors(parser):
-        recipe = Recipe(steps=args.steps, batch=args.batch, seed=args.seed)
+        recipe = TrainConfig(steps=args.steps, batch=args.batch, seed=args.seed)
         device = choose_device(args.device)
     check_writable(args.output, args.overwrite)
     checkpoint = args.output.with_name(f"{args.output.name}.checkpoint")
@@ -34,12 +34,19 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         with ProgressDisplay("step", recipe.steps, args.quiet) as display:
 
             def report(progress: Progress) -> None:
-                display.show(progress.step, f"loss {progress.loss:.3f}, {progress.accuracy:.0%} of crops recognised")
+                display.show(
+                    progress.step,
+                    f"loss {progress.loss:.3f}, {progress.accuracy:.0%} of crops recognised",
+                )
 
             used, content, style = pictures[:-2], pictures[-2], pictures[-1]
             weights = train(used, recipe, device, report, checkpoint)
         write_network(args.output, weights, SMALL, f"{len(used)} pictures, {recipe}")
-        trial = held_out_trial(painterly(read_network(args.output)).to(device), content, style)
-        write_picture(sheet, trial.sheet)
-    print(f"the last picture but one painted like the last, which were held out, is in {sheet}: {trial.painted}")
+        trial = held_out_trial(
+            bundled_features(read_network(args.output)).to(device), content, style
+        )
+        write_image(sheet, trial.sheet)
+    print(
+        f"the last picture but one painted like the last, which were held out, is in {sheet}: {trial.painted}"
+    )
     print(f"to compare, its colours matched and nothing painted: {trial.control}")

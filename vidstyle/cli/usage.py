@@ -20,4 +20,8 @@ def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
 
 def weights_files(args: argparse.Namespace) -> list[str | Path]:
     """The files among the arguments that hold weights."""
-    return [name for name in (args.features, args.weights, args.flow_weights) if name and Path(name).is_file()]
+    return [
+        name
+        for name in (args.features, args.weights, args.flow_weights)
+        if name and Path(name).is_file()
+    ]

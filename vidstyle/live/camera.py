@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..media.decode import VideoFile
-from ..media.files import is_url
-from ..media.format import BT709, LIMITED, Color, Format
-from ..media.frame import Frame, to_8_bits
+from ..io.decode import VideoFile
+from ..io.files import is_url
+from ..io.frame import Frame, to_8_bits
+from ..io.stream_info import BT709, LIMITED, ColorInfo, VideoInfo
 from .capture import Capture, Picture, open_device
 
 log = logging.getLogger(__name__)
 
 TIME_BASE = Fraction(1, 90000)
-CAMERA_COLOR = Color(BT709, LIMITED, BT709, BT709)
+CAMERA_COLOR = ColorInfo(BT709, LIMITED, BT709, BT709)
 
 FIRST_SECONDS = 12.0
 """How long a camera may take to be opened and to give its first picture."""
@@ -51,7 +51,7 @@ class LiveSource:
     Times count from ``began``, seconds of ``time.monotonic``. ``mirror`` may be assigned at any time.
     """
 
-    format: Format
+    format: VideoInfo
 
     def __init__(self) -> None:
         self.mirror = False
@@ -87,7 +87,12 @@ class LiveSource:
     def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _turned(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -134,13 +139,17 @@ class Camera(LiveSource):
         except BaseException:
             self.close()
             raise
-        self.format = Format(self._first.image.shape[1::-1], None, TIME_BASE, color=CAMERA_COLOR, live=True)
+        self.format = VideoInfo(
+            self._first.image.shape[1::-1], None, TIME_BASE, color=CAMERA_COLOR, live=True
+        )
 
     def _first_picture(self) -> Picture | None:
         began, told = time.monotonic(), False
         while time.monotonic() - began < FIRST_SECONDS:
             if not told and time.monotonic() - began > TELL_SECONDS:
-                log.info("waiting for camera %s, %g s at most", self._capture.shown_name, FIRST_SECONDS)
+                log.info(
+                    "waiting for camera %s, %g s at most", self._capture.shown_name, FIRST_SECONDS
+                )
                 told = True
             ended = self._capture.ended  # before looking: the last picture may come in between
             picture = self._capture.take(0.02)
@@ -152,7 +161,11 @@ class Camera(LiveSource):
         remedy = "see which there are with `vidstyle info`, and that no other program uses it"
         if is_url(str(name)):
             remedy = "check the address, and that the camera is on and can be reached from here"
-        answer = "cannot be opened or gives no picture" if self._capture.ended else f"gave no picture in {FIRST_SECONDS:g} s"
+        answer = (
+            "cannot be opened or gives no picture"
+            if self._capture.ended
+            else f"gave no picture in {FIRST_SECONDS:g} s"
+        )
         return f"camera {self._capture.shown_name} {answer}: {remedy}"
 
     @property
@@ -160,7 +173,11 @@ class Camera(LiveSource):
         """ "ok"; "silent": the camera is open and gives no frames; "lost": it cannot be read or opened."""
         if self._capture.lost:
             return "lost"
-        return "silent" if self.seconds_since_frame > max(SILENT_SECONDS, SILENT_FRAMES / (self.rate or 1000)) else "ok"
+        return (
+            "silent"
+            if self.seconds_since_frame > max(SILENT_SECONDS, SILENT_FRAMES / (self.rate or 1000))
+            else "ok"
+        )
 
     @property
     def losses(self) -> int:
@@ -183,7 +200,9 @@ class Camera(LiveSource):
 
     def _fitted(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """In the size of the first: a camera that is back may give another."""
-        return image if image.shape[1::-1] == self.format.size else cv2.resize(image, self.format.size)  # type: ignore[return-value]
+        return (
+            image if image.shape[1::-1] == self.format.size else cv2.resize(image, self.format.size)
+        )  # type: ignore[return-value]
 
     def close(self) -> None:
         """Let the camera go."""
@@ -209,7 +228,9 @@ class PacedFile(LiveSource):
         self._name, self._loop, self._slowed = name, loop, 0
         with VideoFile(name) as clip:
             known = clip.format
-        self.format = replace(known, frames=None, bit_depth=8, alpha=False, light=None, path=None, live=True)
+        self.format = replace(
+            known, frames=None, bit_depth=8, alpha=False, light=None, path=None, live=True
+        )
 
     def _read_frames(self) -> Iterator[Frame]:
         self.began = time.monotonic()
@@ -226,7 +247,9 @@ class PacedFile(LiveSource):
                     image = np.ascontiguousarray(to_8_bits(frame.image)[..., :3])
                     yield replace(frame, image=self._turned(image), time=moment)
                     skipped = self._catch_up(clip, moment, frame.duration)
-            offset = max(end, self._now()) if skipped else end  # nothing says how long the last frames would have lasted
+            offset = (
+                max(end, self._now()) if skipped else end
+            )  # nothing says how long the last frames would have lasted
             if not self._loop:
                 return
 
@@ -242,13 +265,18 @@ class PacedFile(LiveSource):
             late = Fraction(0)
             self._slowed += 1
             if self._slowed == SLOW_TIMES:
-                log.warning("%s decodes more slowly than it plays, and is shown slowed down: use a smaller clip", self._name)
+                log.warning(
+                    "%s decodes more slowly than it plays, and is shown slowed down: use a smaller clip",
+                    self._name,
+                )
         skipped = max(0, int(late / duration) - 1) if duration > 0 else 0
         clip.skip(skipped)
         return skipped
 
 
-def open_camera(name: str, loop: bool = False, size: tuple[int, int] | None = None, rate: float | None = None) -> LiveSource:
+def open_camera(
+    name: str, loop: bool = False, size: tuple[int, int] | None = None, rate: float | None = None
+) -> LiveSource:
     """A camera by number, name, path or address; or a clip, where the name is an ordinary file's.
 
     Raises:

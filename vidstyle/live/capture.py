@@ -17,9 +17,9 @@ import cv2.utils.logging as opencv_log
 import numpy as np
 from numpy.typing import NDArray
 
-from ..media.files import is_url, without_secrets
-from ..stage import Stage
-from .networkcamera import NetworkCamera
+from ..io.files import is_url, without_secrets
+from ..runtime.worker import Worker
+from .network_camera import NetworkCamera
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,9 @@ MEASURED_FRAMES, LEAST_FRAMES = 31, 9
 OURS = "vidstyle"
 """In the name of what this program itself feeds: no camera to paint."""
 
-opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)  # up to eight lines where no camera can be opened: we write one
+opencv_log.setLogLevel(
+    opencv_log.LOG_LEVEL_SILENT
+)  # up to eight lines where no camera can be opened: we write one
 
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(SELECT_SECONDS))
 
@@ -96,7 +98,11 @@ class Capture:
     """
 
     def __init__(
-        self, name: int | str, size: tuple[int, int] | None, rate: float | None, capture: Callable[..., Any] = open_device
+        self,
+        name: int | str,
+        size: tuple[int, int] | None,
+        rate: float | None,
+        capture: Callable[..., Any] = open_device,
     ) -> None:
         self._name, self._size, self._rate, self._capture = name, size, rate, capture
         self.shown_name = without_secrets(str(name))
@@ -106,7 +112,7 @@ class Capture:
         self._device: Any = None
         if sys.platform == "darwin":  # macOS asks the user for permission on the main thread only
             self._device = self._opened()
-        self._thread = Stage(self._keep_reading, "camera", newest=True)
+        self._thread = Worker(self._keep_reading, "camera", newest=True)
 
     @property
     def rate(self) -> float | None:
@@ -114,7 +120,9 @@ class Capture:
         arrivals = list(self._arrivals)
         if len(arrivals) < LEAST_FRAMES:
             return self._told_rate or None
-        return 1 / max(1e-3, statistics.median(after - before for before, after in pairwise(arrivals)))
+        return 1 / max(
+            1e-3, statistics.median(after - before for before, after in pairwise(arrivals))
+        )
 
     @property
     def ended(self) -> bool:
@@ -138,7 +146,7 @@ class Capture:
             device.kill()
         self._thread.join(CLOSE_SECONDS)
 
-    def _keep_reading(self, stage: Stage) -> None:
+    def _keep_reading(self, stage: Worker) -> None:
         tries = 0
         while not stage.stopped.is_set():
             began = time.monotonic()
@@ -150,14 +158,20 @@ class Capture:
             self._arrivals.clear()
             stage.stopped.wait(RETRY_SECONDS[tries])
 
-    def _read_until_lost(self, stage: Stage) -> None:
+    def _read_until_lost(self, stage: Worker) -> None:
         """Open the camera and hand its pictures over until one does not come."""
         try:
             self._device = self._device or self._opened()
-            image = None if stage.stopped.is_set() else self._read()  # ``close`` may have come too early for its ``kill``
+            image = (
+                None if stage.stopped.is_set() else self._read()
+            )  # ``close`` may have come too early for its ``kill``
             if image is None:
                 return
-            log.info("camera %s%s", self.shown_name, " is back" if self.lost else f": {self._obtained(image)}")
+            log.info(
+                "camera %s%s",
+                self.shown_name,
+                " is back" if self.lost else f": {self._obtained(image)}",
+            )
             self.lost = False
             while image is not None:
                 self._arrivals.append(time.monotonic())
@@ -175,9 +189,13 @@ class Capture:
                 device.release()
 
     def _opened(self) -> Any:
-        device = self._capture(find_camera(self._name))  # by name anew: it may be back under another number
+        device = self._capture(
+            find_camera(self._name)
+        )  # by name anew: it may be back under another number
         if device.isOpened():
-            device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))  # first: USB 2 has no room for more
+            device.set(
+                cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")
+            )  # first: USB 2 has no room for more
             if self._size:
                 device.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
                 device.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
@@ -190,17 +208,34 @@ class Capture:
         """The next picture; None where none comes."""
         try:
             read, image = self._device.read() if self._device.isOpened() else (False, None)
-            return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8) if read and image is not None else None
+            return (
+                np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+                if read and image is not None
+                else None
+            )
         except cv2.error:  # raised by some drivers when a camera is unplugged
             return None
 
     def _obtained(self, image: NDArray[np.uint8]) -> str:
         """What the camera gives, which need not be what it was asked for."""
-        rate, code = self._device.get(cv2.CAP_PROP_FPS), int(self._device.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+        rate, code = (
+            self._device.get(cv2.CAP_PROP_FPS),
+            int(self._device.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF,
+        )
         self._told_rate = rate if 1 <= rate <= 1000 else 0.0
         kind = code.to_bytes(4, "little").decode("latin-1").strip("\0 ")
-        words = f"{image.shape[1]}x{image.shape[0]}" + (f" at {rate:g} frames per second" if self._told_rate else "")
+        words = f"{image.shape[1]}x{image.shape[0]}" + (
+            f" at {rate:g} frames per second" if self._told_rate else ""
+        )
         words += f", {kind}" if kind.isprintable() and kind else ""
-        asked = [f"{self._size[0]}x{self._size[1]}"] if self._size and self._size != image.shape[1::-1] else []
-        asked += [f"{self._rate:g} frames per second"] if self._rate and self._told_rate not in (0, self._rate) else []
+        asked = (
+            [f"{self._size[0]}x{self._size[1]}"]
+            if self._size and self._size != image.shape[1::-1]
+            else []
+        )
+        asked += (
+            [f"{self._rate:g} frames per second"]
+            if self._rate and self._told_rate not in (0, self._rate)
+            else []
+        )
         return words + (f" (asked for: {', '.join(asked)})" if asked else "")

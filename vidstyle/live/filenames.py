@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from ..errors import OutputError
-from ..media.files import part_name
+from ..io.files import partial_path
 
 MOST_FILES = 99
 """Number of files that may be named after one second."""
@@ -12,7 +12,7 @@ MOST_FILES = 99
 
 def is_unused(path: Path) -> bool:
     """Whether no file has this name, nor a recording into it that is not finished."""
-    return not path.exists() and not part_name(path).exists()
+    return not path.exists() and not partial_path(path).exists()
 
 
 def unused_name(ending: str) -> Path:

@@ -1,6 +1,6 @@
 """The keys of the preview window."""
 
-from .show import ENDING_KEYS
+from .startup import ENDING_KEYS
 
 KEYS = {
     "n": "next",

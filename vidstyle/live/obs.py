@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError, OutputError
-from ..media.frame import Image
-from ..media.pictures import decode_picture
-from .stopwatch import age, clock_of
+from ..io.frame import Image
+from ..io.images import decode_image
+from .latency_stamp import age, clock_of
 from .web.address import page_url
 
 try:
@@ -102,18 +102,28 @@ def install() -> None:
     """
     folders = config_folders()
     if not folders:
-        raise DeviceError("OBS has no settings here: install it (obsproject.com), start it once, then try again")
+        raise DeviceError(
+            "OBS has no settings here: install it (obsproject.com), start it once, then try again"
+        )
     for folder in folders:
         scripts = folder / "vidstyle"
         try:
             scripts.mkdir(exist_ok=True)
             for name in SCRIPTS:
-                (scripts / name).write_bytes((resources.files(__package__) / "obs_scripts" / name).read_bytes())
+                (scripts / name).write_bytes(
+                    (resources.files(__package__) / "obs_scripts" / name).read_bytes()
+                )
             program = shutil.which("vidstyle") or str(Path(sys.executable).with_name("vidstyle"))
             (scripts / "vidstyle_panel.json").write_text(json.dumps({"program": program}))
-            listed = [] if is_running() else [file for file in scenes_of(folder) if _list_scripts(file, scripts)]
+            listed = (
+                []
+                if is_running()
+                else [file for file in scenes_of(folder) if _list_scripts(file, scripts)]
+            )
         except OSError as error:
-            raise OutputError(f"cannot write into {folder} ({error.strerror}): check its permissions") from None
+            raise OutputError(
+                f"cannot write into {folder} ({error.strerror}): check its permissions"
+            ) from None
         log.info("scripts: %s", scripts)
         for file in listed:
             log.info("they are on in the scene collection %s from OBS's next start", file.stem)
@@ -134,7 +144,11 @@ def _list_scripts(file: Path, scripts: Path) -> bool:
         known = {entry["path"] for entry in listed}
     except (ValueError, AttributeError, KeyError, TypeError):
         return False
-    listed += [{"path": str(scripts / name), "settings": {}} for name in SCRIPTS if str(scripts / name) not in known]
+    listed += [
+        {"path": str(scripts / name), "settings": {}}
+        for name in SCRIPTS
+        if str(scripts / name) not in known
+    ]
     part = file.with_suffix(".json.vidstyle")
     part.write_text(json.dumps(scene, indent=4))
     part.replace(file)
@@ -177,7 +191,9 @@ class Remote:
         except (TimeoutError, OSError) as error:
             self.close()
             remedy = "start OBS, and tick Enable WebSocket server in its Tools, WebSocket Server Settings"
-            raise DeviceError(f"no OBS answers at {address} ({error or 'it took too long'}): {remedy}") from None
+            raise DeviceError(
+                f"no OBS answers at {address} ({error or 'it took too long'}): {remedy}"
+            ) from None
         except BaseException:
             self.close()
             raise
@@ -185,7 +201,9 @@ class Remote:
     async def _connect(self) -> None:
         await self._socket.connect()
         if not await self._socket.wait_until_identified(timeout=int(SECONDS)):
-            raise DeviceError("OBS refuses the password: give the one in its Tools, WebSocket Server Settings, with --password")
+            raise DeviceError(
+                "OBS refuses the password: give the one in its Tools, WebSocket Server Settings, with --password"
+            )
 
     def _wait(self, what: Any, seconds: float) -> Any:
         return self._loop.run_until_complete(asyncio.wait_for(what, seconds))
@@ -197,9 +215,18 @@ class Remote:
             DeviceError: OBS says no, or nothing.
         """
         try:
-            answer = self._wait(self._socket.call(simpleobsws.Request(request, given or None)), SECONDS)
-        except (TimeoutError, OSError, simpleobsws.MessageTimeout, simpleobsws.NotIdentifiedError) as error:
-            raise DeviceError(f"OBS does not answer to {request} ({error}): start it again") from None
+            answer = self._wait(
+                self._socket.call(simpleobsws.Request(request, given or None)), SECONDS
+            )
+        except (
+            TimeoutError,
+            OSError,
+            simpleobsws.MessageTimeout,
+            simpleobsws.NotIdentifiedError,
+        ) as error:
+            raise DeviceError(
+                f"OBS does not answer to {request} ({error}): start it again"
+            ) from None
         if not answer.ok():
             raise RefusedError(
                 f"OBS refuses {request} ({answer.requestStatus.comment or answer.requestStatus.code}): see its log"
@@ -210,10 +237,12 @@ class Remote:
         """(moment, (H, W, 3) picture) of a source as OBS renders it; None where it shows nothing."""
         began = time.time()
         try:
-            data = self.ask("GetSourceScreenshot", sourceName=source, imageFormat="png")["imageData"]
+            data = self.ask("GetSourceScreenshot", sourceName=source, imageFormat="png")[
+                "imageData"
+            ]
         except RefusedError:  # a source that never had a picture has no size, and cannot be drawn
             return began, None
-        return (began + time.time()) / 2, decode_picture(base64.b64decode(data.split(",", 1)[1]))
+        return (began + time.time()) / 2, decode_image(base64.b64decode(data.split(",", 1)[1]))
 
     def close(self) -> None:
         """Say good-bye."""
@@ -246,7 +275,9 @@ def connect(obs: Remote, page: str, kind: str | None = None, address: str = "") 
     kinds = obs.ask("GetInputKindList")["inputKinds"]
     chosen = kind or (SCRIPT_KIND if SCRIPT_KIND in kinds else MEDIA_KIND)
     if chosen not in kinds:
-        raise DeviceError("OBS does not know the script's source: `vidstyle obs install`, then start OBS again")
+        raise DeviceError(
+            "OBS does not know the script's source: `vidstyle obs install`, then start OBS again"
+        )
     settings = media_settings(page, address) if chosen == MEDIA_KIND else {}
     scene = obs.ask("GetCurrentProgramScene")["currentProgramSceneName"]
     there = {each["inputName"]: each["inputKind"] for each in obs.ask("GetInputList")["inputs"]}
@@ -255,12 +286,20 @@ def connect(obs: Remote, page: str, kind: str | None = None, address: str = "") 
         time.sleep(0.5)  # OBS lets go of it a little later
         del there[SOURCE]
     if SOURCE not in there:
-        made = obs.ask("CreateInput", sceneName=scene, inputName=SOURCE, inputKind=chosen, inputSettings=settings)
+        made = obs.ask(
+            "CreateInput",
+            sceneName=scene,
+            inputName=SOURCE,
+            inputKind=chosen,
+            inputSettings=settings,
+        )
         _fill_scene(obs, scene, made["sceneItemId"])
         return chosen
     if settings:
         obs.ask("SetInputSettings", inputName=SOURCE, inputSettings=settings)
-    items = [item["sourceName"] for item in obs.ask("GetSceneItemList", sceneName=scene)["sceneItems"]]
+    items = [
+        item["sourceName"] for item in obs.ask("GetSceneItemList", sceneName=scene)["sceneItems"]
+    ]
     if SOURCE not in items:
         made = obs.ask("CreateSceneItem", sceneName=scene, sourceName=SOURCE)
         _fill_scene(obs, scene, made["sceneItemId"])
@@ -272,7 +311,9 @@ def _fill_scene(obs: Remote, scene: str, item: int) -> None:
     screen = obs.ask("GetVideoSettings")
     bounds = {"boundsWidth": screen["baseWidth"], "boundsHeight": screen["baseHeight"]}
     transform = {"boundsType": "OBS_BOUNDS_SCALE_INNER", **bounds, "boundsAlignment": 0}
-    obs.ask("SetSceneItemTransform", sceneName=scene, sceneItemId=item, sceneItemTransform=transform)
+    obs.ask(
+        "SetSceneItemTransform", sceneName=scene, sceneItemId=item, sceneItemTransform=transform
+    )
 
 
 def ask_page(page: str, path: str, order: dict[str, Any] | None = None) -> Any:
@@ -287,7 +328,9 @@ def ask_page(page: str, path: str, order: dict[str, Any] | None = None) -> Any:
             return json.loads(answer.read() or b"null")
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise DeviceError(f"vidstyle does not answer at {page} ({reason}): start `vidstyle live --obs` first") from None
+        raise DeviceError(
+            f"vidstyle does not answer at {page} ({reason}): start `vidstyle live --obs` first"
+        ) from None
 
 
 def delay(obs: Remote, page: str) -> float:
@@ -297,11 +340,15 @@ def delay(obs: Remote, page: str) -> float:
         DeviceError: no picture, or one that does not move.
     """
     if obs.shot()[1] is None:
-        raise DeviceError(f"the source {SOURCE} shows nothing in OBS: `vidstyle obs connect`, with `vidstyle live --obs` running")
+        raise DeviceError(
+            f"the source {SOURCE} shows nothing in OBS: `vidstyle obs connect`, with `vidstyle live --obs` running"
+        )
     ask_page(page, "order", {"do": "clock"})
     try:
         time.sleep(0.5)
-        first: dict[float, float] = {}  # a picture stays until the next: what counts is when it was first seen
+        first: dict[
+            float, float
+        ] = {}  # a picture stays until the next: what counts is when it was first seen
         for moment, picture in _shots(obs):
             clock = clock_of(picture)
             if clock is not None:
@@ -311,7 +358,9 @@ def delay(obs: Remote, page: str) -> float:
     finally:
         ask_page(page, "order", {"do": "clock"})
     if len(first) < 3:
-        raise DeviceError(f"the picture of {SOURCE} in OBS does not move: `vidstyle obs connect` puts its settings right")
+        raise DeviceError(
+            f"the picture of {SOURCE} in OBS does not move: `vidstyle obs connect` puts its settings right"
+        )
     return statistics.median(age(clock, moment) for clock, moment in list(first.items())[1:])
 
 
@@ -334,12 +383,18 @@ def check(obs: Remote, page: str) -> list[str]:
     state = ask_page(page, "state")
     if "fps" not in state:
         raise DeviceError("vidstyle does not paint yet: wait a moment, then try again")
-    lines.append(f"vidstyle at {page}: {state['fps']:.1f} frames per second, {state['latency_ms']:.0f} ms behind its camera")
+    lines.append(
+        f"vidstyle at {page}: {state['fps']:.1f} frames per second, {state['latency_ms']:.0f} ms behind its camera"
+    )
     kinds = {each["inputName"]: each["inputKind"] for each in obs.ask("GetInputList")["inputs"]}
     if SOURCE not in kinds:
         raise DeviceError(f"OBS has no source called {SOURCE}: `vidstyle obs connect` makes one")
     took = delay(obs, page)
-    lines.append(f"source {SOURCE} ({kinds[SOURCE]}): pictures arrive {1000 * took:.0f} ms after they are painted")
+    lines.append(
+        f"source {SOURCE} ({kinds[SOURCE]}): pictures arrive {1000 * took:.0f} ms after they are painted"
+    )
     offset = round(1000 * took + state["latency_ms"])
-    lines.append(f"audio: in OBS's Advanced Audio Properties give the microphone a Sync Offset of {offset} ms")
+    lines.append(
+        f"audio: in OBS's Advanced Audio Properties give the microphone a Sync Offset of {offset} ms"
+    )
     return lines

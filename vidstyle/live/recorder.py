@@ -8,15 +8,15 @@ from threading import Lock
 from types import TracebackType
 
 from ..errors import VidstyleError
-from ..media.animate import ANIMATIONS
-from ..media.direct import DirectWriter
-from ..media.files import part_name
-from ..media.format import Format
-from ..media.frame import Frame
-from ..media.recordable import check_recording
-from ..media.writer import VideoWriter
-from ..media.writing import AS_USUAL, Encoding
-from ..stage import Stage
+from ..io.animation import ANIMATIONS
+from ..io.direct_writer import DirectWriter
+from ..io.files import partial_path
+from ..io.frame import Frame
+from ..io.recording_names import check_recording
+from ..io.sink_base import DEFAULT_ENCODING, Encoding
+from ..io.stream_info import VideoInfo
+from ..io.video_writer import VideoWriter
+from ..runtime.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +43,18 @@ class Recorder:
 
     segment_seconds = None  # a live recording is not gone on with
 
-    def __init__(self, source: Format, encoding: Encoding = AS_USUAL, tell: Callable[[str, bool], None] = log_message) -> None:
+    def __init__(
+        self,
+        source: VideoInfo,
+        encoding: Encoding = DEFAULT_ENCODING,
+        tell: Callable[[str, bool], None] = log_message,
+    ) -> None:
         self._source, self._encoding, self._tell = replace(source, path=None), encoding, tell
         self._writer: DirectWriter | VideoWriter | None = None
         self._path = Path()
         self._began: Frame | None = None
         self._lock = Lock()
-        self._finishing: list[Stage] = []
+        self._finishing: list[Worker] = []
         self.failure: VidstyleError | None = None
 
     def start(self, path: Path, overwrite: bool = False) -> None:
@@ -59,11 +64,16 @@ class Recorder:
             OutputError: it exists, cannot be written, or is being written by another program.
         """
         check_recording(path, overwrite)
-        if part_name(path).exists():
-            left = part_name(path)
-            log.warning("%s is left of a recording that was broken off, and can be played: rename or delete it", left)
+        if partial_path(path).exists():
+            left = partial_path(path)
+            log.warning(
+                "%s is left of a recording that was broken off, and can be played: rename or delete it",
+                left,
+            )
         if path.suffix.lower() in ANIMATIONS:
-            writer: DirectWriter | VideoWriter = VideoWriter(path, self._source, self._encoding, overwrite=overwrite)
+            writer: DirectWriter | VideoWriter = VideoWriter(
+                path, self._source, self._encoding, overwrite=overwrite
+            )
         else:
             writer = DirectWriter(path, self._source, self._encoding, overwrite)
         with self._lock:
@@ -96,7 +106,7 @@ class Recorder:
         if writer is not None:
             path = self._path
             self._finishing = [stage for stage in self._finishing if stage.is_alive()]
-            self._finishing.append(Stage(lambda stage: self._finish(writer, path), "recording"))
+            self._finishing.append(Worker(lambda stage: self._finish(writer, path), "recording"))
 
     def _finish(self, writer: DirectWriter | VideoWriter, path: Path) -> None:
         try:
@@ -104,7 +114,12 @@ class Recorder:
         except VidstyleError as error:
             self._fail(error)
             return
-        self._tell(f"recorded: {recorded.absolute()}" if recorded else f"nothing was recorded into {path}: no frame came", False)
+        self._tell(
+            f"recorded: {recorded.absolute()}"
+            if recorded
+            else f"nothing was recorded into {path}: no frame came",
+            False,
+        )
 
     def _fail(self, error: VidstyleError) -> None:
         self.failure = self.failure or error
@@ -130,5 +145,10 @@ class Recorder:
     def __enter__(self) -> "Recorder":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()

@@ -15,23 +15,23 @@ import cv2
 import numpy as np
 
 from ..errors import VidstyleError
-from ..media.frame import Image
-from ..media.pictures import write_picture
-from ..painting.flow import FlowMethod
-from ..painting.style import Style
-from ..painting.stylizer import Stylizer
+from ..flow.methods import FlowMethod
+from ..io.frame import Image
+from ..io.images import write_image
 from ..pipeline import Report, run
+from ..stylizer.style import Style
+from ..stylizer.stylizer import Stylizer
 from .camera import CameraStatus, LiveSource
 from .commands import check_command
+from .controls import Controls
 from .filenames import is_unused, unused_name
 from .keys import HELP, KEYS
+from .latency_stamp import with_clock
 from .messages import Messages
-from .pace import Pace
+from .rate_control import FrameRateController
 from .recorder import Recorder
-from .show import Closed, Show
 from .slate import Slates
-from .steering import Steering
-from .stopwatch import with_clock
+from .startup import LiveOptions, SessionClosed
 from .window import Window
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ LOOK_BACK = 10_000
 """So many frames are remembered, two numbers of each, for what is said of a session at its end."""
 
 
-class Screen(Protocol):
+class Output(Protocol):
     """What else shows the pictures, and may tell the session what to do: the control page, a virtual camera."""
 
     def open(self, session: "Session") -> None:
@@ -73,19 +73,19 @@ class Session:
 
     def __init__(
         self,
-        show: Show,
+        show: LiveOptions,
         source: LiveSource,
         stylizer: Stylizer,
         styles: Sequence[tuple[str, Style]],
         window: Window | None = None,
-        screens: Sequence[Screen] = (),
+        screens: Sequence[Output] = (),
     ) -> None:
         self._show, self._source, self._stylizer = show, source, stylizer
         self.window, self._screens = window, screens
         self.messages = Messages()
         self.recorder = Recorder(replace(source.format, rate=None), tell=self.messages.add)
-        self._pace = Pace(show.fps, show.most_steps)
-        self.steering = Steering(stylizer, styles, source, self._pace, show.fade_seconds)
+        self._pace = FrameRateController(show.fps, show.most_steps)
+        self.steering = Controls(stylizer, styles, source, self._pace, show.fade_seconds)
         self._slates = Slates(source)
         self._seen = 0
         self._began = time.monotonic()
@@ -131,7 +131,7 @@ class Session:
         except Empty:
             pass
         if self._show.seconds is not None and time.monotonic() - self._began > self._show.seconds:
-            raise Closed
+            raise SessionClosed
 
     @property
     def camera_status(self) -> CameraStatus:
@@ -156,7 +156,7 @@ class Session:
         """Have something done before the next frame; may be called on any thread.
 
         Args:
-            given: any of ``do`` (one of ``actions``), ``turn`` (as ``Steering.turn`` takes them), ``mix`` (one weight per
+            given: any of ``do`` (one of ``actions``), ``turn`` (as ``Controls.turn`` takes them), ``mix`` (one weight per
                 style).
 
         Raises:
@@ -191,7 +191,10 @@ class Session:
             **self.state,
             "camera": self.camera_status,
             "seconds_since_frame": round(self.seconds_since_frame, 2),
-            "messages": [{"number": each.number, "text": each.text, "error": each.error} for each in self.messages.recent()],
+            "messages": [
+                {"number": each.number, "text": each.text, "error": each.error}
+                for each in self.messages.recent()
+            ],
         }
 
     def _put(self, action: Callable[[], None]) -> None:
@@ -203,14 +206,19 @@ class Session:
     def _obey(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except (VidstyleError, ValueError) as error:  # a full disk, or weights for fewer styles, is no reason to end the show
+        except (
+            VidstyleError,
+            ValueError,
+        ) as error:  # a full disk, or weights for fewer styles, is no reason to end the show
             self.messages.add(str(error), error=True)
 
     def _draw(self, report: Report) -> None:
         if report.frame is None or (self._frozen and self._image is not None):
             image = self._image
         elif self._beside and report.source is not None:
-            source = cv2.resize(report.source.image[..., :3], report.frame.size, interpolation=cv2.INTER_AREA)
+            source = cv2.resize(
+                report.source.image[..., :3], report.frame.size, interpolation=cv2.INTER_AREA
+            )
             image = np.concatenate([source, report.frame.image[..., :3]], 1)
         else:
             image = report.frame.image
@@ -250,7 +258,7 @@ class Session:
             "latency_ms": round(1000 * self.latency(), 1),
             "steps": len(report.iterations),
             "loss": finite_loss(report),
-            "paint_px": max(self._stylizer.paint_size(self._source.format.size)),
+            "paint_px": max(self._stylizer.working_size(self._source.format.size)),
             "said": self._pace.said,
             "recording": self.recorder.running,
             "freeze": self._frozen,
@@ -278,14 +286,14 @@ class Session:
         setattr(self, name, not getattr(self, name))
 
     def _quit(self) -> None:
-        raise Closed
+        raise SessionClosed
 
     def _snapshot(self) -> None:
         if self._image is None:
             self.messages.add("no snapshot was saved: there is no picture yet", error=True)
             return
         path = unused_name("png")
-        write_picture(path, self._image)
+        write_image(path, self._image)
         self.messages.add(f"snapshot: {path.absolute()}")
 
     def _record(self) -> None:
@@ -310,7 +318,9 @@ class Session:
         self.recorder.close()
 
 
-def live(session: Session, source: LiveSource, stylizer: Stylizer, flow: FlowMethod | None = None) -> None:
+def live(
+    session: Session, source: LiveSource, stylizer: Stylizer, flow: FlowMethod | None = None
+) -> None:
     """Paint what a camera gives until somebody closes the window or the camera ends, and say how it went.
 
     Raises:
@@ -318,7 +328,7 @@ def live(session: Session, source: LiveSource, stylizer: Stylizer, flow: FlowMet
     """
     try:
         run(source, stylizer, [session.recorder], session, flow)
-    except Closed:
+    except SessionClosed:
         pass
     finally:
         session.close()
@@ -326,13 +336,21 @@ def live(session: Session, source: LiveSource, stylizer: Stylizer, flow: FlowMet
     if intervals:
         slow, median = sorted(intervals)[int(0.95 * len(intervals))], statistics.median(intervals)
         figures = f"{1 / median:.1f} frames per second, {1000 * session.latency():.0f} ms late"
-        log.info("%s; the 95th percentile of the time between frames is %.2f times its median", figures, slow / median)
+        log.info(
+            "%s; the 95th percentile of the time between frames is %.2f times its median",
+            figures,
+            slow / median,
+        )
 
 
 def look_at(styles: Sequence[Style], stylizer: Stylizer, frame_size: tuple[int, int]) -> None:
     """Look at styles beforehand, so that switching to them is quick."""
-    size_px = round(max(stylizer.paint_size(frame_size)) * stylizer.settings.style_scale)
-    layers = stylizer.features.few_layers if stylizer.settings.few_layers else stylizer.features.style_layers
+    size_px = round(max(stylizer.working_size(frame_size)) * stylizer.settings.style_scale)
+    layers = (
+        stylizer.features.fast_style_layers
+        if stylizer.settings.fast_style_layers
+        else stylizer.features.style_layers
+    )
     for style in styles:
         style.grams(size_px, stylizer.settings.style_layers or layers)
 

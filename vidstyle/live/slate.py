@@ -48,11 +48,18 @@ def slate(size: tuple[int, int], status: str, seconds: float) -> NDArray[np.uint
     return image
 
 
-def _write_centred(image: NDArray[np.uint8], words: str, middle: float, most_width: float, most_height: float) -> None:
+def _write_centred(
+    image: NDArray[np.uint8], words: str, middle: float, most_width: float, most_height: float
+) -> None:
     """Write a line, as large as fits. Shares of the picture: ``middle`` from the top, and the room for the line."""
     height, width = image.shape[:2]
     (text_width, text_height), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 2)
     scale = min(most_width * width / text_width, most_height * height / text_height)
     thickness = max(1, round(2 * scale))
-    place = round((width - scale * text_width) / 2), round(middle * height + scale * text_height / 2)
-    cv2.putText(image, words, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (WHITE,) * 3, thickness, cv2.LINE_AA)
+    place = (
+        round((width - scale * text_width) / 2),
+        round(middle * height + scale * text_height / 2),
+    )
+    cv2.putText(
+        image, words, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (WHITE,) * 3, thickness, cv2.LINE_AA
+    )

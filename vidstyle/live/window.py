@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DeviceError
-from ..media.frame import Image, to_8_bits
+from ..io.frame import Image, to_8_bits
 
-os.environ.setdefault("QT_LOGGING_RULES", "*=false")  # Qt would complain of the fonts that its wheel does not bring
+os.environ.setdefault(
+    "QT_LOGGING_RULES", "*=false"
+)  # Qt would complain of the fonts that its wheel does not bring
 
 TITLE = "vidstyle"
 LINE_PX = 18
@@ -63,9 +65,13 @@ class DisplayCheck:
             failed = True
         self.close()
         if failed and self._display:
-            raise DeviceError(f"the display {self._display} cannot be reached or lets no window be opened: {REMEDY}")
+            raise DeviceError(
+                f"the display {self._display} cannot be reached or lets no window be opened: {REMEDY}"
+            )
         if failed:
-            raise DeviceError(f"windows need X11, which Wayland offers as XWayland, and DISPLAY is not set: {REMEDY}")
+            raise DeviceError(
+                f"windows need X11, which Wayland offers as XWayland, and DISPLAY is not set: {REMEDY}"
+            )
 
     def close(self) -> None:
         """End the process. Calling it twice does no harm."""
@@ -98,7 +104,9 @@ class Window:
         if self._closed:  # OpenCV would open another one
             return
         bgr = np.ascontiguousarray(to_8_bits(image)[..., 2::-1])
-        if bgr.shape != self._shape:  # a picture of another shape, with its source beside it, would be squeezed
+        if (
+            bgr.shape != self._shape
+        ):  # a picture of another shape, with its source beside it, would be squeezed
             height, width = bgr.shape[:2]
             self._scale = self._scale or max(1.0, LEAST_WIDTH_PX / width)
             cv2.resizeWindow(self._title, round(width * self._scale), round(height * self._scale))
@@ -109,7 +117,9 @@ class Window:
         """The key pressed since the last call; "close" where the window was closed."""
         code = cv2.pollKey()
         try:
-            self._closed = self._closed or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+            self._closed = (
+                self._closed or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+            )
         except cv2.error:  # OpenCV 5 knows no window of that name any more
             self._closed = True
         if self._closed:
@@ -128,6 +138,21 @@ def with_text(bgr: NDArray[np.uint8], lines: Sequence[str]) -> NDArray[np.uint8]
     """Lines of text on a picture, readable on any ground. Changes the picture given."""
     for number, line in enumerate(lines, 1):
         x, y = 6, LINE_PX * number
-        for right, down, level in ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, 255)):  # white with a dark rim
-            cv2.putText(bgr, line, (x + right, y + down), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (level,) * 3, 1, cv2.LINE_AA)
+        for right, down, level in (
+            (-1, 0, 0),
+            (1, 0, 0),
+            (0, -1, 0),
+            (0, 1, 0),
+            (0, 0, 255),
+        ):  # white with a dark rim
+            cv2.putText(
+                bgr,
+                line,
+                (x + right, y + down),
+                cv2.FONT_HERSHEY_SIMPLEX,
+                0.45,
+                (level,) * 3,
+                1,
+                cv2.LINE_AA,
+            )
     return bgr

@@ -18,7 +18,11 @@ ADDRESS, PROGRAM = "127.0.0.1:8765", "vidstyle"
 SECONDS = 0.5
 """Patience with an answer; it is on this machine."""
 
-HOTKEYS = {"next": "vidstyle: next style", "previous": "vidstyle: previous style", "bypass": "vidstyle: bypass"}
+HOTKEYS = {
+    "next": "vidstyle: next style",
+    "previous": "vidstyle: previous style",
+    "bypass": "vidstyle: bypass",
+}
 STARTING = "starting; look again in a moment"
 TURNED = ("strength", "style_scale", "temporal_weight")
 
@@ -51,7 +55,9 @@ def script_description():
 
 
 def script_defaults(settings):
-    configured = Path(__file__).with_name("vidstyle_panel.json")  # written when the scripts were installed
+    configured = Path(__file__).with_name(
+        "vidstyle_panel.json"
+    )  # written when the scripts were installed
     known = json.loads(configured.read_text()) if configured.exists() else {}
     obs.obs_data_set_default_string(settings, "program", known.get("program", PROGRAM))
     obs.obs_data_set_default_string(settings, "address", ADDRESS)
@@ -63,12 +69,16 @@ def script_defaults(settings):
 
 def script_properties():
     made = obs.obs_properties_create()
-    obs.obs_properties_add_path(made, "program", "vidstyle, the program", obs.OBS_PATH_FILE, "", None)
+    obs.obs_properties_add_path(
+        made, "program", "vidstyle, the program", obs.OBS_PATH_FILE, "", None
+    )
     obs.obs_properties_add_text(made, "address", "its control page", obs.OBS_TEXT_DEFAULT)
     obs.obs_properties_add_text(made, "camera", "camera (number, name, clip)", obs.OBS_TEXT_DEFAULT)
     obs.obs_properties_add_button(made, "start", "Start", start)
     obs.obs_properties_add_button(made, "stop", "Stop", stop)
-    obs.obs_properties_add_list(made, "style", "style", obs.OBS_COMBO_TYPE_LIST, obs.OBS_COMBO_FORMAT_STRING)
+    obs.obs_properties_add_list(
+        made, "style", "style", obs.OBS_COMBO_TYPE_LIST, obs.OBS_COMBO_FORMAT_STRING
+    )
     obs.obs_properties_add_float_slider(made, "strength", "strength", 0.0, 1.0, 0.05)
     obs.obs_properties_add_float_slider(made, "style_scale", "style scale", 0.25, 4.0, 0.05)
     obs.obs_properties_add_float_slider(made, "temporal_weight", "steadiness", 0.0, 20.0, 0.5)
@@ -122,12 +132,24 @@ def start(properties, button):
     here["said"] = ""
     if here["process"] is not None and here["process"].poll() is None:
         return True
-    text = {name: obs.obs_data_get_string(here["settings"], name) for name in ("program", "camera", "address")}
-    command = [text["program"] or PROGRAM, "live", "--obs", "--no-window", "--web", text["address"] or ADDRESS]
+    text = {
+        name: obs.obs_data_get_string(here["settings"], name)
+        for name in ("program", "camera", "address")
+    }
+    command = [
+        text["program"] or PROGRAM,
+        "live",
+        "--obs",
+        "--no-window",
+        "--web",
+        text["address"] or ADDRESS,
+    ]
     command += ["--camera", text["camera"] or "0", "--loop"]
     flags = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
     try:
-        here["process"] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **flags)
+        here["process"] = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **flags
+        )
     except OSError as error:
         here["said"] = f"cannot be started ({error.strerror}): choose the program above"
         return look(properties, button)

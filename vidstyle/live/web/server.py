@@ -17,15 +17,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ...errors import DeviceError, VidstyleError
-from ...media.frame import Image
-from ...media.pictures import decode_picture, jpeg
-from ...stage import Stage
+from ...io.frame import Image
+from ...io.images import decode_image, jpeg
+from ...runtime.worker import Worker
 from ..commands import parse_command
-from ..steering import MOST_STYLES
+from ..controls import MOST_STYLES
 from .access import Access, Guard
 from .address import own_address
 from .connection import Connection
-from .pictures import Pictures
+from .frames import FrameBroadcast
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -50,7 +50,7 @@ KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 
 class Page:
-    """The control page's server, in a thread of its own. A ``Screen`` of a live session.
+    """The control page's server, in a thread of its own. A ``Output`` of a live session.
 
     ``url`` is where the page is, with its token where it needs one: see ``Access``.
 
@@ -67,11 +67,11 @@ class Page:
         shown = own_address(server.family) if ipaddress.ip_address(host).is_unspecified else host
         query = f"?token={self._access.token}" if self._access.token else ""
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/{query}"
-        self._pictures = Pictures()
+        self._pictures = FrameBroadcast()
         self._thumbnails: dict[str, bytes] = {}
         self._uploads, self._analysis = 0, asyncio.Lock()
         self._started = Event()
-        self._thread: Stage | None = None
+        self._thread: Worker | None = None
 
     def open(self, session: "Session") -> None:
         """Serve.
@@ -105,7 +105,7 @@ class Page:
         )
         self._server = uvicorn.Server(config)
         self._server_socket.listen()  # a connection before the server is ready waits, and is not refused
-        self._thread = Stage(lambda stage: self._server.run(sockets=[self._server_socket]), "page")
+        self._thread = Worker(lambda stage: self._server.run(sockets=[self._server_socket]), "page")
         if not self._started.wait(START_SECONDS):
             self.close()
             reason = self._thread.error
@@ -165,7 +165,7 @@ class Page:
         name = printable[:NAME_LETTERS].strip() or "picture"
         try:
             limits = ("the picture", UPLOAD_PX)
-            image = await asyncio.to_thread(decode_picture, data, *limits, reduced=True)
+            image = await asyncio.to_thread(decode_image, data, *limits, reduced=True)
             if image is None:
                 words = "not a picture that can be read: use a PNG, JPEG, WebP, BMP or TIFF file"
                 raise HTTPException(415, words)

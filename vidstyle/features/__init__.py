@@ -1,0 +1,1 @@
+"""Feature extractors: a VGG-shaped network and a fixed oriented filter bank."""

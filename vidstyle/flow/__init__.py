@@ -1,0 +1,1 @@
+"""Optical flow, occlusion masks, camera motion and cut detection."""

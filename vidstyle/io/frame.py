@@ -1,0 +1,56 @@
+"""A frame of video."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8] | NDArray[np.uint16]
+"""(H, W, 3 or 4) RGB(A) in host memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a clip.
+
+    Args:
+        image: (H, W, 3 or 4) uint8 or uint16, RGB or RGBA, C-contiguous.
+        time: when it is shown, exact seconds on the clip's own clock.
+        duration: for how long, exact seconds; 0 where the source does not say.
+
+    Raises:
+        TypeError: not an array of these dtypes.
+        ValueError: not of this shape.
+    """
+
+    image: Image
+    time: Fraction = Fraction(0)
+    duration: Fraction = Fraction(0)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.image, np.ndarray) or self.image.dtype not in (np.uint8, np.uint16):
+            raise TypeError(
+                f"a frame's image must be a uint8 or uint16 array, not {getattr(self.image, 'dtype', type(self.image))}"
+            )
+        if self.image.ndim != 3 or self.image.shape[2] not in (3, 4) or 0 in self.image.shape:
+            raise ValueError(
+                f"a frame's image must have the shape (H, W, 3 or 4), not {self.image.shape}"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in px."""
+        height, width = self.image.shape[:2]
+        return width, height
+
+
+def to_8_bits(image: Image) -> NDArray[np.uint8]:
+    """The same picture as uint8, for looking at: 16 bits lose their lower half."""
+    return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)  # type: ignore[return-value]
+
+
+def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """(width, height) scaled so that the longer side is ``long_side``; no side falls below 2 px."""
+    scale = long_side / max(size)
+    return max(2, round(size[0] * scale)), max(2, round(size[1] * scale))

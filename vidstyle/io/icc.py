@@ -1,0 +1,123 @@
+"""Colours of pictures with an ICC profile, converted to sRGB by LittleCMS (Pillow's ImageCms)."""
+
+import io
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageCms
+
+from .frame import Image
+
+SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+"""ICC colour space signature -> Pillow's mode of the samples that such a profile describes."""
+
+GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+"""Pillow's modes of pictures without chroma."""
+
+SAME_LEVELS = 2
+"""A profile that moves no colour by more levels of 8 bits is sRGB, rounded: the picture is left as it is."""
+
+STRIP_ROWS = 256
+"""Rows converted at once, so that a large picture does not need its own size in memory several times."""
+
+PROBE = np.stack(np.meshgrid(*[np.linspace(0, 255, 9, dtype=np.uint8)] * 3), -1).reshape(27, 27, 3)
+"""(27, 27, 3) colours spread over the whole RGB cube."""
+
+
+def to_srgb(image: Image, profile: bytes, mode: str, warn: Callable[[str], None]) -> Image:
+    """Convert decoded RGB(A) samples from the colour space of their ICC profile to sRGB.
+
+    Colours outside of sRGB are clipped to it. Samples of 16 bits are interpolated between conversions of 8 bits, since
+    Pillow has no RGB of 16 bits: greys are within half a level of 255, and 99.9 % of all other colours within 4.
+
+    Args:
+        image: (H, W, 3 or 4) as decoded; grey pictures have three equal channels.
+        profile: the embedded ICC profile.
+        mode: Pillow's mode of the file's own samples, which tells grey from RGB.
+        warn: called with a sentence when the profile cannot be used; the samples then stay as they are.
+    """
+    try:
+        space, transform = _transform(profile)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        warn(
+            f"has a colour profile that cannot be used ({_first_line(error)}): its colours are taken for sRGB"
+        )
+        return image
+    if space != ("L" if mode in GREY_MODES else "RGB") and not (
+        space == "RGB" and mode in GREY_MODES
+    ):
+        warn("has a colour profile of another kind of picture: its colours are taken for sRGB")
+        return image
+    if transform is None:
+        return image
+    converted = image.copy()
+    for top in range(0, len(image), STRIP_ROWS):
+        strip = np.ascontiguousarray(image[top : top + STRIP_ROWS, :, :3])
+        apply = _apply if strip.dtype == np.uint8 else _apply_deep
+        converted[top : top + STRIP_ROWS, :, :3] = apply(transform, strip, space)
+    return converted
+
+
+def cmyk_to_srgb(image: Pillow.Image, profile: bytes, warn: Callable[[str], None]) -> Pillow.Image:
+    """Convert a CMYK picture to RGB in sRGB: by its profile, or by Pillow's plain formula where that cannot be used."""
+    try:
+        space, transform = _transform(profile)
+        if space != "CMYK" or transform is None:
+            raise ValueError("it describes no CMYK")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        warn(
+            f"has a colour profile that cannot be used ({_first_line(error)}): its colours are only roughly right"
+        )
+        return image.convert("RGB")
+    converted = ImageCms.applyTransform(image, transform)
+    assert converted is not None  # it is None only where a picture is changed in place
+    return converted
+
+
+@lru_cache(4)
+def _transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
+    """Pillow's mode of the samples that a profile describes, and their conversion to sRGB; None where they are sRGB."""
+    given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    space = given.profile.xcolor_space
+    if space not in SPACES:
+        raise ValueError(f"its colour space is {space.strip() or 'unknown'}")
+    # LittleCMS would put a coarse table in place of a grey curve, 10 levels off where the curve is steep.
+    flags = ImageCms.Flags.NOOPTIMIZE if space == "GRAY" else ImageCms.Flags.NONE
+    srgb = ImageCms.createProfile("sRGB")
+    transform = ImageCms.buildTransform(given, srgb, SPACES[space], "RGB", flags=flags)
+    if (
+        space == "RGB "
+        and np.abs(_apply(transform, PROBE, "RGB").astype(int) - PROBE).max() <= SAME_LEVELS
+    ):
+        return "RGB", None
+    return SPACES[space], transform
+
+
+def _apply(
+    transform: ImageCms.ImageCmsTransform, samples: NDArray[Any], space: str
+) -> NDArray[np.uint8]:
+    """Convert (H, W, 3) uint8 samples, of which a grey profile describes the first channel."""
+    picture = Pillow.fromarray(samples if space == "RGB" else np.ascontiguousarray(samples[..., 0]))
+    return np.asarray(ImageCms.applyTransform(picture, transform))
+
+
+def _apply_deep(
+    transform: ImageCms.ImageCmsTransform, samples: NDArray[Any], space: str
+) -> NDArray[np.uint16]:
+    """Convert (H, W, 3) uint16 samples: each channel interpolated between the two neighbours of 8 bits."""
+    below = (samples // 257).astype(np.uint8)
+    above = np.minimum(below, 254) + 1
+    share = (samples - below.astype(np.uint16) * 257).astype(np.float32) / 257
+    first, second = (
+        _apply(transform, part, space).astype(np.float32)
+        for part in (below, above.astype(np.uint8))
+    )
+    return np.asarray(((first + (second - first) * share) * 257).round(), np.uint16)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

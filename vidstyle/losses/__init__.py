@@ -1,0 +1,1 @@
+"""The objective: content, style, patch-matching, total-variation and temporal losses."""

@@ -1,0 +1,1 @@
+"""Optimisers over pixels, and the engines that run their steps."""

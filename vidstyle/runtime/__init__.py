@@ -1,0 +1,1 @@
+"""The process: CPU and memory limits, devices, signals and worker threads."""

@@ -1,0 +1,1 @@
+"""The stylizer: warm start, style targets and the per-frame optimisation."""
