@@ -140,7 +140,7 @@ def test_a_recorded_beginning_of_a_frame_is_the_same_and_is_recorded_once(
     features, style, monkeypatch
 ):
     monkeypatch.setattr(Again, "made", 0)
-    monkeypatch.setattr(cuda_graph, "Graph", Again)
+    monkeypatch.setattr(cuda_graph, "CudaGraph", Again)
     clip = camera_clip("pan", (64, 48), 5, lambda number: View(0.6 * number))
     pair = [Stylizer(features, style, FAST_SETTINGS) for _ in range(2)]
     pair[1]._prepare_frame = GraphedFunction(prepare_frame, CPU, fall_back=False)
@@ -159,7 +159,7 @@ def test_a_recorded_beginning_of_a_frame_is_the_same_and_is_recorded_once(
 def test_what_comes_once_is_not_recorded(features, style, monkeypatch):
     """With long-term consistency the first frames of a shot each look at other paintings."""
     monkeypatch.setattr(Again, "made", 0)
-    monkeypatch.setattr(cuda_graph, "Graph", Again)
+    monkeypatch.setattr(cuda_graph, "CudaGraph", Again)
     clip = camera_clip("pan", (64, 48), 10, lambda number: View(0.6 * number))
     stylizer = Stylizer(features, style, replace(FAST_SETTINGS, long_term=True))
     stylizer._prepare_frame = GraphedFunction(prepare_frame, CPU, fall_back=False)
@@ -172,13 +172,13 @@ def test_what_comes_once_is_not_recorded(features, style, monkeypatch):
 
 def test_settings_that_are_refused_change_nothing(features, style):
     stylizer = Stylizer(features, style, FAST_SETTINGS)
-    looking = stylizer._looking
+    looking = stylizer._active_features
     with pytest.raises(DeviceError):
         stylizer.settings = replace(FAST_SETTINGS, precision="bf16", engine="graph")
-    assert stylizer._looking is looking and stylizer.settings is FAST_SETTINGS
+    assert stylizer._active_features is looking and stylizer.settings is FAST_SETTINGS
     stylizer.settings = replace(FAST_SETTINGS, precision="bf16")
     stylizer.settings = FAST_SETTINGS
-    assert stylizer._looking is looking
+    assert stylizer._active_features is looking
 
 
 def test_where_nothing_can_be_prepared_steps_are_taken_one_by_one_and_it_is_said_once(
@@ -285,7 +285,7 @@ def test_half_precision_sees_the_same_losses_and_is_never_nan(features, style, p
     }[kind]
     content = to_tensor(image)
     whole, half = (Stylizer(features, style, FAST_SETTINGS) for _ in range(2))
-    half._looking = features.in_precision(precision)
+    half._active_features = features.in_precision(precision)
     before = content, torch.ones_like(content[:, :1])
     one, other = (stylizer.objective(content, before)(content) for stylizer in (whole, half))
     assert other.total.item() == pytest.approx(

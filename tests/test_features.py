@@ -174,7 +174,7 @@ def test_rectified_responses_and_their_gradient_are_those_of_the_formula(saturat
 def few_or_many(request, monkeypatch):
     """By PyTorch's operations, or by those of our own that are quicker for many numbers."""
     many = request.param == "many numbers"
-    monkeypatch.setattr(tensors, "FAST_SETTINGS", 0 if many else math.inf)
+    monkeypatch.setattr(tensors, "MIN_NUMEL_CUSTOM_RESAMPLE", 0 if many else math.inf)
     monkeypatch.setattr(filter_bank, "MIN_NUMEL_CUSTOM_PAD", 0 if many else math.inf)
 
 

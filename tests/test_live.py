@@ -422,9 +422,9 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np
 from vidstyle.live.recorder import Recorder
-from vidstyle.io.stream_info import Format
+from vidstyle.io.stream_info import VideoInfo
 from vidstyle.io.frame import Frame
-recorders = [Recorder(Format((64, 48), time_base=Fraction(1, 100))) for _ in sys.argv[1:]]
+recorders = [Recorder(VideoInfo((64, 48), time_base=Fraction(1, 100))) for _ in sys.argv[1:]]
 for recorder, name in zip(recorders, sys.argv[1:]):
     recorder.start(Path(name))
     for number in range(60):

@@ -143,8 +143,8 @@ def test_the_shared_picture_is_never_a_file_of_others(tmp_path, monkeypatch):
 def test_a_second_process_is_refused_the_shared_picture_until_the_first_has_ended(tmp_path):
     path = tmp_path / "picture"
     code = (
-        "import sys, pathlib; from vidstyle.live.shared_memory import SharedPicture\n"
-        "picture = SharedPicture(pathlib.Path(sys.argv[1])); print(1, flush=True); input()"
+        "import sys, pathlib; from vidstyle.live.shared_memory import SharedMemoryOutput\n"
+        "picture = SharedMemoryOutput(pathlib.Path(sys.argv[1])); print(1, flush=True); input()"
     )
     first = subprocess.Popen(
         [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE

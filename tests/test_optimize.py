@@ -26,7 +26,7 @@ def bowl(picture):
 
 def test_at_a_single_scale_it_is_torchs_adam_of_opponent_colours_but_for_the_warm_up(monkeypatch):
     monkeypatch.setattr(optimizers, "SCALES", 1)
-    monkeypatch.setattr(optimizers, "SETTLED", 1.0)
+    monkeypatch.setattr(optimizers, "MIN_LR_FRACTION", 1.0)
     ours = adam(
         torch.full_like(TARGET, 0.5), bowl, 12, AdamState.zero(TARGET), StepSize(0.01, colours=0.3)
     ).picture

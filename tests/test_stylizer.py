@@ -251,7 +251,7 @@ def rates_over(frames, features, style, monkeypatch, **settings):
 
 
 def test_a_painting_settles_once_enough_steps_were_taken_at_its_size(features, style, monkeypatch):
-    monkeypatch.setattr(stylizer, "LOOSE_STEPS", 8)
+    monkeypatch.setattr(stylizer, "FULL_RATE_STEPS", 8)
     rates, paint = rates_over(
         [scene()] * 6, features, style, monkeypatch, initial_steps=4, pyramid_levels=1, steps=1
     )
@@ -262,7 +262,7 @@ def test_a_painting_settles_once_enough_steps_were_taken_at_its_size(features, s
 
 
 def test_another_size_or_style_lets_it_change_again(features, style, monkeypatch):
-    monkeypatch.setattr(stylizer, "LOOSE_STEPS", 3)
+    monkeypatch.setattr(stylizer, "FULL_RATE_STEPS", 3)
     small = np.ascontiguousarray(scene()[::2, ::2])
     rates, paint = rates_over(
         [scene(), scene(), small, small, small, small],
@@ -368,7 +368,7 @@ def test_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
         painter(features, style, working_size=2000)(big)
     fits = int(re.search(r"--working-size: (\d+) would fit", str(error.value))[1])
     assert 500 < fits < 1000  # 2.4 kB for each of 2,000,000 px, and the file's own
-    monkeypatch.setattr(Stylizer, "_paint_fresh", lambda self, content, steps: content)
+    monkeypatch.setattr(Stylizer, "_stylize_initial", lambda self, content, steps: content)
     assert painter(features, style, working_size=fits)(big).size == (2000, 1000)
     monkeypatch.undo()
 

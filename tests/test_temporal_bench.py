@@ -58,7 +58,7 @@ def test_the_reference_is_a_minimum_and_what_can_be_shown_of_it_is_not_better():
     class Distance:
         goal = torch.full((1, 3, 4, 4), 1.5)  # out of reach for a picture
 
-        def settled(self, picture):
+        def with_fixed_matches(self, picture):
             return self
 
         def __call__(self, picture):

@@ -45,7 +45,7 @@ def _accept_old_names(cls: type["Settings"]) -> type["Settings"]:
             given[new] = given.pop(old)
         init(self, *args, **given)
 
-    cls.__init__ = renaming_init  # type: ignore[assignment]
+    cls.__init__ = renaming_init  # type: ignore[method-assign]
     return cls
 
 

@@ -367,6 +367,7 @@ def _settings_flags(
                 dest=setting.name,
                 action=_RenamedFlag,
                 new_flag=flag,
+                help=argparse.SUPPRESS,
                 nargs=0 if isinstance(setting.default, bool) else None,
                 type=float if isinstance(setting.default, float) else int,
             )
@@ -376,7 +377,7 @@ class _RenamedFlag(argparse.Action):
     """The old name of a flag, hidden from the help: ``renamed`` lists what to warn of."""
 
     def __init__(self, *args: Any, new_flag: str, **given: Any) -> None:
-        super().__init__(*args, help=argparse.SUPPRESS, **given)
+        super().__init__(*args, **given)
         self._new_flag = new_flag
 
     def __call__(

@@ -224,12 +224,12 @@ class ImageSequence(StatelessSource):
         return height, width, 4 if self.format.alpha else 3
 
 
-def _format(image: Image, **known: object) -> VideoInfo:
+def _format(image: Image, **known: Any) -> VideoInfo:
     height, width, channels = image.shape
     depth = 16 if image.dtype == np.uint16 else 8
     return VideoInfo(
         (width, height), bit_depth=depth, alpha=channels == 4, color=PICTURE_COLOR, **known
-    )  # type: ignore[arg-type]
+    )
 
 
 def _as(image: Image, shape: tuple[int, int, int], depth: int) -> Image:

@@ -200,9 +200,9 @@ class Camera(LiveSource):
 
     def _fitted(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """In the size of the first: a camera that is back may give another."""
-        return (
-            image if image.shape[1::-1] == self.format.size else cv2.resize(image, self.format.size)
-        )  # type: ignore[return-value]
+        if image.shape[1::-1] == self.format.size:
+            return image
+        return cv2.resize(image, self.format.size)  # type: ignore[return-value]
 
     def close(self) -> None:
         """Let the camera go."""
