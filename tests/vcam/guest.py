@@ -132,8 +132,9 @@ def unplugged():
         time.sleep(1)
         (driver / "bind").write_text("vivid.0")
         back = time.monotonic()
+        wait(lambda: camera.status != "lost")
+        next(frames)  # a camera whose frames nobody takes is "silent"
         wait(lambda: camera.status == "ok")
-        next(frames)
         again = time.monotonic() - back
     return {
         "cameras": {each: str(place) for each, place in cameras().items()},
@@ -165,7 +166,7 @@ def live():
         "--virtual-camera-size",
         "320x180",
     ]
-    command += ["--virtual-camera-fps", "5", "-t", "120"]
+    command += ["--virtual-camera-fps", "5", "-t", "240"]  # loading takes a minute
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=root)
     kept, began = [], time.monotonic()
     while process.poll() is None and len(kept) < 40 and time.monotonic() - began < 300:

@@ -23,6 +23,7 @@ def choose_device(name: str = "auto") -> torch.device:
         DeviceError: this machine has no such device.
     """
     limit_threads()
+    disable_unsupported_nnpack()
     if name == "auto":
         name = (
             "cuda"
@@ -71,6 +72,12 @@ def limit_threads() -> None:
     """Let PyTorch use no more threads than this process may keep busy; it does not look at cgroup quotas itself."""
     if torch.get_num_threads() > threads():
         torch.set_num_threads(threads())
+
+
+def disable_unsupported_nnpack() -> None:
+    """Turn NNPACK off on CPUs without AVX2, where PyTorch would warn at every convolution."""
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        torch.backends.nnpack.set_flags(False)
 
 
 def free_memory(device: torch.device) -> int | None:
