@@ -21,7 +21,7 @@ from vidstyle.bench.results import machine
 
 ROOT = Path(__file__).parent.parent
 RATE, ROUNDS = 12, 3
-FLAGS = ["--working-size", "160", "--initial-steps", "10", "--steps", "2", "--preset", "quality"]
+FLAGS = ["--working-size", "160", "--initial-steps", "10", "--steps", "2", "--preset", "final"]
 
 
 def make_clip(path):

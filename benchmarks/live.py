@@ -149,7 +149,9 @@ class Studio:
     def watch(self, camera, watcher, show, screens=()):
         """Paint what a camera gives, source beside; returns the stylizer."""
         stylizer = vs.Stylizer(
-            self.features, self.styles[0][1], replace(vs.PRESETS["live"], initial_steps=FIRST_STEPS)
+            self.features,
+            self.styles[0][1],
+            replace(vs.PRESETS["draft"], initial_steps=FIRST_STEPS),
         )
         look_at([style for _, style in self.styles], stylizer, SIZE)
         session = Session(show, camera, stylizer, self.styles, watcher, screens)

@@ -27,7 +27,7 @@ from vidstyle.ops.tensors import to_image
 ROOT = Path(__file__).parent.parent
 SIZE = (320, 180)
 FIRST_STEPS = vs.Settings().initial_steps
-BALANCED = vs.PRESETS["balanced"]
+BALANCED = vs.PRESETS["standard"]
 IN_A_ROW = 5
 """Rounds taken of one kind before the next one's turn: in a clip, too, a step finds in the caches what the one before left."""
 
@@ -45,7 +45,7 @@ def rounds(compiled):
     for features, name in ((bundled, ""), (vgg19, "VGG-19, ")):
         subject = subject_of(features)
 
-        def ours(preset="balanced", subject=subject, **settings):
+        def ours(preset="standard", subject=subject, **settings):
             return steps_of(subject.stylizer(replace(vs.PRESETS[preset], **settings)), content)
 
         made[f"{name}textbook"] = textbook_steps(subject.textbook_loss(BALANCED, content), content)
@@ -54,8 +54,8 @@ def rounds(compiled):
         if features is bundled:
             made["textbook, planes apart"] = apart(features, content)
             made["few layers, bfloat16"] = ours(precision="bf16", fast_style_layers=True)
-            made["live, float32"] = ours("live", precision="fp32")
-            made["live, bfloat16"] = ours("live", precision="bf16")
+            made["live, float32"] = ours("draft", precision="fp32")
+            made["live, bfloat16"] = ours("draft", precision="bf16")
             if compiled:
                 made["bfloat16, compiled"] = ours(precision="bf16", engine="compile")
     return made

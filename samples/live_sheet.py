@@ -49,7 +49,7 @@ def main():
     folder = Path(__file__).parent / "styles"
     styles = [(name, vs.Style.from_images([folder / f"{name}.jpg"], features)) for name in STYLES]
     stylizer = vs.Stylizer(
-        features, styles[0][1], replace(vs.PRESETS["live"], initial_steps=FIRST_STEPS)
+        features, styles[0][1], replace(vs.PRESETS["draft"], initial_steps=FIRST_STEPS)
     )
     visitor = Visitor()
     with PacedFile(sys.argv[2], loop=True) as camera:

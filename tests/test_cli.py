@@ -565,11 +565,11 @@ def test_render_does_not_write_over_the_file_that_standard_input_reads(
 @pytest.mark.parametrize(
     "flags, reason",
     [
-        (["--size", "0"], "size is 0"),
-        (["--size", "99999999"], "size is 99999999"),
+        (["--size", "0"], "--size is 0"),
+        (["--size", "99999999"], "--size is 99999999"),
         (["--size", "big"], "--size"),
-        (["--content-weight", "-1"], "content_weight is -1"),
-        (["--style-weight", "nan"], "style_weight is nan"),
+        (["--content-weight", "-1"], "--content-weight is -1"),
+        (["--style-weight", "nan"], "--style-weight is nan"),
         (["--style-layers", "relu9_1"], "unknown layer 'relu9_1'"),
         (["--style-weights", "1,2"], "2 style weights for 1"),
         (["--style-weights", "-1"], "style weights"),

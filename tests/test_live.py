@@ -586,7 +586,7 @@ def test_help_shows_what_live_does_by_default(capsys):
         cli.main(["live", "--help"])
     words = " ".join(capsys.readouterr().out.split())
     for knob in fields(Settings):
-        value, text = getattr(PRESETS["live"], knob.name), " ".join(knob.metadata["help"].split())
+        value, text = getattr(PRESETS["draft"], knob.name), " ".join(knob.metadata["help"].split())
         shown = LIVE_DEFAULTS.get(
             knob.name, f"{value:g}" if isinstance(value, (int, float)) else ""
         )

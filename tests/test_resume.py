@@ -169,7 +169,7 @@ def test_another_job_is_refused_and_the_difference_named(shots, tmp_path):
                 job={"steps": 1, "style": "a"},
                 resume=True,
             )
-        with pytest.raises(OutputError, match="go on with --resume"):
+        with pytest.raises(OutputError, match="go on with resume=True"):
             open_sink(tmp_path / "out.mp4", source)
 
 
@@ -226,7 +226,7 @@ def test_a_killed_command_goes_on_and_a_changed_one_is_refused(
     assert code == 1 and "add -y to replace it" in err
     Path("out.mp4").unlink()
     code, err = vidstyle(shots, style_file, "-o", "out.mp4")
-    assert code == 1 and "go on with --resume" in err
+    assert code == 1 and "go on with resume=True" in err
     code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume", "--tv-weight", "0.2")
     assert code == 1 and "tv_weight was 0.6 and is 0.2 now" in err
     before = style_file.read_bytes()

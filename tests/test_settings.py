@@ -2,8 +2,10 @@ from dataclasses import fields, replace
 
 import pytest
 
-from vidstyle import PRESETS, Settings
-from vidstyle.settings import RENAMED_SETTINGS
+from vidstyle import PRESETS, DeviceError, OutputError, Settings
+from vidstyle.cli.usage import in_flags
+from vidstyle.errors import SettingValueError
+from vidstyle.settings import RENAMED_PRESETS, RENAMED_SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -50,15 +52,15 @@ def test_nothing_to_aim_at_is_refused():
 
 
 def test_lbfgs_in_float16_is_refused():
-    with pytest.raises(ValueError, match="use bf16"):
+    with pytest.raises(ValueError, match="use precision='bf16'"):
         Settings(optimizer="lbfgs", precision="fp16")
 
 
 def test_presets_are_settings_and_settings_cannot_be_changed_in_place():
-    assert {"live", "balanced", "quality", "still"} <= set(PRESETS)
+    assert set(PRESETS) == {"draft", "standard", "final", "still"}
     with pytest.raises(AttributeError):
-        PRESETS["live"].steps = 3
-    assert replace(PRESETS["live"], steps=3).steps == 3
+        PRESETS["draft"].steps = 3
+    assert replace(PRESETS["draft"], steps=3).steps == 3
     assert all(knob.metadata.get("help") for knob in fields(Settings))
 
 
@@ -72,3 +74,31 @@ def test_settings_accept_an_old_name_with_a_warning(old, new):
 def test_settings_replaced_by_an_old_name_are_changed():
     with pytest.warns(DeprecationWarning):
         assert replace(Settings(working_size=64), paint_size=128).working_size == 128
+
+
+@pytest.mark.parametrize("old, new", RENAMED_PRESETS.items())
+def test_presets_find_an_old_name_with_a_warning(old, new):
+    with pytest.warns(DeprecationWarning, match=new):
+        assert PRESETS[old] is PRESETS[new]
+    assert old not in set(PRESETS)
+
+
+def test_presets_of_an_unknown_name_are_a_key_error():
+    with pytest.raises(KeyError):
+        PRESETS["best"]
+
+
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        (SettingValueError("size is 0: too small", "size"), "--size is 0: too small"),
+        (DeviceError("use a smaller working_size", "working_size"), "use a smaller --working-size"),
+        (DeviceError("fits: working_size=96", "working_size"), "fits: --working-size 96"),
+        (DeviceError("use device='cpu' here", "device"), "use --device cpu here"),
+        (OutputError("a exists: add overwrite=True", "overwrite"), "a exists: add -y"),
+        (OutputError("a_b/overwrite.mp4 is full", "overwrite"), "a_b/overwrite.mp4 is full"),
+        (OutputError("size=3.mp4 is empty"), "size=3.mp4 is empty"),
+    ],
+)
+def test_in_flags_replaces_the_settings_that_an_error_names(error, expected):
+    assert in_flags(error) == expected

@@ -42,19 +42,19 @@ def test_the_bench_measures_all_that_it_promises(features, tmp_path, capsys, qui
     assert [row["figure"] for row in written["rows"]] == [row.figure for row in rows]
     assert all(np.isfinite(row.value) for row in rows)
     figures = {row.figure: row for row in rows}
-    for preset in ("live", "balanced"):
+    for preset in ("draft", "standard"):
         for figure in (
             "median time per frame", "95th percentile", "end to end", "first frame", "peak memory", "painter idle", "step",
             "step relative to that", "step relative to the textbook's in float32", "within a step",
             "share of the convolutions' throughput", "flicker", "objective gap",
         ):  # fmt: skip
             assert f"64x48, tiny, auto, fp32, {preset}: {figure}" in figures
-    assert "tiny, auto, fp32, live: exponent of time against pixels" in figures
+    assert "tiny, auto, fp32, draft: exponent of time against pixels" in figures
     assert (
-        "64x48, tiny, auto, balanced: time per frame relative to 300 iterations of L-BFGS"
+        "64x48, tiny, auto, standard: time per frame relative to 300 iterations of L-BFGS"
         in figures
     )
-    assert "64x48, tiny, fp32, balanced: time per frame relative to that" in figures
+    assert "64x48, tiny, fp32, standard: time per frame relative to that" in figures
     assert "tiny: resident memory after 12 frames over after 5" in figures
     assert len(capsys.readouterr().out.splitlines()) == 2 + len(rows)
 
@@ -125,4 +125,4 @@ def test_flags_of_one_bench_do_not_go_with_the_other(capsys):
         with pytest.raises(SystemExit) as end:
             main(["bench", *flags])
         assert end.value.code == 2
-    assert "choose out of live" in capsys.readouterr().err
+    assert "choose out of draft" in capsys.readouterr().err

@@ -360,13 +360,13 @@ def test_a_blank_frame_does_not_explode(features, style, fill):
 
 def test_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
     monkeypatch.setattr(memory_check, "free_memory", lambda device: 1000)
-    with pytest.raises(DeviceError, match="smaller --working-size"):
+    with pytest.raises(DeviceError, match="smaller working_size"):
         painter(features, style)(frame)
     big = Frame(np.zeros((1000, 2000, 3), np.uint8))
     monkeypatch.setattr(memory_check, "free_memory", lambda device: 1_000_000_000)
-    with pytest.raises(DeviceError, match="--working-size: ") as error:
+    with pytest.raises(DeviceError, match="working_size=") as error:
         painter(features, style, working_size=2000)(big)
-    fits = int(re.search(r"--working-size: (\d+) would fit", str(error.value))[1])
+    fits = int(re.search(r"working_size=(\d+) would fit", str(error.value))[1])
     assert 500 < fits < 1000  # 2.4 kB for each of 2,000,000 px, and the file's own
     monkeypatch.setattr(Stylizer, "_stylize_initial", lambda self, content, steps: content)
     assert painter(features, style, working_size=fits)(big).size == (2000, 1000)
@@ -376,7 +376,7 @@ def test_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
     monkeypatch.setattr(optimizers, "adam_step", burst)
-    with pytest.raises(DeviceError, match="smaller --working-size"):
+    with pytest.raises(DeviceError, match="smaller working_size"):
         painter(features, style)(frame)
 
 

@@ -96,7 +96,7 @@ def test_the_bench_measures_all_that_it_promises(features, tmp_path, capsys, qui
         "objective gap",
         "lag",
         "drift",
-        "preset live",
+        "preset draft",
         "cut",
         "fade",
         "flash",

@@ -181,7 +181,7 @@ def test_vgg19_is_fetched_from_a_server_its_hash_checked(published, vgg19_state,
 )
 def test_a_download_gone_wrong_says_so_and_leaves_nothing(published, tmp_path, broken):
     published(**broken)
-    with pytest.raises(FeaturesError, match=r"invalid hash.*--weights") as caught:
+    with pytest.raises(FeaturesError, match=r"invalid hash.*weights=FILE") as caught:
         load_features("vgg19", "cpu")
     assert "\n" not in str(caught.value)
     assert left_behind(tmp_path) == []
@@ -230,9 +230,9 @@ def test_without_a_network_the_remedy_is_named(monkeypatch):
         raise OSError("Name or service not known")
 
     monkeypatch.setattr(VGG19_Weights.IMAGENET1K_V1.__class__, "get_state_dict", offline)
-    with pytest.raises(FeaturesError, match="--weights") as caught:
+    with pytest.raises(FeaturesError, match="weights=FILE") as caught:
         load_features("vgg19", "cpu")
-    assert "\n" not in str(caught.value) and "--features bundled" in str(caught.value)
+    assert "\n" not in str(caught.value) and "features='bundled'" in str(caught.value)
 
 
 def wrong_shape(path):
@@ -405,7 +405,7 @@ def test_raft_is_downloaded_once_and_cached(raft_state, tmp_path, monkeypatch):
     )
     for _ in range(2):
         load_flow("raft", torch.device("cpu"))
-    assert len(downloads) == 1 and "--flow-weights" in downloads[0] and "--flow dis" in downloads[0]
+    assert len(downloads) == 1 and "flow_weights=" in downloads[0] and "flow='dis'" in downloads[0]
 
 
 def test_weights_of_something_else_are_no_raft(tmp_path):
@@ -421,5 +421,5 @@ def test_flow_methods_by_name():
     assert load_flow("none", cpu) is None and load_flow("dis", cpu) is not None
     with pytest.raises(ValueError, match="unknown flow"):
         load_flow("lucas", cpu)
-    with pytest.raises(ValueError, match="--flow raft"):
+    with pytest.raises(ValueError, match="flow='raft'"):
         load_flow("dis", cpu, "raft.pth")

@@ -111,7 +111,11 @@ def goes_into_folder(names: Sequence[str], output: str, several: bool) -> bool:
 
 
 def paint_all(
-    jobs: Sequence[Job], paint: Callable[[Job], object], quiet: bool = False, skipped: int = 0
+    jobs: Sequence[Job],
+    paint: Callable[[Job], object],
+    quiet: bool = False,
+    skipped: int = 0,
+    message: Callable[[VidstyleError], str] = str,
 ) -> None:
     """Paint one job after another into folders that are made where they are not there. A failure ends only its own job.
 
@@ -120,6 +124,7 @@ def paint_all(
         paint: paints one job, with progress shown within that of all.
         quiet: show no progress.
         skipped: how many further jobs of the batch are done already.
+        message: makes the message of an error.
 
     Raises:
         VidstyleError: some failed; the error names them.
@@ -133,7 +138,7 @@ def paint_all(
                 _make_folder(Path(job.output).parent)
                 paint(replace(job, within=display))
             except VidstyleError as error:
-                print(f"vidstyle: {error}", file=sys.stderr)
+                print(f"vidstyle: {message(error)}", file=sys.stderr)
                 failed.append(str(job.input))
             except KeyboardInterrupt:
                 done = skipped + number - len(failed)

@@ -1,25 +1,37 @@
-"""Everything that can go wrong in the world, as opposed to in a call.
+"""The exceptions that vidstyle raises on purpose.
 
-    VidstyleError           one line: what was wrong, and what to do about it
-    +-- InputError          a clip or picture that cannot be read
+    VidstyleError           one line: what is wrong, and a remedy
+    +-- InputError          a clip or an image that cannot be read
     +-- OutputError         a file that cannot be written
-    +-- FeaturesError       weights that are missing, damaged or of another kind
-    +-- DeviceError         no such device, or it ran out of memory
+    +-- FeaturesError       weights that are missing, damaged or of the wrong kind
+    +-- DeviceError         a device that does not exist, or that ran out of memory
 
-A wrong call (a negative weight, an unknown layer) is a ``ValueError`` or ``TypeError`` as everywhere in Python.
+    SettingValueError       a ValueError about a setting, such as a negative weight
+    SettingTypeError        a TypeError about a setting
+
+A ``VidstyleError`` is about the world: files, devices, other programs. A wrong call raises ``ValueError``
+or ``TypeError``, as everywhere in Python. Messages name settings and arguments as Python spells them
+(``working_size``, ``overwrite=True``) and list these names in ``settings``, so that the command line can
+print its own flags instead (``--working-size``, ``-y``).
 """
 
 
 class VidstyleError(Exception):
-    """Base of all errors of the world. ``str(error)`` is one line that names the trouble and the remedy."""
+    """Base class of all errors about the world. ``str(error)`` is one line: the trouble and a remedy.
 
-    def __init__(self, text: str) -> None:
-        # Names of files, and what is said in them, may hold new lines or what a terminal takes for an order.
+    Args:
+        text: the message.
+        settings: names of the settings and arguments that the message mentions.
+    """
+
+    def __init__(self, text: str, *settings: str) -> None:
+        # File names, and messages of other programs, may hold newlines or terminal control codes.
         super().__init__("".join(letter if letter.isprintable() else "?" for letter in text))
+        self.settings = settings
 
 
 class InputError(VidstyleError):
-    """A clip or picture cannot be read."""
+    """A clip or an image cannot be read."""
 
 
 class OutputError(VidstyleError):
@@ -27,8 +39,34 @@ class OutputError(VidstyleError):
 
 
 class FeaturesError(VidstyleError):
-    """Feature weights are missing, damaged or of another kind."""
+    """Feature weights are missing, damaged or of the wrong kind."""
 
 
 class DeviceError(VidstyleError):
     """The device does not exist here, or ran out of memory."""
+
+
+class SettingValueError(ValueError):
+    """A setting has a value out of its range.
+
+    Args:
+        text: the message.
+        settings: names of the settings and arguments that the message mentions.
+    """
+
+    def __init__(self, text: str, *settings: str) -> None:
+        super().__init__(text)
+        self.settings = settings
+
+
+class SettingTypeError(TypeError):
+    """A setting has a value of the wrong type.
+
+    Args:
+        text: the message.
+        settings: names of the settings and arguments that the message mentions.
+    """
+
+    def __init__(self, text: str, *settings: str) -> None:
+        super().__init__(text)
+        self.settings = settings

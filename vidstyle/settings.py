@@ -1,12 +1,17 @@
-"""Every setting that changes the picture or the speed, declared once: the API's ``Settings`` and the command line's flags."""
+"""Every setting that changes the image or the speed, declared once.
+
+The Python API takes them as ``Settings`` or as keywords; the command line generates its flags from them.
+"""
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import wraps
 from types import MappingProxyType
 from typing import Any
+
+from .errors import SettingTypeError, SettingValueError
 
 INITS = ("previous", "content", "noise")
 OPTIMIZERS = ("adam", "lbfgs")
@@ -52,149 +57,209 @@ def _accept_old_names(cls: type["Settings"]) -> type["Settings"]:
 @_accept_old_names
 @dataclass(frozen=True)
 class Settings:
-    """Everything one may want to turn. Immutable; make a changed copy with ``dataclasses.replace``.
+    """All settings of the stylisation. Immutable: ``dataclasses.replace`` makes a changed copy.
 
-    Weights are comparable at every size and with every network, since each loss is divided by its target's energy.
+    The weights mean the same at every size and with every feature network, since each loss is divided
+    by the energy of its target.
 
     Raises:
         ValueError: a value out of range, not finite, or not one of the choices.
         TypeError: a value of the wrong type.
     """
 
-    content_weight: float = _setting(0.05, "how much of the content's shapes to keep", low=0)
-    style_weight: float = _setting(1.0, "how much of the style's texture to take on", low=0)
-    patch_weight: float = _setting(
-        0.1, "how much each spot of the painting should look like one of the style's", low=0
+    content_weight: float = _setting(
+        0.05, "weight of the content loss: how much of the source's shapes to keep", low=0
     )
-    tv_weight: float = _setting(0.6, "how much to smooth (total variation)", low=0)
+    style_weight: float = _setting(
+        1.0, "weight of the style loss: how much of the style's texture to take on", low=0
+    )
+    patch_weight: float = _setting(
+        0.1, "weight of patch matching: each patch resembles a patch of the style image", low=0
+    )
+    tv_weight: float = _setting(
+        0.6, "weight of total variation: larger values smooth the image", low=0
+    )
     temporal_weight: float = _setting(
-        5.0, "how much to stay with the painting before, where it can be followed", low=0
+        5.0,
+        "weight of temporal consistency: how closely a frame keeps to the previous stylised frame, "
+        "warped by optical flow",
+        low=0,
     )
     style_scale: float = _setting(
         1.0,
-        "size of the style picture relative to the painting: larger, broader strokes",
+        "size of the style image relative to the working size: larger values give broader strokes",
         low=0.1,
         high=10,
     )
     content_layers: tuple[str, ...] = _setting(
-        (), "layers whose maps carry the content, e.g. relu3_1 (default: the features' own)"
+        (), "layers of the content loss, e.g. relu3_1 (default: chosen by the feature network)"
     )
     style_layers: tuple[str, ...] = _setting(
         (),
-        "layers whose Gram matrices carry the style, e.g. relu1_1,relu2_1 (default: the features' own)",
+        "layers of the style loss, e.g. relu1_1,relu2_1 (default: chosen by the feature network)",
     )
-    fast_style_layers: bool = _setting(
-        False, "look through fewer of the features' style layers: quicker, and a little rougher"
-    )
+    fast_style_layers: bool = _setting(False, "use fewer style layers: faster, slightly coarser")
     init: str = _setting(
         "previous",
-        "where a frame starts: the previous stylised frame, its own content, or noise",
+        "what the optimisation of a frame starts from: the previous stylised frame, the frame's own "
+        "content, or noise",
         choices=INITS,
     )
-    optimizer: str = _setting("adam", "how pixels are updated", choices=OPTIMIZERS)
+    optimizer: str = _setting("adam", "optimiser of the pixels", choices=OPTIMIZERS)
     learning_rate: float = _setting(
         0.06,
-        "size of Adam's steps: how far one goes in grey at the finest scale, of pixels from 0 to 1",
+        "Adam's step size in grey levels, where 1 is the range from black to white",
         low=1e-6,
         high=1,
     )
     initial_steps: int = _setting(
         200,
-        "iterations for a frame that starts from its content or noise, all levels together",
+        "iterations for the first frame of a shot, on all pyramid levels together",
         low=1,
         high=100_000,
     )
     steps: int = _setting(
-        4, "most iterations for a frame that starts from the previous one", low=1, high=100_000
+        4,
+        "maximum number of iterations for each frame that starts from the previous one",
+        low=1,
+        high=100_000,
     )
     flow: str = _setting(
         "dis",
-        "how motion is followed: dis (quick), raft (better, wants a GPU), none",
+        "optical flow method: dis (fast), raft (more accurate, needs a GPU) or none",
         choices=FLOWS,
     )
     flow_scale: float = _setting(
         1.0,
-        "size of the copies in which motion is looked for, relative to the painting (512 px at most)",
+        "resolution of the optical flow relative to the working size (at most 512 px)",
         low=0.1,
         high=10,
     )
     long_term: bool = _setting(
         False,
-        "keep to the paintings of two and four frames ago too, where the last one is of no use",
+        "long-term temporal consistency: use the stylised frames two and four frames back where the "
+        "previous frame is occluded",
     )
     pyramid_levels: int = _setting(
-        5, "sizes a fresh frame is painted at, coarse to fine", low=1, high=6
+        5, "pyramid levels of the first frame of a shot, coarse to fine", low=1, high=6
     )
     size: int | None = _setting(
         None, "long side of the output in px (default: the source's)", low=32, high=MAX_SIDE_PX
     )
     working_size: int | None = _setting(
         None,
-        "long side in px at which the painting is optimised (default: what the device does in reasonable time)",
+        "long side in px at which frames are optimised before they are enlarged to the output size "
+        "(default: 512 on a CPU, 1280 on a GPU)",
         low=32,
         high=MAX_SIDE_PX,
     )
-    strength: float = _setting(1.0, "blend of source (0) and painting (1)", low=0, high=1)
+    strength: float = _setting(
+        1.0, "blend of the source (0) and the stylised frame (1)", low=0, high=1
+    )
     original_colors: bool = _setting(
-        False, "keep the source's colours, take only the painting's lightness"
+        False, "keep the source's colours and take only the lightness of the stylised frame"
     )
     compare: str = _setting(
         "no",
-        "show the source beside the painting (above it, where a player turns the clip)",
+        "show the source next to the stylised frame (above it where players rotate the clip)",
         choices=COMPARISONS,
         flag="beside",
     )
     engine: str = _setting(
         "auto",
-        "how steps are executed: eager, through a compiler, or as a recorded CUDA graph (auto: graph on CUDA, else eager)",
+        "how optimisation steps are executed: eager, compile (torch.compile) or graph (a CUDA graph); "
+        "auto: graph on CUDA, else eager",
         choices=ENGINES,
     )
     precision: str = _setting(
         "auto",
-        "of the convolutions; auto: bf16 where the hardware is quicker at it, else fp32",
+        "floating-point type of the convolutions; auto: bf16 where the hardware supports it, else fp32",
         choices=PRECISIONS,
     )
-    seed: int = _setting(0, "seed of the noise", low=0, high=2**63 - 1)
+    seed: int = _setting(0, "random seed of the noise", low=0, high=2**63 - 1)
 
     def __post_init__(self) -> None:
         for setting in fields(self):
             _check(setting, getattr(self, setting.name))
         if self.optimizer == "lbfgs" and self.precision == "fp16":
-            raise ValueError(
-                "optimizer lbfgs does not go with precision fp16, in which its gradients underflow: use bf16"
+            raise SettingValueError(
+                "optimizer='lbfgs' does not work with precision='fp16', in which its gradients "
+                "underflow: use precision='bf16'",
+                "optimizer",
+                "precision",
             )
         if self.style_weight == 0 and self.content_weight == 0:
-            raise ValueError(
-                "content_weight and style_weight are both 0: nothing would steer the painting"
+            raise SettingValueError(
+                "content_weight and style_weight are both 0: set one of them above 0",
+                "content_weight",
+                "style_weight",
             )
 
 
 def _check(setting: Field[Any], value: Any) -> None:
+    """Raise SettingValueError or SettingTypeError where ``value`` is out of the setting's limits."""
     name, limits = setting.name, setting.metadata
     if value is None and setting.default is None:
         return
     if "choices" in limits and value not in limits["choices"]:
-        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(limits['choices'])}")
+        choices = ", ".join(limits["choices"])
+        raise SettingValueError(f"{name} is {value!r}: choose one of {choices}", name)
     if isinstance(setting.default, bool):
         if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, not {value!r}")
+            raise SettingTypeError(f"{name} must be True or False, not {value!r}", name)
     elif isinstance(setting.default, tuple):
         if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
-            raise TypeError(f"{name} must be a tuple of layer names, not {value!r}")
+            raise SettingTypeError(f"{name} must be a tuple of layer names, not {value!r}", name)
     elif "low" in limits:
-        whole = not isinstance(setting.default, float)
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise TypeError(f"{name} must be a {'whole ' if whole else ''}number, not {value!r}")
-        if (
-            not limits["low"] <= value <= limits.get("high", sys.float_info.max)
-        ):  # NaN fails, and so does 10**400
+        integer = not isinstance(setting.default, float)
+        if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
+            kind = "an integer" if integer else "a number"
+            raise SettingTypeError(f"{name} must be {kind}, not {value!r}", name)
+        # NaN fails this comparison, and integers too large for a float do not overflow in it.
+        if not limits["low"] <= value <= limits.get("high", sys.float_info.max):
             upper = f" to {limits['high']:g}" if "high" in limits else " or more"
-            raise ValueError(f"{name} is {value}: it must be {limits['low']:g}{upper}")
+            raise SettingValueError(f"{name} is {value}: it must be {limits['low']:g}{upper}", name)
 
 
-PRESETS: Mapping[str, Settings] = MappingProxyType(
+RENAMED_PRESETS: Mapping[str, str] = MappingProxyType(
+    {"live": "draft", "balanced": "standard", "quality": "final"}
+)
+"""Old name -> new name. Presets of the old names work for one more version."""
+
+
+class Presets(Mapping[str, Settings]):
+    """Name -> settings. Old names are found too, with a warning."""
+
+    def __init__(self, presets: Mapping[str, Settings]) -> None:
+        self._presets = dict(presets)
+
+    def __getitem__(self, name: str) -> Settings:
+        """The settings of a preset.
+
+        Raises:
+            KeyError: there is no preset of this name.
+        """
+        if name in RENAMED_PRESETS:
+            new = RENAMED_PRESETS[name]
+            warnings.warn(
+                f"the preset {name} is now called {new}", DeprecationWarning, stacklevel=2
+            )
+            name = new
+        return self._presets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._presets)
+
+    def __len__(self) -> int:
+        return len(self._presets)
+
+    def __repr__(self) -> str:
+        return f"Presets({', '.join(self._presets)})"
+
+
+PRESETS = Presets(
     {
-        "live": Settings(
+        "draft": Settings(
             content_weight=0.04,
             patch_weight=0,
             initial_steps=60,
@@ -202,19 +267,31 @@ PRESETS: Mapping[str, Settings] = MappingProxyType(
             fast_style_layers=True,
             flow_scale=0.5,
         ),
-        "balanced": Settings(),
-        "quality": Settings(initial_steps=400, steps=8, long_term=True),
+        "standard": Settings(),
+        "final": Settings(initial_steps=400, steps=8, long_term=True),
         "still": Settings(initial_steps=300),
     }
 )
-"""Starting points. ``balanced`` is the default for clips, ``still`` for single pictures."""
+"""Named settings: ``draft`` (fast), ``standard`` (the default for clips), ``final`` (best quality) and
+``still`` (the default for single images)."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How the small network of the features is trained. The defaults made the bundled weights.
+    """How the small feature network is trained. The defaults made the bundled weights.
 
-    ``picture_px`` is the side of the square kept of each picture in memory, ``crop_px`` that of the crops.
+    Args:
+        steps: optimiser steps.
+        batch: crops per step.
+        picture_px: side in px of the square that is kept of each image in memory.
+        crop_px: side in px of the crops.
+        learning_rate: AdamW's.
+        weight_decay: AdamW's.
+        temperature: of the softmax in the contrastive loss.
+        seed: random seed.
+
+    Raises:
+        ValueError: ``steps``, ``batch`` or ``seed`` is too small.
     """
 
     steps: int = 3000
@@ -227,6 +304,7 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("batch", 2), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be {least} or more")
+        for name, lowest in (("steps", 1), ("batch", 2), ("seed", 0)):
+            value = getattr(self, name)
+            if value < lowest:
+                raise SettingValueError(f"{name} is {value}: it must be {lowest} or more", name)

@@ -26,7 +26,7 @@ def baseline(subject: Fixture, size: tuple[int, int]) -> Iterator[Row]:
         "ms",
     )
     for precision in ("fp32", "auto"):
-        for preset in ("quality", "balanced"):
+        for preset in ("final", "standard"):
             words = f"{by(size)}, {subject.name}, {precision}, {preset}"
             settings = preset_at(
                 size, preset, "eager" if precision == "fp32" else "auto", precision
@@ -34,7 +34,7 @@ def baseline(subject: Fixture, size: tuple[int, int]) -> Iterator[Row]:
             ours = through_files(subject.clip(size), subject.stylizer(settings))
             for row in _beside_lbfgs(subject, size, ours):
                 yield replace(row, figure=f"{words}: {row.figure}")
-        # The naive start follows ``balanced``, the last of the two.
+        # The naive start follows ``standard``, the last of the two.
         naive, steps, came = _naive(subject, size, ours.images)
         yield Row(f"{words}: previous picture, fresh Adam, to the same objective", naive, "ms")
         yield Row(f"{words}: steps it takes per frame", steps)
@@ -71,7 +71,7 @@ def _naive(
     times, counts, came = [], [], []
     for number in range(WARM_UP_FRAMES + 1, min(len(images), WARM_UP_FRAMES + 1 + NAIVE_FRAMES)):
         target = subject.reached(size, to_tensor(images[number]), number)
-        loss = subject.balanced_loss(size, number)
+        loss = subject.standard_loss(size, number)
         began = time.perf_counter()
         picture, steps = textbook.adam(loss.with_fixed_matches, picture, NAIVE_STEPS, until=target)
         times.append(1000 * (time.perf_counter() - began))

@@ -84,13 +84,13 @@ class Fixture:
         )
         return TextbookLoss(ours.features, ours.content, grams, layers, weights, ours.matching)
 
-    def balanced_loss(self, size: tuple[int, int], number: int = -1) -> TextbookLoss:
-        """That of ``balanced``, of a frame of the clip."""
-        return self.textbook_loss(PRESETS["balanced"], self.content(size, number))
+    def standard_loss(self, size: tuple[int, int], number: int = -1) -> TextbookLoss:
+        """That of ``standard``, of a frame of the clip."""
+        return self.textbook_loss(PRESETS["standard"], self.content(size, number))
 
     def reached(self, size: tuple[int, int], picture: Tensor, number: int = -1) -> float:
-        """The balanced loss of a painting of a frame."""
-        loss = self.balanced_loss(size, number)
+        """The standard loss of a painting of a frame."""
+        loss = self.standard_loss(size, number)
         with torch.no_grad():
             return loss(picture.to(self.features.device)).item()
 
@@ -98,7 +98,7 @@ class Fixture:
         """Of the last frame."""
         if size not in self._lbfgs:
             log.debug("%s: %d iterations of L-BFGS", by(size), textbook.REFERENCE_ITERATIONS)
-            loss = self.balanced_loss(size)
+            loss = self.standard_loss(size)
             began = time.perf_counter()
             picture = textbook.lbfgs(loss.with_fixed_matches, self.content(size))
             milliseconds = 1000 * (time.perf_counter() - began)

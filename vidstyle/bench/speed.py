@@ -62,7 +62,7 @@ class SpeedOptions:
     sizes: tuple[tuple[int, int], ...] = ((320, 180), (640, 360), (1280, 720))
     engines: tuple[str, ...] = ("auto",)
     precisions: tuple[str, ...] = ("fp32", "auto")
-    presets: tuple[str, ...] = ("live", "balanced")
+    presets: tuple[str, ...] = ("draft", "standard")
     frames: int = 16
     baseline: bool = False
     memory: bool = False
@@ -198,7 +198,7 @@ def _quality(subject: Fixture, size: tuple[int, int], images: Sequence[Image]) -
 def _memory(subject: Fixture) -> Iterator[Row]:
     """Whether it grows with the number of frames, and whether files are left open."""
     few, many = MEMORY_FRAMES
-    stylizer = subject.stylizer(replace(preset_at(MEMORY_SIZE, "live"), initial_steps=5))
+    stylizer = subject.stylizer(replace(preset_at(MEMORY_SIZE, "draft"), initial_steps=5))
     resident, opened = dict[int, int | None](), dict[int, int | None]()
 
     def watch(report: Report) -> None:

@@ -149,7 +149,7 @@ class TemporalBench:
 
     def own_clip(self, name: str, frames: Sequence[Frame]) -> None:
         """The figures that need no known motion; for flicker it is estimated by the flow method given."""
-        pairs = self._pairs(Clip(name, list(frames), [], []), PRESETS["balanced"])
+        pairs = self._pairs(Clip(name, list(frames), [], []), PRESETS["standard"])
         motions = [temporal_metrics.without_small_motion(motion) for _, motion in pairs]
         moving = [
             (m.flow.square().sum(1)[0] > 1).numpy() if m.flow is not None else np.ones((1, 1), bool)
@@ -167,7 +167,7 @@ class TemporalBench:
             temporal_metrics.flicker(source, clip.motions, SETTLED_FRAME),
         )
         pair = [
-            self._painted_fresh(clip.frames[number], PRESETS["balanced"])
+            self._painted_fresh(clip.frames[number], PRESETS["standard"])
             for number in (last - 1, last)
         ]
         self._row(
@@ -183,7 +183,7 @@ class TemporalBench:
             "%",
         )
         for steps in (*GAP_TARGETS, *(CURVE if curve else ())):
-            settings = replace(PRESETS["balanced"], steps=steps)
+            settings = replace(PRESETS["standard"], steps=steps)
             ours, naive = self._paint(clip, settings, steps), self._paint_naively(clip, settings)
             words = f"{clip.name}, {steps} steps"
             self._steadiness(words, clip, ours, naive, "<= 0.1" if moves else "<= 0.025")
@@ -198,7 +198,7 @@ class TemporalBench:
     def _scenes(self, clips: Sequence[Clip]) -> None:
         """The lag over several scenes: in one, where an edge is painted is as much chance as lag."""
         for steps in GAP_TARGETS:
-            settings = replace(PRESETS["balanced"], steps=steps)
+            settings = replace(PRESETS["standard"], steps=steps)
             words = f"{clips[0].name} in {len(clips)} scenes, {steps} steps: lag"
             self._row(
                 words,
@@ -224,7 +224,7 @@ class TemporalBench:
                 )
                 fresh.append(
                     temporal_metrics.edge_alignment(
-                        self._painted_fresh(clip.frames[number], PRESETS["balanced"]),
+                        self._painted_fresh(clip.frames[number], PRESETS["standard"]),
                         content,
                         moving,
                     )
@@ -237,7 +237,7 @@ class TemporalBench:
         for number in _judged_numbers(clip):
             content = self._content(clip.frames[number])
             objective = self._judging().objective(content)
-            fresh = self._painted_fresh(clip.frames[number], PRESETS["balanced"])
+            fresh = self._painted_fresh(clip.frames[number], PRESETS["standard"])
             log.debug(f"{clip.name}, frame {number}: {REFERENCE_ITERATIONS} iterations of L-BFGS")
             judged.append(
                 ReferenceFrame(
@@ -307,7 +307,7 @@ class TemporalBench:
         """What each preset costs and gives, with the steps it chooses itself."""
         last = len(clip.frames) - 1
         objective = self._judging().objective(self._content(clip.frames[last]))
-        for name, limit in (("live", "<= 2"), ("balanced", "<= 4"), ("quality", "")):
+        for name, limit in (("draft", "<= 2"), ("standard", "<= 4"), ("final", "")):
             painted = self._paint(clip, PRESETS[name])
             words = f"preset {name}, {clip.name}"
             self._row(f"{words}: mean steps per frame", float(np.mean(painted.steps)), "", limit)
@@ -324,14 +324,14 @@ class TemporalBench:
 
     def _shaken(self, clip: Clip) -> None:
         """A flash or a fade must leave no trace: after it the painting is as far from the one before as if it had not been."""
-        painted = self._paint(clip, PRESETS["balanced"])
+        painted = self._paint(clip, PRESETS["standard"])
         before, after = painted.pictures[1], painted.pictures[-1]
         self._row(
             f"{clip.name}: last painting against the one before it, root mean square",
             (after - before).square().mean().sqrt().item() * 255,
             "levels",
         )
-        fresh = self._painted_fresh(clip.frames[-1], PRESETS["balanced"])
+        fresh = self._painted_fresh(clip.frames[-1], PRESETS["standard"])
         self._row(
             f"{clip.name}: mean luminance of the last painting relative to fresh",
             (after.mean() / fresh.mean()).item(),
@@ -340,9 +340,9 @@ class TemporalBench:
         )
 
     def _cut(self, clip: Clip) -> None:
-        painted = self._paint(clip, PRESETS["balanced"])
+        painted = self._paint(clip, PRESETS["standard"])
         cut = [number for number, motion in enumerate(clip.motions) if motion.cut][1]
-        fresh = self._painted_fresh(clip.frames[cut], PRESETS["balanced"])
+        fresh = self._painted_fresh(clip.frames[cut], PRESETS["standard"])
         self._row(
             "cut: first frame's mean difference from a fresh start",
             (painted.pictures[cut] - fresh).abs().mean().item() * 255,
@@ -352,7 +352,7 @@ class TemporalBench:
 
     def _noise(self) -> None:
         clip = changing_clip("noise", self._size, NOISE_SETTLED_FRAME + 10, noisy(4))
-        painted = self._paint(clip, PRESETS["balanced"])
+        painted = self._paint(clip, PRESETS["standard"])
         source = temporal_metrics.temporal_noise(
             [self._content(frame) for frame in clip.frames], NOISE_SETTLED_FRAME
         )
@@ -365,7 +365,7 @@ class TemporalBench:
     def _drift(self, count: int) -> None:
         clip = changing_clip("still", self._size, 1, lambda picture, number: picture)
         clip = Clip("still", clip.frames * count, clip.motions * count, clip.moving * count)
-        painted = self._paint(clip, PRESETS["balanced"])
+        painted = self._paint(clip, PRESETS["standard"])
         self._row(
             f"still: drift of mean luminance over {count} frames",
             100 * temporal_metrics.drift(painted.pictures),
@@ -376,7 +376,7 @@ class TemporalBench:
 
     def _judging(self) -> Stylizer:
         """Paintings are judged in float32, however they were made."""
-        return self._painter(replace(PRESETS["balanced"], precision="fp32"))
+        return self._painter(replace(PRESETS["standard"], precision="fp32"))
 
     def _painter(self, settings: Settings) -> Stylizer:
         return Stylizer(
@@ -422,7 +422,7 @@ class TemporalBench:
         return self._fresh_state(frame, settings)[0]["picture"]
 
     def _fresh_seconds(self, frame: Frame) -> float:
-        return self._fresh_state(frame, PRESETS["balanced"])[1]
+        return self._fresh_state(frame, PRESETS["standard"])[1]
 
     def _fresh_state(self, frame: Frame, settings: Settings) -> tuple[dict[str, Tensor], float]:
         """What the stylizer remembers of a first frame, and the seconds it took."""
@@ -436,7 +436,7 @@ class TemporalBench:
         return self._fresh[key]
 
     def _content(self, frame: Frame) -> Tensor:
-        size = self._painter(PRESETS["balanced"]).working_size(frame.size)
+        size = self._painter(PRESETS["standard"]).working_size(frame.size)
         return resize(to_tensor(frame.image, self._style.features.device), size)
 
     def _strip(self, clip: Clip, ours: StylizedRun, naive: StylizedRun) -> None:

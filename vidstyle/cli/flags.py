@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .. import __version__
-from ..settings import FLOWS, PRESETS, RENAMED_SETTINGS, Settings, TrainConfig
+from ..settings import FLOWS, PRESETS, RENAMED_PRESETS, RENAMED_SETTINGS, Settings, TrainConfig
 
 LIVE_DEFAULTS: Mapping[str, str] = MappingProxyType(
     {"steps": "as many as there is time for, 8 at most", "initial_steps": "6"}
@@ -100,8 +100,8 @@ def _render_flags(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--preset",
-        choices=PRESETS,
-        help="where the settings start from (default: balanced for clips, still for pictures)",
+        action=_Preset,
+        help="where the settings start from (default: standard for clips, still for pictures)",
     )
     _settings_flags(parser)
     add(
@@ -282,11 +282,11 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
     add("-y", dest="overwrite", action="store_true", help="replace an existing recording")
     add(
         "--preset",
-        choices=PRESETS,
-        default="live",
-        help="where the settings start from (default: live)",
+        action=_Preset,
+        default="draft",
+        help="where the settings start from (default: draft)",
     )
-    _settings_flags(parser, PRESETS["live"], LIVE_DEFAULTS)
+    _settings_flags(parser, PRESETS["draft"], LIVE_DEFAULTS)
     _features_flags(parser)
 
 
@@ -373,6 +373,33 @@ def _settings_flags(
             )
 
 
+class _Preset(argparse.Action):
+    """The name of a preset. An old name is replaced by the new one: ``renamed`` lists the warning."""
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.metavar = "{" + ",".join(PRESETS) + "}"
+        self.choices = (*PRESETS, *RENAMED_PRESETS)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Set the preset."""
+        new = RENAMED_PRESETS.get(values, values)
+        if new != values:
+            _note_renamed(namespace, f"the preset {values} is now called {new}")
+        setattr(namespace, self.dest, new)
+
+
+def _note_renamed(namespace: argparse.Namespace, warning: str) -> None:
+    """Add to the warnings about old names, which are logged before the command runs."""
+    namespace.renamed = [*getattr(namespace, "renamed", []), warning]
+
+
 class _RenamedFlag(argparse.Action):
     """The old name of a flag, hidden from the help: ``renamed`` lists what to warn of."""
 
@@ -388,8 +415,7 @@ class _RenamedFlag(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         """Set the value under the new name."""
-        renamed = f"{option_string} is now called {self._new_flag}"
-        namespace.renamed = [*getattr(namespace, "renamed", []), renamed]
+        _note_renamed(namespace, f"{option_string} is now called {self._new_flag}")
         setattr(namespace, self.dest, True if self.nargs == 0 else values)
 
 
@@ -431,7 +457,7 @@ def _bench_flags(parser: argparse.ArgumentParser) -> None:
         metavar="WxH,WxH",
         help="sizes in px (default: 320x180,640x360,1280x720)",
     )
-    add("--presets", type=_names, metavar="NAME,NAME", help="(default: live,balanced)")
+    add("--presets", type=_names, metavar="NAME,NAME", help="(default: draft,standard)")
     add("--engines", type=_names, metavar="NAME,NAME", help="(default: auto)")
     add("--precisions", type=_names, metavar="NAME,NAME", help="(default: fp32,auto)")
     add = parser.add_argument_group("steadiness").add_argument

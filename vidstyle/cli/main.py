@@ -14,7 +14,7 @@ from ..runtime.interrupts import INTERRUPTED, handled
 from ..runtime.limits import set_threads, threads
 from . import bench, live, obs, render, train
 from .flags import parser_of
-from .usage import usage_errors
+from .usage import in_flags, usage_errors
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def reserve_standard_streams() -> None:
 def _exit_code(error: BaseException, interrupted: bool) -> int | None:
     """Say in one line what ended a command, and return the exit code; None where a traceback is due."""
     if isinstance(error, VidstyleError):
-        _say(str(error))
+        _say(in_flags(error))
     elif isinstance(error, ImportError) and "cannot open shared object" in str(error):
         remedy = "on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
         _say(f"OpenCV lacks a library of the system ({error}); {remedy}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import VidstyleError
 from ..settings import PRESETS, Settings
-from .usage import usage_errors, weights_files
+from .usage import in_flags, usage_errors, weights_files
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         render(job, stylizer) if args.preview is None else preview(job, stylizer, args.preview)
 
     if into_folder:
-        paint_all(jobs, paint, args.quiet, len(names) - len(jobs))
+        paint_all(jobs, paint, args.quiet, len(names) - len(jobs), in_flags)
     else:
         paint(jobs[0])
 
@@ -152,7 +152,7 @@ def _settings(args: argparse.Namespace, name: str) -> Settings:
     from ..io.images import is_numbered, is_still
 
     preset = PRESETS[
-        args.preset or ("still" if is_still(name) and not is_numbered(name) else "balanced")
+        args.preset or ("still" if is_still(name) and not is_numbered(name) else "standard")
     ]
     given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
     return replace(preset, **{name: value for name, value in given.items() if value is not None})

@@ -1,25 +1,64 @@
-"""What several commands do with their arguments: name wrong values, list the files of weights."""
+"""What several commands do with their arguments: report wrong values in flags, list weights files."""
 
 import argparse
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 USAGE = 2
 """Exit code of a wrong call."""
 
+SHORT_FLAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "overwrite": "-y",
+        "start": "-ss",
+        "stop": "-to",
+        "rate": "-r",
+        "codec": "-c:v",
+        "crf": "-crf",
+        "pipe": "-f",
+    }
+)
+"""Argument of the Python API -> flag, where the flag is not the argument with ``--`` before it."""
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting or argument: ``working_size`` -> ``--working-size``."""
+    return SHORT_FLAGS.get(name, "--" + name.replace("_", "-"))
+
+
+def in_flags(error: BaseException) -> str:
+    """The message of an error, with the settings that the error names spelled as flags.
+
+    ``working_size=512`` becomes ``--working-size 512``, ``device='cpu'`` becomes ``--device cpu``,
+    ``overwrite=True`` becomes ``-y``. A name without a value becomes its flag where the name cannot be
+    an English word: at the start of the message, or with an underscore in it.
+    """
+    text = str(error)
+    for name in getattr(error, "settings", ()):
+        flag = flag_of(name)
+        text = re.sub(rf"\b{name}=True\b", flag, text)
+        text = re.sub(rf"\b{name}='([^']*)'", rf"{flag} \1", text)
+        text = re.sub(rf"\b{name}=(?=\S)", f"{flag} ", text)
+        text = re.sub(rf"^{name}(?= )", flag, text)
+        if "_" in name:
+            text = re.sub(rf"(?<![\w./-]){name}(?![\w./-])", flag, text)
+    return text
+
 
 @contextmanager
 def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
-    """A wrong value on the command line ends like a wrong flag: one line, exit code 2."""
+    """End the program after a wrong value as after a wrong flag: one line, exit code 2."""
     try:
         yield
     except (ValueError, TypeError) as error:
-        parser.exit(USAGE, f"vidstyle: {error}\n")
+        parser.exit(USAGE, f"vidstyle: {in_flags(error)}\n")
 
 
 def weights_files(args: argparse.Namespace) -> list[str | Path]:
-    """The files among the arguments that hold weights."""
+    """The arguments that are files of weights."""
     return [
         name
         for name in (args.features, args.weights, args.flow_weights)

@@ -207,7 +207,7 @@ def _vgg19_weights(path: Path | None) -> dict[str, Tensor]:
     def fetch() -> dict[str, Tensor]:
         from torchvision.models import VGG19_Weights
 
-        remedy = "--weights, or use --features bundled"
+        remedy = "weights=FILE, or use features='bundled'"
         return _cut_vgg19(
             _download("VGG-19", VGG19_Weights.IMAGENET1K_V1, remedy), "torchvision's VGG-19"
         )
@@ -222,7 +222,7 @@ def raft_weights() -> dict[str, Tensor]:
         from torchvision.models.optical_flow import Raft_Large_Weights
 
         return _download(
-            "RAFT", Raft_Large_Weights.C_T_SKHT_V2, "--flow-weights, or use --flow dis"
+            "RAFT", Raft_Large_Weights.C_T_SKHT_V2, "flow_weights=FILE, or use flow='dis'"
         )
 
     return _cached(raft_cache(), fetch)
@@ -266,7 +266,12 @@ def _download(name: str, published: Any, remedy: str) -> dict[str, Tensor]:
     ) as error:  # no network, a wrong hash
         reason = str(getattr(error, "reason", error)).splitlines()[0]
         raise FeaturesError(
-            f"{name}'s weights cannot be downloaded ({reason}): fetch {published.url} elsewhere and give it with {remedy}"
+            f"{name}'s weights cannot be downloaded ({reason}): fetch {published.url} elsewhere "
+            f"and give it as {remedy}",
+            "weights",
+            "features",
+            "flow_weights",
+            "flow",
         ) from None
     finally:
         socket.setdefaulttimeout(patience)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import FeaturesError
+from ..errors import FeaturesError, SettingValueError
 from ..features.weights import last_line, raft_weights, read_state_dict
 from ..io.frame import Image
 
@@ -97,7 +97,7 @@ def load_flow(
         ValueError: another name, or weights given for a method without.
     """
     if weights is not None and name != "raft":
-        raise ValueError("flow weights are for raft: add --flow raft")
+        raise SettingValueError("flow weights are for raft: add flow='raft'", "flow")
     if name == "raft":
         origin = weights or "torchvision's RAFT"
         state = raft_weights() if weights is None else read_state_dict(Path(weights), "raft_large")

@@ -90,8 +90,10 @@ class SegmentFolder(PartFolder):
                 f"{key} was {_short(before.get(key))} and is {_short(now[key])} now"
                 for key in changed[:3]
             )
-            remedy = "give what was given before, or start anew with -y and without --resume"
-            raise OutputError(f"{self.folder} was begun otherwise: {said}; {remedy}")
+            remedy = "give what was given before, or start anew with overwrite=True and without resume=True"
+            raise OutputError(
+                f"{self.folder} was begun otherwise: {said}; {remedy}", "overwrite", "resume"
+            )
 
     def next_segment(self) -> Path:
         """The file to write the next segment into, which is listed from now on.

@@ -122,7 +122,9 @@ class EncodedFile:
             said = (
                 f"the encoder {self._coder.name} refuses these pictures of {size[0]}x{size[1]} px"
             )
-            raise OutputError(f"{said} ({reason_of(error)}): choose another with -c:v") from None
+            raise OutputError(
+                f"{said} ({reason_of(error)}): choose another codec", "codec"
+            ) from None
 
     def _write(self, picture: "av.VideoFrame | None") -> None:
         packets = self._stream.encode(picture)

@@ -102,7 +102,10 @@ def check_writable(path: str | Path, overwrite: bool = False) -> Path:
         ):  # a pipe or a device, which a new file would replace
             raise OutputError(f"{path} is not an ordinary file: choose another name")
         if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists: add -y to replace it, or choose another name")
+            raise OutputError(
+                f"{path} exists: add overwrite=True to replace it, or choose another name",
+                "overwrite",
+            )
         if not path.parent.is_dir():
             raise OutputError(f"the folder {path.parent} does not exist: make it first")
         if not os.access(path.parent, os.W_OK):

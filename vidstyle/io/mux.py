@@ -208,7 +208,8 @@ def _packets(segment: Path, first: Any) -> Iterator[Any]:
         kind, expected = (_kind(each.codec_context) for each in (stream, first))
         if kind != expected or stream.time_base != first.time_base:
             raise OutputError(
-                f"{segment} is of another kind than the segments before it: start anew with -y"
+                f"{segment} is of another kind than the segments before it: start anew with overwrite=True",
+                "overwrite",
             )
         try:
             for packet in container.demux(stream):
@@ -216,7 +217,8 @@ def _packets(segment: Path, first: Any) -> Iterator[Any]:
                     yield packet
         except av.error.FFmpegError as error:
             raise OutputError(
-                f"{segment} was damaged since ({reason_of(error)}): start anew with -y"
+                f"{segment} was damaged since ({reason_of(error)}): start anew with overwrite=True",
+                "overwrite",
             ) from None
 
 
@@ -224,7 +226,10 @@ def _video(container: Any, segment: Path) -> Any:
     for stream in container.streams.video:
         if stream.codec_context is not None and stream.codec_context.width:
             return stream
-    raise OutputError(f"{segment} was damaged since, it holds no pictures: start anew with -y")
+    raise OutputError(
+        f"{segment} was damaged since, it holds no pictures: start anew with overwrite=True",
+        "overwrite",
+    )
 
 
 def _kind(context: Any) -> tuple[Any, ...]:

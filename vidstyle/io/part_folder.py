@@ -79,13 +79,16 @@ class PartFolder:
                 self.folder.with_name(document["output"])
             ):  # is it still being written?
                 pass
-            remedy = "finish that one with --resume, delete the folder, or choose another name"
+            remedy = "finish that one with resume=True, delete the folder, or choose another name"
             raise OutputError(
-                f"{self.folder} is left of an unfinished run for {document['output']}: {remedy}"
+                f"{self.folder} is left of an unfinished run for {document['output']}: {remedy}",
+                "resume",
             )
         if not may_replace:
             raise OutputError(
-                f"{taken[0]} is left of an unfinished run: go on with --resume, or add -y to start anew"
+                f"{taken[0]} is left of an unfinished run: go on with resume=True, or add overwrite=True to start anew",
+                "resume",
+                "overwrite",
             )
 
     def begin(self, job: Mapping[str, Any]) -> None:

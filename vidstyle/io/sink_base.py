@@ -86,8 +86,8 @@ class FileSink:
 class NamedErrors:
     """Turns what PyAV and the system raise into one line that says what to do."""
 
-    def __init__(self, what: str, remedy: str) -> None:
-        self._what, self._remedy = what, remedy
+    def __init__(self, what: str, remedy: str, *settings: str) -> None:
+        self._what, self._remedy, self._settings = what, remedy, settings
 
     def __enter__(self) -> None:
         return None
@@ -99,4 +99,6 @@ class NamedErrors:
         trace: TracebackType | None,
     ) -> None:
         if isinstance(error, (av.error.FFmpegError, OSError, InputError)):
-            raise OutputError(f"{self._what} ({reason_of(error)}): {self._remedy}") from None
+            raise OutputError(
+                f"{self._what} ({reason_of(error)}): {self._remedy}", *self._settings
+            ) from None

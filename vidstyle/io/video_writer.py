@@ -92,7 +92,8 @@ class VideoWriter(FileSink):
             return last_pts, Fraction(top, bottom)
         except (ValueError, ZeroDivisionError):
             raise OutputError(
-                f"{self._folder.folder} is damaged: start anew with -y and without --resume"
+                f"{self._folder.folder} is damaged: start anew with overwrite=True",
+                "overwrite",
             ) from None
 
     def send(self, frame: Frame) -> None:
@@ -148,7 +149,8 @@ class VideoWriter(FileSink):
     def _failures_named(self) -> NamedErrors:
         return NamedErrors(
             f"cannot write {self._path}",
-            "free some space or choose another place; --resume goes on from there",
+            "free some space or choose another place; resume=True goes on from there",
+            "resume",
         )
 
     def abandon(self) -> None:

@@ -51,7 +51,8 @@ def make_step_runner(engine: str, device: torch.device) -> StepRunner:
     """
     if engine == "graph" and device.type != "cuda":
         raise DeviceError(
-            f"a CUDA graph needs a CUDA device, and the painting is on {device}: use --engine auto"
+            f"a CUDA graph needs a CUDA device, and the painting is on {device}: use engine='auto'",
+            "engine",
         )
     if engine == "compile":
         return PreparedRunner(_CompiledAndRecorded if device.type == "cuda" else _Compiled)

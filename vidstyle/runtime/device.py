@@ -37,10 +37,11 @@ def choose_device(name: str = "auto") -> torch.device:
     kind, _, number = name.partition(":")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise DeviceError(
-            f"there is no {name}: {torch.cuda.device_count()} CUDA devices were found; use --device cpu"
+            f"{name} is not available: {torch.cuda.device_count()} CUDA devices were found; use device='cpu'",
+            "device",
         )
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("there is no mps device on this machine: use --device cpu")
+        raise DeviceError("MPS is not available on this machine: use device='cpu'", "device")
     return torch.device(name)
 
 
@@ -51,7 +52,10 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         DeviceError: fp16 on a CPU, which would be slower than fp32.
     """
     if name == "fp16" and device.type == "cpu":
-        raise DeviceError("CPUs are not quick at fp16: use --precision bf16 or auto")
+        raise DeviceError(
+            "fp16 is slower than fp32 on a CPU: use precision='bf16' or precision='auto'",
+            "precision",
+        )
     if name == "auto":
         name = "bf16" if _quick_at_bf16(device) else "fp32"
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
@@ -169,10 +173,10 @@ def out_of_memory_named(remedy: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError):
-        raise DeviceError(f"out of memory: {remedy}") from None
+        raise DeviceError(f"out of memory: {remedy}", "working_size", "size") from None
     except RuntimeError as error:
         if "can't allocate memory" in str(error) or "out of memory" in str(error):
-            raise DeviceError(f"out of memory: {remedy}") from None
+            raise DeviceError(f"out of memory: {remedy}", "working_size", "size") from None
         raise
 
 

@@ -38,17 +38,19 @@ def check_memory(device: torch.device, sizes: Sizes, before: Sizes | None = None
     free, needed = free_memory(device), painting + enlarged
     if free is not None and before is not None:
         free += sum(_needed(before))
-    what, flag, side = f"painting {paint[0]}x{paint[1]} px", "--working-size", max(paint)
+    what, flag, side = f"painting {paint[0]}x{paint[1]} px", "working_size", max(paint)
     if enlarged > painting:
-        what, flag, side = f"a picture of {output[0]}x{output[1]} px", "--size", max(output)
+        what, flag, side = f"a picture of {output[0]}x{output[1]} px", "size", max(output)
     remedy = f"{what} does not fit on {device}; use a smaller {flag}"
     if free is not None and needed > free:
         # Both shrink with the picture, the painting with its own side alone: what fits is found on the larger of the two.
         room = free - min(painting, enlarged)
         fits = int(side * math.sqrt(max(0, room) / max(painting, enlarged))) // 8 * 8
-        would = f": {fits} would fit" if fits >= MIN_SIDE_PX else ", and a smaller --size"
+        would = f": {flag}={fits} would fit" if fits >= MIN_SIDE_PX else ", and a smaller size"
         raise DeviceError(
-            f"out of memory: {remedy}{would} (it needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)"
+            f"out of memory: {remedy}{would} (it needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)",
+            "working_size",
+            "size",
         )
     return remedy
 
