@@ -19,7 +19,7 @@ ROWS = (
     "io.source io.subtitles io.packets io.channel_layouts io.audio_encoder io.audio",
     "io.side_streams io.codecs io.encode io.animation io.mux io.outputs io.sink_base",
     "io.video_writer io.recording_names io.direct_writer io.pipe_writer io.sink",
-    "ops.custom_ops ops.tensors ops.color",
+    "ops.custom_ops ops.tensors ops.color autograd.losses",
     "features.filter_bank features.network features.extractor features.weights",
     "losses.patch_matching losses.objective",
     "optim.optimizers optim.cuda_graph optim.runners",
