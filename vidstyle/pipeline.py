@@ -87,13 +87,12 @@ def run(
         flow: how motion is computed; None: as the stylizer's settings say at the start.
         resume: where to go on: what came before is read and not painted, and the stylizer's memory becomes what it was.
 
+    The error of the stage that failed first is raised. The frames stylised before it were sent to the
+    sinks that still work. No thread is left, except that of a source which does not end
+    ``READER_SECONDS`` after its ``stop``.
+
     Returns:
         The report on the whole run.
-
-    Raises:
-        The error of whichever stage failed first. The frames painted before it were sent to the sinks
-        that still work. No thread is left, except that of a source which does not end
-        ``READER_SECONDS`` after its ``stop``.
     """
     live = source.format.live
     on_cpu = stylizer.features.device.type == "cpu"

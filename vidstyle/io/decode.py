@@ -49,9 +49,10 @@ class VideoFile:
 
     Args:
         name: the file, a URL, or ``-``.
-        start, stop: the part wanted, in seconds from the beginning of the file's clock.
+        start: where the part starts, in seconds from the start of the file's timestamps.
+        stop: where it ends.
         sdr: whether HDR is turned into standard range; else it is to be written as HDR again.
-        upright: whether pictures are turned as players would show them; else ``format.rotation`` says so.
+        apply_rotation: rotate frames as players show them; else ``format.rotation`` has the angle.
 
     Raises:
         InputError: no media file, no video stream, or not a single frame that can be decoded.

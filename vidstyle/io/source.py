@@ -63,10 +63,11 @@ def open_source(
 
     Args:
         name: a file, numbered pictures such as ``frame_%05d.png``, a URL, or ``-`` for standard input.
-        start, stop: the part of a clip wanted, in seconds from its beginning.
+        start: where the part of the clip starts, in seconds from the start of the clip.
+        stop: where it ends.
         rate: frames per second of numbered pictures (default: 25). Clips have their own.
         sdr: whether HDR is turned into standard range.
-        upright: whether clips are turned as players would show them, for where their rotation cannot be kept.
+        apply_rotation: rotate frames as players show them, for outputs that cannot store a rotation.
 
     Raises:
         InputError: it cannot be read.
@@ -141,7 +142,8 @@ class ImageSequence(StatelessSource):
     Args:
         pattern: names of the files, with one ``%d`` or ``%05d`` for their number.
         rate: frames per second.
-        start, stop: the part wanted, in seconds.
+        start: where the part starts, in seconds.
+        stop: where it ends.
 
     Raises:
         InputError: no such file, or the first cannot be read.

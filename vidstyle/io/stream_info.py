@@ -48,8 +48,8 @@ class VideoInfo:
         rate: frames per second, exact; None where frames have no fixed rate, or for a still.
         time_base: unit of the frames' times, in seconds.
         frames: how many there are, estimated; None where unknown.
-        start, stop: the part of the source that is asked for, on its own clock in seconds; times of frames count from
-            ``start``.
+        start: where the part of the source starts, in seconds; times of frames count from it.
+        stop: where it ends.
         bit_depth: bits per component. Frames of more than 8 come as uint16.
         alpha: whether frames carry alpha.
         color: of the source, guessed where untagged: BT.709 from 720 lines on, else BT.601; limited range.
@@ -57,8 +57,8 @@ class VideoInfo:
         rotation: degrees counter-clockwise by which a player turns the picture.
         sample_aspect_ratio: width of a pixel over its height.
         path: the file or address in which a sink finds sound to copy; None where there is none.
-        live: whether frames come in their own time: whoever is late gets the newest, and none is held back.
-        growing: whether that is whole only when the last frame was read.
+        incomplete: whether the file at ``path`` is complete only when the last frame was read.
+        live: whether frames come in their own time: a late reader gets the newest, and none is held back.
     """
 
     size: tuple[int, int]
