@@ -1,6 +1,6 @@
-"""Draw pictures of the results: python benchmarks/plot.py (needs matplotlib)
+"""Plot the results: python benchmarks/plot.py (needs matplotlib)
 
-docs/curve.png: gap against flicker against time. One panel per clip; each point is a number of steps per frame.
+docs/curve.png: gap against flicker against time, a panel per clip, a point per number of iterations.
 docs/time.png: time of a frame against its pixels.
 """
 
@@ -20,7 +20,7 @@ TIMED = (1, 16)
 FIRST_STEPS = Settings().initial_steps
 TICKS = (0, 10, 20, 50, 100, 200, 500)
 NAIVE = ", previous picture, fresh Adam"
-LINES = (("", "vidstyle", "C0"), (NAIVE, "previous picture, fresh Adam", "C1"))
+LINES = (("", "vidstyle", "C0"), (NAIVE, "naive warm start", "C1"))
 
 
 def draw(values):
@@ -46,7 +46,7 @@ def draw(values):
             values[f"{clip}: objective gap of fresh paintings"],
             values[f"{clip}: flicker of fresh paintings, last two frames"],
         )
-        axes.plot(*fresh, "*", label="every frame afresh", color="C2", markersize=10)
+        axes.plot(*fresh, "*", label="every frame from scratch", color="C2", markersize=10)
         note(
             axes, f"{FIRST_STEPS}\n{values[f'{clip}: time of a fresh painting']:.0f} s", fresh, "C2"
         )
@@ -59,14 +59,15 @@ def draw(values):
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
     figure.suptitle(
-        "At each point: steps (and seconds) per frame; a naive step takes as long as one of ours. Lower left is better.",
+        "At each point: iterations (and seconds) per frame; a naive iteration takes as long as one "
+        "of vidstyle. Lower left is better.",
         fontsize=9,
     )
     return figure
 
 
 def note(axes, text, point, colour):
-    """Small words above a point."""
+    """Write a small label above a point."""
     axes.annotate(
         text, point, (0, 6), textcoords="offset points", fontsize=6.5, color=colour, ha="center"
     )
@@ -76,12 +77,13 @@ def draw_times(values):
     """Median time of a frame against its pixels, for each preset and precision."""
     figure = Figure((6, 4), layout="constrained")
     axes = figure.subplots()
-    for preset, colour in (("live", "C0"), ("balanced", "C1")):
+    for preset, shown, colour in (("live", "draft", "C0"), ("balanced", "standard", "C1")):
         for precision, style in (("fp32", "o--"), ("auto", "o-")):
             words = f"bundled, auto, {precision}, {preset}"
             times = [values[f"{size}, {words}: median time per frame"] for size in SIZES]
             exponent = values[f"{words}: exponent of time against pixels"]
-            label = f"{preset}, {'bf16' if precision == 'auto' else precision}: pixels to the power of {exponent:.2f}"
+            dtype = "bf16" if precision == "auto" else precision
+            label = f"{shown}, {dtype}: pixels to the power of {exponent:.2f}"
             axes.plot([pixels(size) for size in SIZES], times, style, color=colour, label=label)
     axes.set(
         xscale="log",
@@ -112,7 +114,7 @@ def results(name):
 
 
 def main():
-    """Write both pictures."""
+    """Write both plots."""
     draw(results("temporal-cpu")).savefig(ROOT / "docs" / "curve.png", dpi=110)
     draw_times(results("speed-cpu")).savefig(ROOT / "docs" / "time.png", dpi=110)
 

@@ -1,7 +1,7 @@
-"""Measure what becomes of each sound codec in each output, and write docs/sound.md: python benchmarks/sound.py
+"""Measure each audio codec in each output, and write docs/sound.md: python benchmarks/sound.py
 
 Each clip is made with an encoder of PyAV's or, where PyAV has none, of the ``ffmpeg`` command. Each
-shows a flash and plays a click at one second. Nothing is painted: the frames go through as they are.
+shows a flash and plays a click at one second. Nothing is stylised: the frames pass unchanged.
 The result is decoded, and the distance between flash and click compared with that of the clip.
 """
 
@@ -273,25 +273,25 @@ def page(table):
     copied = sum(what == "copied" for row in table.values() for what, _ in row.values())
     cells = sum(len(row) for row in table.values())
     lines = [
-        "# Sound",
+        "# Audio",
         "",
-        "Sound is copied, not re-encoded, wherever the output can hold it: what `ffmpeg -c copy` can write, and what",
-        "can be read back. What an output cannot hold is re-encoded: as FLAC or, in `.mov`, ALAC where the sound is",
-        "lossless, else as AAC, and always as Opus in `.webm`. One line says so; `-an` leaves the sound out. A track",
-        "whose codec is not known is left out and named; the other tracks stay.",
+        "vidstyle copies audio wherever the output can hold it: what `ffmpeg -c copy` can write and what",
+        "can be read back. Other audio is re-encoded: lossless audio as FLAC (ALAC in `.mov`), the rest as",
+        "AAC, and all of it as Opus in `.webm`. A message says so. `-an` leaves the audio out. A track with",
+        "an unknown codec is left out and named; the other tracks stay.",
         "",
-        "Measured by `benchmarks/sound.py`, with clips of two seconds in the containers where such sound is found.",
-        "`.m4v` is like `.mp4`. `-` is standard output, in the container that `-f` names.",
+        "Measured by `benchmarks/sound.py`, with clips of two seconds in the containers where each codec is",
+        "common. `.m4v` is like `.mp4`. `-` is standard output, in the container that `-f` names.",
         "",
-        f"| sound | {' | '.join(f'`{output}`' for output in OUTPUTS)} |",
+        f"| audio | {' | '.join(f'`{output}`' for output in OUTPUTS)} |",
         f"|---|{'---|' * len(OUTPUTS)}",
     ]
     for name, row in table.items():
         lines.append(f"| {name} | {' | '.join(row[output][0] for output in OUTPUTS)} |")
     lines += [
         "",
-        f"{copied} of {cells} are copied. A click moved against a flash by {moved:g} ms at most: that of the DVD,",
-        "whose blocks say times that jitter as much.",
+        f"{copied} of {cells} are copied. A click moved against a flash by {moved:g} ms at most: that of",
+        "the DVD, whose timestamps jitter as much.",
         "",
     ]
     return "\n".join(lines)

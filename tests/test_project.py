@@ -100,15 +100,6 @@ def test_the_tools_agree(tool):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_readme_shows_the_command_ci_runs_and_files_that_exist():
-    readme = (ROOT / "README.md").read_text()
-    command = (ROOT / ".ci" / "run").read_text().splitlines()[-1]
-    assert command.strip() in readme
-    for word in readme.replace("(", " ").replace(")", " ").split():
-        if word.startswith(("samples/", "docs/", "benchmarks/")):
-            assert (ROOT / word.rstrip(".,`:")).exists(), word
-
-
 def test_the_version_is_in_the_changelog():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"].startswith(">=3.11")

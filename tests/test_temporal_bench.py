@@ -1,6 +1,5 @@
 """The measures say what they should on pictures whose figures are known, and the bench runs from end to end."""
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +17,6 @@ from vidstyle.bench.temporal import TemporalOptions
 from vidstyle.flow.methods import dis_flow
 from vidstyle.losses.objective import Losses
 from vidstyle.ops.tensors import to_tensor
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_a_clip_that_moves_as_it_should_does_not_flicker():
@@ -125,11 +122,3 @@ def test_a_clip_too_short_to_measure_is_refused(features, tmp_path):
             Style.from_images([stripes()], features),
             dis_flow,
         )
-
-
-def test_the_readme_shows_the_figures_that_were_measured():
-    spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "table.py")
-    table = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(table)
-    readme = (ROOT / "README.md").read_text()
-    assert table.rendered(readme) == readme

@@ -1,0 +1,149 @@
+"""The README and the documentation site: complete, in step with the code, built without a warning."""
+
+import argparse
+import ast
+import html
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vidstyle
+from vidstyle.cli import build_parser
+from vidstyle.live.commands import RANGES
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+PAGES = [README, *sorted(DOCS.rglob("*.md"))]
+README_LINES = 150
+HTTP_PAGE = DOCS / "guide" / "http.md"
+
+NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+"""Whoever opens a connection in spite of the configuration is refused: nothing listens on port 9."""
+
+
+def code_blocks(language):
+    """(page, text) of every code block of a language, without those that the build runs."""
+    fence = re.compile(rf"^( *)```{language}\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+    return [
+        (str(page.relative_to(ROOT)), match[2])
+        for page in PAGES
+        for match in fence.finditer(page.read_text())
+    ]
+
+
+def subparsers():
+    """Name -> parser of every command."""
+    actions = build_parser()._actions
+    return next(each.choices for each in actions if isinstance(each, argparse._SubParsersAction))
+
+
+def load(script):
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(script.stem, script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The folder of the site, built anew, without a message about anything."""
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    result = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | NO_NETWORK,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+    lines = [line.split(" in ")[0] for line in result.stdout.splitlines() if line.strip()]
+    assert sorted(lines) == ["Build finished", "Build started", "No issues found"], result.stdout
+    return ROOT / "build" / "site"
+
+
+def test_docs_site_lists_every_flag(site):
+    page = html.unescape((site / "reference" / "cli.html").read_text())
+    for name, parser in subparsers().items():
+        assert f"vidstyle {name}<" in page
+        for action in parser._actions:
+            for flag in action.option_strings if action.help != argparse.SUPPRESS else ():
+                assert re.search(rf"(<code>|, ){re.escape(flag)}[ ,<]", page), (name, flag)
+
+
+def test_docs_site_lists_every_public_name(site):
+    page = (site / "reference" / "python.html").read_text()
+    assert not [name for name in vidstyle.__all__ if f'id="vidstyle.{name}"' not in page]
+
+
+def test_docs_site_loads_files_that_exist_and_nothing_from_other_hosts(site):
+    loaded = re.compile(r'<(?:script|img|source|link)\b[^>]*?\s(?:src|href)="?([^"\s>]+)')
+    for page in site.rglob("*.html"):
+        for name in loaded.findall(page.read_text()):
+            if page.name != "404.html":  # its addresses start at the root of the host
+                assert (page.parent / name.split("?")[0]).exists(), (page, name)
+
+
+def test_docs_navigation_has_every_page():
+    listed = re.findall(r":\s(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
+
+
+def test_readme_is_short_and_shows_the_test_command():
+    readme = README.read_text()
+    assert len(readme.splitlines()) <= README_LINES
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1].strip() in readme
+
+
+def test_readme_names_files_that_exist():
+    for word in re.split(r"[\s()|]+", README.read_text()):
+        if word.startswith(("samples/", "docs/", "benchmarks/")):
+            assert (ROOT / word.rstrip(".,`:")).exists(), word
+
+
+def test_tables_show_the_measured_figures(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    table = load(ROOT / "benchmarks" / "table.py")
+    for page in table.PAGES:
+        assert table.rendered(page) == (ROOT / page).read_text(), page
+
+
+def test_examples_of_commands_are_accepted_by_the_parsers():
+    lines = [
+        (page, line)
+        for page, block in [*code_blocks("sh"), *code_blocks("powershell")]
+        for line in re.split(r"\n|\||&&", block)
+        if line.strip().startswith("vidstyle ")
+    ]
+    assert len(lines) > 30
+    for page, line in lines:
+        _, *arguments = shlex.split(line.replace("\\", "/"), comments=True)
+        try:
+            build_parser().parse_known_args(arguments)
+        except SystemExit as end:
+            pytest.fail(f"{page}: {line} ends with {end.code}")
+
+
+def test_examples_in_python_use_public_names():
+    for page, block in code_blocks("python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "vs":
+                assert node.attr in vidstyle.__all__, (page, node.attr)
+
+
+def test_http_page_lists_every_address_and_parameter():
+    page = HTTP_PAGE.read_text()
+    server = (ROOT / "vidstyle" / "live" / "web" / "server.py").read_text()
+    addresses = set(re.findall(r'Route\("(/[\w./]+)"', server))
+    assert addresses
+    for name in (*addresses, *RANGES):
+        assert f"{name}`" in page or f"{name}?" in page, name
