@@ -238,8 +238,9 @@ HARDWARE_ROWS = (
 
 def hardware(values):
     """What to expect of a machine, for the README."""
-    cpu, gpu_machine, _ = values["machines"]
-    cores = f"{cpu['threads']} CPU cores ({cpu['processor']})"
+    cpu, gpu_machine, live_machine = values["machines"]
+    cores = f"{cpu['threads']} CPU cores with bfloat16 ({cpu['processor']})"
+    live_cores = f"{live_machine['threads']} CPU cores ({live_machine['processor']})"
     names = (cores, gpu_machine["device"])
     lines = [
         "| machine | optimised size, preset | speed | a minute of video (30 fps) |",
@@ -255,5 +256,5 @@ def hardware(values):
     rate = values["frames per second"]
     return [
         *lines,
-        f"| {cores} | `vidstyle live`, {long_side:.0f} px long side | {rate:.0f} frames/s | |",
+        f"| {live_cores} | `vidstyle live`, {long_side:.0f} px long side | {rate:.0f} frames/s | |",
     ]

@@ -223,6 +223,8 @@ TABLES = {
     "steps": (SPEED, "steps-cpu", speed_tables.steps),
     "speed": (SPEED, "speed-cpu", speed_tables.speed),
     "targets": (SPEED, "speed-compiled-cpu speed-cpu", speed_tables.targets),
+    "speed-avx2": (SPEED, "speed-avx2-cpu", speed_tables.speed),
+    "targets-avx2": (SPEED, "speed-avx2-cpu", speed_tables.targets),
     "neighbours": (SPEED, "neighbours", speed_tables.neighbours),
     "gpu": (SPEED, "speed-gpu", speed_tables.gpu),
     "live": (LIVE, "live-cpu", live),
