@@ -2,26 +2,19 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from conftest import tiny_network
 
 from vidstyle import load_features
-from vidstyle.features import filter_bank
+from vidstyle.autograd.pooling import blur_pool2
 from vidstyle.features.extractor import Features, Layers
 from vidstyle.features.filter_bank import (
     FilterBank,
     HalvingPyramid,
     gabor_pairs,
-    pad,
-    rectified,
-    sparse_conv,
     structure,
-    unshuffle,
 )
 from vidstyle.features.network import VGG19, Network
 from vidstyle.losses.objective import gram
-from vidstyle.ops import tensors
-from vidstyle.ops.tensors import avg_pool2, blur_pool2, upsample2
 
 
 def test_vgg19_maps_have_the_published_shapes():
@@ -156,119 +149,6 @@ def test_a_picture_without_strokes_has_no_structure():
     assert structureless.shape == (1, 3, 3, 4)
     torch.testing.assert_close(structureless[:, :2], torch.zeros(1, 2, 3, 4))
     assert structure(torch.rand(1, 1, 8, 10)).isfinite().all()
-
-
-@pytest.mark.parametrize("saturation", [3.0, math.inf])
-def test_rectified_responses_and_their_gradient_are_those_of_the_formula(saturation):
-    responses = 4 * torch.randn(
-        1, 3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
-    )
-    parts = torch.cat([responses, -responses], 1).clamp_min(0)
-    torch.testing.assert_close(rectified(responses, saturation), parts / (1 + parts / saturation))
-    assert torch.autograd.gradcheck(
-        lambda x: rectified(x, saturation), responses.requires_grad_(True)
-    )
-
-
-@pytest.fixture(params=["few numbers", "many numbers"])
-def few_or_many(request, monkeypatch):
-    """By PyTorch's operations, or by those of our own that are quicker for many numbers."""
-    many = request.param == "many numbers"
-    monkeypatch.setattr(tensors, "MIN_NUMEL_CUSTOM_RESAMPLE", 0 if many else math.inf)
-    monkeypatch.setattr(filter_bank, "MIN_NUMEL_CUSTOM_PAD", 0 if many else math.inf)
-
-
-@pytest.mark.usefixtures("few_or_many")
-@pytest.mark.parametrize("size", [(6, 8), (7, 8), (6, 9), (1, 2), (5, 5)])
-def test_halving_is_pooling_by_two_forth_and_back(size):
-    picture = torch.rand(
-        2,
-        3,
-        *size,
-        dtype=torch.float64,
-        generator=torch.Generator().manual_seed(0),
-        requires_grad=True,
-    )
-    if min(size) > 1:
-        for layout in (torch.contiguous_format, torch.channels_last):
-            torch.testing.assert_close(
-                avg_pool2(picture.contiguous(memory_format=layout)), F.avg_pool2d(picture, 2)
-            )
-    assert torch.autograd.gradcheck(avg_pool2, picture)
-
-
-@pytest.mark.usefixtures("few_or_many")
-@pytest.mark.parametrize("size", [(2, 2), (3, 2), (6, 8), (7, 8), (6, 9), (5, 5)])
-def test_smooth_halving_is_a_convolution_forth_and_back(size):
-    picture = torch.rand(
-        2,
-        3,
-        *size,
-        dtype=torch.float64,
-        generator=torch.Generator().manual_seed(0),
-        requires_grad=True,
-    )
-    binomial = torch.tensor([1, 3, 3, 1], dtype=torch.float64) / 8
-    filters = (binomial[:, None] * binomial).expand(3, 1, 4, 4)
-    even = F.pad(picture[..., : size[0] // 2 * 2, : size[1] // 2 * 2], [1] * 4, mode="replicate")
-    for layout in (torch.contiguous_format, torch.channels_last):
-        halved = blur_pool2(picture.contiguous(memory_format=layout))
-        torch.testing.assert_close(halved, F.conv2d(even, filters, stride=2, groups=3))
-        assert halved.is_contiguous(memory_format=layout)
-        assert torch.autograd.gradcheck(
-            lambda x, layout=layout: blur_pool2(x.contiguous(memory_format=layout)), picture
-        )
-
-
-@pytest.mark.usefixtures("few_or_many")
-@pytest.mark.parametrize("size", [(1, 1), (3, 2), (6, 8)])
-def test_enlarging_is_bilinear_interpolation(size):
-    picture = torch.rand(
-        1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
-    )
-    height, width = 2 * size[0] - 1, 2 * size[1]
-    expected = F.interpolate(picture, scale_factor=2, mode="bilinear", align_corners=False)[
-        ..., :height, :
-    ]
-    torch.testing.assert_close(upsample2(picture, height, width), expected)
-
-
-@pytest.mark.usefixtures("few_or_many")
-@pytest.mark.parametrize("amount", [1, 2, 5])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_what_is_convolved_after_padding_gets_the_gradient_of_a_reflection(amount, layout):
-    generator = torch.Generator().manual_seed(0)
-    picture, filters = (
-        torch.rand(2, 3, 7, 6, generator=generator),
-        torch.randn(4, 3, 3, 3, generator=generator),
-    )
-    picture = picture.contiguous(memory_format=layout).requires_grad_(True)
-    padded = [pad(picture, amount), F.pad(picture, [amount] * 4, mode="reflect")]
-    torch.testing.assert_close(*padded)
-    gradients = [
-        torch.autograd.grad(F.conv2d(each, filters).square().sum(), picture)[0] for each in padded
-    ]
-    torch.testing.assert_close(*gradients)
-
-
-def test_what_is_too_fine_for_half_the_size_is_gone_and_not_mistaken_for_something_coarser():
-    wave = torch.cos(2 * math.pi / 3 * torch.arange(48.0)).expand(1, 1, 48, 48)
-    assert (
-        blur_pool2(wave)[..., 4:-4].abs().max() < 0.13 * wave.abs().max()
-    )  # cos(60°)³; a mean of two leaves 0.5
-
-
-@pytest.mark.parametrize("size", [(30, 31), (31, 30), (33, 41), (40, 40)])
-def test_a_sparse_convolution_is_one_of_stride_2(size):
-    generator = torch.Generator().manual_seed(0)
-    x, filters = (
-        torch.rand(3, 1, *size, generator=generator),
-        torch.randn(4, 1, 11, 11, generator=generator),
-    )
-    expected = F.conv2d(x, filters, stride=2)
-    torch.testing.assert_close(
-        sparse_conv(x, unshuffle(filters)), expected, atol=1e-4, rtol=1e-4
-    )  # order of sums
 
 
 def test_small_pictures_work_down_to_the_stated_side_and_no_further(features):

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .autograd.pooling import blur_pool2
 from .errors import InputError
 from .features.extractor import Features
 from .features.network import SMALL, NetworkShape, convolution_of
@@ -28,7 +29,7 @@ from .io.frame import Frame, Image
 from .io.images import decode_image, is_still
 from .io.tensor_file import read_tensors, write_tensors
 from .metrics import QualityMetrics, colours_only, evaluate
-from .ops.tensors import blur_pool2, to_image, to_tensor
+from .ops.tensors import to_image, to_tensor
 from .runtime.interrupts import check
 from .settings import Settings, TrainConfig
 from .stylizer.style import Style

@@ -3,55 +3,20 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..autograd.filters import (
+    rectified_responses,
+    strided_conv,
+    structure_products,
+    unshuffle,
+)
+from ..autograd.padding import reflect_pad
+from ..autograd.pooling import blur_pool2
 from ..ops.color import apply_color_matrix, opponent_matrix
-from ..ops.custom_ops import custom_op
-from ..ops.tensors import blur_pool2, cut_or_filled
-
-threshold_backward = torch.ops.aten.threshold_backward
-
-
-MIN_NUMEL_CUSTOM_PAD = 2**15
-"""Of so many numbers it takes longer to copy them than to call operations of our own."""
-
-
-def pad(x: Tensor, amount: int) -> Tensor:
-    """Pad (N, C, H, W) on all sides by reflection, or by repeating the border where a side is too short for that.
-
-    The gradient of what it returns is written over on the way back: that is for a single convolution to take.
-    """
-    if x.is_cuda or x.numel() < MIN_NUMEL_CUSTOM_PAD or min(x.shape[-2:]) <= amount:
-        return F.pad(x, [amount] * 4, mode="reflect" if min(x.shape[-2:]) > amount else "replicate")
-    padded: Tensor = _Reflected.apply(x, amount)
-    return padded
-
-
-class _Reflected(torch.autograd.Function):
-    """On the way back the borders are folded inwards in place, where PyTorch would copy all that lies between them."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, amount: int) -> Tensor:
-        ctx.amount = amount
-        return F.pad(x, [amount] * 4, mode="reflect")
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        _fold_inwards(gradients[0], ctx.amount)
-        return gradients[0][..., ctx.amount : -ctx.amount, ctx.amount : -ctx.amount], None
-
-
-@custom_op(changes=["padded"])
-def _fold_inwards(padded: Tensor, amount: int) -> None:
-    for side in (-2, -1):
-        length = padded.shape[side] - 2 * amount
-        first, last = padded.narrow(side, 0, amount), padded.narrow(side, amount + length, amount)
-        padded.narrow(side, amount + 1, amount).add_(first.flip(side))
-        padded.narrow(side, length - 1, amount).add_(last.flip(side))
 
 
 def gabor_pairs(
@@ -139,101 +104,6 @@ class HalvingPyramid:
         return self._sizes[times]
 
 
-def sparse_conv(x: Tensor, unshuffled: Tensor) -> Tensor:
-    """``F.conv2d(x, filters, stride=2)`` in half its time on a CPU; filters of an odd side as ``unshuffle`` makes them."""
-    height, width = x.shape[-2:]
-    even = cut_or_filled(x, height + height % 2, width + width % 2)
-    return F.conv2d(F.pixel_unshuffle(even, 2), unshuffled)
-
-
-def unshuffle(filters: Tensor) -> Tensor:
-    """(C, 1, k, k) of an odd side -> (C, 4, (k + 1) / 2, (k + 1) / 2)."""
-    return F.pixel_unshuffle(F.pad(filters, (0, 1, 0, 1)), 2)
-
-
-def rectified(responses: Tensor, saturation: float) -> Tensor:
-    """(1, C, H, W) -> (1, 2 C, H, W): positive parts r of the responses and of their negatives, as r / (1 + r / saturation)."""
-    parts: Tensor = _Rectified.apply(responses, 1 / saturation)
-    return parts
-
-
-class _Rectified(torch.autograd.Function):
-    """A few operations on each response, where autograd would take many on both of its signs."""
-
-    @staticmethod
-    def forward(ctx: Any, responses: Tensor, share: float) -> Tensor:
-        ctx.share = share
-        saturated = responses / responses.abs().mul_(share).add_(1) if share else responses
-        ctx.save_for_backward(saturated)
-        return F.relu_(torch.cat([saturated, -saturated], 1))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (saturated,) = ctx.saved_tensors
-        positive, negative = gradients[0].chunk(2, 1)
-        # What relu's own way back is made of; ``where`` takes many times as long.
-        gradient = threshold_backward(positive, saturated, 0) - threshold_backward(
-            negative, -saturated, 0
-        )
-        return (
-            saturated.abs().mul_(-ctx.share).add_(1).square_().mul_(gradient)
-            if ctx.share
-            else gradient
-        ), None
-
-
-class _Tensor(torch.autograd.Function):
-    """(1, 1, H, W) -> (3, 1, H - 2, W - 2): products of the derivatives x and y of a picture: x x - y y, 2 x y, x x + y y.
-
-    The way back is written out: autograd would copy the whole picture for each of their parts.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, grey: Tensor) -> Tensor:
-        x, y = _slope(grey, 3, 2), _slope(grey, 2, 3)
-        ctx.save_for_backward(x, y)
-        xx, yy = x.square(), y.square()
-        return torch.cat([xx - yy, 2 * x * y, xx + yy])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        x, y = ctx.saved_tensors
-        even, odd, energy = gradients[0].chunk(3)
-        of_x, of_y = (
-            torch.addcmul((energy + even) * x, odd, y),
-            torch.addcmul((energy - even) * y, odd, x),
-        )
-        return _of_slopes(2 * of_x, 2 * of_y)
-
-
-def _slope(grey: Tensor, along: int, across: int) -> Tensor:
-    """Scharr's (2000) derivative along a side, per px; 2 px less on both. Quicker in sums of parts than as a convolution."""
-    length, width = grey.shape[along] - 2, grey.shape[across] - 2
-    change = grey.narrow(along, 2, length) - grey.narrow(along, 0, length)
-    outer = change.narrow(across, 0, width) + change.narrow(across, 2, width)
-    return torch.add(3 / 32 * outer, change.narrow(across, 1, width), alpha=10 / 32)
-
-
-def _seen_by(across: Tensor, down: Tensor) -> Tensor:
-    height, width = across.shape[2:]
-    return across.new_empty(*across.shape[:2], height + 2, width + 2)
-
-
-@custom_op(_seen_by)
-def _of_slopes(across: Tensor, down: Tensor) -> Tensor:
-    """What gradients of the two slopes come to for the picture."""
-    height, width = across.shape[2:]
-    gradient = across.new_zeros(*across.shape[:2], height + 2, width + 2)
-    for slope, along, side in ((across, 3, 2), (down, 2, 3)):
-        length, width = slope.shape[along], slope.shape[side]
-        change = F.pad(3 / 32 * slope, (0, 2, 0, 0) if side == 3 else (0, 0, 0, 2))
-        change.narrow(side, 1, width).add_(slope, alpha=10 / 32)
-        change.narrow(side, 2, width).add_(slope, alpha=3 / 32)
-        gradient.narrow(along, 2, length).add_(change)
-        gradient.narrow(along, 0, length).sub_(change)
-    return gradient
-
-
 def structure(grey: Tensor) -> Tensor:
     """Which way strokes run, and how strong they are: the structure tensor (Förstner & Gülch 1987) of windows of a picture.
 
@@ -249,7 +119,7 @@ def structure(grey: Tensor) -> Tensor:
         (1, 3, H', W'): the direction as a vector of doubled angle (Granlund & Knutsson 1995), as long as strokes are parallel
         there, and the energy, each of them in [-1, 1]. What has less energy than the picture has on average counts less.
     """
-    tensor: Tensor = _Tensor.apply(grey)
+    tensor = structure_products(grey)
     half = min(STRUCTURE_WINDOW_PX // 2, *(side // 2 for side in tensor.shape[-2:]))
     # What no window saw, at a border, would fill with what all others shall not have.
     around = F.avg_pool2d(F.avg_pool2d(tensor, half, ceil_mode=True), 2, 1)
@@ -311,13 +181,13 @@ class FilterBank(nn.Module):
             if layer in wanted:
                 # The filters are blind to a constant; without one half precision is more precise.
                 colours = self._colours(sizes[number], scale.colours) - middle[: scale.colours]
-                seen = pad(colours.to(self.oriented.dtype), self.oriented.shape[-1] // 2)
+                seen = reflect_pad(colours.to(self.oriented.dtype), self.oriented.shape[-1] // 2)
                 responses = (
-                    sparse_conv(seen, self.unshuffled)
+                    strided_conv(seen, self.unshuffled)
                     if scale.sparse
                     else F.conv2d(seen, self.oriented)
                 )
-                maps[layer] = rectified(
+                maps[layer] = rectified_responses(
                     responses.flatten(0, 1)[None], SATURATION if scale.saturates else math.inf
                 )
         maps |= {

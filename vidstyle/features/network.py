@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ops.tensors import avg_pool2, blur_pool2
-from .filter_bank import pad, threshold_backward
+from ..autograd.convolution import conv_relu
+from ..autograd.padding import reflect_pad
+from ..autograd.pooling import avg_pool2, blur_pool2
 
 LAYOUT = torch.channels_last
 """Of the network's maps in memory: the faster one for convolutions of many channels, on CPUs and on GPUs."""
@@ -95,42 +96,15 @@ class Network(nn.Module):
                 block = block_of(layer)
                 x = blur_pool2(x) if self.shape.smooth else avg_pool2(x)
             convolution: Any = self.get_submodule(convolution_of(layer))
-            x = pad(x, 1) if self.shape.reflect else x
+            x = reflect_pad(x, 1) if self.shape.reflect else x
             x = (
-                convolved(x, convolution)
+                conv_relu(x, convolution)
                 if x.is_cuda and not torch.version.hip
                 else F.relu_(convolution(x))
             )
             if layer in wanted:
                 maps[layer] = x
         return maps
-
-
-def convolved(x: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """``relu(convolution(x))`` of a convolution that is not trained, in one kernel of cuDNN's."""
-    maps: Tensor = _Convolved.apply(x, convolution.weight, convolution.bias, convolution.padding)
-    return maps
-
-
-class _Convolved(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: tuple[int, int]
-    ) -> Tensor:
-        maps: Tensor = torch.cudnn_convolution_relu(x, weight, bias, (1, 1), padding, (1, 1), 1)
-        ctx.save_for_backward(x, weight, maps)
-        ctx.padding = padding
-        return maps
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        x, weight, maps = ctx.saved_tensors
-        gradient = threshold_backward(gradients[0], maps, 0)
-        ones, which = (1, 1), (True, False, False)
-        back = torch.ops.aten.convolution_backward(
-            gradient, x, weight, None, ones, ctx.padding, ones, False, (0, 0), 1, which
-        )
-        return back[0], None, None, None
 
 
 def block_of(layer: str) -> int:

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..autograd.pooling import avg_pool2, memory_format
 from ..features.extractor import Features
 from ..features.network import LAYOUT
 from ..ops.color import opponent_matrix
-from ..ops.tensors import avg_pool2, constant, layout, upcast_half
+from ..ops.tensors import constant, upcast_half
 
 GRID_PX = 8
 """How far spots are apart: half their side. They overlap, so that it matters less where a stroke lies on their grid."""
@@ -108,7 +109,7 @@ class _PatchDescriptors(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *maps: Tensor) -> Tensor:
-        ctx.inputs = [(x.shape[1], x.dtype, layout(not x.is_contiguous())) for x in maps]
+        ctx.inputs = [(x.shape[1], x.dtype, memory_format(not x.is_contiguous())) for x in maps]
         ctx.grid = maps[0].shape[-2:]
         joined = torch.cat([x.to(maps[0].dtype, memory_format=LAYOUT) for x in maps], 1)
         return _avg_2x2(joined).permute(0, 2, 3, 1).flatten(0, 2)

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..autograd.pooling import avg_pool2, upsample2
 from ..losses.objective import Losses
 from ..ops.color import apply_color_matrix, opponent_matrix
-from ..ops.tensors import avg_pool2, upsample2
 
 BETA1, BETA2 = 0.9, 0.97
 """Decay of Adam's moments. The second is shorter than the usual 0.999: a frame takes few steps, and scenes change."""
