@@ -1,1 +1,1 @@
-"""How fast and how steady it is, beside textbook code."""
+"""Benchmarks of speed and of temporal consistency, with textbook implementations as baselines."""

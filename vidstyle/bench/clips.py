@@ -1,4 +1,4 @@
-"""Clips of known motion, drawn on the spot: what temporal coherence is measured on."""
+"""Generated clips of exactly known motion, for metrics of temporal consistency and optical flow."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from ..io.frame import Frame
 
 Pixels = NDArray[np.float32]
 
-FINE = 3
-"""Worlds are drawn this many times finer than they are shown, so that motion by a fraction of a pixel is true."""
+SUPERSAMPLING = 3
+"""Canvas pixels per frame pixel, so that motion by a fraction of a pixel is accurate."""
 
-RATE = 25
+RATE_FPS = 25
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Frames, and what really happened between them.
+    """Frames with their exact motions.
 
     Args:
-        name: what it shows.
+        name: for labels.
         frames: (H, W, 3) uint8 each.
-        motions: how each frame came from the one before, exact; of the first one: a cut.
-        moving: (H, W) bool per frame, where something moves or changes.
+        motions: exact motion of each frame from the one before; that of the first is a cut.
+        moving: (H, W) bool per frame, the pixels that move or change.
     """
 
     name: str
@@ -39,7 +39,13 @@ class Clip:
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera looks: ``world = centre + zoom * rotation(degrees) * (pixel - middle)``."""
+    """Camera pose: ``canvas = (x, y) + zoom * rotation(degrees) * (pixel - image centre)``.
+
+    Args:
+        x, y: position of the image centre relative to the canvas centre, px.
+        zoom: canvas distance per image distance.
+        degrees: rotation of the camera, clockwise.
+    """
 
     x: float = 0.0
     y: float = 0.0
@@ -47,10 +53,18 @@ class View:
     degrees: float = 0.0
 
 
-def world(size: tuple[int, int], seed: int) -> Pixels:
-    """A landscape of hills, houses and trees with fine texture, (H, W, 3) float32 in [0, 255], ``FINE`` times ``size``."""
+def draw_landscape(size: tuple[int, int], seed: int) -> Pixels:
+    """A canvas of hills, houses and trees with fine texture.
+
+    Args:
+        size: (width, height) in frame px.
+        seed: of the random generator.
+
+    Returns:
+        (H, W, 3) float32 in [0, 255], ``SUPERSAMPLING`` times ``size``.
+    """
     rng = np.random.default_rng(seed)
-    width, height = size[0] * FINE, size[1] * FINE
+    width, height = size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING
     share = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     top, bottom = rng.uniform(70, 160, 3), rng.uniform(150, 235, 3)
     canvas = np.ascontiguousarray(
@@ -65,7 +79,7 @@ def world(size: tuple[int, int], seed: int) -> Pixels:
         )
     for _ in range(round(width * height / 12000)):
         x0, y0, side = rng.uniform(0, width), rng.uniform(0.1, 1) * height, rng.uniform(12, 70)
-        colour = rng.uniform(20, 245, 3).tolist()
+        color = rng.uniform(20, 245, 3).tolist()
         if rng.random() < 0.5:
             cv2.ellipse(
                 canvas,
@@ -74,43 +88,45 @@ def world(size: tuple[int, int], seed: int) -> Pixels:
                 0,
                 0,
                 360,
-                colour,
+                color,
                 -1,
                 cv2.LINE_AA,
             )
         else:
             corners = cv2.boxPoints(((x0, y0), (side, side * 1.3), rng.uniform(-15, 15)))
-            cv2.fillPoly(canvas, [corners.astype(np.int32)], colour, cv2.LINE_AA)
+            cv2.fillPoly(canvas, [corners.astype(np.int32)], color, cv2.LINE_AA)
     for scale, strength in ((40, 10), (12, 8), (5, 6)):
         noise = rng.normal(0, 1, (height // scale + 2, width // scale + 2, 1)).astype(np.float32)
         canvas += (
             strength * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
         )
-    return np.clip(cv2.GaussianBlur(canvas, (0, 0), FINE / 2), 0, 255)
+    return np.clip(cv2.GaussianBlur(canvas, (0, 0), SUPERSAMPLING / 2), 0, 255)
 
 
-def looked_at(view: View, size: tuple[int, int], canvas: Pixels) -> Pixels:
-    """(H, W, 3) float32 of ``size``: what of the world the camera sees. Edges of the world repeat."""
-    x, y = _world_places(view, size, canvas)
-    seen: Pixels = cv2.remap(canvas, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-    return seen
+def render_view(view: View, size: tuple[int, int], canvas: Pixels) -> Pixels:
+    """The camera's image of a canvas, (H, W, 3) float32 of ``size``, with replicated borders."""
+    x, y = _canvas_positions(view, size, canvas)
+    image: Pixels = cv2.remap(  # type: ignore[assignment]
+        canvas, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return image
 
 
-def _world_places(view: View, size: tuple[int, int], canvas: Pixels) -> tuple[Pixels, Pixels]:
-    """Canvas coordinates of every pixel."""
+def _canvas_positions(view: View, size: tuple[int, int], canvas: Pixels) -> tuple[Pixels, Pixels]:
+    """Canvas coordinates (x, y) of each pixel, (H, W) float32 each."""
     y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
     x, y = x - (size[0] - 1) / 2, y - (size[1] - 1) / 2
-    turn = np.deg2rad(view.degrees)
-    across = view.zoom * (np.cos(turn) * x - np.sin(turn) * y) + view.x
-    down = view.zoom * (np.sin(turn) * x + np.cos(turn) * y) + view.y
-    middle_y, middle_x = (canvas.shape[0] - 1) / 2, (canvas.shape[1] - 1) / 2
-    return (across * FINE + middle_x).astype(np.float32), (down * FINE + middle_y).astype(
+    angle = np.deg2rad(view.degrees)
+    across = view.zoom * (np.cos(angle) * x - np.sin(angle) * y) + view.x
+    down = view.zoom * (np.sin(angle) * x + np.cos(angle) * y) + view.y
+    centre_y, centre_x = (canvas.shape[0] - 1) / 2, (canvas.shape[1] - 1) / 2
+    return (across * SUPERSAMPLING + centre_x).astype(np.float32), (down * SUPERSAMPLING + centre_y).astype(
         np.float32
     )
 
 
 def _camera_motion(now: View, before: View, size: tuple[int, int]) -> Motion:
-    """The exact flow between two views of the same world; what was out of sight is not reliable."""
+    """Exact flow between two views of a canvas; pixels that were out of view are not reliable."""
     y, x = np.mgrid[: size[1], : size[0]].astype(np.float64)
     sample_positions = (x - (size[0] - 1) / 2) + 1j * (y - (size[1] - 1) / 2)
     seen = now.zoom * np.exp(1j * np.deg2rad(now.degrees)) * sample_positions + now.x + 1j * now.y
@@ -128,15 +144,15 @@ def _motion(across: Pixels, down: Pixels, reliable: NDArray[np.bool_]) -> Motion
 
 
 def _clip(
-    name: str, pictures: list[Pixels], motions: list[Motion], moving: list[NDArray[np.bool_]]
+    name: str, images: list[Pixels], motions: list[Motion], moving: list[NDArray[np.bool_]]
 ) -> Clip:
     frames = [
         Frame(
-            np.clip(np.rint(picture), 0, 255).astype(np.uint8),
-            Fraction(number, RATE),
-            Fraction(1, RATE),
+            np.clip(np.rint(image), 0, 255).astype(np.uint8),
+            Fraction(number, RATE_FPS),
+            Fraction(1, RATE_FPS),
         )
-        for number, picture in enumerate(pictures)
+        for number, image in enumerate(images)
     ]
     return Clip(name, frames, [Motion(cut=True), *motions[1:]], moving)
 
@@ -144,21 +160,21 @@ def _clip(
 def camera_clip(
     name: str, size: tuple[int, int], count: int, view: Callable[[int], View], seed: int = 1
 ) -> Clip:
-    """The camera moves: ``view(n)`` is where it looks in frame n."""
-    canvas = world((2 * size[0], 2 * size[1]), seed)
+    """A clip whose camera moves: ``view(n)`` is its pose in frame n."""
+    canvas = draw_landscape((2 * size[0], 2 * size[1]), seed)
     views = [view(number) for number in range(count)]
-    pictures = [looked_at(view, size, canvas) for view in views]
+    images = [render_view(view, size, canvas) for view in views]
     motions = [
         _camera_motion(now, before, size)
         for now, before in zip(views, [views[0], *views], strict=False)
     ]
-    return _clip(name, pictures, motions, [np.ones(size[::-1], bool)] * count)
+    return _clip(name, images, motions, [np.ones(size[::-1], bool)] * count)
 
 
 def object_clip(name: str, size: tuple[int, int], count: int, speed: float, seed: int = 1) -> Clip:
-    """A disc with a texture of its own passes in front of a scene at rest, ``speed`` px per frame to the right."""
-    back = looked_at(View(), size, world((2 * size[0], 2 * size[1]), seed))
-    skin = world((2 * size[0], 2 * size[1]), seed + 100)[..., ::-1].copy()
+    """A textured disc passes a still background, ``speed`` px per frame to the right."""
+    back = render_view(View(), size, draw_landscape((2 * size[0], 2 * size[1]), seed))
+    skin = draw_landscape((2 * size[0], 2 * size[1]), seed + 100)[..., ::-1].copy()
     y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
     radius, row = size[1] / 4, size[1] / 2
 
@@ -169,18 +185,18 @@ def object_clip(name: str, size: tuple[int, int], count: int, speed: float, seed
         share: Pixels = np.clip(radius - np.hypot(x - place(number), y - row) + 0.5, 0, 1)
         return share
 
-    pictures, motions, moving = [], [], []
+    images, motions, moving = [], [], []
     for number in range(count):
         share = inside(number)
-        pictures.append(
-            back + (looked_at(View(-speed * number), size, skin) - back) * share[..., None]
+        images.append(
+            back + (render_view(View(-speed * number), size, skin) - back) * share[..., None]
         )
         covered, before = share > 0.5, inside(number - 1)
-        # Where the background comes out from behind the disc, and along its blended edge, nothing of before is of use.
+        # Disoccluded background and the antialiased edge of the disc have no valid predecessor.
         known = np.where(covered, (share == 1), (before == 0) & (share == 0))
         motions.append(_motion(np.where(covered, -speed, 0), np.zeros_like(x), known))
         moving.append(np.hypot(x - place(number), y - row) < radius + 4)
-    return _clip(name, pictures, motions, moving)
+    return _clip(name, images, motions, moving)
 
 
 def changing_clip(
@@ -190,8 +206,8 @@ def changing_clip(
     change: Callable[[Pixels, int], Pixels],
     seed: int = 1,
 ) -> Clip:
-    """Nothing moves, but ``change(picture, n)`` is what the camera makes of frame n: noise, light, a fade."""
-    still = looked_at(View(), size, world((2 * size[0], 2 * size[1]), seed))
+    """A still scene whose pixels change: frame n is ``change(image, n)``, e.g. noise or a fade."""
+    still = render_view(View(), size, draw_landscape((2 * size[0], 2 * size[1]), seed))
     zero = np.zeros(size[::-1], np.float32)
     motions = [_motion(zero, zero, np.ones_like(zero, bool))] * count
     return _clip(
@@ -203,53 +219,53 @@ def changing_clip(
 
 
 def cut_clip(name: str, size: tuple[int, int], count: int, at: int) -> Clip:
-    """One slow pan, and from frame ``at`` on another one elsewhere."""
+    """A slow pan, and from frame ``at`` on a pan over another scene."""
     before = camera_clip(name, size, at, lambda n: View(0.8 * n), seed=1)
     after = camera_clip(name, size, count - at, lambda n: View(0, 0.8 * n), seed=2)
-    pictures = [frame.image.astype(np.float32) for frame in (*before.frames, *after.frames)]
-    return _clip(name, pictures, [*before.motions, *after.motions], [*before.moving, *after.moving])
+    images = [frame.image.astype(np.float32) for frame in (*before.frames, *after.frames)]
+    return _clip(name, images, [*before.motions, *after.motions], [*before.moving, *after.moving])
 
 
 def noisy(sigma: float, seed: int = 0) -> Callable[[Pixels, int], Pixels]:
-    """Sensor noise of this standard deviation, in levels out of 255, new in every frame."""
+    """Gaussian noise, independent in each frame; ``sigma`` in 8-bit code values."""
 
-    def change(picture: Pixels, number: int) -> Pixels:
-        noise = np.random.default_rng((seed, number)).normal(0, sigma, picture.shape)
-        return (picture + noise).astype(np.float32)
+    def change(image: Pixels, number: int) -> Pixels:
+        noise = np.random.default_rng((seed, number)).normal(0, sigma, image.shape)
+        return (image + noise).astype(np.float32)
 
     return change
 
 
 def dimming(share: float) -> Callable[[Pixels, int], Pixels]:
-    """The light goes down by this share of itself per frame."""
-    return lambda picture, number: picture * np.float32((1 - share) ** number)
+    """Brightness falls by the fraction ``share`` per frame."""
+    return lambda image, number: image * np.float32((1 - share) ** number)
 
 
 def fading(out: int, dark: int) -> Callable[[Pixels, int], Pixels]:
-    """To black within ``out`` frames, black for ``dark`` frames, and back in the same way."""
-    return lambda picture, number: (
-        picture * np.float32(np.clip((abs(number - out - dark / 2) - dark / 2) / out, 0, 1))
+    """Fade to black within ``out`` frames, black for ``dark`` frames, and the same fade back."""
+    return lambda image, number: (
+        image * np.float32(np.clip((abs(number - out - dark / 2) - dark / 2) / out, 0, 1))
     )
 
 
 def flashing(at: int) -> Callable[[Pixels, int], Pixels]:
-    """A camera flash in one frame, burnt out where the scene was bright."""
-    return lambda picture, number: (
-        picture * np.float32(1 if number != at else 1.6) + np.float32(0 if number != at else 60)
+    """A camera flash in frame ``at``; bright areas are clipped."""
+    return lambda image, number: (
+        image * np.float32(1 if number != at else 1.6) + np.float32(0 if number != at else 60)
     )
 
 
 OBJECT_PX = 4.3
-"""What an object moves by in a frame."""
+"""Speed of the object of ``object_scenes``, px per frame."""
 
 
 def object_scenes(size: tuple[int, int], count: int) -> list[Clip]:
-    """Several objects passing in front of as many scenes, that of ``known_motion_clips`` first."""
+    """Four clips of an object in different scenes; the first is that of ``known_motion_clips``."""
     return [object_clip("object", size, count, OBJECT_PX, seed) for seed in range(1, 5)]
 
 
 def known_motion_clips(size: tuple[int, int], count: int) -> list[Clip]:
-    """One clip per kind of motion, ``count`` frames each."""
+    """One clip per kind of motion or change, ``count`` frames each."""
     return [
         camera_clip("pan", size, count, lambda n: View(2.6 * n, 0.4 * n)),
         camera_clip("slow pan", size, count, lambda n: View(0.25 * n)),

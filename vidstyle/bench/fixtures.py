@@ -1,4 +1,4 @@
-"""What the speed bench measures: one set of features on a clip whose camera moves, and what 300 iterations of L-BFGS reach."""
+"""What the speed benchmark measures: a style, clips whose camera moves, and L* of their frames."""
 
 import logging
 import time
@@ -18,63 +18,68 @@ from .textbook import TextbookLoss
 
 log = logging.getLogger(__name__)
 
-TURN = 24
-"""Frames after which the camera goes back."""
+PAN_FRAMES = 24
+"""Frames that the camera moves in one direction before it turns back."""
 
 
 @dataclass(frozen=True)
-class Lbfgs:
-    """What 300 iterations of L-BFGS took, and reached: as it is, and once clipped to what can be shown."""
+class LbfgsReference:
+    """300 iterations of L-BFGS on one frame.
+
+    Args:
+        milliseconds: that they took.
+        loss: the objective of the result (L*).
+        clamped_loss: the objective of the result clamped to [0, 1].
+    """
 
     milliseconds: float
-    free: float
-    shown: float
+    loss: float
+    clamped_loss: float
 
 
 class Fixture:
-    """What is made of it is made once.
+    """A style with clips and references of any size, each made once.
 
     Args:
-        style: what to paint like, seen through the features to be measured.
-        name: of these features.
-        frames: of its clips.
+        style: with the features to measure.
+        name: of these features, for labels.
+        frames: number of frames of each clip.
     """
 
     def __init__(self, style: Style, name: str, frames: int = 16) -> None:
         self.style, self.features, self.name = style, style.features, name
         self._frames = frames
         self._clips: dict[tuple[int, int], Clip] = {}
-        self._lbfgs: dict[tuple[int, int], Lbfgs] = {}
+        self._references: dict[tuple[int, int], LbfgsReference] = {}
 
     def stylizer(self, settings: Settings) -> Stylizer:
-        """A new one."""
+        """A new stylizer."""
         return Stylizer(self.features, self.style, settings)
 
     def clip(self, size: tuple[int, int]) -> Clip:
-        """Of (width, height) px."""
+        """The clip of (width, height) px: a camera that pans there and back."""
         if size not in self._clips:
-            step = size[0] / 160  # the same share of the picture at every size
+            step_px = size[0] / 160  # the same fraction of the width at every size
 
             def view(number: int) -> View:
-                """There and back: a long clip shall not leave the world."""
-                there = TURN - abs(number % (2 * TURN) - TURN)
-                return View(step * there, step / 4 * there)
+                position = PAN_FRAMES - abs(number % (2 * PAN_FRAMES) - PAN_FRAMES)
+                return View(step_px * position, step_px / 4 * position)
 
             self._clips[size] = camera_clip("pan", size, self._frames, view)
         return self._clips[size]
 
     def content(self, size: tuple[int, int], number: int = -1) -> Tensor:
-        """A frame of the clip."""
+        """Frame ``number`` of the clip, (1, 3, H, W) float in [0, 1]; -1: the last frame."""
         return to_tensor(self.clip(size).frames[number].image, self.features.device)
 
     def textbook_loss(self, settings: Settings, content: Tensor) -> TextbookLoss:
-        """The objective of these settings, as textbooks have it."""
+        """The objective of these settings, in float32, as textbook code."""
         layers: Mapping[str, float] = (
             self.features.fast_style_layers
             if settings.fast_style_layers
             else self.features.style_layers
         )
-        ours = self.stylizer(replace(settings, precision="fp32")).objective(content)
+        own = self.stylizer(replace(settings, precision="fp32")).objective(content)
         grams = self.style.grams(max(content.shape[-2:]), layers)
         weights = (
             settings.content_weight,
@@ -82,39 +87,40 @@ class Fixture:
             settings.tv_weight,
             settings.patch_weight,
         )
-        return TextbookLoss(ours.features, ours.content, grams, layers, weights, ours.matching)
+        return TextbookLoss(own.features, own.content, grams, layers, weights, own.matching)
 
     def standard_loss(self, size: tuple[int, int], number: int = -1) -> TextbookLoss:
-        """That of ``standard``, of a frame of the clip."""
+        """The textbook objective of the standard preset for a frame of the clip."""
         return self.textbook_loss(PRESETS["standard"], self.content(size, number))
 
-    def reached(self, size: tuple[int, int], picture: Tensor, number: int = -1) -> float:
-        """The standard loss of a painting of a frame."""
+    def loss_of(self, size: tuple[int, int], image: Tensor, number: int = -1) -> float:
+        """The standard objective of a stylised version of a frame of the clip, (1, 3, H, W)."""
         loss = self.standard_loss(size, number)
         with torch.no_grad():
-            return loss(picture.to(self.features.device)).item()
+            return loss(image.to(self.features.device)).item()
 
-    def reference(self, size: tuple[int, int]) -> Lbfgs:
-        """Of the last frame."""
-        if size not in self._lbfgs:
-            log.debug("%s: %d iterations of L-BFGS", by(size), textbook.REFERENCE_ITERATIONS)
+    def reference(self, size: tuple[int, int]) -> LbfgsReference:
+        """L-BFGS on the last frame of the clip."""
+        if size not in self._references:
+            iterations = textbook.REFERENCE_ITERATIONS
+            log.debug("%s: %d iterations of L-BFGS", size_text(size), iterations)
             loss = self.standard_loss(size)
             began = time.perf_counter()
-            picture = textbook.lbfgs(loss.with_fixed_matches, self.content(size))
+            image = textbook.lbfgs(loss.with_fixed_matches, self.content(size))
             milliseconds = 1000 * (time.perf_counter() - began)
-            self._lbfgs[size] = Lbfgs(
-                milliseconds, self.reached(size, picture), self.reached(size, picture.clamp(0, 1))
+            self._references[size] = LbfgsReference(
+                milliseconds, self.loss_of(size, image), self.loss_of(size, image.clamp(0, 1))
             )
-        return self._lbfgs[size]
+        return self._references[size]
 
 
-def preset_at(
+def preset_settings(
     size: tuple[int, int], preset: str, engine: str = "auto", precision: str = "auto"
 ) -> Settings:
-    """A preset that paints at a clip's own size."""
+    """A preset with the size of a clip as its working size."""
     return replace(PRESETS[preset], engine=engine, precision=precision, working_size=max(size))
 
 
-def by(size: tuple[int, int]) -> str:
-    """``320x180``"""
+def size_text(size: tuple[int, int]) -> str:
+    """A size as in labels: ``320x180``."""
     return f"{size[0]}x{size[1]}"

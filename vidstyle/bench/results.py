@@ -1,4 +1,4 @@
-"""Measured figures: one row each, as text, as a table, and as a file that also names the machine."""
+"""Measured figures: one row each, as text, as a Markdown table, and as JSON with the machine."""
 
 import json
 import platform
@@ -16,7 +16,14 @@ from ..io.files import write_file
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. ``target``: what it should be, in words such as "<= 0.2"; empty where nothing was promised."""
+    """One measured figure.
+
+    Args:
+        figure: the label; the key of the row in a JSON file.
+        value: in ``unit``.
+        unit: of the value and of the target; empty for a ratio or a count.
+        target: the range to reach, such as "<= 0.2"; empty if there is no target.
+    """
 
     figure: str
     value: float
@@ -25,16 +32,24 @@ class Row:
 
 
 def row_text(row: Row) -> str:
-    """A row in a line of plain text."""
-    target = f"   (to reach: {row.target})" if row.target else ""
+    """A row as one line of plain text."""
+    target = f"   (target: {row.target})" if row.target else ""
     return f"{row.figure}: {row.value:.4g} {row.unit}".rstrip() + target
 
 
 def write_results(path: Path, rows: Sequence[Row], made_on: dict[str, object]) -> None:
-    """``{"machine": {...}, "rows": [{"figure": ..., "value": ..., "unit": ..., "target": ...}]}``.
+    """Write rows as JSON.
+
+    The document is ``{"machine": {...}, "rows": [row, ...]}``; each row is an object with the keys
+    ``figure``, ``value``, ``unit`` and ``target``.
+
+    Args:
+        path: of the file; an existing file is replaced.
+        rows: in the order of the file.
+        made_on: what ``machine`` returns, and more if a benchmark adds it.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     document = {"machine": made_on, "rows": [asdict(row) for row in rows]}
     try:
@@ -47,18 +62,15 @@ def write_results(path: Path, rows: Sequence[Row], made_on: dict[str, object]) -
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
-    lines = ["| figure | measured | to reach |", "|---|---|---|"]
-    return "\n".join(
-        lines
-        + [
-            f"| {row.figure} | {row.value:.4g} {row.unit} | {row.target} {row.unit if row.target else ''} |"
-            for row in rows
-        ]
-    )
+    lines = ["| figure | measured | target |", "|---|---|---|"]
+    for row in rows:
+        target = f"{row.target} {row.unit if row.target else ''}"
+        lines.append(f"| {row.figure} | {row.value:.4g} {row.unit} | {target} |")
+    return "\n".join(lines)
 
 
 def machine(device: torch.device) -> dict[str, object]:
-    """What the figures were taken on."""
+    """Versions, processor, number of threads and device of this machine."""
     return {
         "vidstyle": __version__,
         "torch": torch.__version__,
@@ -71,7 +83,7 @@ def machine(device: torch.device) -> dict[str, object]:
 
 
 def _processor() -> str:
-    """The processor's name where the system tells it."""
+    """The processor's model name; on systems without /proc the name that Python reports."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(

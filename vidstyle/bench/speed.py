@@ -1,4 +1,4 @@
-"""``vidstyle bench``: how long frames and steps take on this machine, what they reach in that time, and what others need."""
+"""``vidstyle bench``: time of frames and of steps, and the objective and flicker at that speed."""
 
 import logging
 import statistics
@@ -20,43 +20,49 @@ from ..runtime.device import choose_device, choose_precision, open_files, reside
 from ..settings import ENGINES, MAX_SIDE_PX, PRECISIONS, PRESETS
 from ..stylizer.style import Style
 from . import temporal_metrics
-from .baseline import baseline
-from .clips import world
-from .fixtures import Fixture, by, preset_at
+from .baseline import baseline_rows
+from .clips import draw_landscape
+from .fixtures import Fixture, preset_settings, size_text
 from .results import Row, machine, row_text, table, write_results
-from .step_bench import one_step
-from .timing import WARM_UP_FRAMES, Looped, TimedRun, painted_to_file, through_files
+from .step_bench import step_rows
+from .timing import WARM_UP_FRAMES, LoopedSource, TimedRun, time_clip, time_source
 
 log = logging.getLogger(__name__)
 
-GAP_PIXELS = 640 * 360
-"""Up to this size L* is computed: 300 iterations of L-BFGS take minutes beyond it."""
+GAP_MAX_PIXELS = 640 * 360
+"""Sizes up to which L* is computed: 300 iterations of L-BFGS take minutes at larger sizes."""
 
 MEMORY_FRAMES = (200, 2000)
+"""Numbers of frames after which memory is compared."""
+
 MEMORY_SIZE = 96, 64
 
 STAGES = {
-    "paint": "painting",
-    "motion": "looking for motion",
+    "paint": "optimising",
+    "motion": "in optical flow",
     "read": "waiting to read",
     "write": "waiting to write",
 }
+"""Stage of the pipeline -> its words in labels."""
 
 RANDOM_VGG19 = "vgg19-random"
-"""VGG-19 with random weights: for its speed alone."""
+"""Name of VGG-19 with random weights, which takes the same time as VGG-19."""
 
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """What to measure: every combination of these, on a generated clip whose camera moves.
+    """What to measure: every combination of sizes, engines, precisions and presets.
 
     Args:
-        sizes: (width, height) in px.
+        sizes: (width, height) of the generated clips, px.
         engines, precisions, presets: as in ``Settings`` and ``PRESETS``.
-        frames: of the clip.
-        baseline: compare with textbook code too.
-        memory: look whether memory grows over ``MEMORY_FRAMES``.
-        json: where the figures go; None: nowhere.
+        frames: number of frames of each clip.
+        baseline: measure the textbook baselines too.
+        memory: compare memory after ``MEMORY_FRAMES``.
+        json: file for the figures; None: no file.
+
+    Raises:
+        ValueError: a name is not known, or a size is out of range.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((320, 180), (640, 360), (1280, 720))
@@ -82,149 +88,122 @@ class SpeedOptions:
 
 
 QUICK = SpeedOptions(sizes=((320, 180),), precisions=("auto",))
-"""What two cores measure in less than two minutes."""
+"""Options that take less than two minutes on two cores."""
 
 
-def speed(bench: SpeedOptions, style: Style, name: str) -> list[Row]:
-    """Measure, say each figure on stderr as it comes, print the table, and write what is asked for.
+def speed(options: SpeedOptions, style: Style, name: str) -> list[Row]:
+    """Measure, log each figure, print the table to standard output, and write the JSON file.
 
     Args:
-        bench: what to measure.
-        style: the picture to paint like, through the features to be measured.
-        name: of these features.
+        options: what to measure.
+        style: with the features to measure.
+        name: of these features, for labels.
 
     Raises:
         OutputError: the JSON file cannot be written.
     """
     rows: list[Row] = []
     device = style.features.device
-    if bench.json:
-        check_writable(bench.json, overwrite=True)
-
-    subject = Fixture(style, name, bench.frames)
-    measured = [_matrix(bench, subject)]
-    if bench.baseline:
-        measured.append(baseline(subject, bench.sizes[0]))
-    if bench.memory:
-        measured.append(_memory(subject))
-    for row in chain(*measured):
+    if options.json:
+        check_writable(options.json, overwrite=True)
+    fixture = Fixture(style, name, options.frames)
+    measurements = [_matrix_rows(options, fixture)]
+    if options.baseline:
+        measurements.append(baseline_rows(fixture, options.sizes[0]))
+    if options.memory:
+        measurements.append(_memory_rows(fixture))
+    made_on = machine(device) | {"auto precision": str(choose_precision("auto", device))}
+    for row in chain(*measurements):
         rows.append(row)
         log.info("%s", row_text(row))
-        if bench.json:
-            write_results(
-                bench.json,
-                rows,
-                machine(device) | {"auto precision": str(choose_precision("auto", device))},
-            )
+        if options.json:
+            write_results(options.json, rows, made_on)
     print(table(rows))
     return rows
 
 
-def drawn_picture() -> Image:
-    """A picture to paint like, where none is given: for speed any does."""
-    return world((256, 256), seed=7).astype(np.uint8)
+def default_style_image() -> Image:
+    """A drawn style image, (256, 256, 3) uint8: speed does not depend on the style image."""
+    return draw_landscape((256, 256), seed=7).astype(np.uint8)
 
 
-def random_vgg19(device: str) -> Features:
-    """VGG-19 as ``load_features`` makes it, with random weights."""
+def random_vgg19_features(device: str) -> Features:
+    """The features of ``load_features("vgg19")`` with random weights."""
     return gatys_features(Network(VGG19, VGG19_DEEPEST)).to(choose_device(device))
 
 
-def _matrix(bench: SpeedOptions, subject: Fixture) -> Iterator[Row]:
-    """Every combination, and how time grows with pixels."""
+def _matrix_rows(options: SpeedOptions, fixture: Fixture) -> Iterator[Row]:
+    """Rows of every combination, and the exponent of time against pixels over the sizes."""
     medians: dict[str, list[tuple[int, float]]] = {}
-    on_cpu = subject.features.device.type == "cpu"
+    on_cpu = fixture.features.device.type == "cpu"
     for size, engine, precision, preset in product(
-        bench.sizes, bench.engines, bench.precisions, bench.presets
+        options.sizes, options.engines, options.precisions, options.presets
     ):
-        stylizer = subject.stylizer(preset_at(size, preset, engine, precision))
-        timed = through_files(subject.clip(size), stylizer)
-        target = (
-            ">= 10" if stylizer.settings.fast_style_layers and size == (320, 180) and on_cpu else ""
-        )
-        words = f"{subject.name}, {engine}, {precision}, {preset}"
+        stylizer = fixture.stylizer(preset_settings(size, preset, engine, precision))
+        timed = time_clip(fixture.clip(size), stylizer)
+        draft_on_cpu = stylizer.settings.fast_style_layers and size == (320, 180) and on_cpu
+        words = f"{fixture.name}, {engine}, {precision}, {preset}"
         for row in chain(
-            _times(timed, size, target),
-            one_step(subject, stylizer, subject.content(size)),
-            _quality(subject, size, timed.images),
+            _time_rows(timed, size, ">= 10" if draft_on_cpu else ""),
+            step_rows(fixture, stylizer, fixture.content(size)),
+            _quality_rows(fixture, size, timed.images),
         ):
-            yield replace(row, figure=f"{by(size)}, {words}: {row.figure}")
-        medians.setdefault(words, []).append(
-            (size[0] * size[1], statistics.median(timed.milliseconds))
-        )
+            yield replace(row, figure=f"{size_text(size)}, {words}: {row.figure}")
+        point = size[0] * size[1], statistics.median(timed.frame_ms)
+        medians.setdefault(words, []).append(point)
     for words, points in medians.items():
         if len(points) > 1:
             pixels, times = np.log(points).T
-            yield Row(
-                f"{words}: exponent of time against pixels",
-                float(np.polyfit(pixels, times, 1)[0]),
-                "",
-                "0.9 to 1.1",
-            )
+            exponent = float(np.polyfit(pixels, times, 1)[0])
+            yield Row(f"{words}: exponent of time against pixels", exponent, "", "0.9 to 1.1")
 
 
-def _times(timed: TimedRun, size: tuple[int, int], target: str) -> Iterator[Row]:
-    """What a clip took; ``target``: the frames per second to reach."""
-    yield Row("median time per frame", statistics.median(timed.milliseconds), "ms")
-    yield Row("95th percentile", float(np.percentile(timed.milliseconds, 95)), "ms")
+def _time_rows(timed: TimedRun, size: tuple[int, int], target: str) -> Iterator[Row]:
+    """Times and memory of one clip; ``target`` is that of the frames per second."""
+    yield Row("median time per frame", statistics.median(timed.frame_ms), "ms")
+    yield Row("95th percentile", float(np.percentile(timed.frame_ms, 95)), "ms")
     yield Row("end to end", timed.frames_per_second, "frames/s", target)
     yield Row("steps per frame", statistics.mean(timed.steps[WARM_UP_FRAMES + 1 :]))
-    yield Row("first frame", timed.stamps[0] - timed.began - timed.prepared, "s")
-    if timed.prepared:
-        yield Row("compiling or recording, once", timed.prepared, "s")
-    if timed.peak is not None:
-        yield Row("peak memory", timed.peak / 1e6, "MB")
-        yield Row("memory per pixel", timed.peak / (size[0] * size[1]), "bytes")
-    for stage, what in STAGES.items():
-        yield Row(
-            f"share of time {what}", 100 * timed.shares[stage] / sum(timed.shares.values()), "%"
-        )
-    yield Row("painter idle", 100 * timed.idle, "%", "<= 5")
+    yield Row("first frame", timed.timestamps[0] - timed.began - timed.compile_seconds, "s")
+    if timed.compile_seconds:
+        yield Row("compilation or graph capture, once", timed.compile_seconds, "s")
+    if timed.peak_bytes is not None:
+        yield Row("peak memory", timed.peak_bytes / 1e6, "MB")
+        yield Row("memory per pixel", timed.peak_bytes / (size[0] * size[1]), "bytes")
+    total = sum(timed.stage_seconds.values())
+    for stage, words in STAGES.items():
+        yield Row(f"share of time {words}", 100 * timed.stage_seconds[stage] / total, "%")
+    yield Row("stylizer idle", 100 * timed.idle_fraction, "%", "<= 5")
 
 
-def _quality(subject: Fixture, size: tuple[int, int], images: Sequence[Image]) -> Iterator[Row]:
-    """Flicker, and the loss of the last frame among all layers: times mean nothing without them."""
-    pictures = [to_tensor(image) for image in images]
-    yield Row(
-        "flicker",
-        temporal_metrics.flicker(pictures, subject.clip(size).motions, WARM_UP_FRAMES + 1),
-    )
-    reached = subject.reached(size, pictures[-1])
-    yield Row("objective of the last frame", reached)
-    if size[0] * size[1] <= GAP_PIXELS:
-        yield Row("objective gap", 100 * (reached / subject.reference(size).free - 1), "%")
+def _quality_rows(
+    fixture: Fixture, size: tuple[int, int], images: Sequence[Image]
+) -> Iterator[Row]:
+    """Flicker, and objective and gap of the last frame, without which a time says nothing."""
+    tensors = [to_tensor(image) for image in images]
+    motions = fixture.clip(size).motions
+    yield Row("flicker", temporal_metrics.flicker(tensors, motions, WARM_UP_FRAMES + 1))
+    loss = fixture.loss_of(size, tensors[-1])
+    yield Row("objective of the last frame", loss)
+    if size[0] * size[1] <= GAP_MAX_PIXELS:
+        yield Row("objective gap", 100 * (loss / fixture.reference(size).loss - 1), "%")
 
 
-def _memory(subject: Fixture) -> Iterator[Row]:
-    """Whether it grows with the number of frames, and whether files are left open."""
-    few, many = MEMORY_FRAMES
-    stylizer = subject.stylizer(replace(preset_at(MEMORY_SIZE, "draft"), initial_steps=5))
-    resident, opened = dict[int, int | None](), dict[int, int | None]()
+def _memory_rows(fixture: Fixture) -> Iterator[Row]:
+    """Growth of resident memory and of the number of open files with the number of frames."""
+    settings = replace(preset_settings(MEMORY_SIZE, "draft"), initial_steps=5)
+    used: dict[int, tuple[int | None, int | None]] = {}
 
-    def watch(report: Report) -> None:
+    def observe(report: Report) -> None:
         if report.frames in MEMORY_FRAMES:
-            resident[report.frames], opened[report.frames] = (
-                resident_memory(subject.features.device),
-                open_files(),
-            )
+            used[report.frames] = resident_memory(fixture.features.device), open_files()
 
+    few, many = MEMORY_FRAMES
+    source = LoopedSource(fixture.clip(MEMORY_SIZE).frames, many)
     with temporary_folder() as folder:
-        painted_to_file(
-            Looped(subject.clip(MEMORY_SIZE).frames, many), stylizer, folder / "out.mp4", watch
-        )
-    before, after = resident.get(few), resident.get(many)
-    if before and after:
-        yield Row(
-            f"{subject.name}: resident memory after {many} frames over after {few}",
-            after / before,
-            "",
-            "<= 1.02",
-        )
-    fewer, more = opened.get(few), opened.get(many)
-    if fewer and more:
-        yield Row(
-            f"{subject.name}: open files after {many} frames over after {few}",
-            more / fewer,
-            "",
-            "1",
-        )
+        time_source(source, fixture.stylizer(settings), folder / "out.mp4", observe)
+    names = (("resident memory", "<= 1.02"), ("open files", "1"))
+    for (name, target), before, after in zip(names, used[few], used[many], strict=True):
+        if before and after:
+            words = f"{fixture.name}: {name} after {many} frames relative to {few} frames"
+            yield Row(words, after / before, "", target)

@@ -1,4 +1,7 @@
-"""One step of the optimisation, beside the bare features and the textbook's: functions that take ``STEPS_PER_ROUND`` of them."""
+"""Time of one optimiser step, relative to its features, its convolutions and textbook code.
+
+Each function of this module returns a function that takes ``STEPS_PER_ROUND`` steps.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,84 +13,76 @@ from ..optim.optimizers import AdamState, StepSize
 from ..stylizer.stylizer import Stylizer
 from . import textbook
 from .fixtures import Fixture
-from .op_count import Operations
+from .op_count import OperationCounter
 from .results import Row
-from .timing import medians
+from .timing import median_seconds
 
 STEPS_PER_ROUND = 2
 
 
-def steps_of(stylizer: Stylizer, content: Tensor) -> Callable[[], None]:
-    """As a frame takes them."""
-    objective = stylizer.objective(
-        content, (content, torch.ones_like(content[:, :1]))
-    ).with_fixed_matches(content)
-    moments, rate = AdamState.zero(content), StepSize(stylizer.settings.learning_rate)
+def stylizer_steps(stylizer: Stylizer, content: Tensor) -> Callable[[], None]:
+    """The stylizer's own steps, as a warm-started frame takes them."""
+    everywhere = torch.ones_like(content[:, :1])
+    objective = stylizer.objective(content, (content, everywhere)).with_fixed_matches(content)
+    state, step_size = AdamState.zero(content), StepSize(stylizer.settings.learning_rate)
 
-    def steps() -> None:
-        stylizer.step_runner(content, objective, STEPS_PER_ROUND, moments, rate)
+    def take_steps() -> None:
+        stylizer.step_runner(content, objective, STEPS_PER_ROUND, state, step_size)
 
-    return steps
+    return take_steps
 
 
-def bare_features(stylizer: Stylizer, content: Tensor) -> Callable[[], None]:
-    """As often forward and backward through the features alone, in the same precision, eagerly."""
+def feature_steps(stylizer: Stylizer, content: Tensor) -> Callable[[], None]:
+    """Forward and backward passes of the features alone: same precision, eager."""
     objective = stylizer.objective(content)
     layers = {*objective.content, *objective.style_layers}
     gradients = {
         name: torch.ones_like(maps) for name, maps in objective.features(content, layers).items()
     }
 
-    def look() -> None:
+    def take_steps() -> None:
         for _ in range(STEPS_PER_ROUND):
-            picture = content.clone().requires_grad_(True)
-            maps = objective.features(picture, layers)
-            torch.autograd.grad(
-                [maps[name] for name in gradients], picture, list(gradients.values())
-            )
+            image = content.clone().requires_grad_(True)
+            maps = objective.features(image, layers)
+            outputs = [maps[name] for name in gradients]
+            torch.autograd.grad(outputs, image, list(gradients.values()))
 
-    return look
+    return take_steps
 
 
 def textbook_steps(loss: textbook.TextbookLoss, content: Tensor) -> Callable[[], None]:
-    """By PyTorch's Adam."""
-    with_fixed_matches = loss.with_fixed_matches(content)
+    """Steps of ``torch.optim.Adam`` on the textbook objective."""
+    fixed = loss.with_fixed_matches(content)
 
-    def steps() -> None:
-        textbook.adam(lambda _: with_fixed_matches, content, STEPS_PER_ROUND)
+    def take_steps() -> None:
+        textbook.adam(lambda _: fixed, content, STEPS_PER_ROUND)
 
-    return steps
+    return take_steps
 
 
-def one_step(subject: Fixture, stylizer: Stylizer, content: Tensor) -> Iterator[Row]:
-    """How long each takes, and how near ours comes to its own convolutions."""
+def step_rows(fixture: Fixture, stylizer: Stylizer, content: Tensor) -> Iterator[Row]:
+    """Times of all of them, and the throughput of a step next to that of its convolutions."""
     settings = stylizer.settings
-    eager = steps_of(subject.stylizer(replace(settings, engine="eager")), content)
-    with Operations() as work:
+    eager = stylizer_steps(fixture.stylizer(replace(settings, engine="eager")), content)
+    with OperationCounter() as counter:
         eager()
-    rounds = {
-        "step": steps_of(stylizer, content),
-        "bare": bare_features(stylizer, content),
-        "plain": textbook_steps(subject.textbook_loss(settings, content), content),
-        "convolutions": work.convolve,
+    functions = {
+        "step": stylizer_steps(stylizer, content),
+        "features": feature_steps(stylizer, content),
+        "textbook": textbook_steps(fixture.textbook_loss(settings, content), content),
+        "convolutions": counter.rerun_convolutions,
     }
-    times = medians(rounds, content.device)
-    seconds = {name: time / STEPS_PER_ROUND for name, time in times.items()}
-    speeds = [
-        operations / times[name] / 1e9
-        for operations, name in ((work.all, "step"), (work.convolved, "convolutions"))
-    ]
-    yield Row("step", 1000 * seconds["step"], "ms")
-    yield Row("features forward and backward", 1000 * seconds["bare"], "ms")
-    yield Row("step relative to that", seconds["step"] / seconds["bare"], "", "<= 1.3")
-    yield Row(
-        "step relative to the textbook's in float32",
-        seconds["step"] / seconds["plain"],
-        "",
-        "<= 0.4",
-    )
-    yield Row("within a step", speeds[0], "GFLOP/s")
-    yield Row("in its convolutions alone", speeds[1], "GFLOP/s")
-    yield Row(
-        "share of the convolutions' throughput", 100 * speeds[0] / speeds[1], "%", ">= 50 on a GPU"
-    )
+    seconds = median_seconds(functions, content.device)
+    step = seconds["step"]
+    step_rate = counter.flops / step / 1e9
+    conv_rate = counter.conv_flops / seconds["convolutions"] / 1e9
+    yield Row("step", 1000 * step / STEPS_PER_ROUND, "ms")
+    features_ms = 1000 * seconds["features"] / STEPS_PER_ROUND
+    yield Row("features forward and backward", features_ms, "ms")
+    yield Row("step relative to its features", step / seconds["features"], "", "<= 1.3")
+    ratio = step / seconds["textbook"]
+    yield Row("step relative to the textbook's in float32", ratio, "", "<= 0.4")
+    yield Row("throughput of a step", step_rate, "GFLOP/s")
+    yield Row("throughput of its convolutions alone", conv_rate, "GFLOP/s")
+    percent = 100 * step_rate / conv_rate
+    yield Row("share of the convolutions' throughput", percent, "%", ">= 50 on a GPU")

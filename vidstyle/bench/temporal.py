@@ -1,51 +1,53 @@
-"""``vidstyle bench --temporal``: steadiness, faithfulness and promptness of the warm start, as a table and pictures."""
+"""``vidstyle bench --temporal``: temporal consistency and fidelity of warm starts, as a table.
+
+``temporal_metrics`` defines the metrics. They are measured on generated clips of known motion, at
+fixed numbers of steps per frame, with the naive baseline of ``runs.stylize_naively`` beside them;
+or, with estimated motion, on a clip of the user's.
+"""
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from ..errors import InputError
-from ..flow.clip_motion import with_motion
 from ..flow.methods import FlowMethod
-from ..flow.motion import Motion
 from ..io.files import check_writable
-from ..io.frame import Frame, fit
+from ..io.frame import Frame, Image
 from ..io.images import write_image
 from ..io.source import open_source
 from ..metrics import gradient_energy
-from ..ops.tensors import resize, to_image, to_tensor
-from ..settings import PRESETS, Settings
+from ..settings import PRESETS
 from ..stylizer.style import Style
-from ..stylizer.stylizer import Stylizer
-from ..stylizer.warm_start import LONG_TERM
 from . import temporal_metrics
 from .clips import Clip, changing_clip, known_motion_clips, noisy, object_scenes
+from .contact_strip import contact_strip
 from .results import Row, machine, row_text, table, write_results
-from .runs import ReferenceFrame, StylizedRun, paint, paint_naively
-from .textbook import REFERENCE_ITERATIONS
+from .runs import ClipRunner, ReferenceFrame, StylizedRun
 
 log = logging.getLogger(__name__)
 
-SETTLED_FRAME = 6
-"""Figures are taken from this frame on: by then the first frame no longer counts for much."""
+FIRST_MEASURED_FRAME = 6
+"""Index of the first frame that figures are taken from; the cold start of frame 0 has faded."""
 
-NOISE_SETTLED_FRAME = 30
+FIRST_NOISE_FRAME = 30
+"""The same for temporal noise, which takes longer to become stationary."""
 
 GAP_TARGETS = {4: "<= 3", 2: "<= 8"}
-"""Steps per frame that every clip is painted with, and the objective gap (%) promised for them."""
+"""Steps per frame of every clip -> target of the objective gap, per cent."""
 
-CURVE = (1, 8, 16)
-"""More numbers of steps for the clips of the curve: gap against flicker against time."""
+CURVE_STEPS = (1, 8, 16)
+"""Further numbers of steps per frame, for the curves of gap against flicker."""
+
+STRIP_STEPS = 4
+"""Steps per frame of the run that contact strips show."""
+
+NAIVE = "previous frame, fresh Adam"
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,11 @@ class TemporalOptions:
     """What to measure.
 
     Args:
-        clip: a clip of one's own; None: the generated ones.
-        size: width of the clips in px.
-        frames: per clip.
-        drift_frames: of the still clip.
-        json, picture: where figures and flicker maps go; None: nowhere.
+        clip: a clip of the user's; None: the generated clips.
+        size: width of the generated clips and working size, px.
+        frames: number of frames of each clip.
+        drift_frames: number of frames of the still clip.
+        json, picture: files for the figures and the contact strips; None: no file.
     """
 
     clip: Path | None = None
@@ -68,401 +70,267 @@ class TemporalOptions:
     picture: Path | None = None
 
 
-Picture = NDArray[np.uint8]
-
-
-def temporal(bench: TemporalOptions, style: Style, flow: FlowMethod | None) -> list[Row]:
-    """Measure, say each figure on stderr as it comes, print the table, and write what is asked for.
+def temporal(options: TemporalOptions, style: Style, flow: FlowMethod | None) -> list[Row]:
+    """Measure, log each figure, print the table to standard output, and write the files.
 
     Raises:
-        InputError: the clip cannot be read.
+        InputError: the clip cannot be read, or is too short.
         OutputError: a file cannot be written.
     """
-    for path in (bench.json, bench.picture):
+    for path in (options.json, options.picture):
         if path:
             check_writable(path, overwrite=True)
-    frames = _own_frames(bench) if bench.clip else []
+    frames = _read_frames(options.clip, options.frames) if options.clip else []
 
-    def note(rows: Sequence[Row], strips: Sequence[Picture]) -> None:
-        """Keep the files up to date: a long measurement that is interrupted leaves what it has."""
-        if bench.json:
-            write_results(bench.json, rows, machine(style.features.device))
-        if bench.picture and strips:
-            write_image(bench.picture, np.vstack(strips))
+    def write(rows: Sequence[Row], strips: Sequence[Image]) -> None:
+        """Write the files after each figure, so that an interrupted measurement leaves some."""
+        if options.json:
+            write_results(options.json, rows, machine(style.features.device))
+        if options.picture and strips:
+            write_image(options.picture, np.vstack(strips))
 
-    measuring = TemporalBench(style, bench, flow, note)
-    if bench.clip:
-        measuring.own_clip(bench.clip.name, frames)
+    bench = TemporalBench(style, options, flow, write)
+    if options.clip:
+        bench.measure_clip(options.clip.name, frames)
     else:
-        measuring.known_motion()
-    print(table(measuring.rows))
-    return measuring.rows
+        bench.measure_known_motion()
+    print(table(bench.rows))
+    return bench.rows
 
 
-def _own_frames(bench: TemporalOptions) -> list[Frame]:
-    with open_source(str(bench.clip)) as source:
-        frames = list(islice(source, bench.frames))
-    if len(frames) <= SETTLED_FRAME + 1:
-        raise InputError(
-            f"{bench.clip} has only {len(frames)} frames: give a longer clip, at least {SETTLED_FRAME + 2}"
-        )
+def _read_frames(clip: Path, count: int) -> list[Frame]:
+    with open_source(str(clip)) as source:
+        frames = list(islice(source, count))
+    least = FIRST_MEASURED_FRAME + 2
+    if len(frames) < least:
+        raise InputError(f"{clip} has only {len(frames)} frames: give a clip of {least} or more")
     return frames
 
 
 class TemporalBench:
-    """Paints clips in several ways and measures each. What is painted twice is painted once: first frames are kept.
+    """Stylises clips in several ways and measures each.
 
     Args:
-        style: what to paint like.
-        bench: sizes and lengths.
-        flow: how the motion that the stylizer is given is computed.
-        note: called with all rows and picture strips after each new one.
+        style: with its features.
+        options: sizes and lengths of the clips.
+        flow: optical flow method of the stylizer; None: no flow.
+        on_row: called with all rows and contact strips after each new one.
     """
 
     def __init__(
         self,
         style: Style,
-        bench: TemporalOptions,
+        options: TemporalOptions,
         flow: FlowMethod | None,
-        note: Callable[[Sequence[Row], Sequence[Picture]], None] = lambda rows, strips: None,
+        on_row: Callable[[Sequence[Row], Sequence[Image]], None] = lambda rows, strips: None,
     ) -> None:
-        self._style, self._bench, self._flow, self._note = style, bench, flow, note
-        self._size = bench.size, bench.size // 2
-        self._fresh: dict[tuple[bytes, Settings], tuple[dict[str, Tensor], float]] = {}
+        self._options, self._on_row = options, on_row
+        self._runner = ClipRunner(style, options.size, flow)
         self.rows: list[Row] = []
-        self.strips: list[Picture] = []
+        self.strips: list[Image] = []
 
-    def known_motion(self) -> None:
-        """All figures on the generated clips."""
-        clips = {clip.name: clip for clip in known_motion_clips(self._size, self._bench.frames)}
+    def measure_known_motion(self) -> None:
+        """Measure all figures on the generated clips."""
+        size, count = (self._options.size, self._options.size // 2), self._options.frames
+        clips = {clip.name: clip for clip in known_motion_clips(size, count)}
         for name in ("object", "pan", "slow pan", "zoom and rotation", "light"):
-            moves = name in ("pan", "slow pan", "zoom and rotation")
-            self._moving(clips[name], moves, curve=name in ("object", "pan", "light"))
-        self._scenes(object_scenes(self._size, self._bench.frames))
-        self._shaken(clips["flash"])
-        self._shaken(clips["fade"])
-        self._cut(clips["cut"])
-        self._noise()
-        self._drift(self._bench.drift_frames)
+            camera_moves = name in ("pan", "slow pan", "zoom and rotation")
+            self._measure(clips[name], camera_moves, curve=name in ("object", "pan", "light"))
+        self._measure_scenes(object_scenes(size, count))
+        self._measure_recovery(clips["flash"])
+        self._measure_recovery(clips["fade"])
+        self._measure_cut(clips["cut"])
+        self._measure_noise(size)
+        self._measure_drift(size, self._options.drift_frames)
         for name in ("pan", "object"):
-            self._presets(clips[name])
+            self._measure_presets(clips[name])
 
-    def own_clip(self, name: str, frames: Sequence[Frame]) -> None:
-        """The figures that need no known motion; for flicker it is estimated by the flow method given."""
-        pairs = self._pairs(Clip(name, list(frames), [], []), PRESETS["standard"])
+    def measure_clip(self, name: str, frames: Sequence[Frame]) -> None:
+        """Measure a clip of unknown motion; the flow method estimates the motion for flicker."""
+        clip = Clip(name, list(frames), [], [])
+        pairs = self._runner.with_estimated_motion(clip, PRESETS["standard"])
         motions = [temporal_metrics.without_small_motion(motion) for _, motion in pairs]
         moving = [
             (m.flow.square().sum(1)[0] > 1).numpy() if m.flow is not None else np.ones((1, 1), bool)
             for m in motions
         ]
-        self._moving(Clip(name, list(frames), motions, moving), moves=False, known=False)
+        clip = replace(clip, motions=motions, moving=moving)
+        self._measure(clip, camera_moves=False, known=False)
 
-    def _moving(self, clip: Clip, moves: bool, known: bool = True, curve: bool = False) -> None:
-        """Flicker of one clip, and gap, energy, contrast and lag as means of three of its frames, at four steps and at two."""
-        judged = self._judged(clip)
-        last = judged[-1].number
-        source = [self._content(frame) for frame in clip.frames]
-        self._row(
-            f"{clip.name}: flicker of the source",
-            temporal_metrics.flicker(source, clip.motions, SETTLED_FRAME),
-        )
-        pair = [
-            self._painted_fresh(clip.frames[number], PRESETS["standard"])
-            for number in (last - 1, last)
-        ]
-        self._row(
-            f"{clip.name}: flicker of fresh paintings, last two frames",
-            temporal_metrics.flicker(pair, clip.motions[last - 1 :]),
-        )
-        self._row(
-            f"{clip.name}: time of a fresh painting", self._fresh_seconds(clip.frames[last]), "s"
-        )
-        self._row(
-            f"{clip.name}: objective gap of fresh paintings",
-            _mean(frame.gap(frame.fresh) for frame in judged),
-            "%",
-        )
-        for steps in (*GAP_TARGETS, *(CURVE if curve else ())):
-            settings = replace(PRESETS["standard"], steps=steps)
-            ours, naive = self._paint(clip, settings, steps), self._paint_naively(clip, settings)
-            words = f"{clip.name}, {steps} steps"
-            self._steadiness(words, clip, ours, naive, "<= 0.1" if moves else "<= 0.025")
-            self._faithfulness(words, judged, ours, naive, GAP_TARGETS.get(steps, ""))
-            wanted = (
-                known and steps in GAP_TARGETS and clip.moving[last].all()
-            )  # where little moves, many scenes tell
-            self._row(f"{words}: lag", self._lag([clip], [ours]), "", ">= 0.95" if wanted else "")
-            if steps == 4:
-                self._strip(clip, ours, naive)
-
-    def _scenes(self, clips: Sequence[Clip]) -> None:
-        """The lag over several scenes: in one, where an edge is painted is as much chance as lag."""
-        for steps in GAP_TARGETS:
-            settings = replace(PRESETS["standard"], steps=steps)
-            words = f"{clips[0].name} in {len(clips)} scenes, {steps} steps: lag"
-            self._row(
-                words,
-                self._lag(clips, [self._paint(clip, settings, steps) for clip in clips]),
-                "",
-                ">= 0.95",
-            )
-            naive = [self._paint_naively(clip, settings) for clip in clips]
-            self._row(f"{words}, previous picture, fresh Adam", self._lag(clips, naive))
-
-    def _lag(self, clips: Sequence[Clip], painted: Sequence[StylizedRun]) -> float:
-        """How well edges lie where the frames' are, in what moves, relative to fresh paintings; 1: nothing trails behind."""
-        ours, fresh = [], []
-        for clip, paintings in zip(clips, painted, strict=True):
-            for number in _judged_numbers(clip):
-                content = self._content(clip.frames[number]).cpu()
-                size = content.shape[-1], content.shape[-2]
-                moving = torch.from_numpy(
-                    cv2.resize(clip.moving[number].astype(np.uint8), size) > 0
-                )
-                ours.append(
-                    temporal_metrics.edge_alignment(paintings.pictures[number], content, moving)
-                )
-                fresh.append(
-                    temporal_metrics.edge_alignment(
-                        self._painted_fresh(clip.frames[number], PRESETS["standard"]),
-                        content,
-                        moving,
-                    )
-                )
-        return _mean(ours) / _mean(fresh)
-
-    def _judged(self, clip: Clip) -> list[ReferenceFrame]:
-        """Those of ``_judged_numbers``."""
-        judged = []
-        for number in _judged_numbers(clip):
-            content = self._content(clip.frames[number])
-            objective = self._judging().objective(content)
-            fresh = self._painted_fresh(clip.frames[number], PRESETS["standard"])
-            log.debug(f"{clip.name}, frame {number}: {REFERENCE_ITERATIONS} iterations of L-BFGS")
-            judged.append(
-                ReferenceFrame(
-                    number,
-                    content,
-                    objective,
-                    fresh,
-                    *temporal_metrics.reference_objective(objective, content),
-                )
-            )
-        return judged
-
-    def _steadiness(
-        self, words: str, clip: Clip, ours: StylizedRun, naive: StylizedRun, target: str
+    def _measure(
+        self, clip: Clip, camera_moves: bool, known: bool = True, curve: bool = False
     ) -> None:
-        flicker, plain = (
-            temporal_metrics.flicker(p.pictures, clip.motions, SETTLED_FRAME) for p in (ours, naive)
-        )
-        self._row(f"{words}: flicker", flicker)
-        self._row(f"{words}: flicker, previous picture, fresh Adam", plain)
-        self._row(
-            f"{words}: flicker relative to previous picture, fresh Adam",
-            flicker / plain,
-            "",
-            target,
-        )
-        self._row(f"{words}: median time per frame", float(np.median(ours.seconds)), "s")
-        self._row(
-            f"{words}: median time per frame, previous picture, fresh Adam",
-            float(np.median(naive.seconds)),
-            "s",
-        )
+        """Measure one clip at several numbers of steps.
 
-    def _faithfulness(
+        Gap, gradient energy, contrast and lag are means over three frames.
+
+        Args:
+            clip: with motions.
+            camera_moves: a weaker target of flicker holds if the camera moves.
+            known: the motions are exact; lag has a target then.
+            curve: measure ``CURVE_STEPS`` too.
+        """
+        references = [self._runner.reference_frame(clip, n) for n in _reference_numbers(clip)]
+        self._measure_references(clip, references)
+        for steps in (*GAP_TARGETS, *(CURVE_STEPS if curve else ())):
+            settings = replace(PRESETS["standard"], steps=steps)
+            own = self._runner.run(clip, settings, steps)
+            naive = self._runner.run_naively(clip, settings)
+            words = f"{clip.name}, {steps} steps"
+            self._measure_flicker(words, clip, own, naive, "<= 0.1" if camera_moves else "<= 0.025")
+            self._measure_fidelity(words, references, own, naive, GAP_TARGETS.get(steps, ""))
+            # Where little moves, one scene's lag is chance: _measure_scenes has the target.
+            all_moves = bool(clip.moving[references[-1].number].all())
+            target = ">= 0.95" if known and steps in GAP_TARGETS and all_moves else ""
+            self._row(f"{words}: lag", self._lag([clip], [own]), "", target)
+            if steps == STRIP_STEPS:
+                self._add_strip(clip, own, naive)
+
+    def _measure_references(self, clip: Clip, references: Sequence[ReferenceFrame]) -> None:
+        """Flicker of the source, and flicker, time and gap of cold starts."""
+        last = references[-1].number
+        source = [self._runner.content(frame) for frame in clip.frames]
+        flicker = temporal_metrics.flicker(source, clip.motions, FIRST_MEASURED_FRAME)
+        self._row(f"{clip.name}: flicker of the source", flicker)
+        pair = [self._runner.cold_start(clip.frames[number]) for number in (last - 1, last)]
+        flicker = temporal_metrics.flicker(pair, clip.motions[last - 1 :])
+        self._row(f"{clip.name}: flicker of cold starts, last two frames", flicker)
+        seconds = self._runner.cold_start_seconds(clip.frames[last])
+        self._row(f"{clip.name}: time of a cold start", seconds, "s")
+        gap = _mean(frame.gap(frame.cold_start) for frame in references)
+        self._row(f"{clip.name}: objective gap of cold starts", gap, "%")
+
+    def _measure_flicker(
+        self, words: str, clip: Clip, own: StylizedRun, naive: StylizedRun, target: str
+    ) -> None:
+        """Flicker and time per frame, own and naive."""
+        own_flicker, naive_flicker = (
+            temporal_metrics.flicker(run.images, clip.motions, FIRST_MEASURED_FRAME)
+            for run in (own, naive)
+        )
+        self._row(f"{words}: flicker", own_flicker)
+        self._row(f"{words}: flicker, {NAIVE}", naive_flicker)
+        ratio = own_flicker / naive_flicker
+        self._row(f"{words}: flicker relative to {NAIVE}", ratio, "", target)
+        for name, run in (("", own), (f", {NAIVE}", naive)):
+            self._row(f"{words}: median time per frame{name}", float(np.median(run.seconds)), "s")
+
+    def _measure_fidelity(
         self,
         words: str,
-        judged: Sequence[ReferenceFrame],
-        ours: StylizedRun,
+        references: Sequence[ReferenceFrame],
+        own: StylizedRun,
         naive: StylizedRun,
         target: str,
     ) -> None:
-        pictures = [(frame, ours.pictures[frame.number]) for frame in judged]
-        self._row(
-            f"{words}: objective gap",
-            _mean(frame.gap(picture) for frame, picture in pictures),
-            "%",
-            target,
-        )
-        shown = _mean(frame.gap_to_shown(picture) for frame, picture in pictures)
-        self._row(f"{words}: the same against what L-BFGS' picture can show", shown, "%")
-        fresh = _mean(
-            100 * (frame.loss(picture) / frame.loss(frame.fresh) - 1) for frame, picture in pictures
-        )
-        self._row(f"{words}: the same against fresh paintings", fresh, "%")
-        plain = _mean(frame.gap(naive.pictures[frame.number]) for frame in judged)
-        self._row(f"{words}: objective gap, previous picture, fresh Adam", plain, "%")
-        for name, figure in (
+        """Objective gaps, gradient energy and contrast."""
+        pairs = [(frame, own.images[frame.number]) for frame in references]
+        gap = _mean(frame.gap(image) for frame, image in pairs)
+        self._row(f"{words}: objective gap", gap, "%", target)
+        gap = _mean(frame.gap_to_clamped(image) for frame, image in pairs)
+        self._row(f"{words}: objective gap to clamped L-BFGS", gap, "%")
+        gap = _mean(frame.gap_to_cold_start(image) for frame, image in pairs)
+        self._row(f"{words}: objective gap to cold starts", gap, "%")
+        gap = _mean(frame.gap(naive.images[frame.number]) for frame in references)
+        self._row(f"{words}: objective gap, {NAIVE}", gap, "%")
+        for name, metric in (
             ("gradient energy", gradient_energy),
             ("contrast", temporal_metrics.contrast),
         ):
-            ratio = _mean(figure(picture) / figure(frame.fresh) for frame, picture in pictures)
-            self._row(
-                f"{words}: {name} relative to fresh", ratio, "", "0.9 to 1.1" if target else ""
-            )
+            ratio = _mean(metric(image) / metric(frame.cold_start) for frame, image in pairs)
+            range_ = "0.9 to 1.1" if target else ""
+            self._row(f"{words}: {name} relative to cold starts", ratio, "", range_)
 
-    def _presets(self, clip: Clip) -> None:
-        """What each preset costs and gives, with the steps it chooses itself."""
-        last = len(clip.frames) - 1
-        objective = self._judging().objective(self._content(clip.frames[last]))
+    def _measure_scenes(self, clips: Sequence[Clip]) -> None:
+        """Lag over several scenes: in a single one it depends on chance as much."""
+        for steps in GAP_TARGETS:
+            settings = replace(PRESETS["standard"], steps=steps)
+            words = f"{clips[0].name} in {len(clips)} scenes, {steps} steps: lag"
+            runs = [self._runner.run(clip, settings, steps) for clip in clips]
+            self._row(words, self._lag(clips, runs), "", ">= 0.95")
+            naive = [self._runner.run_naively(clip, settings) for clip in clips]
+            self._row(f"{words}, {NAIVE}", self._lag(clips, naive))
+
+    def _lag(self, clips: Sequence[Clip], runs: Sequence[StylizedRun]) -> float:
+        """Edge alignment in the moving pixels relative to that of cold starts; 1: no lag."""
+        own, cold = [], []
+        for clip, run in zip(clips, runs, strict=True):
+            for number in _reference_numbers(clip):
+                content = self._runner.content(clip.frames[number]).cpu()
+                size = content.shape[-1], content.shape[-2]
+                mask = cv2.resize(clip.moving[number].astype(np.uint8), size)
+                moving = torch.from_numpy(mask > 0)
+                cold_start = self._runner.cold_start(clip.frames[number])
+                own.append(temporal_metrics.edge_alignment(run.images[number], content, moving))
+                cold.append(temporal_metrics.edge_alignment(cold_start, content, moving))
+        return _mean(own) / _mean(cold)
+
+    def _measure_presets(self, clip: Clip) -> None:
+        """Time, flicker and objective of each preset, with the steps that the stylizer chooses."""
+        objective = self._runner.objective(self._runner.content(clip.frames[-1]))
         for name, limit in (("draft", "<= 2"), ("standard", "<= 4"), ("final", "")):
-            painted = self._paint(clip, PRESETS[name])
+            run = self._runner.run(clip, PRESETS[name])
             words = f"preset {name}, {clip.name}"
-            self._row(f"{words}: mean steps per frame", float(np.mean(painted.steps)), "", limit)
-            self._row(f"{words}: median time per frame", float(np.median(painted.seconds)), "s")
-            self._row(
-                f"{words}: flicker",
-                temporal_metrics.flicker(painted.pictures, clip.motions, SETTLED_FRAME),
-            )
+            self._row(f"{words}: mean steps per frame", float(np.mean(run.steps)), "", limit)
+            self._row(f"{words}: median time per frame", float(np.median(run.seconds)), "s")
+            flicker = temporal_metrics.flicker(run.images, clip.motions, FIRST_MEASURED_FRAME)
+            self._row(f"{words}: flicker", flicker)
             with torch.no_grad():
-                reached = objective(
-                    painted.pictures[last].to(self._style.features.device)
-                ).total.item()
-            self._row(f"{words}: objective of the last frame", reached)
+                loss = objective(run.images[-1].to(self._runner.device)).total.item()
+            self._row(f"{words}: objective of the last frame", loss)
 
-    def _shaken(self, clip: Clip) -> None:
-        """A flash or a fade must leave no trace: after it the painting is as far from the one before as if it had not been."""
-        painted = self._paint(clip, PRESETS["standard"])
-        before, after = painted.pictures[1], painted.pictures[-1]
-        self._row(
-            f"{clip.name}: last painting against the one before it, root mean square",
-            (after - before).square().mean().sqrt().item() * 255,
-            "levels",
-        )
-        fresh = self._painted_fresh(clip.frames[-1], PRESETS["standard"])
-        self._row(
-            f"{clip.name}: mean luminance of the last painting relative to fresh",
-            (after.mean() / fresh.mean()).item(),
-            "",
-            "0.9 to 1.1",
-        )
+    def _measure_recovery(self, clip: Clip) -> None:
+        """Difference of the frames before and after a flash or a fade, and luminance after it."""
+        run = self._runner.run(clip, PRESETS["standard"])
+        before, after = run.images[1], run.images[-1]
+        rms = (after - before).square().mean().sqrt().item() * 255
+        self._row(f"{clip.name}: RMS difference of the frames before and after", rms, "levels")
+        ratio = (after.mean() / self._runner.cold_start(clip.frames[-1]).mean()).item()
+        words = f"{clip.name}: mean luminance of the last frame relative to a cold start"
+        self._row(words, ratio, "", "0.9 to 1.1")
 
-    def _cut(self, clip: Clip) -> None:
-        painted = self._paint(clip, PRESETS["standard"])
+    def _measure_cut(self, clip: Clip) -> None:
+        """Difference of the first frame after a cut from a cold start."""
+        run = self._runner.run(clip, PRESETS["standard"])
         cut = [number for number, motion in enumerate(clip.motions) if motion.cut][1]
-        fresh = self._painted_fresh(clip.frames[cut], PRESETS["standard"])
-        self._row(
-            "cut: first frame's mean difference from a fresh start",
-            (painted.pictures[cut] - fresh).abs().mean().item() * 255,
-            "levels",
-            "<= 2",
-        )
+        difference = (run.images[cut] - self._runner.cold_start(clip.frames[cut])).abs().mean()
+        words = "cut: mean difference of the first frame from a cold start"
+        self._row(words, difference.item() * 255, "levels", "<= 2")
 
-    def _noise(self) -> None:
-        clip = changing_clip("noise", self._size, NOISE_SETTLED_FRAME + 10, noisy(4))
-        painted = self._paint(clip, PRESETS["standard"])
-        source = temporal_metrics.temporal_noise(
-            [self._content(frame) for frame in clip.frames], NOISE_SETTLED_FRAME
-        )
-        boiling = temporal_metrics.temporal_noise(painted.pictures, NOISE_SETTLED_FRAME)
-        self._row(
-            "noise: frame-to-frame change relative to the source's", boiling / source, "", "<= 0.2"
-        )
-        self._row("noise: mean steps per frame", float(np.mean(painted.steps)))
+    def _measure_noise(self, size: tuple[int, int]) -> None:
+        """Temporal noise under sensor noise of 4 levels."""
+        clip = changing_clip("noise", size, FIRST_NOISE_FRAME + 10, noisy(4))
+        run = self._runner.run(clip, PRESETS["standard"])
+        contents = [self._runner.content(frame) for frame in clip.frames]
+        source = temporal_metrics.temporal_noise(contents, FIRST_NOISE_FRAME)
+        ratio = temporal_metrics.temporal_noise(run.images, FIRST_NOISE_FRAME) / source
+        self._row("noise: temporal noise relative to the source's", ratio, "", "<= 0.2")
+        self._row("noise: mean steps per frame", float(np.mean(run.steps)))
 
-    def _drift(self, count: int) -> None:
-        clip = changing_clip("still", self._size, 1, lambda picture, number: picture)
+    def _measure_drift(self, size: tuple[int, int], count: int) -> None:
+        """Drift of mean luminance in a still clip."""
+        clip = changing_clip("still", size, 1, lambda image, number: image)
         clip = Clip("still", clip.frames * count, clip.motions * count, clip.moving * count)
-        painted = self._paint(clip, PRESETS["standard"])
-        self._row(
-            f"still: drift of mean luminance over {count} frames",
-            100 * temporal_metrics.drift(painted.pictures),
-            "%",
-            "<= 1",
-        )
-        self._row("still: mean steps per frame", float(np.mean(painted.steps)))
-
-    def _judging(self) -> Stylizer:
-        """Paintings are judged in float32, however they were made."""
-        return self._painter(replace(PRESETS["standard"], precision="fp32"))
-
-    def _painter(self, settings: Settings) -> Stylizer:
-        return Stylizer(
-            self._style.features, self._style, replace(settings, working_size=self._bench.size)
-        )
+        run = self._runner.run(clip, PRESETS["standard"])
+        words = f"still: drift of mean luminance over {count} frames"
+        self._row(words, 100 * temporal_metrics.drift(run.images), "%", "<= 1")
+        self._row("still: mean steps per frame", float(np.mean(run.steps)))
 
     def _row(self, figure: str, value: float, unit: str = "", target: str = "") -> None:
         self.rows.append(Row(figure, value, unit, target))
         log.info("%s", row_text(self.rows[-1]))
-        self._note(self.rows, self.strips)
+        self._on_row(self.rows, self.strips)
 
-    def _pairs(self, clip: Clip, settings: Settings) -> list[tuple[Frame, Motion]]:
-        size_px = self._painter(settings).flow_px(clip.frames[0].size)
-        return list(
-            with_motion(
-                clip.frames,
-                self._flow,
-                LONG_TERM if settings.long_term else (),
-                size_px=lambda: size_px,
-            )
-        )
-
-    def _paint(self, clip: Clip, settings: Settings, steps: int | None = None) -> StylizedRun:
-        log.debug(
-            f"{clip.name}: painting {len(clip.frames)} frames, {steps or f'at most {settings.steps}'} steps each"
-        )
-        stylizer = self._painter(settings)
-        stylizer.load_state(self._fresh_state(clip.frames[0], settings)[0])
-        rest = paint(stylizer, self._pairs(clip, settings)[1:], steps)
-        return replace(
-            rest, pictures=[self._painted_fresh(clip.frames[0], settings), *rest.pictures]
-        )
-
-    def _paint_naively(self, clip: Clip, settings: Settings) -> StylizedRun:
-        log.debug(f"{clip.name}: previous picture, fresh Adam, {settings.steps} steps each")
-        first = self._painted_fresh(clip.frames[0], settings)
-        contents = [self._content(frame) for frame in clip.frames[1:]]
-        rest = paint_naively(self._painter(settings), first, contents, settings.steps)
-        return replace(rest, pictures=[first, *rest.pictures])
-
-    def _painted_fresh(self, frame: Frame, settings: Settings) -> Tensor:
-        """The painting of a frame on its own."""
-        return self._fresh_state(frame, settings)[0]["picture"]
-
-    def _fresh_seconds(self, frame: Frame) -> float:
-        return self._fresh_state(frame, PRESETS["standard"])[1]
-
-    def _fresh_state(self, frame: Frame, settings: Settings) -> tuple[dict[str, Tensor], float]:
-        """What the stylizer remembers of a first frame, and the seconds it took."""
-        key = frame.image.tobytes(), replace(settings, steps=1, flow="none", long_term=False)
-        if key not in self._fresh:
-            log.debug(f"painting a first frame, {settings.initial_steps} steps")
-            stylizer = self._painter(settings)
-            began = time.perf_counter()
-            stylizer(frame)
-            self._fresh[key] = stylizer.state(), time.perf_counter() - began
-        return self._fresh[key]
-
-    def _content(self, frame: Frame) -> Tensor:
-        size = self._painter(PRESETS["standard"]).working_size(frame.size)
-        return resize(to_tensor(frame.image, self._style.features.device), size)
-
-    def _strip(self, clip: Clip, ours: StylizedRun, naive: StylizedRun) -> None:
-        """Frame, both paintings and both flicker maps side by side, the maps on one scale."""
-        last = len(clip.frames) - 1
-        maps = [
-            temporal_metrics.flicker_map(p.pictures[last], p.pictures[last - 1], clip.motions[last])
-            for p in (naive, ours)
-        ]
-        pictures: list[Any] = [
-            to_image(p)
-            for p in (self._content(clip.frames[last]), naive.pictures[last], ours.pictures[last])
-        ]
-        for error in maps:  # the root, so that what is ten times weaker can still be seen
-            level = (error.sqrt() / 0.25).clamp(0, 1).mul(255).to(torch.uint8).numpy()
-            pictures.append(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)[..., ::-1])
-        height, width = pictures[0].shape[:2]
-        shown = [cv2.resize(picture, fit((width, height), 320)) for picture in pictures]
-        self.strips.append(np.hstack(shown).astype(np.uint8))
-        self._note(self.rows, self.strips)
+    def _add_strip(self, clip: Clip, own: StylizedRun, naive: StylizedRun) -> None:
+        content = self._runner.content(clip.frames[-1])
+        self.strips.append(contact_strip(content, clip.motions[-1], own, naive))
+        self._on_row(self.rows, self.strips)
 
 
-def _judged_numbers(clip: Clip) -> list[int]:
-    """The first, the middle and the last of the frames that figures are taken from."""
+def _reference_numbers(clip: Clip) -> list[int]:
+    """Indices of the first, the middle and the last of the measured frames."""
     last = len(clip.frames) - 1
-    return sorted({SETTLED_FRAME, (SETTLED_FRAME + last + 1) // 2, last})
+    return sorted({FIRST_MEASURED_FRAME, (FIRST_MEASURED_FRAME + last + 1) // 2, last})
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -1,4 +1,25 @@
-"""How steady, faithful and prompt a painted clip is: plain functions of float pictures. README defines the words."""
+"""Metrics of temporal consistency and fidelity of a stylised clip, as functions of float images.
+
+Notation: ``x_t`` is stylised frame t, ``c_t`` its content, ``W`` the backward warp by optical flow,
+``m_t`` the mask of pixels whose flow is valid (no occlusion), ``L_t`` the objective of frame t
+without its temporal term, ``s_t`` frame t stylised from a cold start.
+
+==================  ============================================================================
+flicker             mean over t of ``sum(m_t (x_t - W(x_{t-1}))^2) / sum(m_t)``: the warping error
+                    of Lai et al. 2018 (Learning Blind Video Temporal Consistency, ECCV), with the
+                    occlusion mask of Ruder et al. 2016 (Artistic Style Transfer for Videos, GCPR)
+objective gap       ``100 (L_t(x_t) / L* - 1)`` in per cent; ``L*`` is the loss after 300 iterations
+                    of L-BFGS (Liu and Nocedal 1989), the optimiser of Gatys et al. 2016
+lag                 mean of ``corr(e(x_t), e(c_t))`` divided by mean of ``corr(e(s_t), e(c_t))``,
+                    each over the moving pixels; ``e`` is the edge strength (gradient magnitude,
+                    box-filtered), ``corr`` Pearson's correlation. 1: no lag. Own definition
+gradient energy     mean squared gradient of ``x_t`` divided by that of ``s_t``: less than 1 is
+                    blur. Own definition
+contrast            standard deviation of ``x_t`` divided by that of ``s_t``
+temporal noise      mean of ``(x_t - x_{t-1})^2`` in a clip without motion
+drift               ``max |Y(x_t) / Y(x_0) - 1|`` in a still clip; ``Y`` is the mean Rec. 709 luma
+==================  ============================================================================
+"""
 
 from collections.abc import Sequence
 
@@ -12,114 +33,111 @@ from ..losses.objective import Objective
 from ..metrics import correlation, squared_gradient
 from . import textbook
 
-EDGE_PX = 5
-"""Edges are compared within this distance: a brush stroke does not follow an outline to the pixel."""
+EDGE_BOX_PX = 5
+"""Side of the box filter on edge strengths, px: a brush stroke need not follow an outline exactly."""
 
 
-def flicker(pictures: Sequence[Tensor], motions: Sequence[Motion], first: int = 1) -> float:
-    """Warping error (Lai et al. 2018): mean squared difference from the previous picture moved into place.
+def flicker(images: Sequence[Tensor], motions: Sequence[Motion], first: int = 1) -> float:
+    """Warping error (Lai et al. 2018): mean squared difference from the warped previous image.
 
     Args:
-        pictures: (1, 3, H, W) in [0, 1].
-        motions: of each picture from the one before; cuts are passed over, and so is what is not reliable.
-        first: the first picture compared with the one before it.
+        images: (1, 3, H, W) float in [0, 1] each.
+        motions: of each image from the previous one. Cuts and invalid pixels are left out.
+        first: index of the first image to compare with its predecessor.
+
+    Returns:
+        In squared units of the pixel range.
     """
     errors = [
-        _flicker_map(pictures[i], pictures[i - 1], motions[i])
-        for i in range(first, len(pictures))
+        _squared_error(images[i], images[i - 1], motions[i])
+        for i in range(first, len(images))
         if not motions[i].cut
     ]
-    return (
-        torch.stack([(error * known).sum() / known.sum().clamp_min(1) for error, known in errors])
-        .mean()
-        .item()
-    )
+    means = [(error * valid).sum() / valid.sum().clamp_min(1) for error, valid in errors]
+    return torch.stack(means).mean().item()
 
 
-def _flicker_map(picture: Tensor, before: Tensor, motion: Motion) -> tuple[Tensor, Tensor]:
-    """Squared difference per pixel and where it counts, (1, 1, H, W) each."""
-    size = picture.shape[-1], picture.shape[-2]
-    moved = before if motion.flow is None else warp(before, resize_flow(motion.flow, size))
-    known = torch.ones_like(picture[:, :1])
+def _squared_error(image: Tensor, previous: Tensor, motion: Motion) -> tuple[Tensor, Tensor]:
+    """Squared difference from the warped previous image and the mask, (1, 1, H, W) each."""
+    size = image.shape[-1], image.shape[-2]
+    warped = previous if motion.flow is None else warp(previous, resize_flow(motion.flow, size))
+    valid = torch.ones_like(image[:, :1])
     if motion.reliable is not None:
-        known = (F.interpolate(motion.reliable, picture.shape[-2:]) > 0.5).float()
-    return (picture - moved).square().mean(1, keepdim=True), known
+        valid = (F.interpolate(motion.reliable, image.shape[-2:]) > 0.5).float()
+    return (image - warped).square().mean(1, keepdim=True), valid
 
 
-def flicker_map(picture: Tensor, before: Tensor, motion: Motion) -> Tensor:
-    """(H, W): the squared difference per pixel that ``flicker`` is the mean of, 0 where it does not count."""
-    error, known = _flicker_map(picture, before, motion)
-    return (error * known)[0, 0]
+def flicker_map(image: Tensor, previous: Tensor, motion: Motion) -> Tensor:
+    """(H, W) float: squared difference per pixel, of which ``flicker`` is the mean; 0 if masked."""
+    error, valid = _squared_error(image, previous, motion)
+    return (error * valid)[0, 0]
 
 
 def without_small_motion(motion: Motion, still_px: float = 0.5) -> Motion:
-    """The motion with everything shorter than ``still_px`` taken as still: for estimated flow, whose noise is no motion."""
+    """The motion with flow vectors shorter than ``still_px`` set to 0: noise of estimated flow."""
     if motion.flow is None:
         return motion
     moves = motion.flow.square().sum(1, keepdim=True) > still_px**2
     return Motion(motion.flow * moves, motion.reliable, motion.cut)
 
 
-def edge_alignment(painting: Tensor, content: Tensor, moving: Tensor) -> float:
-    """How well a painting's edges lie on those of its frame: their correlation. Relative to a fresh painting's it is the lag.
+def edge_alignment(image: Tensor, content: Tensor, moving: Tensor) -> float:
+    """Pearson's correlation of an image's edge strengths with those of its content.
 
     Args:
-        painting, content: (1, 3, H, W).
-        moving: (H, W) bool, where something moves; if nowhere, the whole picture counts.
+        image, content: (1, 3, H, W) float in [0, 1].
+        moving: (H, W) bool, the pixels to compare; if no pixel is set, all pixels are compared.
     """
     if not moving[1:, 1:].any():
         moving = torch.ones_like(moving)
-    return correlation(
-        _edges(painting)[0, 0][moving[1:, 1:]], _edges(content)[0, 0][moving[1:, 1:]]
-    )
+    inner = moving[1:, 1:]
+    return correlation(_edge_strength(image)[0, 0][inner], _edge_strength(content)[0, 0][inner])
 
 
-def _edges(picture: Tensor) -> Tensor:
-    return F.avg_pool2d(squared_gradient(picture).sqrt(), EDGE_PX, 1, EDGE_PX // 2)
+def _edge_strength(image: Tensor) -> Tensor:
+    """Gradient magnitude, box-filtered: (1, 1, H - 1, W - 1)."""
+    return F.avg_pool2d(squared_gradient(image).sqrt(), EDGE_BOX_PX, 1, EDGE_BOX_PX // 2)
 
 
-def contrast(picture: Tensor) -> float:
-    """Standard deviation of (1, 3, H, W)."""
-    return picture.std().item()
+def contrast(image: Tensor) -> float:
+    """Standard deviation of all values of an image, (1, 3, H, W)."""
+    return image.std().item()
 
 
-def temporal_noise(pictures: Sequence[Tensor], first: int) -> float:
-    """Mean squared difference of successive pictures from ``first`` on: what boils, where nothing moves."""
-    return (
-        torch.stack(
-            [
-                (b - a).square().mean()
-                for a, b in zip(pictures[first:], pictures[first + 1 :], strict=False)
-            ]
-        )
-        .mean()
-        .item()
-    )
+def temporal_noise(images: Sequence[Tensor], first: int) -> float:
+    """Mean squared difference of successive images from index ``first`` on, without any warp."""
+    pairs = zip(images[first:], images[first + 1 :], strict=False)
+    return torch.stack([(b - a).square().mean() for a, b in pairs]).mean().item()
 
 
-def drift(pictures: Sequence[Tensor]) -> float:
-    """Largest change of mean luminance (Rec. 709) against the first picture, relative to it."""
-    weights = pictures[0].new_tensor([0.2126, 0.7152, 0.0722])[None, :, None, None]
-    means = torch.stack([(picture * weights).sum(1).mean() for picture in pictures])
+def drift(images: Sequence[Tensor]) -> float:
+    """Largest relative deviation of mean luma (Rec. 709) from that of the first image."""
+    weights = images[0].new_tensor([0.2126, 0.7152, 0.0722])[None, :, None, None]
+    means = torch.stack([(image * weights).sum(1).mean() for image in images])
     return ((means / means[0] - 1).abs().max()).item()
 
 
-def settling(objective: Objective) -> textbook.Settling:
-    """Our objective for the textbook's optimisers."""
+def textbook_losses(objective: Objective) -> textbook.LossFactory:
+    """An objective in the form that the textbook's optimisers take."""
 
-    def with_fixed_matches(picture: Tensor) -> textbook.Loss:
-        ours = objective.with_fixed_matches(picture)
-        return lambda picture: ours(picture).total
+    def with_fixed_matches(image: Tensor) -> textbook.Loss:
+        fixed = objective.with_fixed_matches(image)
+        return lambda image: fixed(image).total
 
     return with_fixed_matches
 
 
 def reference_objective(objective: Objective, content: Tensor) -> tuple[float, float]:
-    """L*: what 300 iterations of L-BFGS with a line search (torch's, strong Wolfe) reach from the content.
+    """L*: the objective after 300 iterations of L-BFGS from the content (``textbook.lbfgs``).
+
+    Args:
+        objective: of one frame, without temporal term.
+        content: (1, 3, H, W) float in [0, 1].
 
     Returns:
-        L* of the picture as it is, and of what can be shown of it: L-BFGS knows no bounds, and leaves [0, 1].
+        L* of the result, and the objective of the result clamped to [0, 1]: L-BFGS has no bounds,
+        so that a part of its gain lies in values that no display can show.
     """
-    picture = textbook.lbfgs(settling(objective), content)
+    image = textbook.lbfgs(textbook_losses(objective), content)
     with torch.no_grad():
-        return objective(picture).total.item(), objective(picture.clamp(0, 1)).total.item()
+        return objective(image).total.item(), objective(image.clamp(0, 1)).total.item()

@@ -1,7 +1,8 @@
-"""Style transfer as textbooks have it, to compare with. It is never tuned, neither up nor down.
+"""Baseline: style transfer by plain textbook code (Gatys et al. 2016). It is never tuned.
 
-The objective is the same to the last term, but written plainly: one product per Gram matrix, float32, no coarse levels, and
-PyTorch's own optimisers. The features are looked at through the same modules.
+The objective has the same terms, weights and layers as vidstyle's own, written plainly: one matrix
+product per Gram matrix, float32, no image pyramid, and PyTorch's own optimisers. It uses the same
+feature modules.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,30 +17,32 @@ from ..losses.objective import ENERGY_FLOOR, ContentTarget
 from ..losses.patch_matching import NearestNeighborMatcher, PatchTarget, patch_descriptors
 
 REFERENCE_ITERATIONS = 300
-REMATCH = 10
-"""Iterations after which spots are compared with the style's anew."""
+"""L-BFGS iterations of the reference L*."""
 
-ADAM_RATE, ADAM_BETAS = 0.02, (0.9, 0.99)
+REMATCH_ITERATIONS = 10
+"""Iterations between two searches of nearest-neighbour patches; the matches are fixed meanwhile."""
+
+ADAM_LR, ADAM_BETAS = 0.02, (0.9, 0.99)
 
 Loss = Callable[[Tensor], Tensor]
-"""A picture, (1, 3, H, W) in [0, 1] -> the scalar to minimise."""
+"""An image, (1, 3, H, W) float in [0, 1] -> the scalar to minimise."""
 
-Settling = Callable[[Tensor], Loss]
-"""A picture -> the ``Loss`` of the next ``REMATCH`` iterations, which each of its spots is led by to one of the style's."""
+LossFactory = Callable[[Tensor], Loss]
+"""An image -> the ``Loss`` with the patch matches of that image, for ``REMATCH_ITERATIONS``."""
 
 
 @dataclass(frozen=True, eq=False)
 class TextbookLoss:
-    """Content, style, total variation and likeness of spots of a picture. A ``Loss``.
+    """Weighted sum of content, style, total variation and patch matching losses. A ``Loss``.
 
     Args:
         features: in float32.
-        content: layer -> what to come close to, and how much each place counts.
-        grams: layer -> Gram matrix to come close to.
-        layer_weights: of each style layer in their mean.
-        weights: of content, style, total variation and likeness of spots.
-        matching: finds what spots are to be like; None: nothing.
-        match: what they are to be like; None: what ``matching`` finds for the very picture.
+        content: layer -> target feature maps and weight per position.
+        grams: layer -> target Gram matrix.
+        layer_weights: style layer -> weight in the mean over style layers.
+        weights: of content, style, total variation and patch matching.
+        matching: nearest-neighbour patch matching (Kolkin et al. 2022); None: no such term.
+        match: fixed patch matches; None: ``matching`` searches them for each image.
     """
 
     features: Features
@@ -50,101 +53,122 @@ class TextbookLoss:
     matching: NearestNeighborMatcher | None = None
     match: PatchTarget | None = None
 
-    def with_fixed_matches(self, picture: Tensor) -> "TextbookLoss":
-        """The same, each spot led to what this picture's is most like."""
+    def with_fixed_matches(self, image: Tensor) -> "TextbookLoss":
+        """The loss whose patch matches are those of this image. A ``LossFactory``."""
         if self.matching is None:
             return self
-        return replace(self, match=self.matching.assign(picture, self.features))
+        return replace(self, match=self.matching.assign(image, self.features))
 
-    def __call__(self, picture: Tensor) -> Tensor:
-        """The weighted sum."""
+    def __call__(self, image: Tensor) -> Tensor:
+        """The weighted sum, a scalar."""
         matched = self.matching.layers if self.matching else ()
-        maps = self.features(picture, {*self.content, *self.grams, *matched})
-        content = sum(
+        maps = self.features(image, {*self.content, *self.grams, *matched})
+        match = self._match(maps, image, self.matching) if self.matching else image.new_zeros(())
+        losses = self._content(maps), self._style(maps), _total_variation(image), match
+        return sum(
+            (weight * loss for weight, loss in zip(self.weights, losses, strict=True)),
+            image.new_zeros(()),
+        )
+
+    def _content(self, maps: Mapping[str, Tensor]) -> Tensor:
+        losses = [
             ((maps[layer] - target.maps) ** 2 * target.counts).mean()
             / target.maps.var().clamp_min(ENERGY_FLOOR)
             for layer, target in self.content.items()
-        )
-        style = sum(
+        ]
+        return sum(losses, torch.zeros_like(losses[0])) / len(self.content)
+
+    def _style(self, maps: Mapping[str, Tensor]) -> Tensor:
+        losses = [
             self.layer_weights[layer]
             * ((gram(maps[layer]) - target) ** 2).mean()
             / (target**2).mean().clamp_min(ENERGY_FLOOR**2)
             for layer, target in self.grams.items()
-        )
-        variation = ((picture[..., :, 1:] - picture[..., :, :-1]) ** 2).mean()
-        variation = variation + ((picture[..., 1:, :] - picture[..., :-1, :]) ** 2).mean()
+        ]
         total = sum(self.layer_weights[layer] for layer in self.grams)
-        match = (
-            self._match(maps, picture, self.matching) if self.matching else picture.new_zeros(())
-        )
-        sums = content / len(self.content), style / total, variation, match
-        return sum(
-            (weight * loss for weight, loss in zip(self.weights, sums, strict=True)),
-            picture.new_zeros(()),
-        )
+        return sum(losses, torch.zeros_like(losses[0])) / total
 
     def _match(
-        self, maps: Mapping[str, Tensor], picture: Tensor, matching: NearestNeighborMatcher
+        self, maps: Mapping[str, Tensor], image: Tensor, matching: NearestNeighborMatcher
     ) -> Tensor:
-        seen = patch_descriptors(maps, matching.layers, picture)
-        units, middle, gains = self.match or matching.target(seen.detach())
-        return 1 - F.cosine_similarity((seen - middle) * gains, units, dim=1).mean()
+        descriptors = patch_descriptors(maps, matching.layers, image)
+        units, mean, gains = self.match or matching.target(descriptors.detach())
+        return 1 - F.cosine_similarity((descriptors - mean) * gains, units, dim=1).mean()
+
+
+def _total_variation(image: Tensor) -> Tensor:
+    """Mean squared difference of horizontal and of vertical neighbours."""
+    across = ((image[..., :, 1:] - image[..., :, :-1]) ** 2).mean()
+    return across + ((image[..., 1:, :] - image[..., :-1, :]) ** 2).mean()
 
 
 def gram(maps: Tensor) -> Tensor:
-    """The Gram matrix as ``losses.gram`` has it."""
+    """Gram matrix (C, C) of feature maps (1, C, H, W), divided by the number of positions."""
     rows = maps[0].flatten(1)
     return rows @ rows.T / rows.shape[1]
 
 
-def lbfgs(settling: Settling, content: Tensor) -> Tensor:
-    """300 iterations of L-BFGS with a line search (strong Wolfe) from the content, or 375 evaluations, as PyTorch has it.
+def lbfgs(loss_factory: LossFactory, content: Tensor) -> Tensor:
+    """Minimise by L-BFGS (``torch.optim.LBFGS``, strong Wolfe line search) from the content.
 
-    It knows no bounds: pixels leave [0, 1]. Its memory lasts through changes of the loss, and no tolerance ends it early.
+    It takes ``REFERENCE_ITERATIONS`` iterations, or 1.25 evaluations per iteration. There are no
+    bounds: values may leave [0, 1]. The curvature history is kept when the patch matches change,
+    and both tolerances are 0, so that nothing ends it early.
+
+    Args:
+        loss_factory: called once every ``REMATCH_ITERATIONS`` iterations.
+        content: the initial image, (1, 3, H, W) float in [0, 1].
+
+    Returns:
+        The image, (1, 3, H, W).
     """
-    picture = content.clone().requires_grad_(True)
-    optimiser = torch.optim.LBFGS(
-        [picture],
-        max_iter=REMATCH,
+    image = content.clone().requires_grad_(True)
+    optimizer = torch.optim.LBFGS(
+        [image],
+        max_iter=REMATCH_ITERATIONS,
         history_size=10,
         line_search_fn="strong_wolfe",
         tolerance_grad=0,
         tolerance_change=0,
     )
-    for _ in range(REFERENCE_ITERATIONS // REMATCH):
-        loss = settling(picture.detach())
+    for _ in range(REFERENCE_ITERATIONS // REMATCH_ITERATIONS):
+        loss = loss_factory(image.detach())
 
         def evaluate(loss: Loss = loss) -> Tensor:
-            optimiser.zero_grad()
-            total = loss(picture)
+            optimizer.zero_grad()
+            total = loss(image)
             total.backward()  # type: ignore[no-untyped-call]
             return total
 
-        optimiser.step(evaluate)  # type: ignore[no-untyped-call]
-    return picture.detach()
+        optimizer.step(evaluate)  # type: ignore[no-untyped-call]
+    return image.detach()
 
 
-def adam(settling: Settling, picture: Tensor, steps: int, until: float = 0.0) -> tuple[Tensor, int]:
-    """A new Adam from the picture of the frame before, pixels kept within [0, 1].
+def adam(
+    loss_factory: LossFactory, image: Tensor, steps: int, until: float = 0.0
+) -> tuple[Tensor, int]:
+    """Minimise by a new Adam (``torch.optim.Adam``), values clamped to [0, 1] after each step.
 
     Args:
-        steps: at most so many.
-        until: stop when the loss is no larger.
+        loss_factory: called once every ``REMATCH_ITERATIONS`` steps.
+        image: the initial image, (1, 3, H, W) float in [0, 1].
+        steps: the maximum.
+        until: stop as soon as the loss is not larger than this; 0: take all steps.
 
     Returns:
-        The picture, and the steps taken.
+        The image and the number of steps taken.
     """
-    picture = picture.clone().requires_grad_(True)
-    optimiser = torch.optim.Adam([picture], lr=ADAM_RATE, betas=ADAM_BETAS)
+    image = image.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([image], lr=ADAM_LR, betas=ADAM_BETAS)
     for step in range(steps):
-        if step % REMATCH == 0:
-            loss = settling(picture.detach())
-        optimiser.zero_grad()
-        total = loss(picture)
+        if step % REMATCH_ITERATIONS == 0:
+            loss = loss_factory(image.detach())
+        optimizer.zero_grad()
+        total = loss(image)
         if until and total.item() <= until:
-            return picture.detach(), step
+            return image.detach(), step
         total.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
         with torch.no_grad():
-            picture.clamp_(0, 1)
-    return picture.detach(), steps
+            image.clamp_(0, 1)
+    return image.detach(), steps

@@ -1,4 +1,4 @@
-"""Clips through the whole pipeline, from an H.264 file to an H.264 file, with a stopwatch; and functions against each other."""
+"""Wall-clock timing: clips from an H.264 file to an H.264 file, and functions against each other."""
 
 import statistics
 import time
@@ -20,123 +20,142 @@ from ..io.video_writer import VideoWriter
 from ..pipeline import Report, run
 from ..runtime.device import peak_memory, reset_peak_memory, resident_memory
 from ..stylizer.stylizer import Stylizer
-from .clips import RATE, Clip
+from .clips import RATE_FPS, Clip
 
 WARM_UP_FRAMES = 3
-"""Frames left out of the figures: the first is painted afresh, and the pipeline fills up."""
+"""Frames left out of the figures: the first is a cold start, and the pipeline's queues fill."""
 
 ROUNDS, WARM_UP_ROUNDS = 10, 2
+"""Rounds of ``median_seconds``, and how many of them are left out."""
 
 TIME_BASE = Fraction(1, 12800)
 
 
 @dataclass
 class TimedRun:
-    """What one clip took.
+    """Times of one stylised clip.
 
     Args:
-        began, ended: seconds on the clock; the file was whole at the end.
-        stamps: when each frame was painted.
-        images: the paintings.
-        steps: taken for each.
-        shares: stage -> seconds the painter spent in it, warm-up apart; ``read`` and ``write`` are waits for others.
-        prepared: seconds of the first frame spent on compiling or recording.
-        peak: bytes of memory above what was in use before, or None where the system does not say.
+        began, ended: seconds of the clock; the output file is complete at ``ended``.
+        timestamps: seconds of the clock when each frame was stylised.
+        images: the stylised frames, (H, W, 3) uint8.
+        steps: optimiser steps of each frame.
+        stage_seconds: stage -> seconds without warm-up. ``read`` and ``write`` are the times that
+            the stylizer waited for the reader and for the writer.
+        compile_seconds: of the first frame, for compilation or CUDA graph capture.
+        peak_bytes: peak memory above that before the run; None if the system does not report it.
     """
 
     began: float
     ended: float = 0.0
-    stamps: list[float] = field(default_factory=list)
+    timestamps: list[float] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
-    shares: dict[str, float] = field(default_factory=dict)
-    prepared: float = 0.0
-    peak: int | None = None
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    compile_seconds: float = 0.0
+    peak_bytes: int | None = None
 
     @property
-    def milliseconds(self) -> list[float]:
-        """Between one painting and the next, warm-up apart."""
-        return [1000 * float(step) for step in np.diff(self.stamps[WARM_UP_FRAMES:])]
+    def frame_ms(self) -> list[float]:
+        """Milliseconds between successive stylised frames, without warm-up."""
+        return [1000 * float(step) for step in np.diff(self.timestamps[WARM_UP_FRAMES:])]
 
     @property
     def frames_per_second(self) -> float:
-        """Warm-up apart, up to the finished file."""
-        return (len(self.stamps) - 1 - WARM_UP_FRAMES) / (self.ended - self.stamps[WARM_UP_FRAMES])
+        """Frames per second up to the complete file, without warm-up."""
+        count = len(self.timestamps) - 1 - WARM_UP_FRAMES
+        return count / (self.ended - self.timestamps[WARM_UP_FRAMES])
 
     @property
-    def idle(self) -> float:
-        """Share of the time that the painter waited for others."""
-        return (self.shares["read"] + self.shares["write"]) / sum(self.shares.values())
+    def idle_fraction(self) -> float:
+        """Fraction of the time that the stylizer waited for the reader or the writer."""
+        waiting = self.stage_seconds["read"] + self.stage_seconds["write"]
+        return waiting / sum(self.stage_seconds.values())
 
 
-def through_files(clip: Clip, stylizer: Stylizer) -> TimedRun:
-    """Write the clip as H.264, and paint that file."""
+def time_clip(clip: Clip, stylizer: Stylizer) -> TimedRun:
+    """Write a clip as H.264, then decode, stylise and encode that file, timed."""
     device = stylizer.features.device
     with temporary_folder() as folder:
         path = folder / "in.mp4"
-        with VideoWriter(
-            path, VideoInfo(clip.frames[0].size, Fraction(RATE), TIME_BASE), Encoding(crf=12)
-        ) as writer:
+        info = VideoInfo(clip.frames[0].size, Fraction(RATE_FPS), TIME_BASE)
+        with VideoWriter(path, info, Encoding(crf=12)) as writer:
             for frame in clip.frames:
                 writer.send(frame)
-        watched, before = reset_peak_memory(device), resident_memory(device)
+        resettable, before = reset_peak_memory(device), resident_memory(device)
         with open_source(path) as source:
-            timed = painted_to_file(source, stylizer, folder / "out.mp4")
+            timed = time_source(source, stylizer, folder / "out.mp4")
     peak = peak_memory(device)
-    timed.peak = peak - before if watched and peak is not None and before is not None else None
+    if resettable and peak is not None and before is not None:
+        timed.peak_bytes = peak - before
     return timed
 
 
-def painted_to_file(
-    source: Source, stylizer: Stylizer, path: Path, look: Callable[[Report], None] | None = None
+def time_source(
+    source: Source,
+    stylizer: Stylizer,
+    path: Path,
+    on_frame: Callable[[Report], None] | None = None,
 ) -> TimedRun:
-    """Paint a source to a file; ``look`` is called after each frame, and then no paintings are kept."""
-    timed, spent = (
-        TimedRun(time.perf_counter()),
-        dict.fromkeys(("read", "motion", "paint", "write"), 0.0),
-    )
+    """Stylise a source to a file, timed.
 
-    def watch(_: Stylizer, report: Report) -> None:
-        if report.frames == len(timed.stamps):  # asked before the first frame
+    Args:
+        source: open.
+        stylizer: new.
+        path: of the output.
+        on_frame: called after each frame. If it is given, the stylised frames are not kept.
+    """
+    timed = TimedRun(time.perf_counter())
+    warm_up_seconds = dict.fromkeys(("read", "motion", "paint", "write"), 0.0)
+
+    def observe(_: Stylizer, report: Report) -> None:
+        if report.frames == len(timed.timestamps):  # the pipeline calls before the first frame too
             return
-        timed.stamps.append(time.perf_counter())
+        timed.timestamps.append(time.perf_counter())
         timed.steps.append(len(report.iterations))
         if report.frames == WARM_UP_FRAMES + 1:
-            spent.update(report.seconds)
-        if look:
-            look(report)
+            warm_up_seconds.update(report.seconds)
+        if on_frame:
+            on_frame(report)
         elif report.frame:
             timed.images.append(report.frame.image)
 
     with open_sink(path, source) as sink:
-        report = run(source, stylizer, [sink], watch)
+        report = run(source, stylizer, [sink], observe)
     timed.ended = time.perf_counter()
-    timed.shares = {stage: seconds - spent[stage] for stage, seconds in report.seconds.items()}
-    timed.prepared = stylizer.compile_seconds
+    timed.stage_seconds = {
+        stage: seconds - warm_up_seconds[stage] for stage, seconds in report.seconds.items()
+    }
+    timed.compile_seconds = stylizer.compile_seconds
     return timed
 
 
-class Looped(StatelessSource):
-    """Frames over and over, back and forth. A ``Source``."""
+class LoopedSource(StatelessSource):
+    """A ``Source`` that gives frames forwards and backwards in turn, ``count`` frames in all."""
 
     def __init__(self, frames: Sequence[Frame], count: int) -> None:
         self._frames, self._count = frames, count
-        self.format = VideoInfo(frames[0].size, Fraction(RATE), TIME_BASE, count)
+        self.format = VideoInfo(frames[0].size, Fraction(RATE_FPS), TIME_BASE, count)
 
     def __iter__(self) -> Iterator[Frame]:
-        there_and_back = [*self._frames, *self._frames[-2:0:-1]]
+        loop = [*self._frames, *self._frames[-2:0:-1]]
         for number in range(self._count):
-            image = there_and_back[number % len(there_and_back)].image
-            yield Frame(image, Fraction(number, RATE), Fraction(1, RATE))
+            image = loop[number % len(loop)].image
+            yield Frame(image, Fraction(number, RATE_FPS), Fraction(1, RATE_FPS))
 
 
-def medians(rounds: Mapping[str, Callable[[], None]], device: torch.device) -> dict[str, float]:
-    """Median seconds of each, taken in turn, so that a machine that slows down slows all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in rounds}
+def median_seconds(
+    functions: Mapping[str, Callable[[], None]], device: torch.device
+) -> dict[str, float]:
+    """Median wall time of each function over ``ROUNDS`` rounds, in seconds.
+
+    The functions take turns, so that a change of the machine's speed affects all of them.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(ROUNDS):
-        for name, take in rounds.items():
+        for name, function in functions.items():
             began = time.perf_counter()
-            take()
+            function()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             if number >= WARM_UP_ROUNDS:
