@@ -16,9 +16,9 @@ import torch
 import vidstyle as vs
 from vidstyle.bench.fixtures import Fixture
 from vidstyle.bench.results import Row, machine, row_text, write_results
-from vidstyle.bench.speed import drawn_picture, random_vgg19
-from vidstyle.bench.step_bench import STEPS_PER_ROUND, steps_of, textbook_steps
-from vidstyle.bench.timing import medians
+from vidstyle.bench.speed import default_style_image, random_vgg19_features
+from vidstyle.bench.step_bench import STEPS_PER_ROUND, stylizer_steps, textbook_steps
+from vidstyle.bench.timing import median_seconds
 from vidstyle.features import extractor as features_module
 from vidstyle.io.frame import Frame
 from vidstyle.io.images import read_image
@@ -26,29 +26,31 @@ from vidstyle.ops.tensors import to_image
 
 ROOT = Path(__file__).parent.parent
 SIZE = (320, 180)
-FIRST_STEPS = vs.Settings().initial_steps
-BALANCED = vs.PRESETS["standard"]
+INITIAL_STEPS = vs.Settings().initial_steps
+STANDARD = vs.PRESETS["standard"]
 IN_A_ROW = 5
 """Rounds taken of one kind before the next one's turn: in a clip, too, a step finds in the caches what the one before left."""
 
 
-def subject_of(features):
+def fixture_of(features):
     """Features that look at a drawn picture."""
-    return Fixture(vs.Style.from_images([drawn_picture()], features), "")
+    return Fixture(vs.Style.from_images([default_style_image()], features), "")
 
 
 def rounds(compiled):
     """Name -> a function that takes ``STEPS_PER_ROUND`` steps."""
-    bundled, vgg19 = vs.load_features("bundled", "cpu"), random_vgg19("cpu")
-    content = subject_of(bundled).content(SIZE)
+    bundled, vgg19 = vs.load_features("bundled", "cpu"), random_vgg19_features("cpu")
+    content = fixture_of(bundled).content(SIZE)
     made = {}
     for features, name in ((bundled, ""), (vgg19, "VGG-19, ")):
-        subject = subject_of(features)
+        fixture = fixture_of(features)
 
-        def ours(preset="standard", subject=subject, **settings):
-            return steps_of(subject.stylizer(replace(vs.PRESETS[preset], **settings)), content)
+        def ours(preset="standard", fixture=fixture, **settings):
+            return stylizer_steps(
+                fixture.stylizer(replace(vs.PRESETS[preset], **settings)), content
+            )
 
-        made[f"{name}textbook"] = textbook_steps(subject.textbook_loss(BALANCED, content), content)
+        made[f"{name}textbook"] = textbook_steps(fixture.textbook_loss(STANDARD, content), content)
         made[f"{name}float32"] = ours(precision="fp32")
         made[f"{name}bfloat16"] = ours(precision="bf16")
         if features is bundled:
@@ -65,7 +67,7 @@ def apart(features, content):
     """Textbook steps with every channel's plane by itself in memory, weights too, as PyTorch has it by default."""
     features = copy.deepcopy(features)
     features.network.to(memory_format=torch.contiguous_format)
-    step = textbook_steps(subject_of(features).textbook_loss(BALANCED, content), content)
+    step = textbook_steps(fixture_of(features).textbook_loss(STANDARD, content), content)
 
     def run():
         layout, features_module.LAYOUT = features_module.LAYOUT, torch.contiguous_format
@@ -92,13 +94,13 @@ def coarse_to_fine():
     features = vs.load_features("bundled", "cpu")
     style = vs.Style.from_images([ROOT / "samples" / "styles" / "strokes.jpg"], features)
     image = read_image(ROOT / "samples" / "pictures" / "street.jpg")
-    settings = vs.Settings(working_size=SIZE[0], initial_steps=FIRST_STEPS)
+    settings = vs.Settings(working_size=SIZE[0], initial_steps=INITIAL_STEPS)
     began = time.perf_counter()
     coarse = vs.Stylizer(features, style, settings)
     coarse(Frame(image))
     coarse_seconds, reached = time.perf_counter() - began, coarse.iterations[-1].total
     fine = vs.Stylizer(
-        features, style, replace(settings, pyramid_levels=1, initial_steps=3 * FIRST_STEPS)
+        features, style, replace(settings, pyramid_levels=1, initial_steps=3 * INITIAL_STEPS)
     )
     stamps = []
     fine.on_iteration = lambda: stamps.append(time.perf_counter())
@@ -120,7 +122,8 @@ def main():
     turns = {name: in_a_row(take) for name, take in rounds(args.compile).items()}
     steps = IN_A_ROW * STEPS_PER_ROUND
     median = {
-        name: seconds / steps for name, seconds in medians(turns, torch.device("cpu")).items()
+        name: seconds / steps
+        for name, seconds in median_seconds(turns, torch.device("cpu")).items()
     }
     rows = [Row(f"step, {name}", 1000 * seconds, "ms") for name, seconds in median.items()]
     coarse, fine = coarse_to_fine()

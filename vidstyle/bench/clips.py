@@ -120,9 +120,9 @@ def _canvas_positions(view: View, size: tuple[int, int], canvas: Pixels) -> tupl
     across = view.zoom * (np.cos(angle) * x - np.sin(angle) * y) + view.x
     down = view.zoom * (np.sin(angle) * x + np.cos(angle) * y) + view.y
     centre_y, centre_x = (canvas.shape[0] - 1) / 2, (canvas.shape[1] - 1) / 2
-    return (across * SUPERSAMPLING + centre_x).astype(np.float32), (down * SUPERSAMPLING + centre_y).astype(
-        np.float32
-    )
+    return (across * SUPERSAMPLING + centre_x).astype(np.float32), (
+        down * SUPERSAMPLING + centre_y
+    ).astype(np.float32)
 
 
 def _camera_motion(now: View, before: View, size: tuple[int, int]) -> Motion:
@@ -259,9 +259,9 @@ OBJECT_PX = 4.3
 """Speed of the object of ``object_scenes``, px per frame."""
 
 
-def object_scenes(size: tuple[int, int], count: int) -> list[Clip]:
-    """Four clips of an object in different scenes; the first is that of ``known_motion_clips``."""
-    return [object_clip("object", size, count, OBJECT_PX, seed) for seed in range(1, 5)]
+def object_scenes(size: tuple[int, int], frames: int, scenes: int) -> list[Clip]:
+    """Clips of an object in different scenes; the first is that of ``known_motion_clips``."""
+    return [object_clip("object", size, frames, OBJECT_PX, seed) for seed in range(1, scenes + 1)]
 
 
 def known_motion_clips(size: tuple[int, int], count: int) -> list[Clip]:

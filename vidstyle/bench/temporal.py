@@ -38,6 +38,12 @@ FIRST_MEASURED_FRAME = 6
 FIRST_NOISE_FRAME = 30
 """The same for temporal noise, which takes longer to become stationary."""
 
+NOISE_FRAMES = 10
+"""Number of frames that temporal noise is measured on."""
+
+SCENES = 4
+"""Number of clips that lag is measured on."""
+
 GAP_TARGETS = {4: "<= 3", 2: "<= 8"}
 """Steps per frame of every clip -> target of the objective gap, per cent."""
 
@@ -82,14 +88,18 @@ def temporal(options: TemporalOptions, style: Style, flow: FlowMethod | None) ->
             check_writable(path, overwrite=True)
     frames = _read_frames(options.clip, options.frames) if options.clip else []
 
-    def write(rows: Sequence[Row], strips: Sequence[Image]) -> None:
-        """Write the files after each figure, so that an interrupted measurement leaves some."""
-        if options.json:
-            write_results(options.json, rows, machine(style.features.device))
-        if options.picture and strips:
-            write_image(options.picture, np.vstack(strips))
+    made_on = machine(style.features.device)
 
-    bench = TemporalBench(style, options, flow, write)
+    # Both are called after each new part, so that an interrupted measurement leaves its figures.
+    def write_rows(rows: Sequence[Row]) -> None:
+        if options.json:
+            write_results(options.json, rows, made_on)
+
+    def write_strips(strips: Sequence[Image]) -> None:
+        if options.picture:
+            write_image(options.picture, np.vstack(strips).astype(np.uint8))
+
+    bench = TemporalBench(style, options, flow, write_rows, write_strips)
     if options.clip:
         bench.measure_clip(options.clip.name, frames)
     else:
@@ -114,7 +124,8 @@ class TemporalBench:
         style: with its features.
         options: sizes and lengths of the clips.
         flow: optical flow method of the stylizer; None: no flow.
-        on_row: called with all rows and contact strips after each new one.
+        on_row: called with all rows after each new one.
+        on_strip: called with all contact strips after each new one.
     """
 
     def __init__(
@@ -122,9 +133,10 @@ class TemporalBench:
         style: Style,
         options: TemporalOptions,
         flow: FlowMethod | None,
-        on_row: Callable[[Sequence[Row], Sequence[Image]], None] = lambda rows, strips: None,
+        on_row: Callable[[Sequence[Row]], None],
+        on_strip: Callable[[Sequence[Image]], None],
     ) -> None:
-        self._options, self._on_row = options, on_row
+        self._options, self._on_row, self._on_strip = options, on_row, on_strip
         self._runner = ClipRunner(style, options.size, flow)
         self.rows: list[Row] = []
         self.strips: list[Image] = []
@@ -136,7 +148,7 @@ class TemporalBench:
         for name in ("object", "pan", "slow pan", "zoom and rotation", "light"):
             camera_moves = name in ("pan", "slow pan", "zoom and rotation")
             self._measure(clips[name], camera_moves, curve=name in ("object", "pan", "light"))
-        self._measure_scenes(object_scenes(size, count))
+        self._measure_scenes(object_scenes(size, count, SCENES))
         self._measure_recovery(clips["flash"])
         self._measure_recovery(clips["fade"])
         self._measure_cut(clips["cut"])
@@ -299,7 +311,7 @@ class TemporalBench:
 
     def _measure_noise(self, size: tuple[int, int]) -> None:
         """Temporal noise under sensor noise of 4 levels."""
-        clip = changing_clip("noise", size, FIRST_NOISE_FRAME + 10, noisy(4))
+        clip = changing_clip("noise", size, FIRST_NOISE_FRAME + NOISE_FRAMES, noisy(4))
         run = self._runner.run(clip, PRESETS["standard"])
         contents = [self._runner.content(frame) for frame in clip.frames]
         source = temporal_metrics.temporal_noise(contents, FIRST_NOISE_FRAME)
@@ -319,12 +331,12 @@ class TemporalBench:
     def _row(self, figure: str, value: float, unit: str = "", target: str = "") -> None:
         self.rows.append(Row(figure, value, unit, target))
         log.info("%s", row_text(self.rows[-1]))
-        self._on_row(self.rows, self.strips)
+        self._on_row(self.rows)
 
     def _add_strip(self, clip: Clip, own: StylizedRun, naive: StylizedRun) -> None:
         content = self._runner.content(clip.frames[-1])
         self.strips.append(contact_strip(content, clip.motions[-1], own, naive))
-        self._on_row(self.rows, self.strips)
+        self._on_strip(self.strips)
 
 
 def _reference_numbers(clip: Clip) -> list[int]:

@@ -30,13 +30,20 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     for file in written:
         check_writable(file, args.overwrite)
     if args.temporal:
-        _bench_steadiness(args, parser)
+        _bench_temporal(args, parser)
     else:
         _bench_speed(args, parser)
 
 
 def _bench_speed(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from ..bench.speed import QUICK, RANDOM_VGG19, SpeedOptions, drawn_picture, random_vgg19, speed
+    from ..bench.speed import (
+        QUICK,
+        RANDOM_VGG19,
+        SpeedOptions,
+        default_style_image,
+        random_vgg19_features,
+        speed,
+    )
     from ..features.weights import load_features
     from ..stylizer.style import Style
 
@@ -57,14 +64,14 @@ def _bench_speed(args: argparse.Namespace, parser: argparse.ArgumentParser) -> N
         )
         random = args.features == RANDOM_VGG19
         features = (
-            random_vgg19(args.device)
+            random_vgg19_features(args.device)
             if random
             else load_features(args.features, args.device, args.weights)
         )
-    speed(bench, Style.from_images(args.styles or [drawn_picture()], features), args.features)
+    speed(bench, Style.from_images(args.styles or [default_style_image()], features), args.features)
 
 
-def _bench_steadiness(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+def _bench_temporal(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..bench.temporal import TemporalOptions, temporal
     from ..features.weights import load_features
     from ..flow.methods import load_flow
@@ -73,7 +80,7 @@ def _bench_steadiness(args: argparse.Namespace, parser: argparse.ArgumentParser)
 
     with usage_errors(parser):
         if args.styles is None:
-            raise ValueError("--temporal needs a picture to paint like: add --style STYLE")
+            raise ValueError("--temporal needs a style image: add --style STYLE")
         features = load_features(args.features, args.device, args.weights)
         flow = load_flow(args.flow or "dis", choose_device(args.device), args.flow_weights)
         sizes = {"size": args.size, "drift_frames": args.drift_frames}
