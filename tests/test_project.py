@@ -34,7 +34,8 @@ ROWS = (
     "live.commands live.controls live.messages live.startup live.keys live.session",
     "live.web.address live.web.access live.web.connection live.web.frames live.web.server live.obs",
     "bench.results bench.clips bench.textbook bench.temporal_metrics bench.runs bench.timing",
-    "bench.op_count bench.fixtures bench.step_bench bench.baseline bench.temporal bench.speed",
+    "bench.op_count bench.fixtures bench.step_bench bench.baseline bench.contact_strip",
+    "bench.temporal bench.speed",
     "info cli.usage cli.flags cli.render cli.live cli.train cli.bench cli.obs cli.main",
 )
 ORDER = [name for row in ROWS for name in row.split()]
