@@ -178,38 +178,51 @@ def pace_rows(studio, clip, count, fps):
     tenth = len(late) // 10
     return [
         Row("frames per second", 1 / median),
-        Row("painted at, long side", max(stylizer.working_size(SIZE)), "px"),
+        Row("working size, long side", max(stylizer.working_size(SIZE)), "px"),
         Row(
-            "latency added, of the median interval", statistics.median(late) / median, "", "<= 1.5"
+            "added latency, in median frame intervals",
+            statistics.median(late) / median,
+            "",
+            "<= 1.5",
         ),
-        Row("latency added", 1000 * statistics.median(late), "ms"),
+        Row("added latency", 1000 * statistics.median(late), "ms"),
         Row(
-            "latency of the last tenth over the first's",
+            "latency of the last tenth relative to the first tenth",
             statistics.median(late[-tenth:]) / statistics.median(late[:tenth]),
         ),
-        Row("95th percentile of the interval over its median", slow / median, "", "<= 1.25"),
-        Row("frames painted twice or shown out of order", wrong, "", "0"),
         Row(
-            "style switch: longest gap, in median intervals, median of all switches",
+            "95th percentile of the frame interval relative to its median",
+            slow / median,
+            "",
+            "<= 1.25",
+        ),
+        Row("frames stylised twice or shown out of order", wrong, "", "0"),
+        Row(
+            "style switch: longest interval, in median intervals, median of all switches",
             statistics.median(gaps) / median,
             "",
             "<= 2",
         ),
-        Row("the same, worst of all switches", max(gaps) / median, "", "<= 2"),
-        Row("longest gap of the whole run, in median intervals", max(intervals) / median),
         Row(
-            f"memory after {count} frames over after {WARM_UP_FRAMES}",
+            "style switch: longest interval, in median intervals, longest of all switches",
+            max(gaps) / median,
+            "",
+            "<= 2",
+        ),
+        Row("longest interval of the run, in median intervals", max(intervals) / median),
+        Row(
+            f"memory after {count} frames relative to {WARM_UP_FRAMES} frames",
             memory_after / memory,
             "",
             "<= 1.02",
         ),
         Row(
-            "threads left",
+            "threads left over",
             sum(thread.name.startswith("vidstyle") for thread in threading.enumerate()),
             "",
             "0",
         ),
-        Row("open files more than before", files_after - files, "", "0"),
+        Row("open files left over", files_after - files, "", "0"),
     ]
 
 
@@ -239,10 +252,10 @@ def virtual_camera_rows(studio, clip):
     times = [when for when in taker.times if when > taker.times[-1] - VIRTUAL_SECONDS]
     shown = [when for when, _ in watcher.shown if times[0] < when < times[-1]]
     span = times[-1] - times[0]
-    figure = f"virtual camera, 1280 x 720, {VIRTUAL_SECONDS} s: pictures per second"
+    figure = f"virtual camera, 1280 x 720, {VIRTUAL_SECONDS} s: frames per second"
     return [
         Row(figure, (len(times) - 1) / span, "", "29.4 to 30.6"),
-        Row("meanwhile painted, frames per second", len(shown) / span),
+        Row("stylised frames per second meanwhile", len(shown) / span),
     ]
 
 
@@ -253,7 +266,7 @@ def unplugged_row(studio, images):
         studio.watch(camera, watcher, LiveOptions(seconds=UNPLUGGED_SECONDS))
     back = next(when for when, clock in watcher.shown if when > device.back and clock is not None)
     assert any(clock is None for _, clock in watcher.shown), "the slate was never shown"
-    return Row("unplugged and back: first picture after", back - device.back, "s", "<= 3")
+    return Row("camera reconnected: time to the first frame", back - device.back, "s", "<= 3")
 
 
 CHILD = """
@@ -285,13 +298,13 @@ def first_rows(clip):
             found[kind].append(float(when) - began)
     return [
         Row(
-            f"start to first picture in the window, longest of {FIRST_TIMES}",
+            f"start to the first camera image in the window, longest of {FIRST_TIMES}",
             max(found["picture"]),
             "s",
             "<= 1",
         ),
         Row(
-            f"start to first painting in the window, longest of {FIRST_TIMES}",
+            f"start to the first stylised frame in the window, longest of {FIRST_TIMES}",
             max(found["painting"]),
             "s",
         ),

@@ -1,4 +1,4 @@
-"""Time a render alone and beside programs that keep every core busy, for several ways in which idle threads wait.
+"""Time a render alone and next to busy programs, for several wait policies of idle threads.
 
 python benchmarks/neighbours.py [--runs 3] [--json benchmarks/results/neighbours.json]
 """
@@ -20,7 +20,7 @@ from vidstyle.runtime.limits import usable_cores
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 180
-"""A render that takes longer is ended, and counts as this long."""
+"""Renders that take longer are ended and count as this long."""
 
 WAITS = {
     "asleep while others are busy, as vidstyle does": ({}, ()),
@@ -28,13 +28,13 @@ WAITS = {
     "asleep at once (`OMP_WAIT_POLICY=PASSIVE`)": ({"OMP_WAIT_POLICY": "PASSIVE"}, ()),
     "one thread (`--threads 1`)": ({}, ("--threads", "1")),
 }
-"""Name -> environment, flags. 300,000 turns are what GNU OpenMP takes by default."""
+"""Label -> environment variables, flags. 300,000 spins are the default of GNU OpenMP."""
 
 TARGETS = {"asleep while others are busy, as vidstyle does": "<= 3"}
 
 
 def render_seconds(environment, flags, folder):
-    """Wall time of the whole command."""
+    """Wall time of the whole command, seconds; at most ``PATIENCE_SECONDS``."""
     clip, style = (
         ROOT / "samples" / "clips" / "boat.mp4",
         ROOT / "samples" / "styles" / "strokes.jpg",
@@ -50,7 +50,7 @@ def render_seconds(environment, flags, folder):
         Path(folder) / "out.mp4",
     ]
     command += ["--working-size", "192", "-q", "-y", *flags]
-    usual = {
+    environment_without_openmp = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("OMP_", "GOMP_", "KMP_"))
@@ -59,7 +59,7 @@ def render_seconds(environment, flags, folder):
     try:
         subprocess.run(
             [str(word) for word in command],
-            env=usual | environment,
+            env=environment_without_openmp | environment,
             check=True,
             timeout=PATIENCE_SECONDS,
         )
@@ -70,7 +70,7 @@ def render_seconds(environment, flags, folder):
 
 @contextmanager
 def busy_loops(count):
-    """That many processes that never rest."""
+    """Run ``count`` processes that compute without a pause."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -87,22 +87,22 @@ def main():
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     cores = usable_cores()
-    seconds = {name: {"alone": [], "beside": []} for name in WAITS}
+    seconds = {name: {"alone": [], "busy": []} for name in WAITS}
     with TemporaryDirectory() as folder:
-        render_seconds({}, (), folder)  # so that all files are in the system's cache
-        for _ in range(args.runs):  # in turns, since a machine may become slower meanwhile
-            for place, loops in (("alone", 0), ("beside", cores)):
+        render_seconds({}, (), folder)  # fills the page cache
+        for _ in range(args.runs):  # in turns, so that a change of speed affects all of them
+            for place, loops in (("alone", 0), ("busy", cores)):
                 with busy_loops(loops):
                     for name, (environment, flags) in WAITS.items():
                         seconds[name][place].append(render_seconds(environment, flags, folder))
                         print(f"{name}, {place}: {seconds[name][place][-1]:.1f} s", file=sys.stderr)
     rows = []
     for name, places in seconds.items():
-        alone, beside = (statistics.median(places[place]) for place in ("alone", "beside"))
+        alone, busy = (statistics.median(places[place]) for place in ("alone", "busy"))
         rows += [
             Row(f"{name}: alone", alone, "s"),
-            Row(f"{name}: beside {cores} busy programs", beside, "s"),
-            Row(f"{name}: beside over alone", beside / alone, "", TARGETS.get(name, "")),
+            Row(f"{name}: with {cores} busy programs", busy, "s"),
+            Row(f"{name}: busy relative to alone", busy / alone, "", TARGETS.get(name, "")),
         ]
     for row in rows:
         print(row_text(row))

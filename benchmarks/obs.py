@@ -84,7 +84,7 @@ def rows_of(obs, name, seconds, target=""):
         Row(f"{name}: delay, 95th percentile", float(np.percentile(ages, 95)), "ms"),
         Row(f"{name}: delay of the last tenth", statistics.median(ages[-tenth:]), "ms"),
         Row(
-            f"{name}: worst of eight patches of colour",
+            f"{name}: largest error of eight colour patches",
             int(np.abs(middles(image) - PATCHES).max()),
             "levels",
             "<= 3",
@@ -148,7 +148,7 @@ def looped(obs, stream, flips=20):
         painter.wait()
         with suppress(DeviceError):  # this OBS is not needed any more
             obs.ask("StopRecord")
-    name = f"OBS out (udp), painted at {rate:.0f} frames per second, and in (shared memory)"
+    name = f"OBS out (udp), stylised at {rate:.0f} frames per second, OBS in (shared memory)"
     return [Row(f"{name}: delay, median of {flips} changes", statistics.median(took), "ms")]
 
 

@@ -17,9 +17,9 @@ CLIPS = ("object", "pan", "light")
 STEPS = (1, 2, 4, 8, 16)
 SIZES = ("320x180", "640x360", "1280x720")
 TIMED = (1, 16)
-FIRST_STEPS = Settings().initial_steps
+INITIAL_STEPS = Settings().initial_steps
 TICKS = (0, 10, 20, 50, 100, 200, 500)
-NAIVE = ", previous picture, fresh Adam"
+NAIVE = ", previous frame, fresh Adam"
 LINES = (("", "vidstyle", "C0"), (NAIVE, "naive warm start", "C1"))
 
 
@@ -42,14 +42,13 @@ def draw(values):
                     (gap, flicker),
                     colour,
                 )
-        fresh = (
-            values[f"{clip}: objective gap of fresh paintings"],
-            values[f"{clip}: flicker of fresh paintings, last two frames"],
+        cold_start = (
+            values[f"{clip}: objective gap of cold starts"],
+            values[f"{clip}: flicker of cold starts, last two frames"],
         )
-        axes.plot(*fresh, "*", label="every frame from scratch", color="C2", markersize=10)
-        note(
-            axes, f"{FIRST_STEPS}\n{values[f'{clip}: time of a fresh painting']:.0f} s", fresh, "C2"
-        )
+        axes.plot(*cold_start, "*", label="every frame from scratch", color="C2", markersize=10)
+        seconds = values[f"{clip}: time of a cold start"]
+        note(axes, f"{INITIAL_STEPS}\n{seconds:.0f} s", cold_start, "C2")
         axes.set(title=clip, xlabel="gap to L*, %", yscale="log", xlim=(-8, 500), ylim=(8e-7, 6e-2))
         axes.set_xscale("symlog", linthresh=10)
         axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
@@ -77,13 +76,13 @@ def draw_times(values):
     """Median time of a frame against its pixels, for each preset and precision."""
     figure = Figure((6, 4), layout="constrained")
     axes = figure.subplots()
-    for preset, shown, colour in (("live", "draft", "C0"), ("balanced", "standard", "C1")):
+    for preset, colour in (("draft", "C0"), ("standard", "C1")):
         for precision, style in (("fp32", "o--"), ("auto", "o-")):
             words = f"bundled, auto, {precision}, {preset}"
             times = [values[f"{size}, {words}: median time per frame"] for size in SIZES]
             exponent = values[f"{words}: exponent of time against pixels"]
             dtype = "bf16" if precision == "auto" else precision
-            label = f"{shown}, {dtype}: pixels to the power of {exponent:.2f}"
+            label = f"{preset}, {dtype}: pixels to the power of {exponent:.2f}"
             axes.plot([pixels(size) for size in SIZES], times, style, color=colour, label=label)
     axes.set(
         xscale="log",

@@ -1,13 +1,13 @@
 """The tables of speed, for benchmarks/table.py."""
 
 TECHNIQUES = (
-    ("textbook, planes apart", "textbook: float32, one product per Gram matrix, PyTorch's Adam"),
+    ("textbook, channels first", "textbook: float32, one product per Gram matrix, PyTorch's Adam"),
     ("textbook", "feature maps in channels-last layout"),
     ("float32", "one product forward and one backward per feature map; Adam at six scales"),
     ("bfloat16", "convolutions and products in bfloat16"),
     ("bfloat16, compiled", "the same, compiled"),
-    ("few layers, bfloat16", "in bfloat16, not compiled, with fewer style layers"),
-    ("live, bfloat16", "and without patch matching (`draft`)"),
+    ("fast style layers, bfloat16", "in bfloat16, not compiled, with fewer style layers"),
+    ("draft, bfloat16", "and without patch matching (`draft`)"),
     ("VGG-19, textbook", "for comparison: VGG-19, textbook"),
     ("VGG-19, bfloat16", "VGG-19, vidstyle's iteration in bfloat16"),
 )
@@ -15,7 +15,7 @@ TECHNIQUES = (
 
 def steps(values):
     """Time of one iteration, technique by technique."""
-    base = values["step, textbook, planes apart"]
+    base = values["step, textbook, channels first"]
     lines = ["| one iteration at 320 x 180 | time | relative to the textbook |", "|---|---|---|"]
     for name, title in TECHNIQUES:
         if f"step, {name}" in values:
@@ -24,13 +24,13 @@ def steps(values):
     (wide, wide_live), (half, half_live) = (
         [
             values[f"step, VGG-19, {precision}"] / values[f"step, {kind}{precision}"]
-            for kind in ("", "live, ")
+            for kind in ("", "draft, ")
         ]
         for precision in ("float32", "bfloat16")
     )
     coarse, fine = (
-        values["first frame, coarse sizes first"],
-        values.get("first frame, full size alone, to the same loss"),
+        values["first frame, coarse to fine"],
+        values.get("first frame, full size only, to the same loss"),
     )
     said = (
         f"in {fine:.1f} s at full size only"
@@ -67,7 +67,7 @@ def speed(values):
         "|---|---|---|---|---|---|---|---|",
     ]
     for size in SIZES:
-        for preset, name_now in (("live", "draft"), ("balanced", "standard")):
+        for preset in ("draft", "standard"):
             for precision, dtype in (("fp32", "fp32"), ("auto", "bf16")):
                 words = f"{size}, bundled, auto, {precision}, {preset}"
                 if f"{words}: end to end" not in values:
@@ -75,7 +75,7 @@ def speed(values):
                 found = {name: values.get(f"{words}: {name}") for name in SPEED_FIGURES}
                 gap = "" if found["objective gap"] is None else f"{found['objective gap']:+.0f} %"
                 cells = (
-                    f"{size.replace('x', ' x ')}, `{name_now}`, {dtype}",
+                    f"{size.replace('x', ' x ')}, `{preset}`, {dtype}",
                     f"{found['median time per frame']:.0f} ({found['95th percentile']:.0f}) ms",
                     f"{found['end to end']:.1f} frames/s",
                     f"{found['steps per frame']:.1f}",
@@ -98,19 +98,19 @@ KINDS = {
 
 def targets(values):
     """Targets and measurements, one column of figures for each precision and engine that was measured."""
-    live = "320x180, bundled, {}, live: end to end"
+    live = "320x180, bundled, {}, draft: end to end"
     kinds = [kind for kind in KINDS if live.format(kind) in values]
     precisions = [kind.split(", ")[1] for kind in kinds if kind.startswith("auto")]
 
     def columns(figure, size="320x180"):
         return " / ".join(
-            f"{values[f'{size}, bundled, {kind}, balanced: {figure}']:.2f}" for kind in kinds
+            f"{values[f'{size}, bundled, {kind}, standard: {figure}']:.2f}" for kind in kinds
         )
 
     def of_textbook(size):
         return columns("step relative to the textbook's in float32", size)
 
-    def ratio(figure, preset="balanced"):
+    def ratio(figure, preset="standard"):
         times = [
             1 / values[f"320x180, bundled, {precision}, {preset}: {figure}"]
             for precision in precisions
@@ -120,57 +120,54 @@ def targets(values):
     def exponent(preset):
         return values[f"bundled, auto, {precisions[-1]}, {preset}: exponent of time against pixels"]
 
-    against, theirs = (
-        "time per frame relative to 300 iterations of L-BFGS",
-        "objective relative to theirs",
-    )
+    against = "time per frame relative to 300 iterations of L-BFGS"
 
     def reached(preset):
-        cells = [f"320x180, bundled, {precision}, {preset}: {theirs}" for precision in precisions]
-        free, shown = (
-            " / ".join(f"{values[cell + end]:.2f}" for cell in cells)
-            for end in ("", ", once shown")
+        cells = [f"320x180, bundled, {precision}, {preset}" for precision in precisions]
+        free, clamped = (
+            " / ".join(f"{values[f'{cell}: objective relative to {name}']:.2f}" for cell in cells)
+            for name in ("L-BFGS", "clamped L-BFGS")
         )
-        return f"{free} ({shown})"
+        return f"{free} ({clamped})"
 
     rates = " / ".join(f"{values[live.format(kind)]:.1f}" for kind in kinds)
-    slow, quick = exponent("balanced"), exponent("live")
-    idle = max(value for name, value in values.items() if name.endswith("painter idle"))
+    slow, quick = exponent("standard"), exponent("draft")
+    idle = max(value for name, value in values.items() if name.endswith("stylizer idle"))
     return [
         f"| figure, {' / '.join(KINDS[kind] for kind in kinds)} | measured | target |",
         "|---|---|---|",
         "| an iteration, relative to forward and backward through the features alone "
-        f"| {columns('step relative to that')} | <= 1.30 |",
+        f"| {columns('step relative to its features')} | <= 1.30 |",
         "| an iteration, relative to the textbook in float32 "
         f"| {of_textbook('320x180')} | <= 0.40 in bf16 |",
         f"| the same at 640 x 360 | {of_textbook('640x360')} | <= 0.40 in bf16 |",
         f"| the same at 1280 x 720 | {of_textbook('1280x720')} | <= 0.40 in bf16 |",
         f"| a frame of `standard`, relative to 300 iterations of L-BFGS | {ratio(against)} | 1/50 |",
         "| its loss, relative to L-BFGS (to L-BFGS clipped to displayable colours) "
-        f"| {reached('balanced')} | <= 1.05 |",
-        f"| a frame of `final`, relative to L-BFGS | {ratio(against, 'quality')} | 1/50 |",
-        f"| its loss, relative to L-BFGS (clipped) | {reached('quality')} | <= 1.05 |",
+        f"| {reached('standard')} | <= 1.05 |",
+        f"| a frame of `final`, relative to L-BFGS | {ratio(against, 'final')} | 1/50 |",
+        f"| its loss, relative to L-BFGS (clipped) | {reached('final')} | <= 1.05 |",
         "| a frame, relative to a naive warm start that reaches the same loss "
-        f"| {ratio('time per frame relative to that')} | 1/4 |",
+        f"| {ratio('time per frame relative to previous frame, fresh Adam')} | 1/4 |",
         f"| `draft`, 320 x 180, end to end | {rates} frames/s | >= 10 |",
         "| exponent of time against pixels, `draft`; `standard` "
         f"| {quick:.2f}; {slow:.2f} | 0.9 to 1.1 |",
-        "| resident memory after 2,000 frames over after 200 "
-        f"| {values['bundled: resident memory after 2000 frames over after 200']:.3f} | <= 1.02 |",
+        "| resident memory after 2,000 frames relative to 200 frames "
+        f"| {values['bundled: resident memory after 2000 frames relative to 200 frames']:.3f} | <= 1.02 |",
         f"| stylizer waiting for reader and writer, at most | {idle:.1f} % | <= 5 % |",
     ]
 
 
 ON_GPU = (
-    ("VGG-19's shape, 1280 x 720, `standard`", "1280x720, vgg19-random", "balanced"),
-    ("bundled features, 1920 x 1080, `draft`", "1920x1080, bundled", "live"),
+    ("VGG-19's shape, 1280 x 720, `standard`", "1280x720, vgg19-random", "standard"),
+    ("bundled features, 1920 x 1080, `draft`", "1920x1080, bundled", "draft"),
 )
 
 
 GPU_ROWS = (
     ("end to end", "end to end", "{:.1f} frames/s", ">= 30 frames/s"),
     ("a frame, median", "median time per frame", "{:.0f} ms", ""),
-    ("stylizer waiting for reader and writer", "painter idle", "{:.1f} %", "<= 5 %"),
+    ("stylizer waiting for reader and writer", "stylizer idle", "{:.1f} %", "<= 5 %"),
     ("iterations per frame", "steps per frame", "{:.1f}", ""),
     ("an iteration", "step", "{:.1f} ms", ""),
     (
@@ -185,7 +182,7 @@ GPU_ROWS = (
         "{:.0f} %",
         ">= 50 %",
     ),
-    ("compiling or recording, once", "compiling or recording, once", "{:.1f} s", ""),
+    ("compilation or graph capture, once", "compilation or graph capture, once", "{:.1f} s", ""),
 )
 
 
@@ -211,12 +208,12 @@ def gpu(values):
 def neighbours(values):
     """A render alone and beside busy programs, for each way in which idle threads wait."""
     document = values["document"]
-    busy = f"beside {document['machine']['cores']} busy programs"
+    busy = f"with {document['machine']['cores']} busy programs"
     lines = [f"| idle threads | alone | {busy} | ratio |", "|---|---|---|---|"]
     names = dict.fromkeys(figure.split(": ")[0] for figure in values["rows"])
     for name in names:
         alone, beside, ratio = (
-            values[f"{name}: {figure}"] for figure in ("alone", busy, "beside over alone")
+            values[f"{name}: {figure}"] for figure in ("alone", busy, "busy relative to alone")
         )
         more = "more than " if beside >= document["machine"]["patience_seconds"] else ""
         lines.append(f"| {name} | {alone:.1f} s | {more}{beside:.1f} s | {more}{ratio:.1f} |")
@@ -227,11 +224,11 @@ MINUTE_FRAMES = 60 * 30
 """Frames in a minute of video of 30 frames per second."""
 
 HARDWARE_ROWS = (
-    (0, "320 x 180, `draft`", "320x180, bundled, auto, auto, live"),
-    (0, "640 x 360, `standard`", "640x360, bundled, auto, auto, balanced"),
-    (0, "1280 x 720, `standard`", "1280x720, bundled, auto, auto, balanced"),
-    (1, "1280 x 720, `standard`, VGG-19's shape", "1280x720, vgg19-random, auto, auto, balanced"),
-    (1, "1920 x 1080, `draft`", "1920x1080, bundled, auto, auto, live"),
+    (0, "320 x 180, `draft`", "320x180, bundled, auto, auto, draft"),
+    (0, "640 x 360, `standard`", "640x360, bundled, auto, auto, standard"),
+    (0, "1280 x 720, `standard`", "1280x720, bundled, auto, auto, standard"),
+    (1, "1280 x 720, `standard`, VGG-19's shape", "1280x720, vgg19-random, auto, auto, standard"),
+    (1, "1920 x 1080, `draft`", "1920x1080, bundled, auto, auto, draft"),
 )
 """Index of the results, title, prefix of the figures."""
 
@@ -252,7 +249,7 @@ def hardware(values):
         lines.append(
             f"| {names[machine]} | {title} | {rate:.1f} frames/s | {minutes:.1f} minutes |"
         )
-    long_side = values["painted at, long side"]
+    long_side = values["working size, long side"]
     rate = values["frames per second"]
     return [
         *lines,

@@ -54,10 +54,10 @@ def rounds(compiled):
         made[f"{name}float32"] = ours(precision="fp32")
         made[f"{name}bfloat16"] = ours(precision="bf16")
         if features is bundled:
-            made["textbook, planes apart"] = apart(features, content)
-            made["few layers, bfloat16"] = ours(precision="bf16", fast_style_layers=True)
-            made["live, float32"] = ours("draft", precision="fp32")
-            made["live, bfloat16"] = ours("draft", precision="bf16")
+            made["textbook, channels first"] = apart(features, content)
+            made["fast style layers, bfloat16"] = ours(precision="bf16", fast_style_layers=True)
+            made["draft, float32"] = ours("draft", precision="fp32")
+            made["draft, bfloat16"] = ours("draft", precision="bf16")
             if compiled:
                 made["bfloat16, compiled"] = ours(precision="bf16", engine="compile")
     return made
@@ -127,9 +127,9 @@ def main():
     }
     rows = [Row(f"step, {name}", 1000 * seconds, "ms") for name, seconds in median.items()]
     coarse, fine = coarse_to_fine()
-    rows.append(Row("first frame, coarse sizes first", coarse, "s"))
+    rows.append(Row("first frame, coarse to fine", coarse, "s"))
     if fine is not None:
-        rows.append(Row("first frame, full size alone, to the same loss", fine, "s"))
+        rows.append(Row("first frame, full size only, to the same loss", fine, "s"))
     print("\n".join(map(row_text, rows)))
     if args.json:
         write_results(

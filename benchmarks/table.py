@@ -14,31 +14,13 @@ import speed_tables
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 CLIPS = ("object", "pan", "slow pan", "zoom and rotation", "light")
-PRESETS = {"live": "draft", "balanced": "standard", "quality": "final"}
-"""Name of a preset when it was measured -> its name now."""
-
-WORDING = {
-    "first painting": "first stylised frame",
-    "first picture": "first frame",
-    "painted at, long side": "working resolution, long side",
-    "frames painted twice": "frames stylised twice",
-    "pictures per second": "frames per second",
-    "meanwhile painted": "stylised meanwhile",
-    "painted at": "stylised at",
-    "worst of eight patches of colour": "largest error of eight colour patches",
-    "last painting against the one before it": "last stylised frame against the previous one",
-    "the last painting relative to fresh": "the last stylised frame relative to one from scratch",
-    "a fresh start": "a cold start",
-    "previous picture, fresh Adam": "of the naive warm start",
-    "steps": "iterations",
-}
-"""Words in the names of figures -> words on the pages, replaced in this order."""
+PRESETS = ("draft", "standard", "final")
 
 
 def temporal(values):
     """Temporal consistency per clip, at four iterations per frame and at two."""
     lines = [
-        "| clip, iterations | flicker, of naive | gap | gap, displayable | gap to fresh "
+        "| clip, iterations | flicker, of naive | gap | gap, clamped | gap to cold start "
         "| gradient energy | contrast | lag |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -47,12 +29,12 @@ def temporal(values):
             words = f"{clip}, {steps} steps"
             if f"{words}: lag" not in values:
                 continue
-            ratio = values[f"{words}: flicker relative to previous picture, fresh Adam"]
+            ratio = values[f"{words}: flicker relative to previous frame, fresh Adam"]
             gap = values[f"{words}: objective gap"]
-            shown = values[f"{words}: the same against what L-BFGS' picture can show"]
-            fresh = values[f"{words}: the same against fresh paintings"]
+            shown = values[f"{words}: objective gap to clamped L-BFGS"]
+            fresh = values[f"{words}: objective gap to cold starts"]
             energy, contrast = (
-                values[f"{words}: {name} relative to fresh"]
+                values[f"{words}: {name} relative to cold starts"]
                 for name in ("gradient energy", "contrast")
             )
             lag = values[f"{words}: lag"]
@@ -79,10 +61,7 @@ def all_rows(title, rows):
     """A table of figures as they stand in the results."""
     lines = [f"| {title} | measured | target |", "|---|---|---|"]
     for figure, (value, unit, target) in rows.items():
-        name = figure
-        for old, new in WORDING.items():
-            name = name.replace(old, new)
-        lines.append(f"| {name} | {value:.3g} {unit} | {target} |")
+        lines.append(f"| {figure.replace('steps', 'iterations')} | {value:.3g} {unit} | {target} |")
     return lines
 
 
@@ -96,8 +75,8 @@ def presets(values):
         "|---|---|---|---|---|---|",
     ]
     for clip in ("pan", "object"):
-        for measured, preset in PRESETS.items():
-            words = f"preset {measured}, {clip}"
+        for preset in PRESETS:
+            words = f"preset {preset}, {clip}"
             if f"{words}: flicker" not in values:
                 continue
             steps, seconds, flicker, reached = (
