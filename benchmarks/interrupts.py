@@ -214,7 +214,7 @@ def main():
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     import vidstyle.features.weights
-    import vidstyle.render  # noqa: F401 (so that forked renders find it imported)
+    import vidstyle.render_job  # noqa: F401 (so that forked renders find it imported)
 
     signal.signal(
         signal.SIGINT, signal.default_int_handler

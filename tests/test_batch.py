@@ -8,10 +8,11 @@ import cv2
 import pytest
 from conftest import QUICK_FLAGS, scene, write_clip
 
-from vidstyle import VidstyleError, batch, cli, progress, render
-from vidstyle.batch import goes_into_folder, inputs_of, paint_all
+from vidstyle import VidstyleError, cli, inputs, progress, render_job
+from vidstyle.batch import render_all
+from vidstyle.inputs import expand_folders, output_is_folder
 from vidstyle.progress import ProgressDisplay
-from vidstyle.render import Job
+from vidstyle.render_job import RenderJob
 
 
 @pytest.fixture
@@ -58,10 +59,7 @@ def test_render_paints_a_folder_and_names_what_it_passes_over(folder, run, tmp_p
     code, err = run("photos")
     assert code == 0
     assert painted(tmp_path) == ["C.PNG", "a.jpg", "b.png", "clip.mp4"]
-    assert (
-        "photos: passed over, neither clips nor pictures by their names: notes.txt, older, sound.mp3"
-        in err
-    )
+    assert "photos: skipped, neither clips nor images: notes.txt, older, sound.mp3" in err
     assert "file 4/4" in err and "file 3/4" in err
 
 
@@ -106,7 +104,7 @@ def test_render_that_skips_existing_files_goes_on_with_an_unfinished_clip(
     write_clip(folder / "clip.avi", count=54, rate=Fraction(25), codec="mpeg4")
     for name in ("a.jpg", "b.png", "C.PNG"):
         (folder / name).unlink()
-    paint = render.run
+    paint = render_job.run
 
     def breaks(source, stylizer, sinks, controls, *rest, **more):
         def watch(painter, report):
@@ -116,62 +114,64 @@ def test_render_that_skips_existing_files_goes_on_with_an_unfinished_clip(
 
         return paint(source, stylizer, sinks, watch, *rest, **more)
 
-    monkeypatch.setattr(render, "run", breaks)
+    monkeypatch.setattr(render_job, "run", breaks)
     code, err = run("photos")
     assert (
-        code == 130 and "0 of 1 files are painted; --skip-existing goes on with the others" in err
+        code == 130 and "0 of 1 files are finished; --skip-existing resumes with the others" in err
     )
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     code, err = run("photos", "--skip-existing")
-    assert code == 0 and "clip.mp4: going on after " in err
+    assert code == 0 and "clip.mp4: resumed after " in err
     assert painted(tmp_path) == ["clip.mp4"]
 
 
 def jobs_of(tmp_path, count):
-    return [Job(f"{number}.png", tmp_path / "new" / f"{number}.png") for number in range(count)]
+    return [
+        RenderJob(f"{number}.png", tmp_path / "new" / f"{number}.png") for number in range(count)
+    ]
 
 
-def test_paint_all_names_an_exception_that_is_a_fault(tmp_path, capsys, caplog):
+def test_render_all_names_an_exception_that_is_a_fault(tmp_path, capsys, caplog):
     done = []
 
-    def paint(job):
+    def render(job):
         if job.input == "1.png":
             raise ZeroDivisionError("division by zero")
         done.append(job.input)
 
     with pytest.raises(
-        VidstyleError, match=r"1 of 3 failed: 1.png \(ZeroDivisionError\); the others are painted"
+        VidstyleError, match=r"1 of 3 failed: 1.png \(ZeroDivisionError\); the others are finished"
     ):
-        paint_all(jobs_of(tmp_path, 3), paint, quiet=True)
+        render_all(jobs_of(tmp_path, 3), render, quiet=True)
     assert done == ["0.png", "2.png"]
     assert (
-        "vidstyle: 1.png: ZeroDivisionError: division by zero (a fault in vidstyle"
+        "vidstyle: 1.png: ZeroDivisionError: division by zero (a bug in vidstyle"
         in capsys.readouterr().err
     )
     with caplog.at_level(logging.DEBUG, "vidstyle"), pytest.raises(VidstyleError):
-        paint_all(jobs_of(tmp_path, 3), paint, quiet=True)
-    assert "in paint" in caplog.text  # -v shows where
+        render_all(jobs_of(tmp_path, 3), render, quiet=True)
+    assert "in render" in caplog.text  # -v shows where
 
 
-def test_paint_all_checks_and_opens_nothing_before_its_turn(tmp_path):
+def test_render_all_checks_and_opens_nothing_before_its_turn(tmp_path):
     """500 inputs that do not exist: one at a time is looked at, and of many that fail only some are named at the end."""
     opened = []
 
-    def paint(job):
+    def render(job):
         assert len(opened) == int(job.input.split(".")[0])
         opened.append(job)
         with job.open_source():
             pass
 
     with pytest.raises(VidstyleError, match=r"500 of 500 failed: 0.png, .*, 19.png and 480 more"):
-        paint_all(jobs_of(tmp_path, 500), paint, quiet=True)
+        render_all(jobs_of(tmp_path, 500), render, quiet=True)
 
 
-def test_inputs_of_leaves_other_names_as_they_are(folder):
+def test_expand_folders_leaves_other_names_as_they_are(folder):
     names = ["frame_%03d.png", "-", "https://there/clip.mp4", "nothing.xyz"]
-    assert inputs_of(names) == names
-    assert inputs_of(["x.mp4", "photos"]) == [
+    assert expand_folders(names) == names
+    assert expand_folders(["x.mp4", "photos"]) == [
         "x.mp4",
         *(f"photos/{name}" for name in ("C.PNG", "a.jpg", "b.png", "clip.avi")),
     ]
@@ -191,7 +191,7 @@ def test_inputs_of_leaves_other_names_as_they_are(folder):
     ],
 )
 def test_an_output_is_a_folder_where_several_inputs_go(folder, names, output, several, expected):
-    assert goes_into_folder(names, output, several) is expected
+    assert output_is_folder(names, output, several) is expected
 
 
 def test_progress_of_a_batch_is_shown_before_that_of_its_file(capsys, monkeypatch):
@@ -233,4 +233,4 @@ def test_progress_that_cannot_be_written_ends_nothing(monkeypatch):
 
 
 def test_names_text_shortens_long_lists():
-    assert batch.names_text([f"{number}" for number in range(22)]).endswith("18, 19 and 2 more")
+    assert inputs.names_text([f"{number}" for number in range(22)]).endswith("18, 19 and 2 more")

@@ -16,10 +16,10 @@ from PIL import ExifTags
 from PIL import Image as Pillow
 
 from vidstyle import InputError, Style, open_sink, open_source
+from vidstyle.inputs import resolve_output
 from vidstyle.io import images
 from vidstyle.io.images import decode_image, is_numbered, is_still, read_image
 from vidstyle.ops.tensors import to_image
-from vidstyle.render import where
 
 PROFILES = {
     "display p3": (icc.DISPLAY_P3, icc.SRGB_CURVE),
@@ -215,7 +215,7 @@ def test_the_tiles_of_a_heic_picture_are_joined(photo, caplog):
 def test_a_painted_heic_picture_becomes_a_png_in_a_folder(photo, tmp_path):
     path, _ = photo
     assert (
-        where(str(path), str(tmp_path), into_folder=True, preview=False)
+        resolve_output(str(path), str(tmp_path), into_folder=True, preview=False)
         == tmp_path / "IMG_0001.png"
     )
 

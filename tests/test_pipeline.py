@@ -14,7 +14,7 @@ from conftest import scene, until
 from vidstyle import Frame, Report, Settings, VideoInfo, run
 from vidstyle.flow.clip_motion import with_motion
 from vidstyle.flow.methods import dis_flow
-from vidstyle.pipeline import MAX_FLOWS_AT_ONCE
+from vidstyle.pipeline import MAX_PARALLEL_FLOWS
 from vidstyle.runtime.worker import ProcessSetting
 
 
@@ -160,7 +160,7 @@ def test_a_setting_of_the_process_lasts_until_the_last_one_leaves():
     assert values == ["usual", "short", "usual"]
 
 
-@pytest.mark.parametrize(("device", "ahead"), [("cpu", 0), ("cuda", MAX_FLOWS_AT_ONCE + 1)])
+@pytest.mark.parametrize(("device", "ahead"), [("cpu", 0), ("cuda", MAX_PARALLEL_FLOWS + 1)])
 def test_reading_ahead_is_bounded(device, ahead):
     clip = Clip(1000)
     with pytest.raises(RuntimeError):
@@ -225,7 +225,7 @@ def test_beside_a_gpu_segments_are_longer(device, after):
 
 
 def test_run_ends_although_its_source_does_not_stop(monkeypatch, caplog):
-    monkeypatch.setattr("vidstyle.pipeline.READER_SECONDS", 0.1)
+    monkeypatch.setattr("vidstyle.pipeline.READER_STOP_SECONDS", 0.1)
     sink, gone = Collector(), threading.Event()
 
     class Stuck(Clip):

@@ -27,7 +27,7 @@ ROWS = (
     "flow.motion flow.methods flow.warp flow.estimate flow.clip_motion",
     "stylizer.cache stylizer.style stylizer.warm_start stylizer.frame_setup",
     "stylizer.memory_check stylizer.stylizer",
-    "metrics training pipeline trace render batch",
+    "metrics training pipeline trace inputs conversions styles render_job preview batch api",
     "live.v4l2loopback live.latency_stamp live.shared_memory live.window live.network_camera",
     "live.capture live.camera live.slate live.output_device live.virtual_camera",
     "live.stream_worker live.stream_output live.recorder live.rate_control live.filenames",

@@ -2,6 +2,15 @@
 
 import vidstyle as vs
 
+vs.render("in.mp4", "painting.jpg", "out.mp4")              # a file, with its sound
+image = vs.stylize(image, "strokes")                        # NumPy, PyTorch or PIL; the same kind out
+for image in vs.stylize_video("in.mp4", "painting.jpg"):    # an iterator of arrays
+    ...
+with vs.stream("strokes", preset="draft") as stylized:      # frames as they arrive
+    image = stylized(frame)
+
+The parts that these are made of, for full control:
+
 features = vs.load_features("bundled", device="auto")
 stylizer = vs.Stylizer(features, vs.Style.from_images(["style.jpg"], features), vs.Settings())
 with vs.open_source("in.mp4") as source, vs.open_sink("out.mp4", source) as sink:
@@ -14,6 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import Stream, render, stream, stylize, stylize_video
     from .errors import DeviceError, FeaturesError, InputError, OutputError, VidstyleError
     from .features.extractor import Features
     from .features.weights import load_features
@@ -30,19 +40,18 @@ if TYPE_CHECKING:
     from .io.stream_info import ColorInfo, HDRMetadata, VideoInfo
     from .io.video_writer import VideoWriter
     from .pipeline import Report, run
+    from .progress import ProgressEvent
     from .settings import PRESETS, Settings
     from .stylizer.style import Style
     from .stylizer.stylizer import Iteration, Stylizer
     from .trace import Trace
 
-# OpenCV reads these when it is imported.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # of a picture of MAX_SIDE_PX
-os.environ.setdefault(
-    "OPENCV_FFMPEG_LOGLEVEL", "8"
-)  # a stream that is joined in its middle is no error to be told of
-os.environ.setdefault(
-    "OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0"
-)  # else a webcam takes up to a minute to open on Windows
+# OpenCV reads these environment variables when it is imported.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))  # an image of MAX_SIDE_PX squared
+# FFmpeg reports an error for each stream that is joined in its middle: 8 keeps only fatal errors.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")
+# With hardware transforms a webcam takes up to a minute to open on Windows.
+os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 
 __version__ = "0.1.0"
 
@@ -65,10 +74,12 @@ __all__ = [
     "Motion",
     "OutputError",
     "PipeWriter",
+    "ProgressEvent",
     "Report",
     "Settings",
     "Sink",
     "Source",
+    "Stream",
     "Style",
     "Stylizer",
     "Trace",
@@ -80,13 +91,18 @@ __all__ = [
     "load_flow",
     "open_sink",
     "open_source",
+    "render",
     "run",
+    "stream",
+    "stylize",
+    "stylize_video",
     "with_motion",
 ]
 
 _MODULES = (
     "errors",
     "settings",
+    "progress",
     "io.frame",
     "io.stream_info",
     "features.extractor",
@@ -105,7 +121,9 @@ _MODULES = (
     "stylizer.stylizer",
     "pipeline",
     "trace",
+    "api",
 )
+"""Modules that define the public names, in the order in which they import one another."""
 
 
 _RENAMED = {
@@ -121,7 +139,7 @@ _RENAMED = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: PyTorch takes seconds, and ``vidstyle --help`` should not."""
+    """Import a public name on first use: PyTorch takes seconds, and ``vidstyle --help`` should not."""
     if name in _RENAMED:
         new = _RENAMED[name]
         warnings.warn(f"vidstyle.{name} is now {new}", DeprecationWarning, stacklevel=2)
@@ -133,3 +151,8 @@ def __getattr__(name: str) -> Any:
                 globals()[name] = found
                 return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """All public names, also before they are imported."""
+    return sorted({*globals(), *__all__})

@@ -1,12 +1,13 @@
-"""Reading ahead, painting, writing behind."""
+"""The pipeline: frames are read ahead in one thread, stylised in the calling one, written in a third."""
 
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any, Protocol
 
 import cv2
 
@@ -15,8 +16,7 @@ from .flow.methods import FlowMethod, load_flow
 from .flow.motion import Motion
 from .io.checkpoints import Checkpoint
 from .io.frame import Frame
-from .io.sink import Sink
-from .io.source import Source
+from .io.stream_info import VideoInfo
 from .runtime.interrupts import check
 from .runtime.limits import threads
 from .runtime.worker import SENTINEL, ProcessSetting, Worker
@@ -25,38 +25,46 @@ from .stylizer.warm_start import LONG_TERM
 
 log = logging.getLogger(__name__)
 
-MAX_FLOWS_AT_ONCE = 8
-"""Flows computed at once beside a GPU, which stylises a frame in less time than one flow takes; each keeps two cores busy."""
+MAX_PARALLEL_FLOWS = 8
+"""Maximum number of optical flows computed at once beside a GPU. Each keeps two cores busy, and the GPU
+stylises a frame in less time than one flow takes."""
 
-STRETCH = 10
-"""Segments are so many times as long beside a GPU, which paints them in the same time: keeping what is remembered of a large
-picture takes as long as painting dozens of frames."""
+GPU_SEGMENT_FACTOR = 10
+"""Factor by which segments are longer with a GPU: saving the state of a large frame takes as long there
+as stylising dozens of frames."""
 
-SHORT_TURNS = ProcessSetting(sys.getswitchinterval, sys.setswitchinterval, 0.001)
-"""A thread may compute in Python for so many seconds while others wait, usually for five times as long: a GPU would be idle."""
+GPU_SWITCH_INTERVAL = ProcessSetting(sys.getswitchinterval, sys.setswitchinterval, 0.001)
+"""Python's thread switch interval in seconds, a fifth of the default: a GPU would be idle in between."""
 
-ONE_CORE_EACH = ProcessSetting(cv2.getNumThreads, cv2.setNumThreads, 1)
-"""Where several motions are looked for at once, OpenCV's threads would only be in each other's way."""
+SINGLE_THREADED_OPENCV = ProcessSetting(cv2.getNumThreads, cv2.setNumThreads, 1)
+"""OpenCV's threads while several flows are computed at once, each in a thread of its own."""
 
-READER_SECONDS = 5.0
+READER_STOP_SECONDS = 5.0
 """How long to wait at the end for a source that was told to stop."""
 
 STAGES = ("read", "motion", "paint", "write", "controls")
 
 
+class FrameSink(Protocol):
+    """The least that ``run`` needs of a sink; ``io.sink.Sink`` lists what it uses besides."""
+
+    def send(self, frame: Frame) -> None:
+        """Take one frame; may wait."""
+
+
 @dataclass
 class Report:
-    """What a run did so far.
+    """The state of a run.
 
     Args:
-        frames: frames painted.
-        dropped: frames of the source that were passed over.
-        seconds: stage -> seconds the painter spent in it; "read" and "write" are waits for the other threads,
-            "controls" is what showing and steering take after a frame. "motion" is
-            0 where the reader sees to it.
-        source: the frame that was painted last, as it was read.
-        frame: its painting.
-        iterations: its losses.
+        frames: number of frames stylised.
+        dropped: number of frames of the source that were skipped.
+        seconds: stage -> seconds that the calling thread spent in it. "read" and "write" are waits for
+            the other threads, "motion" is 0 where another thread computes the flow, "controls" is the
+            time spent in ``controls``.
+        source: the last stylised frame as it was read.
+        frame: the last stylised frame.
+        iterations: the losses of that frame.
     """
 
     frames: int = 0
@@ -67,157 +75,225 @@ class Report:
     iterations: list[Iteration] = field(default_factory=list)
 
 
+Controls = Callable[[Stylizer, Report], None]
+
+
 def run(
-    source: Source,
+    source: Iterable[Frame],
     stylizer: Stylizer,
-    sinks: Sequence[Sink],
-    controls: Callable[[Stylizer, Report], None] | None = None,
+    sinks: Sequence[FrameSink],
+    controls: Controls | None = None,
     flow: FlowMethod | None = None,
     resume: Checkpoint | None = None,
 ) -> Report:
-    """Paint all frames of a source and send each to every sink.
+    """Stylise all frames of a source and send each to every sink.
+
+    A source needs ``__iter__`` only, and a sink ``send`` only: a list of frames and an object with that
+    one method will do. Sources such as ``vidstyle.Source`` also have ``format`` (whether the source is
+    live, the size of its frames), ``skip`` and ``stop``; sinks such as ``vidstyle.Sink`` have
+    ``segment_seconds`` and ``checkpoint``. These are used where they exist.
 
     Args:
-        source: read in a thread of its own, a few frames ahead. With a GPU their motion is computed in some more;
-            on a CPU on the calling thread.
-        stylizer: used on the calling thread.
-        sinks: written in one thread, a few frames behind. They are not closed.
-        controls: called before the first frame and after each, with the report so far, and now and then while a live source
-            lets wait; may assign the stylizer's ``style`` and ``settings``.
-        flow: how motion is computed; None: as the stylizer's settings say at the start.
-        resume: where to go on: what came before is read and not painted, and the stylizer's memory becomes what it was.
+        source: is iterated over in a thread of its own, a few frames ahead. With a GPU the optical flow
+            is computed in further threads; on a CPU in the calling thread.
+        stylizer: is used in the calling thread.
+        sinks: are written to in one thread, a few frames behind. They are not closed.
+        controls: is called before the first frame and after each with the report so far, and while a
+            live source lets the caller wait. It may assign the stylizer's ``style`` and ``settings``.
+        flow: optical flow method; None: as the stylizer's settings say at the start.
+        resume: the frames before it are read but not stylised, and the stylizer's state is restored.
 
-    The error of the stage that failed first is raised. The frames stylised before it were sent to the
+    The error of the thread that failed first is raised. The frames stylised before it were sent to the
     sinks that still work. No thread is left, except that of a source which does not end
-    ``READER_SECONDS`` after its ``stop``.
+    ``READER_STOP_SECONDS`` after its ``stop``.
 
     Returns:
         The report on the whole run.
+
+    Raises:
+        TypeError: the source yields something else than frames.
+
+    Example:
+        >>> import numpy as np, vidstyle as vs
+        >>> class Sizes:
+        ...     def send(self, frame):
+        ...         print(frame.size)
+        >>> features = vs.load_features(device="cpu")
+        >>> style = vs.Style.from_images([np.zeros((64, 64, 3), np.uint8)], features)
+        >>> stylizer = vs.Stylizer(features, style, vs.Settings(initial_steps=2, steps=1))
+        >>> frames = [vs.Frame(np.zeros((48, 64, 3), np.uint8)) for _ in range(2)]
+        >>> vs.run(frames, stylizer, [Sizes()]).frames
+        (64, 48)
+        (64, 48)
+        2
     """
+    source = _SourceAdapter(source)
     live = source.format.live
     on_cpu = stylizer.features.device.type == "cpu"
-    # On a CPU motion and painting would fight for the same cores, which takes longer than one after the other.
-    # What a live source drops is not known before the painter takes a frame, nor what moved since the last one it took.
-    motion_by_painter = live or on_cpu
+    # On a CPU the flow and the optimisation would compete for the same cores. Which frames of a live
+    # source are dropped is not known before the calling thread takes the next frame.
+    flow_in_caller = live or on_cpu
     done, shot = (resume.frames, resume.shot) if resume else (0, 0)
     past = min(shot, PAST)
-    moving = _motion_finder(source, stylizer, flow, past, motion_by_painter)
+    add_motion = _motion_adder(source, stylizer, flow, past, flow_in_caller)
     if resume:
         stylizer.load_state(resume.state)
     report = Report()
-    reader = Worker(
-        lambda stage: _read(stage, source, done - past, None if motion_by_painter else moving),
-        "reader",
-        newest=live,
-    )
-    writer = Worker(lambda stage: _write(stage, sinks), "writer")
+    ahead = None if flow_in_caller else add_motion
+    reader = Worker(lambda worker: _read(worker, source, done - past, ahead), "reader", newest=live)
+    writer = Worker(lambda worker: _write(worker, sinks), "writer")
     if live and controls:
-        reader.idle = lambda: controls(stylizer, report)
-    keeper = _Keeper(stylizer, [sink.segment_seconds for sink in sinks], done, shot)
-    with (
-        nullcontext() if on_cpu else SHORT_TURNS,
-        nullcontext() if motion_by_painter else ONE_CORE_EACH,
-    ):
+        reader.on_idle = lambda: controls(stylizer, report)
+    scheduler = CheckpointScheduler(stylizer, sinks, done, shot)
+    with ExitStack() as process_settings:
+        if not on_cpu:
+            process_settings.enter_context(GPU_SWITCH_INTERVAL)
+        if not flow_in_caller:
+            process_settings.enter_context(SINGLE_THREADED_OPENCV)
         try:
-            _paint(
-                moving(reader) if motion_by_painter else reader,
-                (reader, writer),
-                stylizer,
-                controls,
-                keeper,
-                report,
-            )
+            pairs = add_motion(reader) if flow_in_caller else reader
+            _stylize(pairs, (reader, writer), stylizer, controls, scheduler, report)
         finally:
             _end(reader, writer, source)
     writer.raise_error()
     return report
 
 
-def _motion_finder(
-    source: Source, stylizer: Stylizer, flow: FlowMethod | None, past: int, one_by_one: bool
+class _SourceAdapter:
+    """A source with defaults for all that ``run`` uses but ``__iter__``."""
+
+    def __init__(self, source: Iterable[Frame]) -> None:
+        self._source = source
+        self._skipped = 0
+        self._size = 1, 1
+
+    @property
+    def format(self) -> VideoInfo:
+        """The source's own, or one with the size of the last frame."""
+        own: VideoInfo | None = getattr(self._source, "format", None)
+        return own or VideoInfo(self._size)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, frame in enumerate(self._source):
+            if not isinstance(frame, Frame):
+                kind = type(frame).__name__
+                raise TypeError(f"the source yields {kind}: make each image a vidstyle.Frame")
+            self._size = frame.size
+            if number >= self._skipped:
+                yield frame
+
+    def skip(self, count: int) -> None:
+        """Pass over the first frames."""
+        if hasattr(self._source, "skip"):
+            self._source.skip(count)
+        else:
+            self._skipped = count
+
+    def stop(self) -> None:
+        """End a source that waits for more frames."""
+        stop = getattr(self._source, "stop", None)
+        if stop:
+            stop()
+
+
+def _motion_adder(
+    source: _SourceAdapter,
+    stylizer: Stylizer,
+    flow: FlowMethod | None,
+    past: int,
+    one_by_one: bool,
 ) -> Callable[[Iterable[Frame]], Iterator[tuple[Frame, Motion]]]:
-    """What adds to frames their motion: one by one as they are asked for, or ahead in several threads."""
+    """A function that pairs frames with their motion: one by one, or ahead in several threads."""
     settings = stylizer.settings
     method = flow or load_flow(settings.flow, stylizer.features.device)
-    if settings.init != "previous":  # nothing is moved
+    if settings.init != "previous":  # no frame starts from the previous one
         method = None
     ahead = 0 if source.format.live else LOOK_AHEAD
     distances = LONG_TERM if settings.long_term else ()
-    flows_at_once = max(1, min(MAX_FLOWS_AT_ONCE, threads() // 2))
+    parallel_flows = max(1, min(MAX_PARALLEL_FLOWS, threads() // 2))
 
-    def moving(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
+    def add_motion(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
         searches = with_search(
             frames, method, distances, ahead, lambda: stylizer.flow_px(source.format.size), past
         )
-        return (
-            ((frame, find()) for frame, find in searches)
-            if one_by_one
-            else search_ahead(searches, flows_at_once)
-        )
+        if one_by_one:
+            return ((frame, find()) for frame, find in searches)
+        return search_ahead(searches, parallel_flows)
 
-    return moving
+    return add_motion
 
 
 def _read(
-    stage: Worker,
-    source: Source,
+    worker: Worker,
+    source: _SourceAdapter,
     skipped: int,
-    moving: Callable[[Iterable[Frame]], Iterable[object]] | None,
+    add_motion: Callable[[Iterable[Frame]], Iterable[object]] | None,
 ) -> None:
-    """The reader's work: hand over the frames after the first ``skipped``, with their motion if it is to be found here."""
+    """Put the frames after the first ``skipped`` into the queue, with their motion if wanted."""
     if skipped:
         source.skip(skipped)
-    for item in moving(source) if moving else source:
-        if not stage.put(item):
+    for item in add_motion(source) if add_motion else source:
+        if not worker.put(item):
             return
-    stage.put(SENTINEL)  # or the painter would wait a little before it looks whether more can come
+    worker.put(SENTINEL)  # or the caller would wait once more before it sees that the thread ended
 
 
-def _write(stage: Worker, sinks: Sequence[Sink]) -> None:
-    """The writer's work: send each frame and checkpoint to every sink."""
-    while (item := stage.get()) is not SENTINEL:
+def _write(worker: Worker, sinks: Sequence[Any]) -> None:
+    """Send each frame and checkpoint to every sink."""
+    while (item := worker.get()) is not SENTINEL:
         for sink in sinks:
-            if isinstance(item, Checkpoint):
-                sink.checkpoint(item)
-            else:
+            if not isinstance(item, Checkpoint):
                 sink.send(item)
+            elif hasattr(sink, "checkpoint"):
+                sink.checkpoint(item)
 
 
-def _end(reader: Worker, writer: Worker, source: Source) -> None:
-    """Stop reading, and write what was painted, also after an error or an interrupt."""
+def _end(reader: Worker, writer: Worker, source: _SourceAdapter) -> None:
+    """Stop reading, and write the finished frames, also after an error or an interrupt."""
     reader.stopped.set()
     try:
         source.stop()
     finally:
         writer.finish()
-    reader.join(READER_SECONDS)
+    reader.join(READER_STOP_SECONDS)
     if reader.is_alive():
-        log.warning("the source did not stop within %g s, and its thread is left", READER_SECONDS)
+        log.warning(
+            "the source did not stop within %g s, and its thread is left", READER_STOP_SECONDS
+        )
 
 
-class _Keeper:
-    """Makes a checkpoint where a segment should end: at a cut, or when it is long enough."""
+class CheckpointScheduler:
+    """Makes a checkpoint where a segment ends: at a cut, or when the segment is long enough.
+
+    Args:
+        stylizer: its state is saved.
+        sinks: the shortest of their ``segment_seconds`` counts; without any there are no checkpoints.
+        done: frames stylised before.
+        shot: how many of them belong to the current shot.
+    """
 
     def __init__(
-        self, stylizer: Stylizer, seconds: Sequence[Fraction | None], done: int, shot: int
+        self, stylizer: Stylizer, sinks: Sequence[FrameSink], done: int, shot: int
     ) -> None:
-        wanted = [each for each in seconds if each is not None]
-        stretch = 1 if stylizer.features.device.type == "cpu" else STRETCH
-        self._seconds = stretch * min(wanted) if wanted else None
+        durations = [getattr(sink, "segment_seconds", None) for sink in sinks]
+        wanted = [each for each in durations if each is not None]
+        factor = 1 if stylizer.features.device.type == "cpu" else GPU_SEGMENT_FACTOR
+        self._seconds: Fraction | None = factor * min(wanted) if wanted else None
         self._stylizer, self._frames, self._shot = stylizer, done, shot
-        self._began: Fraction | None = None
+        self._segment_start: Fraction | None = None
 
-    def before(self, frame: Frame, motion: Motion) -> Checkpoint | None:
-        """Where a checkpoint belongs before this frame, make one."""
+    def maybe_checkpoint(self, frame: Frame, motion: Motion) -> Checkpoint | None:
+        """A checkpoint if one is due before this frame."""
         made = None
-        if self._began is None:
-            self._began = frame.time
+        if self._segment_start is None:
+            self._segment_start = frame.time
         elif self._seconds is not None and (
-            motion.cut or frame.time - self._began >= self._seconds
+            motion.cut or frame.time - self._segment_start >= self._seconds
         ):
-            self._began = frame.time
+            self._segment_start = frame.time
             state = {} if motion.cut else self._stylizer.state()
-            # Whoever goes on later goes on from what was kept: so do we, whatever keeping may do to the last bit.
+            # A resumed run starts from the saved state. Loading it here as well makes both runs equal,
+            # even if saving changes the last bit of a value.
             self._stylizer.load_state(state)
             made = Checkpoint(self._frames, self._shot, state)
         self._frames += 1
@@ -225,40 +301,40 @@ class _Keeper:
         return made
 
 
-def _paint(
+def _stylize(
     pairs: Iterable[tuple[Frame, Motion]],
-    stages: tuple[Worker, Worker],
+    workers: tuple[Worker, Worker],
     stylizer: Stylizer,
-    controls: Callable[[Stylizer, Report], None] | None,
-    keeper: _Keeper,
+    controls: Controls | None,
+    scheduler: CheckpointScheduler,
     report: Report,
 ) -> None:
-    """Paint what the reader hands over until it ends or fails, or the writer does."""
-    reader, writer = stages
+    """Stylise the frames until the reader ends or fails, or the writer does."""
+    reader, writer = workers
     if controls:
         controls(stylizer, report)
-    began = time.perf_counter()
+    started = time.perf_counter()
     for frame, motion in pairs:
         check()
         got = time.perf_counter()
-        checkpoint = keeper.before(frame, motion)
-        painted = stylizer(frame, motion)
+        checkpoint = scheduler.maybe_checkpoint(frame, motion)
+        stylized = stylizer(frame, motion)
         done = time.perf_counter()
-        if not ((checkpoint is None or writer.put(checkpoint)) and writer.put(painted)):
+        if not ((checkpoint is None or writer.put(checkpoint)) and writer.put(stylized)):
             return
         report.frames += 1
         report.dropped = reader.dropped
-        report.source, report.frame, report.iterations = frame, painted, stylizer.iterations
-        looked = got - began - (reader.waited - report.seconds["read"])
+        report.source, report.frame, report.iterations = frame, stylized, stylizer.iterations
+        motion_seconds = got - started - (reader.waited - report.seconds["read"])
         report.seconds["read"] = reader.waited
         for stage, spent in (
-            ("motion", looked),
+            ("motion", motion_seconds),
             ("paint", done - got),
             ("write", time.perf_counter() - done),
         ):
             report.seconds[stage] += spent
-        shown = time.perf_counter()
+        written = time.perf_counter()
         if controls:
             controls(stylizer, report)
-        began = time.perf_counter()
-        report.seconds["controls"] += began - shown
+        started = time.perf_counter()
+        report.seconds["controls"] += started - written

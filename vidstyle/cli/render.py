@@ -16,83 +16,101 @@ log = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Stylize clips or pictures into files."""
-    from ..batch import goes_into_folder, inputs_of, paint_all
+    """Stylise clips or images into files."""
+    from ..batch import render_all
     from ..features.weights import load_features
     from ..flow.methods import load_flow
-    from ..io.images import style_file
-    from ..render import check, preview, render
+    from ..inputs import expand_folders, output_is_folder
+    from ..render_job import check_job
     from ..runtime.device import choose_device
+    from ..styles import find_style
     from ..stylizer.style import Style
     from ..stylizer.stylizer import Stylizer
 
     with usage_errors(parser):
-        styles, given = (
-            (args.styles, [args.input, *args.names]) if args.styles else (args.names, [args.input])
-        )
-        styles = [str(style_file(style)) for style in styles]
-        if not styles:
-            raise ValueError("no picture to paint like: name one after the input")
-        names = inputs_of(given)
-        into_folder = goes_into_folder(given, args.output, bool(args.styles))
+        given, style_names = _inputs_and_styles(args)
+        styles = [str(find_style(style)) for style in style_names]
+        names = expand_folders(given)
+        several = bool(args.styles)
+        into_folder = output_is_folder(given, args.output, several)
         if args.trace and len(names) > 1:
-            raise ValueError("--trace goes with one input: paint the others without it")
+            raise ValueError("--trace works with one input only: render the others without it")
         settings = {name: _settings(args, name) for name in names}
         device = choose_device(args.device)
         flow = load_flow(settings[names[0]].flow, device, args.flow_weights)
         jobs = [replace(_job(args, styles, name, str(device)), flow=flow) for name in names]
-    jobs = _placed(args, jobs, into_folder)
+    jobs = _with_outputs(args, jobs, into_folder)
     if not jobs:
         return
     if not into_folder and args.preview is None:
-        check(jobs[0], settings[names[0]])
+        check_job(jobs[0], settings[names[0]])
     with usage_errors(parser):
         features = load_features(args.features, args.device, args.weights)
         style = Style.from_images(styles, features, args.style_weights)
         for chosen in dict.fromkeys(settings.values()):
-            Stylizer(
-                features, style, chosen
-            )  # layers that the features lack are found before anything is painted
+            Stylizer(features, style, chosen)  # reports unknown layers before the work begins
 
-    def paint(job: Any) -> None:
-        stylizer = Stylizer(features, style, settings[job.input])
-        render(job, stylizer) if args.preview is None else preview(job, stylizer, args.preview)
+    def render(job: Any) -> None:
+        _render(args, job, Stylizer(features, style, settings[job.input]), into_folder)
 
     if into_folder:
-        paint_all(jobs, paint, args.quiet, len(names) - len(jobs), in_flags)
+        render_all(jobs, render, args.quiet, len(names) - len(jobs), in_flags)
     else:
-        paint(jobs[0])
+        render(jobs[0])
 
 
-def _placed(args: argparse.Namespace, jobs: Sequence[Any], into_folder: bool) -> list[Any]:
+def _render(args: argparse.Namespace, job: Any, stylizer: Any, into_folder: bool) -> None:
+    from ..inputs import resolve_output
+    from ..preview import preview
+    from ..render_job import render_job
+
+    if args.preview is None:
+        render_job(job, stylizer)
+    else:
+        final = resolve_output(job.input, args.output, into_folder, preview=False)
+        preview(job, stylizer, args.preview, final)
+
+
+def _inputs_and_styles(args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """(names of inputs, names of styles).
+
+    Raises:
+        ValueError: there is no style.
+    """
+    if args.styles:
+        return [args.input, *args.names], args.styles
+    if not args.names:
+        raise ValueError("no style given: name an image or a bundled style after the input")
+    return [args.input], args.names
+
+
+def _with_outputs(args: argparse.Namespace, jobs: Sequence[Any], into_folder: bool) -> list[Any]:
     """The jobs with their outputs, without those that --skip-existing leaves out.
 
     Raises:
-        VidstyleError: two of them have one output, or an output is an input.
+        VidstyleError: two jobs have the same output, or an output is an input.
     """
+    from ..inputs import resolve_output
     from ..io.files import part_folder
     from ..io.outputs import check_apart, exists
-    from ..render import where
 
-    placed: dict[str | Path, Any] = {}
+    by_output: dict[str | Path, Any] = {}
     for job in jobs:
-        output = where(job.input, args.output, into_folder, args.preview is not None)
-        if output in placed:
-            both = f"{placed[output].input} and {job.input} would both become {output}"
-            raise VidstyleError(f"{both}: rename one, or paint them into different folders")
-        placed[output] = replace(job, output=output)
-    check_apart(
-        [*placed, *([args.trace] if args.trace else [])],
-        [job.input for job in jobs] + list(jobs[0].files),
-    )
-    there = [output for output in placed if args.skip_existing and exists(output)]
-    if there:
-        log.info("%d of %d outputs exist and are skipped", len(there), len(placed))
-    wanted = [job for output, job in placed.items() if output not in set(there)]
+        output = resolve_output(job.input, args.output, into_folder, args.preview is not None)
+        if output in by_output:
+            both = f"{by_output[output].input} and {job.input} would both become {output}"
+            raise VidstyleError(f"{both}: rename one, or render them into different folders")
+        by_output[output] = replace(job, output=output)
+    written = [*by_output, *([args.trace] if args.trace else [])]
+    check_apart(written, [job.input for job in jobs] + list(jobs[0].files))
+    existing = [output for output in by_output if args.skip_existing and exists(output)]
+    if existing:
+        log.info("%d of %d outputs exist and are skipped", len(existing), len(by_output))
+    wanted = [job for output, job in by_output.items() if output not in set(existing)]
     if args.skip_existing:
-        unfinished = args.preview is None
+        resumable = args.preview is None
         return [
-            replace(job, resume=unfinished and part_folder(Path(job.output)).exists())
+            replace(job, resume=resumable and part_folder(Path(job.output)).exists())
             for job in wanted
         ]
     ask = not (args.overwrite or args.never or args.resume)
@@ -102,24 +120,22 @@ def _placed(args: argparse.Namespace, jobs: Sequence[Any], into_folder: bool) ->
 
 
 def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str) -> Any:
-    """What the command line asks for; where it goes is found later.
+    """The job of one input; its output is chosen later.
 
     Raises:
-        ValueError: what does not go together.
+        ValueError: flags that exclude each other.
     """
     from ..io.sink_base import Encoding
-    from ..render import Job
+    from ..render_job import RenderJob
 
     stop = args.stop if args.duration is None else (args.start or 0) + args.duration
     if stop is not None and stop <= (args.start or 0):
-        raise ValueError("the part of the clip asked for is empty: -t or -to must lie after -ss")
+        raise ValueError("the part of the clip is empty: -t or -to must lie after -ss")
     if args.preview is not None and (
         args.start is not None or stop is not None or args.trace or args.resume
     ):
-        raise ValueError(
-            "--preview paints one frame and goes without -ss, -t, -to, --trace and --resume"
-        )
-    return Job(
+        raise ValueError("--preview cannot be used with -ss, -t, -to, --trace or --resume")
+    return RenderJob(
         name,
         args.output,
         start=args.start,
@@ -141,7 +157,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
 
 
 def _asked(output: str | Path) -> bool:
-    """Ask about an existing output, as ffmpeg does, when there is someone to answer."""
+    """Ask whether to replace an existing output, as ffmpeg does, if there is a terminal."""
     if not (Path(output).is_file() and sys.stdin is not None and sys.stdin.isatty()):
         return False
     print(f"{output} exists. Replace it? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -154,5 +170,5 @@ def _settings(args: argparse.Namespace, name: str) -> Settings:
     preset = PRESETS[
         args.preset or ("still" if is_still(name) and not is_numbered(name) else "standard")
     ]
-    given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
+    given = {setting.name: getattr(args, setting.name) for setting in fields(Settings)}
     return replace(preset, **{name: value for name, value in given.items() if value is not None})

@@ -65,6 +65,11 @@ class Features(nn.Module):
         self.network.to(memory_format=LAYOUT)
         self.requires_grad_(False).eval()
 
+    def __repr__(self) -> str:
+        """The number of layers and where they are computed, without the modules."""
+        precision = str(self._precision).removeprefix("torch.")
+        return f"Features({len(self.layers)} layers, {self.device}, {precision})"
+
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of all maps these features can compute."""

@@ -38,6 +38,14 @@ class Frame:
                 f"a frame's image must have the shape (H, W, 3 or 4), not {self.image.shape}"
             )
 
+    def __repr__(self) -> str:
+        """Size, type and time, without the pixels."""
+        width, height = self.size
+        kind = (
+            f"{width}x{height} {self.image.dtype} {'RGBA' if self.image.shape[2] == 4 else 'RGB'}"
+        )
+        return f"Frame({kind}, time={self.time} s, duration={self.duration} s)"
+
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in px."""

@@ -81,7 +81,7 @@ def limit_threads() -> None:
 def disable_unsupported_nnpack() -> None:
     """Turn NNPACK off on CPUs without AVX2, where PyTorch would warn at every convolution."""
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
-        torch.backends.nnpack.set_flags(False)
+        torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]
 
 
 def free_memory(device: torch.device) -> int | None:

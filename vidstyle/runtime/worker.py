@@ -1,4 +1,4 @@
-"""The threads of a render, and the queues between them."""
+"""Threads with a bounded queue, and settings of the whole process that several threads share."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,64 +10,69 @@ from typing import Any
 from .interrupts import check
 
 QUEUE_SIZE = 4
-"""Items kept ready between two stages: enough to smooth them out, little memory."""
+"""Maximum number of items in a queue: enough to even out the speeds of two threads, and little memory."""
 
-PATIENCE_SECONDS, LIVE_PATIENCE_SECONDS = 0.1, 0.01
-"""How often a waiting stage looks whether another one failed; how often a live one answers to keys meanwhile."""
+PATIENCE_SECONDS = 0.1
+"""How often a waiting thread checks whether the other one ended."""
+
+LIVE_PATIENCE_SECONDS = 0.01
+"""The same with an ``on_idle``, which handles key presses."""
 
 SENTINEL = object()
+"""Ends a queue."""
 
 
 class ProcessSetting:
-    """A setting of the whole process that holds while anyone is within; several may be.
+    """A setting of the whole process that has another value while any thread is within the context.
 
     Args:
-        get, set: read it, and write it.
-        value: meanwhile.
+        get: reads the setting.
+        set: writes the setting.
+        value: within the context.
     """
 
     def __init__(self, get: Callable[[], Any], set: Callable[[Any], None], value: object) -> None:
         self._get, self._set, self._value = get, set, value
-        self._within, self._usual, self._lock = 0, None, Lock()
+        self._entered, self._before, self._lock = 0, None, Lock()
 
     def __enter__(self) -> None:
-        """Set it, unless somebody has."""
+        """Set the value, if this is the first context."""
         with self._lock:
-            if not self._within:
-                self._usual = self._get()
+            if not self._entered:
+                self._before = self._get()
                 self._set(self._value)
-            self._within += 1
+            self._entered += 1
 
     def __exit__(self, *_: object) -> None:
-        """The last one sets it back."""
+        """Restore the setting, if this is the last context."""
         with self._lock:
-            self._within -= 1
-            if not self._within:
-                self._set(self._usual)
+            self._entered -= 1
+            if not self._entered:
+                self._set(self._before)
 
 
 class Worker(Thread):
-    """A thread with a bounded queue, into which it puts what it makes or from which it takes its work.
+    """A thread with a bounded queue, which it fills with its results or takes its work from.
 
-    The thread keeps its own error for whoever takes its items, and ends when it is told to. The
-    queue is made of two ``SimpleQueue``, whose methods are single operations in C: an exception that
-    a signal raises leaves neither of them with a lock held, or with a waiter that takes the wake-up
-    of another, as it can ``queue.Queue``. At worst there is room for one item less.
+    An error of the thread is kept, and raised where its items are taken. The queue consists of two
+    ``SimpleQueue``, whose methods are single operations in C: an exception that a signal raises cannot
+    leave a lock held, nor a waiting thread that takes the wake-up call of another, as it can with
+    ``queue.Queue``. At worst the queue holds one item less from then on.
 
     Args:
         work: what the thread does.
         name: of the thread.
-        newest: only the newest item counts: one that nobody took in time gives way to the next.
+        newest: keep the newest item only: one that was not taken in time is dropped for the next.
     """
 
     def __init__(self, work: Callable[["Worker"], None], name: str, newest: bool = False) -> None:
         super().__init__(name=f"vidstyle-{name}", daemon=True)
         self.queue: SimpleQueue[Any] = SimpleQueue()
-        self._room: SimpleQueue[None] = SimpleQueue()  # an element for each item there is room for
+        self._free: SimpleQueue[None] = SimpleQueue()  # one element for each item that still fits
         for _ in range(QUEUE_SIZE):
-            self._room.put(None)
+            self._free.put(None)
         self.newest, self.dropped = newest, 0
-        self.idle: Callable[[], None] | None = None
+        self.on_idle: Callable[[], None] | None = None
         self.stopped = Event()
         self.error: BaseException | None = None
         self.waited = 0.0
@@ -75,17 +80,17 @@ class Worker(Thread):
         self.start()
 
     def run(self) -> None:
-        """What the thread does."""
+        """Do the work; called in the thread."""
         try:
             self._work(self)
-        except BaseException as error:  # noqa: BLE001 (handed on, to be raised there)
+        except BaseException as error:  # noqa: BLE001 (raised in the thread that takes the items)
             self.error = error
 
     def put(self, item: object) -> bool:
-        """Put an item into the queue, when there is room; ``SENTINEL`` needs none.
+        """Put an item into the queue, and wait while the queue is full. ``SENTINEL`` always fits.
 
         Returns:
-            False when the stage was stopped, or has ended, before there was room.
+            False when the thread was stopped, or has ended, while the queue was full.
         """
         if item is SENTINEL:
             self.queue.put(SENTINEL)
@@ -93,59 +98,57 @@ class Worker(Thread):
         while self.is_alive() and not self.stopped.is_set():
             with suppress(Empty):
                 if self.newest:
-                    self._give_way()
+                    self._drop_oldest()
                 else:
-                    self._room.get(timeout=PATIENCE_SECONDS)
+                    self._free.get(timeout=PATIENCE_SECONDS)
                 self.queue.put(item)
                 return True
         return False
 
-    def _give_way(self) -> None:
+    def _drop_oldest(self) -> None:
         with suppress(Empty):
             self.queue.get_nowait()
             self.dropped += 1
 
     def get(self) -> Any:
-        """Take an item from the queue; ``SENTINEL`` when nothing more can come.
+        """Take an item from the queue; ``SENTINEL`` when no item will follow.
 
         Raises:
             KeyboardInterrupt: in the main thread, after a signal; see ``interrupts.check``.
         """
-        began = time.perf_counter()
+        started = time.perf_counter()
+        patience = LIVE_PATIENCE_SECONDS if self.on_idle else PATIENCE_SECONDS
         try:
             while True:
-                alive = (
-                    self.is_alive() and not self.stopped.is_set()
-                )  # before looking: its last item may come in between
+                # Asked before the queue is read: the last item may arrive in between.
+                alive = self.is_alive() and not self.stopped.is_set()
                 check()
                 try:
-                    item = self.queue.get(
-                        timeout=LIVE_PATIENCE_SECONDS if self.idle else PATIENCE_SECONDS
-                    )
+                    item = self.queue.get(timeout=patience)
                 except Empty:
                     if not alive:
                         return SENTINEL
-                    if self.idle:
-                        self.idle()
+                    if self.on_idle:
+                        self.on_idle()
                     continue
                 if not self.newest:
-                    self._room.put(None)
+                    self._free.put(None)
                 return item
         finally:
-            self.waited += time.perf_counter() - began
+            self.waited += time.perf_counter() - started
 
     def finish(self) -> None:
-        """Let the thread work off what is in the queue, and wait until it has ended."""
+        """Wait until the thread has handled all items of the queue and has ended."""
         self.queue.put(SENTINEL)
         self.join()
 
     def __iter__(self) -> Iterator[Any]:
-        """Take until nothing more can come; then raise the error that ended it, if one did."""
+        """Take items until no item will follow; then raise the error of the thread, if there is one."""
         while (item := self.get()) is not SENTINEL:
             yield item
         self.raise_error()
 
     def raise_error(self) -> None:
-        """Raise what ended the thread, if something did."""
+        """Raise the error of the thread, if there is one."""
         if self.error is not None:
             raise self.error

@@ -80,6 +80,14 @@ class Style:
         if not self._seen:
             object.__setattr__(self, "_seen", tuple(_Seen() for _ in self.pictures))
 
+    def __repr__(self) -> str:
+        """Sizes and weights of the style images, without their pixels."""
+        images = ", ".join(
+            f"{picture.shape[-1]}x{picture.shape[-2]} weight {weight:g}"
+            for picture, weight in zip(self.pictures, self.weights, strict=True)
+        )
+        return f"Style({images})"
+
     @classmethod
     def from_images(
         cls,

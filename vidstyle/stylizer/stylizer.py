@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import numpy as np
@@ -86,6 +86,15 @@ class Stylizer:
         self.on_iteration: Callable[[], None] = lambda: None
         self.reset()
 
+    def __repr__(self) -> str:
+        """Style, device and the settings that differ from the defaults."""
+        changed = "".join(
+            f", {setting.name}={getattr(self.settings, setting.name)!r}"
+            for setting in fields(self.settings)
+            if getattr(self.settings, setting.name) != setting.default
+        )
+        return f"Stylizer({self.style!r}, {self.features.device}{changed})"
+
     @property
     def style(self) -> Style:
         """The style in force from the next frame on."""
@@ -158,7 +167,7 @@ class Stylizer:
 
     def working_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) in px at which a frame of this size is optimised."""
-        output = self._output_size(frame_size)
+        output = self.output_size(frame_size)
         long_side = self.settings.working_size or default_working_px(self.features.device)
         width, height = fit(output, min(long_side, max(output)))
         return max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX)
@@ -190,7 +199,7 @@ class Stylizer:
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
         size = self.working_size(frame.size)
-        sizes = size, self._output_size(frame.size)
+        sizes = size, self.output_size(frame.size)
         if (
             sizes not in self._remedies
         ):  # once per size: later another program's memory is no reason to end a render
@@ -376,7 +385,7 @@ class Stylizer:
     def _postprocess(self, picture: Tensor, source: Tensor, alpha: Tensor | None) -> Tensor:
         """Enlarge to the output's size, then mix with the source as the settings say; with its alpha, beside the source."""
         settings = self.settings
-        size = self._output_size((source.shape[-1], source.shape[-2]))
+        size = self.output_size((source.shape[-1], source.shape[-2]))
         painting = resize(picture, size)
         if settings.strength < 1 or settings.original_colors or settings.compare != "no":
             source = resize(source, size)
@@ -392,7 +401,8 @@ class Stylizer:
             alpha = resize(alpha, size)
         return painting if alpha is None else torch.cat([painting, alpha], 1)
 
-    def _output_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
+    def output_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) in px of the stylised frame of a frame of this size."""
         return fit(frame_size, self.settings.size) if self.settings.size else frame_size
 
     def _log_objective(self, content: Tensor, objective: Objective) -> None:
