@@ -490,7 +490,7 @@ def in_use(tmp_path):
         ["render", "still.png", "style.png", "-o", "../{folder}/style.png"],
         ["render", "still.png", "style.png", "-o", "link.png"],
         ["render", "still.png", "link.png", "-o", "hard.png"],
-        ["render", "still.png", "s_002.png", "in.mp4", "-o", "s_002.png"],
+        ["render", "still.png", "s_002.png", "style.png", "-o", "s_002.png"],
         ["render", "in.mp4", "s_002.png", "-o", "s_%03d.png"],
         ["render", "in.mp4", "clip.preview.png", "-o", "clip.mp4", "--preview", "0"],
         ["render", "still.png", "style.png", "-o", "out.png", "--trace", "hard.png"],
