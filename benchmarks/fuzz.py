@@ -1,16 +1,22 @@
-"""Throw damaged and hostile files at everything that is read: each is painted as far as it goes, or refused in one line.
+"""Fuzz everything that reads files: each damaged or hostile file is read or refused with one line.
 
-    python benchmarks/fuzz.py [--cases 1000] [--seed 0] [--only N] [--keep FOLDER] [--json benchmarks/results/fuzz.json]
+    python benchmarks/fuzz.py [--cases 1000] [--seed 0] [--only N] [--keep FOLDER] [--json FILE]
 
-Cases run in a process of their own, which is replaced when it dies or takes longer than ten seconds. A case goes through all of
-a render but the painting: source, sink, sound. It fails by any exception but a one-line ``VidstyleError``, by a crash, by taking
-too long or too much memory, by leaving files open, by writing beside its output, by reaching another file than its own, by a
-traceback that nobody catches, and by opening a network connection. The first cases are hand-made, then come whole files, which
-must be painted, then damaged ones.
+A case runs a render without its optimisation: source, sink, audio. Cases run in a child process,
+which is replaced if it dies or takes longer than ``TIMEOUT_SECONDS``. A case fails if it
+
+- raises an exception that is not a ``VidstyleError`` with one line, or crashes,
+- takes too long or too much memory, or leaves files open,
+- writes outside of its output folder, or opens a file that is not its own,
+- prints a traceback, or opens a network connection.
+
+The first cases are handwritten (``hostile.py``), then come intact files, which must be read, then
+mutated ones.
 """
 
 import argparse
 import contextlib
+import gc
 import json
 import logging
 import multiprocessing
@@ -38,16 +44,29 @@ from vidstyle.features.weights import read_network
 from vidstyle.io.images import is_image
 from vidstyle.stylizer.warm_start import StylizerState
 
-SECONDS, FRAMES = 10, 200
+TIMEOUT_SECONDS = 10
+"""Time limit of a case."""
+
+MAX_FRAMES = 200
+"""Frames of a file that are read at most."""
+
 ADDRESS_BYTES = 8 << 30
-"""Of memory that a case may ask for, used or not; the libraries themselves take some four."""
+"""Limit of a child's address space; the libraries alone reserve about four GiB."""
 
 ENDINGS = (".mp4", ".mkv", ".mov", ".gif")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A file, and what may become of it."""
+    """One file.
+
+    Args:
+        kind: one of ``KINDS``, or "clip" for a handwritten file.
+        name: of the file.
+        data: its content.
+        allowed: permitted outcomes.
+        group: name in the results; empty: the kind.
+    """
 
     kind: str
     name: str
@@ -57,13 +76,13 @@ class Case:
 
 
 class Cases:
-    """Cases by number: always the same for the same seed."""
+    """Cases by number, reproducible: the same seed and number give the same case."""
 
     def __init__(self, seeds, seed, port):
         self._seeds, self._seed = seeds, seed
         self._first = [Case(*made, group="hostile") for made in hostile(seeds, port)]
         self._first += [
-            Case(kind, f"case.{kind}", self._whole(kind), ("painted",))
+            Case(kind, f"case.{kind}", self._whole(kind), ("read",))
             for kind in KINDS
             if kind != "state"
         ]
@@ -91,14 +110,12 @@ class Cases:
         )
 
 
-def go_through(case, file, folder, seeds):
-    """All that a render does with a file, but the painting."""
+def process(case, file, folder, seeds):
+    """Do what a render does with a file, without optimisation."""
     if case.kind == "state":
         with open_job(folder / "out" / "state.mp4", resume=True) as sink:
             if sink.resumed:
-                with contextlib.suppress(
-                    ValueError
-                ):  # the state of another network is refused as a wrong call is
+                with contextlib.suppress(ValueError):  # the state of another network
                     StylizerState.from_state(sink.resumed.state, torch.device("cpu"))
             send(sink, sink.resumed.frames if sink.resumed else 0)
         return
@@ -115,12 +132,12 @@ def go_through(case, file, folder, seeds):
         vs.open_source(named) as source,
         vs.open_sink(folder / "out" / f"out{ending}", source) as sink,
     ):
-        for frame in islice(source, FRAMES):
+        for frame in islice(source, MAX_FRAMES):
             sink.send(frame)
 
 
-def lay_out(case, folder, seeds):
-    """Put the file, and what belongs to it or lies near, into a new folder; returns its path."""
+def write_case(case, folder, seeds):
+    """Write the file and its neighbours into a new folder; return its path."""
     (folder / "in").mkdir()
     (folder / "out").mkdir()
     if case.kind == "state":
@@ -137,14 +154,14 @@ def lay_out(case, folder, seeds):
 
 
 def outcome_of(case, watch, seeds):
-    """What becomes of a case: ``painted``, ``refused``, or ``FAILED: `` and why."""
+    """The outcome of a case: ``read``, ``refused``, or ``FAILED: reason``."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        file = lay_out(case, folder, seeds)
-        outcome = "painted"
+        file = write_case(case, folder, seeds)
+        outcome = "read"
         with watch.on(folder):
             try:
-                go_through(case, file, folder, seeds)
+                process(case, file, folder, seeds)
             except vs.VidstyleError as error:
                 said = str(error)
                 outcome = (
@@ -152,7 +169,7 @@ def outcome_of(case, watch, seeds):
                     if said.isprintable() and ": " in said
                     else f"FAILED: not one line: {said!r}"
                 )
-            except BaseException as error:  # noqa: BLE001 (that is what is looked for)
+            except BaseException as error:  # noqa: BLE001 (this is what the fuzzer searches)
                 outcome = f"FAILED: {type(error).__name__}: {error}"
         wrong = watch.wrong(folder)
         if wrong:
@@ -163,7 +180,7 @@ def outcome_of(case, watch, seeds):
 
 
 def work(pipe, cases, seeds):
-    """The worker: takes numbers of cases, gives what became of them."""
+    """Child process: receive numbers of cases, send their outcomes."""
     with contextlib.suppress(ImportError):
         import resource
 
@@ -172,37 +189,38 @@ def work(pipe, cases, seeds):
     sys.dont_write_bytecode = True
     logging.getLogger("vidstyle").addHandler(logging.NullHandler())
     watch = Watch()
+    gc.freeze()  # collections then skip the objects of all modules
     while True:
         pipe.send(outcome_of(cases[pipe.recv()], watch, seeds))
 
 
 class Worker:
-    """A process that runs cases, replaced when one kills it."""
+    """A child process that runs cases; a new one is started after a case that kills it."""
 
-    def __init__(self, *given):
-        self._given, self._process = given, None
+    def __init__(self, *arguments):
+        self._arguments, self._process = arguments, None
 
     def run(self, number):
-        """What becomes of a case."""
+        """The outcome of case ``number``."""
         if self._process is None:
             self._pipe, theirs = multiprocessing.Pipe()
             self._process = multiprocessing.get_context("fork").Process(
-                target=work, args=(theirs, *self._given), daemon=True
+                target=work, args=(theirs, *self._arguments), daemon=True
             )
             self._process.start()
             theirs.close()
         self._pipe.send(number)
         try:
-            if self._pipe.poll(SECONDS):
+            if self._pipe.poll(TIMEOUT_SECONDS):
                 return self._pipe.recv()
-            outcome = f"FAILED: takes longer than {SECONDS} s"
+            outcome = f"FAILED: takes longer than {TIMEOUT_SECONDS} s"
         except EOFError:
             outcome = "FAILED: the process died"
         self.end()
         return outcome
 
     def end(self):
-        """Kill the process, if there is one."""
+        """Kill the child process, if there is one."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -210,7 +228,17 @@ class Worker:
 
 
 def fuzz(numbers, seed, keep=None, say=lambda line: None):
-    """Run cases; returns (kind -> outcome -> count, failures, seconds of the slowest)."""
+    """Run cases.
+
+    Args:
+        numbers: of the cases.
+        seed: of the mutations.
+        keep: folder for the files of failed cases; None: not kept.
+        say: called with each line of progress.
+
+    Returns:
+        Kind -> outcome -> count; failures; seconds of the slowest case.
+    """
     counts, failures, slowest = {}, [], 0.0
     with tempfile.TemporaryDirectory() as made, socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
@@ -224,7 +252,7 @@ def fuzz(numbers, seed, keep=None, say=lambda line: None):
             slowest = max(slowest, time.perf_counter() - began)
             with contextlib.suppress(BlockingIOError):
                 server.accept()[0].close()
-                outcome = "FAILED: connects to an address that a file names"
+                outcome = "FAILED: connects to an address in a file"
             kind = case.group or case.kind
             counts.setdefault(kind, Counter())[outcome.split(":")[0]] += 1
             if outcome.startswith("FAILED"):
@@ -251,8 +279,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="run this case alone")
-    parser.add_argument("--keep", type=Path, help="a folder for the files that fail")
+    parser.add_argument("--only", type=int, help="run only this case")
+    parser.add_argument("--keep", type=Path, help="folder for the files of failed cases")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     numbers = range(args.cases) if args.only is None else [args.only]

@@ -1,4 +1,4 @@
-"""The files that ``benchmarks/fuzz.py`` throws: whole ones of each kind, ways of damaging them, and hand-made hostile ones."""
+"""Files of ``benchmarks/fuzz.py``: an intact one of each kind, and mutations of its bytes."""
 
 import io
 import json
@@ -27,15 +27,16 @@ CLIPS = {
     "gif": ("gif", "gif", None),
     "y4m": ("yuv4mpegpipe", "wrapped_avframe", None),
 }
-"""Ending -> container, codecs of pictures and sound."""
+"""Extension -> container, video codec, audio codec."""
 
 SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "mkv": "subrip", "webm": "webvtt"}
-PICTURES = ("png", "jpg", "webp", "bmp", "tif", "deep.png")
-KINDS = (*CLIPS, *PICTURES, "numbered", "safetensors", "state")
+IMAGES = ("png", "jpg", "webp", "bmp", "tif", "deep.png")
+KINDS = (*CLIPS, *IMAGES, "numbered", "safetensors", "state")
 
-FRAMES, CUT = 20, 5
+FRAMES, SHOT_FRAMES = 20, 5
 TINY = NetworkShape((4, 4, 4, 4, 4), (1, 1, 1, 1, 1), (0.45,) * 3, (0.25,) * 3)
-SIDE = 60000
+HUGE_PX = 60000
+"""Width and height that some files claim."""
 
 
 def drawn(number):
@@ -47,7 +48,7 @@ def drawn(number):
 
 
 def open_job(path, resume):
-    """A sink as a render opens it, or goes on with."""
+    """A sink as a render opens it; ``resume``: as a resumed render opens it."""
     return vs.VideoWriter(
         path,
         vs.VideoInfo((64, 48), Fraction(25), Fraction(1, 12800)),
@@ -58,19 +59,19 @@ def open_job(path, resume):
 
 
 def send(sink, begin):
-    """The frames of the job from one on."""
+    """Send the frames from index ``begin`` on, with a checkpoint after each shot."""
     for number in range(begin, FRAMES):
-        if number and number % CUT == 0:
+        if number and number % SHOT_FRAMES == 0:
             sink.checkpoint(vs.Checkpoint(number, 1, {"picture": torch.rand(1, 3, 8, 8)}))
         sink.send(vs.Frame(drawn(number), Fraction(number, 25), Fraction(1, 25)))
 
 
 def make_seeds(folder):
-    """One whole file of each kind, and the folder of a render that was left."""
+    """Write an intact file of each kind, and the folder of segments of an aborted render."""
     for ending in CLIPS:
         make_clip(folder / f"seed.{ending}", ending)
     deep = np.dstack([drawn(0), drawn(1)[..., :1]]).astype(np.uint16) * 257
-    for ending in PICTURES:
+    for ending in IMAGES:
         write_image(folder / f"seed.{ending}", deep if ending == "deep.png" else drawn(0))
     (folder / "seed.numbered").write_bytes((folder / "seed.png").read_bytes())
     torch.manual_seed(0)
@@ -83,7 +84,7 @@ def make_seeds(folder):
 
 
 def in_order(data):
-    """The same safetensors file with its metadata sorted, whose order is else another each time."""
+    """A safetensors file with sorted metadata: the library writes it in random order."""
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -91,16 +92,15 @@ def in_order(data):
 
 
 def make_clip(path, ending):
-    """A clip with all that its container can hold beside the pictures. The same bytes each time."""
+    """Write a clip with every side stream that its container can hold, reproducibly."""
     container, codec, sound = CLIPS[ending]
     with av.open(str(path), "w", format=container, options={"fflags": "bitexact"}) as output:
-        same = {"threads": "1"} | (
-            {"mbtree": "0"} if codec == "libx264" else {}
-        )  # its tree is not the same each time
+        # libx264's macroblock tree is not reproducible.
+        same = {"threads": "1"} | ({"mbtree": "0"} if codec == "libx264" else {})
         video = output.add_stream(codec, rate=25, options=same)
         video.width, video.height = 64, 48
         video.pix_fmt = {"gif": "rgb8", "ffv1": "bgr0"}.get(codec, "yuv420p")
-        tracks = [(video, picture)]
+        tracks = [(video, video_frame)]
         if sound:
             tracks.append((output.add_stream(sound, rate=48000, layout="mono"), silence))
         cues = Transcoder(output, SUBTITLES[ending]) if ending in SUBTITLES else None
@@ -125,22 +125,22 @@ def make_clip(path, ending):
             add_cues(output, cues)
 
 
-def picture(number, form):
-    """A frame of the clips."""
+def video_frame(number, form):
+    """Frame ``number`` of the clips."""
     frame = av.VideoFrame.from_ndarray(drawn(number), "rgb24").reformat(format=form)
     frame.pts, frame.time_base = number, Fraction(1, 25)
     return frame
 
 
 def silence(number, _):
-    """As much sound as a frame lasts; the encoder has it in the form it wants."""
+    """Silent audio of one frame's duration; the encoder converts its sample format."""
     block = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.float32), "fltp", "mono")
     block.sample_rate, block.pts, block.time_base = 48000, 1920 * number, Fraction(1, 48000)
     return block
 
 
 def add_cues(output, cues):
-    """Two lines of text, shown one after the other."""
+    """Add two subtitles."""
     text = b"1\n00:00:00,100 --> 00:00:00,300\nhello\n\n2\n00:00:00,400 --> 00:00:00,700\nagain\n\n"
     with av.open(io.BytesIO(text), format="srt") as lines:
         for packet in lines.demux():
@@ -150,14 +150,20 @@ def add_cues(output, cues):
         output.mux(list(cues.rest()))
 
 
-INTERESTING = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFF, SIDE)
+INTERESTING = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFF, HUGE_PX)
 
 
 def mutate(data, other, chance):
-    """The bytes, damaged in one to three of the usual ways."""
+    """Apply one to three random mutations.
+
+    Args:
+        data: the bytes.
+        other: bytes of another file, for splices.
+        chance: a ``random.Random``.
+    """
     data = bytearray(data)
     for _ in range(chance.randint(1, 3)):
-        # headers are where it hurts, at either end
+        # Headers and trailers have most of the structure.
         near = min(len(data), 400) if chance.random() < 0.4 else len(data)
         place = (
             chance.randrange(near)
@@ -216,7 +222,7 @@ WAYS = (_flip, _flip, _overwrite, _delete, _duplicate, _cut, _swap, _splice, _nu
 
 
 def mended(data):
-    """A PNG with the checksums of its chunks made right again, without which hardly a damaged one is looked into."""
+    """A PNG with correct chunk checksums: decoders stop at the first wrong one."""
     data, place = bytearray(data), 8
     while place + 12 <= len(data):
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")

@@ -1,4 +1,4 @@
-"""What a case of ``benchmarks/fuzz.py`` does to the world: files, connections, memory, what is printed."""
+"""Side effects of a case of ``benchmarks/fuzz.py``: files, connections, memory, output."""
 
 import contextlib
 import gc
@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 MEMORY_MIB = 2048
-"""A case may truly use so much."""
+"""Resident memory that a case may use."""
 
-REACHES = (
+FORBIDDEN = (
     "socket.",
     "subprocess.",
     "os.system",
@@ -20,45 +20,45 @@ REACHES = (
     "os.rename",
     "pickle.find_class",
 )
-"""Beginnings of the names of Python's audit events that no file may cause, outside of the output's folder."""
+"""Prefixes of audit events (PEP 578) that a case may not cause outside of its output folder."""
 
 
 class Watch:
-    """What a process does to the world while a case runs, as far as Python and the system tell."""
+    """Observes the side effects of a process by audit events and /proc."""
 
     def __init__(self):
         self._allowed, self._reached = None, []
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
-        for stream in (1, 2):  # libraries write to these without asking Python
-            os.dup2(self._said.fileno(), stream)
-        sys.addaudithook(self._hear)
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
+        for stream in (1, 2):  # libraries write to these directly
+            os.dup2(self._output.fileno(), stream)
+        sys.addaudithook(self._on_event)
 
-    def _hear(self, event, given):
-        if self._allowed is None or not event.startswith(("open", *REACHES)):
+    def _on_event(self, event, args):
+        if self._allowed is None or not event.startswith(("open", *FORBIDDEN)):
             return
         writes = (
             event == "open"
-            and isinstance(given[2], int)
-            and given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            and isinstance(args[2], int)
+            and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         )
-        if event == "open" and (not writes or isinstance(given[0], int)):
+        if event == "open" and (not writes or isinstance(args[0], int)):
             return
         if not (
-            isinstance(given[0], (str, bytes))
-            and os.path.realpath(os.fsdecode(given[0])).startswith(self._allowed)
+            isinstance(args[0], (str, bytes))
+            and os.path.realpath(os.fsdecode(args[0])).startswith(self._allowed)
         ):
-            self._reached.append(f"{event} {given[0]!r}")
+            self._reached.append(f"{event} {args[0]!r}")
 
     @contextlib.contextmanager
     def on(self, folder):
-        """While a case runs in a folder."""
-        self._said.seek(0)
-        self._said.truncate()
+        """Context manager: observe a case that runs in ``folder``."""
+        self._output.seek(0)
+        self._output.truncate()
         self._reached.clear()
-        self._before, self._near = open_files(), contents(folder)
+        self._open_before, self._files_before = open_files(), contents(folder)
         with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # the peak of memory is counted anew
-        self._begun = memory_mib()
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak of resident memory
+        self._memory_before = memory_mib()
         self._allowed = os.path.realpath(folder / "out")
         try:
             yield
@@ -66,17 +66,17 @@ class Watch:
             self._allowed = None
 
     def wrong(self, folder):
-        """What a case did that no file may cause; empty where nothing."""
-        gc.collect()  # an exception may hold on to what it came through
-        used = memory_mib() - self._begun
-        self._said.seek(0)
-        said = self._said.read().decode(errors="replace")
+        """Forbidden side effects of the case, as text; empty if there are none."""
+        gc.collect()  # frees files that a traceback references
+        used = memory_mib() - self._memory_before
+        self._output.seek(0)
+        text = self._output.read().decode(errors="replace")
         found = {
-            "reaches": self._reached[:3],
-            "leaves files open": open_files() > self._before,
-            "writes beside its output": contents(folder) != self._near,
+            "causes": self._reached[:3],
+            "leaves files open": open_files() > self._open_before,
+            "writes outside of its output": contents(folder) != self._files_before,
             f"takes {used} MiB": used > MEMORY_MIB,
-            f"says {said[:200]!r}": "Traceback" in said or "Exception ignored" in said,
+            f"prints {text[:200]!r}": "Traceback" in text or "Exception ignored" in text,
         }
         return ", ".join(
             f"{what} {why}" if why is not True else what for what, why in found.items() if why
@@ -84,13 +84,13 @@ class Watch:
 
 
 def open_files():
-    """How many files this process has open, where the system tells."""
+    """Number of open files of this process; 0 without /proc."""
     handles = Path("/proc/self/fd")
     return len(list(handles.iterdir())) if handles.exists() else 0
 
 
 def memory_mib():
-    """The most memory that this process truly had, where the system tells."""
+    """Peak resident memory of this process; 0 without /proc."""
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
@@ -98,7 +98,7 @@ def memory_mib():
 
 
 def contents(folder):
-    """What lies in a folder, but for the output's."""
+    """Files of a case's folder without those of its output folder: path -> (size, mtime)."""
     files = [*folder.iterdir(), *(folder / "in").iterdir()]
     return {
         file: (file.stat().st_size, file.stat().st_mtime_ns)

@@ -1,10 +1,9 @@
-"""Paint four contents in six styles with the bundled features, judge each, and make a contact sheet.
+"""Stylise four contents in six styles with the bundled features, and evaluate each.
 
     python benchmarks/gallery.py [--long-side 512] [--redraw] [--features FILE --out FOLDER]
 
-The sheet goes to docs/gallery.jpg, the figures to benchmarks/results/gallery.json; with ``--out`` both go there,
-and the paintings too.
-``--redraw`` paints nothing.
+It writes the contact sheet docs/gallery.jpg and the metrics benchmarks/results/gallery.json; with
+``--out`` both and the stylised images to that folder. ``--redraw`` writes only the contact sheet.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from vidstyle.ops.tensors import resize, to_image, to_tensor
 
 ROOT = Path(__file__).parent.parent
 SHEET, RESULTS = ROOT / "docs" / "gallery.jpg", ROOT / "benchmarks" / "results" / "gallery.json"
-PAINTINGS = ROOT / "build" / "gallery"
+IMAGES = ROOT / "build" / "gallery"
 STYLES = ("strokes", "watercolor", "ink", "engraving", "paper", "mosaic")
 FIGURES = (
     "style share",
@@ -38,7 +37,7 @@ CELL = (240, 160)
 
 
 def contents():
-    """Name -> (H, W, 3) uint8: two pictures, and a frame of each sample clip."""
+    """Name -> (H, W, 3) uint8: two images and a frame of each sample clip."""
     found = {
         name: read_image(ROOT / "samples" / "pictures" / f"{name}.jpg")
         for name in ("street", "portrait")
@@ -53,25 +52,25 @@ def _style_file(kind):
     return ROOT / "samples" / "styles" / f"{kind}.jpg"
 
 
-def paint(long_side, features, folder):
-    """Paint and judge all pairs, as rows; a control's figures follow each painting's."""
+def stylize_all(long_side, features, folder):
+    """Stylise and evaluate all pairs; return their rows, each followed by those of its control."""
     rows = []
-    pictures = {kind: read_image(_style_file(kind)) for kind in STYLES}
+    images = {kind: read_image(_style_file(kind)) for kind in STYLES}
     styles = {
-        kind: vs.Style.from_images([picture], features) for kind, picture in pictures.items()
-    }  # keep their targets
+        kind: vs.Style.from_images([image], features) for kind, image in images.items()
+    }  # one object per style caches its targets
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in contents().items():
         content = to_tensor(image)
         content = resize(content, fit((content.shape[-1], content.shape[-2]), long_side))
         for kind in STYLES:
-            painting = vs.Stylizer(features, styles[kind], vs.PRESETS["still"])(
+            stylized = vs.Stylizer(features, styles[kind], vs.PRESETS["still"])(
                 Frame(to_image(content))
             ).image
-            write_image(folder / f"{name}_{kind}.png", painting)
-            style = to_tensor(pictures[kind])
+            write_image(folder / f"{name}_{kind}.png", stylized)
+            style = to_tensor(images[kind])
             for what, result in (
-                ("", to_tensor(painting)),
+                ("", to_tensor(stylized)),
                 (", colours only", colours_only(content, style)),
             ):
                 found = evaluate(result, content, style)
@@ -86,7 +85,7 @@ def paint(long_side, features, folder):
 
 
 def sheet(path, folder):
-    """Contents down the side, styles along the top."""
+    """Write the contact sheet: one row per content, one column per style."""
 
     def cell(image):
         height, width = image.shape[:2]
@@ -97,8 +96,8 @@ def sheet(path, folder):
             image[top : top + tall, left : left + wide], CELL, interpolation=cv2.INTER_AREA
         )
 
-    pictures = [read_image(_style_file(kind)) for kind in STYLES]
-    rows = [[np.full((CELL[1], CELL[0], 3), 255, np.uint8), *map(cell, pictures)]]
+    styles = [read_image(_style_file(kind)) for kind in STYLES]
+    rows = [[np.full((CELL[1], CELL[0], 3), 255, np.uint8), *map(cell, styles)]]
     for name, image in contents().items():
         rows.append(
             [cell(image), *(cell(read_image(folder / f"{name}_{kind}.png")) for kind in STYLES)]
@@ -107,20 +106,20 @@ def sheet(path, folder):
 
 
 def main():
-    """See above."""
+    """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--long-side", type=int, default=512)
     parser.add_argument("--redraw", action="store_true")
     parser.add_argument("--features", default="bundled")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    folder, picture, results = PAINTINGS, SHEET, RESULTS
+    folder, sheet_file, results = IMAGES, SHEET, RESULTS
     if args.out:
-        folder, picture, results = args.out, args.out / SHEET.name, args.out / RESULTS.name
+        folder, sheet_file, results = args.out, args.out / SHEET.name, args.out / RESULTS.name
     if not args.redraw:
-        rows = paint(args.long_side, vs.load_features(args.features), folder)
+        rows = stylize_all(args.long_side, vs.load_features(args.features), folder)
         write_results(results, rows, machine(torch.device("cpu")) | {"long side": args.long_side})
-    sheet(picture, folder)
+    sheet(sheet_file, folder)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Hand-made files for ``benchmarks/fuzz.py``: they name other files and addresses, or are far larger than they look."""
+"""Handwritten files for ``benchmarks/fuzz.py``: playlists, decompression bombs, false headers."""
 
 import json
 import os
@@ -7,30 +7,30 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from fuzz_files import SIDE, TINY
+from fuzz_files import HUGE_PX, TINY
 
 from vidstyle.features.network import Network
 from vidstyle.features.weights import FORMAT, VERSION
 from vidstyle.io.tensor_file import write_tensors
 
-BOTH = ("painted", "refused")
+BOTH = ("read", "refused")
 NEAR = ("near.mp4", "near.ts", "near.png")
-"""What lies beside a hostile file: whole clips, which it must not reach."""
+"""Intact files in the folder of a hostile file, which it must not open."""
 
 LATIN = os.fsdecode(b"caf\xe9 %d: \n\x1b[31m")
-"""As a name of a file: not UTF-8, a place for a number, what looks like a protocol, a new line, and red from there on."""
+"""A file name with invalid UTF-8, a number pattern, a colon, a newline and an ANSI color code."""
 
 
 def hostile(seeds, port):
-    """[(kind, name, bytes, outcomes allowed)]."""
+    """[(kind, name, bytes, allowed outcomes)]."""
     found = [(kind, name, text.encode(), ("refused",)) for kind, name, text in playlists(port)]
-    found += [(kind, name, data, ("refused",)) for kind, name, data in larger_than_they_look()]
+    found += [(kind, name, data, ("refused",)) for kind, name, data in false_sizes()]
     found += [
         ("clip", f"{LATIN}.{ending}", b"not a clip", ("refused",))
         for ending in ("mp4", "png", "safetensors")
     ]
     found += [
-        ("clip", f"{LATIN}.{ending}", (seeds / f"seed.{ending}").read_bytes(), ("painted",))
+        ("clip", f"{LATIN}.{ending}", (seeds / f"seed.{ending}").read_bytes(), ("read",))
         for ending in ("mp4", "png")
     ]
     found += [("clip", name, data, ("refused",)) for name, data in weights()]
@@ -39,14 +39,16 @@ def hostile(seeds, port):
 
 
 def playlists(port):
-    """Lists of clips, as themselves and under a clip's name, of what is near and of addresses."""
+    """Playlists of neighbouring files and of addresses, with their own extension and with .mp4."""
     address = f"http://127.0.0.1:{port}/a.ts"
     lists = {
         "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
         "list.ffconcat": "ffconcat version 1.0\nfile '{}'\n",
         "list.txt": "file '{}'\n",
-        "list.mpd": "<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011' mediaPresentationDuration='PT1S'><Period>"
-        "<AdaptationSet mimeType='video/mp4'><Representation id='1'><BaseURL>{}</BaseURL></Representation></AdaptationSet>"
+        "list.mpd": "<?xml version='1.0'?>"
+        "<MPD xmlns='urn:mpeg:dash:schema:mpd:2011' mediaPresentationDuration='PT1S'><Period>"
+        "<AdaptationSet mimeType='video/mp4'><Representation id='1'>"
+        "<BaseURL>{}</BaseURL></Representation></AdaptationSet>"
         "</Period></MPD>",
         "list.html": "<html><video src='{}'></html>",
         "list.svg": "<svg xmlns='http://www.w3.org/2000/svg'><image href='{}'/></svg>",
@@ -67,26 +69,32 @@ def playlists(port):
     yield "clip", "drawing.png", lists["list.svg"].format(address)
 
 
-def larger_than_they_look():
-    """Pictures that say they are huge, and one that truly is."""
+def false_sizes():
+    """Images whose headers claim huge sizes, and a decompression bomb."""
     header = bytes([8, 2, 0, 0, 0])
-    yield "clip", "huge.png", png(SIDE.to_bytes(4, "big") * 2 + header, zlib.compress(bytes(1000)))
+    yield (
+        "clip",
+        "huge.png",
+        png(HUGE_PX.to_bytes(4, "big") * 2 + header, zlib.compress(bytes(1000))),
+    )
     side, million = 20000, 1 << 20
     flush = zlib.compressobj(9, zlib.DEFLATED, -15)
     zeros = flush.compress(bytes(million)) + flush.flush(zlib.Z_FULL_FLUSH)
     count = side * (3 * side + 1) // million + 1
-    sums = (count * million % 65521 << 16 | 1).to_bytes(4, "big")  # Adler-32 of so many zeros
+    sums = (count * million % 65521 << 16 | 1).to_bytes(4, "big")  # Adler-32 of these zeros
     yield (
         "clip",
         "bomb.png",
         png(side.to_bytes(4, "big") * 2 + header, b"\x78\xda" + zeros * count + b"\x03\0" + sums),
     )
-    sides = (54).to_bytes(4, "little") + (40).to_bytes(4, "little") + SIDE.to_bytes(4, "little") * 2
+    sides = (
+        (54).to_bytes(4, "little") + (40).to_bytes(4, "little") + HUGE_PX.to_bytes(4, "little") * 2
+    )
     yield "clip", "huge.bmp", b"BM" + bytes(8) + sides + b"\1\0\x18\0" + bytes(24)
     yield (
         "clip",
         "huge.y4m",
-        f"YUV4MPEG2 W{SIDE} H{SIDE} F25:1 C420\nFRAME\n".encode() + bytes(1000),
+        f"YUV4MPEG2 W{HUGE_PX} H{HUGE_PX} F25:1 C420\nFRAME\n".encode() + bytes(1000),
     )
     yield (
         "clip",
@@ -102,7 +110,7 @@ def larger_than_they_look():
 
 
 def png(header, data):
-    """A PNG of one chunk of pixels."""
+    """A PNG with one IDAT chunk."""
     chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
     parts = [
         len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
@@ -112,7 +120,7 @@ def png(header, data):
 
 
 def weights():
-    """Files of features."""
+    """Weights files (safetensors)."""
 
     def raw(header):
         return len(header).to_bytes(8, "little") + header
@@ -148,7 +156,7 @@ def weights():
 
 
 def states(seeds):
-    """What a folder of segments may hold instead of what was written."""
+    """Files of a folder of segments, with wrong content."""
     for counts in (
         [5],
         [5, 1],
@@ -176,7 +184,7 @@ def states(seeds):
 
 
 def written(tensors, **metadata):
-    """The bytes of such a file, with a SHA-256 that is right."""
+    """The bytes of a weights file with a correct SHA-256."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "made"
         write_tensors(

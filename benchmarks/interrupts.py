@@ -1,9 +1,10 @@
-"""Interrupt renders at random moments, and look at how they end and what they leave.
+"""Interrupt renders at random moments and check how they end and what files they leave.
 
-python benchmarks/interrupts.py [--interrupts 200] [--cold 20] [--seed 0] [--json benchmarks/results/interrupts.json]
+    python benchmarks/interrupts.py [--interrupts 200] [--cold 20] [--seed 0] [--json FILE]
 
-Most renders are forked from a process in which everything is imported, so that most moments fall
-into the render itself; the ``--cold`` ones begin with a new Python. Only where there is ``fork``.
+Most renders are forked from a process that has imported everything, so that most signals arrive
+during the render itself; the ``--cold`` ones are started as a new Python process. It needs
+``os.fork``.
 """
 
 import argparse
@@ -42,16 +43,16 @@ FLAGS = [
 ]
 FLAGS += ["--device", "cpu", "-y"]
 END_SECONDS = 10.0
-"""How soon after its signal a render has to end."""
+"""Time limit from the signal to the end of the process."""
 OVER_SECONDS = 0.2
-"""A render that ends with 0 so soon after its signal was over when the signal came."""
+"""A render that exits with 0 within this time had finished when the signal arrived."""
 GIVE_UP_SECONDS = 60.0
-"""When a render that does not end is killed, and counts as one that did not end well."""
+"""Time after which a render is killed and counts as a failure."""
 BEFORE = b"the file of an earlier render"
 
 
 def make_clip(path):
-    """Six seconds of the two sample clips in turn, with five cuts, so that there are segments."""
+    """Write six seconds of the two sample clips in turn, with five cuts and so several segments."""
     names = ("boat", "balloons")
     shots = [
         [frame.image for frame in vs.open_source(ROOT / "samples" / "clips" / f"{name}.mp4")]
@@ -66,7 +67,7 @@ def make_clip(path):
 
 
 class Forked:
-    """A process that calls a function, like ``subprocess.Popen``."""
+    """A forked process that calls a function; its interface is that of ``subprocess.Popen``."""
 
     def __init__(self, function):
         self.returncode = None
@@ -75,7 +76,7 @@ class Forked:
             try:
                 function()
                 os._exit(0)
-            except BaseException:  # noqa: BLE001 (nothing may get out into a second benchmark)
+            except BaseException:  # noqa: BLE001 (no exception may reach the parent's code)
                 traceback.print_exc()
                 os._exit(1)
 
@@ -93,7 +94,7 @@ class Forked:
 
 
 def wait(process, seconds):
-    """Wait so long for a process to end; whether it has."""
+    """Wait at most ``seconds`` for a process to end; return whether it has ended."""
     until = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
@@ -123,7 +124,11 @@ def render(clip, folder, cold):
 
 
 def interrupted(process, after, number):
-    """Interrupt a render. Returns its exit code, seconds from the signal to its end, and whether it was over before."""
+    """Send a signal to a render after ``after`` seconds.
+
+    Returns:
+        Its exit code, seconds from the signal to its end, and whether it ended before the signal.
+    """
     wait(process, after)
     over = process.poll() is not None
     sent = time.monotonic()
@@ -135,7 +140,7 @@ def interrupted(process, after, number):
 
 
 def frames_of(path):
-    """How many frames a file has; 0 where it is not there, None where it cannot be played to its end."""
+    """Number of frames of a file; 0 if it does not exist, None if it cannot be decoded."""
     if not path.exists():
         return 0
     with suppress(vs.VidstyleError), vs.open_source(path) as source:
@@ -145,7 +150,7 @@ def frames_of(path):
 
 
 def verdict(row, folder, log):
-    """What is wrong with how a render ended; nothing where all is well."""
+    """Failures of one render, as text; empty if there are none."""
     wrong = []
     existing = row.pop("existing")
     row["frames_in_part"] = frames_of(folder / "out.part.mp4")
@@ -153,28 +158,28 @@ def verdict(row, folder, log):
     kept = existing and output.exists() and output.read_bytes() == BEFORE
     whole = not kept and output.exists() and frames_of(output) == FRAMES
     row["whole"] = whole
-    before_it_listens = (-signal.SIGINT, -signal.SIGTERM)
+    before_the_handler = (-signal.SIGINT, -signal.SIGTERM)
     if row["seconds"] > END_SECONDS:
         wrong.append(f"took {row['seconds']:.1f} s to end")
     over = row["exit_code"] == 0 and whole and (row["over_before"] or row["seconds"] < OVER_SECONDS)
-    if not (row["exit_code"] == 130 or over or row["exit_code"] in before_it_listens):
+    if not (row["exit_code"] == 130 or over or row["exit_code"] in before_the_handler):
         wrong.append(f"exit code {row['exit_code']}")
     if row["frames_in_part"] is None:
-        wrong.append("its part cannot be played")
+        wrong.append("its partial file cannot be played")
     if existing and not (kept or whole):
         wrong.append("an existing file was destroyed")
     if not existing and output.exists() and not whole:
-        wrong.append("a file that is not whole has its name")
+        wrong.append("an incomplete file has the name of the output")
     if "Traceback" in log.read_text():
         wrong.append("a traceback")
-    strange = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    if strange - {"out.mp4", "out.part.mp4", "out.part"}:
-        wrong.append(f"left {sorted(strange)}")
+    unexpected = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    if unexpected - {"out.mp4", "out.part.mp4", "out.part"}:
+        wrong.append(f"left {sorted(unexpected)}")
     return wrong
 
 
 def one(folder, clip, chance, length, cold):
-    """Interrupt one render; returns its row, with what is wrong to be found later."""
+    """Interrupt one render; return its row, without the verdict."""
     folder.mkdir()
     existing = chance.random() < 0.5
     if existing:
@@ -194,14 +199,13 @@ def one(folder, clip, chance, length, cold):
 
 
 def length_of(clip, folder, cold):
-    """Seconds that a render takes which nobody interrupts."""
+    """Seconds of an uninterrupted render."""
     folder.mkdir()
     began = time.monotonic()
     process = render(clip, folder, cold)
     if not wait(process, 10 * GIVE_UP_SECONDS) or process.returncode != 0:
-        raise SystemExit(
-            f"the render that nobody interrupts failed: {(folder.parent / f'{folder.name}.log').read_text()}"
-        )
+        log = folder.parent / f"{folder.name}.log"
+        raise SystemExit(f"the uninterrupted render failed: {log.read_text()}")
     return time.monotonic() - began
 
 
@@ -214,11 +218,10 @@ def main():
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     import vidstyle.features.weights
-    import vidstyle.render_job  # noqa: F401 (so that forked renders find it imported)
+    import vidstyle.render_job  # noqa: F401 (forked renders need no import)
 
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # else what is started in the background ignores it
+    # Shells start background processes with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     chance, rows = random.Random(args.seed), []
     with TemporaryDirectory() as name:
         clip = Path(name) / "in.mp4"
@@ -228,9 +231,8 @@ def main():
             for cold in (False, True)
         }
         folders = [Path(name) / str(number) for number in range(args.interrupts)]
-        for number, folder in enumerate(
-            folders
-        ):  # nothing is decoded in between, since threads do not survive a fork
+        # Nothing is decoded between two forks: a fork does not copy the decoder's threads.
+        for number, folder in enumerate(folders):
             cold = number >= args.interrupts - args.cold
             rows.append(one(folder, clip, chance, lengths[cold], cold))
             print(f"{number + 1}/{args.interrupts}: {rows[-1]}", file=sys.stderr)
@@ -241,7 +243,8 @@ def main():
     well = sum(not row["wrong"] for row in rows)
     slowest = max(row["seconds"] for row in rows)
     print(
-        f"{well} of {len(rows)} interrupted renders ended well; the slowest took {slowest:.1f} s to end"
+        f"{well} of {len(rows)} interrupted renders ended correctly; "
+        f"the slowest took {slowest:.1f} s to end"
     )
     if args.json:
         summary = {

@@ -1,9 +1,11 @@
-"""How live is live: a clip with a clock drawn into it in place of a webcam, painted, styles switched on the way.
+"""Frame rate, latency and start of a live session, with a clip in place of the webcam.
 
-python benchmarks/live.py [--frames 2000] [--fps 30] [--json benchmarks/results/live-cpu.json]
+    python benchmarks/live.py [--frames 2000] [--fps 30] [--json benchmarks/results/live-cpu.json]
 
-What is shown has its source beside it, and the clock is read there: latency is from the moment a picture is there to when it is
-shown, whatever happens in between. There is no screen; with one (DISPLAY), the time to the first picture is taken in a window.
+A clock is drawn into each camera image. The session shows the source next to the stylised frame
+(``--compare``), and the clock is read from the shown source: latency is the time from the camera
+image to its display. The display is a stand-in; with DISPLAY set, the times from the start to the
+first frames are measured in a real window.
 """
 
 import argparse
@@ -34,44 +36,48 @@ from vidstyle.runtime.device import open_files, resident_memory
 ROOT = Path(__file__).parent.parent
 SIZE, CAMERA_FPS, STYLES = (320, 180), 30, ("strokes", "watercolor", "ink")
 WARM_UP_FRAMES = 200
-"""Until the pace is found: steps and size of the painting are chosen meanwhile."""
+"""Frames left out of the figures, during which the session chooses steps and working size."""
 
 SWITCH_EVERY_FRAMES = 100
 GONE_FROM, GONE_UNTIL, UNPLUGGED_SECONDS = 6.0, 9.0, 14.0
-FIRST_TIMES = 5
-VIRTUAL_SECONDS = 60
+"""Start and end of the disconnection and length of that session, seconds."""
+
+STARTS = 5
+"""Starts of the command that the times to the first frames are measured on."""
+
+VIRTUAL_CAMERA_SECONDS = 60
 
 
-class Clocked(PacedFile):
-    """A clip at its own pace, with a clock in it."""
+class ClockedFile(PacedFile):
+    """A clip at its frame rate, with a clock drawn into each frame."""
 
     def _read_frames(self):
         for frame in super()._read_frames():
             yield replace(frame, image=with_clock(frame.image))
 
 
-class Unplugged:
-    """What OpenCV makes of a webcam that is unplugged for a while."""
+class UnpluggedCapture:
+    """Stand-in for ``cv2.VideoCapture`` of a webcam that is disconnected for a while."""
 
     def __init__(self, images):
         self._images, self._began, self._next = images, None, 0.0
-        self.back = None
+        self.reconnected = None
 
     def __call__(self, name):
         return self
 
-    def _there(self):
+    def _connected(self):
         self._began = self._began or time.monotonic()
         return not GONE_FROM < time.monotonic() - self._began < GONE_UNTIL
 
     def isOpened(self):  # noqa: N802 (OpenCV's name)
-        return self._there()
+        return self._connected()
 
     def read(self):
-        if not self._there():
+        if not self._connected():
             return False, None
-        if time.monotonic() - self._began >= GONE_UNTIL and self.back is None:
-            self.back = self._began + GONE_UNTIL
+        if time.monotonic() - self._began >= GONE_UNTIL and self.reconnected is None:
+            self.reconnected = self._began + GONE_UNTIL
         now = time.monotonic()
         self._next = max(self._next + 1 / CAMERA_FPS, now)
         time.sleep(self._next - now)
@@ -89,11 +95,16 @@ class Unplugged:
         pass
 
 
-class Watcher:
-    """In place of a window: notes when which clock was shown, switches styles, and closes after so many frames."""
+class RecordingWindow:
+    """Stand-in for the window: records the clock of each shown frame and switches styles.
+
+    Args:
+        features: for their device.
+        count: number of frames after which it closes; None: it neither closes nor switches styles.
+    """
 
     def __init__(self, features, count=None):
-        self.shown, self.switched, self.kept = [], [], []
+        self.shown, self.switched, self.usage = [], [], []
         self._device, self._count = features.device, count
 
     def show(self, image, lines=()):
@@ -103,7 +114,7 @@ class Watcher:
         )  # the source is on the left
         self.shown.append((now, None if clock is None else now - age(clock)))
         if len(self.shown) in (WARM_UP_FRAMES, self._count):
-            self.kept.append((resident_memory(self._device), open_files()))
+            self.usage.append((resident_memory(self._device), open_files()))
 
     def key(self):
         frames = len(self.shown)
@@ -123,14 +134,14 @@ class Watcher:
         pass
 
 
-def images_of():
-    """Two seconds of something that moves before a still ground, there and back so that nothing jumps when it begins again."""
+def camera_images():
+    """Two seconds of an object that moves forth and back, so that a loop has no jump."""
     images = [frame.image for frame in object_clip("object", SIZE, CAMERA_FPS, 4.3).frames]
     return images + images[-2:0:-1]
 
 
 def make_clip(path, images):
-    """The same as a file."""
+    """Write them to a file."""
     with vs.VideoWriter(
         path, vs.VideoInfo(SIZE, Fraction(CAMERA_FPS), Fraction(1, 90000))
     ) as writer:
@@ -139,42 +150,42 @@ def make_clip(path, images):
 
 
 class Studio:
-    """All that a session needs but the camera."""
+    """Features and styles of the sessions."""
 
     def __init__(self):
         self.features = vs.load_features("bundled", "auto")
         files = [ROOT / "samples" / "styles" / f"{name}.jpg" for name in STYLES]
         self.styles = [(file.stem, vs.Style.from_images([file], self.features)) for file in files]
 
-    def watch(self, camera, watcher, show, screens=()):
-        """Paint what a camera gives, source beside; returns the stylizer."""
+    def run(self, camera, window, options, outputs=()):
+        """Run a session that shows the source next to the stylised frame; return its stylizer."""
         stylizer = vs.Stylizer(
             self.features,
             self.styles[0][1],
             replace(vs.PRESETS["draft"], initial_steps=FIRST_STEPS),
         )
         look_at([style for _, style in self.styles], stylizer, SIZE)
-        session = Session(show, camera, stylizer, self.styles, watcher, screens)
+        session = Session(options, camera, stylizer, self.styles, window, outputs)
         session.press("c")
         live(session, camera, stylizer)
         return stylizer
 
 
 def pace_rows(studio, clip, count, fps):
-    """Rate, latency, jitter, switches, memory."""
-    watcher = Watcher(studio.features, count)
-    with Clocked(clip, loop=True) as camera:
-        stylizer = studio.watch(camera, watcher, LiveOptions(fps=fps))
-    shown = watcher.shown[WARM_UP_FRAMES:]
+    """Frame rate, latency, jitter, style switches, memory."""
+    window = RecordingWindow(studio.features, count)
+    with ClockedFile(clip, loop=True) as camera:
+        stylizer = studio.run(camera, window, LiveOptions(fps=fps))
+    shown = window.shown[WARM_UP_FRAMES:]
     intervals = [after[0] - before[0] for before, after in pairwise(shown)]
     median, slow = statistics.median(intervals), sorted(intervals)[int(0.95 * len(intervals))]
     late = [when - clock for when, clock in shown]
     wrong = sum(after[1] <= before[1] for before, after in pairwise(shown))
     gaps = [
         max(intervals[max(0, n - WARM_UP_FRAMES - 5) : n - WARM_UP_FRAMES + 45])
-        for n in watcher.switched
+        for n in window.switched
     ]
-    (memory, files), (memory_after, files_after) = watcher.kept
+    (memory, files), (memory_after, files_after) = window.usage
     tenth = len(late) // 10
     return [
         Row("frames per second", 1 / median),
@@ -226,33 +237,35 @@ def pace_rows(studio, clip, count, fps):
     ]
 
 
-class Taker:
-    """In place of a virtual camera's driver: takes a copy of each picture."""
+class FakeDriver:
+    """Stand-in for a virtual camera's driver: copies each image and notes the time."""
 
-    device = "taker"
+    device = "fake"
 
     def __init__(self, *given):
         self.times = []
 
-    def send(self, picture):
-        """Note when, and do what a driver does."""
+    def send(self, image):
+        """Take one image, as pyvirtualcam does."""
         self.times.append(time.monotonic())
-        picture.copy()
+        image.copy()
 
     def close(self):
         pass
 
 
 def virtual_camera_rows(studio, clip):
-    """The rate of a virtual camera while the painting is a third as quick."""
-    taker, watcher = Taker(), Watcher(studio.features)
-    camera = VirtualCamera(opened=lambda *given: taker)
-    with Clocked(clip, loop=True) as source:
-        studio.watch(source, watcher, LiveOptions(fps=10, seconds=VIRTUAL_SECONDS + 10), [camera])
-    times = [when for when in taker.times if when > taker.times[-1] - VIRTUAL_SECONDS]
-    shown = [when for when, _ in watcher.shown if times[0] < when < times[-1]]
+    """Frame rate of a virtual camera while frames are stylised at a third of it."""
+    driver, window = FakeDriver(), RecordingWindow(studio.features)
+    camera = VirtualCamera(opened=lambda *given: driver)
+    with ClockedFile(clip, loop=True) as source:
+        studio.run(
+            source, window, LiveOptions(fps=10, seconds=VIRTUAL_CAMERA_SECONDS + 10), [camera]
+        )
+    times = [when for when in driver.times if when > driver.times[-1] - VIRTUAL_CAMERA_SECONDS]
+    shown = [when for when, _ in window.shown if times[0] < when < times[-1]]
     span = times[-1] - times[0]
-    figure = f"virtual camera, 1280 x 720, {VIRTUAL_SECONDS} s: frames per second"
+    figure = f"virtual camera, 1280 x 720, {VIRTUAL_CAMERA_SECONDS} s: frames per second"
     return [
         Row(figure, (len(times) - 1) / span, "", "29.4 to 30.6"),
         Row("stylised frames per second meanwhile", len(shown) / span),
@@ -260,13 +273,17 @@ def virtual_camera_rows(studio, clip):
 
 
 def unplugged_row(studio, images):
-    """From the camera's return to its first picture that is shown."""
-    device, watcher = Unplugged(images), Watcher(studio.features)
+    """Time from the camera's reconnection to its first shown frame."""
+    device, window = UnpluggedCapture(images), RecordingWindow(studio.features)
     with Camera(0, capture=device) as camera:
-        studio.watch(camera, watcher, LiveOptions(seconds=UNPLUGGED_SECONDS))
-    back = next(when for when, clock in watcher.shown if when > device.back and clock is not None)
-    assert any(clock is None for _, clock in watcher.shown), "the slate was never shown"
-    return Row("camera reconnected: time to the first frame", back - device.back, "s", "<= 3")
+        studio.run(camera, window, LiveOptions(seconds=UNPLUGGED_SECONDS))
+    back = next(
+        when for when, clock in window.shown if when > device.reconnected and clock is not None
+    )
+    assert any(clock is None for _, clock in window.shown), "the placeholder was never shown"
+    return Row(
+        "camera reconnected: time to the first frame", back - device.reconnected, "s", "<= 3"
+    )
 
 
 CHILD = """
@@ -276,7 +293,7 @@ from vidstyle.live import window
 show = window.Window.show
 def noted(self, image, lines=()):
     show(self, image, lines)
-    kind = "painting" if any("fps" in line for line in lines) else "picture"
+    kind = "stylized" if any("fps" in line for line in lines) else "camera"
     if kind not in seen:
         seen.add(kind)
         print(kind, time.monotonic(), flush=True)
@@ -287,9 +304,9 @@ cli.main(["live", "--camera", sys.argv[1], "--loop", "-t", "4"])
 
 
 def first_rows(clip):
-    """From the start of the command to the first picture, and to the first painting, in a window."""
-    found = {"picture": [], "painting": []}
-    for _ in range(FIRST_TIMES):
+    """Times from the start of the command to the first frames in a window."""
+    found = {"camera": [], "stylized": []}
+    for _ in range(STARTS):
         began = time.monotonic()
         command = [sys.executable, "-c", CHILD, str(clip)]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -298,14 +315,14 @@ def first_rows(clip):
             found[kind].append(float(when) - began)
     return [
         Row(
-            f"start to the first camera image in the window, longest of {FIRST_TIMES}",
-            max(found["picture"]),
+            f"start to the first camera image in the window, longest of {STARTS}",
+            max(found["camera"]),
             "s",
             "<= 1",
         ),
         Row(
-            f"start to the first stylised frame in the window, longest of {FIRST_TIMES}",
-            max(found["painting"]),
+            f"start to the first stylised frame in the window, longest of {STARTS}",
+            max(found["stylized"]),
             "s",
         ),
     ]
@@ -319,7 +336,7 @@ def main():
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     with TemporaryDirectory() as folder:
-        clip, images, studio = Path(folder) / "clip.mp4", images_of(), Studio()
+        clip, images, studio = Path(folder) / "clip.mp4", camera_images(), Studio()
         make_clip(clip, images)
         rows = first_rows(clip) if os.environ.get("DISPLAY") else []
         rows += [

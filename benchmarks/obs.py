@@ -1,11 +1,11 @@
-"""How soon, and how true, pictures are in OBS: a real one without a screen, fed 30 pictures of 640 x 360 per second.
+"""Delay and colour error of 640 x 360 images at 30 frames per second in a headless OBS.
 
-Through shared memory, the control page's MJPEG, and the streams of ``vidstyle live -o``.
+    python benchmarks/obs.py [--seconds 300] [--json benchmarks/results/obs-cpu.json]
 
-python benchmarks/obs.py [--seconds 300] [--json benchmarks/results/obs-cpu.json]
-
-Nothing is painted meanwhile: this is the way from vidstyle's screens into OBS alone. The clock is drawn into each picture as it
-is handed over, and read from OBS's own screenshots; half of what a screenshot takes is counted.
+The images come through shared memory, the control page's MJPEG, and the streams of
+``vidstyle live -o``. They are not stylised: only the path from vidstyle's outputs into OBS is
+measured. A clock is drawn into each image at output and read from screenshots of OBS; half of the
+time of a screenshot counts as delay.
 """
 
 import argparse
@@ -44,25 +44,25 @@ STREAMS = {
 }
 
 
-class Nobody:
-    """In place of a session."""
+class NoSession:
+    """Stand-in for a live session."""
 
     state = {}  # noqa: RUF012 (never changed)
 
 
-def feed(screens, ended):
-    """Show patches of colour with a clock above them, at the rate."""
+def feed(outputs, ended):
+    """Send colour patches with a clock to all outputs, ``RATE`` times per second."""
     image = patches(SIZE)
     due = time.monotonic()
     while not ended.is_set():
-        for screen in screens:
-            screen.show(with_clock(image))
+        for output in outputs:
+            output.show(with_clock(image))
         due += 1 / RATE
         time.sleep(max(0.0, due - time.monotonic()))
 
 
 def watch(obs, seconds):
-    """Ages of the picture in OBS, one every quarter of a second, and the last picture."""
+    """Ages (ms) of the image in OBS, four per second, and the last image."""
     ages, image, end = [], None, time.monotonic() + seconds
     while time.monotonic() < end:
         moment, image = obs.shot()
@@ -74,7 +74,7 @@ def watch(obs, seconds):
 
 
 def rows_of(obs, name, seconds, target=""):
-    """The figures of the way in that is connected."""
+    """Rows of the connected input."""
     print(name, flush=True)
     time.sleep(5)
     ages, image = watch(obs, seconds)
@@ -93,8 +93,10 @@ def rows_of(obs, name, seconds, target=""):
 
 
 def looped(obs, stream, flips=20):
-    """The way of a scene out of OBS as a stream, through the painter, and back into another scene. Its colour is changed, and
-    waited for in the painting, of which nothing is mixed in: the colours must be the scene's to be known again.
+    """Delay from a scene of OBS through a stream, a live session and shared memory back into OBS.
+
+    The colour of the scene is changed, and the time is measured until the change arrives. The
+    session has ``--strength 0``, so that it keeps the scene's colours.
     """
     page = f"127.0.0.1:{room.free_port()}"
     colours = {"color": 0xFF2040E0, "width": SIZE[0], "height": SIZE[1]}
@@ -122,34 +124,34 @@ def looped(obs, stream, flips=20):
         "--web",
         page,
     ]
-    painter = subprocess.Popen([*command, "--strength", "0"], stderr=subprocess.DEVNULL)
+    session = subprocess.Popen([*command, "--strength", "0"], stderr=subprocess.DEVNULL)
 
     def green():
         image = obs.shot()[1]
         return None if image is None else int(image[image.shape[0] // 2, image.shape[1] // 2, 1])
 
-    took = []
+    delays = []
     try:
         room.wait(
             lambda: (now := green()) is not None and abs(now - 0x40) < 20
-        )  # its own, and not what was shown before
+        )  # the colour of the scene
         for number in range(flips):
             before = green()
             colour, began = (0xFF40C820, 0xFF2040E0)[number % 2], time.monotonic()
             obs.ask("SetInputSettings", inputName="plain", inputSettings={"color": colour})
             while abs(green() - before) < 60:
-                time.sleep(0.03)  # each look costs OBS time
-                assert time.monotonic() - began < 30, "the change never came"
-            took.append(1000 * (time.monotonic() - began))
+                time.sleep(0.03)  # each screenshot takes time of OBS
+                assert time.monotonic() - began < 30, "the change did not arrive"
+            delays.append(1000 * (time.monotonic() - began))
             time.sleep(0.5 + 0.03 * number)
         rate = ask_page(page, "state")["fps"]
     finally:
-        painter.terminate()
-        painter.wait()
-        with suppress(DeviceError):  # this OBS is not needed any more
+        session.terminate()
+        session.wait()
+        with suppress(DeviceError):  # OBS ends anyway
             obs.ask("StopRecord")
     name = f"OBS out (udp), stylised at {rate:.0f} frames per second, OBS in (shared memory)"
-    return [Row(f"{name}: delay, median of {flips} changes", statistics.median(took), "ms")]
+    return [Row(f"{name}: delay, median of {flips} changes", statistics.median(delays), "ms")]
 
 
 def main():
@@ -165,10 +167,10 @@ def main():
         os.environ["HOME"] = folder
         install()
         page = Page(listen("127.0.0.1:0"))
-        screens = [SharedMemoryOutput(), page]
-        for screen in screens:
-            screen.open(Nobody())
-        feeder = Thread(target=feed, args=(screens, ended))
+        outputs = [SharedMemoryOutput(), page]
+        for output in outputs:
+            output.open(NoSession())
+        feeder = Thread(target=feed, args=(outputs, ended))
         feeder.start()
         try:
             with room.running(home, port), closing(Remote(f"127.0.0.1:{port}", "")) as obs:
@@ -181,19 +183,19 @@ def main():
                 for name, form in STREAMS.items():
                     number = room.free_port()
                     connect(obs, address, MEDIA_KIND, form.format("0.0.0.0", number))
-                    screens.append(StreamOutput(form.format("127.0.0.1", number), RATE))
-                    screens[-1].open(Nobody())
+                    outputs.append(StreamOutput(form.format("127.0.0.1", number), RATE))
+                    outputs[-1].open(NoSession())
                     rows += rows_of(obs, name, short)
-                    screens.pop().close()
+                    outputs.pop().close()
                 ended.set()
                 feeder.join()
-                screens[0].close()
+                outputs[0].close()
                 rows += looped(obs, stream)
         finally:
             ended.set()
             feeder.join()
-            for screen in screens:
-                screen.close()
+            for output in outputs:
+                output.close()
     for row in rows:
         print(row_text(row))
     if args.json:

@@ -1,6 +1,6 @@
 """Plot the results: python benchmarks/plot.py (needs matplotlib)
 
-docs/curve.png: gap against flicker against time, a panel per clip, a point per number of iterations.
+docs/curve.png: gap against flicker, one panel per clip, one point per number of iterations.
 docs/time.png: time of a frame against its pixels.
 """
 

@@ -211,7 +211,7 @@ def flash_and_click(file):
 
 
 def through(path, output, folder):
-    """Send all frames of a clip through to an output; returns the file or buffer that was written."""
+    """Send all frames of a clip to an output; return the written file or buffer."""
     written = io.BytesIO()
     target, encoding = folder / f"out{output}", Encoding()
     if output.startswith("-"):
@@ -275,13 +275,15 @@ def page(table):
     lines = [
         "# Audio",
         "",
-        "vidstyle copies audio wherever the output can hold it: what `ffmpeg -c copy` can write and what",
-        "can be read back. Other audio is re-encoded: lossless audio as FLAC (ALAC in `.mov`), the rest as",
-        "AAC, and all of it as Opus in `.webm`. A message says so. `-an` leaves the audio out. A track with",
-        "an unknown codec is left out and named; the other tracks stay.",
+        "vidstyle copies audio wherever the output can hold it: what `ffmpeg -c copy` can write",
+        "and what can be read back. Other audio is re-encoded: lossless audio as FLAC (ALAC in",
+        "`.mov`), the rest as AAC, and all of it as Opus in `.webm`. A message says so. `-an`",
+        "leaves the audio out. A track with an unknown codec is left out and named; the other",
+        "tracks stay.",
         "",
-        "Measured by `benchmarks/sound.py`, with clips of two seconds in the containers where each codec is",
-        "common. `.m4v` is like `.mp4`. `-` is standard output, in the container that `-f` names.",
+        "Measured by `benchmarks/sound.py`, with clips of two seconds in the containers where",
+        "each codec is common. `.m4v` is like `.mp4`. `-` is standard output, in the container",
+        "that `-f` names.",
         "",
         f"| audio | {' | '.join(f'`{output}`' for output in OUTPUTS)} |",
         f"|---|{'---|' * len(OUTPUTS)}",
@@ -290,8 +292,8 @@ def page(table):
         lines.append(f"| {name} | {' | '.join(row[output][0] for output in OUTPUTS)} |")
     lines += [
         "",
-        f"{copied} of {cells} are copied. A click moved against a flash by {moved:g} ms at most: that of",
-        "the DVD, whose timestamps jitter as much.",
+        f"{copied} of {cells} are copied. A click moved against a flash by {moved:g} ms at most:",
+        "that of the DVD, whose timestamps jitter as much.",
         "",
     ]
     return "\n".join(lines)

@@ -1,8 +1,8 @@
-"""Time one step of the optimisation: what each technique bought, and the bundled features against VGG-19.
+"""Time one optimiser step, technique by technique, with the bundled features and with VGG-19.
 
     python benchmarks/steps.py [--json benchmarks/results/steps-cpu.json] [--compile]
 
-Compare the ratios; the times themselves are this machine's. VGG-19 has random weights here, which cost the same.
+Ratios compare between machines, times do not. VGG-19 has random weights, which take the same time.
 """
 
 import argparse
@@ -28,17 +28,17 @@ ROOT = Path(__file__).parent.parent
 SIZE = (320, 180)
 INITIAL_STEPS = vs.Settings().initial_steps
 STANDARD = vs.PRESETS["standard"]
-IN_A_ROW = 5
-"""Rounds taken of one kind before the next one's turn: in a clip, too, a step finds in the caches what the one before left."""
+REPEATS = 5
+"""Rounds of one technique in succession, so that caches are warm as in a clip."""
 
 
 def fixture_of(features):
-    """Features that look at a drawn picture."""
+    """The features with a drawn style image."""
     return Fixture(vs.Style.from_images([default_style_image()], features), "")
 
 
 def rounds(compiled):
-    """Name -> a function that takes ``STEPS_PER_ROUND`` steps."""
+    """Label -> function that takes ``STEPS_PER_ROUND`` steps."""
     bundled, vgg19 = vs.load_features("bundled", "cpu"), random_vgg19_features("cpu")
     content = fixture_of(bundled).content(SIZE)
     made = {}
@@ -54,7 +54,7 @@ def rounds(compiled):
         made[f"{name}float32"] = ours(precision="fp32")
         made[f"{name}bfloat16"] = ours(precision="bf16")
         if features is bundled:
-            made["textbook, channels first"] = apart(features, content)
+            made["textbook, channels first"] = channels_first(features, content)
             made["fast style layers, bfloat16"] = ours(precision="bf16", fast_style_layers=True)
             made["draft, float32"] = ours("draft", precision="fp32")
             made["draft, bfloat16"] = ours("draft", precision="bf16")
@@ -63,8 +63,8 @@ def rounds(compiled):
     return made
 
 
-def apart(features, content):
-    """Textbook steps with every channel's plane by itself in memory, weights too, as PyTorch has it by default."""
+def channels_first(features, content):
+    """Textbook steps with weights and feature maps in PyTorch's default memory format (NCHW)."""
     features = copy.deepcopy(features)
     features.network.to(memory_format=torch.contiguous_format)
     step = textbook_steps(fixture_of(features).textbook_loss(STANDARD, content), content)
@@ -79,18 +79,21 @@ def apart(features, content):
     return run
 
 
-def in_a_row(take):
-    """``take``, several times."""
+def repeated(take):
+    """A function that calls ``take`` ``REPEATS`` times."""
 
     def run():
-        for _ in range(IN_A_ROW):
+        for _ in range(REPEATS):
             take()
 
     return run
 
 
 def coarse_to_fine():
-    """Seconds that a first frame takes in three sizes, and at full size alone to the same loss."""
+    """Seconds of a first frame with pyramid levels, and at full size only to the same loss.
+
+    The latter is None if three times as many steps do not reach that loss.
+    """
     features = vs.load_features("bundled", "cpu")
     style = vs.Style.from_images([ROOT / "samples" / "styles" / "strokes.jpg"], features)
     image = read_image(ROOT / "samples" / "pictures" / "street.jpg")
@@ -112,15 +115,15 @@ def coarse_to_fine():
 
 
 def main():
-    """See above."""
+    """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument(
-        "--compile", action="store_true", help="compile the step too, which takes minutes"
+        "--compile", action="store_true", help="measure the compiled step too, which takes minutes"
     )
     args = parser.parse_args()
-    turns = {name: in_a_row(take) for name, take in rounds(args.compile).items()}
-    steps = IN_A_ROW * STEPS_PER_ROUND
+    turns = {name: repeated(take) for name, take in rounds(args.compile).items()}
+    steps = REPEATS * STEPS_PER_ROUND
     median = {
         name: seconds / steps
         for name, seconds in median_seconds(turns, torch.device("cpu")).items()

@@ -1,4 +1,7 @@
-"""Frames of clips side by side, one row per clip: python samples/contact_sheet.py OUT.jpg CLIP [CLIP ...]"""
+"""Write a contact sheet of clips, one row of frames per clip.
+
+python samples/contact_sheet.py OUT.jpg CLIP [CLIP ...]
+"""
 
 import sys
 

@@ -1,7 +1,8 @@
-"""Make the two clips of this folder: python samples/make_clips.py
+"""Draw the two sample clips: python samples/make_clips.py
 
-boat.mp4: a sailing boat crosses a bay at sunset, with the sound of waves (24 frames, 12 per second).
-balloons.mp4: hot-air balloons drift over hills while the camera pans (24 frames, 12 per second, no sound).
+boat.mp4: a sailing boat crosses a bay at sunset; audio of waves (24 frames, 12 per second).
+balloons.mp4: hot-air balloons drift over hills while the camera pans (24 frames, 12 per second, no
+audio).
 """
 
 from fractions import Fraction
@@ -12,25 +13,31 @@ import cv2
 import numpy as np
 
 WIDTH, HEIGHT, RATE, FRAMES = 320, 180, 12, 24
-FINE = 4  # drawn this much larger, then reduced: smooth edges
+SUPERSAMPLING = 4  # drawn pixels per output pixel, for antialiasing
 FOLDER = Path(__file__).parent / "clips"
 
 
 def sky(top, bottom):
     """A vertical gradient, (H, W, 3) float."""
-    share = np.linspace(0, 1, HEIGHT * FINE)[:, None, None]
-    return np.repeat(np.array(top) * (1 - share) + np.array(bottom) * share, WIDTH * FINE, axis=1)
+    share = np.linspace(0, 1, HEIGHT * SUPERSAMPLING)[:, None, None]
+    return np.repeat(
+        np.array(top) * (1 - share) + np.array(bottom) * share, WIDTH * SUPERSAMPLING, axis=1
+    )
 
 
 def polygon(canvas, points, colour):
     cv2.fillPoly(
-        canvas, [np.round(np.array(points) * FINE * 16).astype(np.int32)], colour, cv2.LINE_AA, 4
+        canvas,
+        [np.round(np.array(points) * SUPERSAMPLING * 16).astype(np.int32)],
+        colour,
+        cv2.LINE_AA,
+        4,
     )
 
 
 def disc(canvas, centre, radius, colour, squash=1.0):
-    axes = (round(radius * FINE * 16), round(radius * squash * FINE * 16))
-    place = tuple(round(value * FINE * 16) for value in centre)
+    axes = (round(radius * SUPERSAMPLING * 16), round(radius * squash * SUPERSAMPLING * 16))
+    place = tuple(round(value * SUPERSAMPLING * 16) for value in centre)
     around = cv2.ellipse2Poly(
         (place[0] // 16, place[1] // 16), (axes[0] // 16, axes[1] // 16), 0, 0, 360, 4
     )

@@ -1,7 +1,8 @@
-"""Make the two pictures of this folder: python samples/make_pictures.py
+"""Draw the two sample images: python samples/make_pictures.py
 
-street.jpg: gabled houses with windows along a canal, mirrored in it. portrait.jpg: a woman with a scarf by a window.
-With a frame of each clip they are what the gallery paints: water, hills, architecture and a face.
+street.jpg: gabled houses with windows along a canal, mirrored in it.
+portrait.jpg: a woman with a scarf by a window.
+These and a frame of each clip are the contents of the gallery: water, hills, architecture, a face.
 """
 
 from pathlib import Path

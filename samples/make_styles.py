@@ -1,9 +1,9 @@
-"""Make the eight style pictures of this folder: python samples/make_styles.py
+"""Draw the eight style images from seeds: python samples/make_styles.py
 
-Each is drawn from nothing but a seed: strokes.jpg (oil strokes along a flow field), paper.jpg (layers of cut paper),
-ink.jpg (brush and ink on paper), mosaic.jpg (glazed tiles in rows that follow a flow), watercolor.jpg (wet washes with
-dark rims), engraving.jpg (swelling lines, crossed in the shadows), dots.jpg (dabs of pure colour that mix in the eye) and
-glass.jpg (stained glass, leaded).
+strokes.jpg: oil strokes along a flow field. paper.jpg: layers of cut paper. ink.jpg: brush and ink.
+mosaic.jpg: glazed tiles in rows along a flow field. watercolor.jpg: wet washes with dark rims.
+engraving.jpg: lines of varying width, crosshatched in the shadows. dots.jpg: pointillist dots of
+pure colours. glass.jpg: leaded stained glass.
 """
 
 from pathlib import Path
@@ -181,7 +181,7 @@ def mosaic(random):
 
 
 def watercolor(random):
-    """Watercolour: transparent washes that bled into wet paper, pigment gathered at their rims and in its grain."""
+    """Watercolour: transparent washes on wet paper, with dense pigment at rims and in the grain."""
     palette = [
         (30, 90, 160),
         (20, 140, 150),
@@ -219,7 +219,7 @@ def watercolor(random):
 
 
 def engraving(random):
-    """Copper engraving: lines that follow the form and swell with its tone, crossed where it is dark."""
+    """Copper engraving: lines along the form, wider in dark tones, crosshatched in the darkest."""
     tone = np.clip(0.42 + 0.6 * smooth_noise(random, 5) + 0.3 * smooth_noise(random, 13), 0, 1)
     bend = 26 * smooth_noise(random, 3)
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
@@ -234,7 +234,7 @@ def engraving(random):
 
 
 def dots(random):
-    """Pointillism: round dabs of nearly pure colours, complements set among them, denser and smaller on top."""
+    """Pointillism: round dots of nearly pure colours and complements, denser and smaller on top."""
     palette = [
         (24, 40, 120),
         (30, 110, 190),
@@ -270,7 +270,7 @@ def dots(random):
 
 
 def glass(random):
-    """Stained glass: panes lit from behind, uneven within, set in lead that catches a little light."""
+    """Stained glass: backlit uneven panes in lead with faint highlights."""
     palette = [
         (20, 50, 140),
         (20, 120, 160),

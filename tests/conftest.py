@@ -1,4 +1,4 @@
-"""Small things tests share: a tiny seeded network, clips and pictures made on the spot."""
+"""Shared fixtures: a tiny seeded network, generated clips and images."""
 
 import os
 import time
@@ -21,16 +21,15 @@ from vidstyle.stylizer.style import Style
 
 TINY = NetworkShape((6, 8, 8, 8, 8), (1, 1, 1, 1, 1), (0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
 
-
 FAST_SETTINGS = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1",), "patch_weight": 0.0}
-"""Settings for tests of all but looks: a third of a frame's time."""
+"""Settings for tests that do not look at the image: a third of a frame's time."""
 
 QUICK_FLAGS = ["--initial-steps", "3", "--steps", "1", "--working-size", "64", "--device", "cpu"]
 QUICK_FLAGS += ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "--patch-weight", "0"]
 
 
 def tiny_network(seed=0):
-    """A network of the usual shape that costs next to nothing."""
+    """A seeded random network of the usual architecture with few channels."""
     torch.manual_seed(seed)
     network = Network(TINY)
     for name, weight in network.named_parameters():
@@ -41,7 +40,7 @@ def tiny_network(seed=0):
 
 
 def until(what):
-    """Wait until something is so that another thread does; on a busy machine it may take long."""
+    """Wait up to 20 s until ``what()`` is true, as another thread makes it; return its value."""
     end = time.monotonic() + 20
     while not (found := what()):
         assert time.monotonic() < end
@@ -50,7 +49,7 @@ def until(what):
 
 
 def need(missing, variable):
-    """Skip what cannot be tried here, for this reason if there is one; with the variable set to 1, fail."""
+    """Skip a test for the reason ``missing``, if any; fail if the variable is set to 1."""
     if missing and os.environ.get(variable) == "1":
         pytest.fail(missing)
     if missing:
@@ -64,7 +63,7 @@ def features() -> Features:
 
 @pytest.fixture(scope="session")
 def features_file(tmp_path_factory) -> Path:
-    """The same features as a file, for the command line."""
+    """The features as a weights file, for the command line."""
     path = tmp_path_factory.mktemp("features") / "tiny.safetensors"
     write_network(path, tiny_network().state_dict(), TINY)
     return path
@@ -99,7 +98,7 @@ def chart():
 
 
 def stripes(size=(64, 64)):
-    """(H, W, 3) uint8: slanted stripes, the plainest of styles."""
+    """(H, W, 3) uint8: slanted stripes, as a style image."""
     y, x = np.mgrid[: size[1], : size[0]]
     wave = (np.sin((x + y) * 0.7) + 1) / 2
     return np.stack([40 + 200 * wave, 30 + 120 * wave, 200 - 150 * wave], -1).astype(np.uint8)
@@ -130,8 +129,11 @@ def style_file(tmp_path) -> Path:
 
 
 def write_clip(path, count=6, rate=Fraction(30000, 1001), size=(64, 48), **options):
-    """A clip of ``scene``. Options: ``pts`` in ``time_base``, ``sounds`` (streams), ``color`` (matrix, range), ``codec``,
-    ``picture`` (a function of time), ``crf``."""
+    """Write a clip of ``scene`` and return its path.
+
+    Options: ``pts`` in ``time_base``, ``sounds`` (number of audio streams), ``color`` (matrix,
+    range), ``codec``, ``picture`` (function of time), ``crf``.
+    """
     time_base = options.get("time_base", 1 / rate)
     pts = options.get("pts", range(count))
     matrix, color_range = options.get("color", (6, 1))
@@ -206,7 +208,7 @@ def page_camera(tmp_path):
 
 @pytest.fixture
 def studio(page_camera, features, style, tmp_path, monkeypatch):
-    """A live session with a control page, painted frame by frame by the test."""
+    """A live session with a control page, which the test advances frame by frame."""
     from studio import opened_studio
 
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""A little of the fuzzing that ``benchmarks/fuzz.py`` does at length, so that it cannot rot."""
+"""A short run of ``benchmarks/fuzz.py``, and the observer of side effects that it relies on."""
 
 import json
 import subprocess
@@ -6,32 +6,28 @@ import sys
 from pathlib import Path
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+CASES = 180
 
 
-def test_damaged_and_hostile_files_are_painted_or_refused_in_one_line(tmp_path):
+def test_fuzz_reads_or_refuses_damaged_and_hostile_files(tmp_path):
     file = tmp_path / "fuzz.json"
-    command = [
-        sys.executable,
-        str(BENCHMARKS / "fuzz.py"),
-        "--cases",
-        "180",
-        "--seed",
-        "11",
-        "--json",
-        str(file),
-    ]
+    command = [sys.executable, str(BENCHMARKS / "fuzz.py"), "--cases", str(CASES), "--seed", "11"]
     result = subprocess.run(
-        command, cwd=BENCHMARKS.parent, capture_output=True, text=True, check=False
+        [*command, "--json", str(file)],
+        cwd=BENCHMARKS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads(file.read_text())
     assert found["failures"] == []
-    assert sum(sum(counts.values()) for counts in found["kinds"].values()) == 180
+    assert sum(sum(counts.values()) for counts in found["kinds"].values()) == CASES
     assert found["kinds"]["hostile"]["refused"] > 90
-    assert sum(counts.get("painted", 0) for counts in found["kinds"].values()) > 20
+    assert sum(counts.get("read", 0) for counts in found["kinds"].values()) > 20
 
 
-def test_a_case_is_always_the_same(tmp_path, monkeypatch):
+def test_fuzz_cases_are_reproducible(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     import fuzz
     import fuzz_files
@@ -44,13 +40,12 @@ def test_a_case_is_always_the_same(tmp_path, monkeypatch):
     count = len(made[0])
     damaged = [made[0][number] for number in range(count, count + 60)]
     assert damaged == [made[1][number] for number in range(count, count + 60)]
-    assert damaged != [
-        fuzz.Cases(tmp_path / "a", 4, 50000)[number] for number in range(count, count + 60)
-    ]
+    other_seed = fuzz.Cases(tmp_path / "a", 4, 50000)
+    assert damaged != [other_seed[number] for number in range(count, count + 60)]
 
 
-def test_what_a_case_does_to_the_world_is_seen(tmp_path):
-    """The watch itself: a script of its own, since an audit hook stays for good."""
+def test_fuzz_watch_reports_each_forbidden_side_effect(tmp_path):
+    """It runs as a script, since an audit hook cannot be removed from a process."""
     script = """
 import os, socket, sys, tempfile
 from pathlib import Path
@@ -63,11 +58,17 @@ def connect():
     with socket.socket() as client:
         client.settimeout(0.1)
         client.connect_ex(("127.0.0.1", 9))
-deeds = (lambda: None, lambda: (folder / "out" / "a").write_text("a"), lambda: (folder / "in" / "b").write_text("b"), connect,
-         lambda: kept.append(open(__file__)), lambda: os.write(2, b"Traceback"))
-for deed in deeds:
+actions = (
+    lambda: None,
+    lambda: (folder / "out" / "a").write_text("a"),
+    lambda: (folder / "in" / "b").write_text("b"),
+    connect,
+    lambda: kept.append(open(__file__)),
+    lambda: os.write(2, b"Traceback"),
+)
+for action in actions:
     with watch.on(folder):
-        deed()
+        action()
     found.append(watch.wrong(folder))
 Path(folder / "found").write_text("\\n".join(found))
 """
@@ -77,7 +78,7 @@ Path(folder / "found").write_text("\\n".join(found))
     subprocess.run(command, env={"PYTHONPATH": str(BENCHMARKS)}, check=True)
     found = (tmp_path / "folder" / "found").read_text().split("\n")
     assert found[:2] == ["", ""]
-    expected = ("writes beside", "socket.", "leaves files open", "says")
-    for said, what in zip(found[2:], expected, strict=True):
+    expected = ("writes outside", "socket.", "leaves files open", "prints")
+    for text, what in zip(found[2:], expected, strict=True):
         if what != "leaves files open" or Path("/proc/self/fd").exists():
-            assert what in said
+            assert what in text

@@ -1,4 +1,4 @@
-"""The same frames by textbook code: 300 iterations of L-BFGS each, or previous frame, fresh Adam."""
+"""Baselines: the same frames by 300 iterations of L-BFGS, or by previous frame, fresh Adam."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""FLOP counting: the additions and multiplications of a piece of code, and of its convolutions alone."""
+"""FLOP counting: additions and multiplications of some code, and of its convolutions alone."""
 
 from collections.abc import Callable
 from functools import partial

@@ -34,7 +34,7 @@ from ..metrics import correlation, squared_gradient
 from . import textbook
 
 EDGE_BOX_PX = 5
-"""Side of the box filter on edge strengths, px: a brush stroke need not follow an outline exactly."""
+"""Side of the box filter on edge strengths, px: strokes need not follow an outline exactly."""
 
 
 def flicker(images: Sequence[Tensor], motions: Sequence[Motion], first: int = 1) -> float:

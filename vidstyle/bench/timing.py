@@ -1,4 +1,4 @@
-"""Wall-clock timing: clips from an H.264 file to an H.264 file, and functions against each other."""
+"""Wall-clock timing: clips from H.264 file to H.264 file, and functions against each other."""
 
 import statistics
 import time
