@@ -1,4 +1,4 @@
-"""Sources that do not wait: cameras, and files played at their own pace."""
+"""Live sources: cameras, and video files played at their own frame rate."""
 
 import logging
 import time
@@ -20,63 +20,66 @@ from ..io.decode import VideoFile
 from ..io.files import is_url
 from ..io.frame import Frame, to_8_bits
 from ..io.stream_info import BT709, LIMITED, ColorInfo, VideoInfo
-from .capture import Capture, Picture, open_device
+from .capture import Capture, CapturedImage, open_device
 
 log = logging.getLogger(__name__)
 
 TIME_BASE = Fraction(1, 90000)
+"""Unit of frame times, in seconds."""
+
 CAMERA_COLOR = ColorInfo(BT709, LIMITED, BT709, BT709)
 
-FIRST_SECONDS = 12.0
-"""How long a camera may take to be opened and to give its first picture."""
+OPEN_SECONDS = 12.0
+"""Time limit in seconds for opening a camera and receiving its first frame."""
 
-TELL_SECONDS = 2.0
-"""After so long it is said that the camera is waited for."""
+WAIT_MESSAGE_SECONDS = 2.0
+"""Seconds of waiting for a camera after which a message is logged."""
 
 SILENT_SECONDS, SILENT_FRAMES = 2.0, 4
-"""A camera is silent when nothing came for so long, and for as long as so many frames usually take."""
+"""A camera is silent after so many seconds, and so many frame intervals, without a frame."""
 
-LATE_SECONDS = 1.0
-"""How far a clip may fall behind its own pace, although frames are passed over, before its clock is set back."""
+MAX_DELAY_SECONDS = 1.0
+"""Seconds that a file may be late, although frames are skipped, before its clock is set back."""
 
-SLOW_TIMES = 3
-"""After so many times it is said that a clip is too slow: once may be a machine that slept."""
+SLOW_WARNING_COUNT = 3
+"""Number of clock corrections after which a warning is logged. One may be a suspended machine."""
 
 CameraStatus = Literal["ok", "silent", "lost"]
 
 
 class LiveSource:
-    """What cameras and paced files have in common.
+    """Base class of the sources that do not wait for the pipeline.
 
-    Times count from ``began``, seconds of ``time.monotonic``. ``mirror`` may be assigned at any time.
+    Frame times count from ``start_time``, which is in seconds of ``time.monotonic``. ``mirror`` may
+    be assigned at any time.
     """
 
     format: VideoInfo
 
     def __init__(self) -> None:
         self.mirror = False
-        self.began = time.monotonic()
-        self._arrived = self.began
+        self.start_time = time.monotonic()
+        self._last_arrival = self.start_time
         self._stopped = Event()
         self._frames: Iterator[Frame] | None = None
 
     @property
     def status(self) -> CameraStatus:
-        """ "ok"; "silent": the source is open and gives no frames; "lost": it cannot be read or opened."""
+        """ "ok", "silent" (open, but without frames) or "lost" (cannot be read or opened)."""
         return "ok"
 
     @property
     def seconds_since_frame(self) -> float:
         """Seconds since the last frame arrived."""
-        return time.monotonic() - self._arrived
+        return time.monotonic() - self._last_arrival
 
     @property
     def rate(self) -> float | None:
-        """Frames per second that the source gives; None where that is not known."""
+        """Frames per second of the source; None if unknown."""
         return float(self.format.rate) if self.format.rate else None
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames from now on: whoever asks again goes on."""
+        """Iterate over the frames from now on. A second iteration continues the first one."""
         if self._frames is None:
             self._frames = self._read_frames()
         return self._frames
@@ -95,32 +98,32 @@ class LiveSource:
     ) -> None:
         self.close()
 
-    def _turned(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _mirrored(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(image[:, ::-1]) if self.mirror else image
 
     def skip(self, count: int) -> None:
-        """Of no use here: what was shown is over."""
+        """Do nothing: a live source has no frames to skip when a render is resumed."""
 
     def stop(self) -> None:
-        """Let the reader come to the end."""
+        """End the iteration. Thread-safe."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Release what is open. Calling it twice does no harm."""
+        """Release the device or file. Further calls have no effect."""
         self.stop()
 
 
 class Camera(LiveSource):
-    """A webcam, or a camera at an address, through OpenCV. When it is lost it is looked for until it is back.
+    """A webcam, or a camera at an address, through OpenCV. A lost camera is reopened.
 
     Args:
-        name: a number, a name or a part of one, a device's path, or an address.
-        size: (width, height) in px wanted; ``format`` says what was obtained.
-        rate: frames per second wanted.
-        capture: what opens the camera; for tests.
+        name: a number, a name or a part of one, the path of a device, or an address.
+        size: (width, height) in px to request; ``format`` has the actual size.
+        rate: frames per second to request.
+        capture: opens the camera; for tests.
 
     Raises:
-        InputError: it cannot be opened, or gives no picture.
+        InputError: the camera cannot be opened, or gives no frame.
     """
 
     def __init__(
@@ -133,99 +136,93 @@ class Camera(LiveSource):
         super().__init__()
         self._capture = Capture(name, size, rate, capture)
         try:
-            self._first: Picture | None = self._first_picture()
+            self._first: CapturedImage | None = self._wait_for_first()
             if self._first is None:
-                raise InputError(self._why_not(name))
+                raise InputError(self._open_error(name))
         except BaseException:
             self.close()
             raise
-        self.format = VideoInfo(
-            self._first.image.shape[1::-1], None, TIME_BASE, color=CAMERA_COLOR, live=True
-        )
+        size = self._first.image.shape[1::-1]
+        self.format = VideoInfo(size, None, TIME_BASE, color=CAMERA_COLOR, live=True)
 
-    def _first_picture(self) -> Picture | None:
-        began, told = time.monotonic(), False
-        while time.monotonic() - began < FIRST_SECONDS:
-            if not told and time.monotonic() - began > TELL_SECONDS:
-                log.info(
-                    "waiting for camera %s, %g s at most", self._capture.shown_name, FIRST_SECONDS
-                )
-                told = True
-            ended = self._capture.ended  # before looking: the last picture may come in between
-            picture = self._capture.take(0.02)
-            if picture is not None or ended:
-                return picture
+    def _wait_for_first(self) -> CapturedImage | None:
+        start, logged = time.monotonic(), False
+        while time.monotonic() - start < OPEN_SECONDS:
+            if not logged and time.monotonic() - start > WAIT_MESSAGE_SECONDS:
+                name = self._capture.display_name
+                log.info("waiting for camera %s, for up to %g s", name, OPEN_SECONDS)
+                logged = True
+            # Read before `take`: the last frame may arrive in between.
+            ended = self._capture.ended
+            captured = self._capture.take(0.02)
+            if captured is not None or ended:
+                return captured
         return None
 
-    def _why_not(self, name: int | str) -> str:
-        remedy = "see which there are with `vidstyle info`, and that no other program uses it"
+    def _open_error(self, name: int | str) -> str:
+        remedy = "list the cameras with `vidstyle info`, and close other programs that use it"
         if is_url(str(name)):
             remedy = "check the address, and that the camera is on and can be reached from here"
-        answer = (
-            "cannot be opened or gives no picture"
-            if self._capture.ended
-            else f"gave no picture in {FIRST_SECONDS:g} s"
-        )
-        return f"camera {self._capture.shown_name} {answer}: {remedy}"
+        problem = f"gave no frame in {OPEN_SECONDS:g} s"
+        if self._capture.ended:
+            problem = "cannot be opened or gives no frame"
+        return f"camera {self._capture.display_name} {problem}: {remedy}"
 
     @property
     def status(self) -> CameraStatus:
-        """ "ok"; "silent": the camera is open and gives no frames; "lost": it cannot be read or opened."""
+        """ "ok", "silent" (open, but without frames) or "lost" (cannot be read or opened)."""
         if self._capture.lost:
             return "lost"
-        return (
-            "silent"
-            if self.seconds_since_frame > max(SILENT_SECONDS, SILENT_FRAMES / (self.rate or 1000))
-            else "ok"
-        )
+        limit = max(SILENT_SECONDS, SILENT_FRAMES / (self.rate or 1000))
+        return "silent" if self.seconds_since_frame > limit else "ok"
 
     @property
-    def losses(self) -> int:
-        """How often the camera was lost."""
-        return self._capture.losses
+    def loss_count(self) -> int:
+        """Number of times the camera was lost."""
+        return self._capture.loss_count
 
     @property
     def rate(self) -> float | None:
-        """Frames per second that the camera gives, measured; at first what the camera says, or None."""
+        """Frames per second, measured; before that as the driver reports, or None."""
         return self._capture.rate
 
     def _read_frames(self) -> Iterator[Frame]:
-        picture, self._first = self._first, None
+        captured, self._first = self._first, None
         while not self._stopped.is_set():
-            if picture is not None:
-                self._arrived = picture.time
-                ticks = max(0, round((picture.time - self.began) / TIME_BASE))
-                yield Frame(self._turned(self._fitted(picture.image)), ticks * TIME_BASE)
-            picture = self._capture.take(0.1)
+            if captured is not None:
+                self._last_arrival = captured.time
+                ticks = max(0, round((captured.time - self.start_time) / TIME_BASE))
+                yield Frame(self._mirrored(self._resized(captured.image)), ticks * TIME_BASE)
+            captured = self._capture.take(0.1)
 
-    def _fitted(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """In the size of the first: a camera that is back may give another."""
+    def _resized(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize to the first frame's size: a reopened camera may have another one."""
         if image.shape[1::-1] == self.format.size:
             return image
         return cv2.resize(image, self.format.size)  # type: ignore[return-value]
 
     def close(self) -> None:
-        """Let the camera go."""
+        """Release the camera. Further calls have no effect."""
         super().close()
         self._capture.close()
 
 
 class PacedFile(LiveSource):
-    """A clip played at its own pace, once or for ever: a camera for shows, and for trying without one.
+    """A video file played at its own frame rate, once or in a loop, instead of a camera.
 
-    Frames whose time is over are passed over. Where even that is too slow the clip plays more slowly than it should.
+    Late frames are skipped. If decoding is too slow even so, the file plays in slow motion.
 
     Args:
-        name: the clip.
-        loop: whether it begins again at its end.
+        name: the file.
+        loop: whether to start again at the end.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
 
     def __init__(self, name: str | Path, loop: bool = False) -> None:
         super().__init__()
-        self._name, self._loop, self._slowed = name, loop, 0
+        self._name, self._loop, self._correction_count = name, loop, 0
         with VideoFile(name) as clip:
             known = clip.format
         self.format = replace(
@@ -233,43 +230,44 @@ class PacedFile(LiveSource):
         )
 
     def _read_frames(self) -> Iterator[Frame]:
-        self.began = time.monotonic()
+        self.start_time = time.monotonic()
         offset, end, skipped = Fraction(0), Fraction(0), 0
         while not self._stopped.is_set():
             with VideoFile(self._name, sdr=True) as clip:
                 for frame in clip:
-                    moment = offset + frame.time
-                    self._stopped.wait(max(0.0, self.began + float(moment) - time.monotonic()))
+                    due = offset + frame.time
+                    self._stopped.wait(max(0.0, self.start_time + float(due) - time.monotonic()))
                     if self._stopped.is_set():
                         return
-                    end = moment + frame.duration
-                    self._arrived = time.monotonic()
+                    end = due + frame.duration
+                    self._last_arrival = time.monotonic()
                     image = np.ascontiguousarray(to_8_bits(frame.image)[..., :3])
-                    yield replace(frame, image=self._turned(image), time=moment)
-                    skipped = self._catch_up(clip, moment, frame.duration)
-            offset = (
-                max(end, self._now()) if skipped else end
-            )  # nothing says how long the last frames would have lasted
+                    yield replace(frame, image=self._mirrored(image), time=due)
+                    skipped = self._skip_late_frames(clip, due, frame.duration)
+            # The durations of frames skipped at the end of the file are unknown.
+            offset = max(end, self._now()) if skipped else end
             if not self._loop:
                 return
 
     def _now(self) -> Fraction:
-        """The time that a frame of this moment has."""
-        return round((time.monotonic() - self.began) / TIME_BASE) * TIME_BASE
+        """Return the frame time of the present moment, in seconds."""
+        return round((time.monotonic() - self.start_time) / TIME_BASE) * TIME_BASE
 
-    def _catch_up(self, clip: VideoFile, moment: Fraction, duration: Fraction) -> int:
-        """Pass over the frames whose time is over, and return how many. They are decoded, but not turned into pictures."""
-        late = self._now() - moment
-        if late > LATE_SECONDS:
-            self.began += float(late)
-            late = Fraction(0)
-            self._slowed += 1
-            if self._slowed == SLOW_TIMES:
-                log.warning(
-                    "%s decodes more slowly than it plays, and is shown slowed down: use a smaller clip",
-                    self._name,
-                )
-        skipped = max(0, int(late / duration) - 1) if duration > 0 else 0
+    def _skip_late_frames(self, clip: VideoFile, due: Fraction, duration: Fraction) -> int:
+        """Skip the frames that should have been shown already, without converting them to RGB.
+
+        Returns:
+            Number of frames skipped.
+        """
+        delay = self._now() - due
+        if delay > MAX_DELAY_SECONDS:
+            self.start_time += float(delay)
+            delay = Fraction(0)
+            self._correction_count += 1
+            if self._correction_count == SLOW_WARNING_COUNT:
+                message = "%s decodes too slowly and plays in slow motion: use a smaller file"
+                log.warning(message, self._name)
+        skipped = max(0, int(delay / duration) - 1) if duration > 0 else 0
         clip.skip(skipped)
         return skipped
 
@@ -277,7 +275,13 @@ class PacedFile(LiveSource):
 def open_camera(
     name: str, loop: bool = False, size: tuple[int, int] | None = None, rate: float | None = None
 ) -> LiveSource:
-    """A camera by number, name, path or address; or a clip, where the name is an ordinary file's.
+    """Open a camera by number, name, path or address; or a video file, if ``name`` is one.
+
+    Args:
+        name: the camera or file.
+        loop: whether a file starts again at its end.
+        size: (width, height) in px to request of a camera.
+        rate: frames per second to request of a camera.
 
     Raises:
         InputError: it cannot be opened.

@@ -1,4 +1,4 @@
-"""What may be turned while a live session runs: the styles and their mixture, and some of the settings."""
+"""Controls of a live session: the blend of styles, and the parameters that can be set."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,27 +10,29 @@ from ..ops.tensors import resize, to_image
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from .camera import LiveSource
-from .commands import check_settings, check_weights
+from .commands import PARAMETERS, check_parameters, check_weights
 from .rate_control import FrameRateController
 
-STEP, FACTOR = 0.1, 1.25
-"""By how much a key changes the strength, and the style scale."""
+STRENGTH_STEP, SCALE_FACTOR = 0.1, 1.25
+"""Change of the strength, and factor of the style scale, per key press."""
 
-MOST_STYLES = 64
+MAX_STYLES = 64
 """Number of styles a session may have."""
 
 
 class Controls:
-    """Turns a stylizer's style and settings, on the thread that paints.
+    """Changes the style and the settings of a stylizer between frames.
 
-    ``styles`` are (name, style), ``weights`` their shares in what is painted: one of them at first.
+    All methods run on the thread that stylizes, except ``thumbnail`` and reading ``styles``.
+    ``styles`` is a list of (name, style), ``weights`` their blend weights: at first the first style
+    alone. ``actions`` maps names to functions without arguments.
 
     Args:
-        stylizer: starts with the first style.
-        styles: which may be painted like.
-        source: may be mirrored.
-        pace: how many steps there may be.
-        fade_seconds: how long one style turns into the next.
+        stylizer: has the first style.
+        styles: (name, style), at least one.
+        source: the source that can be mirrored.
+        rate_controller: limits the steps per frame.
+        crossfade_seconds: duration of the crossfade between styles.
     """
 
     def __init__(
@@ -38,55 +40,46 @@ class Controls:
         stylizer: Stylizer,
         styles: Sequence[tuple[str, Style]],
         source: LiveSource,
-        pace: FrameRateController,
-        fade_seconds: float,
+        rate_controller: FrameRateController,
+        crossfade_seconds: float,
     ) -> None:
         self.styles = list(styles)
         self.weights = [float(number == 0) for number in range(len(styles))]
-        self.fade_seconds = fade_seconds
-        self._stylizer, self._source, self._pace = stylizer, source, pace
-        self._steadiness, self._strength = (
-            stylizer.settings.temporal_weight,
-            stylizer.settings.strength,
-        )
-        self._bypassed = False
-        self._wanted = self._before = styles[0][1]
-        self._faded: float | None = None
+        self.crossfade_seconds = crossfade_seconds
+        self._stylizer, self._source = stylizer, source
+        self._rate_controller = rate_controller
+        self._temporal_weight = stylizer.settings.temporal_weight
+        self._strength = stylizer.settings.strength
+        self._bypass = False
+        self._target_style = self._previous_style = styles[0][1]
+        self._crossfade_start: float | None = None  # seconds of time.monotonic
         self.actions: Mapping[str, Callable[[], None]] = {
-            "next": lambda: self._switch(1),
-            "previous": lambda: self._switch(-1),
-            "original_colors": lambda: self._set(
-                original_colors=not stylizer.settings.original_colors
-            ),
-            "mirror": self._mirror,
-            "bypass": self._bypass,
-            "stronger": lambda: self.turn(strength=min(1.0, round(self._strength + STEP, 1))),
-            "weaker": lambda: self.turn(strength=max(0.0, round(self._strength - STEP, 1))),
-            "larger": lambda: self.turn(
-                style_scale=min(10.0, stylizer.settings.style_scale * FACTOR)
-            ),
-            "smaller": lambda: self.turn(
-                style_scale=max(0.1, stylizer.settings.style_scale / FACTOR)
-            ),
+            "next": lambda: self._select_relative(1),
+            "previous": lambda: self._select_relative(-1),
+            "original_colors": self._toggle_original_colors,
+            "mirror": self._toggle_mirror,
+            "bypass": self._toggle_bypass,
+            "stronger": lambda: self._change_strength(STRENGTH_STEP),
+            "weaker": lambda: self._change_strength(-STRENGTH_STEP),
+            "larger": lambda: self._multiply_style_scale(SCALE_FACTOR),
+            "smaller": lambda: self._multiply_style_scale(1 / SCALE_FACTOR),
         }
 
     @property
     def name(self) -> str:
-        """Of the style, or of the mixture."""
-        parts = [
+        """Name of the style, or of the blend such as "25% ink + 75% dots"."""
+        blended = [
             (weight, name)
             for weight, (name, _) in zip(self.weights, self.styles, strict=True)
             if weight
         ]
-        total = sum(weight for weight, _ in parts)
-        return (
-            parts[0][1]
-            if len(parts) == 1
-            else " + ".join(f"{weight / total:.0%} {name}" for weight, name in parts)
-        )
+        if len(blended) == 1:
+            return blended[0][1]
+        total = sum(weight for weight, _ in blended)
+        return " + ".join(f"{weight / total:.0%} {name}" for weight, name in blended)
 
     def state(self) -> dict[str, Any]:
-        """All of it, as plain data."""
+        """Return styles, parameters and modes as JSON-compatible data."""
         settings = self._stylizer.settings
         return {
             "styles": [
@@ -96,100 +89,117 @@ class Controls:
             "settings": {
                 "strength": self._strength,
                 "style_scale": settings.style_scale,
-                "temporal_weight": self._steadiness,
-                "steps": self._pace.most_steps,
-                "fade_seconds": self.fade_seconds,
+                "temporal_weight": self._temporal_weight,
+                "steps": self._rate_controller.max_steps,
+                "crossfade_seconds": self.crossfade_seconds,
             },
             "original_colors": settings.original_colors,
             "mirror": self._source.mirror,
-            "bypass": self._bypassed,
+            "bypass": self._bypass,
         }
 
-    def turn(self, **given: Any) -> None:
-        """Turn strength, style_scale, temporal_weight, steps (the most a frame gets), fade_seconds.
+    def set(self, **parameters: Any) -> None:
+        """Set parameters: any of those in ``commands.PARAMETERS``.
+
+        ``steps`` is the largest number of steps per frame.
 
         Raises:
-            ValueError: out of range, of the wrong type, or not one of these.
+            ValueError: an unknown parameter, a value of the wrong type, or a value out of range.
         """
-        check_settings(given)
-        self.fade_seconds = given.pop("fade_seconds", self.fade_seconds)
-        self._pace.most_steps = given.pop("steps", self._pace.most_steps)
-        self._steadiness = given.pop("temporal_weight", self._steadiness)
-        self._strength = given.pop("strength", self._strength)
-        self._set(**given, strength=0.0 if self._bypassed else self._strength)
-        if self._faded is None:
-            self._set(temporal_weight=self._steadiness)
+        check_parameters(parameters)
+        self.crossfade_seconds = parameters.pop("crossfade_seconds", self.crossfade_seconds)
+        self._rate_controller.max_steps = parameters.pop("steps", self._rate_controller.max_steps)
+        self._temporal_weight = parameters.pop("temporal_weight", self._temporal_weight)
+        self._strength = parameters.pop("strength", self._strength)
+        self._replace_settings(**parameters, strength=0.0 if self._bypass else self._strength)
+        if self._crossfade_start is None:
+            self._replace_settings(temporal_weight=self._temporal_weight)
 
-    def mix(self, weights: Sequence[float]) -> None:
-        """Paint like several styles at once, in these shares, to be reached within ``fade_seconds``.
+    def blend(self, weights: Sequence[float]) -> None:
+        """Start a crossfade to a blend of styles, which lasts ``crossfade_seconds``.
+
+        Args:
+            weights: one per style, not normalised.
 
         Raises:
-            ValueError: not one weight per style, a weight out of range, or all 0.
+            ValueError: not one weight per style, a weight out of range, or all weights are 0.
         """
         checked = check_weights(weights, len(self.styles))
-        chosen = [
+        blended = [
             (style, weight)
             for (_, style), weight in zip(self.styles, checked, strict=True)
             if weight
         ]
-        alone = chosen[0][0] if len(chosen) == 1 else None
-        self._wanted = alone or Style.blend(
-            [style for style, _ in chosen], [weight for _, weight in chosen]
-        )
+        if len(blended) == 1:
+            self._target_style = blended[0][0]
+        else:
+            blended_styles, blended_weights = zip(*blended, strict=True)
+            self._target_style = Style.blend(list(blended_styles), list(blended_weights))
         self.weights = checked
-        self._before, self._faded = self._stylizer.style, time.monotonic()
+        self._previous_style, self._crossfade_start = self._stylizer.style, time.monotonic()
         self._stylizer.reset_learning_rate()
-        self._set(
-            temporal_weight=0.0
-        )  # the painting before is no example while one style turns into the next
+        # Temporal consistency with frames in the previous style would slow the crossfade down.
+        self._replace_settings(temporal_weight=0.0)
 
-    def add(self, name: str, style: Style) -> None:
-        """One more style, and switch to it. A name that is taken gets a number.
+    def add_style(self, name: str, style: Style) -> None:
+        """Add a style and crossfade to it. A number is appended to a name that exists already.
 
         Raises:
-            ValueError: there are ``MOST_STYLES`` already.
+            ValueError: there are ``MAX_STYLES`` already.
         """
-        if len(self.styles) >= MOST_STYLES:
-            raise ValueError(f"{name} was not added: there are {MOST_STYLES} styles already")
-        names = [name for name, _ in self.styles]
-        free = next(
-            each
-            for each in (name, *(f"{name} {number}" for number in range(2, len(names) + 3)))
-            if each not in names
-        )
-        self.styles.append((free, style))
-        self.mix([0.0] * len(names) + [1.0])
+        if len(self.styles) >= MAX_STYLES:
+            message = f"{name} was not added: there are {MAX_STYLES} styles already"
+            raise ValueError(f"{message}: start vidstyle again with the styles you need")
+        names = [known for known, _ in self.styles]
+        candidates = (name, *(f"{name} {number}" for number in range(2, len(names) + 3)))
+        unused = next(candidate for candidate in candidates if candidate not in names)
+        self.styles.append((unused, style))
+        self.blend([0.0] * len(names) + [1.0])
 
     def thumbnail(self, number: int, long_side: int) -> Image:
-        """A style's first picture, small."""
-        picture = self.styles[number][1].pictures[0]
-        return to_image(resize(picture, fit((picture.shape[-1], picture.shape[-2]), long_side)))
+        """Return the first image of a style, (H, W, 3) uint8, with ``long_side`` px. Thread-safe."""
+        image = self.styles[number][1].pictures[0]
+        return to_image(resize(image, fit((image.shape[-1], image.shape[-2]), long_side)))
 
-    def fade(self) -> None:
-        """After a frame: let one style turn into the next, a little."""
-        if self._faded is None:
+    def advance_crossfade(self) -> None:
+        """Set the style for the next frame from the time that has passed of a crossfade."""
+        if self._crossfade_start is None:
             return
-        share = (time.monotonic() - self._faded) / self.fade_seconds if self.fade_seconds else 1.0
-        if share < 1:
-            self._stylizer.style = Style.blend([self._before, self._wanted], [1 - share, share])
+        elapsed = time.monotonic() - self._crossfade_start
+        progress = elapsed / self.crossfade_seconds if self.crossfade_seconds else 1.0
+        if progress < 1:
+            styles, weights = [self._previous_style, self._target_style], [1 - progress, progress]
+            self._stylizer.style = Style.blend(styles, weights)
             return
-        self._faded = None
-        self._stylizer.style = self._wanted
+        self._crossfade_start = None
+        self._stylizer.style = self._target_style
         self._stylizer.reset_learning_rate()
-        self._set(temporal_weight=self._steadiness)
+        self._replace_settings(temporal_weight=self._temporal_weight)
 
-    def _set(self, **changed: Any) -> None:
-        self._stylizer.settings = replace(self._stylizer.settings, **changed)
+    def _replace_settings(self, **changes: Any) -> None:
+        self._stylizer.settings = replace(self._stylizer.settings, **changes)
 
-    def _switch(self, by: int) -> None:
+    def _select_relative(self, offset: int) -> None:
+        """Crossfade to the style ``offset`` places after the one with the largest weight."""
         heaviest = max(range(len(self.weights)), key=self.weights.__getitem__)
-        chosen = (heaviest + by) % len(self.styles)
-        self.mix([float(number == chosen) for number in range(len(self.styles))])
+        selected = (heaviest + offset) % len(self.styles)
+        self.blend([float(number == selected) for number in range(len(self.styles))])
 
-    def _mirror(self) -> None:
+    def _change_strength(self, change: float) -> None:
+        lowest, highest = PARAMETERS["strength"]
+        self.set(strength=min(highest, max(lowest, round(self._strength + change, 1))))
+
+    def _multiply_style_scale(self, factor: float) -> None:
+        lowest, highest = PARAMETERS["style_scale"]
+        self.set(style_scale=min(highest, max(lowest, self._stylizer.settings.style_scale * factor)))
+
+    def _toggle_original_colors(self) -> None:
+        self._replace_settings(original_colors=not self._stylizer.settings.original_colors)
+
+    def _toggle_mirror(self) -> None:
         self._source.mirror = not self._source.mirror
         self._stylizer.reset()
 
-    def _bypass(self) -> None:
-        self._bypassed = not self._bypassed
-        self.turn()
+    def _toggle_bypass(self) -> None:
+        self._bypass = not self._bypass
+        self.set()

@@ -1,4 +1,4 @@
-"""Names for snapshots and recordings."""
+"""File names of snapshots and recordings."""
 
 import time
 from pathlib import Path
@@ -6,27 +6,27 @@ from pathlib import Path
 from ..errors import OutputError
 from ..io.files import partial_path
 
-MOST_FILES = 99
-"""Number of files that may be named after one second."""
+MAX_FILES = 99
+"""Number of files that may be named after the same second."""
 
 
 def is_unused(path: Path) -> bool:
-    """Whether no file has this name, nor a recording into it that is not finished."""
+    """Whether neither a file nor an unfinished recording has this name."""
     return not path.exists() and not partial_path(path).exists()
 
 
-def unused_name(ending: str) -> Path:
-    """A file name with the present date and time that no file in the working folder has, nor a recording that is not finished.
+def unused_name(extension: str) -> Path:
+    """Return a name with the present date and time that is unused in the working directory.
 
     Args:
-        ending: such as "png".
+        extension: without the dot, such as "png".
 
     Raises:
-        OutputError: ``MOST_FILES`` files have the name of this second already.
+        OutputError: ``MAX_FILES`` files are named after this second already.
     """
-    moment = time.strftime("vidstyle-%Y%m%d-%H%M%S")
-    for more in ("", *(f"-{number}" for number in range(2, MOST_FILES + 1))):
-        name = Path(f"{moment}{more}.{ending}")
-        if is_unused(name):
-            return name
-    raise OutputError(f"there are too many files called {moment}: move some away")
+    stem = time.strftime("vidstyle-%Y%m%d-%H%M%S")
+    for suffix in ("", *(f"-{number}" for number in range(2, MAX_FILES + 1))):
+        path = Path(f"{stem}{suffix}.{extension}")
+        if is_unused(path):
+            return path
+    raise OutputError(f"there are too many files called {stem}: move some of them")

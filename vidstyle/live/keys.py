@@ -1,6 +1,6 @@
-"""The keys of the preview window."""
+"""Keyboard shortcuts of the preview window."""
 
-from .startup import ENDING_KEYS
+from .startup import QUIT_KEYS
 
 KEYS = {
     "n": "next",
@@ -12,19 +12,21 @@ KEYS = {
     "[": "smaller",
     "o": "original_colors",
     "b": "bypass",
-    "c": "beside",
+    "c": "side_by_side",
     "f": "freeze",
     "m": "mirror",
     "s": "snapshot",
     "r": "record",
     "h": "help",
-} | dict.fromkeys(ENDING_KEYS, "quit")
+} | dict.fromkeys(QUIT_KEYS, "quit")
+"""Key -> action of ``Session.actions``."""
 
 HELP = (
     "n, p: next, previous style",
     "+ -: strength    [ ]: style scale",
-    "o: original colours    c: source beside",
+    "o: original colours    c: source side by side",
     "f: freeze    m: mirror    b: bypass",
     "s: snapshot    r: record",
     "h: this help    q: quit",
 )
+"""Lines of text that the key h shows."""

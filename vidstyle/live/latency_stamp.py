@@ -1,4 +1,4 @@
-"""The present moment drawn into a picture, as a row of black and white fields, and read back: what delays are measured by."""
+"""Latency measurement: draw the present time into an image as a binary bar code, and read it back."""
 
 import time
 
@@ -6,41 +6,63 @@ import numpy as np
 
 from ..io.frame import Image
 
-FIELDS = 32
+STAMP_BITS = 32
+"""Number of black or white cells in the bar code, least significant bit first."""
+
 TICK_SECONDS = 1e-4
-PERIOD_SECONDS = TICK_SECONDS * (1 << FIELDS)
+"""Resolution of the stamp, in seconds."""
+
+PERIOD_SECONDS = TICK_SECONDS * (1 << STAMP_BITS)
+"""Seconds after which the stamp wraps around to 0."""
+
+MIN_STAMP_PX = 8
+"""Least height of the bar code, in px; it is a twentieth of the image's height otherwise."""
 
 
-def with_clock(image: Image, now: float | None = None) -> Image:
-    """A copy with a moment (seconds of ``time.time``; default: this one) in its uppermost rows. At least 64 px wide."""
-    ticks = round((time.time() if now is None else now) / TICK_SECONDS) % (1 << FIELDS)
-    bits = (
-        np.array([ticks >> number & 1 for number in range(FIELDS)], image.dtype)
-        * np.iinfo(image.dtype).max
-    )
-    width, height = image.shape[1] // FIELDS, max(8, image.shape[0] // 20)
-    image = image.copy()
-    image[:height, : width * FIELDS, :3] = np.repeat(bits, width)[None, :, None]
-    return image
+def draw_stamp(image: Image, now: float | None = None) -> Image:
+    """Return a copy of the image with a time stamp in its uppermost rows.
+
+    Args:
+        image: (H, W, 3 or 4) RGB, at least ``STAMP_BITS`` px wide; 64 px or more survive JPEG.
+        now: seconds of ``time.time``; None: the present time.
+    """
+    ticks = round((time.time() if now is None else now) / TICK_SECONDS) % (1 << STAMP_BITS)
+    bits = np.array([ticks >> bit & 1 for bit in range(STAMP_BITS)], image.dtype)
+    levels = bits * np.iinfo(image.dtype).max
+    cell_width = image.shape[1] // STAMP_BITS
+    stamped = image.copy()
+    height = _stamp_height(image)
+    stamped[:height, : cell_width * STAMP_BITS, :3] = np.repeat(levels, cell_width)[None, :, None]
+    return stamped
 
 
-def clock_of(image: Image) -> float | None:
-    """The moment drawn into a picture, in seconds of a clock that begins anew every ``PERIOD_SECONDS``; None: there is none."""
-    width = image.shape[1] // FIELDS
-    if width == 0:
+def read_stamp(image: Image) -> float | None:
+    """Read the time stamp of an image.
+
+    Returns:
+        Seconds modulo ``PERIOD_SECONDS``; None if the image has no stamp.
+    """
+    cell_width = image.shape[1] // STAMP_BITS
+    if cell_width == 0:
         return None
-    levels = (
-        image[max(8, image.shape[0] // 20) // 2, width // 2 : width * FIELDS : width, :3]
-        .astype(float)
-        .mean(-1)
-    )
+    columns = slice(cell_width // 2, cell_width * STAMP_BITS, cell_width)
+    levels = image[_stamp_height(image) // 2, columns, :3].astype(float).mean(-1)
     levels /= np.iinfo(image.dtype).max
     if ((levels > 0.25) & (levels < 0.75)).any() or np.ptp(levels) < 0.5:
         return None
-    return sum(int(level > 0.5) << number for number, level in enumerate(levels)) * TICK_SECONDS
+    return sum(int(level > 0.5) << bit for bit, level in enumerate(levels)) * TICK_SECONDS
 
 
-def age(clock: float, now: float | None = None) -> float:
-    """Seconds since a moment that ``clock_of`` has read."""
-    elapsed = ((time.time() if now is None else now) - clock) % PERIOD_SECONDS
+def stamp_age(stamp: float, now: float | None = None) -> float:
+    """Return the seconds that have passed since a stamp, between -1/2 and 1/2 of the period.
+
+    Args:
+        stamp: as ``read_stamp`` returns it.
+        now: seconds of ``time.time``; None: the present time.
+    """
+    elapsed = ((time.time() if now is None else now) - stamp) % PERIOD_SECONDS
     return elapsed if elapsed < PERIOD_SECONDS / 2 else elapsed - PERIOD_SECONDS
+
+
+def _stamp_height(image: Image) -> int:
+    return max(MIN_STAMP_PX, image.shape[0] // 20)

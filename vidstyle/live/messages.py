@@ -1,4 +1,4 @@
-"""What a live session tells its viewers: where a snapshot is, which command failed and why."""
+"""Messages of a live session to its viewers: where a snapshot was saved, which command failed."""
 
 import logging
 import time
@@ -8,7 +8,7 @@ from threading import Lock
 
 log = logging.getLogger(__name__)
 
-KEPT_MESSAGES = 20
+MAX_MESSAGES = 20
 """Number of messages kept for viewers that have not read them yet."""
 
 ON_SCREEN_SECONDS = 5.0
@@ -19,29 +19,29 @@ ON_SCREEN_SECONDS = 5.0
 class Message:
     """One line of text.
 
-    ``number`` counts up from 1; ``moment`` is in seconds of ``time.monotonic``.
+    ``number`` counts up from 1; ``time`` is in seconds of ``time.monotonic``.
     """
 
     number: int
     text: str
     error: bool
-    moment: float
+    time: float
 
 
 class Messages:
-    """The latest messages of a session. All methods may be called on any thread."""
+    """The latest messages of a session. All methods are thread-safe."""
 
     def __init__(self) -> None:
-        self._messages: deque[Message] = deque(maxlen=KEPT_MESSAGES)
+        self._messages: deque[Message] = deque(maxlen=MAX_MESSAGES)
         self._number = 0
         self._lock = Lock()
 
     def add(self, text: str, error: bool = False) -> None:
-        """Keep a message, and log it.
+        """Log a message and keep it for the viewers.
 
         Args:
             text: one line.
-            error: whether it reports a failure.
+            error: whether the message reports a failure.
         """
         log.log(logging.ERROR if error else logging.INFO, "%s", text)
         with self._lock:
@@ -49,12 +49,12 @@ class Messages:
             self._messages.append(Message(self._number, text, error, time.monotonic()))
 
     def recent(self) -> list[Message]:
-        """The messages kept, oldest first."""
+        """Return the messages kept, oldest first."""
         with self._lock:
             return list(self._messages)
 
     def on_screen(self) -> list[str]:
-        """The newest message, while the window should show it; otherwise nothing."""
+        """Return the newest message if it is at most ``ON_SCREEN_SECONDS`` old, else nothing."""
         messages = self.recent()
-        fresh = messages and time.monotonic() - messages[-1].moment < ON_SCREEN_SECONDS
-        return [messages[-1].text] if fresh else []
+        new = messages and time.monotonic() - messages[-1].time < ON_SCREEN_SECONDS
+        return [messages[-1].text] if new else []

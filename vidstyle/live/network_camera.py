@@ -1,8 +1,9 @@
-"""A camera at an address, read by a process of its own: ``python -m vidstyle.live.network_camera`` < address.
+"""A camera at an address, read by a process: ``python -m vidstyle.live.network_camera`` < address.
 
-A camera that does not answer keeps whoever reads it waiting inside FFmpeg. A process can be killed then, a thread cannot.
-The process takes the address on standard input, where no list of processes shows the password in it, and writes pictures
-on standard output: width and height as two 32-bit numbers, then (H, W, 3) uint8 in BGR. It ends when the camera does.
+FFmpeg blocks while a camera does not answer. A process can be killed then, a thread cannot. The
+process reads the address from standard input, since the command line would show its password in the
+list of processes. It writes images to standard output: width and height as two 32-bit integers, then
+(H, W, 3) uint8 BGR. It ends when the camera does.
 """
 
 import os
@@ -18,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 OPEN_SECONDS, READ_SECONDS = 10.0, 10.0
-"""How long a camera may take to be opened, and to give its next picture."""
+"""Time limits in seconds for opening a camera, and for its next image."""
 
 HEADER = struct.Struct("<2I")
 """Width and height in px."""
 
 
 class NetworkCamera:
-    """A camera at an address, with the methods of ``cv2.VideoCapture`` that are used here.
+    """A camera at an address, with the methods of ``cv2.VideoCapture`` that ``Capture`` uses.
 
     Args:
         address: such as rtsp://..., http://... or udp://...
@@ -40,19 +41,22 @@ class NetworkCamera:
             "stderr": subprocess.DEVNULL,
         }
         self._process: Any = subprocess.Popen(command, env=quiet, **pipes)
-        self._tell(address)
+        self._send_address(address)
 
-    def _tell(self, address: str) -> None:
-        with suppress(OSError):  # the process is gone already
+    def _send_address(self, address: str) -> None:
+        with suppress(OSError):  # the process has ended already, which `read` reports
             self._process.stdin.write(address.encode() + b"\n")
             self._process.stdin.close()
 
     def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
-        """Whether its process still runs."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
-        """The next picture, (H, W, 3) uint8 in BGR. Waits for it; ``kill`` ends the wait."""
+        """Wait for the next image and return (True, (H, W, 3) uint8 BGR), or (False, None).
+
+        ``kill``, on another thread, ends the wait.
+        """
         header = self._process.stdout.read(HEADER.size)
         if len(header) < HEADER.size:
             return False, None
@@ -63,36 +67,36 @@ class NetworkCamera:
         return True, image
 
     def set(self, setting: int, value: float) -> bool:
-        """An address gives what it gives."""
+        """Return False: a camera at an address has no settings."""
         return False
 
     def get(self, setting: int) -> float:
-        """Nothing is known beforehand."""
+        """Return 0: size and rate are unknown before the first image."""
         return 0.0
 
     def kill(self) -> None:
-        """End the process at once; may be called on any thread."""
+        """Kill the process. Thread-safe."""
         self._process.kill()
 
     def release(self) -> None:
-        """End the process. Only on the thread that reads. Calling it twice does no harm."""
+        """Kill the process, on the thread that reads. Further calls have no effect."""
         self._process.kill()
         self._process.wait()
         self._process.stdout.close()
 
 
-def send_pictures(address: str, output: IO[bytes]) -> None:
-    """Write a camera's pictures until it gives no more.
+def write_images(address: str, output: IO[bytes]) -> None:
+    """Write a camera's images until it gives no more.
 
     Raises:
-        OSError: nobody reads them.
+        OSError: the output was closed.
     """
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * OPEN_SECONDS)]
     limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * READ_SECONDS)]
     device = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
     while True:
-        read, image = device.read()
-        if not read:
+        success, image = device.read()
+        if not success:
             return
         output.write(HEADER.pack(*image.shape[1::-1]))
         output.write(np.ascontiguousarray(image).data)
@@ -101,10 +105,10 @@ def send_pictures(address: str, output: IO[bytes]) -> None:
 
 def main() -> None:
     """Run the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the process ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends this one
     with suppress(OSError):
-        send_pictures(sys.stdin.readline().rstrip("\n"), sys.stdout.buffer)
-    os._exit(0)  # FFmpeg may take long to close a connection that does not answer
+        write_images(sys.stdin.readline().rstrip("\n"), sys.stdout.buffer)
+    os._exit(0)  # FFmpeg may block while it closes a connection that does not answer
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""What is shown, sent on to something that may not be there yet, or go: a virtual camera, a stream."""
+"""Base class of outputs that may be absent or disappear: a virtual camera, a stream.
+
+A thread opens the device, sends the newest image at a constant rate, and opens the device again after
+an error.
+"""
 
 import logging
 import time
@@ -20,181 +24,188 @@ from ..runtime.worker import Worker
 
 log = logging.getLogger(__name__)
 
-FAILURES = (DeviceError, RuntimeError, OSError, ValueError, av.error.FFmpegError)
-"""What opening and sending raise where the other side is not there, or goes."""
+DEVICE_ERRORS = (DeviceError, RuntimeError, OSError, ValueError, av.error.FFmpegError)
+"""What opening and sending raise if the device is absent or disappears."""
 
-AGAIN_SECONDS = 1.0
-"""How often what is not there is tried again, and what is there looked at whether it still is."""
+RETRY_SECONDS = 1.0
+"""Interval in seconds at which an absent device is tried, and an open one is checked."""
 
-GOODBYE_SECONDS = 2.0
-"""How long a feed that does not answer is waited for at the end, before it is aborted."""
+CLOSE_SECONDS = 2.0
+"""Seconds that ``close`` waits for a device that blocks, before it aborts the operation."""
 
 
 class DeviceConnection(Protocol):
-    """What takes pictures, open."""
+    """An open device."""
 
     device: str
 
-    def send(self, picture: NDArray[np.uint8]) -> None:
-        """Show a picture, (H * W * 3 / 2) bytes of I420."""
+    def send(self, i420: NDArray[np.uint8]) -> None:
+        """Send an image: (H * W * 3 / 2) bytes of I420."""
 
     def close(self) -> None:
-        """Let it go."""
+        """Release the device."""
 
 
 class OutputDevice:
-    """Holds a ``DeviceConnection`` open: the newest picture is repeated until there is another.
+    """An ``Output`` that sends the newest image to a device, on a thread of its own.
 
-    A ``Output`` of a live session. What is not there, or goes, is waited for; the show goes on meanwhile. ``device`` is where it
-    is, None while it is not; ``sent`` is how many pictures went there. Pictures go out at the rate; where ``still_seconds`` says
-    so, at once when they are new, and the last again after so long.
+    Images are scaled to fit, with black borders. ``device`` is the device's name while it is open,
+    else None; ``sent`` counts the images sent. Subclasses set ``kind``. By default images are sent at
+    the rate; a subclass with ``repeat_seconds`` sends a new image at once, and repeats the last one
+    after so many seconds.
 
     Args:
-        size: (width, height) in px, both even. Pictures are scaled to fit, on black. None: of the first picture, before which
-            nothing is opened.
-        rate: frames per second.
-        color: of the YUV that is sent.
+        size: (width, height) in px, both even; None: the first image's, rounded up to even.
+        rate: images per second.
+        color: matrix and range of the YUV sent.
+
+    Raises:
+        ValueError: the rate is out of range, or a side is odd.
     """
 
-    what: ClassVar[str] = "feed"
-    still_seconds: ClassVar[float | None] = None
+    kind: ClassVar[str]
+    repeat_seconds: ClassVar[float | None] = None
 
     def __init__(self, size: tuple[int, int] | None, rate: float, color: ColorInfo) -> None:
         if not 0 < rate <= 1000:
-            raise ValueError(
-                f"the rate of a {self.what} is {rate}: it must be above 0, and 1000 at most"
-            )
+            message = f"the rate of a {self.kind} is {rate}"
+            raise ValueError(f"{message}: it must be above 0, and 1000 at most")
         if size is not None and (min(size) < 2 or size[0] % 2 or size[1] % 2):
-            raise ValueError(f"a {self.what}'s sides must be even, not {size[0]}x{size[1]}")
+            raise ValueError(f"a {self.kind}'s sides must be even, not {size[0]}x{size[1]}")
         self._size, self._rate, self._color = size, rate, color
         self._image: Image | None = None
-        self._arrived = Event()
+        self._new_image = Event()
         self.device: str | None = None
         self.sent = 0
-        self._said = ""
+        self._last_warning = ""
         self._thread: Worker | None = None
 
-    def _open(self, size: tuple[int, int]) -> DeviceConnection:
-        """Open it.
+    def _connect(self, size: tuple[int, int]) -> DeviceConnection:
+        """Open the device.
 
         Raises:
-            One of ``FAILURES``.
+            One of ``DEVICE_ERRORS``.
         """
         raise NotImplementedError
 
-    def _is_gone(self, feed: DeviceConnection) -> bool:
-        """Whether what is open has gone without a word."""
+    def _is_removed(self, connection: DeviceConnection) -> bool:
+        """Whether the device was removed although ``send`` raises no error."""
         return False
 
     def _abort(self) -> None:
-        """End whatever opening or sending waits for."""
+        """End an operation that blocks. Called on another thread than the operation's."""
 
-    def _reason(self, error: Exception) -> str:
-        """What went wrong, in one line, with the remedy for it."""
+    def _describe_error(self, error: Exception) -> str:
+        """Return the problem and a remedy in one line."""
         return str(error)
 
     def open(self, session: object) -> None:
-        """Begin to send, black at first where the size is known."""
-        self._thread = Worker(self._keep_open, self.what.replace(" ", "-"))
+        """Start the thread. If the size is known, the first image sent is black."""
+        self._thread = Worker(self._keep_connected, self.kind.replace(" ", "-"))
 
     def show(self, image: Image) -> None:
-        """Show (H, W, 3 or 4) RGB from now on. Does not wait."""
+        """Send (H, W, 3 or 4) RGB from now on. Does not block."""
         self._image = image
-        self._arrived.set()
+        self._new_image.set()
 
     def close(self) -> None:
-        """Let it go. Calling it twice does no harm."""
+        """Release the device and end the thread. Further calls have no effect."""
         if self._thread is not None:
             self._thread.stopped.set()
-            self._arrived.set()
-            self._thread.join(GOODBYE_SECONDS)
+            self._new_image.set()
+            self._thread.join(CLOSE_SECONDS)
             if self._thread.is_alive():
                 self._abort()
-                self._thread.join(GOODBYE_SECONDS)
+                self._thread.join(CLOSE_SECONDS)
 
-    def _keep_open(self, stage: Worker) -> None:
-        while self._size is None and not stage.stopped.wait(0.01):
+    def _keep_connected(self, worker: Worker) -> None:
+        while self._size is None and not worker.stopped.wait(0.01):
             if self._image is not None:
                 height, width = self._image.shape[:2]
                 self._size = width + width % 2, height + height % 2
-        while self._size is not None and not stage.stopped.is_set():
+        while self._size is not None and not worker.stopped.is_set():
             try:
-                feed = self._open(self._size)
-            except FAILURES as error:
-                self._say(f"no {self.what}: {self._reason(error)}")
-                stage.stopped.wait(AGAIN_SECONDS)
+                connection = self._connect(self._size)
+            except DEVICE_ERRORS as error:
+                self._warn_once(f"no {self.kind}: {self._describe_error(error)}")
+                worker.stopped.wait(RETRY_SECONDS)
                 continue
-            self.device, self._said = feed.device, ""
-            log.info(
-                "%s %s: %dx%d at %g frames per second",
-                self.what,
-                feed.device,
-                *self._size,
-                self._rate,
-            )
+            self.device, self._last_warning = connection.device, ""
+            format_text = "{}x{} at {:g} frames per second".format(*self._size, self._rate)
+            log.info("%s %s: %s", self.kind, connection.device, format_text)
             try:
-                self._feed(feed, self._size, stage)
-            except FAILURES as error:
-                self._say(
-                    f"{self.what} {feed.device} is gone ({self._reason(error)}): waiting for it"
-                )
-                stage.stopped.wait(AGAIN_SECONDS)
+                self._send_images(connection, self._size, worker)
+            except DEVICE_ERRORS as error:
+                reason = self._describe_error(error)
+                self._warn_once(f"{self.kind} {connection.device} is gone ({reason}): retrying")
+                worker.stopped.wait(RETRY_SECONDS)
             finally:
                 self.device = None
-                with suppress(*FAILURES):
-                    feed.close()
+                with suppress(*DEVICE_ERRORS):
+                    connection.close()
 
-    def _say(self, words: str) -> None:
-        if words != self._said:  # once, not every second
-            log.warning("%s", words)
-        self._said = words
+    def _warn_once(self, message: str) -> None:
+        """Log a warning, unless it is the same as the last one."""
+        if message != self._last_warning:
+            log.warning("%s", message)
+        self._last_warning = message
 
-    def _feed(self, feed: DeviceConnection, size: tuple[int, int], stage: Worker) -> None:
-        """Send the newest picture again and again.
+    def _send_images(
+        self, connection: DeviceConnection, size: tuple[int, int], worker: Worker
+    ) -> None:
+        """Send the newest image again and again until the worker is stopped.
 
         Raises:
-            One of ``FAILURES``: it is gone.
+            One of ``DEVICE_ERRORS``: the device disappeared.
         """
         reformatter = VideoReformatter()
         image: Image | None = None
-        data = self._packed(np.zeros((size[1], size[0], 3), np.uint8), reformatter)
-        due = looked = time.monotonic()
-        while not stage.stopped.is_set():
-            self._arrived.clear()
+        i420 = self._to_i420(np.zeros((size[1], size[0], 3), np.uint8), reformatter)
+        due = last_check = time.monotonic()
+        while not worker.stopped.is_set():
+            self._new_image.clear()
             if self._image is not None and self._image is not image:
                 image = self._image
-                data = self._packed(fitted(image, size), reformatter)
-            feed.send(data)
+                i420 = self._to_i420(letterbox(image, size), reformatter)
+            connection.send(i420)
             self.sent += 1
             now = time.monotonic()
-            if now - looked > AGAIN_SECONDS:
-                looked = now
-                if self._is_gone(feed):
+            if now - last_check > RETRY_SECONDS:
+                last_check = now
+                if self._is_removed(connection):
                     raise OSError("it was removed")
-            if self.still_seconds is not None:
-                self._arrived.wait(self.still_seconds)
+            if self.repeat_seconds is not None:
+                self._new_image.wait(self.repeat_seconds)
                 continue
             due = max(due + 1 / self._rate, now - 1 / self._rate)
-            stage.stopped.wait(max(0.0, due - now))
+            worker.stopped.wait(max(0.0, due - now))
 
-    def _packed(self, image: NDArray[np.uint8], reformatter: VideoReformatter) -> NDArray[np.uint8]:
-        return np.ascontiguousarray(
-            from_rgb(image, "yuv420p", self._color, reformatter).to_ndarray(), np.uint8
-        ).reshape(-1)
+    def _to_i420(
+        self, image: NDArray[np.uint8], reformatter: VideoReformatter
+    ) -> NDArray[np.uint8]:
+        frame = from_rgb(image, "yuv420p", self._color, reformatter)
+        return np.ascontiguousarray(frame.to_ndarray(), np.uint8).reshape(-1)
 
 
-def fitted(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 of ``size``: the picture as large as it fits, in its own shape, on black."""
+def letterbox(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scale an image to fit into a size, and pad it with black.
+
+    Args:
+        image: (H, W, 3 or 4) RGB; alpha is dropped.
+        size: (width, height) in px.
+
+    Returns:
+        (H, W, 3) uint8 of this size.
+    """
     source = to_8_bits(image)[..., :3]
     scale = min(size[0] / source.shape[1], size[1] / source.shape[0])
     width, height = (
-        min(whole, max(1, round(side * scale)))
-        for whole, side in zip(size, source.shape[1::-1], strict=True)
+        min(limit, max(1, round(side * scale)))
+        for limit, side in zip(size, source.shape[1::-1], strict=True)
     )
-    scaled = cv2.resize(
-        source, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    )
-    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    scaled = cv2.resize(source, (width, height), interpolation=interpolation)
+    padded = np.zeros((size[1], size[0], 3), np.uint8)
     left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    canvas[top : top + height, left : left + width] = scaled
-    return canvas
+    padded[top : top + height, left : left + width] = scaled
+    return padded

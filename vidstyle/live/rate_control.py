@@ -1,4 +1,9 @@
-"""How much work a live frame may get: steps, and at last the size of the painting."""
+"""Frame rate control: choose the steps per frame, and then the working size, to keep a frame rate.
+
+A step's cost is measured with every frame. The controller fits as many steps as the frame interval
+allows. If even one step takes too long it lowers the working size, and raises the working size again
+when there has been time for a larger one for a while (with exponential backoff).
+"""
 
 import statistics
 from collections import deque
@@ -7,113 +12,136 @@ from dataclasses import replace
 from ..pipeline import Report
 from ..stylizer.stylizer import Stylizer
 
-LEAST_PAINT_PX = 128
-"""Below it a step takes hardly less time: most of it is spent on other things than pixels."""
-SMALLER = 0.8
-"""Factor by which the painting becomes smaller when one step takes too long, at least, and larger again."""
+MIN_WORKING_PX = 128
+"""Smallest working size, long side in px. Below it fixed costs dominate the time of a step."""
+
+SIZE_FACTOR = 0.8
+"""Largest factor by which the working size shrinks at once, and the factor by which it grows."""
 
 LATE_FRAMES, LATE_SECONDS = 2, 0.3
-"""The painting becomes smaller when so many frames more were late than in time, which took so many seconds."""
+"""The working size shrinks after so many more late than timely frames, which took so many seconds."""
 
-GROWTH_SECONDS, MOST_GROWTH_SECONDS = 4.0, 40.0
-"""The painting grows again after so many seconds with room for a larger one; twice as many each time it grew in vain."""
+GROWTH_SECONDS, MAX_GROWTH_SECONDS = 4.0, 40.0
+"""Seconds with time for a larger working size after which it grows.
+
+The seconds double, up to the second value, each time the working size has to shrink again.
+"""
 
 MEDIAN_FRAMES = 8
-"""Of how many late frames the median is taken at most."""
+"""Largest number of late frames over which the median time is taken."""
 
-PREPARING_FRAMES = 2
-"""Frames beside a GPU that say nothing of its speed, since work is recorded during them."""
+WARM_UP_FRAMES = 2
+"""First frames on a GPU that are not measured, since kernels are compiled or graphs recorded."""
 
-SHARE, LATE, ROOM = 0.8, 0.9, 0.6
-"""Share of the time between two frames that is planned for, and that a frame may take: who is ready before the camera's next
-frame is the least behind, and in step with it. The last is what one step of a larger painting may take."""
+PLANNED_SHARE = 0.8
+"""Share of the frame interval for which steps are planned.
+
+A frame that is ready before the camera's next one adds the least latency.
+"""
+
+LATE_SHARE = 0.9
+"""Share of the frame interval above which a frame with one step counts as late."""
+
+GROWTH_SHARE = 0.6
+"""Share of the frame interval that a frame with one step at a larger working size may take."""
 
 
 class FrameRateController:
-    """Chooses steps, and at last the size of the painting, so that frames come in time.
+    """Adapts a stylizer's steps and working size to a target frame rate.
 
-    ``fps`` and ``most_steps`` may be assigned.
+    ``target_fps`` and ``max_steps`` may be assigned at any time. ``note`` is a line for viewers while
+    the working size is reduced, else "".
 
     Args:
-        fps: frames per second to reach: no more than the camera gives.
-        most_steps: how many steps a frame may get at most.
+        target_fps: frames per second, at most the camera's.
+        max_steps: largest number of steps per frame.
     """
 
-    def __init__(self, fps: float, most_steps: int) -> None:
-        self.fps, self.most_steps = fps, most_steps
+    def __init__(self, target_fps: float, max_steps: int) -> None:
+        self.target_fps, self.max_steps = target_fps, max_steps
         self._late_frames, self._late_seconds, self._early_seconds = 0, 0.0, 0.0
-        self._late: deque[float] = deque(maxlen=MEDIAN_FRAMES)
-        self._asked: int | None = None  # the size that was asked for, while the painting is smaller
-        self._full_px = 0  # what that means; 0: it is not smaller
+        self._late_times: deque[float] = deque(maxlen=MEDIAN_FRAMES)
+        # While the working size is reduced: the setting to restore, and its value in px; else 0.
+        self._full_setting: int | None = None
+        self._full_px = 0
         self._growth_seconds = GROWTH_SECONDS
-        self._spent: dict[str, float] = {}
-        self.said = ""
+        self._last_seconds: dict[str, float] = {}
+        self.note = ""
 
     def adjust(self, stylizer: Stylizer, report: Report) -> None:
-        """After a frame: what the next one may take."""
-        spent = {
-            name: seconds - self._spent.get(name, 0.0)
-            for name, seconds in report.seconds.items()
+        """Adapt the stylizer's settings after a frame."""
+        seconds = {
+            name: total - self._last_seconds.get(name, 0.0)
+            for name, total in report.seconds.items()
             if name != "read"
         }
-        self._spent = dict(report.seconds)
-        preparing = stylizer.features.device.type != "cpu" and report.frames <= PREPARING_FRAMES
-        if preparing or not report.iterations:
+        self._last_seconds = dict(report.seconds)
+        warming_up = stylizer.features.device.type != "cpu" and report.frames <= WARM_UP_FRAMES
+        if warming_up or not report.iterations:
             return
-        took, step = sum(spent.values()), spent["paint"] / len(report.iterations)
-        beside = took - spent["paint"]
-        self._choose_steps(stylizer, step, beside)
-        self._count(beside + step, took)
+        frame_seconds = sum(seconds.values())
+        step_seconds = seconds["paint"] / len(report.iterations)
+        fixed_seconds = frame_seconds - seconds["paint"]
+        self._choose_steps(stylizer, step_seconds, fixed_seconds)
+        self._count_lateness(fixed_seconds + step_seconds, frame_seconds)
         size = max(stylizer.working_size(report.frame.size)) if report.frame else 0
-        if (
-            self._late_frames >= LATE_FRAMES
-            and self._late_seconds >= LATE_SECONDS
-            and size > LEAST_PAINT_PX
-        ):
+        late = self._late_frames >= LATE_FRAMES and self._late_seconds >= LATE_SECONDS
+        if late and size > MIN_WORKING_PX:
             self._shrink(stylizer, size)
         elif self._full_px and self._early_seconds >= self._growth_seconds:
             self._grow(stylizer, size)
 
-    def _choose_steps(self, stylizer: Stylizer, step: float, beside: float) -> None:
-        affordable = int((SHARE / self.fps - beside) / max(step, 1e-6))
-        wanted, steps = min(self.most_steps, max(1, affordable)), stylizer.settings.steps
-        if wanted != steps:  # not all at once: a single slow frame says little
-            by = 1 if wanted > steps else min(-1, -((steps - wanted) // 2))
-            stylizer.settings = replace(stylizer.settings, steps=min(steps + by, self.most_steps))
+    def _choose_steps(self, stylizer: Stylizer, step_seconds: float, fixed_seconds: float) -> None:
+        available = PLANNED_SHARE / self.target_fps - fixed_seconds
+        affordable = int(available / max(step_seconds, 1e-6))
+        wanted, steps = min(self.max_steps, max(1, affordable)), stylizer.settings.steps
+        if wanted != steps:  # gradually: a single slow frame is weak evidence
+            change = 1 if wanted > steps else min(-1, -((steps - wanted) // 2))
+            steps = min(steps + change, self.max_steps)
+            stylizer.settings = replace(stylizer.settings, steps=steps)
 
-    def _count(self, least: float, took: float) -> None:
-        """Count how long frames were late, or had room. ``least``: what a frame with one step takes, in seconds."""
-        interval = 1 / self.fps
-        if least > LATE * interval:
+    def _count_lateness(self, least_seconds: float, frame_seconds: float) -> None:
+        """Update the counters of late and early frames.
+
+        Args:
+            least_seconds: time of a frame with one step.
+            frame_seconds: time of this frame.
+        """
+        interval = 1 / self.target_fps
+        if least_seconds > LATE_SHARE * interval:
             self._late_frames += 1
-            self._late_seconds += took
-            self._late.append(least)
+            self._late_seconds += frame_seconds
+            self._late_times.append(least_seconds)
         else:
             self._late_frames = max(0, self._late_frames - 1)
             self._late_seconds = max(0.0, self._late_seconds - interval)
         if not self._late_frames:
-            self._late.clear()
-        passed = max(took, interval)
-        room = least / SMALLER**2 < ROOM * interval  # time goes with the pixels
-        self._early_seconds = (
-            self._early_seconds + passed if room else max(0.0, self._early_seconds - 4 * passed)
-        )
+            self._late_times.clear()
+        elapsed = max(frame_seconds, interval)
+        # The time of a step is proportional to the number of pixels.
+        if least_seconds / SIZE_FACTOR**2 < GROWTH_SHARE * interval:
+            self._early_seconds += elapsed
+        else:
+            self._early_seconds = max(0.0, self._early_seconds - 4 * elapsed)
 
     def _shrink(self, stylizer: Stylizer, size: int) -> None:
-        if self._full_px:  # it may have grown in vain: the next time it waits for longer
-            self._growth_seconds = min(MOST_GROWTH_SECONDS, 2 * self._growth_seconds)
+        if self._full_px:  # the last growth may have been too early: wait longer for the next one
+            self._growth_seconds = min(MAX_GROWTH_SECONDS, 2 * self._growth_seconds)
         else:
-            self._asked, self._full_px = stylizer.settings.working_size, size
-        factor = min(SMALLER, (SHARE / self.fps / statistics.median(self._late)) ** 0.5)
-        self._become(stylizer, max(LEAST_PAINT_PX, round(size * factor)))
+            self._full_setting, self._full_px = stylizer.settings.working_size, size
+        planned_seconds = PLANNED_SHARE / self.target_fps
+        factor = (planned_seconds / statistics.median(self._late_times)) ** 0.5
+        new_size = round(size * min(SIZE_FACTOR, factor))
+        self._set_working_size(stylizer, max(MIN_WORKING_PX, new_size))
 
     def _grow(self, stylizer: Stylizer, size: int) -> None:
-        self._become(stylizer, min(self._full_px, round(size / SMALLER)))
+        self._set_working_size(stylizer, min(self._full_px, round(size / SIZE_FACTOR)))
 
-    def _become(self, stylizer: Stylizer, size: int) -> None:
-        whole = size == self._full_px
-        stylizer.settings = replace(stylizer.settings, working_size=self._asked if whole else size)
-        self.said = "" if whole else f"painting at {size} px to keep up"
-        self._full_px = 0 if whole else self._full_px
+    def _set_working_size(self, stylizer: Stylizer, size: int) -> None:
+        full = size == self._full_px
+        working_size = self._full_setting if full else size
+        stylizer.settings = replace(stylizer.settings, working_size=working_size)
+        self.note = "" if full else f"working size reduced to {size} px to keep the frame rate"
+        self._full_px = 0 if full else self._full_px
         self._late_frames, self._late_seconds, self._early_seconds = 0, 0.0, 0.0
-        self._late.clear()
+        self._late_times.clear()

@@ -1,4 +1,4 @@
-"""A sink that can be switched on and off: recordings of a live session."""
+"""The recorder: a sink that can be started and stopped during a live session."""
 
 import logging
 from collections.abc import Callable
@@ -20,93 +20,98 @@ from ..runtime.worker import Worker
 
 log = logging.getLogger(__name__)
 
-SAY_SECONDS = 1.0
-"""A recording that takes longer than this to be finished at the end is worth a word."""
+FINISH_MESSAGE_SECONDS = 1.0
+"""Seconds after which ``close`` reports that it waits for a recording."""
 
 
 def log_message(text: str, error: bool = False) -> None:
-    """Say something in the log."""
+    """Log a message, as an error or as information."""
     log.log(logging.ERROR if error else logging.INFO, "%s", text)
 
 
 class Recorder:
-    """A sink that writes to a file while it is told to.
+    """A sink that writes frames to a file between ``start`` and ``stop``.
 
-    A recording is finished in a thread of its own, while the next one may have begun. A recording that cannot be written is
-    given up, and the session goes on.
+    A file is completed on a thread of its own, while the next recording may run already. A recording
+    that cannot be written ends, and the session goes on. ``failure`` is the first error, or None.
 
     Args:
-        source: what is recorded.
+        source: format of the frames.
         encoding: codec and quality.
-        tell: takes a line of text on any thread, and whether it is an error.
+        notify: receives (line of text, whether it is an error), on any thread.
     """
 
-    segment_seconds = None  # a live recording is not gone on with
+    segment_seconds = None  # live recordings are not resumed
 
     def __init__(
         self,
         source: VideoInfo,
         encoding: Encoding = DEFAULT_ENCODING,
-        tell: Callable[[str, bool], None] = log_message,
+        notify: Callable[[str, bool], None] = log_message,
     ) -> None:
-        self._source, self._encoding, self._tell = replace(source, path=None), encoding, tell
+        self._source, self._encoding = replace(source, path=None), encoding
+        self._notify = notify
         self._writer: DirectWriter | VideoWriter | None = None
         self._path = Path()
-        self._began: Frame | None = None
+        self._first_frame: Frame | None = None
         self._lock = Lock()
         self._finishing: list[Worker] = []
         self.failure: VidstyleError | None = None
 
     def start(self, path: Path, overwrite: bool = False) -> None:
-        """Record into this file from the next frame on. What a recording that was broken off left there is named, and kept.
+        """Record to a file from the next frame on.
+
+        A partial file of a recording that was interrupted is kept, with a warning.
+
+        Args:
+            path: the file.
+            overwrite: whether an existing file may be replaced.
 
         Raises:
-            OutputError: it exists, cannot be written, or is being written by another program.
+            OutputError: the file exists, cannot be written, or another program writes it.
         """
         check_recording(path, overwrite)
-        if partial_path(path).exists():
-            left = partial_path(path)
-            log.warning(
-                "%s is left of a recording that was broken off, and can be played: rename or delete it",
-                left,
-            )
+        partial = partial_path(path)
+        if partial.exists():
+            message = "%s is an interrupted recording, which players can read"
+            log.warning(f"{message}: rename or delete it", partial)
+        writer: DirectWriter | VideoWriter
         if path.suffix.lower() in ANIMATIONS:
-            writer: DirectWriter | VideoWriter = VideoWriter(
-                path, self._source, self._encoding, overwrite=overwrite
-            )
+            writer = VideoWriter(path, self._source, self._encoding, overwrite=overwrite)
         else:
             writer = DirectWriter(path, self._source, self._encoding, overwrite)
         with self._lock:
-            self._writer, self._path, self._began = writer, path, None
-        self._tell(f"recording: {path.absolute()}", False)
+            self._writer, self._path, self._first_frame = writer, path, None
+        self._notify(f"recording: {path.absolute()}", False)
 
     @property
     def running(self) -> bool:
-        """Whether it records."""
+        """Whether frames are recorded."""
         return self._writer is not None
 
     def send(self, frame: Frame) -> None:
-        """Write a frame, if it records. A recording that cannot be written ends here, and ``failure`` says why."""
+        """Write a frame while a recording runs. An error ends the recording; see ``failure``."""
         try:
             with self._lock:
                 if self._writer is not None:
-                    self._began = self._began or frame
-                    self._writer.send(replace(frame, time=frame.time - self._began.time))
+                    self._first_frame = self._first_frame or frame
+                    time = frame.time - self._first_frame.time
+                    self._writer.send(replace(frame, time=time))
         except VidstyleError as error:
             self._fail(error)
             self.stop()
 
     def checkpoint(self, checkpoint: object) -> None:
-        """Of no use here."""
+        """Do nothing: live recordings are not resumed."""
 
     def stop(self) -> None:
-        """End the recording, if there is one. The file is finished in a thread, which tells when it is there."""
+        """End the recording, if one runs. A thread completes the file and reports it."""
         with self._lock:
             writer, self._writer = self._writer, None
         if writer is not None:
             path = self._path
-            self._finishing = [stage for stage in self._finishing if stage.is_alive()]
-            self._finishing.append(Worker(lambda stage: self._finish(writer, path), "recording"))
+            self._finishing = [worker for worker in self._finishing if worker.is_alive()]
+            self._finishing.append(Worker(lambda worker: self._finish(writer, path), "recording"))
 
     def _finish(self, writer: DirectWriter | VideoWriter, path: Path) -> None:
         try:
@@ -114,30 +119,31 @@ class Recorder:
         except VidstyleError as error:
             self._fail(error)
             return
-        self._tell(
-            f"recorded: {recorded.absolute()}"
-            if recorded
-            else f"nothing was recorded into {path}: no frame came",
-            False,
-        )
+        if recorded:
+            self._notify(f"recorded: {recorded.absolute()}", False)
+        else:
+            self._notify(f"nothing was recorded to {path}: there was no frame", False)
 
     def _fail(self, error: VidstyleError) -> None:
         self.failure = self.failure or error
-        self._tell(str(error), True)
+        self._notify(str(error), True)
 
     def close(self, complete: bool = True) -> None:
-        """End the recording, and wait until all are finished. Whether the show is ``complete`` makes no difference.
+        """End the recording, and wait until all files are complete.
+
+        Args:
+            complete: for the interface of sinks; a live recording is always kept.
 
         Raises:
-            VidstyleError: what could not be recorded.
+            VidstyleError: a recording could not be written.
         """
         self.stop()
-        for stage in self._finishing:
-            stage.join(SAY_SECONDS)
-            if stage.is_alive():
-                self._tell("a recording is being finished", False)
-                stage.join()
-            stage.raise_error()
+        for worker in self._finishing:
+            worker.join(FINISH_MESSAGE_SECONDS)
+            if worker.is_alive():
+                self._notify("waiting for a recording to be completed", False)
+                worker.join()
+            worker.raise_error()
         failure, self.failure = self.failure, None
         if failure is not None:
             raise failure

@@ -1,15 +1,12 @@
-"""``vidstyle live``: a camera in, its painting in a window and on a page, steered by keys and from there."""
+"""A live session: stylises a camera's frames, shows them, and executes keys and commands."""
 
 import logging
 import math
-import statistics
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from queue import Empty, Full, Queue
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,297 +19,283 @@ from ..pipeline import Report, run
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from .camera import CameraStatus, LiveSource
-from .commands import check_command
+from .commands import check_command, with_current_names
 from .controls import Controls
 from .filenames import is_unused, unused_name
 from .keys import HELP, KEYS
-from .latency_stamp import with_clock
+from .latency_stamp import draw_stamp
 from .messages import Messages
+from .output import Output
 from .rate_control import FrameRateController
 from .recorder import Recorder
-from .slate import Slates
+from .slate import SlateGenerator
 from .startup import LiveOptions, SessionClosed
+from .timing import FrameTimings
 from .window import Window
 
 log = logging.getLogger(__name__)
 
-MOST_COMMANDS = 1000
+MAX_PENDING_COMMANDS = 1000
 """Number of commands that may wait for the next frame."""
-
-LOOK_BACK = 10_000
-"""So many frames are remembered, two numbers of each, for what is said of a session at its end."""
-
-
-class Output(Protocol):
-    """What else shows the pictures, and may tell the session what to do: the control page, a virtual camera."""
-
-    def open(self, session: "Session") -> None:
-        """The session begins."""
-
-    def show(self, image: Image) -> None:
-        """Show (H, W, 3 or 4) RGB, which is not changed afterwards. It must not wait."""
-
-    def close(self) -> None:
-        """The session is over."""
 
 
 class Session:
-    """What is on: the picture shown, and what whoever watches asks for. Called by ``run`` on the main thread.
+    """State of a live session: the frame shown, modes, recorder, pending commands.
 
-    ``shown`` says of the last frames when each was shown and when it was there, in seconds of ``time.monotonic``;
-    ``state`` is what a screen tells of the session, as plain data, new with every frame.
+    ``pipeline.run`` calls the session on the main thread, after each frame and regularly while it
+    waits for one. ``state`` is JSON-compatible data about the last frame and the controls, replaced
+    with each frame.
 
     Args:
-        show: how it goes.
+        options: frame rate, durations, recording.
         source: the camera.
-        stylizer: starts with the first style.
+        stylizer: has the first style.
         styles: (name, style).
-        window: None: there is none.
-        screens: what else shows it.
+        window: preview window; None: no window.
+        outputs: further receivers of the frames; they are opened here and closed by ``close``.
     """
 
     def __init__(
         self,
-        show: LiveOptions,
+        options: LiveOptions,
         source: LiveSource,
         stylizer: Stylizer,
         styles: Sequence[tuple[str, Style]],
         window: Window | None = None,
-        screens: Sequence[Output] = (),
+        outputs: Sequence[Output] = (),
     ) -> None:
-        self._show, self._source, self._stylizer = show, source, stylizer
-        self.window, self._screens = window, screens
+        self._options, self._source, self._stylizer = options, source, stylizer
+        self.window, self._outputs = window, outputs
         self.messages = Messages()
-        self.recorder = Recorder(replace(source.format, rate=None), tell=self.messages.add)
-        self._pace = FrameRateController(show.fps, show.most_steps)
-        self.steering = Controls(stylizer, styles, source, self._pace, show.fade_seconds)
-        self._slates = Slates(source)
-        self._seen = 0
-        self._began = time.monotonic()
-        self.shown: deque[tuple[float, float]] = deque(maxlen=LOOK_BACK)
-        self._frozen = self._helping = self._beside = self._clocked = False
+        self.recorder = Recorder(replace(source.format, rate=None), notify=self.messages.add)
+        self._rate_controller = FrameRateController(options.fps, options.max_steps)
+        self.controls = Controls(
+            stylizer, styles, source, self._rate_controller, options.crossfade_seconds
+        )
+        self._slates = SlateGenerator(source)
+        self._frame_count = 0
+        self._start_time = time.monotonic()
+        self.timings = FrameTimings()
+        self._frozen = self._show_help = self._side_by_side = self._stamped = False
         self._image: Image | None = None
-        self._orders: Queue[Callable[[], None]] = Queue(MOST_COMMANDS)
+        self._pending: Queue[Callable[[], None]] = Queue(MAX_PENDING_COMMANDS)
         self.actions: Mapping[str, Callable[[], None]] = {
-            **self.steering.actions,
-            "beside": lambda: self._toggle("_beside"),
+            **self.controls.actions,
+            "side_by_side": lambda: self._toggle("_side_by_side"),
             "freeze": lambda: self._toggle("_frozen"),
-            "help": lambda: self._toggle("_helping"),
-            "clock": lambda: self._toggle("_clocked"),
-            "snapshot": self._snapshot,
-            "record": self._record,
+            "help": lambda: self._toggle("_show_help"),
+            "latency_stamp": lambda: self._toggle("_stamped"),
+            "snapshot": self._save_snapshot,
+            "record": self._toggle_recording,
             "quit": self._quit,
         }
-        self.state: dict[str, Any] = self.steering.state()
-        if show.record is not None:
-            self.recorder.start(show.record, overwrite=True)
-        for screen in screens:
-            screen.open(self)
+        self.state: dict[str, Any] = self.controls.state()
+        if options.record is not None:
+            self.recorder.start(options.record, overwrite=True)
+        for output in outputs:
+            output.open(self)
 
     def __call__(self, stylizer: Stylizer, report: Report) -> None:
-        """Show what is new, do what was asked for."""
-        if report.frames > self._seen and report.frame is not None:
-            self._seen = report.frames
-            now = time.monotonic()
-            self.shown.append((now, self._source.began + float(report.frame.time)))
-            self._pace.fps = min(self._show.fps, self._source.rate or self._show.fps)
-            self._pace.adjust(stylizer, report)
-            self.steering.fade()
-            self._draw(report)
-            self.state = self._told(report)
+        """Show a new frame, or a slate; then execute key presses and pending commands.
+
+        Raises:
+            SessionClosed: the user quit, or the session's duration is over.
+        """
+        if report.frames > self._frame_count and report.frame is not None:
+            self._frame_count = report.frames
+            captured = self._source.start_time + float(report.frame.time)
+            self.timings.add(time.monotonic(), captured)
+            fps = self._options.fps
+            self._rate_controller.target_fps = min(fps, self._source.rate or fps)
+            self._rate_controller.adjust(stylizer, report)
+            self.controls.advance_crossfade()
+            self._show_frame(report)
+            self.state = self._build_state(report)
         elif not self._frozen:
             self._show_slate(report)
         key = self.window.key() if self.window is not None else None
         if key is not None:
             self.press(key)
-        try:
-            while True:
-                self._obey(self._orders.get_nowait())
-        except Empty:
-            pass
-        if self._show.seconds is not None and time.monotonic() - self._began > self._show.seconds:
+        self._execute_pending()
+        seconds = self._options.seconds
+        if seconds is not None and time.monotonic() - self._start_time > seconds:
             raise SessionClosed
 
     @property
     def camera_status(self) -> CameraStatus:
-        """ "ok"; "silent": the camera is open and gives no frames; "lost": it cannot be read or opened."""
+        """ "ok", "silent" (open, but without frames) or "lost" (cannot be read or opened)."""
         return self._source.status
 
     @property
     def seconds_since_frame(self) -> float:
-        """Seconds since the last frame of the camera arrived."""
+        """Seconds since the camera's last frame arrived."""
         return self._source.seconds_since_frame
 
     def press(self, key: str) -> None:
-        """Do what a key says.
+        """Execute the action of a key; a key without one is ignored. Only on the main thread.
 
         Raises:
-            Closed: it says to end.
+            SessionClosed: the key ends the session.
         """
         if key in KEYS:
-            self._obey(self.actions[KEYS[key]])
+            self._dispatch(self.actions[KEYS[key]])
 
-    def order(self, given: Mapping[str, Any]) -> None:
-        """Have something done before the next frame; may be called on any thread.
+    def command(self, command: Mapping[str, Any]) -> None:
+        """Queue a command, which is executed before the next frame. Thread-safe.
 
         Args:
-            given: any of ``do`` (one of ``actions``), ``turn`` (as ``Controls.turn`` takes them), ``mix`` (one weight per
-                style).
+            command: any of ``do`` (one of ``actions``), ``set`` (as for ``Controls.set``) and
+                ``blend`` (one weight per style). Names of version 0.1 work, with a warning.
 
         Raises:
-            ValueError: the command cannot be carried out, and none of it is. The text is one line
-                in plain words.
+            ValueError: the command is not valid, and no part of it is executed. The message is one
+                line for users.
         """
-        check_command(given, self.actions, len(self.steering.styles))
-        if "mix" in given:
-            self._put(lambda: self.steering.mix(given["mix"]))
-        if "turn" in given:
-            self._put(lambda: self.steering.turn(**given["turn"]))
-        if "do" in given:
-            self._put(self.actions[given["do"]])
+        current = with_current_names(command)
+        check_command(current, self.actions, len(self.controls.styles))
+        if "blend" in current:
+            self._enqueue(lambda: self.controls.blend(current["blend"]))
+        if "set" in current:
+            self._enqueue(lambda: self.controls.set(**current["set"]))
+        if "do" in current:
+            self._enqueue(self.actions[current["do"]])
 
     def add_style(self, name: str, image: Image) -> None:
-        """Analyse one more style on the calling thread, and switch to it before the next frame.
+        """Analyse a style image on the calling thread; crossfade to it before the next frame.
 
         Raises:
-            VidstyleError: the picture cannot be used as a style.
-            ValueError: too many commands are waiting.
+            VidstyleError: the image cannot be used as a style.
+            ValueError: too many commands are pending.
         """
         style = Style.from_images([image], self._stylizer.features)
-        look_at([style], self._stylizer, self._source.format.size)
-        self._put(lambda: self.steering.add(name, style))
+        prepare_styles([style], self._stylizer, self._source.format.size)
+        self._enqueue(lambda: self.controls.add_style(name, style))
 
     def status(self) -> dict[str, Any]:
-        """``state`` with what may change while no frame comes: camera and messages.
+        """Return ``state``, with camera status and messages, which change between frames too.
 
-        May be called on any thread.
+        Thread-safe.
         """
         return {
             **self.state,
             "camera": self.camera_status,
             "seconds_since_frame": round(self.seconds_since_frame, 2),
             "messages": [
-                {"number": each.number, "text": each.text, "error": each.error}
-                for each in self.messages.recent()
+                {"number": message.number, "text": message.text, "error": message.error}
+                for message in self.messages.recent()
             ],
         }
 
-    def _put(self, action: Callable[[], None]) -> None:
+    def _enqueue(self, action: Callable[[], None]) -> None:
         try:
-            self._orders.put_nowait(action)
+            self._pending.put_nowait(action)
         except Full:
-            raise ValueError(f"{MOST_COMMANDS} commands are waiting already: send fewer") from None
+            message = f"{MAX_PENDING_COMMANDS} commands are pending: send fewer"
+            raise ValueError(message) from None
 
-    def _obey(self, action: Callable[[], None]) -> None:
+    def _execute_pending(self) -> None:
+        try:
+            while True:
+                self._dispatch(self._pending.get_nowait())
+        except Empty:
+            pass
+
+    def _dispatch(self, action: Callable[[], None]) -> None:
+        """Execute an action. An error, such as a full disk, becomes a message; the session goes on."""
         try:
             action()
-        except (
-            VidstyleError,
-            ValueError,
-        ) as error:  # a full disk, or weights for fewer styles, is no reason to end the show
+        except (VidstyleError, ValueError) as error:
             self.messages.add(str(error), error=True)
 
-    def _draw(self, report: Report) -> None:
+    def _show_frame(self, report: Report) -> None:
         if report.frame is None or (self._frozen and self._image is not None):
             image = self._image
-        elif self._beside and report.source is not None:
-            source = cv2.resize(
-                report.source.image[..., :3], report.frame.size, interpolation=cv2.INTER_AREA
-            )
-            image = np.concatenate([source, report.frame.image[..., :3]], 1)
+        elif self._side_by_side and report.source is not None:
+            stylized = report.frame.image[..., :3]
+            size, source = report.frame.size, report.source.image[..., :3]
+            scaled = cv2.resize(source, size, interpolation=cv2.INTER_AREA)
+            image = np.concatenate([scaled, stylized], 1)
         else:
             image = report.frame.image
         if image is None:
             return
-        for screen in self._screens if image is not self._image else ():
-            screen.show(with_clock(image) if self._clocked else image)
+        if image is not self._image:
+            for output in self._outputs:
+                output.show(draw_stamp(image) if self._stamped else image)
         self._image = image
-        if self.window is not None:
-            self.window.show(image, HELP if self._helping else self.lines(report))
+        self._show_in_window(image, report)
 
     def _show_slate(self, report: Report) -> None:
-        """Say in the picture's place that the camera gives none, as long as it does not."""
-        image = self._slates.due(None if self._image is None else self._image.shape[1::-1])
+        """Show the camera's status instead of a frame, as long as the camera gives no frames."""
+        image = self._slates.next_slate(None if self._image is None else self._image.shape[1::-1])
         if image is None:
             return
-        for screen in self._screens:
-            screen.show(image)
+        for output in self._outputs:
+            output.show(image)
+        self._show_in_window(image, report)
+        self.state = self._build_state(report)
+
+    def _show_in_window(self, image: Image, report: Report) -> None:
         if self.window is not None:
-            self.window.show(image, HELP if self._helping else self.lines(report))
-        self.state = self._told(report)
+            self.window.show(image, HELP if self._show_help else self.overlay(report))
 
-    def lines(self, report: Report) -> list[str]:
-        """What is written over the picture."""
+    def overlay(self, report: Report) -> list[str]:
+        """Return the lines of text that the window shows over the frame."""
+        fps, latency_ms = self.timings.fps(), 1000 * self.timings.latency()
+        figures = f"{fps:.1f} fps  {latency_ms:.0f} ms  {len(report.iterations)} steps"
         camera = [] if self.camera_status == "ok" else [f"camera {self.camera_status}"]
-        words = f"{self.rate():.1f} fps  {1000 * self.latency():.0f} ms  {len(report.iterations)} steps  {self.steering.name}"
-        said = [self._pace.said] * bool(self._pace.said)
+        note = [self._rate_controller.note] * bool(self._rate_controller.note)
         modes = [*["recording"] * self.recorder.running, *["frozen"] * self._frozen]
-        return [words, *camera, *said, *modes, *self.messages.on_screen()]
+        messages = self.messages.on_screen()
+        return [f"{figures}  {self.controls.name}", *camera, *note, *modes, *messages]
 
-    def _told(self, report: Report) -> dict[str, Any]:
+    def _build_state(self, report: Report) -> dict[str, Any]:
         return {
-            **self.steering.state(),
+            **self.controls.state(),
             "frames": report.frames,
             "dropped": report.dropped,
-            "fps": round(self.rate(), 2),
-            "latency_ms": round(1000 * self.latency(), 1),
+            "fps": round(self.timings.fps(), 2),
+            "latency_ms": round(1000 * self.timings.latency(), 1),
             "steps": len(report.iterations),
             "loss": finite_loss(report),
-            "paint_px": max(self._stylizer.working_size(self._source.format.size)),
-            "said": self._pace.said,
+            "working_px": max(self._stylizer.working_size(self._source.format.size)),
+            "note": self._rate_controller.note,
             "recording": self.recorder.running,
             "freeze": self._frozen,
-            "beside": self._beside,
+            "side_by_side": self._side_by_side,
         }
 
-    def rate(self) -> float:
-        """Frames shown per second, of late. It goes down while no frame comes."""
-        times = [when for when, _ in self._late()]
-        if len(times) < 2:
-            return 0.0
-        seconds, frames = times[-1] - times[0], len(times) - 1
-        overdue = max(0.0, time.monotonic() - times[-1] - 2 * seconds / frames)
-        return frames / (seconds + overdue)
-
-    def latency(self) -> float:
-        """Seconds from when a frame was there to when its painting was shown, median of late."""
-        late = [shown - there for shown, there in self._late()]
-        return statistics.median(late) if late else 0.0
-
-    def _late(self) -> list[tuple[float, float]]:
-        return [self.shown[-number] for number in range(min(30, len(self.shown)), 0, -1)]
-
-    def _toggle(self, name: str) -> None:
-        setattr(self, name, not getattr(self, name))
+    def _toggle(self, attribute: str) -> None:
+        setattr(self, attribute, not getattr(self, attribute))
 
     def _quit(self) -> None:
         raise SessionClosed
 
-    def _snapshot(self) -> None:
+    def _save_snapshot(self) -> None:
         if self._image is None:
-            self.messages.add("no snapshot was saved: there is no picture yet", error=True)
+            self.messages.add("no snapshot was saved: there is no frame yet", error=True)
             return
         path = unused_name("png")
         write_image(path, self._image)
         self.messages.add(f"snapshot: {path.absolute()}")
 
-    def _record(self) -> None:
+    def _toggle_recording(self) -> None:
         if self.recorder.running:
             self.recorder.stop()
             return
-        wanted = self._show.record
+        wanted = self._options.record
         path = wanted if wanted is not None and is_unused(wanted) else unused_name("mp4")
         self.recorder.start(path)
 
     def close(self) -> None:
-        """Close the window and the screens, and wait until what was recorded is finished.
+        """Close the outputs and the window, and wait until recordings are complete.
 
         Raises:
-            VidstyleError: what could not be recorded.
+            VidstyleError: a recording could not be written.
         """
         self.recorder.stop()
-        for screen in self._screens:
-            screen.close()
+        for output in self._outputs:
+            output.close()
         if self.window is not None:
             self.window.close()
         self.recorder.close()
@@ -321,10 +304,10 @@ class Session:
 def live(
     session: Session, source: LiveSource, stylizer: Stylizer, flow: FlowMethod | None = None
 ) -> None:
-    """Paint what a camera gives until somebody closes the window or the camera ends, and say how it went.
+    """Run a session until the user quits or the source ends; then log a summary of its timing.
 
     Raises:
-        VidstyleError: a recording that cannot be written, a camera that cannot be read on.
+        VidstyleError: a recording cannot be written, or the camera cannot be read any more.
     """
     try:
         run(source, stylizer, [session.recorder], session, flow)
@@ -332,30 +315,30 @@ def live(
         pass
     finally:
         session.close()
-    intervals = [after - before for (before, _), (after, _) in pairwise(session.shown)]
-    if intervals:
-        slow, median = sorted(intervals)[int(0.95 * len(intervals))], statistics.median(intervals)
-        figures = f"{1 / median:.1f} frames per second, {1000 * session.latency():.0f} ms late"
-        log.info(
-            "%s; the 95th percentile of the time between frames is %.2f times its median",
-            figures,
-            slow / median,
-        )
+    summary = session.timings.summary()
+    if summary:
+        log.info("%s", summary)
 
 
-def look_at(styles: Sequence[Style], stylizer: Stylizer, frame_size: tuple[int, int]) -> None:
-    """Look at styles beforehand, so that switching to them is quick."""
-    size_px = round(max(stylizer.working_size(frame_size)) * stylizer.settings.style_scale)
-    layers = (
-        stylizer.features.fast_style_layers
-        if stylizer.settings.fast_style_layers
-        else stylizer.features.style_layers
-    )
+def prepare_styles(
+    styles: Sequence[Style], stylizer: Stylizer, frame_size: tuple[int, int]
+) -> None:
+    """Compute the styles' Gram matrices in advance, so that changing to a style takes no time.
+
+    Args:
+        styles: their Gram matrices are cached in them.
+        stylizer: its settings say the layers and the size.
+        frame_size: (width, height) of the camera's frames in px.
+    """
+    settings, features = stylizer.settings, stylizer.features
+    size_px = round(max(stylizer.working_size(frame_size)) * settings.style_scale)
+    fast = settings.fast_style_layers
+    layers = features.fast_style_layers if fast else features.style_layers
     for style in styles:
-        style.grams(size_px, stylizer.settings.style_layers or layers)
+        style.grams(size_px, settings.style_layers or layers)
 
 
 def finite_loss(report: Report) -> float | None:
-    """The last loss of a frame; None where there is none, or one that JSON cannot hold."""
+    """Return the last loss of a frame; None without one, or if JSON cannot represent it."""
     loss = report.iterations[-1].total if report.iterations else math.nan
     return loss if math.isfinite(loss) else None

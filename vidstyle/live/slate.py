@@ -1,4 +1,4 @@
-"""What is shown in place of the painting while a camera gives no pictures."""
+"""The slate: the image shown instead of the stylised frame while the camera gives no frames."""
 
 import time
 
@@ -9,57 +9,72 @@ from numpy.typing import NDArray
 from .camera import LiveSource
 
 SLATE_SECONDS = 0.25
-"""How often the slate is drawn anew."""
+"""Interval in seconds at which a new slate is drawn."""
 
-WORDS = {"silent": "camera silent", "lost": "camera lost"}
-GREY, WHITE = 40, 230
+TITLES = {"silent": "camera silent", "lost": "camera lost"}
+"""Camera status -> first line of the slate."""
+
+BACKGROUND, FOREGROUND = 40, 230
+"""Grey levels (0 to 255) of the slate and of its text."""
 
 
-class Slates:
-    """Says when a slate is to be shown, and draws it.
+class SlateGenerator:
+    """Draws a slate at regular intervals while a source gives no frames.
 
     Args:
-        source: what is looked at.
+        source: the source whose status is observed.
     """
 
     def __init__(self, source: LiveSource) -> None:
-        self._source, self._shown = source, 0.0
+        self._source, self._last_drawn = source, 0.0
 
-    def due(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8] | None:
-        """A slate, (H, W, 3) uint8, of ``size`` (width, height) or the source's; None while none is to be shown, or a new one."""
+    def next_slate(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8] | None:
+        """Return a new slate, (H, W, 3) uint8 RGB.
+
+        Args:
+            size: (width, height) in px; None: the source's.
+
+        Returns:
+            None while the source gives frames, or if the last slate is younger than
+            ``SLATE_SECONDS``.
+        """
         status, now = self._source.status, time.monotonic()
-        if status == "ok" or now - self._shown < SLATE_SECONDS:
+        if status == "ok" or now - self._last_drawn < SLATE_SECONDS:
             return None
-        self._shown = now
-        return slate(size or self._source.format.size, status, self._source.seconds_since_frame)
+        self._last_drawn = now
+        seconds = self._source.seconds_since_frame
+        return draw_slate(size or self._source.format.size, status, seconds)
 
 
-def slate(size: tuple[int, int], status: str, seconds: float) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: what is wrong with the camera, and for how long, in white on dark grey.
+def draw_slate(size: tuple[int, int], status: str, seconds: float) -> NDArray[np.uint8]:
+    """Draw the camera's status and the time since its last frame, in white on dark grey.
 
     Args:
         size: (width, height) in px.
         status: "silent" or "lost".
-        seconds: since the last picture.
+        seconds: since the last frame.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
     """
-    image = np.full((size[1], size[0], 3), GREY, np.uint8)
-    _write_centred(image, WORDS[status], 0.42, 0.7, 0.16)
-    _write_centred(image, f"no picture for {seconds:.0f} s", 0.62, 0.5, 0.08)
+    image = np.full((size[1], size[0], 3), BACKGROUND, np.uint8)
+    _draw_centered(image, TITLES[status], 0.42, 0.7, 0.16)
+    _draw_centered(image, f"no frame for {seconds:.0f} s", 0.62, 0.5, 0.08)
     return image
 
 
-def _write_centred(
-    image: NDArray[np.uint8], words: str, middle: float, most_width: float, most_height: float
+def _draw_centered(
+    image: NDArray[np.uint8], text: str, center: float, max_width: float, max_height: float
 ) -> None:
-    """Write a line, as large as fits. Shares of the picture: ``middle`` from the top, and the room for the line."""
+    """Draw a line of text into the image, as large as fits.
+
+    ``center`` (from the top), ``max_width`` and ``max_height`` are fractions of the image's size.
+    """
     height, width = image.shape[:2]
-    (text_width, text_height), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 2)
-    scale = min(most_width * width / text_width, most_height * height / text_height)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (text_width, text_height), _ = cv2.getTextSize(text, font, 1.0, 2)
+    scale = min(max_width * width / text_width, max_height * height / text_height)
     thickness = max(1, round(2 * scale))
-    place = (
-        round((width - scale * text_width) / 2),
-        round(middle * height + scale * text_height / 2),
-    )
-    cv2.putText(
-        image, words, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (WHITE,) * 3, thickness, cv2.LINE_AA
-    )
+    x = round((width - scale * text_width) / 2)
+    y = round(center * height + scale * text_height / 2)
+    cv2.putText(image, text, (x, y), font, scale, (FOREGROUND,) * 3, thickness, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""How a live session goes, and its first second: the camera is shown while the painter gets ready."""
+"""Options of a live session, and its start: the camera is shown while PyTorch and the styles load."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,89 +9,103 @@ from typing import TypeVar
 
 from ..runtime.worker import LIVE_PATIENCE_SECONDS, Worker
 from .camera import LiveSource
-from .slate import Slates
+from .slate import SlateGenerator
 from .window import Window
 
-Prepared = TypeVar("Prepared")
+Loaded = TypeVar("Loaded")
 
-FIRST_STEPS = 6
-"""Of the first frame: the camera is to show at once, and the painting to form over it."""
+LIVE_INITIAL_STEPS = 6
+"""Steps of the first frame: few, so that the camera appears at once and the style develops on it."""
 
-MOST_STEPS = 100
-"""That may be asked for per frame."""
+MAX_STEPS = 100
+"""Largest number of steps per frame that can be requested."""
 
-ENDING_KEYS = ("q", "escape", "close")
+QUIT_KEYS = ("q", "escape", "close")
+
+LOADING_MESSAGE = "loading"
+"""Text over the camera's frames until the first stylised one."""
 
 
-class SessionClosed(Exception):  # noqa: N818 (no error: somebody is done)
-    """Whoever watches has closed the window, pressed q, or seen enough."""
+class SessionClosed(Exception):  # noqa: N818 (a normal end, not an error)
+    """The user closed the window or pressed q, or the session's duration is over."""
 
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """How a live session goes.
+    """Options of a live session.
 
     Args:
-        fps: frames per second to reach.
-        fade_seconds: how long one style turns into the next.
-        seconds: when to end; None: never.
-        record: where to record from the start; None: where key r says.
-        most_steps: how many steps a frame may get at most.
+        fps: target frame rate.
+        crossfade_seconds: duration of the crossfade between styles.
+        seconds: duration of the session; None: unlimited.
+        record: file to record to from the start; None: key r starts a recording.
+        max_steps: largest number of steps per frame.
+
+    Raises:
+        ValueError: a value out of range.
     """
 
     fps: float = 30.0
-    fade_seconds: float = 1.0
+    crossfade_seconds: float = 1.0
     seconds: float | None = None
     record: Path | None = None
-    most_steps: int = 8
+    max_steps: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("fps", "fade_seconds"):
-            if not 0 <= getattr(self, name) <= 1000 or (name == "fps" and self.fps == 0):
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}: it must be above 0, and 1000 at most"
-                )
-        if not 1 <= self.most_steps <= MOST_STEPS:
-            raise ValueError(f"steps is {self.most_steps}: it must be 1 to {MOST_STEPS}")
+        if not 0 < self.fps <= 1000:
+            raise ValueError(f"fps is {self.fps}: it must be above 0, and 1000 at most")
+        if not 0 <= self.crossfade_seconds <= 1000:
+            message = f"the crossfade's duration is {self.crossfade_seconds} s"
+            raise ValueError(f"{message}: it must be 0 to 1000 s")
+        if not 1 <= self.max_steps <= MAX_STEPS:
+            raise ValueError(f"steps is {self.max_steps}: it must be 1 to {MAX_STEPS}")
 
 
 def preview_while_loading(
-    source: LiveSource, window: Window | None, prepare: Callable[[], Prepared]
-) -> Prepared:
-    """Show what the camera sees, unpainted, until ``prepare`` is through: PyTorch takes longer to load than a camera to open.
+    source: LiveSource, window: Window | None, load: Callable[[], Loaded]
+) -> Loaded:
+    """Show the camera's frames in the window until ``load``, on a thread of its own, returns.
+
+    Loading PyTorch takes longer than opening a camera. Call this function on the main thread.
+
+    Args:
+        source: the camera.
+        window: None: only ``load`` is called.
+        load: takes no arguments.
+
+    Returns:
+        What ``load`` returned.
 
     Raises:
-        Closed: whoever watches has already seen enough.
-        The error of ``prepare``, or of the camera.
+        SessionClosed: the user closed the window.
+        The error of ``load``, or of the camera.
     """
     if window is None:
-        return prepare()
+        return load()
 
-    def read(stage: Worker) -> None:
+    def read(worker: Worker) -> None:
         for frame in source:
-            if not stage.put(frame):
+            if not worker.put(frame):
                 return
 
-    found: list[Prepared] = []
-    worker = Worker(lambda stage: found.append(prepare()), "preparing")
+    loaded: list[Loaded] = []
+    loader = Worker(lambda worker: loaded.append(load()), "loader")
     reader = Worker(read, "reader", newest=True)
-    slates = Slates(source)
+    slates = SlateGenerator(source)
     try:
-        while worker.is_alive():
+        while loader.is_alive():
             with suppress(Empty):
-                window.show(
-                    reader.queue.get(timeout=LIVE_PATIENCE_SECONDS).image,
-                    ["getting ready to paint"],
-                )
-            slate = slates.due()
+                image = reader.queue.get(timeout=LIVE_PATIENCE_SECONDS).image
+                window.show(image, [LOADING_MESSAGE])
+            slate = slates.next_slate()
             if slate is not None:
-                window.show(slate, ["getting ready to paint"])
-            if window.key() in ENDING_KEYS:
+                window.show(slate, [LOADING_MESSAGE])
+            if window.key() in QUIT_KEYS:
                 raise SessionClosed
     finally:
         reader.stopped.set()
-        worker.join()  # what it loads cannot be left half loaded
+        loader.join()  # an import cannot be interrupted
         reader.join()
-    worker.raise_error()
+    loader.raise_error()
     reader.raise_error()
-    return found[0]
+    return loaded[0]

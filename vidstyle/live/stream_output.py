@@ -1,4 +1,4 @@
-"""A stream to another machine: what is shown, in H.264, to an RTMP or RTSP server, or in UDP packets."""
+"""Stream output: sends the frames in H.264 to an RTMP or RTSP server, or over UDP or TCP."""
 
 import subprocess
 import sys
@@ -11,86 +11,93 @@ from numpy.typing import NDArray
 from ..errors import DeviceError, OutputError
 from ..io.files import without_secrets
 from .output_device import DeviceConnection, OutputDevice
-from .stream_worker import COLOR, CONTAINERS, PATIENCE_SECONDS
+from .stream_worker import COLOR, MUXERS, TIMEOUT_SECONDS
 
 
 class StreamOutput(OutputDevice):
-    """Sends a stream to an address, and again when whoever took it is back.
+    """Sends a stream to an address, and reconnects when the receiver is back.
 
     Args:
         address: rtmp://, rtmps://, rtsp://, udp:// or tcp://.
-        rate: pictures per second to be expected.
+        rate: expected number of frames per second.
 
     Raises:
-        ValueError: no such rate.
-        OutputError: an address that streams cannot be sent to.
+        ValueError: the rate is out of range.
+        OutputError: the address is not valid for a stream.
     """
 
-    what = "stream"
-    still_seconds = 0.2
+    kind = "stream"
+    repeat_seconds = 0.2
 
     def __init__(self, address: str, rate: float) -> None:
         super().__init__(None, rate, COLOR)
-        self._address = check_address(address)
-        self._sender: StreamProcess | None = None
+        self._address = check_stream_address(address)
+        self._process: StreamProcess | None = None
 
-    def _open(self, size: tuple[int, int]) -> DeviceConnection:
-        self._sender = StreamProcess(self._address, size, self._rate)
-        self._sender.wait_until_open()
-        return self._sender
+    def _connect(self, size: tuple[int, int]) -> DeviceConnection:
+        self._process = StreamProcess(self._address, size, self._rate)
+        self._process.wait_until_open()
+        return self._process
 
     def _abort(self) -> None:
-        if self._sender is not None:
-            self._sender.kill()
+        if self._process is not None:
+            self._process.kill()
 
-    def _reason(self, error: Exception) -> str:
-        return f"{without_secrets(self._address)}: {error}; see that the address is right and that it is listened to there"
+    def _describe_error(self, error: Exception) -> str:
+        address = without_secrets(self._address)
+        return f"{address}: {error}; check the address, and that a receiver listens there"
 
 
 class StreamProcess:
-    """The process that sends, from here."""
+    """The process that sends the stream, see ``stream_worker``.
+
+    Args:
+        address: as for ``StreamOutput``.
+        size: (width, height) in px, both even.
+        rate: expected number of frames per second.
+    """
 
     def __init__(self, address: str, size: tuple[int, int], rate: float) -> None:
         self.device = without_secrets(address)
         command = [sys.executable, "-m", "vidstyle.live.stream_worker", *map(str, size), str(rate)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self._process = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
-        with suppress(OSError):  # it is gone already, which ``wait_until_open`` finds
+        with suppress(OSError):  # the process has ended already, which `wait_until_open` reports
             self._process.stdin.write(address.encode() + b"\n")
             self._process.stdin.flush()
 
     def wait_until_open(self) -> None:
-        """Wait until it is connected.
+        """Wait until the connection is established.
 
         Raises:
-            DeviceError: it is not.
+            DeviceError: the connection failed.
         """
         if self._process.stdout.readline().strip() != b"open":
-            raise DeviceError(self._last_words())
+            raise DeviceError(self._error_message())
 
-    def _last_words(self) -> str:
-        said = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+    def _error_message(self) -> str:
+        lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
         self.close()
-        return said[-1] if said else f"no answer within {PATIENCE_SECONDS:g} s"
+        return lines[-1] if lines else f"no answer within {TIMEOUT_SECONDS:g} s"
 
-    def send(self, picture: NDArray[np.uint8]) -> None:
-        """Send a picture.
+    def send(self, i420: NDArray[np.uint8]) -> None:
+        """Send an image: (H * W * 3 / 2) bytes of I420.
 
         Raises:
             DeviceError: the connection is broken.
         """
         try:
-            self._process.stdin.write(picture.data)
+            self._process.stdin.write(i420.data)
             self._process.stdin.flush()
         except (OSError, ValueError):
-            raise DeviceError(self._last_words()) from None
+            raise DeviceError(self._error_message()) from None
 
     def kill(self) -> None:
-        """End it at once; may be called on any thread."""
+        """Kill the process. Thread-safe."""
         self._process.kill()
 
     def close(self) -> None:
-        """End the stream."""
+        """End the stream. Kills the process if it does not end within a second."""
         with suppress(OSError, ValueError):
             self._process.stdin.close()
         try:
@@ -102,24 +109,23 @@ class StreamProcess:
         self._process.stderr.close()
 
 
-def check_address(address: str) -> str:
-    """The address, if a stream can be sent to such a one.
+def check_stream_address(address: str) -> str:
+    """Check an address of a stream, and return it.
 
     Raises:
-        OutputError: it cannot.
+        OutputError: the scheme is not supported, or host or port are missing.
     """
     parts = urlsplit(address)
     scheme = parts.scheme.lower()
-    if scheme not in CONTAINERS:
-        raise OutputError(
-            f"{without_secrets(address)} is no address for a stream: use {', '.join(CONTAINERS)}, or a file"
-        )
+    if scheme not in MUXERS:
+        schemes = ", ".join(MUXERS)
+        message = f"{without_secrets(address)} is not a valid address for a stream"
+        raise OutputError(f"{message}: use {schemes}, or a file")
     try:
-        whole = bool(parts.hostname) and (parts.port is not None or CONTAINERS[scheme] != "mpegts")
-    except ValueError:  # a port that is none
-        whole = False
-    if not whole:
-        raise OutputError(
-            f"{without_secrets(address)} lacks a host or a port: write it like {scheme}://192.168.0.5:9000"
-        )
+        complete = bool(parts.hostname) and (parts.port is not None or MUXERS[scheme] != "mpegts")
+    except ValueError:  # the port is not a number
+        complete = False
+    if not complete:
+        message = f"{without_secrets(address)} lacks a host or a port"
+        raise OutputError(f"{message}: write it like {scheme}://192.168.0.5:9000")
     return address

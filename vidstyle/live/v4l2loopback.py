@@ -1,4 +1,4 @@
-"""Which virtual cameras this machine has, what is missing for one, and the command or click that helps."""
+"""Diagnosis of virtual cameras: which ones exist, what is missing, and the command that helps."""
 
 import os
 import platform
@@ -8,107 +8,119 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-LOAD = "sudo modprobe v4l2loopback devices=1 video_nr=10 card_label=vidstyle exclusive_caps=1"
-CONTROL = "sys/class/misc/v4l2loopback"
-"""What v4l2loopback has had since 0.13. Devices of earlier ones, with ``exclusive_caps=1``, open once only (0.12.7 was tried)."""
+LOAD_COMMAND = (
+    "sudo modprobe v4l2loopback devices=1 video_nr=10 card_label=vidstyle exclusive_caps=1"
+)
+RELOAD_COMMAND = f"sudo modprobe -r v4l2loopback; {LOAD_COMMAND}"
 
-SYSTEM = Path("/")
+CONTROL_DEVICE = "sys/class/misc/v4l2loopback"
+"""Exists since v4l2loopback 0.13.
+
+Devices of earlier versions open only once with ``exclusive_caps=1`` (tried with 0.12.7).
+"""
+
+SYSTEM_ROOT = Path("/")
 
 
 def loopback_devices() -> list[str]:
-    """The devices of v4l2loopback, those named vidstyle first."""
+    """Return the paths of v4l2loopback devices, those named vidstyle first."""
     folders = sorted(
-        (SYSTEM / "sys/devices/virtual/video4linux").glob("video*"),
+        (SYSTEM_ROOT / "sys/devices/virtual/video4linux").glob("video*"),
         key=lambda path: int(path.name[5:]),
     )
-    named = {f"/dev/{folder.name}": _read(folder / "name") for folder in folders}
-    return sorted(named, key=lambda device: "vidstyle" not in named[device].lower())
+    names = {f"/dev/{folder.name}": _read_text(folder / "name") for folder in folders}
+    return sorted(names, key=lambda device: "vidstyle" not in names[device].lower())
 
 
-def routes() -> Iterator[str]:
-    """One line for each way to a virtual camera: whether it works, else what to do."""
+def diagnose() -> Iterator[str]:
+    """Yield one line per virtual camera or backend: that it is ready, or what to do."""
     installed = find_spec("pyvirtualcam") is not None
     if sys.platform.startswith("linux"):
         devices = loopback_devices()
         for device in devices:
-            trouble = _trouble_with(device)
-            yield f"virtual camera {device}: {trouble or 'ready'}, through {'pyvirtualcam' if installed else 'FFmpeg'}"
+            status = _device_problem(device) or "ready"
+            backend = "pyvirtualcam" if installed else "FFmpeg"
+            yield f"virtual camera {device}: {status}, through {backend}"
         if not devices:
-            yield f"virtual camera: none; {why_no_loopback()}"
+            yield f"virtual camera: none; {missing_device_remedy()}"
         return
-    extra = (
-        "pyvirtualcam is installed"
-        if installed
-        else "not without pyvirtualcam (pip install 'vidstyle[virtualcam]')"
-    )
-    yield f"virtual camera: {extra}; {remedy('')}"
+    package = "pyvirtualcam is installed"
+    if not installed:
+        package = "pyvirtualcam is missing (pip install 'vidstyle[virtualcam]')"
+    yield f"virtual camera: {package}; {remedy('')}"
 
 
-def remedy(said: str) -> str:
-    """What to do about a virtual camera that does not open.
+def remedy(message: str) -> str:
+    """Return what to do about a virtual camera that does not open.
 
     Args:
-        said: what the driver or library said.
+        message: the error message of the driver or library.
     """
     if sys.platform.startswith("linux"):
-        device = next(iter(re.findall(r"/dev/video\d+", said)), None) or next(
-            iter(loopback_devices()), None
-        )
-        return (
-            _trouble_with(device) if device in loopback_devices() else None
-        ) or why_no_loopback()
-    busy = re.search(r"could not be started|in use|busy", said, re.IGNORECASE)
+        known = loopback_devices()
+        named = next(iter(re.findall(r"/dev/video\d+", message)), None)
+        device = named or next(iter(known), None)
+        problem = _device_problem(device) if device in known else None
+        return problem or missing_device_remedy()
+    busy = re.search(r"could not be started|in use|busy", message, re.IGNORECASE)
     if sys.platform == "darwin":
-        start = "install OBS 30 or newer, start its virtual camera once, allow its extension in System Settings, then stop it"
-        return "stop the virtual camera in OBS: there is one only" if busy else start
+        if busy:
+            return "stop the virtual camera in OBS: only one program can use it"
+        return (
+            "install OBS 30 or newer, start its virtual camera once, allow its extension in "
+            "System Settings, then stop it"
+        )
     if busy:
-        return "stop the virtual camera in OBS: there is one only; Unity Capture is another"
-    return (
-        "install OBS (obsproject.com), which brings a virtual camera, and leave its own one stopped"
-    )
+        return "stop the virtual camera in OBS, as only one program can use it, or use Unity Capture"
+    return "install OBS (obsproject.com), which has a virtual camera, and do not start it in OBS"
 
 
-def why_no_loopback() -> str:
-    """Why Linux has no device of v4l2loopback, and what to do."""
+def missing_device_remedy() -> str:
+    """Return why there is no usable v4l2loopback device on Linux, and what to do."""
     if loopback_devices():
-        return f"another program has it, or it is no virtual camera: name one of {', '.join(loopback_devices())}"
-    if (SYSTEM / "sys/module/v4l2loopback").exists():
-        return f"v4l2loopback is loaded without a device: sudo modprobe -r v4l2loopback; {LOAD}"
+        names = ", ".join(loopback_devices())
+        return f"another program uses it, or it is not a virtual camera: name one of {names}"
+    if (SYSTEM_ROOT / "sys/module/v4l2loopback").exists():
+        return f"v4l2loopback is loaded without a device: {RELOAD_COMMAND}"
     release = platform.release()
-    modules = SYSTEM / "lib/modules" / release
+    modules = SYSTEM_ROOT / "lib/modules" / release
     if any(modules.rglob("v4l2loopback.ko*")):
-        return f"v4l2loopback is not loaded: {LOAD}" + _secure_boot()
+        return f"v4l2loopback is not loaded: {LOAD_COMMAND}" + _secure_boot_hint()
     if not modules.exists():
-        return f"this kernel ({release}) takes no modules, as in most containers: v4l2loopback must be loaded in the host"
-    return f"v4l2loopback is not installed: sudo apt install v4l2loopback-dkms (or your system's package), then {LOAD}"
+        problem = f"this kernel ({release}) has no modules, as in most containers"
+        return f"{problem}: load v4l2loopback on the host"
+    install = "sudo apt install v4l2loopback-dkms (or your system's package)"
+    return f"v4l2loopback is not installed: {install}, then {LOAD_COMMAND}"
 
 
-def _secure_boot() -> str:
-    for variable in (SYSTEM / "sys/firmware/efi/efivars").glob("SecureBoot-*"):
+def _secure_boot_hint() -> str:
+    for variable in (SYSTEM_ROOT / "sys/firmware/efi/efivars").glob("SecureBoot-*"):
         if variable.read_bytes()[-1:] == b"\1":
-            return " (if Secure Boot rejects its key: sudo mokutil --import /var/lib/dkms/mok.pub, then restart)"
+            command = "sudo mokutil --import /var/lib/dkms/mok.pub"
+            return f" (if Secure Boot rejects its key: {command}, then restart)"
     return ""
 
 
-def _trouble_with(device: str | None) -> str | None:
-    """What stands in the way of a device that is there; None: nothing that can be seen from here."""
+def _device_problem(device: str | None) -> str | None:
+    """Return why an existing device cannot be used, and a remedy; None if no problem is visible."""
     if device is None:
         return None
-    if not (SYSTEM / device[1:]).exists():
-        return f"{device} has no file: sudo modprobe -r v4l2loopback; {LOAD}"
-    if not os.access(SYSTEM / device[1:], os.W_OK):
-        return "may not be written to: sudo usermod -aG video $USER, then log in again"
-    exclusive = _read(SYSTEM / "sys/module/v4l2loopback/parameters/exclusive_caps").startswith("Y")
-    if exclusive and not (SYSTEM / CONTROL).exists():
-        again = f"sudo modprobe -r v4l2loopback; {LOAD}"
+    path = SYSTEM_ROOT / device[1:]
+    if not path.exists():
+        return f"{device} has no file: {RELOAD_COMMAND}"
+    if not os.access(path, os.W_OK):
+        return "no permission to write: sudo usermod -aG video $USER, then log in again"
+    parameter = SYSTEM_ROOT / "sys/module/v4l2loopback/parameters/exclusive_caps"
+    exclusive = _read_text(parameter).startswith("Y")
+    if exclusive and not (SYSTEM_ROOT / CONTROL_DEVICE).exists():
         return (
-            "this old v4l2loopback opens once only with exclusive_caps=1: "
-            f"for each new start {again} (0.15 needs none of that)"
+            "this version of v4l2loopback opens only once with exclusive_caps=1: "
+            f"before each start {RELOAD_COMMAND} (not needed with version 0.15)"
         )
     return None
 
 
-def _read(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text().strip()
     except OSError:

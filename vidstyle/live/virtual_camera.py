@@ -1,4 +1,7 @@
-"""A virtual camera: what is shown, as a webcam for other programs. The only module that imports pyvirtualcam (GPL-2)."""
+"""Virtual camera output: the frames as a webcam for other programs.
+
+The only module that imports pyvirtualcam (GPL-2).
+"""
 
 import sys
 from collections.abc import Callable
@@ -18,26 +21,31 @@ from .output_device import DeviceConnection, OutputDevice
 from .v4l2loopback import loopback_devices, remedy
 
 SIZE, RATE = (1280, 720), 30
+"""Default (width, height) in px, and frames per second."""
+
 MATRICES = {"601": BT601, "709": BT709}
-"""What programs for calls take a webcam's colours for, and what OBS does."""
+"""YUV matrices: video call programs assume BT.601 of a webcam, OBS assumes BT.709."""
+
+OpenDevice = Callable[[str | None, tuple[int, int], float], DeviceConnection]
+"""Opens a virtual camera, given (device, (width, height), rate)."""
 
 
 class VirtualCamera(OutputDevice):
-    """Holds a virtual camera open, and its rate, black before the first picture.
+    """Keeps a virtual camera open and sends at a constant rate, black before the first frame.
 
     Args:
-        device: a path on Linux, a name elsewhere; None: the first there is.
-        size: (width, height) in px, both even: others crash programs that look on.
+        device: a path on Linux, a name elsewhere; None: the first device found.
+        size: (width, height) in px, both even: odd sides crash some programs.
         rate: frames per second.
-        matrix: of the YUV that is sent, ``601`` or ``709``.
-        opened: what opens it, given (device, size, rate); for tests.
+        matrix: YUV matrix, ``601`` or ``709``.
+        open_device: opens the device; None: ``select_backend()``.
 
     Raises:
-        ValueError: an odd size, no such matrix, no rate.
-        DeviceError: what is needed for it cannot be installed while this runs.
+        ValueError: an odd side, an unknown matrix, or the rate is out of range.
+        DeviceError: a package is missing.
     """
 
-    what = "virtual camera"
+    kind = "virtual camera"
 
     def __init__(
         self,
@@ -45,64 +53,65 @@ class VirtualCamera(OutputDevice):
         size: tuple[int, int] = SIZE,
         rate: float = RATE,
         matrix: str = "601",
-        opened: Callable[[str | None, tuple[int, int], float], DeviceConnection] | None = None,
+        open_device: OpenDevice | None = None,
     ) -> None:
         if matrix not in MATRICES:
-            raise ValueError(f"matrix is {matrix}: choose one of {', '.join(MATRICES)}")
+            raise ValueError(f"{matrix!r} is not a valid matrix: use one of {', '.join(MATRICES)}")
         super().__init__(size, rate, ColorInfo(MATRICES[matrix], LIMITED))
-        self._wanted = device
-        self._opened = opened or way_in()
-        self._identity: tuple[int, int] | None = None
+        self._requested_device = device
+        self._open_device = open_device or select_backend()
+        self._file_identity: tuple[int, int] | None = None
 
-    def _open(self, size: tuple[int, int]) -> DeviceConnection:
-        feed = self._opened(self._wanted, size, self._rate)
-        self._identity = identity(feed.device)
-        return feed
+    def _connect(self, size: tuple[int, int]) -> DeviceConnection:
+        connection = self._open_device(self._requested_device, size, self._rate)
+        self._file_identity = file_identity(connection.device)
+        return connection
 
-    def _is_gone(self, feed: DeviceConnection) -> bool:
-        """pyvirtualcam goes on writing to what is no more."""
-        return identity(feed.device) != self._identity
+    def _is_removed(self, connection: DeviceConnection) -> bool:
+        """Whether the device's file was removed or replaced: pyvirtualcam raises no error then."""
+        return file_identity(connection.device) != self._file_identity
 
-    def _reason(self, error: Exception) -> str:
-        return reason_of(error)
+    def _describe_error(self, error: Exception) -> str:
+        return describe_error(error)
 
 
-def identity(device: str) -> tuple[int, int] | None:
-    """What tells a device from another that took its place; None where it has no file, or none any more."""
+def file_identity(device: str) -> tuple[int, int] | None:
+    """Return inode and device number, which differ after a replacement; None without a file."""
     with suppress(OSError):
         status = Path(device).stat()
         return status.st_ino, status.st_rdev
     return None
 
 
-def reason_of(error: Exception) -> str:
-    """What went wrong, in one line, with the remedy for it."""
-    said = " ".join(str(error).split())
+def describe_error(error: Exception) -> str:
+    """Return what went wrong and a remedy, in one line."""
+    message = " ".join(str(error).split())
     if isinstance(error, DeviceError):
-        return said
-    return remedy(said) if "No v4l2 loopback device found" in said else f"{said}; {remedy(said)}"
+        return message
+    if "No v4l2 loopback device found" in message:
+        return remedy(message)
+    return f"{message}; {remedy(message)}"
 
 
-def way_in() -> Callable[[str | None, tuple[int, int], float], DeviceConnection]:
-    """What opens virtual cameras here: pyvirtualcam where it is installed, else FFmpeg on Linux.
+def select_backend() -> OpenDevice:
+    """Return what opens virtual cameras: pyvirtualcam if it is installed, else FFmpeg on Linux.
 
     Raises:
-        DeviceError: there is neither.
+        DeviceError: neither is available.
     """
     try:
-        import pyvirtualcam  # noqa: F401 (whether it is there)
+        import pyvirtualcam  # noqa: F401 (whether it is installed)
 
-        return PyVirtualCam
+        return PyVirtualCamConnection
     except ImportError:
         if sys.platform.startswith("linux"):
-            return Loopback
-        raise DeviceError(
-            "a virtual camera needs pyvirtualcam here: pip install 'vidstyle[virtualcam]'"
-        ) from None
+            return FFmpegConnection
+        message = "a virtual camera needs pyvirtualcam on this system"
+        raise DeviceError(f"{message}: pip install 'vidstyle[virtualcam]'") from None
 
 
-class PyVirtualCam:
-    """Through pyvirtualcam, on Linux, Windows and macOS."""
+class PyVirtualCamConnection:
+    """A virtual camera through pyvirtualcam, on Linux, Windows and macOS."""
 
     def __init__(
         self, device: str | None, size: tuple[int, int], rate: float, backend: str | None = None
@@ -110,34 +119,33 @@ class PyVirtualCam:
         import pyvirtualcam
 
         width, height = size
-        form = pyvirtualcam.PixelFormat.I420
+        pixel_format = pyvirtualcam.PixelFormat.I420
         self._camera: Any = pyvirtualcam.Camera(
-            width, height, rate, fmt=form, device=device, backend=backend
+            width, height, rate, fmt=pixel_format, device=device, backend=backend
         )
         self.device: str = self._camera.device
 
-    def send(self, picture: NDArray[np.uint8]) -> None:
-        """Show a picture."""
-        self._camera.send(picture)
+    def send(self, i420: NDArray[np.uint8]) -> None:
+        """Send an image: (H * W * 3 / 2) bytes of I420."""
+        self._camera.send(i420)
 
     def close(self) -> None:
-        """Let it go."""
+        """Release the device."""
         self._camera.close()
 
 
-class Loopback:
-    """Straight to a v4l2loopback device, through FFmpeg. Linux."""
+class FFmpegConnection:
+    """A v4l2loopback device through FFmpeg's v4l2 muxer. Linux only."""
 
     def __init__(self, device: str | None, size: tuple[int, int], rate: float) -> None:
         found = device or next(iter(loopback_devices()), None)
         if found is None:
             raise DeviceError(remedy("no device"))
-        self.device, self._size, self._number = found, size, 0
+        self.device, self._size, self._frame_number = found, size, 0
         self._output: Any = av.open(found, "w", format="v4l2")
         try:
-            self._stream: Any = self._output.add_stream(
-                "rawvideo", rate=Fraction(rate).limit_denominator(1001)
-            )
+            fraction = Fraction(rate).limit_denominator(1001)
+            self._stream: Any = self._output.add_stream("rawvideo", rate=fraction)
             self._stream.width, self._stream.height = size
             self._stream.pix_fmt = "yuv420p"
             self._output.start_encoding()
@@ -145,13 +153,13 @@ class Loopback:
             self._output.close()
             raise
 
-    def send(self, picture: NDArray[np.uint8]) -> None:
-        """Show a picture."""
-        frame = from_i420(picture, self._size)
-        frame.pts = self._number
-        self._number += 1
+    def send(self, i420: NDArray[np.uint8]) -> None:
+        """Send an image: (H * W * 3 / 2) bytes of I420."""
+        frame = from_i420(i420, self._size)
+        frame.pts = self._frame_number
+        self._frame_number += 1
         self._output.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Let it go."""
+        """Release the device."""
         self._output.close()

@@ -1,4 +1,4 @@
-"""The preview window, on the main thread, through OpenCV."""
+"""The preview window, through OpenCV, on the main thread."""
 
 import os
 import subprocess
@@ -12,32 +12,33 @@ from numpy.typing import NDArray
 from ..errors import DeviceError
 from ..io.frame import Image, to_8_bits
 
-os.environ.setdefault(
-    "QT_LOGGING_RULES", "*=false"
-)  # Qt would complain of the fonts that its wheel does not bring
+# Qt would warn of fonts that OpenCV's wheel does not include.
+os.environ.setdefault("QT_LOGGING_RULES", "*=false")
 
 TITLE = "vidstyle"
-LINE_PX = 18
-LEAST_WIDTH_PX = 640
-"""Small pictures are shown enlarged to this width; the window may be resized all the same."""
 
+LINE_PX, TEXT_LEFT_PX, TEXT_SCALE = 18, 6, 0.45
+"""Line height and left margin of the text in px, and its size for ``cv2.putText``."""
+
+MIN_WINDOW_WIDTH_PX = 640
+"""Narrower frames are shown enlarged to this width at first; the user may resize the window."""
 
 DISPLAY_SECONDS = 15.0
-"""How long a display may take to answer: one at an address that is not there never does."""
+"""Time limit in seconds for the display to answer; one at an unreachable address never does."""
 
-OPEN_WINDOW = "import cv2, os; cv2.namedWindow('vidstyle', cv2.WINDOW_NORMAL); os._exit(0)"
-"""Ends before the window appears."""
+PROBE_CODE = "import cv2, os; cv2.namedWindow('vidstyle', cv2.WINDOW_NORMAL); os._exit(0)"
+"""Program that ends with status 0 if a window can be opened."""
 
-REMEDY = "add --no-window with something that takes the picture, such as -o FILE or --web"
+REMEDY = "add --no-window with an output, such as -o FILE or --web"
 
 
 class DisplayCheck:
-    """Finds out whether a window can be opened, in a process of its own: OpenCV ends the whole process where it cannot.
+    """Checks in a process whether a window can be opened: on failure OpenCV aborts the process.
 
-    The process runs beside whatever comes next, until ``wait`` asks for its answer.
+    The process runs in parallel until ``wait``.
 
     Raises:
-        DeviceError: there is no display.
+        DeviceError: no display is configured.
     """
 
     def __init__(self) -> None:
@@ -46,13 +47,13 @@ class DisplayCheck:
             return
         self._display = os.environ.get("DISPLAY", "")
         if not self._display and not os.environ.get("WAYLAND_DISPLAY"):
-            raise DeviceError(f"there is no display to open a window on: {REMEDY}")
-        nothing = subprocess.DEVNULL
-        command = [sys.executable, "-P", "-c", OPEN_WINDOW]
-        self._process = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing)
+            raise DeviceError(f"no display is available for a window: {REMEDY}")
+        devnull = subprocess.DEVNULL
+        command = [sys.executable, "-P", "-c", PROBE_CODE]
+        self._process = subprocess.Popen(command, stdin=devnull, stdout=devnull, stderr=devnull)
 
     def wait(self) -> None:
-        """Wait for the answer.
+        """Wait for the result, for up to ``DISPLAY_SECONDS``.
 
         Raises:
             DeviceError: no window can be opened.
@@ -65,27 +66,25 @@ class DisplayCheck:
             failed = True
         self.close()
         if failed and self._display:
-            raise DeviceError(
-                f"the display {self._display} cannot be reached or lets no window be opened: {REMEDY}"
-            )
+            message = f"the display {self._display} cannot be reached, or rejects windows"
+            raise DeviceError(f"{message}: {REMEDY}")
         if failed:
-            raise DeviceError(
-                f"windows need X11, which Wayland offers as XWayland, and DISPLAY is not set: {REMEDY}"
-            )
+            message = "windows need X11, which Wayland offers as XWayland, and DISPLAY is not set"
+            raise DeviceError(f"{message}: {REMEDY}")
 
     def close(self) -> None:
-        """End the process. Calling it twice does no harm."""
+        """Kill the process. Further calls have no effect."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
 
 class Window:
-    """A resizable window that shows pictures and gives the keys that are pressed.
+    """A resizable window that shows frames and receives key presses. Only for the main thread.
 
     Args:
         title: shown by the window manager.
-        check: begun before; None: the display is checked now.
+        check: a check that was started earlier; None: the display is checked now.
 
     Raises:
         DeviceError: no window can be opened.
@@ -100,28 +99,30 @@ class Window:
         self._shape: tuple[int, ...] = ()
 
     def show(self, image: Image, lines: Sequence[str] = ()) -> None:
-        """Show (H, W, 3 or 4) RGB, with lines of text in its upper left corner. Nothing happens once it was closed."""
-        if self._closed:  # OpenCV would open another one
+        """Show a frame with lines of text; do nothing after the window was closed.
+
+        Args:
+            image: (H, W, 3 or 4) RGB.
+            lines: drawn in the upper left corner.
+        """
+        if self._closed:  # OpenCV would open a new window
             return
         bgr = np.ascontiguousarray(to_8_bits(image)[..., 2::-1])
-        if (
-            bgr.shape != self._shape
-        ):  # a picture of another shape, with its source beside it, would be squeezed
+        if bgr.shape != self._shape:  # else a frame of another shape would be distorted
             height, width = bgr.shape[:2]
-            self._scale = self._scale or max(1.0, LEAST_WIDTH_PX / width)
+            self._scale = self._scale or max(1.0, MIN_WINDOW_WIDTH_PX / width)
             cv2.resizeWindow(self._title, round(width * self._scale), round(height * self._scale))
             self._shape = bgr.shape
-        cv2.imshow(self._title, with_text(bgr, lines))
+        cv2.imshow(self._title, draw_text(bgr, lines))
 
     def key(self) -> str | None:
-        """The key pressed since the last call; "close" where the window was closed."""
+        """Return the key pressed since the last call; "close" if the window was closed."""
         code = cv2.pollKey()
         try:
-            self._closed = (
-                self._closed or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
-            )
-        except cv2.error:  # OpenCV 5 knows no window of that name any more
-            self._closed = True
+            visible = cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error:  # raised by OpenCV 5 for a window that was closed
+            visible = False
+        self._closed = self._closed or not visible
         if self._closed:
             return "close"
         if code < 0:
@@ -129,28 +130,27 @@ class Window:
         return "escape" if code & 0xFF == 27 else chr(code & 0xFF)
 
     def close(self) -> None:
-        """Close it. Calling it twice does no harm."""
+        """Close the window. Further calls have no effect."""
         cv2.destroyAllWindows()
         cv2.pollKey()
 
 
-def with_text(bgr: NDArray[np.uint8], lines: Sequence[str]) -> NDArray[np.uint8]:
-    """Lines of text on a picture, readable on any ground. Changes the picture given."""
+def draw_text(bgr: NDArray[np.uint8], lines: Sequence[str]) -> NDArray[np.uint8]:
+    """Draw lines of white text with a black outline into an image, and return the image.
+
+    Args:
+        bgr: (H, W, 3) uint8, modified in place.
+        lines: drawn from the upper left corner downwards.
+    """
+    outline = ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0))
     for number, line in enumerate(lines, 1):
-        x, y = 6, LINE_PX * number
-        for right, down, level in (
-            (-1, 0, 0),
-            (1, 0, 0),
-            (0, -1, 0),
-            (0, 1, 0),
-            (0, 0, 255),
-        ):  # white with a dark rim
+        for dx, dy, level in (*outline, (0, 0, 255)):
             cv2.putText(
                 bgr,
                 line,
-                (x + right, y + down),
+                (TEXT_LEFT_PX + dx, LINE_PX * number + dy),
                 cv2.FONT_HERSHEY_SIMPLEX,
-                0.45,
+                TEXT_SCALE,
                 (level,) * 3,
                 1,
                 cv2.LINE_AA,

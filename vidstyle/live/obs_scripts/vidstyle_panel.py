@@ -1,64 +1,80 @@
-"""vidstyle from inside OBS: start and stop it, choose styles, turn what can be turned, by mouse and by hotkey.
+"""The vidstyle panel in OBS: start and stop vidstyle, select styles, set parameters, hotkeys.
 
-Runs in OBS's own Python, and needs nothing but the standard library: it talks to the control page of ``vidstyle live --obs``.
+It runs in the Python of OBS and needs only the standard library. It sends HTTP commands to the control
+page of ``vidstyle live --obs``, on a thread, so that OBS does not wait for the answers.
 """
 
+import http.client
 import json
 import queue
 import subprocess
 import sys
 import threading
-import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import obspython as obs
 
 ADDRESS, PROGRAM = "127.0.0.1:8765", "vidstyle"
-SECONDS = 0.5
-"""Patience with an answer; it is on this machine."""
+
+TIMEOUT_SECONDS = 0.5
+"""Time limit in seconds for an answer of the control page."""
 
 HOTKEYS = {
     "next": "vidstyle: next style",
     "previous": "vidstyle: previous style",
     "bypass": "vidstyle: bypass",
 }
-STARTING = "starting; look again in a moment"
-TURNED = ("strength", "style_scale", "temporal_weight")
+"""Action -> description of its hotkey."""
 
-here = {"settings": None, "process": None, "sent": {}, "hotkeys": {}, "said": ""}
-orders = queue.Queue()
+STARTING = "starting; press Refresh in a moment"
+
+PARAMETERS = ("strength", "style_scale", "temporal_weight")
+
+state = {"settings": None, "process": None, "sent": {}, "hotkeys": {}, "message": ""}
+"""The script's state: OBS calls functions, which have no object to store it in."""
+
+commands = queue.Queue()
 
 
-def address():
-    return obs.obs_data_get_string(here["settings"], "address") or ADDRESS
+def page():
+    """The control page: (URL without its path, HOST:PORT, token or "")."""
+    text = obs.obs_data_get_string(state["settings"], "address").strip() or ADDRESS
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    token = parse_qs(parts.query).get("token", [""])[0]
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", parts.netloc, token
 
 
-def ask(path, order=None):
-    """What vidstyle answers; None where it does not."""
-    data = None if order is None else json.dumps(order).encode()
+def request_page(path, command=None):
+    """Return the control page's JSON answer; None if it does not answer or rejects the request."""
+    url, _, token = page()
+    data = None if command is None else json.dumps(command).encode()
+    headers = {"X-Vidstyle-Token": token} if token else {}
+    request = urllib.request.Request(f"{url}/{path}", data, headers)
     try:
-        with urllib.request.urlopen(f"http://{address()}/{path}", data, timeout=SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             return json.loads(answer.read() or b"{}")
-    except (OSError, ValueError, urllib.error.URLError):
+    except (OSError, ValueError, http.client.HTTPException):
         return None
 
 
-def send_orders():
-    """In a thread of its own, so that OBS never waits."""
-    while (order := orders.get()) is not None:
-        ask("order", order)
+def send_commands():
+    """Send the commands of the queue, on a thread, until it contains None."""
+    while (command := commands.get()) is not None:
+        request_page("command", command)
 
 
 def script_description():
-    return "Paints a camera or a clip while you stream. Add the source called <b>vidstyle</b> to a scene to see it."
+    return (
+        "Stylizes a camera or a video file while you stream. "
+        "Add the source called <b>vidstyle</b> to a scene to see it."
+    )
 
 
 def script_defaults(settings):
-    configured = Path(__file__).with_name(
-        "vidstyle_panel.json"
-    )  # written when the scripts were installed
-    known = json.loads(configured.read_text()) if configured.exists() else {}
+    installed = Path(__file__).with_name("vidstyle_panel.json")  # by `vidstyle obs install`
+    known = json.loads(installed.read_text()) if installed.exists() else {}
     obs.obs_data_set_default_string(settings, "program", known.get("program", PROGRAM))
     obs.obs_data_set_default_string(settings, "address", ADDRESS)
     obs.obs_data_set_default_string(settings, "camera", "0")
@@ -69,11 +85,10 @@ def script_defaults(settings):
 
 def script_properties():
     made = obs.obs_properties_create()
-    obs.obs_properties_add_path(
-        made, "program", "vidstyle, the program", obs.OBS_PATH_FILE, "", None
-    )
-    obs.obs_properties_add_text(made, "address", "its control page", obs.OBS_TEXT_DEFAULT)
-    obs.obs_properties_add_text(made, "camera", "camera (number, name, clip)", obs.OBS_TEXT_DEFAULT)
+    text = obs.OBS_TEXT_DEFAULT
+    obs.obs_properties_add_path(made, "program", "vidstyle program", obs.OBS_PATH_FILE, "", None)
+    obs.obs_properties_add_text(made, "address", "control page (HOST:PORT or URL)", text)
+    obs.obs_properties_add_text(made, "camera", "camera (number, name, file)", text)
     obs.obs_properties_add_button(made, "start", "Start", start)
     obs.obs_properties_add_button(made, "stop", "Stop", stop)
     obs.obs_properties_add_list(
@@ -81,126 +96,123 @@ def script_properties():
     )
     obs.obs_properties_add_float_slider(made, "strength", "strength", 0.0, 1.0, 0.05)
     obs.obs_properties_add_float_slider(made, "style_scale", "style scale", 0.25, 4.0, 0.05)
-    obs.obs_properties_add_float_slider(made, "temporal_weight", "steadiness", 0.0, 20.0, 0.5)
+    obs.obs_properties_add_float_slider(
+        made, "temporal_weight", "temporal consistency", 0.0, 20.0, 0.5
+    )
     obs.obs_properties_add_bool(made, "original_colors", "keep the source's colours")
-    obs.obs_properties_add_button(made, "look", "Look again", look)
+    obs.obs_properties_add_button(made, "refresh", "Refresh", refresh)
     obs.obs_properties_add_text(made, "status", "", obs.OBS_TEXT_INFO)
-    look(made, None)
+    refresh(made, None)
     return made
 
 
-def look(properties, button):
-    """Which styles there are now, and how it goes."""
-    state = ask("state") or {}
+def refresh(properties, button):
+    """Update the list of styles and the status line."""
+    answer = request_page("state") or {}
     styles = obs.obs_properties_get(properties, "style")
     obs.obs_property_list_clear(styles)
-    obs.obs_property_list_add_string(styles, "(as it is)", "")
-    for style in state.get("styles", ()):
+    obs.obs_property_list_add_string(styles, "(unchanged)", "")
+    for style in answer.get("styles", ()):
         obs.obs_property_list_add_string(styles, style["name"], style["name"])
-    how = here["said"] or "not running"
-    if "fps" in state:
-        how = f"{state['fps']:.1f} frames per second, {state['latency_ms']:.0f} ms"
+    text = state["message"] or "not running"
+    if "fps" in answer:
+        text = f"{answer['fps']:.1f} frames per second, {answer['latency_ms']:.0f} ms"
     status = obs.obs_properties_get(properties, "status")
-    obs.obs_property_set_description(status, f"vidstyle: {how}")
+    obs.obs_property_set_description(status, f"vidstyle: {text}")
     return True
 
 
 def script_update(settings):
-    """Somebody turned something: send what has changed."""
-    here["settings"] = settings
-    wanted = {name: round(obs.obs_data_get_double(settings, name), 3) for name in TURNED}
+    """Send the parameters that were changed in the panel."""
+    state["settings"] = settings
+    values = {name: round(obs.obs_data_get_double(settings, name), 3) for name in PARAMETERS}
     style = obs.obs_data_get_string(settings, "style")
-    colours = obs.obs_data_get_bool(settings, "original_colors")
-    before = here["sent"]
-    turned = {name: value for name, value in wanted.items() if before and before.get(name) != value}
-    if turned:
-        orders.put({"turn": turned})
-    if before and style and style != before.get("style"):
-        choose(style)
-    if before and colours != before.get("original_colors"):
-        orders.put({"do": "original_colors"})
-    here["sent"] = {**wanted, "style": style, "original_colors": colours}
+    original_colors = obs.obs_data_get_bool(settings, "original_colors")
+    sent = state["sent"]
+    changed = {name: value for name, value in values.items() if sent and sent.get(name) != value}
+    if changed:
+        commands.put({"set": changed})
+    if sent and style and style != sent.get("style"):
+        select_style(style)
+    if sent and original_colors != sent.get("original_colors"):
+        commands.put({"do": "original_colors"})
+    state["sent"] = {**values, "style": style, "original_colors": original_colors}
 
 
-def choose(name):
-    names = [style["name"] for style in (ask("state") or {}).get("styles", ())]
+def select_style(name):
+    names = [style["name"] for style in (request_page("state") or {}).get("styles", ())]
     if name in names:
-        orders.put({"mix": [int(each == name) for each in names]})
+        commands.put({"blend": [int(each == name) for each in names]})
 
 
 def start(properties, button):
-    here["said"] = ""
-    if here["process"] is not None and here["process"].poll() is None:
+    state["message"] = ""
+    if state["process"] is not None and state["process"].poll() is None:
         return True
-    text = {
-        name: obs.obs_data_get_string(here["settings"], name)
-        for name in ("program", "camera", "address")
-    }
-    command = [
-        text["program"] or PROGRAM,
-        "live",
-        "--obs",
-        "--no-window",
-        "--web",
-        text["address"] or ADDRESS,
-    ]
-    command += ["--camera", text["camera"] or "0", "--loop"]
+    program = obs.obs_data_get_string(state["settings"], "program") or PROGRAM
+    camera = obs.obs_data_get_string(state["settings"], "camera") or "0"
+    command = [program, "live", "--obs", "--no-window", "--web", page()[1]]
+    command += ["--camera", camera, "--loop"]
     flags = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
     try:
-        here["process"] = subprocess.Popen(
+        state["process"] = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **flags
         )
     except OSError as error:
-        here["said"] = f"cannot be started ({error.strerror}): choose the program above"
-        return look(properties, button)
-    here["said"] = STARTING
-    threading.Thread(target=listen, args=(here["process"],), daemon=True).start()
-    return look(properties, button)
+        state["message"] = f"cannot be started ({error.strerror}): choose the program above"
+        return refresh(properties, button)
+    state["message"] = STARTING
+    threading.Thread(target=read_messages, args=(state["process"],), daemon=True).start()
+    return refresh(properties, button)
 
 
-def listen(process):
-    """Keep the last line it says, for the status; without a reader it would stop at a full pipe."""
+def read_messages(process):
+    """Keep the last message of the process for the status line.
+
+    Without a reader the process would block as soon as the pipe is full.
+    """
     for line in process.stderr:
         if line.startswith("vidstyle: ") and "control page" not in line:
-            here["said"] = line.strip().removeprefix("vidstyle: ")
-    if here["said"] in (STARTING, "interrupted"):
-        here["said"] = ""
+            state["message"] = line.strip().removeprefix("vidstyle: ")
+    if state["message"] in (STARTING, "interrupted"):
+        state["message"] = ""
 
 
 def stop(properties, button):
-    process, here["process"], here["said"] = here["process"], None, ""
+    process, state["process"], state["message"] = state["process"], None, ""
     if process is None:
-        orders.put({"do": "quit"})
+        commands.put({"do": "quit"})
     elif process.poll() is None:
         process.terminate()
         threading.Thread(target=process.wait, daemon=True).start()
     return True
 
 
-def pressed(action):
-    return lambda down: orders.put({"do": action}) if down else None
+def on_hotkey(action):
+    return lambda pressed: commands.put({"do": action}) if pressed else None
 
 
 def script_load(settings):
-    here["settings"] = settings
-    threading.Thread(target=send_orders, daemon=True).start()
-    for action, words in HOTKEYS.items():
-        key = obs.obs_hotkey_register_frontend(f"vidstyle_{action}", words, pressed(action))
+    state["settings"] = settings
+    threading.Thread(target=send_commands, daemon=True).start()
+    for action, description in HOTKEYS.items():
+        name = f"vidstyle_{action}"
+        key = obs.obs_hotkey_register_frontend(name, description, on_hotkey(action))
         saved = obs.obs_data_get_array(settings, f"hotkey_{action}")
         obs.obs_hotkey_load(key, saved)
         obs.obs_data_array_release(saved)
-        here["hotkeys"][action] = key
+        state["hotkeys"][action] = key
 
 
 def script_save(settings):
-    for action, key in here["hotkeys"].items():
+    for action, key in state["hotkeys"].items():
         saved = obs.obs_hotkey_save(key)
         obs.obs_data_set_array(settings, f"hotkey_{action}", saved)
         obs.obs_data_array_release(saved)
 
 
 def script_unload():
-    orders.put(None)
-    process = here["process"]
+    commands.put(None)
+    process = state["process"]
     if process is not None and process.poll() is None:
         process.terminate()

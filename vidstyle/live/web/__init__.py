@@ -1,6 +1,6 @@
-"""The control page shows the painting to browsers and players, and takes commands.
+"""The control page: an HTTP server for browsers, players and scripts.
 
-It needs the extra ``vidstyle[web]``.
+It needs the optional dependencies ``vidstyle[web]``.
 """
 
 from ...errors import DeviceError

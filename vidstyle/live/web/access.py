@@ -1,4 +1,4 @@
-"""Which requests the control page answers."""
+"""Access control of the control page: host names, origins, and the token."""
 
 import ipaddress
 import secrets
@@ -16,10 +16,10 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 TOKEN_HEADER = "x-vidstyle-token"
 
 OPEN_PATHS = ("/", "/page.css", "/page.js")
-"""Paths answered without the token. They hold no secret; the script sends the token."""
+"""Paths that need no token: they contain no secret, and page.js sends the token."""
 
-LINK_PATHS = ("/", "/picture.mjpg", "/picture.mjpeg", "/picture.jpg")
-"""Paths that a link on another site may lead to."""
+LINK_PATHS = ("/", "/frame.mjpg", "/frame.mjpeg", "/frame.jpg")
+"""Paths that a link on another site may open in a tab."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -35,17 +35,17 @@ HEADERS = (
 
 
 class Access:
-    """Decides who may use the control page, from where the server listens.
+    """Decides which requests are accepted.
 
-    Whoever is on this machine may use a page that listens on the loopback interface. In all other
-    cases, and when more host names are allowed, requests need the token. A request carries it as
-    ``?token=TOKEN``, as ``Authorization: Bearer TOKEN``, or as ``X-Vidstyle-Token: TOKEN``, which
-    leaves ``Authorization`` to a proxy that asks for a password itself. There is no cookie, so no
-    page of another site can make a browser send the token.
+    A server on the loopback interface accepts requests from this machine. Any other server, and any
+    with additional host names, requires a random token: as ``?token=TOKEN``, as ``Authorization:
+    Bearer TOKEN``, or as ``X-Vidstyle-Token: TOKEN``, which leaves ``Authorization`` to a proxy that
+    requires a password. The page sets no cookie, since browsers would send it for other sites too.
+    ``token`` is "" if none is required.
 
     Args:
-        host: the IP address where the server listens.
-        allowed: more host names the page is reached under, as ``check_host_name`` returns them.
+        host: IP address on which the server listens.
+        allowed: additional host names of the page, as ``check_host_name`` returns them.
     """
 
     def __init__(self, host: str, allowed: Collection[str] = ()) -> None:
@@ -56,42 +56,43 @@ class Access:
         self.token = "" if self._local and not allowed else secrets.token_urlsafe(16)
 
     def refusal(self, scope: Scope) -> Response | None:
-        """The answer to a request that is refused; None where it is let through."""
+        """Return the response to a rejected request; None if the request is accepted."""
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
-        if not self._known(host_of(host)):
-            words = f"this page is not at {host[:100]!a}: use the address that vidstyle printed"
-            return PlainTextResponse(f"{words}, or start vidstyle with --allow-host NAME", 421)
-        foreign = "origin" in headers and not self._same_origin(headers["origin"], host)
+        if not self._is_known_host(host_of(host)):
+            message = f"{host[:100]!a} is not a host name of this page: use the URL that vidstyle"
+            return PlainTextResponse(f"{message} printed, or add --allow-host NAME", 421)
+        cross_origin = "origin" in headers and not self._same_origin(headers["origin"], host)
         site = headers.get("sec-fetch-site", "none")
-        if foreign or (site not in ("none", "same-origin") and not _is_link(scope, headers)):
-            return PlainTextResponse("pages of other sites may not use this page", 403)
-        if not self.token or scope["path"] in OPEN_PATHS or self._knows_token(scope, headers):
+        if cross_origin or (site not in ("none", "same-origin") and not _is_link(scope, headers)):
+            return PlainTextResponse("cross-origin requests are rejected", 403)
+        if not self.token or scope["path"] in OPEN_PATHS or self._has_token(scope, headers):
             return None
-        words = "this page needs its token: open the whole address that vidstyle printed"
-        return PlainTextResponse(words, 401)
+        message = "this page requires a token: open the whole URL that vidstyle printed"
+        return PlainTextResponse(message, 401)
 
-    def _known(self, host: str) -> bool:
-        """Whether the page may be reached under this name.
+    def _is_known_host(self, host: str) -> bool:
+        """Whether a host name belongs to this page.
 
-        Other people's names may lead here too (DNS rebinding).
+        Any other name may be an attacker's that resolves to this machine (DNS rebinding).
         """
         return host in self._names or (not self._local and is_address(host))
 
     def _same_origin(self, origin: str, host: str) -> bool:
-        """Whether a page of this origin is ours. With a proxy in front its scheme may be https."""
+        """Whether an origin is this page's. Behind a proxy its scheme may be https."""
         parts = urlsplit(origin) if origin.startswith(("http://", "https://")) else urlsplit("")
         if host_of(parts.netloc) in self._allowed:
             return True
         default = DEFAULT_PORTS.get(parts.scheme)
         return default is not None and _split(parts.netloc, default) == _split(host, default)
 
-    def _knows_token(self, scope: Scope, headers: dict[str, str]) -> bool:
+    def _has_token(self, scope: Scope, headers: dict[str, str]) -> bool:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
         given.append(headers.get(TOKEN_HEADER, ""))
         given.append(headers.get("authorization", "").removeprefix("Bearer "))
-        # The time a comparison takes does not tell how much of a wrong token is right.
-        return any(secrets.compare_digest(each.encode(), self.token.encode()) for each in given)
+        # In constant time, which reveals nothing about the token.
+        token = self.token.encode()
+        return any(secrets.compare_digest(each.encode(), token) for each in given)
 
 
 def _split(netloc: str, default_port: int) -> tuple[str, str]:
@@ -99,7 +100,7 @@ def _split(netloc: str, default_port: int) -> tuple[str, str]:
 
 
 def _is_link(scope: Scope, headers: dict[str, str]) -> bool:
-    """Whether the browser opens a link in a tab, where the page of another site cannot see it."""
+    """Whether the browser opens a link in a tab, which the site with the link cannot read."""
     mode = headers.get("sec-fetch-mode", "navigate")
     target = headers.get("sec-fetch-dest", "document")
     in_a_tab = mode == "navigate" and target == "document"
@@ -107,13 +108,13 @@ def _is_link(scope: Scope, headers: dict[str, str]) -> bool:
 
 
 class Guard:
-    """Lets requests through to an application, as ``Access`` decides, and protects the answers."""
+    """ASGI middleware that rejects requests as ``Access`` decides, and adds security headers."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Process a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Where the control page listens, and which host names it answers to."""
+"""Addresses of the control page: its socket, its URLs, and host names."""
 
 import ipaddress
 import re
@@ -11,32 +11,29 @@ from ...errors import DeviceError
 HOST, PORT = "127.0.0.1", 8765
 
 SEND_BYTES = 1 << 17
-"""Bytes that the system keeps for a viewer who does not read.
-
-They hold a few pictures, so that a slow viewer is not far behind.
-"""
+"""Size in bytes of the send buffer: a few frames, so that a slow viewer's delay is limited."""
 
 
 def listen(address: str = "") -> socket.socket:
-    """A bound socket.
+    """Return a socket that is bound to an address, but does not listen yet.
 
     Args:
-        address: HOST:PORT; either may be left out.
+        address: HOST:PORT; the defaults of either part are ``HOST`` and ``PORT``.
 
     Raises:
-        ValueError: it is not an address.
-        DeviceError: the system refuses it.
+        ValueError: the address is not valid.
+        DeviceError: the system rejects the address.
     """
     match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]*?))(?::?(\d+))?", address)
     if not match or int(match[3] or 0) > 65535:
         example = f"use HOST:PORT, such as {HOST}:{PORT}"
-        raise ValueError(f"{address!r} is no address for the control page: {example}")
+        raise ValueError(f"{address!r} is not a valid address for the control page: {example}")
     host, port = match[1] or match[2] or HOST, int(match[3] or PORT)
     try:
         options = {"type": socket.SOCK_STREAM, "proto": socket.IPPROTO_TCP}
         family, kind, protocol, _, found = socket.getaddrinfo(host, port, **options)[0]
-        # Only on sockets that name their protocol does asyncio set TCP_NODELAY; without it each
-        # answer takes 40 ms.
+        # asyncio sets TCP_NODELAY only on sockets with an explicit protocol; without it each answer
+        # takes 40 ms.
         server = socket.socket(family, kind, protocol)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
@@ -47,16 +44,16 @@ def listen(address: str = "") -> socket.socket:
             raise
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        where = f"the control page cannot listen on {host} port {port} ({reason})"
-        raise DeviceError(f"{where}: choose another with --web") from None
+        message = f"the control page cannot listen on {host} port {port} ({reason})"
+        raise DeviceError(f"{message}: choose another with --web") from None
     return server
 
 
 def page_url(page: str, path: str) -> str:
-    """The address of something on a control page.
+    """Return the URL of a path on a control page, with the page's token.
 
     Args:
-        page: HOST:PORT, or the address of the page as it is printed, with or without its token.
+        page: HOST:PORT, or the URL that vidstyle printed.
         path: such as "state".
 
     Raises:
@@ -64,26 +61,26 @@ def page_url(page: str, path: str) -> str:
     """
     parts = urlsplit(page if "://" in page else f"http://{page}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        remedy = "use HOST:PORT, or the address that vidstyle printed"
-        raise ValueError(f"{page!r} is no control page: {remedy}")
-    whole_path = f"{parts.path.rstrip('/')}/{path}"
-    return urlunsplit((parts.scheme, parts.netloc, whole_path, parts.query, ""))
+        remedy = "use HOST:PORT, or the URL that vidstyle printed"
+        raise ValueError(f"{page!r} is not a valid control page: {remedy}")
+    full_path = f"{parts.path.rstrip('/')}/{path}"
+    return urlunsplit((parts.scheme, parts.netloc, full_path, parts.query, ""))
 
 
 def own_address(family: int) -> str:
-    """The address of this machine in its network, as far as the system knows. Nothing is sent."""
+    """Return this machine's IP address in its network, or its name. Sends nothing."""
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-        # Addresses for documentation (RFC 5737 and RFC 3849): they lead out of this machine.
+        # Addresses for documentation (RFC 5737, RFC 3849): the route to them is the default one.
         probe.connect(("2001:db8::1", 9) if family == socket.AF_INET6 else ("192.0.2.1", 9))
         return str(probe.getsockname()[0])
     return socket.gethostname()
 
 
 def host_of(netloc: str) -> str:
-    """The host in HOST or HOST:PORT as browsers send it.
+    """Return the host of HOST or HOST:PORT as browsers send it.
 
     Returns:
-        The host in lower case, without brackets; "" where ``netloc`` is malformed.
+        The host in lower case, without brackets; "" if ``netloc`` is malformed.
     """
     pattern = r"(?:\[([0-9a-f:.]+)\]|([^\s\[\]:/@?#\\]+))(?::\d*)?"
     match = re.fullmatch(pattern, netloc.lower(), re.ASCII)
@@ -99,7 +96,7 @@ def is_address(host: str) -> bool:
 
 
 def check_host_name(name: str) -> str:
-    """A host name as browsers send it: lower case, international names in Punycode.
+    """Return a host name as browsers send it: lower case, international names in Punycode.
 
     Raises:
         ValueError: it is not a host name or IP address.
@@ -113,4 +110,4 @@ def check_host_name(name: str) -> str:
         if re.fullmatch(rf"{label}(\.{label})*", plain):
             return plain
     remedy = "give it without scheme and port, such as studio.example.org"
-    raise ValueError(f"--allow-host {name!r} is no host name: {remedy}")
+    raise ValueError(f"--allow-host {name!r} is not a valid host name: {remedy}")

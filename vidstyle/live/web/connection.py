@@ -1,62 +1,61 @@
-"""Connections that are closed when the other side stays silent."""
+"""HTTP connections with timeouts, so that silent clients cannot exhaust the server."""
 
 import asyncio
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 REQUEST_SECONDS = 10.0
-"""Seconds in which the whole head of a request must arrive."""
+"""Time limit in seconds for the head of a request."""
 
-SILENT_SECONDS = 10.0
-"""Seconds after which a viewer is let go who reads nothing of what is sent."""
+READ_SECONDS = 10.0
+"""Seconds after which a client is disconnected that reads nothing of an answer."""
 
-MOST_CONNECTIONS = 128
-"""Number of connections open at once; further ones are closed at once."""
+MAX_CONNECTIONS = 128
+"""Number of simultaneous connections; further ones are closed at once."""
 
 
 class Connection(H11Protocol):
-    """An HTTP connection of uvicorn's with limits of time.
+    """uvicorn's HTTP connection with timeouts for requests and for reading answers.
 
-    A request must arrive in time, and its answer must be read. uvicorn itself only closes
-    connections that are idle after an answer.
+    uvicorn itself only closes connections that are idle after an answer.
     """
 
     _request_timer: asyncio.TimerHandle | None = None
     _answer_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A connection is open: wait for its first request, for a while."""
+        """Start the timeout of the first request."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
             return
-        self._await_request()
+        self._start_request_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived; unless it completes a request, wait for the rest, for a while."""
+        """Parse the data; unless it completes a request, start the timeout for the rest."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_request_timer()
         elif self._request_timer is None:
-            self._await_request()
+            self._start_request_timer()
 
     def pause_writing(self) -> None:
-        """The other side reads more slowly than pictures come: wait for it, for a while."""
+        """Start the timeout of a client that reads more slowly than frames are sent."""
         super().pause_writing()
-        self._answer_timer = self.loop.call_later(SILENT_SECONDS, self.transport.abort)
+        self._answer_timer = self.loop.call_later(READ_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The other side reads again."""
+        """Stop the timeout: the client reads again."""
         super().resume_writing()
         self._stop_answer_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed."""
+        """Stop all timeouts."""
         super().connection_lost(exc)
         self._stop_request_timer()
         self._stop_answer_timer()
 
-    def _await_request(self) -> None:
+    def _start_request_timer(self) -> None:
         self._request_timer = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
 
     def _stop_request_timer(self) -> None:

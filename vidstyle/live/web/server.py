@@ -1,4 +1,4 @@
-"""The control page's server: the picture, the state, commands and pictures that become styles."""
+"""The server of the control page: frames, state, commands, and uploads of style images."""
 
 import asyncio
 import ipaddress
@@ -15,13 +15,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...errors import DeviceError, VidstyleError
 from ...io.frame import Image
 from ...io.images import decode_image, jpeg
 from ...runtime.worker import Worker
-from ..commands import parse_command
-from ..controls import MOST_STYLES
+from ..commands import parse_command, warn_old_name
+from ..controls import MAX_STYLES
 from .access import Access, Guard
 from .address import own_address
 from .connection import Connection
@@ -31,33 +32,49 @@ if TYPE_CHECKING:
     from ..session import Session
 
 COMMAND_BYTES, UPLOAD_BYTES = 1 << 16, 20 << 20
+"""Largest size in bytes of a command, and of an uploaded image."""
+
 COMMAND_SECONDS, UPLOAD_SECONDS = 10, 60
-"""Most bytes of a command and of an uploaded picture, and most seconds for it to arrive."""
+"""Time limits in seconds for receiving a command, and an uploaded image."""
 
 UPLOAD_PX = 1 << 25
-"""Most pixels of an uploaded picture, or a quarter of a JPEG's: they take 230 MB on their way to a style."""
+"""Largest number of pixels of an uploaded image; a JPEG may have four times as many.
 
-MOST_UPLOADS = 4
-"""Number of pictures that may be on their way at once."""
+Decoding and analysing such an image takes 230 MB.
+"""
 
-NAME_LETTERS = 40
-"""Letters of an uploaded picture's name that are kept."""
+MAX_UPLOADS = 4
+"""Number of simultaneous uploads."""
+
+MAX_STYLE_NAME_LENGTH = 40
+"""Characters of an uploaded image's name that are kept."""
 
 THUMBNAIL_PX = 160
+"""Long side of the thumbnails in px."""
+
 START_SECONDS = 10
+"""Time limit in seconds for the server to start, and to end."""
+
 FILES = {"": "index.html", "page.css": "page.css", "page.js": "page.js"}
-KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+
+OLD_PATHS = {
+    "/picture.mjpg": "/frame.mjpg",
+    "/picture.mjpeg": "/frame.mjpeg",
+    "/picture.jpg": "/frame.jpg",
+    "/order": "/command",
+}
+"""Paths of version 0.1 -> present paths. They work until the next version."""
 
 
 class Page:
-    """The control page's server, in a thread of its own. A ``Output`` of a live session.
+    """The control page: an ``Output`` that runs a server on a thread of its own.
 
-    ``url`` is where the page is, with its token where it needs one: see ``Access``.
+    ``url`` is the page's URL, with its token if it requires one (see ``Access``).
 
     Args:
-        server: where to listen, a bound socket; it is closed with the page.
-        allowed: more host names the page is reached under: those of a proxy, a tunnel or a home
-            network.
+        server: a bound socket, see ``address.listen``; ``close`` closes it.
+        allowed: additional host names of the page: of a proxy, a tunnel or a local network.
     """
 
     def __init__(self, server: socket.socket, allowed: Collection[str] = ()) -> None:
@@ -67,35 +84,25 @@ class Page:
         shown = own_address(server.family) if ipaddress.ip_address(host).is_unspecified else host
         query = f"?token={self._access.token}" if self._access.token else ""
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/{query}"
-        self._pictures = FrameBroadcast()
+        self._broadcast = FrameBroadcast()
         self._thumbnails: dict[str, bytes] = {}
         self._uploads, self._analysis = 0, asyncio.Lock()
         self._started = Event()
         self._thread: Worker | None = None
 
     def open(self, session: "Session") -> None:
-        """Serve.
+        """Start the server.
 
         Raises:
             DeviceError: the server does not start.
         """
         self._session = session
-        routes = [Route(f"/{name}", self._file) for name in FILES]
-        routes += [
-            Route("/picture.mjpg", self._pictures.parts),
-            Route("/picture.mjpeg", self._pictures.plain),
-            Route("/picture.jpg", self._pictures.single),
-            Route("/state", self._state),
-            Route("/order", self._command, methods=["POST"]),
-            Route("/styles", self._upload, methods=["POST"]),
-            Route("/styles/{number:int}.jpg", self._thumbnail),
-        ]
-        app = Guard(Starlette(routes=routes, lifespan=self._alive), self._access)
+        app = Starlette(routes=self._routes(), lifespan=self._lifespan)
         config = uvicorn.Config(
-            app,
+            OldPaths(Guard(app, self._access)),
             http=Connection,
             log_config=None,
-            log_level="critical",  # of what others send it would print lines of its own
+            log_level="critical",  # uvicorn logs malformed requests of clients
             access_log=False,
             lifespan="on",
             ws="none",
@@ -104,71 +111,85 @@ class Page:
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
-        self._server_socket.listen()  # a connection before the server is ready waits, and is not refused
-        self._thread = Worker(lambda stage: self._server.run(sockets=[self._server_socket]), "page")
+        self._server_socket.listen()  # connections before the server is ready wait
+        sockets = [self._server_socket]
+        self._thread = Worker(lambda worker: self._server.run(sockets=sockets), "page")
         if not self._started.wait(START_SECONDS):
             self.close()
             reason = self._thread.error
             raise DeviceError(f"the control page does not start ({reason}): go without --web")
 
+    def _routes(self) -> list[Route]:
+        return [
+            *(Route(f"/{name}", self._file) for name in FILES),
+            Route("/frame.mjpg", self._broadcast.multipart_stream),
+            Route("/frame.mjpeg", self._broadcast.jpeg_stream),
+            Route("/frame.jpg", self._broadcast.single_frame),
+            Route("/state", self._state),
+            Route("/command", self._command, methods=["POST"]),
+            Route("/styles", self._upload, methods=["POST"]),
+            Route("/styles/{number:int}.jpg", self._thumbnail),
+        ]
+
     @asynccontextmanager
-    async def _alive(self, app: Starlette) -> AsyncIterator[None]:
-        encoder = self._pictures.start()
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        encoder = self._broadcast.start()
         self._started.set()
         yield
         encoder.cancel()
 
     def show(self, image: Image) -> None:
-        """Show (H, W, 3 or 4) RGB to all viewers. Does not wait for anyone."""
-        self._pictures.show(image)
+        """Show (H, W, 3 or 4) RGB to all viewers. Does not block."""
+        self._broadcast.show(image)
 
     def close(self) -> None:
-        """End all connections. Calling it twice does no harm."""
+        """End all connections and the server. Further calls have no effect."""
         if self._thread is not None:
-            self._pictures.call(self._pictures.close)
-            self._server.should_exit = True  # the server looks at it ten times a second
+            self._broadcast.call(self._broadcast.close)
+            self._server.should_exit = True  # uvicorn polls it ten times per second
             self._thread.join(START_SECONDS)
         self._server_socket.close()
 
     async def _file(self, request: Request) -> Response:
         name = FILES[request.url.path[1:]]
         data = (resources.files(__package__) / "page" / name).read_bytes()
-        return Response(data, media_type=KINDS[name.rpartition(".")[2]])
+        return Response(data, media_type=MEDIA_TYPES[name.rpartition(".")[2]])
 
     async def _state(self, request: Request) -> Response:
-        return JSONResponse({**self._session.status(), "viewers": self._pictures.viewers})
+        return JSONResponse({**self._session.status(), "viewers": self._broadcast.viewers})
 
     async def _command(self, request: Request) -> Response:
         try:
-            self._session.order(parse_command(await _body(request, COMMAND_BYTES, COMMAND_SECONDS)))
+            command = parse_command(await _read_body(request, COMMAND_BYTES, COMMAND_SECONDS))
+            self._session.command(command)
         except ValueError as error:
             return PlainTextResponse(str(error), 400)
         return Response(status_code=204)
 
     async def _upload(self, request: Request) -> Response:
-        if self._uploads >= MOST_UPLOADS:
-            words = f"{MOST_UPLOADS} pictures are being uploaded already: try again in a moment"
-            raise HTTPException(503, words)
+        if self._uploads >= MAX_UPLOADS:
+            message = f"{MAX_UPLOADS} images are being uploaded already: try again in a moment"
+            raise HTTPException(503, message)
         self._uploads += 1
         try:
-            data = await _body(request, UPLOAD_BYTES, UPLOAD_SECONDS)
-            async with self._analysis:  # one by one: a large picture takes much memory
+            data = await _read_body(request, UPLOAD_BYTES, UPLOAD_SECONDS)
+            async with self._analysis:  # one at a time, which limits the memory
                 return await self._add_style(request.query_params.get("name", ""), data)
         finally:
             self._uploads -= 1
 
     async def _add_style(self, given_name: str, data: bytes) -> Response:
-        if len(self._session.steering.styles) >= MOST_STYLES:
-            words = f"there are {MOST_STYLES} styles already, which is the most there may be"
-            raise HTTPException(409, words)
+        if len(self._session.controls.styles) >= MAX_STYLES:
+            message = f"there are {MAX_STYLES} styles already, which is the maximum"
+            raise HTTPException(409, message)
         printable = "".join(letter for letter in given_name if letter.isprintable())
-        name = printable[:NAME_LETTERS].strip() or "picture"
+        name = printable[:MAX_STYLE_NAME_LENGTH].strip() or "image"
         try:
-            limits = ("the picture", UPLOAD_PX)
+            limits = ("the image", UPLOAD_PX)
             image = await asyncio.to_thread(decode_image, data, *limits, reduced=True)
             if image is None:
-                words = "not a picture that can be read: use a PNG, JPEG, WebP, BMP or TIFF file"
-                raise HTTPException(415, words)
+                message = "the file is not a valid image: use PNG, JPEG, WebP, BMP or TIFF"
+                raise HTTPException(415, message)
             await asyncio.to_thread(self._session.add_style, name, image)
         except VidstyleError as error:
             raise HTTPException(415, str(error)) from None
@@ -177,21 +198,36 @@ class Page:
         return Response(status_code=204)
 
     async def _thumbnail(self, request: Request) -> Response:
-        styles, number = self._session.steering.styles, request.path_params["number"]
+        styles, number = self._session.controls.styles, request.path_params["number"]
         if number >= len(styles):
-            raise HTTPException(404, "there is no such style")
+            raise HTTPException(404, f"there is no style {number}: see /state for the styles")
         name, _ = styles[number]
         if name not in self._thumbnails:
-            small = self._session.steering.thumbnail(number, THUMBNAIL_PX)
+            small = self._session.controls.thumbnail(number, THUMBNAIL_PX)
             self._thumbnails[name] = await asyncio.to_thread(jpeg, small)
         return Response(self._thumbnails[name], media_type="image/jpeg")
 
 
-async def _body(request: Request, limit: int, seconds: float) -> bytes:
-    """The body of a request.
+class OldPaths:
+    """ASGI middleware that serves the paths of version 0.1, with a warning in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Process a request."""
+        if scope["type"] == "http" and scope["path"] in OLD_PATHS:
+            path = OLD_PATHS[scope["path"]]
+            warn_old_name(scope["path"], path)
+            scope = {**scope, "path": path, "raw_path": path.encode()}
+        await self._app(scope, receive, send)
+
+
+async def _read_body(request: Request, limit: int, seconds: float) -> bytes:
+    """Read the body of a request.
 
     Raises:
-        HTTPException: it is longer than ``limit`` bytes, or does not arrive in time.
+        HTTPException: the body is longer than ``limit`` bytes, or does not arrive in time.
     """
     data = bytearray()
     try:
@@ -199,10 +235,10 @@ async def _body(request: Request, limit: int, seconds: float) -> bytes:
             async for part in request.stream():
                 data += part
                 if len(data) > limit:
-                    words = f"this is more than {limit >> 10} KiB, which is the most that is taken"
-                    raise HTTPException(413, words)
+                    message = f"the data exceeds the limit of {limit >> 10} KiB"
+                    raise HTTPException(413, message)
     except TimeoutError:
-        raise HTTPException(408, f"this took longer than {seconds} s to arrive") from None
+        raise HTTPException(408, f"the data did not arrive within {seconds} s") from None
     except ClientDisconnect:
-        raise HTTPException(400, "the connection was closed before all had arrived") from None
+        raise HTTPException(400, "the connection was closed before the data arrived") from None
     return bytes(data)

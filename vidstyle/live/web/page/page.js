@@ -1,20 +1,30 @@
-// What the page does: shows the newest picture, asks for the state four times a second, and sends commands.
+// The control page: shows the newest frame, polls the state, and sends commands.
 "use strict";
 
-const EVERY_MS = 250, PLOTTED = 240, RETRY_MS = 2000, MESSAGE_MS = 10000;
-const KEYS = { n: "next", p: "previous", "+": "stronger", "=": "stronger", "-": "weaker", "]": "larger", "[": "smaller",
-  o: "original_colors", c: "beside", b: "bypass", m: "mirror", f: "freeze", s: "snapshot", r: "record" };
-const VIEWER = Math.random().toString(36).slice(2);
+const POLL_MS = 250;        // interval of polling the state
+const PLOT_POINTS = 240;    // states in the plot: one minute
+const RETRY_MS = 2000;      // wait after an error
+const MESSAGE_MS = 10000;   // duration of a message
+const TOUCH_MS = 1500;      // time for which a slider keeps the user's value
+const COMMAND_MS = 100;     // shortest interval between commands of a slider
 const TOKEN_KEY = "vidstyle-token";
-const at = (id) => document.getElementById(id);
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-const touched = new Map();  // sliders somebody moves, and until when they are left alone
-const plotted = [];
-const notices = new Map();  // what is wrong with the camera, and with watching
-let names = "", lastMessage = null;
+const VIEWER = Math.random().toString(36).slice(2);
+const KEYS = {
+  n: "next", p: "previous", "+": "stronger", "=": "stronger", "-": "weaker",
+  "]": "larger", "[": "smaller", o: "original_colors", c: "side_by_side", b: "bypass",
+  m: "mirror", f: "freeze", s: "snapshot", r: "record",
+};
 
-// The token comes in the address once. It is kept where only this host and port can read it, and leaves the address bar.
-function takeToken() {
+const byId = (id) => document.getElementById(id);
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const touched = new Map();  // slider -> performance.now() until which it keeps the user's value
+const notices = new Map();  // topic -> text over the frame
+const plotted = [];         // {loss, fps} of the last states
+let styleNames = "", lastMessage = null;
+
+// The URL contains the token once. The browser's storage of this origin keeps it, and the address
+// bar loses it.
+function loadToken() {
   const given = new URLSearchParams(location.search).get("token");
   try {
     if (given !== null) {
@@ -23,218 +33,250 @@ function takeToken() {
     }
     return localStorage.getItem(TOKEN_KEY);
   } catch {
-    return given;  // the browser stores nothing: the address keeps the token
+    return given;  // storage is disabled: the URL keeps the token
   }
 }
-const token = takeToken();
+const token = loadToken();
 
-function ask(path, options = {}) {
-  return fetch(path, { cache: "no-store", headers: token ? { "X-Vidstyle-Token": token } : {}, ...options });
+function request(path, options = {}) {
+  const headers = token ? { "X-Vidstyle-Token": token } : {};
+  return fetch(path, { cache: "no-store", headers, ...options });
 }
 
-// Change an element's text only where it differs, so that screen readers read it out once.
-function write(id, words) {
-  if (at(id).textContent !== words) at(id).textContent = words;
+// Set an element's text only if it differs: screen readers announce each change.
+function setText(id, text) {
+  if (byId(id).textContent !== text) byId(id).textContent = text;
 }
 
-function say(words, error = true) {
-  at("message").classList.toggle("error", error);
-  at("message").textContent = words;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => { at("message").textContent = ""; }, MESSAGE_MS);
+function showMessage(text, error = true) {
+  byId("message").classList.toggle("error", error);
+  byId("message").textContent = text;
+  clearTimeout(showMessage.timer);
+  showMessage.timer = setTimeout(() => { byId("message").textContent = ""; }, MESSAGE_MS);
 }
 
-function notice(about, words) {
-  if (words) notices.set(about, words); else notices.delete(about);
-  write("notice", [...notices.values()].join(" "));
-  at("notice").hidden = notices.size === 0;
+function setNotice(topic, text) {
+  if (text) notices.set(topic, text); else notices.delete(topic);
+  setText("notice", [...notices.values()].join(" "));
+  byId("notice").hidden = notices.size === 0;
 }
 
-async function send(path, body) {
+async function post(path, body) {
   try {
-    const answer = await ask(path, { method: "POST", body });
-    if (!answer.ok) say(await answer.text());
+    const answer = await request(path, { method: "POST", body });
+    if (!answer.ok) showMessage(await answer.text());
     return answer.ok;
   } catch {
-    say("vidstyle does not answer");
+    showMessage("vidstyle does not answer");
     return false;
   }
 }
 
-const order = (given) => send("order", JSON.stringify(given));
+const sendCommand = (command) => post("command", JSON.stringify(command));
 
 function showImage(image, blob) {
-  const before = image.src;
+  const previous = image.src;
   image.src = URL.createObjectURL(blob);
-  if (before.startsWith("blob:")) URL.revokeObjectURL(before);
+  if (previous.startsWith("blob:")) URL.revokeObjectURL(previous);
   return image.decode().catch(() => {});
 }
 
 async function loadImage(image, path) {
-  const answer = await ask(path);
+  const answer = await request(path);
   if (answer.ok) await showImage(image, await answer.blob());
 }
 
-// Pictures are asked for one by one, and only while the tab can be seen: a browser opens six connections to a host at most,
-// so that six tabs with an endless picture each would leave none for anything else.
-async function watch() {
+// Frames are requested one by one, and only in a visible tab. A browser opens six connections to a
+// host at most: six tabs with an MJPEG stream each would block all other requests.
+async function pollFrames() {
   let number = "";
   for (;;) {
-    if (document.hidden) await new Promise((seen) => document.addEventListener("visibilitychange", seen, { once: true }));
+    if (document.hidden) {
+      await new Promise((resolve) => {
+        document.addEventListener("visibilitychange", resolve, { once: true });
+      });
+    }
     try {
-      const answer = await ask(`picture.jpg?viewer=${VIEWER}&after=${number}`);
+      const answer = await request(`frame.jpg?viewer=${VIEWER}&after=${number}`);
       if (answer.status === 200) {
-        number = answer.headers.get("x-picture-number");
-        await showImage(at("picture"), await answer.blob());
+        number = answer.headers.get("x-frame-number");
+        await showImage(byId("image"), await answer.blob());
       }
-      notice("watching", answer.ok ? "" : answer.status === 503 ? await answer.text() : "");
-      if (!answer.ok) await pause(RETRY_MS);
+      setNotice("viewers", answer.status === 503 ? await answer.text() : "");
+      if (!answer.ok) await sleep(RETRY_MS);
     } catch {
-      await pause(RETRY_MS);
+      await sleep(RETRY_MS);
     }
   }
 }
 
-// The last of many values is what counts, and there is no need to send more than ten in a second.
-const waiting = new Map();
-function soon(name, given) {
-  const first = !waiting.has(name);
-  waiting.set(name, given);
-  if (first) setTimeout(() => { const last = waiting.get(name); waiting.delete(name); order(last); }, 100);
+// A slider sends its last value at most once per COMMAND_MS.
+const queued = new Map();
+function sendLatest(name, command) {
+  const first = !queued.has(name);
+  queued.set(name, command);
+  if (!first) return;
+  setTimeout(() => {
+    const latest = queued.get(name);
+    queued.delete(name);
+    sendCommand(latest);
+  }, COMMAND_MS);
 }
 
-function hold(slider) { touched.set(slider, performance.now() + 1500); }
-const held = (slider) => (touched.get(slider) || 0) > performance.now();
+function touch(slider) { touched.set(slider, performance.now() + TOUCH_MS); }
+const isTouched = (slider) => (touched.get(slider) || 0) > performance.now();
 
-function fillGallery(styles) {
-  at("gallery").replaceChildren(...styles.map((style, number) => {
-    const item = document.createElement("li"), button = document.createElement("button"), picture = document.createElement("img");
-    const name = document.createElement("span"), slider = document.createElement("input");
-    loadImage(picture, `styles/${number}.jpg`).catch(() => {});
-    picture.alt = "";
-    name.textContent = style.name;
-    button.append(picture, name);
-    button.title = `paint like ${style.name}`;
-    button.onclick = () => order({ mix: styles.map((_, other) => Number(other === number)) });
-    Object.assign(slider, { type: "range", min: 0, max: 1, step: 0.05 });
-    slider.setAttribute("aria-label", `share of ${style.name}`);
-    slider.oninput = () => hold(slider);
-    slider.onchange = () => {
-      const mix = [...at("gallery").querySelectorAll("input")].map((each) => Number(each.value));
-      if (mix.some((share) => share > 0)) order({ mix }); else touched.clear();
-    };
-    item.append(button, slider);
-    return item;
-  }));
+function makeStyleItem(style, number, count) {
+  const item = document.createElement("li"), button = document.createElement("button");
+  const image = document.createElement("img"), name = document.createElement("span");
+  const slider = document.createElement("input");
+  loadImage(image, `styles/${number}.jpg`).catch(() => {});
+  image.alt = "";
+  name.textContent = style.name;
+  button.append(image, name);
+  button.title = `select the style ${style.name}`;
+  button.onclick = () => {
+    sendCommand({ blend: Array.from({ length: count }, (_, other) => Number(other === number)) });
+  };
+  Object.assign(slider, { type: "range", min: 0, max: 1, step: 0.05 });
+  slider.setAttribute("aria-label", `blend weight of ${style.name}`);
+  slider.oninput = () => touch(slider);
+  slider.onchange = () => {
+    const sliders = [...byId("gallery").querySelectorAll("input")];
+    const blend = sliders.map((each) => Number(each.value));
+    if (blend.some((weight) => weight > 0)) sendCommand({ blend }); else touched.clear();
+  };
+  item.append(button, slider);
+  return item;
 }
 
 function showStyles(styles) {
-  const now = JSON.stringify(styles.map((style) => style.name));
-  if (now !== names) { names = now; fillGallery(styles); }
-  const most = Math.max(...styles.map((style) => style.weight));
-  [...at("gallery").children].forEach((item, number) => {
-    const slider = item.querySelector("input");
-    item.querySelector("button").setAttribute("aria-pressed", String(styles[number].weight === most));
-    if (!held(slider)) slider.value = styles[number].weight;
+  const names = JSON.stringify(styles.map((style) => style.name));
+  if (names !== styleNames) {
+    styleNames = names;
+    const items = styles.map((style, number) => makeStyleItem(style, number, styles.length));
+    byId("gallery").replaceChildren(...items);
+  }
+  const largest = Math.max(...styles.map((style) => style.weight));
+  [...byId("gallery").children].forEach((item, number) => {
+    const slider = item.querySelector("input"), { weight } = styles[number];
+    item.querySelector("button").setAttribute("aria-pressed", String(weight === largest));
+    if (!isTouched(slider)) slider.value = weight;
   });
 }
 
 function showSettings(settings) {
-  for (const slider of at("settings").querySelectorAll("input")) {
-    if (!held(slider)) slider.value = settings[slider.name];
-    const shown = held(slider) ? Number(slider.value) : settings[slider.name];
-    slider.previousElementSibling.textContent = Number(shown.toFixed(2));
+  for (const slider of byId("settings").querySelectorAll("input")) {
+    if (!isTouched(slider)) slider.value = settings[slider.name];
+    const value = isTouched(slider) ? Number(slider.value) : settings[slider.name];
+    slider.previousElementSibling.textContent = Number(value.toFixed(2));
   }
 }
 
 function showCamera(state) {
-  if (state.camera === "ok" || !state.camera) { notice("camera", ""); return; }
-  const words = state.camera === "lost" ? "The camera is lost: waiting for it." : "The camera gives no pictures.";
-  notice("camera", words);
-  write("figures", `last picture ${Math.round(state.seconds_since_frame)} s ago ·`);
+  if (state.camera === "ok" || !state.camera) { setNotice("camera", ""); return; }
+  const lost = state.camera === "lost";
+  setNotice("camera", lost ? "The camera is lost: waiting for it." : "The camera gives no frames.");
+  setText("figures", `last frame ${Math.round(state.seconds_since_frame)} s ago ·`);
 }
 
 function showMessages(messages) {
   const newest = messages.length ? messages[messages.length - 1].number : 0;
-  if (lastMessage !== null && newest >= lastMessage) {  // a smaller number: vidstyle was started again
-    for (const { number, text, error } of messages) if (number > lastMessage) say(text, error);
+  if (lastMessage !== null && newest >= lastMessage) {  // smaller after a restart of vidstyle
+    for (const { number, text, error } of messages) {
+      if (number > lastMessage) showMessage(text, error);
+    }
   }
   lastMessage = newest;
 }
 
-function show(state) {
+function showState(state) {
   showMessages(state.messages);
-  if (!("frames" in state)) { write("news", "getting ready to paint"); showCamera(state); return; }
-  write("figures", `${state.fps.toFixed(1)} fps · ${Math.round(state.latency_ms)} ms · ${state.steps} steps · ${state.paint_px} px ·`);
-  const painted = state.styles.filter((style) => style.weight > 0).map((style) => style.name).join(" + ");
-  write("news", [painted, state.recording && "recording", state.said].filter(Boolean).join(" · "));
+  if (!("frames" in state)) { setText("news", "loading"); showCamera(state); return; }
+  const latency = Math.round(state.latency_ms);
+  setText("figures",
+    `${state.fps.toFixed(1)} fps · ${latency} ms · ${state.steps} steps · ${state.working_px} px ·`);
+  const styles = state.styles.filter((style) => style.weight > 0).map((style) => style.name);
+  const news = [styles.join(" + "), state.recording && "recording", state.note];
+  setText("news", news.filter(Boolean).join(" · "));
   showCamera(state);
-  for (const button of at("buttons").querySelectorAll("[aria-pressed]")) {
+  for (const button of byId("buttons").querySelectorAll("[aria-pressed]")) {
     const name = button.dataset.do === "record" ? "recording" : button.dataset.do;
     button.setAttribute("aria-pressed", String(Boolean(state[name])));
   }
   showStyles(state.styles);
   showSettings(state.settings);
   plotted.push({ loss: state.loss, fps: state.fps });
-  if (plotted.length > PLOTTED) plotted.shift();
-  at("loss").textContent = state.loss === null ? "" : state.loss.toPrecision(3);
-  at("fps").textContent = state.fps.toFixed(1);
-  plot();
+  if (plotted.length > PLOT_POINTS) plotted.shift();
+  byId("loss").textContent = state.loss === null ? "" : state.loss.toPrecision(3);
+  byId("fps").textContent = state.fps.toFixed(1);
+  drawPlot();
 }
 
-function plot() {
-  const canvas = at("plot"), pen = canvas.getContext("2d"), { width, height } = canvas;
-  pen.clearRect(0, 0, width, height);
+function drawPlot() {
+  const canvas = byId("plot"), context = canvas.getContext("2d"), { width, height } = canvas;
+  context.clearRect(0, 0, width, height);
+  context.lineWidth = 2;
   for (const name of ["loss", "fps"]) {
-    const most = Math.max(...plotted.map((each) => each[name] || 0)) || 1;
-    pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
-    pen.lineWidth = 2;
-    pen.beginPath();
-    plotted.forEach((each, number) => {
-      pen.lineTo((number + PLOTTED - plotted.length) / (PLOTTED - 1) * width, height - 6 - (each[name] || 0) / most * (height - 12));
+    const largest = Math.max(...plotted.map((point) => point[name] || 0)) || 1;
+    const color = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
+    context.strokeStyle = color;
+    context.beginPath();
+    plotted.forEach((point, number) => {
+      const x = (number + PLOT_POINTS - plotted.length) / (PLOT_POINTS - 1) * width;
+      context.lineTo(x, height - 6 - (point[name] || 0) / largest * (height - 12));
     });
-    pen.stroke();
+    context.stroke();
   }
 }
 
-async function follow() {
+async function pollState() {
   for (;;) {
-    let wait = EVERY_MS;
+    let wait = POLL_MS;
     try {
-      const answer = await ask("state");
-      if (answer.ok) show(await answer.json()); else throw new Error(await answer.text());
+      const answer = await request("state");
+      if (!answer.ok) throw new Error(await answer.text());
+      showState(await answer.json());
     } catch (error) {
-      write("figures", "");
-      write("news", error instanceof TypeError ? "vidstyle does not answer: waiting for it" : error.message);
+      const unreachable = error instanceof TypeError;
+      setText("figures", "");
+      setText("news", unreachable ? "vidstyle does not answer: waiting for it" : error.message);
       wait = RETRY_MS;
     }
-    await pause(wait);
+    await sleep(wait);
   }
 }
 
 async function upload(files) {
   for (const file of files) {
-    say(`looking at ${file.name}`, false);
-    if (await send(`styles?name=${encodeURIComponent(file.name.replace(/\.[^.]*$/, ""))}`, file)) say(`${file.name} is a style now`, false);
+    const name = encodeURIComponent(file.name.replace(/\.[^.]*$/, ""));
+    showMessage(`analysing ${file.name}`, false);
+    if (await post(`styles?name=${name}`, file)) showMessage(`${file.name} was added`, false);
   }
 }
 
-for (const button of at("buttons").querySelectorAll("button")) button.onclick = () => order({ do: button.dataset.do });
-for (const slider of at("settings").querySelectorAll("input")) {
-  slider.oninput = () => { hold(slider); soon(slider.name, { turn: { [slider.name]: Number(slider.value) } }); };
+for (const button of byId("buttons").querySelectorAll("button")) {
+  button.onclick = () => sendCommand({ do: button.dataset.do });
 }
-const chooser = at("upload").querySelector("input");
-chooser.onchange = async () => { await upload(chooser.files); chooser.value = ""; };
+for (const slider of byId("settings").querySelectorAll("input")) {
+  slider.oninput = () => {
+    touch(slider);
+    sendLatest(slider.name, { set: { [slider.name]: Number(slider.value) } });
+  };
+}
+const fileInput = byId("upload").querySelector("input");
+fileInput.onchange = async () => { await upload(fileInput.files); fileInput.value = ""; };
 for (const kind of ["dragover", "dragleave", "drop"]) {
-  at("upload").addEventListener(kind, (event) => {
+  byId("upload").addEventListener(kind, (event) => {
     event.preventDefault();
-    at("upload").classList.toggle("over", kind === "dragover");
+    byId("upload").classList.toggle("over", kind === "dragover");
     if (kind === "drop") upload(event.dataTransfer.files);
   });
 }
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.target.type === "range" && event.key.length > 1) return;
-  if (KEYS[event.key]) { event.preventDefault(); order({ do: KEYS[event.key] }); }
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.target.type === "range" && event.key.length > 1) return;  // arrow keys move the slider
+  if (KEYS[event.key]) { event.preventDefault(); sendCommand({ do: KEYS[event.key] }); }
 });
-watch();
-follow();
+pollFrames();
+pollState();
