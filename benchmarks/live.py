@@ -27,9 +27,9 @@ import vidstyle as vs
 from vidstyle.bench.clips import object_clip
 from vidstyle.bench.results import Row, machine, row_text, write_results
 from vidstyle.live.camera import Camera, PacedFile
-from vidstyle.live.latency_stamp import age, clock_of, with_clock
-from vidstyle.live.session import Session, live, look_at
-from vidstyle.live.startup import FIRST_STEPS, LiveOptions
+from vidstyle.live.latency_stamp import draw_stamp, read_stamp, stamp_age
+from vidstyle.live.session import Session, live, prepare_styles
+from vidstyle.live.startup import LIVE_INITIAL_STEPS, LiveOptions
 from vidstyle.live.virtual_camera import VirtualCamera
 from vidstyle.runtime.device import open_files, resident_memory
 
@@ -53,7 +53,7 @@ class ClockedFile(PacedFile):
 
     def _read_frames(self):
         for frame in super()._read_frames():
-            yield replace(frame, image=with_clock(frame.image))
+            yield replace(frame, image=draw_stamp(frame.image))
 
 
 class UnpluggedCapture:
@@ -81,7 +81,7 @@ class UnpluggedCapture:
         now = time.monotonic()
         self._next = max(self._next + 1 / CAMERA_FPS, now)
         time.sleep(self._next - now)
-        return True, with_clock(
+        return True, draw_stamp(
             self._images[int(self._next * CAMERA_FPS) % len(self._images)][..., ::-1]
         )
 
@@ -109,10 +109,10 @@ class RecordingWindow:
 
     def show(self, image, lines=()):
         clock, now = (
-            clock_of(image[:, : image.shape[1] // 2]),
+            read_stamp(image[:, : image.shape[1] // 2]),
             time.monotonic(),
         )  # the source is on the left
-        self.shown.append((now, None if clock is None else now - age(clock)))
+        self.shown.append((now, None if clock is None else now - stamp_age(clock)))
         if len(self.shown) in (WARM_UP_FRAMES, self._count):
             self.usage.append((resident_memory(self._device), open_files()))
 
@@ -162,9 +162,9 @@ class Studio:
         stylizer = vs.Stylizer(
             self.features,
             self.styles[0][1],
-            replace(vs.PRESETS["draft"], initial_steps=FIRST_STEPS),
+            replace(vs.PRESETS["draft"], initial_steps=LIVE_INITIAL_STEPS),
         )
-        look_at([style for _, style in self.styles], stylizer, SIZE)
+        prepare_styles([style for _, style in self.styles], stylizer, SIZE)
         session = Session(options, camera, stylizer, self.styles, window, outputs)
         session.press("c")
         live(session, camera, stylizer)
@@ -257,7 +257,7 @@ class FakeDriver:
 def virtual_camera_rows(studio, clip):
     """Frame rate of a virtual camera while frames are stylised at a third of it."""
     driver, window = FakeDriver(), RecordingWindow(studio.features)
-    camera = VirtualCamera(opened=lambda *given: driver)
+    camera = VirtualCamera(open_device=lambda *given: driver)
     with ClockedFile(clip, loop=True) as source:
         studio.run(
             source, window, LiveOptions(fps=10, seconds=VIRTUAL_CAMERA_SECONDS + 10), [camera]

@@ -24,16 +24,18 @@ import torch
 
 from vidstyle.bench.results import Row, machine, row_text, write_results
 from vidstyle.errors import DeviceError
-from vidstyle.live.latency_stamp import age, clock_of, with_clock
-from vidstyle.live.obs import MEDIA_KIND, SCRIPT_KIND, Remote, ask_page, connect, install
+from vidstyle.live.latency_stamp import draw_stamp, read_stamp, stamp_age
+from vidstyle.live.obs import MEDIA_KIND, SCRIPT_KIND, SOURCE, connect_source, request_page
+from vidstyle.live.obs_client import ObsClient
+from vidstyle.live.obs_install import install_scripts
 from vidstyle.live.shared_memory import SharedMemoryOutput
 from vidstyle.live.stream_output import StreamOutput
 from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import Page
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from obs_room import room
-from patches import PATCHES, middles, patches
+from obs_harness import obs_process
+from color_patches import PATCHES, color_patches, column_centers
 
 SIZE, RATE = (640, 360), 30
 STREAMS = {
@@ -52,11 +54,11 @@ class NoSession:
 
 def feed(outputs, ended):
     """Send colour patches with a clock to all outputs, ``RATE`` times per second."""
-    image = patches(SIZE)
+    image = color_patches(SIZE)
     due = time.monotonic()
     while not ended.is_set():
         for output in outputs:
-            output.show(with_clock(image))
+            output.show(draw_stamp(image))
         due += 1 / RATE
         time.sleep(max(0.0, due - time.monotonic()))
 
@@ -65,10 +67,10 @@ def watch(obs, seconds):
     """Ages (ms) of the image in OBS, four per second, and the last image."""
     ages, image, end = [], None, time.monotonic() + seconds
     while time.monotonic() < end:
-        moment, image = obs.shot()
-        clock = None if image is None else clock_of(image)
+        moment, image = obs.screenshot(SOURCE)
+        clock = None if image is None else read_stamp(image)
         if clock is not None:
-            ages.append(1000 * age(clock, moment))
+            ages.append(1000 * stamp_age(clock, moment))
         time.sleep(0.25)
     return ages, image
 
@@ -85,7 +87,7 @@ def rows_of(obs, name, seconds, target=""):
         Row(f"{name}: delay of the last tenth", statistics.median(ages[-tenth:]), "ms"),
         Row(
             f"{name}: largest error of eight colour patches",
-            int(np.abs(middles(image) - PATCHES).max()),
+            int(np.abs(column_centers(image) - PATCHES).max()),
             "levels",
             "<= 3",
         ),
@@ -98,19 +100,19 @@ def looped(obs, stream, flips=20):
     The colour of the scene is changed, and the time is measured until the change arrives. The
     session has ``--strength 0``, so that it keeps the scene's colours.
     """
-    page = f"127.0.0.1:{room.free_port()}"
+    page = f"127.0.0.1:{obs_process.free_port()}"
     colours = {"color": 0xFF2040E0, "width": SIZE[0], "height": SIZE[1]}
-    obs.ask("CreateScene", sceneName="Plain")
-    obs.ask(
+    obs.request("CreateScene", sceneName="Plain")
+    obs.request(
         "CreateInput",
         sceneName="Plain",
         inputName="plain",
         inputKind="color_source_v3",
         inputSettings=colours,
     )
-    connect(obs, page, SCRIPT_KIND)
-    obs.ask("SetCurrentProgramScene", sceneName="Plain")
-    obs.ask("StartRecord")
+    connect_source(obs, page, SCRIPT_KIND)
+    obs.request("SetCurrentProgramScene", sceneName="Plain")
+    obs.request("StartRecord")
     command = [
         sys.executable,
         "-m",
@@ -127,29 +129,29 @@ def looped(obs, stream, flips=20):
     session = subprocess.Popen([*command, "--strength", "0"], stderr=subprocess.DEVNULL)
 
     def green():
-        image = obs.shot()[1]
+        image = obs.screenshot(SOURCE)[1]
         return None if image is None else int(image[image.shape[0] // 2, image.shape[1] // 2, 1])
 
     delays = []
     try:
-        room.wait(
+        obs_process.wait_until(
             lambda: (now := green()) is not None and abs(now - 0x40) < 20
         )  # the colour of the scene
         for number in range(flips):
             before = green()
             colour, began = (0xFF40C820, 0xFF2040E0)[number % 2], time.monotonic()
-            obs.ask("SetInputSettings", inputName="plain", inputSettings={"color": colour})
+            obs.request("SetInputSettings", inputName="plain", inputSettings={"color": colour})
             while abs(green() - before) < 60:
                 time.sleep(0.03)  # each screenshot takes time of OBS
                 assert time.monotonic() - began < 30, "the change did not arrive"
             delays.append(1000 * (time.monotonic() - began))
             time.sleep(0.5 + 0.03 * number)
-        rate = ask_page(page, "state")["fps"]
+        rate = request_page(page, "state")["fps"]
     finally:
         session.terminate()
         session.wait()
         with suppress(DeviceError):  # OBS ends anyway
-            obs.ask("StopRecord")
+            obs.request("StopRecord")
     name = f"OBS out (udp), stylised at {rate:.0f} frames per second, OBS in (shared memory)"
     return [Row(f"{name}: delay, median of {flips} changes", statistics.median(delays), "ms")]
 
@@ -161,11 +163,11 @@ def main():
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     with TemporaryDirectory() as folder:
-        home, port, ended = Path(folder), room.free_port(), Event()
-        stream = f"udp://127.0.0.1:{room.free_port()}"
-        room.furnish(home, port, SIZE, f"{stream}?pkt_size=1316")
+        home, port, ended = Path(folder), obs_process.free_port(), Event()
+        stream = f"udp://127.0.0.1:{obs_process.free_port()}"
+        obs_process.write_config(home, port, SIZE, f"{stream}?pkt_size=1316")
         os.environ["HOME"] = folder
-        install()
+        install_scripts()
         page = Page(listen("127.0.0.1:0"))
         outputs = [SharedMemoryOutput(), page]
         for output in outputs:
@@ -173,16 +175,16 @@ def main():
         feeder = Thread(target=feed, args=(outputs, ended))
         feeder.start()
         try:
-            with room.running(home, port), closing(Remote(f"127.0.0.1:{port}", "")) as obs:
-                room.wait(lambda: SCRIPT_KIND in obs.ask("GetInputKindList")["inputKinds"])
+            with obs_process.running(home, port), closing(ObsClient(f"127.0.0.1:{port}", "")) as obs:
+                obs_process.wait_until(lambda: SCRIPT_KIND in obs.request("GetInputKindList")["inputKinds"])
                 short, address = min(60, args.seconds), page.url[7:-1]
-                connect(obs, address, SCRIPT_KIND)
+                connect_source(obs, address, SCRIPT_KIND)
                 rows = rows_of(obs, "shared memory", short, "<= 35")
-                connect(obs, address, MEDIA_KIND)
+                connect_source(obs, address, MEDIA_KIND)
                 rows += rows_of(obs, "MJPEG", args.seconds, "<= 80")
                 for name, form in STREAMS.items():
-                    number = room.free_port()
-                    connect(obs, address, MEDIA_KIND, form.format("0.0.0.0", number))
+                    number = obs_process.free_port()
+                    connect_source(obs, address, MEDIA_KIND, form.format("0.0.0.0", number))
                     outputs.append(StreamOutput(form.format("127.0.0.1", number), RATE))
                     outputs[-1].open(NoSession())
                     rows += rows_of(obs, name, short)

@@ -10,9 +10,9 @@ import numpy as np
 
 import vidstyle as vs
 from vidstyle.live.camera import PacedFile
-from vidstyle.live.session import Session, live, look_at
-from vidstyle.live.startup import FIRST_STEPS, LiveOptions
-from vidstyle.live.window import with_text
+from vidstyle.live.session import Session, live, prepare_styles
+from vidstyle.live.startup import LIVE_INITIAL_STEPS, LiveOptions
+from vidstyle.live.window import draw_text
 
 STYLES = ("strokes", "dots", "engraving", "glass", "ink", "mosaic", "paper")
 """The first one is left as soon as it is there; each of the others is kept."""
@@ -33,7 +33,7 @@ class Visitor:
             return
         if self._until:
             bgr = cv2.resize(image[..., ::-1], CELL, interpolation=cv2.INTER_CUBIC)
-            self.kept.append(with_text(bgr, lines))
+            self.kept.append(draw_text(bgr, lines))
         self._key, self._until = "n", now + SECONDS
 
     def key(self):
@@ -49,11 +49,11 @@ def main():
     folder = Path(__file__).parent / "styles"
     styles = [(name, vs.Style.from_images([folder / f"{name}.jpg"], features)) for name in STYLES]
     stylizer = vs.Stylizer(
-        features, styles[0][1], replace(vs.PRESETS["draft"], initial_steps=FIRST_STEPS)
+        features, styles[0][1], replace(vs.PRESETS["draft"], initial_steps=LIVE_INITIAL_STEPS)
     )
     visitor = Visitor()
     with PacedFile(sys.argv[2], loop=True) as camera:
-        look_at([style for _, style in styles], stylizer, camera.format.size)
+        prepare_styles([style for _, style in styles], stylizer, camera.format.size)
         live(Session(LiveOptions(), camera, stylizer, styles, visitor), camera, stylizer)
     rows = [np.hstack(visitor.kept[n : n + COLUMNS]) for n in range(0, len(visitor.kept), COLUMNS)]
     cv2.imwrite(sys.argv[1], np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 88])

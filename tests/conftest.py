@@ -207,19 +207,19 @@ def page_camera(tmp_path):
 
 
 @pytest.fixture
-def studio(page_camera, features, style, tmp_path, monkeypatch):
-    """A live session with a control page, which the test advances frame by frame."""
-    from studio import opened_studio
+def page_session(page_camera, features, style, tmp_path, monkeypatch):
+    """A live session with a control page, whose frames the test requests one by one."""
+    from page_session import open_page_session
 
     monkeypatch.chdir(tmp_path)
-    with opened_studio(page_camera, features, style) as made:
+    with open_page_session(page_camera, features, style) as made:
         yield made
 
 
 @pytest.fixture
-def client(studio):
-    """An HTTP client of the studio's control page."""
+def client(page_session):
+    """An HTTP client of the session's control page."""
     import httpx
 
-    with httpx.Client(base_url=studio.page.url, timeout=20) as found:
+    with httpx.Client(base_url=page_session.page.url, timeout=20) as found:
         yield found

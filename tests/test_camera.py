@@ -1,4 +1,4 @@
-"""Sources that do not wait: a scripted camera, and clips at their own pace."""
+"""Sources that do not wait: a scripted camera, and clips at their own controller."""
 
 import statistics
 import subprocess
@@ -16,8 +16,8 @@ from conftest import scene, until, write_clip
 
 from vidstyle import InputError, cli
 from vidstyle.live.camera import Camera, PacedFile, open_camera
-from vidstyle.live.capture import cameras, find_camera
-from vidstyle.live.slate import Slates, slate
+from vidstyle.live.capture import find_camera, list_cameras
+from vidstyle.live.slate import SlateGenerator, draw_slate
 from vidstyle.runtime.worker import Worker
 
 
@@ -53,7 +53,7 @@ class Device:
         self.there = 0
 
 
-def test_a_camera_gives_rgb_frames_that_are_marked_with_their_time():
+def test_camera_frames_are_rgb_with_times():
     with Camera(0, capture=Device([50])) as camera:
         assert camera.format.live and camera.format.size == (64, 48)
         frames = list(islice(camera, 3))
@@ -62,7 +62,7 @@ def test_a_camera_gives_rgb_frames_that_are_marked_with_their_time():
     assert frames[0].time <= frames[1].time <= frames[2].time < 5
 
 
-def test_what_was_obtained_is_said_beside_what_was_asked_for(caplog):
+def test_camera_logs_actual_and_requested_format(caplog):
     caplog.set_level("INFO")
     device = Device([5])
     device.get = lambda what: {
@@ -72,7 +72,7 @@ def test_what_was_obtained_is_said_beside_what_was_asked_for(caplog):
     with Camera(0, (1280, 720), 30.0, capture=device):
         pass
     assert (
-        "camera 0: 64x48 at 15 frames per second, MJPG (asked for: 1280x720, 30 frames per second)"
+        "camera 0: 64x48 at 15 frames per second, MJPG (requested: 1280x720, 30 frames per second)"
         in caplog.text
     )
 
@@ -85,7 +85,7 @@ def listed(*cameras):
     return lambda: [Listed(*each) for each in cameras]
 
 
-def test_cameras_are_listed_by_name_without_our_own(monkeypatch, capsys):
+def test_list_cameras_names_without_own_devices(monkeypatch, capsys):
     there = [
         (2, "HD Webcam", "/dev/video2"),
         (0, "HD Webcam", "/dev/video0"),
@@ -97,7 +97,7 @@ def test_cameras_are_listed_by_name_without_our_own(monkeypatch, capsys):
     ]
     monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", listed(*both))
     monkeypatch.setattr("sys.platform", "linux")
-    assert cameras() == {
+    assert list_cameras() == {
         "HD Webcam": "/dev/video0",
         "HD Webcam #2": "/dev/video2",
         "Cap": "/dev/video6",
@@ -105,10 +105,10 @@ def test_cameras_are_listed_by_name_without_our_own(monkeypatch, capsys):
     assert cli.main(["info"]) == 0
     assert "camera /dev/video2: HD Webcam #2" in capsys.readouterr().out
     monkeypatch.setattr("sys.platform", "win32")
-    assert cameras()["Cap"] == 206
+    assert list_cameras()["Cap"] == 206
 
 
-def test_a_camera_that_is_named_is_found_again_under_another_number(monkeypatch):
+def test_camera_name_is_found_under_new_number(monkeypatch):
     monkeypatch.setattr("vidstyle.live.capture.RETRY_SECONDS", (0.1,))
     monkeypatch.setattr("sys.platform", "linux")
     device, places = Device([3, 40]), []
@@ -132,26 +132,30 @@ def test_a_camera_that_is_named_is_found_again_under_another_number(monkeypatch)
     assert places[:2] == ["/dev/nothing0", "/dev/nothing1"]
 
 
-def test_where_cameras_cannot_be_listed_numbers_still_do(monkeypatch):
+def test_find_camera_without_list_accepts_numbers(monkeypatch):
     def fails():
         raise OSError("no such driver")
 
     monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", fails)
-    assert cameras() == {} and find_camera(3) == 3 and find_camera("rtsp://there") == "rtsp://there"
+    assert (
+        list_cameras() == {}
+        and find_camera(3) == 3
+        and find_camera("rtsp://there") == "rtsp://there"
+    )
 
 
-def test_camera_is_lost_until_it_gives_a_picture_again(monkeypatch, caplog):
+def test_camera_is_lost_until_next_frame(monkeypatch, caplog):
     caplog.set_level("INFO")
     monkeypatch.setattr("vidstyle.live.capture.RETRY_SECONDS", (0.01, 0.02))
     device = Device([3, 0, 1, 1, 0, 400])  # 1: it opens, and gives no picture
     with Camera(0, capture=device) as camera:
-        slates = Slates(camera)
-        assert camera.status == "ok" and slates.due() is None
+        slates = SlateGenerator(camera)
+        assert camera.status == "ok" and slates.next_slate() is None
         until(lambda: camera.status == "lost")
-        assert camera.losses == 1
+        assert camera.loss_count == 1
         assert (
-            np.array_equal(slates.due((320, 180)), slate((320, 180), "lost", 0))
-            and slates.due() is None
+            np.array_equal(slates.next_slate((320, 180)), draw_slate((320, 180), "lost", 0))
+            and slates.next_slate() is None
         )
         frames = iter(camera)
         until(lambda: camera.status == "ok")
@@ -161,7 +165,7 @@ def test_camera_is_lost_until_it_gives_a_picture_again(monkeypatch, caplog):
     assert device.opened == 6 and caplog.text.count("is lost") == caplog.text.count("is back") == 1
 
 
-def test_camera_that_opens_but_gives_no_picture_is_opened_ever_more_rarely(monkeypatch, caplog):
+def test_camera_retries_with_backoff(monkeypatch, caplog):
     waits = []
     monkeypatch.setattr("vidstyle.live.capture.RETRY_SECONDS", (0.01, 0.02, 0.04))
     device = Device([3, *[1] * 1000])
@@ -176,7 +180,7 @@ def test_camera_that_opens_but_gives_no_picture_is_opened_ever_more_rarely(monke
     assert caplog.text.count("is lost") == 1 and "is back" not in caplog.text
 
 
-def test_camera_that_stops_sending_is_silent_and_lets_go_at_once(monkeypatch):
+def test_camera_without_frames_is_silent_and_stops(monkeypatch):
     monkeypatch.setattr("vidstyle.live.camera.SILENT_SECONDS", 0.05)
     monkeypatch.setattr("vidstyle.live.capture.CLOSE_SECONDS", 0.05)
     go_on = Event()
@@ -187,14 +191,14 @@ def test_camera_that_stops_sending_is_silent_and_lets_go_at_once(monkeypatch):
     with Camera(0, capture=device) as camera:
         frames = Worker(lambda stage: [stage.put(frame) for frame in camera], "frames", newest=True)
         until(lambda: camera.status == "silent")
-        assert slate((320, 180), "silent", 2).std() > 20
+        assert draw_slate((320, 180), "silent", 2).std() > 20
         camera.stop()
         frames.join(10)
         assert not frames.is_alive()
     go_on.set()
 
 
-def test_camera_rate_is_measured():
+def test_camera_measures_rate():
     device = Device([400], seconds=0.02)  # says 30 frames per second, and gives 50 at most
     with Camera(0, capture=device) as camera:
         assert camera.rate == 30
@@ -202,7 +206,7 @@ def test_camera_rate_is_measured():
         assert camera.rate < 50.5
 
 
-def test_a_camera_that_is_not_there_is_named():
+def test_camera_missing_is_named():
     with pytest.raises(InputError, match="camera 7 cannot be opened") as caught:
         Camera(7, capture=Device([0]))
     assert "\n" not in str(caught.value)
@@ -210,7 +214,7 @@ def test_a_camera_that_is_not_there_is_named():
         open_camera("nowhere")
 
 
-def test_camera_that_is_not_there_is_one_line_of_ours():
+def test_camera_missing_writes_one_line():
     code = "from vidstyle.live.camera import Camera; Camera(61)"  # OpenCV looks for it in several ways, and writes of each
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
@@ -257,7 +261,7 @@ def picture_server():
     server.server_close()
 
 
-def test_network_camera_is_read_by_a_process_that_ends_at_once(picture_server, monkeypatch, caplog):
+def test_network_camera_process_ends_on_close(picture_server, monkeypatch, caplog):
     caplog.set_level("INFO")
     monkeypatch.setattr("vidstyle.live.camera.SILENT_SECONDS", 0.05)
     with Camera(f"{picture_server}/camera.mjpg") as camera:
@@ -275,15 +279,13 @@ def test_network_camera_is_read_by_a_process_that_ends_at_once(picture_server, m
     )
 
 
-def test_network_camera_that_never_answers_is_given_up_in_one_line(
-    picture_server, monkeypatch, capfd, caplog
-):
+def test_network_camera_without_answer_times_out(picture_server, monkeypatch, capfd, caplog):
     caplog.set_level("INFO")
-    monkeypatch.setattr("vidstyle.live.camera.FIRST_SECONDS", 0.7)
-    monkeypatch.setattr("vidstyle.live.camera.TELL_SECONDS", 0.1)
+    monkeypatch.setattr("vidstyle.live.camera.OPEN_SECONDS", 0.7)
+    monkeypatch.setattr("vidstyle.live.camera.WAIT_MESSAGE_SECONDS", 0.1)
     with pytest.raises(
         InputError,
-        match=r"camera http://127.0.0.1:\d+/mute gave no picture in 0.7 s: check the address",
+        match=r"camera http://127.0.0.1:\d+/mute gave no frame in 0.7 s: check the address",
     ) as caught:
         Camera(f"{picture_server}/mute")
     assert "secret" not in str(caught.value) + caplog.text
@@ -291,7 +293,7 @@ def test_network_camera_that_never_answers_is_given_up_in_one_line(
     assert capfd.readouterr().err == ""
 
 
-def test_a_mirrored_camera_shows_what_a_mirror_does(tmp_path):
+def test_paced_file_mirror_flips_frames(tmp_path):
     cv2.imwrite(str(tmp_path / "x.png"), scene())
     path = write_clip(tmp_path / "clip.mp4", count=3, rate=Fraction(100))
     with PacedFile(path) as camera:
@@ -301,18 +303,18 @@ def test_a_mirrored_camera_shows_what_a_mirror_does(tmp_path):
         assert np.array_equal(next(iter(camera)).image[:, ::-1], mirrored)
 
 
-def test_a_clip_plays_at_its_own_pace_and_over_and_over(tmp_path):
+def test_paced_file_loops_at_its_frame_rate(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", count=4, rate=Fraction(20))
     with PacedFile(path, loop=True) as camera:
         assert camera.format.live and camera.format.path is None
         frames = list(islice(camera, 10))
-        passed = time.monotonic() - camera.began
+        passed = time.monotonic() - camera.start_time
     assert [frame.time for frame in frames] == [Fraction(number, 20) for number in range(10)]
     assert np.array_equal(frames[0].image, frames[4].image)
     assert passed >= 9 / 20  # never early; how late is the machine's affair
 
 
-def test_clip_that_decodes_too_slowly_keeps_its_pace(tmp_path, monkeypatch):
+def test_paced_file_slow_decoding_skips_frames(tmp_path, monkeypatch):
     from vidstyle.io.decode import VideoFile
 
     path = write_clip(tmp_path / "clip.mp4", count=50, rate=Fraction(100))
@@ -323,24 +325,24 @@ def test_clip_that_decodes_too_slowly_keeps_its_pace(tmp_path, monkeypatch):
     with PacedFile(path, loop=True) as camera:
         late = []
         for frame in islice(camera, 14):
-            late.append(time.monotonic() - camera.began - float(frame.time))
+            late.append(time.monotonic() - camera.start_time - float(frame.time))
     assert (
         statistics.median(late) < 0.25 < frame.time
     )  # one by one the last would be 0.6 s late, at 0.13 s
 
 
-def test_clip_that_cannot_be_passed_over_quickly_enough_is_slowed_down(tmp_path, caplog):
+def test_paced_file_very_late_sets_clock_back(tmp_path, caplog):
     with PacedFile(write_clip(tmp_path / "clip.mp4", count=3, rate=Fraction(100))) as camera:
         frames = iter(camera)
         for number in range(3):
             assert next(frames).time == Fraction(number, 100)
-            camera.began -= 5  # it took so long
+            camera.start_time -= 5  # it took so long
         assert next(frames, None) is None
-    assert time.monotonic() - camera.began < 2.5
-    assert caplog.text.count("is shown slowed down") == 1
+    assert time.monotonic() - camera.start_time < 2.5
+    assert caplog.text.count("plays in slow motion") == 1
 
 
-def test_a_stopped_camera_ends(tmp_path):
+def test_paced_file_stop_ends_iteration(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", count=4, rate=Fraction(1, 10))
     camera = PacedFile(path, loop=True)
     frames = iter(camera)

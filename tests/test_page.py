@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 import pytest
 from conftest import stripes, until, write_clip
-from studio import SECONDS
+from page_session import TIMEOUT_SECONDS
 
 from vidstyle import DeviceError, cli
-from vidstyle.live.controls import MOST_STYLES
+from vidstyle.live.controls import MAX_STYLES
 from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import UPLOAD_BYTES, Page
 
 
-def test_the_page_is_served_with_all_it_asks_for(client):
+def test_page_serves_its_files(client):
     page = client.get("/")
     assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
     for name, kind in (("page.css", "text/css"), ("page.js", "text/javascript")):
@@ -29,41 +29,41 @@ def test_the_page_is_served_with_all_it_asks_for(client):
     assert client.get("/../cli.py").status_code == 404
 
 
-def test_the_page_can_be_closed_as_soon_as_it_is_open():
+def test_page_closes_right_after_open():
     for _ in range(5):
         page = Page(listen("127.0.0.1:0"))
         page.open(None)
         closing = threading.Thread(target=page.close, daemon=True)
         closing.start()
-        closing.join(SECONDS)
+        closing.join(TIMEOUT_SECONDS)
         assert not closing.is_alive()
 
 
-def test_orders_are_obeyed_before_the_next_frame(client, studio):
-    studio.paint()
+def test_page_commands_are_executed_before_next_frame(client, page_session):
+    page_session.stylize_frame()
     assert (
         client.post(
-            "/order", json={"do": "next", "turn": {"strength": 0.5, "steps": 3}}
+            "/command", json={"do": "next", "set": {"strength": 0.5, "steps": 3}}
         ).status_code
         == 204
     )
-    assert studio.stylizer.settings.strength == 1
-    studio.paint()
-    studio.paint()
+    assert page_session.stylizer.settings.strength == 1
+    page_session.stylize_frame()
+    page_session.stylize_frame()
     state = client.get("/state").json()
     assert [style["weight"] for style in state["styles"]] == [0, 1]
     assert (
-        state["settings"]["strength"] == studio.stylizer.settings.strength == 0.5
+        state["settings"]["strength"] == page_session.stylizer.settings.strength == 0.5
         and state["settings"]["steps"] == 3
     )
     assert state["frames"] == 3 and state["loss"] > 0 and not state["mirror"]
-    client.post("/order", json={"mix": [1, 3]})
-    client.post("/order", json={"do": "mirror"})
-    studio.paint()
-    studio.paint()
+    client.post("/command", json={"blend": [1, 3]})
+    client.post("/command", json={"do": "mirror"})
+    page_session.stylize_frame()
+    page_session.stylize_frame()
     assert (
-        studio.stylizer.style.weights == (1, 3)
-        and studio.session.steering.name == "25% stripes + 75% scene"
+        page_session.stylizer.style.weights == (1, 3)
+        and page_session.session.controls.name == "25% stripes + 75% scene"
     )
     assert client.get("/state").json()["mirror"]
 
@@ -82,11 +82,11 @@ def far(one, other):
     return np.abs(one.astype(int) - other).mean()
 
 
-def test_two_who_look_see_the_painting_move(client, studio):
-    first = studio.paint()
+def test_page_multipart_stream_serves_two_viewers(client, page_session):
+    first = page_session.stylize_frame()
     with (
-        client.stream("GET", "/picture.mjpg") as one,
-        client.stream("GET", "/picture.mjpg") as other,
+        client.stream("GET", "/frame.mjpg") as one,
+        client.stream("GET", "/frame.mjpg") as other,
     ):
         pictures = [parts_of(one), parts_of(other)]
         assert one.headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
@@ -94,17 +94,17 @@ def test_two_who_look_see_the_painting_move(client, studio):
             assert far(next(each), first.image) < 12  # what JPEG does to such a picture
         until(lambda: client.get("/state").json()["viewers"] == 2)
         for _ in range(10):
-            moved = studio.paint()
+            moved = page_session.stylize_frame()
         assert far(first.image, moved.image) > 20
         for each in pictures:
             until(lambda each=each: far(next(each), moved.image) < 12)
     until(lambda: client.get("/state").json()["viewers"] == 0)
 
 
-def test_a_program_has_each_picture_as_soon_as_it_is_shown(client, studio):
-    shown = studio.paint()
+def test_page_jpeg_stream_delivers_each_frame_at_once(client, page_session):
+    shown = page_session.stylize_frame()
     parser = av.CodecContext.create("mjpeg", "r")  # FFmpeg's, as in OBS
-    with client.stream("GET", "/picture.mjpeg") as answer:
+    with client.stream("GET", "/frame.mjpeg") as answer:
         received = answer.iter_bytes()
         for _ in range(5):
             packets = []
@@ -114,27 +114,27 @@ def test_a_program_has_each_picture_as_soon_as_it_is_shown(client, studio):
             assert (
                 far(frame.to_ndarray(format="rgb24"), shown.image) < 12
             )  # what JPEG does to such a picture
-            shown = studio.paint()
+            shown = page_session.stylize_frame()
 
 
-def test_who_does_not_read_slows_nobody_and_gets_the_newest_when_he_does(client, studio):
+def test_page_slow_viewer_blocks_nobody_and_gets_newest_frame(client, page_session):
     noise = [
         np.random.default_rng(seed).integers(0, 256, (480, 640, 3), np.uint8) for seed in range(3)
     ]
-    host, port = studio.page.url.removeprefix("http://").rstrip("/").split(":")
+    host, port = page_session.page.url.removeprefix("http://").rstrip("/").split(":")
     with socket.create_connection((host, int(port))) as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
-        slow.sendall(f"GET /picture.mjpg HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        slow.sendall(f"GET /frame.mjpg HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
         until(lambda: client.get("/state").json()["viewers"] == 1)
-        with client.stream("GET", "/picture.mjpg") as quick:
+        with client.stream("GET", "/frame.mjpg") as quick:
             pictures = parts_of(quick)
             for number in range(40):
-                studio.page.show(noise[number % 3])
+                page_session.page.show(noise[number % 3])
                 next(pictures)
         last = np.full((480, 640, 3), 200, np.uint8)
-        studio.page.show(last)
+        page_session.page.show(last)
         data, heads = b"", []
-        slow.settimeout(SECONDS)
+        slow.settimeout(TIMEOUT_SECONDS)
         while not heads or heads[-1] > 50_000:  # noise takes 500 kB, grey a few
             data += slow.recv(1 << 20)
             heads = [
@@ -145,16 +145,16 @@ def test_who_does_not_read_slows_nobody_and_gets_the_newest_when_he_does(client,
         assert len(heads) < 20
 
 
-def test_a_picture_that_is_uploaded_becomes_a_style(client, studio):
-    studio.paint()
+def test_page_upload_adds_style(client, page_session):
+    page_session.stylize_frame()
     data = cv2.imencode(".png", stripes()[..., ::-1])[1].tobytes()
     for name in ("my cat", "my cat", "\x1b[31m" + "x" * 100, ""):
         assert client.post("/styles", params={"name": name}, content=data).status_code == 204
-        studio.paint()
-        studio.paint()
+        page_session.stylize_frame()
+        page_session.stylize_frame()
     names = [style["name"] for style in client.get("/state").json()["styles"]]
-    assert names == ["stripes", "scene", "my cat", "my cat 2", "[31m" + "x" * 36, "picture"]
-    assert studio.session.steering.name == "picture"
+    assert names == ["stripes", "scene", "my cat", "my cat 2", "[31m" + "x" * 36, "image"]
+    assert page_session.session.controls.name == "image"
     small = client.get("/styles/2.jpg")
     assert cv2.imdecode(np.frombuffer(small.content, np.uint8), cv2.IMREAD_COLOR).shape == (
         160,
@@ -164,7 +164,7 @@ def test_a_picture_that_is_uploaded_becomes_a_style(client, studio):
     assert client.get("/styles/6.jpg").status_code == 404
 
 
-def test_uploads_are_bounded_and_looked_into(client, studio):
+def test_page_upload_rejects_invalid_and_large_images(client, page_session):
     assert client.post("/styles", content=b"GIF89a nonsense").status_code == 415
     assert client.post("/styles", content=b"").status_code == 415
     huge = bytearray(cv2.imencode(".png", stripes())[1].tobytes())
@@ -175,13 +175,13 @@ def test_uploads_are_bounded_and_looked_into(client, studio):
     answer = client.post("/styles", content=bytes(huge))
     assert answer.status_code == 415 and "6144x6144 px, more than 34 million" in answer.text
     assert client.post("/styles", content=bytes(UPLOAD_BYTES + 1)).status_code == 413
-    assert client.post("/order", content=bytes(1 << 17)).status_code == 413
-    studio.session.steering.styles *= MOST_STYLES
+    assert client.post("/command", content=bytes(1 << 17)).status_code == 413
+    page_session.session.controls.styles *= MAX_STYLES
     answer = client.post("/styles", content=cv2.imencode(".png", stripes())[1].tobytes())
-    assert answer.status_code == 409 and f"{MOST_STYLES}" in answer.text
+    assert answer.status_code == 409 and f"{MAX_STYLES}" in answer.text
 
 
-def test_an_address_that_is_taken_is_said_to_be():
+def test_listen_names_invalid_and_used_addresses():
     with listen("127.0.0.1:0") as server:
         server.listen()
         port = server.getsockname()[1]
@@ -197,7 +197,7 @@ def test_an_address_that_is_taken_is_said_to_be():
         )  # or asyncio leaves TCP_NODELAY off, and each answer takes 40 ms
 
 
-def test_without_the_extra_the_remedy_is_named(monkeypatch, capsys, tmp_path):
+def test_page_without_dependencies_names_remedy(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     for name in [each for each in sys.modules if each.startswith("vidstyle.live.web")]:
         monkeypatch.delitem(sys.modules, name)
@@ -208,7 +208,7 @@ def test_without_the_extra_the_remedy_is_named(monkeypatch, capsys, tmp_path):
     )
 
 
-def test_the_command_serves_the_page(tmp_path, monkeypatch, capsys, features_file):
+def test_live_command_serves_page(tmp_path, monkeypatch, capsys, features_file):
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
     cv2.imwrite("stripes.png", stripes()[..., ::-1])
@@ -227,19 +227,19 @@ def test_the_command_serves_the_page(tmp_path, monkeypatch, capsys, features_fil
     assert "control page at http://127.0.0.1:" in capsys.readouterr().err
 
 
-def test_single_pictures_have_numbers_and_the_next_one_is_waited_for(client, studio):
-    assert client.get("/picture.jpg").status_code == 204  # nothing was shown yet
-    shown = studio.paint()
-    first = client.get("/picture.jpg?viewer=me")
+def test_page_single_frames_are_numbered(client, page_session):
+    assert client.get("/frame.jpg").status_code == 204  # nothing was shown yet
+    shown = page_session.stylize_frame()
+    first = client.get("/frame.jpg?viewer=me")
     picture = cv2.imdecode(np.frombuffer(first.content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
     assert far(picture, shown.image) < 12  # what JPEG does to such a picture
-    number = first.headers["x-picture-number"]
-    assert client.get(f"/picture.jpg?viewer=me&after={number}").status_code == 204
-    moved = studio.paint()
+    number = first.headers["x-frame-number"]
+    assert client.get(f"/frame.jpg?viewer=me&after={number}").status_code == 204
+    moved = page_session.stylize_frame()
     second = until(
-        lambda: (found := client.get(f"/picture.jpg?viewer=me&after={number}")).content and found
+        lambda: (found := client.get(f"/frame.jpg?viewer=me&after={number}")).content and found
     )
     picture = cv2.imdecode(np.frombuffer(second.content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    assert second.headers["x-picture-number"] != number and far(picture, moved.image) < 12
+    assert second.headers["x-frame-number"] != number and far(picture, moved.image) < 12
     assert client.get("/state").json()["viewers"] == 1
-    assert client.get("/picture.jpg?after=" + "9" * 5000).status_code == 200
+    assert client.get("/frame.jpg?after=" + "9" * 5000).status_code == 200

@@ -4,7 +4,7 @@ import re
 
 import httpx
 import pytest
-from studio import SECONDS, opened_studio
+from page_session import TIMEOUT_SECONDS, open_page_session
 
 from vidstyle import cli
 from vidstyle.live.web.address import check_host_name
@@ -26,14 +26,14 @@ from vidstyle.live.web.address import check_host_name
         ({"Sec-Fetch-Site": "same-origin"}, 200),
     ],
 )
-def test_other_sites_pages_are_kept_out(client, headers, status):
+def test_access_rejects_cross_origin_requests(client, headers, status):
     assert client.get("/state", headers=headers).status_code == status
-    assert client.post("/order", json={"do": "next"}, headers=headers).status_code == (
+    assert client.post("/command", json={"do": "next"}, headers=headers).status_code == (
         204 if status == 200 else status
     )
 
 
-@pytest.mark.parametrize("path", ["/", "/picture.jpg"])
+@pytest.mark.parametrize("path", ["/", "/frame.jpg"])
 @pytest.mark.parametrize(
     "headers, status",
     [
@@ -43,10 +43,8 @@ def test_other_sites_pages_are_kept_out(client, headers, status):
         ({"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, 403),
     ],
 )
-def test_a_link_on_another_site_may_lead_to_the_page_but_not_show_it_there(
-    client, studio, path, headers, status
-):
-    studio.paint()
+def test_access_accepts_links_but_not_embedding(client, page_session, path, headers, status):
+    page_session.stylize_frame()
     answer = client.get(path, headers={"Sec-Fetch-Site": "cross-site"} | headers)
     assert answer.status_code == status
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
@@ -55,22 +53,22 @@ def test_a_link_on_another_site_may_lead_to_the_page_but_not_show_it_there(
 
 @pytest.fixture
 def guarded(page_camera, features, style, tmp_path, monkeypatch):
-    """(studio, client, token) of a page for the whole network that is also reached as studio.example."""
+    """(page_session, client, token) of a page for the whole network that is also reached as studio.example."""
     monkeypatch.chdir(tmp_path)
-    with opened_studio(page_camera, features, style, "0.0.0.0:0", ["studio.example"]) as made:
+    with open_page_session(page_camera, features, style, "0.0.0.0:0", ["studio.example"]) as made:
         port, token = re.fullmatch(r"http://.*:(\d+)/\?token=(.*)", made.page.url).groups()
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT_SECONDS) as client:
             yield made, client, token
 
 
-def test_in_a_network_only_who_knows_the_token_may_look_or_steer(guarded):
-    studio, client, token = guarded
-    studio.paint()
+def test_access_in_network_requires_token(guarded):
+    page_session, client, token = guarded
+    page_session.stylize_frame()
     paths = (
         "/state",
-        "/picture.mjpg",
-        "/picture.mjpeg",
-        "/picture.jpg",
+        "/frame.mjpg",
+        "/frame.mjpeg",
+        "/frame.jpg",
         "/styles/0.jpg",
         "/nothing",
     )
@@ -86,28 +84,28 @@ def test_in_a_network_only_who_knows_the_token_may_look_or_steer(guarded):
             answer = client.get(path + wrong)
             assert (
                 answer.status_code == 401
-                and "open the whole address that vidstyle printed" in answer.text
+                and "open the whole URL that vidstyle printed" in answer.text
             )
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": f"vidstyle={token}"}):
-        assert client.post("/order", json={"do": "next"}, headers=headers).status_code == 401
+        assert client.post("/command", json={"do": "next"}, headers=headers).status_code == 401
         assert client.post("/styles", content=b"", headers=headers).status_code == 401
 
 
-def test_the_token_is_taken_from_the_address_or_a_header(guarded):
-    studio, client, token = guarded
-    studio.paint()
+def test_access_accepts_token_in_url_or_header(guarded):
+    page_session, client, token = guarded
+    page_session.stylize_frame()
     for headers in ({"Authorization": f"Bearer {token}"}, {"X-Vidstyle-Token": token}):
         assert client.get("/state", headers=headers).status_code == 200
-        assert client.post("/order", json={"do": "next"}, headers=headers).status_code == 204
+        assert client.post("/command", json={"do": "next"}, headers=headers).status_code == 204
     password = {"Authorization": "Basic dTpw", "X-Vidstyle-Token": token}  # what a proxy asked for
     assert client.get("/state", headers=password).status_code == 200
-    assert client.get(f"/picture.jpg?token={token}").headers["content-type"] == "image/jpeg"
-    for path in ("/picture.mjpg", "/picture.mjpeg"):
+    assert client.get(f"/frame.jpg?token={token}").headers["content-type"] == "image/jpeg"
+    for path in ("/frame.mjpg", "/frame.mjpeg"):
         with client.stream("GET", f"{path}?token={token}") as answer:
             assert answer.status_code == 200 and next(answer.iter_bytes())
 
 
-def test_the_page_itself_is_open_and_sets_no_cookie(guarded):
+def test_access_page_files_need_no_token_and_set_no_cookie(guarded):
     _, client, token = guarded
     for path in ("/", f"/?token={token}", "/page.js", "/page.css"):
         answer = client.get(path)
@@ -140,19 +138,21 @@ def test_the_page_itself_is_open_and_sets_no_cookie(guarded):
         ("studio.example", "ftp://studio.example", 403),
     ],
 )
-def test_allowed_hosts_work_behind_proxies_and_tunnels(guarded, host, origin, status):
+def test_access_allowed_hosts_behind_proxies(guarded, host, origin, status):
     _, client, token = guarded
     headers = {"Host": host, "X-Vidstyle-Token": token} | ({"Origin": origin} if origin else {})
     assert client.get("/state", headers=headers).status_code == status
-    assert client.post("/order", json={"do": "next"}, headers=headers).status_code == (
+    assert client.post("/command", json={"do": "next"}, headers=headers).status_code == (
         204 if status == 200 else status
     )
 
 
-def test_an_allowed_host_asks_for_the_token_also_on_this_machine(page_camera, features, style):
-    with opened_studio(page_camera, features, style, allowed=["studio.example"]) as studio:
-        address, token = studio.page.url.split("?token=")
-        with httpx.Client(base_url=address, timeout=SECONDS) as client:
+def test_access_allowed_host_requires_token_locally(page_camera, features, style):
+    with open_page_session(
+        page_camera, features, style, allowed=["studio.example"]
+    ) as page_session:
+        address, token = page_session.page.url.split("?token=")
+        with httpx.Client(base_url=address, timeout=TIMEOUT_SECONDS) as client:
             for host in ("studio.example", "localhost"):
                 assert client.get("/state", headers={"Host": host}).status_code == 401
                 answer = client.get("/state", headers={"Host": host, "X-Vidstyle-Token": token})
@@ -163,7 +163,7 @@ def test_an_allowed_host_asks_for_the_token_also_on_this_machine(page_camera, fe
 @pytest.mark.parametrize(
     "given, expected",
     [
-        ("Studio.Example.", "studio.example"),
+        ("studio.example.", "studio.example"),
         ("raspberrypi", "raspberrypi"),
         ("192.168.1.2", "192.168.1.2"),
         ("[fe80::1]", "fe80::1"),
@@ -171,22 +171,24 @@ def test_an_allowed_host_asks_for_the_token_also_on_this_machine(page_camera, fe
         ("https://studio.example", None),
         ("studio.example:443", None),
         ("*.example", None),
-        ("studio example", None),
+        ("page_session example", None),
         ("", None),
     ],
 )
-def test_an_allowed_host_is_a_name_without_scheme_and_port(given, expected):
+def test_check_host_name_rejects_scheme_and_port(given, expected):
     if expected is None:
-        with pytest.raises(ValueError, match=r"is no host name: give it without scheme and port"):
+        with pytest.raises(
+            ValueError, match=r"is not a valid host name: give it without scheme and port"
+        ):
             check_host_name(given)
     else:
         assert check_host_name(given) == expected
 
 
-def test_allow_host_needs_the_control_page(capsys):
+def test_allow_host_without_page_is_usage_error(capsys):
     for flags, reason in (
         (["--allow-host", "a.example"], "add --web"),
-        (["--web", "--allow-host", "a:1"], "no host name"),
+        (["--web", "--allow-host", "a:1"], "is not a valid host name"),
     ):
         with pytest.raises(SystemExit) as leaving:
             cli.main(["live", "--camera", "clip.mp4", "--no-window", *flags])

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import stripes, until
-from studio import browser, opened_studio, other_site
+from page_session import browser, open_page_session, other_site
 
 from vidstyle import OutputError, Settings, Style, Stylizer, load_features
 from vidstyle.io.images import bundled_styles
@@ -16,7 +16,7 @@ from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import Page
 
 PIXELS = """
-const picture = document.getElementById("picture"), canvas = document.createElement("canvas");
+const picture = document.getElementById("image"), canvas = document.createElement("canvas");
 canvas.width = 32; canvas.height = 24;
 if (!picture.naturalWidth) return null;
 const pen = canvas.getContext("2d");
@@ -51,22 +51,20 @@ def driver():
 
 
 @pytest.fixture
-def painted(studio):
-    with studio.painting():
-        yield studio
+def painted(page_session):
+    with page_session.stylizing():
+        yield page_session
 
 
 @pytest.mark.browser
-def test_in_a_browser_the_picture_moves_and_another_style_changes_it(
-    driver, page_camera, tmp_path, monkeypatch
-):
+def test_browser_shows_frames_and_selects_style(driver, page_camera, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     features, files = load_features("bundled", "cpu"), bundled_styles()
     styles = [(name, Style.from_images([files[name]], features)) for name in ("glass", "ink")]
     settings = Settings(working_size=64, initial_steps=20, fast_style_layers=True)
     stylizer, page = Stylizer(features, styles[0][1], settings), Page(listen("127.0.0.1:0"))
     session = Session(
-        LiveOptions(fps=20, fade_seconds=0.2), page_camera, stylizer, styles, screens=[page]
+        LiveOptions(fps=20, crossfade_seconds=0.2), page_camera, stylizer, styles, outputs=[page]
     )
     painting = threading.Thread(target=live, args=(session, page_camera, stylizer))
     painting.start()
@@ -81,7 +79,7 @@ def test_in_a_browser_the_picture_moves_and_another_style_changes_it(
         buttons[1].click()
         until(lambda: colourfulness(driver) < 50)
         driver.find_element(By.TAG_NAME, "body").send_keys("p")  # and by a key back
-        until(lambda: session.steering.weights == [1, 0])
+        until(lambda: session.controls.weights == [1, 0])
         cv2.imwrite("cat.png", stripes())
         driver.find_element(By.CSS_SELECTOR, "#upload input").send_keys(str(tmp_path / "cat.png"))
         until(lambda: len(driver.find_elements(By.CSS_SELECTOR, "#gallery button")) == 3)
@@ -92,20 +90,20 @@ def test_in_a_browser_the_picture_moves_and_another_style_changes_it(
         until(lambda: stylizer.settings.strength == 0.25)
         assert not [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
     finally:
-        session.order({"do": "quit"})
+        session.command({"do": "quit"})
         painting.join()
 
 
-def port_of(studio):
-    return studio.page.url.rpartition(":")[2].split("/")[0]
+def port_of(page_session):
+    return page_session.page.url.rpartition(":")[2].split("/")[0]
 
 
 FOREIGN_PAGE = """
-<a id=link href="PAGEpicture.jpg">look</a>
-<img src="PAGEpicture.mjpg"> <img src="PAGEpicture.jpg">
+<a id=link href="PAGEframe.jpg">look</a>
+<img src="PAGEframe.mjpg"> <img src="PAGEframe.jpg">
 <iframe id=frame src="PAGE"></iframe>
 <iframe name=target></iframe>
-<form id=form method=post action="PAGEorder" target=target enctype=text/plain>
+<form id=form method=post action="PAGEcommand" target=target enctype=text/plain>
 <input name='{"do": "mirror", "x' value='"}'></form>
 <script>
 window.results = {};
@@ -116,15 +114,15 @@ function reach(name, path, options) {
   fetch("PAGE" + path, options).then(tell("answered"), tell("refused"));
 }
 reach("state", "state");
-reach("order", "order", plain);
-reach("hidden", "order", { ...plain, mode: "no-cors" });
-reach("opaque", "picture.jpg", { mode: "no-cors" });
+reach("command", "command", plain);
+reach("hidden", "command", { ...plain, mode: "no-cors" });
+reach("opaque", "frame.jpg", { mode: "no-cors" });
 </script>
 """
 
 
 @pytest.mark.browser
-def test_pages_of_other_sites_can_neither_look_nor_send_commands(driver, painted):
+def test_browser_blocks_other_origins(driver, painted):
     mirrored = []
     painted.session.actions["mirror"] = lambda: mirrored.append(True)
     with other_site(FOREIGN_PAGE.replace("PAGE", painted.page.url)) as foreign:
@@ -133,7 +131,7 @@ def test_pages_of_other_sites_can_neither_look_nor_send_commands(driver, painted
         results = driver.execute_script("return results")
         assert results == {
             "state": "refused",
-            "order": "refused",
+            "command": "refused",
             "hidden": "refused",
             "opaque": "refused",
         }
@@ -151,7 +149,7 @@ def test_pages_of_other_sites_can_neither_look_nor_send_commands(driver, painted
         driver.execute_script(
             "document.getElementById('link').click()"
         )  # a link may lead there: nobody else sees it
-        until(lambda: driver.current_url == f"{painted.page.url}picture.jpg")
+        until(lambda: driver.current_url == f"{painted.page.url}frame.jpg")
         assert driver.execute_script("return document.images[0].naturalWidth") == 64
     frames = painted.frames
     until(lambda: painted.frames > frames + 2)
@@ -159,22 +157,22 @@ def test_pages_of_other_sites_can_neither_look_nor_send_commands(driver, painted
 
 
 @pytest.mark.browser
-def test_a_name_of_other_people_that_leads_here_is_refused(driver, painted):
+def test_browser_dns_rebinding_is_rejected(driver, painted):
     driver.get(
         f"http://evil.example:{port_of(painted)}/"
     )  # DNS rebinding: to the browser it is the same origin
     text = driver.find_element("tag name", "body").text
-    assert text.startswith("this page is not at 'evil.example:") and "--allow-host" in text
+    assert text.startswith("'evil.example:") and "--allow-host" in text
     assert (
         driver.execute_async_script(
-            "const done = arguments[0]; fetch('order', {method: 'POST', body: '{}'}).then((answer) => done(answer.status))"
+            "const done = arguments[0]; fetch('command', {method: 'POST', body: '{}'}).then((answer) => done(answer.status))"
         )
         == 421
     )
 
 
 @pytest.mark.browser
-def test_the_link_with_the_token_works_from_other_sites_after_a_reload_and_for_two_instances(
+def test_browser_token_link_survives_reload_and_second_instance(
     driver, page_camera, features, style
 ):
     def shows_the_page():
@@ -182,15 +180,13 @@ def test_the_link_with_the_token_works_from_other_sites_after_a_reload_and_for_t
         assert (colours(driver) != 0).any()
         return driver.current_url
 
-    one = opened_studio(page_camera, features, style, allowed=["studio.example"])
-    other = opened_studio(page_camera, features, style, allowed=["studio.example"])
-    with one as one, other as other, one.painting(), other.painting():
+    one = open_page_session(page_camera, features, style, allowed=["studio.example"])
+    other = open_page_session(page_camera, features, style, allowed=["studio.example"])
+    with one as one, other as other, one.stylizing(), other.stylizing():
         links = [each.page.url.replace("127.0.0.1", "studio.example") for each in (one, other)]
         bare = links[0].split("?")[0]
         driver.get(bare)
-        until(
-            lambda: "open the whole address that vidstyle printed" in driver.execute_script(STATUS)
-        )
+        until(lambda: "open the whole URL that vidstyle printed" in driver.execute_script(STATUS))
         with other_site(f'<a href="{links[0]}">join</a>') as chat:
             driver.get(chat)
             driver.find_element("tag name", "a").click()
@@ -209,21 +205,21 @@ def test_the_link_with_the_token_works_from_other_sites_after_a_reload_and_for_t
 
 
 @pytest.mark.browser
-def test_more_tabs_than_a_browser_has_connections_work(driver, studio):
+def test_browser_more_tabs_than_connections(driver, page_session):
     first = driver.current_window_handle
-    with studio.painting(0.2):
-        _use_many_tabs(driver, studio, first)
+    with page_session.stylizing(0.2):
+        _use_many_tabs(driver, page_session, first)
 
 
-def _use_many_tabs(driver, studio, first):
+def _use_many_tabs(driver, page_session, first):
     try:
         for _ in range(7):
             driver.switch_to.new_window("window")  # all are seen at once, unlike tabs
-            driver.get(studio.page.url)
+            driver.get(page_session.page.url)
             until(lambda: "fps" in driver.execute_script(STATUS))
             colours(driver)
         driver.find_element("css selector", "[data-do=freeze]").click()
-        until(lambda: studio.session.state["freeze"])
+        until(lambda: page_session.session.state["freeze"])
     finally:
         for handle in driver.window_handles:
             if handle != first:
@@ -233,9 +229,7 @@ def _use_many_tabs(driver, studio, first):
 
 
 @pytest.mark.browser
-def test_the_page_tells_what_happened_and_what_is_wrong(
-    driver, painted, page_camera, tmp_path, monkeypatch
-):
+def test_browser_shows_messages_and_notices(driver, painted, page_camera, tmp_path, monkeypatch):
     driver.get(painted.page.url)
     until(lambda: "fps" in driver.execute_script(STATUS))
     driver.find_element("css selector", "[data-do=snapshot]").click()
@@ -245,7 +239,7 @@ def test_the_page_tells_what_happened_and_what_is_wrong(
     driver.find_element("css selector", "[data-do=record]").click()
     until(lambda: driver.execute_script(MESSAGE) == "cannot write there: free some space")
     for status, words in (
-        ("silent", "The camera gives no pictures."),
+        ("silent", "The camera gives no frames."),
         ("lost", "The camera is lost: waiting for it."),
     ):
         monkeypatch.setattr(type(page_camera), "status", status)
@@ -253,11 +247,11 @@ def test_the_page_tells_what_happened_and_what_is_wrong(
         assert " s ago" in driver.execute_script(STATUS)
     monkeypatch.setattr(type(page_camera), "status", "ok")
     until(lambda: driver.execute_script(NOTICE) == "")
-    monkeypatch.setattr("vidstyle.live.web.frames.MOST_VIEWERS", 0)
+    monkeypatch.setattr("vidstyle.live.web.frames.MAX_VIEWERS", 0)
     until(
         lambda: (
             driver.execute_script(NOTICE)
-            == "0 viewers are watching already, which is the most there may be"
+            == "there are 0 viewers already, which is the maximum: try again later"
         )
     )
 
@@ -267,7 +261,7 @@ def fail(*given):
 
 
 @pytest.mark.browser
-def test_sliders_have_names_and_the_status_is_a_live_region(driver, painted):
+def test_browser_accessibility_names_and_live_region(driver, painted):
     driver.get(painted.page.url)
     until(lambda: len(driver.find_elements("css selector", "#gallery input")) == 2)
     nodes = driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
@@ -279,11 +273,11 @@ def test_sliders_have_names_and_the_status_is_a_live_region(driver, painted):
     assert {name for role, name in named if role == "slider"} == {
         "strength",
         "style scale",
-        "steadiness (temporal weight)",
+        "temporal consistency",
         "steps per frame, at most",
-        "fade, seconds",
-        "share of stripes",
-        "share of scene",
+        "crossfade, seconds",
+        "blend weight of stripes",
+        "blend weight of scene",
     }
     assert all(name for role, name in named if role in ("button", "image", "slider"))
     (status,) = [

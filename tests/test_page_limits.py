@@ -8,20 +8,20 @@ import httpx
 import numpy as np
 import pytest
 from conftest import until
-from studio import SECONDS
+from page_session import TIMEOUT_SECONDS
 
-from vidstyle.live.web.frames import MOST_VIEWERS
+from vidstyle.live.web.frames import MAX_VIEWERS
 
 LIMITS = "vidstyle.live.web.connection"
-FULL = b"16 viewers are watching already, which is the most there may be"
+FULL = b"there are 16 viewers already, which is the maximum: try again later"
 
 
 @contextmanager
-def connected(studio, request=b""):
+def connected(page_session, request=b""):
     """A connection that has sent these bytes."""
-    host, port = studio.page.url.removeprefix("http://").rstrip("/").split(":")
+    host, port = page_session.page.url.removeprefix("http://").rstrip("/").split(":")
     with socket.create_connection((host, int(port))) as found:
-        found.settimeout(SECONDS)
+        found.settimeout(TIMEOUT_SECONDS)
         found.sendall(request.replace(b"HOST", f"{host}:{port}".encode()))
         yield found
 
@@ -36,12 +36,12 @@ def is_closed_by_the_page(connection):
     return True
 
 
-def test_no_more_viewers_get_in_than_may_when_many_come_at_once(client, studio, monkeypatch):
+def test_page_viewers_are_limited_when_many_connect(client, page_session, monkeypatch):
     monkeypatch.setattr("vidstyle.live.web.frames.VIEWER_SECONDS", 600)
-    studio.paint()
+    page_session.stylize_frame()
 
     async def come(number):
-        kind = ("picture.mjpg", "picture.mjpeg", f"picture.jpg?viewer={number}")[number % 3]
+        kind = ("frame.mjpg", "frame.mjpeg", f"frame.jpg?viewer={number}")[number % 3]
         async with many.stream("GET", kind) as answer:
             if answer.status_code == 503:
                 refused.append(await answer.aread())
@@ -50,13 +50,13 @@ def test_no_more_viewers_get_in_than_may_when_many_come_at_once(client, studio, 
                     answer.aiter_bytes()
                 )  # kept: without a reference it closes the connection
                 arrived.append(await anext(received))
-                await asyncio.wait_for(all_answered.wait(), SECONDS)
+                await asyncio.wait_for(all_answered.wait(), TIMEOUT_SECONDS)
 
     async def all_come():
         tasks = [asyncio.create_task(come(number)) for number in range(60)]
         while len(refused) + len(arrived) < 60:
             await asyncio.sleep(0.01)
-        assert client.get("/state").json()["viewers"] <= MOST_VIEWERS
+        assert client.get("/state").json()["viewers"] <= MAX_VIEWERS
         all_answered.set()
         await asyncio.gather(*tasks)
 
@@ -65,33 +65,31 @@ def test_no_more_viewers_get_in_than_may_when_many_come_at_once(client, studio, 
         all_answered = asyncio.Event()
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(
-            base_url=studio.page.url, timeout=SECONDS, limits=limits
+            base_url=page_session.page.url, timeout=TIMEOUT_SECONDS, limits=limits
         ) as many:
             await all_come()
 
     many = all_answered = None
     arrived, refused = [], []
     asyncio.run(crowd())
-    assert len(refused) == 60 - MOST_VIEWERS
+    assert len(refused) == 60 - MAX_VIEWERS
     assert set(refused) == {FULL}
 
 
-def test_a_viewer_who_leaves_makes_room_and_one_who_asks_again_counts_once(
-    client, studio, monkeypatch
-):
+def test_page_viewers_are_counted_once_and_removed(client, page_session, monkeypatch):
     for name in ("VIEWER_SECONDS", "WAIT_SECONDS"):
         monkeypatch.setattr(f"vidstyle.live.web.frames.{name}", 0.02)
-    studio.paint()
-    for number in range(3 * MOST_VIEWERS):
-        assert client.get(f"/picture.jpg?viewer=one&after={number % 2}").status_code in (200, 204)
+    page_session.stylize_frame()
+    for number in range(3 * MAX_VIEWERS):
+        assert client.get(f"/frame.jpg?viewer=one&after={number % 2}").status_code in (200, 204)
     until(lambda: client.get("/state").json()["viewers"] == 0)
-    streams = [client.stream("GET", "/picture.mjpg") for _ in range(MOST_VIEWERS)]
+    streams = [client.stream("GET", "/frame.mjpg") for _ in range(MAX_VIEWERS)]
     for stream in streams:
         stream.__enter__()
-    refused = client.get("/picture.jpg?viewer=one")
+    refused = client.get("/frame.jpg?viewer=one")
     assert refused.status_code == 503 and refused.content == FULL
     streams[0].__exit__(None, None, None)
-    until(lambda: client.get("/picture.jpg?viewer=one").status_code == 200)
+    until(lambda: client.get("/frame.jpg?viewer=one").status_code == 200)
     for stream in streams[1:]:
         stream.__exit__(None, None, None)
 
@@ -101,56 +99,63 @@ HALF_SENT = (
     b"GET /state HT",
     b"GET /state HTTP/1.1\r\nHost: HOST\r\n",
     b"GET /state HTTP/1.1\r\nHost: HOST\r\n\r\nGET /st",
-    b"POST /order HTTP/1.1\r\nHost: HOST\r\nContent-Length: 100\r\n\r\n{",
+    b"POST /command HTTP/1.1\r\nHost: HOST\r\nContent-Length: 100\r\n\r\n{",
     b"POST /styles HTTP/1.1\r\nHost: HOST\r\nContent-Length: 100\r\n\r\n{",
     b"GET /state HTTP/1.1\r\nHost: HOST\r\nContent-Length: 100\r\n\r\n{",
 )
 
 
 @pytest.mark.parametrize("request_bytes", HALF_SENT)
-def test_a_half_sent_request_is_closed(studio, monkeypatch, request_bytes):
+def test_connection_incomplete_request_times_out(page_session, monkeypatch, request_bytes):
     monkeypatch.setattr(f"{LIMITS}.REQUEST_SECONDS", 0.1)
     for name in ("COMMAND_SECONDS", "UPLOAD_SECONDS"):
         monkeypatch.setattr(f"vidstyle.live.web.server.{name}", 0.1)
-    studio.page._server.config.timeout_keep_alive = 0.1
-    with connected(studio, request_bytes) as connection:
+    page_session.page._server.config.timeout_keep_alive = 0.1
+    with connected(page_session, request_bytes) as connection:
         assert is_closed_by_the_page(connection)
 
 
-def test_a_viewer_who_reads_nothing_is_let_go(client, studio, monkeypatch):
-    monkeypatch.setattr(f"{LIMITS}.SILENT_SECONDS", 0.2)
+def test_connection_viewer_that_does_not_read_times_out(client, page_session, monkeypatch):
+    monkeypatch.setattr(f"{LIMITS}.READ_SECONDS", 0.2)
     noise = [
         np.random.default_rng(seed).integers(0, 256, (480, 640, 3), np.uint8) for seed in range(3)
     ]
-    with connected(studio) as silent:
+    with connected(page_session) as silent:
         silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
-        silent.sendall(b"GET /picture.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        silent.sendall(b"GET /frame.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(lambda: client.get("/state").json()["viewers"] == 1)
 
         def shown_until_nobody_watches():
             for each in noise:
-                studio.page.show(each)
+                page_session.page.show(each)
             return client.get("/state").json()["viewers"] == 0
 
         until(shown_until_nobody_watches)
 
 
-def test_connections_are_bounded(client, studio, monkeypatch):
-    monkeypatch.setattr(f"{LIMITS}.MOST_CONNECTIONS", 4)
-    with connected(studio) as one, connected(studio), connected(studio), connected(studio):
-        with connected(studio) as many:
+def test_connection_count_is_limited(client, page_session, monkeypatch):
+    monkeypatch.setattr(f"{LIMITS}.MAX_CONNECTIONS", 4)
+    with (
+        connected(page_session) as one,
+        connected(page_session),
+        connected(page_session),
+        connected(page_session),
+    ):
+        with connected(page_session) as many:
             assert is_closed_by_the_page(many)
         one.sendall(b"GET /page.css HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert one.recv(100).startswith(b"HTTP/1.1 200")
 
 
-def test_uploads_at_once_are_bounded(client, studio, monkeypatch):
-    monkeypatch.setattr("vidstyle.live.web.server.MOST_UPLOADS", 1)
-    with connected(studio, b"POST /styles HTTP/1.1\r\nHost: HOST\r\nContent-Length: 100\r\n\r\n{"):
-        until(lambda: studio.page._uploads == 1)
+def test_page_simultaneous_uploads_are_limited(client, page_session, monkeypatch):
+    monkeypatch.setattr("vidstyle.live.web.server.MAX_UPLOADS", 1)
+    with connected(
+        page_session, b"POST /styles HTTP/1.1\r\nHost: HOST\r\nContent-Length: 100\r\n\r\n{"
+    ):
+        until(lambda: page_session.page._uploads == 1)
         answer = client.post("/styles", content=b"x")
         assert answer.status_code == 503 and answer.text.startswith(
-            "1 pictures are being uploaded already"
+            "1 images are being uploaded already"
         )
-    until(lambda: studio.page._uploads == 0)
+    until(lambda: page_session.page._uploads == 0)
     assert client.post("/styles", content=b"x").status_code == 415

@@ -1,17 +1,17 @@
-"""A virtual camera and a webcam as the kernel makes them, in an emulated machine. Takes minutes: ``pytest -m vcam``."""
+"""A virtual camera and a webcam of the kernel, in an emulated machine: ``pytest -m vcam``, minutes."""
 
 import numpy as np
 import pytest
 from conftest import need
-from obs_room import room
+from obs_harness import obs_process
 from vcam import machine
 
-from vidstyle.live.v4l2loopback import LOAD
+from vidstyle.live.v4l2loopback import LOAD_COMMAND
 
 pytestmark = pytest.mark.vcam
 TRIALS = (
-    "colours-pyvirtualcam",
-    "colours-ffmpeg",
+    "colors-pyvirtualcam",
+    "colors-ffmpeg",
     "order-pyvirtualcam",
     "order-ffmpeg",
     "unplugged",
@@ -21,59 +21,58 @@ TRIALS = (
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def guest(tmp_path_factory):
     need(machine.missing(), "VIDSTYLE_REQUIRE_VCAM")
     return machine.build(tmp_path_factory.mktemp("machine"))
 
 
 @pytest.fixture(scope="module")
-def found(made, tmp_path_factory):
-    found, said = machine.boot(made, tmp_path_factory.mktemp("guest") / "out", TRIALS)
-    assert set(found) == set(TRIALS), said
-    return found
+def results(guest, tmp_path_factory):
+    results, output = machine.boot(guest, tmp_path_factory.mktemp("guest") / "out", TRIALS)
+    assert set(results) == set(TRIALS), output
+    return results
 
 
-@pytest.mark.parametrize("way_in", ["pyvirtualcam", "ffmpeg"])
-def test_colours_come_back_within_three_levels(found, way_in):
-    assert found[f"colours-{way_in}"]["worst"] <= 3, found[f"colours-{way_in}"]
+@pytest.mark.parametrize("backend", ["pyvirtualcam", "ffmpeg"])
+def test_guest_colors_within_three_levels(results, backend):
+    assert results[f"colors-{backend}"]["worst"] <= 3, results[f"colors-{backend}"]
 
 
-@pytest.mark.parametrize("way_in", ["pyvirtualcam", "ffmpeg"])
-def test_no_picture_is_lost_or_comes_out_of_order(found, way_in):
-    read = found[f"order-{way_in}"]["read"]
+@pytest.mark.parametrize("backend", ["pyvirtualcam", "ffmpeg"])
+def test_guest_frames_are_complete_and_in_order(results, backend):
+    read = results[f"order-{backend}"]["read"]
     assert len(read) == 25 and read == list(range(read[0], read[0] + 25))
 
 
-def test_a_webcam_that_is_unplugged_is_found_again_by_its_name(found):
-    unplugged = found["unplugged"]
-    assert not [
-        name for name in unplugged["cameras"] if "vidstyle" in name
-    ]  # our own is none to be painted
+def test_guest_camera_is_found_again_by_name(results):
+    unplugged = results["unplugged"]
+    assert not [name for name in unplugged["cameras"] if "vidstyle" in name]
     assert unplugged["noticed"] < 3 and unplugged["back"] < 3, unplugged
 
 
-def test_a_device_that_is_removed_and_comes_back_is_fed_again(found):
-    vanished = found["vanished"]
+def test_guest_virtual_camera_reopens_device(results):
+    vanished = results["vanished"]
     assert vanished["seconds"] < 3 and np.ptp(vanished["read_after"]) > 200, vanished
 
 
-def test_the_command_is_a_webcam_for_others(found):
-    live = found["live"]
+def test_guest_live_command_is_a_webcam(results):
+    live = results["live"]
     assert live["read"] >= 40 and live["different"] > 5 and live["contrast"] > 20, live
 
 
-def test_obs_own_virtual_camera_is_painted_and_shown_back_in_the_same_obs(made, tmp_path):
-    need(room.missing(), "VIDSTYLE_REQUIRE_VCAM")
-    found, said = machine.boot(made, tmp_path / "out", ["obs-loop"])
-    loop = found.get("obs-loop", said)
-    # OBS sends the matrix of HD, OpenCV takes a camera's for that of SD: colours are off by some twenty levels.
+def test_guest_obs_virtual_camera_loop(guest, tmp_path):
+    need(obs_process.missing(), "VIDSTYLE_REQUIRE_VCAM")
+    results, output = machine.boot(guest, tmp_path / "out", ["obs-loop"])
+    loop = results.get("obs-loop", output)
+    # OBS sends BT.709, OpenCV assumes BT.601 of a camera: colours differ by some twenty levels.
     sent = [(224, 64, 32), (32, 200, 64), (224, 64, 32), (32, 200, 64)]
     assert np.abs(np.subtract(loop["seen"], sent)).max() < 40, loop
 
 
-def test_a_device_that_opens_only_once_is_told_of(made, tmp_path):
-    """Debian 12's v4l2loopback with ``exclusive_caps=1``."""
-    found, said = machine.boot(made, tmp_path / "out", ["opens-once"], caps=1)
-    once = found.get("opens-once", said)
-    assert once["sent"] == 0 and "opens once only" in once["said"] and LOAD in once["said"], once
-    assert "opens once only" in once["routes"][0]
+def test_guest_device_that_opens_once_is_diagnosed(guest, tmp_path):
+    """The v4l2loopback of Debian 12 with ``exclusive_caps=1``."""
+    results, output = machine.boot(guest, tmp_path / "out", ["opens-once"], caps=1)
+    once = results.get("opens-once", output)
+    assert once["sent"] == 0 and "opens only once" in once["warning"], once
+    assert LOAD_COMMAND in once["warning"], once
+    assert "opens only once" in once["diagnosis"][0]

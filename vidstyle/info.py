@@ -13,8 +13,8 @@ from . import __version__
 from .features.weights import vgg19_cache
 from .io.codecs import CODECS, in_hardware, probe_encoder
 from .io.images import bundled_styles
-from .live.capture import cameras
-from .live.v4l2loopback import routes
+from .live.capture import list_cameras
+from .live.v4l2loopback import diagnose
 from .runtime.device import limit_threads
 
 PACKAGES = (
@@ -55,12 +55,12 @@ def lines() -> Iterator[str]:
     for name in filter(in_hardware, CODECS):
         reason = probe_encoder(name)
         yield f"encoder {name}: {'works' if reason is None else reason}"
-    found = cameras()
+    found = list_cameras()
     for name, opened_by in found.items():
         yield f"camera {opened_by}: {name}"
     if not found:
         yield "camera: none found; a clip can take its place: vidstyle live --camera clip.mp4 --loop"
-    yield from routes()
+    yield from diagnose()
     yield "styles: " + ", ".join(bundled_styles())
     bundled = resources.files("vidstyle") / "data" / "small.safetensors"
     yield f"features bundled: {'there' if bundled.is_file() else 'missing; install vidstyle again'}"

@@ -1,4 +1,4 @@
-"""A guest with the kernel's own v4l2loopback and vivid (a webcam that is none), from Debian's packages, under QEMU."""
+"""A QEMU guest with the kernel modules v4l2loopback and vivid (a simulated webcam) of Debian."""
 
 import json
 import re
@@ -22,19 +22,19 @@ PROGRAMS = (
 )
 MODULES = ("9p", "9pnet_virtio", "virtio_pci", "vivid", "videodev", "videobuf2-vmalloc", "overlay")
 BOOT_AND_RUN_SECONDS = 900
-"""Everything is emulated, one instruction after the other, and some twenty times slower."""
+"""Time limit in seconds; emulation (TCG) is some twenty times slower than the host."""
 
 
 def missing():
-    """Why there can be no guest here; None: there can."""
-    without = [program for program in PROGRAMS if shutil.which(program) is None]
-    if without:
-        return f"no {', '.join(without)} here"
+    """Return why a guest cannot run here; None if it can."""
+    programs = [program for program in PROGRAMS if shutil.which(program) is None]
+    if programs:
+        return f"no {', '.join(programs)} here"
     return None if kernel() else "no headers of a Debian kernel here (linux-headers-amd64)"
 
 
 def kernel():
-    """The newest Debian kernel whose headers are here."""
+    """Return the folder of the newest Debian kernel with headers; None without one."""
     found = [path for path in Path("/lib/modules").glob("*-amd64") if (path / "build").exists()]
     return max(
         found,
@@ -48,7 +48,7 @@ def run(*command, **options):
 
 
 def build(folder):
-    """Kernel and first file system; returns their paths. Downloads some 70 MB."""
+    """Build an initramfs, and return the paths of kernel and initramfs. Downloads some 70 MB."""
     release = kernel().name
     run("apt-get", "download", f"linux-image-{release}", "v4l2loopback-dkms", cwd=folder)
     for package in folder.glob("*.deb"):
@@ -56,47 +56,48 @@ def build(folder):
     source = next((folder / "root/usr/src").glob("v4l2loopback-*"))
     run("make", "-C", f"/lib/modules/{release}/build", f"M={source}", "modules")
     run("depmod", "-b", str(folder / "root"), release)
-    first = folder / "first"
+    initramfs = folder / "initramfs"
     for name in ("bin", "modules", "mnt", "proc", "sys", "dev"):
-        (first / name).mkdir(parents=True)
+        (initramfs / name).mkdir(parents=True)
     files = []
     for module in MODULES:
-        told = run("modprobe", "-d", str(folder / "root"), "-S", release, "--show-depends", module)
-        files += [line.split()[1] for line in told.splitlines() if line.startswith("insmod")]
+        query = ("modprobe", "-d", str(folder / "root"), "-S", release, "--show-depends", module)
+        lines = run(*query).splitlines()
+        files += [line.split()[1] for line in lines if line.startswith("insmod")]
     for number, file in enumerate(dict.fromkeys(files)):
-        shutil.copy(file, first / "modules" / f"{number:02}-{Path(file).name}")
-    shutil.copy(source / "v4l2loopback.ko", first)
-    shutil.copy(shutil.which("busybox"), first / "bin" / "busybox")
-    shutil.copy(HERE / "init", first / "init")
-    (first / "init").chmod(0o755)
-    names = "\n".join(str(path.relative_to(first)) for path in sorted(first.rglob("*")))
-    packed = subprocess.run(
+        shutil.copy(file, initramfs / "modules" / f"{number:02}-{Path(file).name}")
+    shutil.copy(source / "v4l2loopback.ko", initramfs)
+    shutil.copy(shutil.which("busybox"), initramfs / "bin" / "busybox")
+    shutil.copy(HERE / "init", initramfs / "init")
+    (initramfs / "init").chmod(0o755)
+    names = "\n".join(str(path.relative_to(initramfs)) for path in sorted(initramfs.rglob("*")))
+    archive = subprocess.run(
         ["cpio", "-o", "-H", "newc"],
         input=names.encode(),
-        cwd=first,
+        cwd=initramfs,
         check=True,
         capture_output=True,
     ).stdout
-    (folder / "first.cpio").write_bytes(packed)
-    return next((folder / "root/boot").glob("vmlinuz-*")), folder / "first.cpio"
+    (folder / "initramfs.cpio").write_bytes(archive)
+    return next((folder / "root/boot").glob("vmlinuz-*")), folder / "initramfs.cpio"
 
 
-def boot(made, out, trials, caps=0):
-    """Run trials of ``guest.py`` in a guest; returns (trial -> what it found, what the guest said)."""
+def boot(guest, out, trials, caps=0):
+    """Run trials of ``guest.py``, and return ({trial: results}, the guest's output)."""
     out.mkdir()
-    given = {
+    arguments = {
         "caps": caps,
         "out": out,
         "python": sys.executable,
         "script": HERE / "guest.py",
         "trials": ",".join(trials),
     }
-    words = " ".join(
+    command_line = " ".join(
         [
             "console=ttyS0",
             "quiet",
             "panic=-1",
-            *(f"{name}={value}" for name, value in given.items()),
+            *(f"{name}={value}" for name, value in arguments.items()),
             "end",
         ]
     )
@@ -112,7 +113,7 @@ def boot(made, out, trials, caps=0):
         "-smp",
         "2",
     ]
-    command += ["-kernel", str(made[0]), "-initrd", str(made[1]), "-append", words]
+    command += ["-kernel", str(guest[0]), "-initrd", str(guest[1]), "-append", command_line]
     command += ["-virtfs", f"local,path=/,mount_tag=host,readonly=on,{share}"]
     command += [
         "-virtfs",
@@ -128,6 +129,6 @@ def boot(made, out, trials, caps=0):
         "text": True,
         "errors": "replace",
     }
-    ran = subprocess.run(command, timeout=BOOT_AND_RUN_SECONDS, check=False, **options)
-    found = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
-    return found, ran.stdout[-4000:] + ran.stderr[-1000:]
+    process = subprocess.run(command, timeout=BOOT_AND_RUN_SECONDS, check=False, **options)
+    results = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
+    return results, process.stdout[-4000:] + process.stderr[-1000:]

@@ -1,6 +1,6 @@
-/* Preloaded: a file in place of a v4l2loopback device, so that the native code runs without the kernel's module.
+/* LD_PRELOAD library that simulates a v4l2loopback device, to test native code without the module.
 
-   VCAM_DEVICE names the device that is pretended, VCAM_FILE the file that gets what is written to it. */
+   VCAM_DEVICE is the path of the simulated device, VCAM_FILE the file that receives its data. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,7 +22,9 @@ static int opened(const char *path, int flags, mode_t mode) {
   return real(path, flags, mode);
 }
 
-static mode_t mode_of(int flags, va_list rest) { return flags & (O_CREAT | __O_TMPFILE) ? va_arg(rest, mode_t) : 0; }
+static mode_t mode_of(int flags, va_list rest) {
+  return flags & (O_CREAT | __O_TMPFILE) ? va_arg(rest, mode_t) : 0;
+}
 
 int open(const char *path, int flags, ...) {
   va_list rest;

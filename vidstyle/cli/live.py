@@ -18,7 +18,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..io.outputs import check_apart
     from ..io.recording_names import check_recording
     from ..live.camera import open_camera
-    from ..live.startup import FIRST_STEPS, LiveOptions, SessionClosed, preview_while_loading
+    from ..live.startup import LIVE_INITIAL_STEPS, LiveOptions, SessionClosed, preview_while_loading
     from ..live.window import DisplayCheck, Window
 
     args.outputs, args.camera = (
@@ -44,12 +44,12 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
                 "--no-window leaves nobody to paint for: add -o, --web, --virtual-camera or --obs"
             )
         seconds = None if args.duration is None else float(args.duration)
-        most_steps = {} if args.steps is None else {"most_steps": args.steps}
+        max_steps = {} if args.steps is None else {"max_steps": args.steps}
         show = LiveOptions(
-            args.fps, args.fade_seconds, seconds, files[0] if files else None, **most_steps
+            args.fps, args.fade_seconds, seconds, files[0] if files else None, **max_steps
         )
         given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
-        base = replace(PRESETS[args.preset], initial_steps=FIRST_STEPS)
+        base = replace(PRESETS[args.preset], initial_steps=LIVE_INITIAL_STEPS)
         settings = replace(
             base, **{name: value for name, value in given.items() if value is not None}
         )
@@ -124,7 +124,7 @@ def _painter(args: argparse.Namespace, settings: Settings, frame_size: tuple[int
     from ..features.weights import load_features
     from ..flow.methods import load_flow
     from ..io.images import bundled_styles, style_file
-    from ..live.session import look_at
+    from ..live.session import prepare_styles
     from ..runtime.device import choose_device
     from ..stylizer.style import Style
     from ..stylizer.stylizer import Stylizer
@@ -134,5 +134,5 @@ def _painter(args: argparse.Namespace, settings: Settings, frame_size: tuple[int
     files = [style_file(name) for name in args.names] or list(bundled_styles().values())
     styles = [(Path(name).stem, Style.from_images([name], features)) for name in files]
     stylizer = Stylizer(features, styles[0][1], settings)
-    look_at([style for _, style in styles], stylizer, frame_size)
+    prepare_styles([style for _, style in styles], stylizer, frame_size)
     return stylizer, styles, flow

@@ -159,7 +159,9 @@ def check_weights(weights: object, style_count: int) -> list[float]:
     return checked
 
 
-def _check_number(name: str, value: Any, limits: tuple[float, float], integer: bool = False) -> None:
+def _check_number(
+    name: str, value: Any, limits: tuple[float, float], integer: bool = False
+) -> None:
     lowest, highest = limits
     number = isinstance(value, int if integer else (int, float)) and not isinstance(value, bool)
     if not number or not lowest <= value <= highest:  # NaN fails every comparison

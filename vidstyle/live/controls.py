@@ -191,7 +191,9 @@ class Controls:
 
     def _multiply_style_scale(self, factor: float) -> None:
         lowest, highest = PARAMETERS["style_scale"]
-        self.set(style_scale=min(highest, max(lowest, self._stylizer.settings.style_scale * factor)))
+        self.set(
+            style_scale=min(highest, max(lowest, self._stylizer.settings.style_scale * factor))
+        )
 
     def _toggle_original_colors(self) -> None:
         self._replace_settings(original_colors=not self._stylizer.settings.original_colors)

@@ -65,4 +65,4 @@ def stamp_age(stamp: float, now: float | None = None) -> float:
 
 
 def _stamp_height(image: Image) -> int:
-    return max(MIN_STAMP_PX, image.shape[0] // 20)
+    return max(MIN_STAMP_PX, int(image.shape[0]) // 20)

@@ -71,7 +71,9 @@ def remedy(message: str) -> str:
             "System Settings, then stop it"
         )
     if busy:
-        return "stop the virtual camera in OBS, as only one program can use it, or use Unity Capture"
+        return (
+            "stop the virtual camera in OBS, as only one program can use it, or use Unity Capture"
+        )
     return "install OBS (obsproject.com), which has a virtual camera, and do not start it in OBS"
 
 

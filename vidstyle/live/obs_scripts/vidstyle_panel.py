@@ -39,7 +39,11 @@ commands = queue.Queue()
 
 
 def page():
-    """The control page: (URL without its path, HOST:PORT, token or "")."""
+    """Return (URL of the control page, HOST:PORT, token or "").
+
+    Raises:
+        ValueError: the address in the panel is not valid.
+    """
     text = obs.obs_data_get_string(state["settings"], "address").strip() or ADDRESS
     parts = urlsplit(text if "://" in text else f"http://{text}")
     token = parse_qs(parts.query).get("token", [""])[0]
@@ -48,11 +52,11 @@ def page():
 
 def request_page(path, command=None):
     """Return the control page's JSON answer; None if it does not answer or rejects the request."""
-    url, _, token = page()
     data = None if command is None else json.dumps(command).encode()
-    headers = {"X-Vidstyle-Token": token} if token else {}
-    request = urllib.request.Request(f"{url}/{path}", data, headers)
     try:
+        url, _, token = page()
+        headers = {"X-Vidstyle-Token": token} if token else {}
+        request = urllib.request.Request(f"{url}/{path}", data, headers)
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             return json.loads(answer.read() or b"{}")
     except (OSError, ValueError, http.client.HTTPException):
@@ -149,9 +153,14 @@ def start(properties, button):
     state["message"] = ""
     if state["process"] is not None and state["process"].poll() is None:
         return True
+    try:
+        address = page()[1]
+    except ValueError:
+        state["message"] = "the address of the control page is not valid: enter HOST:PORT"
+        return refresh(properties, button)
     program = obs.obs_data_get_string(state["settings"], "program") or PROGRAM
     camera = obs.obs_data_get_string(state["settings"], "camera") or "0"
-    command = [program, "live", "--obs", "--no-window", "--web", page()[1]]
+    command = [program, "live", "--obs", "--no-window", "--web", address]
     command += ["--camera", camera, "--loop"]
     flags = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
     try:

@@ -193,9 +193,9 @@ function showMessages(messages) {
 function showState(state) {
   showMessages(state.messages);
   if (!("frames" in state)) { setText("news", "loading"); showCamera(state); return; }
-  const latency = Math.round(state.latency_ms);
-  setText("figures",
-    `${state.fps.toFixed(1)} fps · ${latency} ms · ${state.steps} steps · ${state.working_px} px ·`);
+  const figures = [`${state.fps.toFixed(1)} fps`, `${Math.round(state.latency_ms)} ms`,
+    `${state.steps} steps`, `${state.working_px} px`];
+  setText("figures", `${figures.join(" · ")} ·`);
   const styles = state.styles.filter((style) => style.weight > 0).map((style) => style.name);
   const news = [styles.join(" + "), state.recording && "recording", state.note];
   setText("news", news.filter(Boolean).join(" · "));

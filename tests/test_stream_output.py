@@ -12,8 +12,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+from color_patches import PATCHES, color_patches, column_centers
 from conftest import stripes, until, write_clip
-from patches import PATCHES, middles, patches
 
 from vidstyle import InputError, OutputError, cli
 from vidstyle.io.files import name_in_file, without_secrets
@@ -73,8 +73,8 @@ def broadcasting(address, image, rate=25):
 
 
 @pytest.mark.parametrize("scheme", LISTENING)
-def test_what_is_shown_arrives_in_its_colours(scheme):
-    image = patches(SIZE)
+def test_stream_output_keeps_colors(scheme):
+    image = color_patches(SIZE)
     listener = Listener(scheme, free_port())
     with broadcasting(listener.address, image) as broadcast:
         until(lambda: len(listener.pictures) > 3)
@@ -83,18 +83,18 @@ def test_what_is_shown_arrives_in_its_colours(scheme):
         until(lambda: listener.pictures[-1].min() > 190)
     assert listener.pictures[0].shape == image.shape
     assert (
-        np.abs(middles(listener.pictures[0]) - PATCHES).max() <= 3
+        np.abs(column_centers(listener.pictures[0]) - PATCHES).max() <= 3
     )  # colours are to be within three levels on every way
     assert len(listener.times) > 2 and listener.times == sorted(set(listener.times))
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "rtmp"])
-def test_whoever_comes_late_or_again_gets_the_stream(scheme, caplog, monkeypatch):
-    monkeypatch.setattr("vidstyle.live.output_device.AGAIN_SECONDS", 0.05)
+def test_stream_output_reconnects(scheme, caplog, monkeypatch):
+    monkeypatch.setattr("vidstyle.live.output_device.RETRY_SECONDS", 0.05)
     caplog.set_level("INFO")
     port = free_port()
     address = LISTENING[scheme][0].format(port).partition("?")[0]
-    with broadcasting(address, patches(SIZE)):
+    with broadcasting(address, color_patches(SIZE)):
         until(lambda: "no stream: " in caplog.text)
         for _ in range(2):
             listener = Listener(scheme, port)
@@ -103,20 +103,20 @@ def test_whoever_comes_late_or_again_gets_the_stream(scheme, caplog, monkeypatch
             listener.join(10)
     assert caplog.text.count("no stream: ") <= 3  # said once each time, not at every try
     assert "secret" not in caplog.text
-    assert "see that the address is right and that it is listened to there" in caplog.text
+    assert "check the address, and that a receiver listens there" in caplog.text
 
 
-def test_a_server_that_never_answers_holds_nothing_up():
+def test_stream_output_close_aborts_silent_server():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with broadcasting(
-            f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/x", patches(SIZE)
+            f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/x", color_patches(SIZE)
         ) as broadcast:
             connection, _ = silent.accept()
         connection.close()
     assert broadcast.device is None and not broadcast._thread.is_alive()
 
 
-def test_odd_sides_are_made_even_and_nothing_is_opened_before_there_is_a_picture():
+def test_stream_output_opens_at_first_frame_with_even_sides():
     listener = Listener("udp", free_port())
     broadcast = StreamOutput(listener.address, 25)
     broadcast.open(None)
@@ -127,9 +127,9 @@ def test_odd_sides_are_made_even_and_nothing_is_opened_before_there_is_a_picture
     assert listener.pictures[0].shape == (50, 66, 3)
 
 
-def test_what_is_no_address_for_a_stream_is_said_without_its_secrets():
+def test_stream_output_invalid_address_hides_secrets():
     with pytest.raises(
-        OutputError, match=r"srt://there:9000 is no address for a stream: use rtmp"
+        OutputError, match=r"srt://there:9000 is not a valid address for a stream: use rtmp"
     ) as caught:
         StreamOutput("srt://somebody:password@there:9000?passphrase=secret", 30)
     assert "password" not in str(caught.value) and "secret" not in str(caught.value)
@@ -156,11 +156,11 @@ def test_what_is_no_address_for_a_stream_is_said_without_its_secrets():
         ("rtsp://me:pass@a.example/cam", "rtsp://a.example/cam"),
     ],
 )
-def test_addresses_are_written_down_without_passwords_and_keys(address, shown):
+def test_without_secrets_removes_passwords_and_keys(address, shown):
     assert without_secrets(address) == shown
 
 
-def test_stream_key_stands_in_no_list_of_processes_nor_in_the_environment(monkeypatch):
+def test_stream_output_key_is_not_in_process_list(monkeypatch):
     begun, popen = [], subprocess.Popen
 
     def noted(command, **given):
@@ -171,7 +171,7 @@ def test_stream_key_stands_in_no_list_of_processes_nor_in_the_environment(monkey
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(20)
         address = f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/secret-key"
-        with broadcasting(address, patches(SIZE)) as broadcast:
+        with broadcasting(address, color_patches(SIZE)) as broadcast:
             connection, _ = silent.accept()  # so the address has arrived
             (process,) = begun
             assert "secret-key" not in " ".join(process.args) and "secret-key" not in str(
@@ -183,7 +183,7 @@ def test_stream_key_stands_in_no_list_of_processes_nor_in_the_environment(monkey
         connection.close()
 
 
-def test_address_may_stand_in_a_file(tmp_path):
+def test_name_in_file_reads_address(tmp_path):
     file = tmp_path / "stream.txt"
     file.write_text("rtmp://a.example/live/key\nand more\n")
     assert (
@@ -202,7 +202,7 @@ def test_address_may_stand_in_a_file(tmp_path):
             name_in_file(f"@{file}")
 
 
-def test_the_command_streams_and_records_at_once(tmp_path, monkeypatch, capsys, features_file):
+def test_live_command_streams_and_records(tmp_path, monkeypatch, capsys, features_file):
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
     cv2.imwrite("stripes.png", stripes()[..., ::-1])
@@ -241,7 +241,7 @@ def test_the_command_streams_and_records_at_once(tmp_path, monkeypatch, capsys, 
     assert f"stream {listener.address}: " in err and f"recorded: {tmp_path / 'out.mp4'}" in err
     for outputs, code, reason in (
         (["a.mp4", "b.mp4"], 2, "one recording at a time"),
-        (["srt://there:9000"], 1, "is no address for a stream"),
+        (["srt://there:9000"], 1, "is not a valid address for a stream"),
     ):
         words = [word for output in outputs for word in ("-o", output)]
         with (

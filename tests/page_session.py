@@ -1,4 +1,4 @@
-"""A live session with a control page, painted frame by frame by the test; and a headless browser."""
+"""A live session with a control page that a test drives frame by frame; and a headless browser."""
 
 import shutil
 import threading
@@ -15,52 +15,51 @@ from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import Page
 
 QUICK = Settings(working_size=64, initial_steps=2, steps=1, **FAST_SETTINGS)
-SECONDS = 20
-"""Seconds to wait for what happens in another thread; on a busy machine it may take long."""
+
+TIMEOUT_SECONDS = 20
+"""Time limit in seconds for events on other threads; a busy machine may need long."""
 
 
-class Studio:
-    """A session with a page, and somebody who paints one frame after the other."""
+class PageSession:
+    """A session with a page, whose frames the test requests one by one."""
 
     def __init__(self, page, camera, features, style):
         self.page, self.frames = page, 0
         self.stylizer = Stylizer(features, style, QUICK)
         styles = [("stripes", style), ("scene", Style.from_images([scene()], features))]
-        self.session = Session(
-            LiveOptions(fade_seconds=0.0), camera, self.stylizer, styles, screens=[page]
-        )
+        options = LiveOptions(crossfade_seconds=0.0)
+        self.session = Session(options, camera, self.stylizer, styles, outputs=[page])
 
-    def paint(self):
+    def stylize_frame(self):
         self.frames += 1
         frame = Frame(scene(self.frames / 25), Fraction(self.frames, 25))
-        painting = self.stylizer(frame)
-        self.session(
-            self.stylizer,
-            Report(self.frames, source=frame, frame=painting, iterations=self.stylizer.iterations),
-        )
-        return painting
+        stylized = self.stylizer(frame)
+        iterations = self.stylizer.iterations
+        report = Report(self.frames, source=frame, frame=stylized, iterations=iterations)
+        self.session(self.stylizer, report)
+        return stylized
 
     @contextmanager
-    def painting(self, pause=0.05):
-        """Frames are painted in a thread, as long as the block lasts, with so many seconds between them."""
+    def stylizing(self, pause=0.05):
+        """Stylise frames on a thread within the block, with so many seconds between them."""
         done = threading.Event()
 
-        def paint():
+        def stylize():
             while not done.wait(pause):
-                self.paint()
+                self.stylize_frame()
 
-        painter = threading.Thread(target=paint)
-        painter.start()
+        thread = threading.Thread(target=stylize)
+        thread.start()
         try:
             yield self
         finally:
             done.set()
-            painter.join()
+            thread.join()
 
 
 @contextmanager
-def opened_studio(camera, features, style, address="127.0.0.1:0", allowed=()):
-    made = Studio(Page(listen(address), allowed), camera, features, style)
+def open_page_session(camera, features, style, address="127.0.0.1:0", allowed=()):
+    made = PageSession(Page(listen(address), allowed), camera, features, style)
     try:
         yield made
     finally:
@@ -70,33 +69,30 @@ def opened_studio(camera, features, style, address="127.0.0.1:0", allowed=()):
 
 @contextmanager
 def browser(*flags):
-    """A headless Chromium, or a skipped test."""
+    """A headless Chromium; without one the test is skipped."""
     names = (("chromium", "google-chrome"), ("chromedriver",))
     found = [next(filter(None, map(shutil.which, each)), None) for each in names]
-    need(
-        None if all(found) else "no Chromium with its chromedriver here", "VIDSTYLE_REQUIRE_BROWSER"
-    )
+    missing = None if all(found) else "no Chromium with its chromedriver here"
+    need(missing, "VIDSTYLE_REQUIRE_BROWSER")
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     options.binary_location = found[0]
-    quiet = (
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-    )
-    for flag in (
+    flags = (
         "--headless=new",
         "--no-sandbox",
         "--disable-dev-shm-usage",
         "--window-size=1280,900",
-        *quiet,
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
         *flags,
-    ):
+    )
+    for flag in flags:
         options.add_argument(flag)
     driver = webdriver.Chrome(options, webdriver.ChromeService(found[1]))
-    driver.set_page_load_timeout(SECONDS)
+    driver.set_page_load_timeout(TIMEOUT_SECONDS)
     try:
         yield driver
     finally:
@@ -105,7 +101,7 @@ def browser(*flags):
 
 @contextmanager
 def other_site(html):
-    """The address of another site's page, by the name localhost."""
+    """The URL of another origin's page, with the host name localhost."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -118,7 +114,7 @@ def other_site(html):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://localhost:{server.server_port}/"

@@ -17,9 +17,15 @@ from conftest import chart, until, write_clip
 from vidstyle import DeviceError, cli
 from vidstyle.io.color import to_rgb
 from vidstyle.io.stream_info import BT601, BT709, LIMITED, ColorInfo
-from vidstyle.live.output_device import fitted
-from vidstyle.live.v4l2loopback import LOAD, loopback_devices, remedy, routes
-from vidstyle.live.virtual_camera import Loopback, PyVirtualCam, VirtualCamera, reason_of, way_in
+from vidstyle.live.output_device import letterbox
+from vidstyle.live.v4l2loopback import LOAD_COMMAND, diagnose, loopback_devices, remedy
+from vidstyle.live.virtual_camera import (
+    FFmpegConnection,
+    PyVirtualCamConnection,
+    VirtualCamera,
+    describe_error,
+    select_backend,
+)
 
 
 class DeviceConnection:
@@ -52,9 +58,9 @@ def rgb(picture, size, color=BT601):
     return to_rgb(frame, size, ColorInfo(color, LIMITED), VideoReformatter())
 
 
-def test_the_newest_picture_is_repeated_at_the_rate_until_there_is_another():
+def test_virtual_camera_repeats_newest_frame():
     feed = DeviceConnection()
-    with running(VirtualCamera(None, (64, 48), 200, opened=lambda *given: feed)) as camera:
+    with running(VirtualCamera(None, (64, 48), 200, open_device=lambda *given: feed)) as camera:
         until(lambda: len(feed.pictures) > 5)
         assert not rgb(feed.pictures[0], (64, 48)).any()  # black at first
         camera.show(np.full((48, 64, 3), 250, np.uint8))
@@ -68,7 +74,7 @@ def test_the_newest_picture_is_repeated_at_the_rate_until_there_is_another():
 
 
 @pytest.mark.parametrize("matrix, color", [("601", BT601), ("709", BT709)])
-def test_colours_are_what_the_matrix_says(matrix, color):
+def test_virtual_camera_colors_match_matrix(matrix, color):
     feed, image = DeviceConnection(), chart()
     size = image.shape[1::-1]
     with running(VirtualCamera(None, size, 100, matrix, lambda *given: feed)) as camera:
@@ -84,30 +90,30 @@ def test_colours_are_what_the_matrix_says(matrix, color):
     assert other.max() > 10
 
 
-def test_pictures_are_scaled_to_fit_in_their_own_shape():
-    wide = fitted(np.full((10, 40, 4), 200, np.uint8), (64, 48))
+def test_letterbox_keeps_aspect_ratio():
+    wide = letterbox(np.full((10, 40, 4), 200, np.uint8), (64, 48))
     assert (
         wide.shape == (48, 64, 3)
         and (wide[16:32] == 200).all()
         and not wide[:16].any()
         and not wide[32:].any()
     )
-    high = fitted(np.full((200, 100, 3), 50000, np.uint16), (64, 48))
+    high = letterbox(np.full((200, 100, 3), 50000, np.uint16), (64, 48))
     assert (high[:, 20:44] == 195).all() and not high[:, :20].any() and not high[:, 44:].any()
 
 
-def test_a_device_that_is_not_there_is_said_once_and_taken_when_it_comes(monkeypatch, caplog):
-    monkeypatch.setattr("vidstyle.live.output_device.AGAIN_SECONDS", 0.01)
+def test_virtual_camera_retries_missing_device(monkeypatch, caplog):
+    monkeypatch.setattr("vidstyle.live.output_device.RETRY_SECONDS", 0.01)
     feed, tries = DeviceConnection(), []
 
-    def opened(*given):
+    def open_device(*given):
         tries.append(given)
         if len(tries) < 5:
             raise DeviceError("v4l2loopback is not loaded: load it")
         return feed
 
     caplog.set_level("INFO")
-    with running(VirtualCamera("/dev/video77", (64, 48), 100, opened=opened)):
+    with running(VirtualCamera("/dev/video77", (64, 48), 100, open_device=open_device)):
         until(lambda: feed.pictures)
     assert tries[0] == ("/dev/video77", (64, 48), 100)
     assert caplog.text.count("no virtual camera: v4l2loopback is not loaded: load it") == 1
@@ -115,20 +121,20 @@ def test_a_device_that_is_not_there_is_said_once_and_taken_when_it_comes(monkeyp
 
 
 @pytest.mark.parametrize("how", ["error", "file"])
-def test_a_device_that_goes_is_noticed_and_opened_again(monkeypatch, caplog, tmp_path, how):
+def test_virtual_camera_reopens_removed_device(monkeypatch, caplog, tmp_path, how):
     """Some ways in say so, others go on as if nothing had happened: then its file tells."""
-    monkeypatch.setattr("vidstyle.live.output_device.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("vidstyle.live.output_device.RETRY_SECONDS", 0.01)
     node = tmp_path / "video10"
     node.touch()
     feeds = []
 
-    def opened(*given):
+    def open_device(*given):
         if not node.exists():
             raise DeviceError("there is none: load it")
         feeds.append(DeviceConnection(str(node)))
         return feeds[-1]
 
-    with running(VirtualCamera(None, (64, 48), 100, opened=opened)):
+    with running(VirtualCamera(None, (64, 48), 100, open_device=open_device)):
         until(lambda: feeds and feeds[0].pictures)
         node.unlink()
         feeds[0].broken = how == "error"
@@ -138,7 +144,7 @@ def test_a_device_that_goes_is_noticed_and_opened_again(monkeypatch, caplog, tmp
     assert caplog.text.count("is gone") == 1
 
 
-def test_what_it_cannot_be_is_a_wrong_call():
+def test_virtual_camera_rejects_invalid_arguments():
     for wrong in (
         {"size": (321, 180)},
         {"size": (320, 0)},
@@ -146,7 +152,7 @@ def test_what_it_cannot_be_is_a_wrong_call():
         {"rate": 0},
         {"rate": float("nan")},
     ):
-        with pytest.raises(ValueError, match=r"must be|choose"):
+        with pytest.raises(ValueError, match=r"must be|use one of"):
             VirtualCamera(None, **wrong)
 
 
@@ -174,13 +180,16 @@ class Backend:
         return None
 
 
-def test_pyvirtualcam_is_given_what_it_takes():
+def test_pyvirtualcam_connection_sends_i420():
     pyvirtualcam = pytest.importorskip("pyvirtualcam")
     pyvirtualcam.register_backend("fake", Backend)
     try:
         with running(
             VirtualCamera(
-                None, (64, 48), 50, opened=lambda *given: PyVirtualCam(*given, backend="fake")
+                None,
+                (64, 48),
+                50,
+                open_device=lambda *given: PyVirtualCamConnection(*given, backend="fake"),
             )
         ) as camera:
             camera.show(np.full((48, 64, 3), (220, 20, 60), np.uint8))
@@ -198,24 +207,24 @@ def test_pyvirtualcam_is_given_what_it_takes():
             <= 2
         )
         with pytest.raises(RuntimeError, match="could not be started"):
-            PyVirtualCam("busy", (64, 48), 50, backend="fake")
+            PyVirtualCamConnection("busy", (64, 48), 50, backend="fake")
     finally:
         del pyvirtualcam.camera.BACKENDS["fake"]
 
 
-def test_without_pyvirtualcam_linux_goes_through_ffmpeg_and_others_are_told(monkeypatch):
+def test_select_backend_without_pyvirtualcam(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
     monkeypatch.setattr("sys.platform", "linux")
-    assert way_in() is Loopback
+    assert select_backend() is FFmpegConnection
     monkeypatch.setattr("sys.platform", "win32")
     with pytest.raises(DeviceError, match=r"pip install 'vidstyle\[virtualcam\]'"):
-        way_in()
+        select_backend()
 
 
 @pytest.fixture
 def system(monkeypatch, tmp_path):
     """A Linux system to be furnished."""
-    monkeypatch.setattr("vidstyle.live.v4l2loopback.SYSTEM", tmp_path)
+    monkeypatch.setattr("vidstyle.live.v4l2loopback.SYSTEM_ROOT", tmp_path)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("platform.release", lambda: "6.1")
 
@@ -226,12 +235,12 @@ def system(monkeypatch, tmp_path):
     return furnish
 
 
-def test_what_is_missing_is_named_with_its_remedy(system, monkeypatch):
-    assert "takes no modules" in remedy("")
+def test_remedy_names_missing_part_on_linux(system, monkeypatch):
+    assert "has no modules" in remedy("")
     system("lib/modules/6.1/modules.dep")
     assert "sudo apt install v4l2loopback-dkms" in remedy("")
     system("lib/modules/6.1/updates/dkms/v4l2loopback.ko.xz")
-    assert remedy("") == f"v4l2loopback is not loaded: {LOAD}"
+    assert remedy("") == f"v4l2loopback is not loaded: {LOAD_COMMAND}"
     system("sys/firmware/efi/efivars/SecureBoot-8be4", "\6\0\0\0\1")
     assert "mokutil" in remedy("")
     system("sys/module/v4l2loopback/parameters/debug", "0")
@@ -242,39 +251,37 @@ def test_what_is_missing_is_named_with_its_remedy(system, monkeypatch):
     assert "has no file" in remedy("cannot open /dev/video10")
     system("dev/video10")
     system("dev/video4")
-    assert "another program has it" in remedy(
+    assert "another program uses it" in remedy(
         "/dev/video10: busy"
     ) and "/dev/video10, /dev/video4" in remedy("/dev/video99")
-    assert [line.split(":")[1].split(",")[0] for line in routes()] == [" ready", " ready"]
+    assert [line.split(":")[1].split(",")[0] for line in diagnose()] == [" ready", " ready"]
     system("sys/module/v4l2loopback/parameters/exclusive_caps", "Y,N")
-    assert "opens once only" in remedy("/dev/video10") and all(
-        "opens once" in line for line in routes()
+    assert "opens only once" in remedy("/dev/video10") and all(
+        "opens only once" in line for line in diagnose()
     )
     system("sys/class/misc/v4l2loopback/dev", "10:1")
-    assert "opens once" not in remedy("/dev/video10")
+    assert "opens only once" not in remedy("/dev/video10")
     monkeypatch.setattr("os.access", lambda *given: False)
     assert "sudo usermod -aG video" in remedy("/dev/video10")
 
 
 @pytest.mark.parametrize("platform, words", [("win32", "OBS"), ("darwin", "allow its extension")])
-def test_other_systems_are_told_what_to_click(monkeypatch, platform, words):
+def test_remedy_on_other_systems(monkeypatch, platform, words):
     monkeypatch.setattr("sys.platform", platform)
-    assert words in remedy("not found") and words in next(iter(routes()))
-    assert "there is one only" in remedy("virtual camera output could not be started")
+    assert words in remedy("not found") and words in next(iter(diagnose()))
+    assert "only one program can use it" in remedy("virtual camera output could not be started")
 
 
-def test_a_library_that_asks_for_the_module_is_answered_with_the_remedy_alone(system):
+def test_describe_error_replaces_message_of_pyvirtualcam(system):
     error = RuntimeError(
         "'v4l2loopback' backend: No v4l2 loopback device found at /dev/video[0-99]. Did you run ...?"
     )
-    assert reason_of(error) == remedy("") and "\n" not in reason_of(RuntimeError("a\nb"))
+    assert describe_error(error) == remedy("") and "\n" not in describe_error(RuntimeError("a\nb"))
 
 
-def test_without_a_device_there_is_one_line_and_a_working_show(
-    tmp_path, monkeypatch, capsys, features_file
-):
+def test_live_command_without_device_warns_once(tmp_path, monkeypatch, capsys, features_file):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vidstyle.live.v4l2loopback.SYSTEM", tmp_path)
+    monkeypatch.setattr("vidstyle.live.v4l2loopback.SYSTEM_ROOT", tmp_path)
     write_clip(tmp_path / "clip.mp4", count=25)
     flags = [
         "--features",
@@ -298,12 +305,12 @@ def test_without_a_device_there_is_one_line_and_a_working_show(
 NATIVE = """
 import sys, time
 import numpy as np
-from vidstyle.live.virtual_camera import PyVirtualCam, VirtualCamera
-camera = VirtualCamera("/dev/video42", (64, 48), 50, opened=PyVirtualCam)
+from vidstyle.live.virtual_camera import PyVirtualCamConnection, VirtualCamera
+camera = VirtualCamera("/dev/video42", (64, 48), 50, open_device=PyVirtualCamConnection)
 camera.open(None)
 camera.show(np.full((48, 64, 3), (220, 20, 60), np.uint8))
 time.sleep(0.5)
-assert camera.device == "/dev/video42", camera._said
+assert camera.device == "/dev/video42", camera._last_warning
 camera.close()
 print(camera.sent)
 """
@@ -312,7 +319,7 @@ print(camera.sent)
 @pytest.mark.skipif(
     not sys.platform.startswith("linux") or not shutil.which("gcc"), reason="needs Linux and gcc"
 )
-def test_the_native_code_writes_our_pictures_to_the_device(tmp_path):
+def test_pyvirtualcam_native_code_writes_frames(tmp_path):
     """Under a preloaded library that pretends to be the kernel's module."""
     pytest.importorskip("pyvirtualcam")
     source, library, written = (

@@ -1,0 +1,101 @@
+"""The command ``vidstyle live``: recording, errors, help, bundled styles."""
+
+import time
+from dataclasses import fields
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import pytest
+from conftest import stripes, times_of, write_clip
+
+from vidstyle import PRESETS, Settings, cli
+from vidstyle.cli.flags import LIVE_DEFAULTS
+from vidstyle.live.startup import LIVE_INITIAL_STEPS, LiveOptions
+
+
+def test_live_command_records_clip(tmp_path, monkeypatch, capsys, features_file):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
+    cv2.imwrite("stripes.png", stripes()[..., ::-1])
+    flags = [
+        "--features",
+        str(features_file),
+        "--working-size",
+        "64",
+        "--no-window",
+        "--device",
+        "cpu",
+    ]
+    began = time.monotonic()
+    assert cli.main(["live", "stripes.png", "--camera", "clip.mp4", "-o", "out.mp4", *flags]) == 0
+    assert time.monotonic() - began < 30
+    err = capsys.readouterr().err
+    assert "frames per second" in err and f"recorded: {tmp_path / 'out.mp4'}" in err
+    times = times_of("out.mp4")
+    assert len(times) > 2 and times == sorted(set(times)) and times[-1] < 1
+    for arguments, code, reason in (
+        (["stripes.png", "--camera", "clip.mp4", "-o", "out.mp4"], 1, "add -y"),
+        (
+            ["stripes.png", "--camera", "nothing.mp4", "-o", "b.mp4"],
+            1,
+            "camera nothing.mp4 cannot be opened",
+        ),
+        (["nothing.png", "--camera", "clip.mp4", "-o", "b.mp4"], 1, "nothing.png does not exist"),
+        (["stripes.png", "--fps", "0", "-o", "b.mp4"], 2, "fps is 0"),
+        (["stripes.png", "--steps", "500", "-o", "b.mp4"], 2, "steps is 500"),
+        (["stripes.png", "-o", "b.txt"], 1, "b.txt is no file for a recording"),
+        (
+            ["stripes.png", "--camera", "clip.mp4"],
+            2,
+            "--no-window leaves nobody to paint for: add -o, --web",
+        ),
+        (
+            ["stripes.png", "--camera", "@nothing.txt", "-o", "b.mp4"],
+            1,
+            "@nothing.txt cannot be read",
+        ),
+    ):
+        try:
+            found = cli.main(["live", *arguments, *flags])
+        except SystemExit as leaving:
+            found = leaving.code
+        err = capsys.readouterr().err
+        assert found == code and reason in err and "Traceback" not in err
+    assert Path("out.mp4").exists()
+
+
+def test_live_help_shows_defaults(capsys):
+    assert (
+        LIVE_DEFAULTS["initial_steps"] == str(LIVE_INITIAL_STEPS)
+        and f"{LiveOptions().max_steps} at most" in LIVE_DEFAULTS["steps"]
+    )
+    with pytest.raises(SystemExit):
+        cli.main(["live", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    for knob in fields(Settings):
+        value, text = getattr(PRESETS["draft"], knob.name), " ".join(knob.metadata["help"].split())
+        shown = LIVE_DEFAULTS.get(
+            knob.name, f"{value:g}" if isinstance(value, (int, float)) else ""
+        )
+        if shown and not isinstance(value, bool):
+            assert f"{text} (default: {shown})" in words
+
+
+def test_live_command_without_style_uses_bundled_styles(
+    tmp_path, monkeypatch, capsys, features_file
+):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", count=10, rate=Fraction(25))
+    monkeypatch.setattr(
+        "vidstyle.live.session.live",
+        lambda session, *given: print([name for name, _ in session.controls.styles]),
+    )
+    for arguments, expected in (
+        ([], ["dots", "engraving", "glass", "ink", "mosaic", "paper", "strokes", "watercolor"]),
+        (["ink", "dots"], ["ink", "dots"]),
+    ):
+        flags = ["--features", str(features_file), "--no-window", "-o", f"{len(arguments)}.mp4"]
+        flags += ["--device", "cpu", "--camera", "clip.mp4"]
+        assert cli.main(["live", *arguments, *flags]) == 0
+        assert capsys.readouterr().out.strip() == str(expected)
