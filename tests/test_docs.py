@@ -15,7 +15,7 @@ import pytest
 
 import vidstyle
 from vidstyle.cli import build_parser
-from vidstyle.live.commands import RANGES
+from vidstyle.live.commands import PARAMETERS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -145,5 +145,5 @@ def test_http_page_lists_every_address_and_parameter():
     server = (ROOT / "vidstyle" / "live" / "web" / "server.py").read_text()
     addresses = set(re.findall(r'Route\("(/[\w./]+)"', server))
     assert addresses
-    for name in (*addresses, *RANGES):
+    for name in (*addresses, *PARAMETERS):
         assert f"{name}`" in page or f"{name}?" in page, name

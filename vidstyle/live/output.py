@@ -1,11 +1,8 @@
 """The interface of what receives the frames of a live session besides the window."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from ..io.frame import Image
-
-if TYPE_CHECKING:
-    from .session import Session
 
 
 class Output(Protocol):
@@ -14,8 +11,12 @@ class Output(Protocol):
     The session calls all methods on the main thread.
     """
 
-    def open(self, session: "Session") -> None:
-        """Start, before the first frame. The output may send commands to the session."""
+    def open(self, session: Any) -> None:
+        """Start, before the first frame.
+
+        Args:
+            session: the ``Session``; the output may send commands to it.
+        """
 
     def show(self, image: Image) -> None:
         """Show (H, W, 3 or 4) RGB, which is not modified afterwards. Must not block."""
