@@ -34,8 +34,8 @@ from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import Page
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from obs_harness import obs_process
 from color_patches import PATCHES, color_patches, column_centers
+from obs_harness import obs_process
 
 SIZE, RATE = (640, 360), 30
 STREAMS = {
@@ -175,8 +175,13 @@ def main():
         feeder = Thread(target=feed, args=(outputs, ended))
         feeder.start()
         try:
-            with obs_process.running(home, port), closing(ObsClient(f"127.0.0.1:{port}", "")) as obs:
-                obs_process.wait_until(lambda: SCRIPT_KIND in obs.request("GetInputKindList")["inputKinds"])
+            with (
+                obs_process.running(home, port),
+                closing(ObsClient(f"127.0.0.1:{port}", "")) as obs,
+            ):
+                obs_process.wait_until(
+                    lambda: SCRIPT_KIND in obs.request("GetInputKindList")["inputKinds"]
+                )
                 short, address = min(60, args.seconds), page.url[7:-1]
                 connect_source(obs, address, SCRIPT_KIND)
                 rows = rows_of(obs, "shared memory", short, "<= 35")
