@@ -6,7 +6,7 @@ import torch
 from conftest import scene, stripes
 
 from vidstyle import Style
-from vidstyle.ops.color import FLOOR, color_statistics, match_color_statistics, opponent_matrix
+from vidstyle.ops.color import MIN_STD, color_statistics, match_color_statistics, opponent_matrix
 from vidstyle.ops.tensors import to_tensor
 
 
@@ -75,14 +75,14 @@ def test_a_flat_picture_becomes_flat_and_its_noise_no_picture(level):
     noisy = match_color_statistics((flat + noise).clamp(0, 1), color_statistics(wild))
     assert (
         noisy.isfinite().all() and noisy.std(dim=(2, 3)).max() < 10 / 255
-    )  # one level of noise; the most it may grow is 1 / FLOOR
+    )  # one level of noise; the most it may grow is 1 / MIN_STD
 
 
 def test_a_grey_style_takes_the_colours_away(content):
     grey = to_tensor(stripes().mean(2, keepdims=True).repeat(3, 2).astype(np.uint8))
     led = match_color_statistics(content, color_statistics(grey))
     assert (led.amax(1) - led.amin(1)).max() < 0.02 < (content.amax(1) - content.amin(1)).max()
-    assert min(FLOOR) > 0
+    assert min(MIN_STD) > 0
 
 
 def test_colours_of_a_blend_are_those_of_its_pictures_in_proportion(features):

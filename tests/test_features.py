@@ -9,7 +9,7 @@ from vidstyle.autograd.pooling import blur_pool2
 from vidstyle.features.extractor import Features, Layers
 from vidstyle.features.filter_bank import (
     FilterBank,
-    HalvingPyramid,
+    ImagePyramid,
     gabor_pairs,
     structure,
 )
@@ -67,7 +67,7 @@ def test_oriented_filters_are_blind_to_flat_colour_and_know_directions():
     )  # float32 sums of 121 terms
     x = torch.arange(64.0)
     vertical = (torch.sin(x * 2 * torch.pi / 4) / 2 + 0.5).expand(1, 3, 64, 64)
-    maps = FilterBank()(HalvingPyramid(vertical), ["oriented1"])["oriented1"]
+    maps = FilterBank()(ImagePyramid(vertical), ["oriented1"])["oriented1"]
     assert maps.shape == (1, 32, 32, 32)  # grey only, every other px
     by_orientation = maps.reshape(2, 8, 2, -1).mean((0, 2, 3))  # sign, orientation, even or odd
     assert by_orientation.argmax() == 4  # the filter that is long from top to bottom
@@ -95,7 +95,7 @@ def test_contrast_counts_less_and_less_but_for_the_finest_filters():
     strong = torch.full((1, 3, 64, 64), 0.5)
     strong[..., 32:] += 0.4
     layers = ("oriented1", "oriented2", "oriented4")
-    one, four = (FilterBank()(HalvingPyramid(picture), layers) for picture in (faint, strong))
+    one, four = (FilterBank()(ImagePyramid(picture), layers) for picture in (faint, strong))
     times = [(four[layer].max() / one[layer].max()).item() for layer in layers]
     assert times[0] == pytest.approx(4, rel=1e-3)
     assert 1.5 < times[1] < 3.5 and 1.5 < times[2] < 3.5

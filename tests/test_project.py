@@ -21,7 +21,7 @@ ROWS = (
     "io.video_writer io.recording_names io.direct_writer io.pipe_writer io.sink",
     "ops.custom_ops autograd.padding autograd.pooling autograd.filters autograd.convolution",
     "autograd.losses ops.tensors ops.color",
-    "features.filter_bank features.network features.extractor features.weights",
+    "features.filter_bank features.network features.extractor features.pretrained features.weights",
     "losses.patch_matching losses.objective",
     "optim.optimizers optim.cuda_graph optim.runners",
     "flow.motion flow.methods flow.warp flow.estimate flow.clip_motion",

@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 from torchvision.models import VGG19_Weights
 
 from vidstyle import FeaturesError, load_features, load_flow
-from vidstyle.features import weights
+from vidstyle.features import pretrained, weights
 from vidstyle.features.network import VGG19, Network
-from vidstyle.features.weights import read_network, vgg19_cache, write_network
+from vidstyle.features.pretrained import vgg19_cache, vgg19_weights
+from vidstyle.features.weights import read_network, write_network
 from vidstyle.io.tensor_file import read_tensors, write_tensors
 from vidstyle.training import Classifier
 
@@ -96,7 +97,7 @@ def test_vgg19_is_downloaded_once_cut_and_cached(vgg19_state, monkeypatch):
     downloads = []
     state = torch.load(vgg19_state, weights_only=True)
     monkeypatch.setattr(
-        weights, "_download", lambda name, published, remedy: downloads.append(name) or state
+        pretrained, "_download", lambda name, published, remedy: downloads.append(name) or state
     )
     first = load_features("vgg19", "cpu")
     second = load_features("vgg19", "cpu")
@@ -192,7 +193,7 @@ def test_a_download_gone_wrong_says_so_and_leaves_nothing(published, tmp_path, b
 def test_two_at_once_both_get_their_weights(published, tmp_path):
     published()
     with ThreadPoolExecutor(2) as pool:
-        one, other = pool.map(lambda _: weights._vgg19_weights(None), range(2))
+        one, other = pool.map(lambda _: vgg19_weights(None), range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert left_behind(tmp_path) == [vgg19_cache().name]
     load_features("vgg19", "cpu")
@@ -401,7 +402,7 @@ def test_raft_is_downloaded_once_and_cached(raft_state, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     downloads, state = [], torch.load(raft_state, weights_only=True)
     monkeypatch.setattr(
-        weights, "_download", lambda name, published, remedy: downloads.append(remedy) or state
+        pretrained, "_download", lambda name, published, remedy: downloads.append(remedy) or state
     )
     for _ in range(2):
         load_flow("raft", torch.device("cpu"))

@@ -10,7 +10,7 @@ import av.codec
 import torch
 
 from . import __version__
-from .features.weights import vgg19_cache
+from .features.pretrained import vgg19_cache
 from .io.codecs import CODECS, in_hardware, probe_encoder
 from .io.images import bundled_styles
 from .live.capture import list_cameras

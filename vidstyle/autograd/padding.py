@@ -51,7 +51,7 @@ class _ReflectPad(torch.autograd.Function):
         return gradients[0][..., ctx.amount : -ctx.amount, ctx.amount : -ctx.amount], None
 
 
-@custom_op(changes=["padded"])
+@custom_op(mutates_args=["padded"])
 def _add_reflected_borders(padded: Tensor, amount: int) -> None:
     for side in (-2, -1):
         length = padded.shape[side] - 2 * amount

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..features.extractor import MIN_SIDE_PX, Features
 from ..features.network import VGG19, Network
-from ..features.weights import VGG19_DEEPEST, gatys_features
+from ..features.pretrained import VGG19_DEEPEST
+from ..features.weights import gatys_features
 from ..io.files import check_writable, temporary_folder
 from ..io.frame import Image
 from ..ops.tensors import to_tensor

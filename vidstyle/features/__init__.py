@@ -1,1 +1,1 @@
-"""Feature extractors: a VGG-shaped network and a fixed oriented filter bank."""
+"""Feature extractors: a VGG-shaped network and a fixed bank of oriented filters."""

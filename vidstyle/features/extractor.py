@@ -1,8 +1,12 @@
-"""What looks at pictures: a VGG-shaped network, and ``Features``, which joins it with the ``FilterBank`` of fixed filters.
+"""Feature extraction: a VGG-shaped network joined with fixed filters.
 
-Every map is named: ``relu3_1`` is the first ReLU of the network's third block, ``half.relu3_1`` the same on the half-size
-picture; of the bank, ``oriented2`` is what its filters see in the picture halved once, ``tensor2`` which way strokes run in
-that, ``colour`` the colours alone, ``tone`` the picture seen from afar.
+Layers are named:
+
+- ``relu3_1``: the first ReLU of the network's third block; ``half.relu3_1``: the same layer for the
+  image at half size.
+- ``oriented1`` to ``oriented4``: responses of oriented filters, fine to coarse.
+- ``tensor1`` to ``tensor3``: structure tensors, which measure stroke direction.
+- ``colour``: opponent colours; ``tone``: a thumbnail of the image.
 """
 
 import copy
@@ -14,37 +18,42 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .filter_bank import FilterBank, HalvingPyramid
+from .filter_bank import FilterBank, ImagePyramid
 from .network import LAYOUT, Network
 
 MIN_SIDE_PX = 32
-"""The smallest side of a picture that has something left after five halvings."""
+"""Smallest side of an image: five poolings by two leave one pixel."""
 
 
 class Layers(NamedTuple):
-    """What ``Settings`` leaves to the features.
+    """Default layers of an extractor, each with its weight.
 
     Args:
-        content: layers whose maps carry the content, with the weight of each.
-        style: layers whose Gram matrices carry the style, with the weight of each.
-        few: the same, for when time matters more than looks.
-        match: what spots are described by, with the weight of each; see ``matching``.
+        content: layers of the content loss.
+        style: layers whose Gram matrices make the style loss.
+        fast_style: the same with ``Settings.fast_style_layers``; None: ``style``.
+        match: layers that describe a patch in patch matching.
     """
 
     content: Mapping[str, float] = MappingProxyType({"relu3_1": 1.0})
     style: Mapping[str, float] = MappingProxyType({})
-    few: Mapping[str, float] | None = None
+    fast_style: Mapping[str, float] | None = None
     match: Mapping[str, float] = MappingProxyType({})
 
 
 class Features(nn.Module):
-    """The maps by which pictures are compared. Holds no trainable state: parameters never require gradients.
+    """Feature extractor: an image becomes activations at named layers.
+
+    It is never trained: no parameter requires gradients.
 
     Args:
-        network: the VGG-shaped part.
-        bank: of fixed filters, or None.
-        halved: look at the half-size picture through the network too.
-        layers: what is used of them.
+        network: the VGG-shaped network.
+        bank: the fixed filters, or None.
+        halved: offer ``half.`` layers too: the network applied to the image at half size.
+        layers: default layers and their weights.
+
+    Raises:
+        ValueError: ``layers`` names an unknown layer.
     """
 
     def __init__(
@@ -57,7 +66,8 @@ class Features(nn.Module):
         super().__init__()
         self.network, self.bank, self.halved = network, bank, halved
         self.content_layers, self.style_layers = dict(layers.content), dict(layers.style)
-        self.fast_style_layers = dict(layers.style if layers.few is None else layers.few)
+        fast_style = layers.style if layers.fast_style is None else layers.fast_style
+        self.fast_style_layers = dict(fast_style)
         self.match_layers = dict(layers.match)
         self.check_layers(
             (*self.content_layers, *self.style_layers, *self.fast_style_layers, *self.match_layers)
@@ -72,30 +82,39 @@ class Features(nn.Module):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of all maps these features can compute."""
+        """Names of all layers."""
         halves = tuple(f"half.{layer}" for layer in self.network.layers) if self.halved else ()
         return (*self.network.layers, *halves, *(self.bank.layers if self.bank else ()))
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.network.mean.device
 
     def layer_kind(self, layer: str) -> str:
-        """What a layer's maps tell of a picture: ``lines`` (nothing where it is flat), ``tones`` or ``shapes``."""
+        """The kind of a layer, which decides how the content loss weights positions.
+
+        Returns:
+            ``lines`` for oriented filters (zero where the image is flat), ``tones`` for the
+            thumbnail, ``shapes`` for all others.
+        """
         if self.bank and layer in self.bank.scales:
             return "lines"
         return "tones" if layer == "tone" else "shapes"
 
     def in_precision(self, precision: torch.dtype) -> "Features":
-        """The same features with convolutions in this precision, and maps too; themselves if they are so already."""
+        """The same extractor with convolutions and activations of another dtype.
+
+        Returns:
+            A copy; the extractor itself if it has this dtype already.
+        """
         if self._precision == precision:
             return self
         other = copy.deepcopy(self)
         for convolution in other.network.children():
             convolution.to(precision)
         if other.bank:
-            other.bank.filter_in(precision)
+            other.bank.set_filter_dtype(precision)
         return other
 
     @property
@@ -103,45 +122,50 @@ class Features(nn.Module):
         return next(self.network.parameters()).dtype
 
     def check_layers(self, layers: Iterable[str]) -> None:
-        """Raise ValueError for a name that is not one of ``layers``."""
+        """Check names of layers.
+
+        Raises:
+            ValueError: a name is not in ``layers``.
+        """
         for layer in layers:
             if layer not in self.layers:
-                firsts = [
+                examples = [
                     name
                     for name in self.layers
                     if re.fullmatch(r"relu\d_1|oriented\d|colour", name)
                 ]
                 raise ValueError(
-                    f"unknown layer {layer!r}: these features have {', '.join(firsts)}, ..."
+                    f"unknown layer {layer!r}: these features have {', '.join(examples)}, ..."
                 )
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Maps of a picture.
+        """Activations of an image. Only the layers asked for are computed.
 
         Args:
             image: (1, 3, H, W) RGB in [0, 1], sides of at least ``MIN_SIDE_PX``.
-            layers: names out of ``self.layers``; what no name asks for is not computed.
+            layers: names of layers.
 
         Returns:
-            name -> (1, C, H', W') map. VGG-19 at 224 x 224 gives (1, 512, 28, 28) at ``relu4_2``.
+            layer -> (1, C, H', W'). VGG-19 at 224 x 224 gives (1, 512, 28, 28) for ``relu4_2``.
 
         Raises:
-            ValueError: an unknown layer, or a picture that is too small.
+            ValueError: an unknown layer, or an image that is too small.
         """
         wanted = tuple(layers)
         self.check_layers(wanted)
         if min(image.shape[-2:]) < MIN_SIDE_PX:
             height, width = image.shape[-2:]
             raise ValueError(
-                f"a picture of {width}x{height} px is too small: its sides must be at least {MIN_SIDE_PX} px"
+                f"an image of {width}x{height} px is too small: "
+                f"its sides must be at least {MIN_SIDE_PX} px"
             )
-        sizes = HalvingPyramid(image)
+        pyramid = ImagePyramid(image)
         maps: dict[str, Tensor] = self.network(
             image, [name for name in wanted if name.startswith("relu")]
         )
         halves = [name.removeprefix("half.") for name in wanted if name.startswith("half.")]
         if halves:
-            maps |= {f"half.{name}": x for name, x in self.network(sizes[1], halves).items()}
+            maps |= {f"half.{name}": x for name, x in self.network(pyramid[1], halves).items()}
         if self.bank:
-            maps |= self.bank(sizes, [name for name in wanted if name in self.bank.layers])
+            maps |= self.bank(pyramid, [name for name in wanted if name in self.bank.layers])
         return maps

@@ -1,4 +1,4 @@
-"""Fixed filters that look at pictures beside the network: what strokes are, which way they run, and colours."""
+"""Fixed features: a bank of oriented filters, structure tensors, colours and tones."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,12 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..autograd.filters import (
-    rectified_responses,
-    strided_conv,
-    structure_products,
-    unshuffle,
-)
+from ..autograd.filters import rectified_responses, strided_conv, structure_products, unshuffle
 from ..autograd.padding import reflect_pad
 from ..autograd.pooling import blur_pool2
 from ..ops.color import apply_color_matrix, opponent_matrix
@@ -22,7 +17,7 @@ from ..ops.color import apply_color_matrix, opponent_matrix
 def gabor_pairs(
     size: int, orientations: int, wavelength: float, along: float, across: float
 ) -> Tensor:
-    """Even and odd Gabor filters, long in one direction (Daugman 1985).
+    """Even and odd Gabor filters (Daugman 1985), elongated along the stripes.
 
     Args:
         size: side of a filter in px, odd.
@@ -47,156 +42,171 @@ def gabor_pairs(
 
 @dataclass(frozen=True)
 class Scale:
-    """How the oriented filters look at one scale.
+    """Use of the oriented filters at one level of the image pyramid.
 
     Args:
-        colours: opponent colours looked at, out of grey, red against green, yellow against blue.
-        sparse: respond at every other px, across and down. That costs a quarter, and the filters are so smooth that their
-            Gram matrices hardly change.
-        saturates: see ``SATURATION``. Fine strokes get less crisp by it.
+        colors: number of opponent colours, in the order grey, red-green, yellow-blue.
+        strided: convolve with stride 2, which costs a quarter. The filters are so smooth that
+            their Gram matrices hardly change.
+        saturates: apply ``SATURATION``. Fine strokes become less crisp with it.
     """
 
-    colours: int = 3
-    sparse: bool = False
+    colors: int = 3
+    strided: bool = False
     saturates: bool = True
 
 
-COLOR_MAP_CHROMA_GAIN = 8.0
-"""How much more than grey the two chromatic colours count in the ``colour`` map: a tint is faint and seen at once."""
-
-TONE_CELLS = 16
-"""So many squares along the longer side of a picture make its ``tone`` map."""
-
-SATURATION = 3.0
-"""A response of this size counts half, and no response counts more than this: r / (1 + r / 3), after Naka & Rushton 1966.
-
-Else the few strokes of strongest contrast make most of a Gram matrix, and come to be painted into one place.
-"""
-
-STRUCTURE_SCALES, STRUCTURE_WINDOW_PX = 3, 16
-"""Sizes, each half of the one before, at which it is seen which way strokes run, and the side of windows there, in px: as wide as
-a swirl's arm."""
-
-ENERGY_FLOOR = 1e-5
-"""Energy of differences of less than a level of 256: noise, and no strokes."""
-
 SCALES = (
-    Scale(colours=1, sparse=True, saturates=False),
-    Scale(sparse=True),
-    Scale(sparse=True),
+    Scale(colors=1, strided=True, saturates=False),
+    Scale(strided=True),
+    Scale(strided=True),
     Scale(),
 )
-"""Fine to coarse. The finest looks at grey alone, as the eye does."""
+"""Fine to coarse. The finest level has grey only: human vision has little fine colour detail."""
+
+RESPONSE_GAIN = 4
+"""Factor of all filters: it raises responses, a few hundredths, to the size of the activations."""
+
+SATURATION = 3.0
+"""Upper bound of a response r, which becomes r / (1 + r / 3) (Naka & Rushton 1966).
+
+Without it a few strokes of high contrast dominate a Gram matrix, and the result concentrates them
+in one place.
+"""
+
+COLOR_MAP_CHROMA_GAIN = 8.0
+"""Gain of both chromatic channels of the ``colour`` layer: tints are faint but visible."""
+
+TONE_CELLS = 16
+"""Cells of the ``tone`` layer along the longer side of the image."""
+
+STRUCTURE_LEVELS = 3
+"""Pyramid levels at which structure tensors are computed."""
+
+STRUCTURE_WINDOW_PX = 16
+"""Side of the windows of a structure tensor, in px of its pyramid level: the width of a swirl."""
+
+MIN_STRUCTURE_ENERGY = 1e-5
+"""Squared gradient of differences below one 8-bit code value, which are noise."""
 
 
-class HalvingPyramid:
-    """A pyramid of average-pooled copies of an image, (1, 3, H, W), each computed when first used.
+class ImagePyramid:
+    """Blur-pooled copies of an image, each computed when it is first used.
 
-    ``HalvingPyramid(image)[n]`` is the image pooled ``n`` times.
+    ``ImagePyramid(image)[n]`` is (1, C, H, W) after ``n`` times ``blur_pool2``.
     """
 
-    def __init__(self, picture: Tensor) -> None:
-        self._sizes = [picture]
+    def __init__(self, image: Tensor) -> None:
+        self._levels = [image]
 
-    def __getitem__(self, times: int) -> Tensor:
-        while len(self._sizes) <= times:
-            self._sizes.append(blur_pool2(self._sizes[-1]))
-        return self._sizes[times]
+    def __getitem__(self, level: int) -> Tensor:
+        while len(self._levels) <= level:
+            self._levels.append(blur_pool2(self._levels[-1]))
+        return self._levels[level]
 
 
-def structure(grey: Tensor) -> Tensor:
-    """Which way strokes run, and how strong they are: the structure tensor (Förstner & Gülch 1987) of windows of a picture.
+def structure(gray: Tensor) -> Tensor:
+    """Structure tensor (Förstner & Gülch 1987) of overlapping windows: orientation and energy.
 
-    A window is ``STRUCTURE_WINDOW_PX`` px wide, less in a small picture, and half of that from the next.
-
-    Its Gram matrix tells how much strokes keep to one direction over a window and which directions there are, and how evenly
-    they are spread. Neither is seen by filters no longer than a stroke.
+    Windows are ``STRUCTURE_WINDOW_PX`` wide, less in a small image, and overlap by half. The Gram
+    matrix of the result measures which directions occur, how coherent they are within a window,
+    and how evenly energy is spread. Filters no longer than a stroke measure neither.
 
     Args:
-        grey: (1, 1, H, W) float32, sides of at least 8 px.
+        gray: (1, 1, H, W) float32, sides of at least 8 px.
 
     Returns:
-        (1, 3, H', W'): the direction as a vector of doubled angle (Granlund & Knutsson 1995), as long as strokes are parallel
-        there, and the energy, each of them in [-1, 1]. What has less energy than the picture has on average counts less.
+        (1, 3, H', W'), each channel in [-1, 1]: the orientation as a vector of the doubled angle
+        (Granlund & Knutsson 1995), whose length is the coherence, and the energy. Windows of less
+        than average energy have smaller values.
     """
-    tensor = structure_products(grey)
-    half = min(STRUCTURE_WINDOW_PX // 2, *(side // 2 for side in tensor.shape[-2:]))
-    # What no window saw, at a border, would fill with what all others shall not have.
-    around = F.avg_pool2d(F.avg_pool2d(tensor, half, ceil_mode=True), 2, 1)
-    energy = around[2:]
-    usual = energy.mean() + ENERGY_FLOOR
-    return (torch.cat([around[:2], (energy - usual) / 2]) / (energy + usual)).transpose(0, 1)
+    products = structure_products(gray)
+    half = min(STRUCTURE_WINDOW_PX // 2, *(side // 2 for side in products.shape[-2:]))
+    # Without ceil_mode no window would cover the last rows and columns.
+    windows = F.avg_pool2d(F.avg_pool2d(products, half, ceil_mode=True), 2, 1)
+    energy = windows[2:]
+    average = energy.mean() + MIN_STRUCTURE_ENERGY
+    return (torch.cat([windows[:2], (energy - average) / 2]) / (energy + average)).transpose(0, 1)
 
 
 class FilterBank(nn.Module):
-    """What knows what a stroke is. It is fixed, not trained.
+    """Fixed features, without trained weights. All layers differentiate to the image.
 
-    ``oriented1`` to ``oriented4``: responses of elongated oriented filters to opponent colours, (1, 4 * colours * orientations,
-    H, W), half that where sparse: opponent colours times even and odd filters times both rectified signs. They are blind to flat
-    colour. ``tensor1`` to ``tensor3``: the ``structure`` of the grey picture. In each the next one sees half the size.
+    - ``oriented1`` to ``oriented4``: responses of Gabor filters (Daugman 1985) to opponent colours,
+      half-wave rectified, (1, 4 * colours * orientations, H, W), of half the size where strided.
+      Each next layer belongs to an image of half the size. Flat regions give no response.
+    - ``tensor1`` to ``tensor3``: ``structure`` of the grey image, at three pyramid levels.
+    - ``colour``: (1, 4, H, W) at pyramid level 2: ones, and the opponent colours. Its Gram matrix
+      holds their means and covariance.
+    - ``tone``: (1, 3, H, W): average RGB of ``TONE_CELLS`` cells along the longer side.
 
-    ``colour``, (1, 4, H, W) of the quarter-size picture, has a constant and the opponent colours, so that its Gram matrix holds
-    their mean and covariance. ``tone``, (1, 3, H, W), is the picture in ``TONE_CELLS`` squares: what is light and dark from afar.
+    Args:
+        scales: use of the filters at each pyramid level, fine to coarse.
+        orientations: number of filter pairs.
     """
 
     oriented: Tensor
     unshuffled: Tensor
-    opponent_matrix: Tensor
+    opponent: Tensor
 
     def __init__(self, scales: Sequence[Scale] = SCALES, orientations: int = 8) -> None:
         super().__init__()
         self.scales = {f"oriented{number}": scale for number, scale in enumerate(scales, 1)}
-        self.tensors = {f"tensor{number + 1}": number for number in range(STRUCTURE_SCALES)}
+        self.tensors = {f"tensor{level + 1}": level for level in range(STRUCTURE_LEVELS)}
         self.layers = ("colour", "tone", *self.scales, *self.tensors)
         filters = gabor_pairs(11, orientations, wavelength=4.0, along=3.0, across=1.3)
-        # The factor lifts the responses, a few hundredths, to the size of the network's maps.
-        self.register_buffer("oriented", 4 * filters, persistent=False)
-        self.register_buffer("unshuffled", unshuffle(4 * filters), persistent=False)
-        self.register_buffer(
-            "opponent_matrix", opponent_matrix(torch.device("cpu")), persistent=False
-        )
+        filters = RESPONSE_GAIN * filters
+        self.register_buffer("oriented", filters, persistent=False)
+        self.register_buffer("unshuffled", unshuffle(filters), persistent=False)
+        self.register_buffer("opponent", opponent_matrix(torch.device("cpu")), persistent=False)
 
-    def filter_in(self, precision: torch.dtype) -> None:
-        """Use filters of this precision; maps are of it too."""
-        self.oriented, self.unshuffled = self.oriented.to(precision), self.unshuffled.to(precision)
+    def set_filter_dtype(self, dtype: torch.dtype) -> None:
+        """Convert the oriented filters. The ``oriented`` layers then have this dtype too."""
+        self.oriented, self.unshuffled = self.oriented.to(dtype), self.unshuffled.to(dtype)
 
-    def forward(self, sizes: HalvingPyramid, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Maps of RGB in [0, 1] at ``layers``."""
+    def forward(self, pyramid: ImagePyramid, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Activations of RGB in [0, 1] at ``layers``."""
         wanted = set(layers)
         maps: dict[str, Tensor] = {}
         if "colour" in wanted:
-            seen = self._colours(sizes[2], 3)
-            maps["colour"] = torch.stack(
-                [torch.ones_like(seen[0, 0]), seen[0, 0], *(COLOR_MAP_CHROMA_GAIN * seen[1:, 0])]
-            )[None]
+            maps["colour"] = self._color_map(pyramid[2])
         if "tone" in wanted:
-            seen = sizes[2]  # quicker than at full size
-            side = max(1, round(max(seen.shape[-2:]) / TONE_CELLS))
-            # First along one side, then along the other: a GPU takes its time for the mean of a large square.
-            maps["tone"] = F.avg_pool2d(
-                F.avg_pool2d(seen, (1, side), ceil_mode=True), (side, 1), ceil_mode=True
-            )
-        middle = self.opponent_matrix.sum(1).view(-1, 1, 1, 1) / 2
-        for number, (layer, scale) in enumerate(self.scales.items()):
+            maps["tone"] = _tone_map(pyramid[2])
+        for level, (layer, scale) in enumerate(self.scales.items()):
             if layer in wanted:
-                # The filters are blind to a constant; without one half precision is more precise.
-                colours = self._colours(sizes[number], scale.colours) - middle[: scale.colours]
-                seen = reflect_pad(colours.to(self.oriented.dtype), self.oriented.shape[-1] // 2)
-                responses = (
-                    strided_conv(seen, self.unshuffled)
-                    if scale.sparse
-                    else F.conv2d(seen, self.oriented)
-                )
-                maps[layer] = rectified_responses(
-                    responses.flatten(0, 1)[None], SATURATION if scale.saturates else math.inf
-                )
+                maps[layer] = self._oriented_responses(pyramid[level], scale)
         maps |= {
-            layer: structure(self._colours(sizes[n], 1))
-            for layer, n in self.tensors.items()
+            layer: structure(self._opponent_colors(pyramid[level], 1))
+            for layer, level in self.tensors.items()
             if layer in wanted
         }
         return maps
 
-    def _colours(self, image: Tensor, count: int) -> Tensor:
+    def _color_map(self, image: Tensor) -> Tensor:
+        gray, *chroma = self._opponent_colors(image, 3)[:, 0]
+        channels = [torch.ones_like(gray), gray, *(COLOR_MAP_CHROMA_GAIN * x for x in chroma)]
+        return torch.stack(channels)[None]
+
+    def _oriented_responses(self, image: Tensor, scale: Scale) -> Tensor:
+        # Responses do not depend on a constant. Around zero, half precision is more exact.
+        middle = self.opponent.sum(1).view(-1, 1, 1, 1) / 2
+        colors = self._opponent_colors(image, scale.colors) - middle[: scale.colors]
+        padded = reflect_pad(colors.to(self.oriented.dtype), self.oriented.shape[-1] // 2)
+        responses = (
+            strided_conv(padded, self.unshuffled)
+            if scale.strided
+            else F.conv2d(padded, self.oriented)
+        )
+        saturation = SATURATION if scale.saturates else math.inf
+        return rectified_responses(responses.flatten(0, 1)[None], saturation)
+
+    def _opponent_colors(self, image: Tensor, count: int) -> Tensor:
         """(count, 1, H, W): the first opponent colours."""
-        return apply_color_matrix(self.opponent_matrix[:count], image).transpose(0, 1)
+        return apply_color_matrix(self.opponent[:count], image).transpose(0, 1)
+
+
+def _tone_map(image: Tensor) -> Tensor:
+    """Average of square cells. Pooling rows and columns in turn is faster on a GPU."""
+    side = max(1, round(max(image.shape[-2:]) / TONE_CELLS))
+    rows = F.avg_pool2d(image, (1, side), ceil_mode=True)
+    return F.avg_pool2d(rows, (side, 1), ceil_mode=True)

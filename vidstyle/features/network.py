@@ -1,4 +1,4 @@
-"""The VGG-shaped network whose activations are compared."""
+"""A VGG-shaped convolutional network (Simonyan & Zisserman 2015)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,28 +13,34 @@ from ..autograd.padding import reflect_pad
 from ..autograd.pooling import avg_pool2, blur_pool2
 
 LAYOUT = torch.channels_last
-"""Of the network's maps in memory: the faster one for convolutions of many channels, on CPUs and on GPUs."""
+"""Memory format of activations: faster for many channels, on CPUs and GPUs."""
 
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """The shape of a VGG-like network: blocks of 3 x 3 convolutions, halved in between (Simonyan & Zisserman 2015).
+    """Architecture of a VGG-like network: blocks of 3 x 3 convolutions with pooling in between.
 
-    ``mean`` and ``std`` normalise RGB in [0, 1]. Maps are halved by the average, in place of VGG's maximum, which Gatys et al.
-    (2016) found to paint better; with ``smooth`` by ``blur_pool2``, so that it matters less where a thing lies on the
-    grid. ``reflect`` pads by reflection instead of with zeros, so that borders are not special.
+    Args:
+        channels: of each block.
+        convolutions: number in each block.
+        mean, std: normalisation of RGB in [0, 1].
+        blur_pool: use blur pooling (Zhang 2019), which depends less on the position of an object
+            on the sampling grid; else average pooling. VGG's max pooling gives poorer style
+            transfer (Gatys et al. 2016).
+        reflect_pad: pad by reflection, which does not mark the borders of the image; else with
+            zeros.
     """
 
     channels: tuple[int, ...]
     convolutions: tuple[int, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    smooth: bool = True
-    reflect: bool = True
+    blur_pool: bool = True
+    reflect_pad: bool = True
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """All ReLU maps, shallow to deep: ``relu1_1``, ``relu1_2``, ..."""
+        """Names of all ReLU layers, shallow to deep: ``relu1_1``, ``relu1_2``, ..."""
         return tuple(
             f"relu{b}_{i}"
             for b, count in enumerate(self.convolutions, 1)
@@ -52,13 +58,16 @@ VGG19 = NetworkShape(
     (2, 2, 4, 4, 4),
     (0.485, 0.456, 0.406),
     (0.229, 0.224, 0.225),
-    smooth=False,
-    reflect=False,
+    blur_pool=False,
+    reflect_pad=False,
 )
 
 
 class Network(nn.Module):
-    """A VGG-shaped network, cut after ``deepest`` (all of it by default). Weights are named ``conv3_1.weight``."""
+    """VGG-shaped network up to the layer ``deepest`` (None: all layers).
+
+    Weights are named like ``conv3_1.weight``.
+    """
 
     mean: Tensor
     std: Tensor
@@ -76,12 +85,15 @@ class Network(nn.Module):
             channels = shape.channels[block_of(layer) - 1]
             self.add_module(
                 convolution_of(layer),
-                nn.Conv2d(width, channels, 3, padding=0 if shape.reflect else 1),
+                nn.Conv2d(width, channels, 3, padding=0 if shape.reflect_pad else 1),
             )
             width = channels
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Maps of (1, 3, H, W) RGB in [0, 1] at ``layers``; nothing deeper than the deepest of them is computed."""
+        """Activations of (1, 3, H, W) RGB in [0, 1] at ``layers``, each (1, C, H', W').
+
+        No layer deeper than the deepest of these is computed.
+        """
         wanted = set(layers)
         maps: dict[str, Tensor] = {}
         if not wanted:
@@ -94,9 +106,9 @@ class Network(nn.Module):
                 break
             if block_of(layer) != block:
                 block = block_of(layer)
-                x = blur_pool2(x) if self.shape.smooth else avg_pool2(x)
+                x = blur_pool2(x) if self.shape.blur_pool else avg_pool2(x)
             convolution: Any = self.get_submodule(convolution_of(layer))
-            x = reflect_pad(x, 1) if self.shape.reflect else x
+            x = reflect_pad(x, 1) if self.shape.reflect_pad else x
             x = (
                 conv_relu(x, convolution)
                 if x.is_cuda and not torch.version.hip
@@ -108,10 +120,10 @@ class Network(nn.Module):
 
 
 def block_of(layer: str) -> int:
-    """``relu3_1`` -> 3."""
+    """The number of a layer's block: ``relu3_1`` -> 3."""
     return int(layer.removeprefix("relu").split("_")[0])
 
 
 def convolution_of(layer: str) -> str:
-    """``relu3_1`` -> ``conv3_1``, the name of its weights."""
+    """The name of a layer's weights: ``relu3_1`` -> ``conv3_1``."""
     return layer.replace("relu", "conv")

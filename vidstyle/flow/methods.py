@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import FeaturesError, SettingValueError
-from ..features.weights import last_line, raft_weights, read_state_dict
+from ..features.pretrained import last_line, raft_weights, read_state_dict
 from ..io.frame import Image
 
 FLOW_PX = 512

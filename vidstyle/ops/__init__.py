@@ -1,1 +1,1 @@
-"""Operations on image tensors, and the custom operators that `torch.compile` calls as they are."""
+"""Operations on image tensors, colour statistics, and custom operators for ``torch.compile``."""

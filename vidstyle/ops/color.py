@@ -1,4 +1,4 @@
-"""Colours as a whole, their mean and covariance, and a picture in those of another."""
+"""Colour statistics of an image, and colour transfer by mean and covariance."""
 
 import math
 
@@ -9,62 +9,100 @@ from ..io.frame import fit
 from .tensors import constant, resize
 
 _AXES = (1.0, 1.0, 1.0), (1.0, -1.0, 0.0), (1.0, 1.0, -2.0)
-OPPONENT = tuple(tuple(share / math.hypot(*axis) for share in axis) for axis in _AXES)
-"""Grey, red against green, yellow against blue, of RGB; of unit length."""
+OPPONENT = tuple(tuple(component / math.hypot(*axis) for component in axis) for axis in _AXES)
+"""Rows of unit length that make opponent colours of RGB: grey, red-green, yellow-blue."""
 
-AFAR_PX = 128
-"""Long side at which colours are taken: strokes and noise are no colours of their own."""
+STATISTICS_SIZE_PX = 128
+"""Long side at which colour statistics are taken: strokes and noise average out at this size."""
 
-FLOOR = (0.1, 0.04, 0.04)
-"""Least spread of each opponent colour of a picture that is led to others: a black frame's noise is not to become a picture."""
+MIN_STD = (0.1, 0.04, 0.04)
+"""Smallest standard deviation, per opponent colour, that an image is taken to have.
+
+A transfer multiplies deviations by the ratio of both standard deviations. This bounds the factor:
+the noise of a black frame is not amplified to full contrast.
+"""
 
 
 def opponent_matrix(device: torch.device) -> Tensor:
-    """(3, 3), orthonormal: opponent colours of RGB."""
+    """The orthonormal matrix from RGB to opponent colours, (3, 3) float32."""
     return constant(OPPONENT, device)
 
 
-def apply_color_matrix(mixtures: Tensor, picture: Tensor) -> Tensor:
-    """(M, C) mixtures of the channels of (1, C, H, W): (1, M, H, W)."""
-    return (mixtures @ picture[0].flatten(1)).view(1, -1, *picture.shape[2:])
+def apply_color_matrix(matrix: Tensor, image: Tensor) -> Tensor:
+    """Multiply the channels of (1, C, H, W) by a matrix (M, C): (1, M, H, W)."""
+    return (matrix @ image[0].flatten(1)).view(1, -1, *image.shape[2:])
 
 
-def color_statistics(picture: Tensor) -> Tensor:
-    """Second moments of one and the opponent colours, (4, 4), of (1, 3, H, W) RGB in [0, 1] seen from afar.
+def color_statistics(image: Tensor) -> Tensor:
+    """Second moments of (1, grey, red-green, yellow-blue) at reduced size.
 
-    The first row holds their means. Moments of several pictures can be averaged like Gram matrices.
+    Statistics of several images can be averaged, like Gram matrices.
+
+    Args:
+        image: (1, 3, H, W) RGB in [0, 1].
+
+    Returns:
+        (4, 4) float32, symmetric; the first row holds 1 and the means.
     """
-    height, width = picture.shape[-2:]
-    if max(width, height) > AFAR_PX:
-        picture = resize(picture, fit((width, height), AFAR_PX))
-    colours = opponent_matrix(picture.device) @ picture[0].flatten(1)
-    rows = torch.cat([torch.ones_like(colours[:1]), colours])
+    height, width = image.shape[-2:]
+    if max(width, height) > STATISTICS_SIZE_PX:
+        image = resize(image, fit((width, height), STATISTICS_SIZE_PX))
+    colors = opponent_matrix(image.device) @ image[0].flatten(1)
+    rows = torch.cat([torch.ones_like(colors[:1]), colors])
     return rows @ rows.T / rows.shape[1]
 
 
-def match_color_statistics(picture: Tensor, wanted: Tensor) -> Tensor:
-    """A picture with the mean and covariance of other colours (Reinhard et al. 2001, with the covariances as well).
+def match_color_statistics(
+    image: Tensor, target: Tensor, min_std: tuple[float, float, float] = MIN_STD
+) -> Tensor:
+    """Colour transfer by mean and covariance (Reinhard et al. 2001, with the full covariance).
 
-    The map is affine and triangular in opponent colours: what is lighter stays lighter.
+    The affine map is the product of two Cholesky factors in opponent colours (Gatys et al. 2016,
+    "Preserving color in neural artistic style transfer"). It is triangular with grey first, so it
+    keeps the order of grey levels.
 
     Args:
-        picture: (1, 3, H, W) RGB in [0, 1].
-        wanted: as ``color_statistics`` makes them.
+        image: (1, 3, H, W) RGB in [0, 1].
+        target: from ``color_statistics``.
+        min_std: see ``MIN_STD``; smaller values follow the target more closely.
+
+    Returns:
+        (1, 3, H, W) RGB, clipped to [0, 1].
     """
-    basis = opponent_matrix(picture.device)
-    floor = constant(FLOOR, picture.device).square()
-    mean, factor = _spread(color_statistics(picture), floor)
-    aim, aimed = _spread(wanted.to(picture), 1e-3 * floor)
-    mapping = basis.T @ aimed @ torch.linalg.solve_triangular(factor, basis, upper=False)
-    offset = basis.T @ aim - mapping @ (basis.T @ mean)
-    led: Tensor = torch.einsum("oc,bchw->bohw", mapping, picture) + offset.view(1, 3, 1, 1)
-    return led.clamp(0, 1)
+    basis = opponent_matrix(image.device)
+    floor = constant(min_std, image.device).square()
+    mean, factor = _mean_and_cholesky(color_statistics(image), floor)
+    target_mean, target_factor = _mean_and_cholesky(target.to(image), 1e-3 * floor)
+    matrix = basis.T @ target_factor @ torch.linalg.solve_triangular(factor, basis, upper=False)
+    offset = basis.T @ target_mean - matrix @ (basis.T @ mean)
+    matched: Tensor = torch.einsum("oc,bchw->bohw", matrix, image) + offset.view(1, 3, 1, 1)
+    return matched.clamp(0, 1)
 
 
-def _spread(moments: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (3,), and the lower Cholesky factor (3, 3) of the covariance with so much more on its diagonal."""
-    mean = moments[0, 1:]
-    covariance = moments[1:, 1:] - torch.outer(mean, mean) + torch.diag(floor)
-    return mean, torch.linalg.cholesky_ex(
-        covariance
-    ).L  # not cholesky, which has a GPU waited for to see how it went
+def _mean_and_cholesky(statistics: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (3,), and Cholesky factor (3, 3) of the covariance with ``floor`` on its diagonal."""
+    mean = statistics[0, 1:]
+    covariance = statistics[1:, 1:] - torch.outer(mean, mean) + torch.diag(floor)
+    # torch.linalg.cholesky would synchronise with a GPU to report errors.
+    return mean, torch.linalg.cholesky_ex(covariance).L
+
+
+LUMA_REC709 = (0.2126, 0.7152, 0.0722)
+"""Weights of R, G and B in luma (ITU-R BT.709)."""
+
+
+def keep_colors(stylized: Tensor, source: Tensor) -> Tensor:
+    """Luminance-only transfer: the luma of one image with the chroma of another.
+
+    Gatys et al. 2016, "Preserving color in neural artistic style transfer".
+
+    Args:
+        stylized: gives the luma (Rec. 709), (1, 3, H, W) RGB in [0, 1].
+        source: gives the colour differences, (1, 3, H, W) RGB in [0, 1].
+
+    Returns:
+        (1, 3, H, W) RGB, clipped to [0, 1].
+    """
+    weights = constant(LUMA_REC709, stylized.device)[None, :, None, None]
+    luma, source_luma = ((x * weights).sum(1, keepdim=True) for x in (stylized, source))
+    return (source + luma - source_luma).clamp(0, 1)

@@ -1,25 +1,25 @@
-"""Functions that a compiler takes as they are.
+"""Custom operators (``torch.library.custom_op``) that ``torch.compile`` does not look into.
 
-It would compute all that goes into a pixel anew for each place where that is of use, and has its own ideas about how channels
-lie in memory.
+The compiler would fuse these functions into the operations after them, which computes each element
+several times, and would choose another memory format for their results.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 
-Taken = ParamSpec("Taken")
-Made = TypeVar("Made")
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
 
 _traces: list[None] = []
 
 
 @contextmanager
 def tracing() -> Iterator[None]:
-    """While a program is traced for a compiler, in this thread or in autograd's."""
+    """Mark that a program is traced for the compiler, in this thread or in autograd's threads."""
     _traces.append(None)
     try:
         yield
@@ -28,28 +28,30 @@ def tracing() -> Iterator[None]:
 
 
 def custom_op(
-    shaped: Any = None, changes: Sequence[str] = ()
-) -> Callable[[Callable[Taken, Made]], Callable[Taken, Made]]:
-    """Make a function a custom operator (``torch.library.custom_op``) while a program is traced.
+    fake: Callable[..., torch.Tensor] | None = None, mutates_args: Sequence[str] = ()
+) -> Callable[[Callable[Args, Result]], Callable[Args, Result]]:
+    """Decorator that makes a function a custom operator while a program is traced.
 
-    Elsewhere the plain function is called, since dispatching a custom operator takes time.
+    At all other times the plain function is called: the dispatch of a custom operator takes longer
+    than some of these functions.
 
     Args:
-        shaped: of the same arguments, an empty tensor like the one that is returned; None where nothing is.
-        changes: the arguments that are changed in place.
+        fake: a function with the same parameters that returns an empty tensor of the result's
+            shape, dtype and memory format; None if nothing is returned.
+        mutates_args: names of the parameters that are changed in place.
     """
 
-    def wrap(function: Callable[Taken, Made]) -> Callable[Taken, Made]:
+    def decorate(function: Callable[Args, Result]) -> Callable[Args, Result]:
         operation = torch.library.custom_op(
-            f"vidstyle::{function.__name__.lstrip('_')}", function, mutates_args=changes
+            f"vidstyle::{function.__name__.lstrip('_')}", function, mutates_args=mutates_args
         )
-        if shaped is not None:
-            operation.register_fake(shaped)
+        if fake is not None:
+            operation.register_fake(fake)
 
         @wraps(function)
-        def run(*args: Taken.args, **named: Taken.kwargs) -> Made:
-            return operation(*args, **named) if _traces else function(*args, **named)
+        def call(*args: Args.args, **kwargs: Args.kwargs) -> Result:
+            return operation(*args, **kwargs) if _traces else function(*args, **kwargs)
 
-        return run
+        return call
 
-    return wrap
+    return decorate

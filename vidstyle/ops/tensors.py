@@ -1,4 +1,4 @@
-"""The only place where pictures turn into tensors and back; and their halving."""
+"""Conversion between images and tensors, resampling, and cached constants."""
 
 from functools import cache
 from typing import Any
@@ -12,12 +12,12 @@ from ..io.frame import Image
 
 
 def to_tensor(image: Image, device: torch.device | None = None) -> Tensor:
-    """(H, W, 3 or 4) uint8 or uint16 -> (1, 3, H, W) float32 in [0, 1]. Alpha is dropped."""
+    """Convert (H, W, 3 or 4) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1], without alpha."""
     return _channels(image[..., :3], device)
 
 
 def alpha_of(image: Image, device: torch.device | None = None) -> Tensor | None:
-    """(1, 1, H, W) float32 in [0, 1]; None where there is no alpha."""
+    """The alpha channel as (1, 1, H, W) float32 in [0, 1]; None if the image has none."""
     return _channels(image[..., 3:], device) if image.shape[2] == 4 else None
 
 
@@ -29,59 +29,62 @@ def _channels(image: Image, device: torch.device | None) -> Tensor:
     return torch.from_numpy(levels).to(device).permute(2, 0, 1)[None].float().contiguous() / peak
 
 
-def to_image(picture: Tensor, deep: bool = False) -> Image:
-    """(1, C, H, W) float in [0, 1] -> (H, W, C) uint8, or uint16 where ``deep``, rounded to nearest."""
-    levels = (picture.detach()[0].clamp(0, 1) * (65535 if deep else 255)).round()
+def to_image(image: Tensor, deep: bool = False) -> Image:
+    """Convert (1, C, H, W) float in [0, 1] to (H, W, C), rounded to nearest.
+
+    Args:
+        image: values outside [0, 1] are clipped.
+        deep: uint16 instead of uint8.
+    """
+    levels = (image.detach()[0].clamp(0, 1) * (65535 if deep else 255)).round()
     levels = levels.to(torch.int32 if deep else torch.uint8).permute(1, 2, 0).contiguous().cpu()
     return levels.numpy().astype(np.uint16) if deep else levels.numpy()
 
 
-@cache  # all are kept: recorded graphs know them by their address
+@cache  # without a limit: recorded CUDA graphs hold the addresses of these tensors
 def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
-    """Numbers as float32, sent to a device once: it would be waited for each time. Not to be changed."""
+    """Numbers as a float32 tensor that is copied to the device once. It must not be changed.
+
+    Each copy to a GPU would synchronise with it.
+    """
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
-def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resample (1, C, H, W) to (width, height), bicubic, low-passed when shrinking; values stay within [0, 1]."""
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bicubic resampling with antialiasing, clipped to [0, 1].
+
+    Args:
+        image: (1, C, H, W) in [0, 1].
+        size: (width, height) in px.
+    """
     width, height = size
-    if tuple(picture.shape[-2:]) == (height, width):
-        return picture
-    return F.interpolate(picture, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+    if tuple(image.shape[-2:]) == (height, width):
+        return image
+    return F.interpolate(image, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def reflect_crop(
-    picture: Tensor, width: int, height: int, left: Tensor | int = 0, top: Tensor | int = 0
+    image: Tensor, width: int, height: int, left: Tensor | int = 0, top: Tensor | int = 0
 ) -> Tensor:
-    """A window on (1, C, H, W) that goes on for ever, mirrored at its borders.
+    """Crop from an image that is extended without limit by reflection at its borders.
 
     Args:
-        width, height: of the window.
-        left, top: where in the picture it begins: whole numbers of px, or tensors of one.
+        image: (1, C, H, W).
+        width, height: of the crop, in px.
+        left, top: position of the crop in the image, in px: integers, or integer tensors of one
+            element.
+
+    Returns:
+        (1, C, height, width).
     """
-    for side, count, first in ((-1, width, left), (-2, height, top)):
-        length = picture.shape[side]
-        places = (torch.arange(count, device=picture.device) + first) % (2 * length)
-        picture = picture.index_select(
-            side, torch.where(places < length, places, 2 * length - 1 - places)
-        )
-    return picture
+    for side, count, start in ((-1, width, left), (-2, height, top)):
+        length = image.shape[side]
+        positions = (torch.arange(count, device=image.device) + start) % (2 * length)
+        reflected = torch.where(positions < length, positions, 2 * length - 1 - positions)
+        image = image.index_select(side, reflected)
+    return image
 
 
 def upcast_half(maps: Tensor) -> Tensor:
-    """Maps whose squares can be held: in float32 where they are in float16."""
+    """Activations whose squares do not overflow: float16 becomes float32, other dtypes are kept."""
     return maps.float() if maps.dtype == torch.float16 else maps
-
-
-def keep_colors(painting: Tensor, source: Tensor) -> Tensor:
-    """The painting's lightness with the source's colours, both (1, 3, H, W) in [0, 1].
-
-    Rec. 709 luma of the painting joined with the source's colour differences (Gatys et al. 2016, "Preserving color
-    in neural artistic style transfer", luminance-only transfer).
-    """
-    weights = constant((0.2126, 0.7152, 0.0722), painting.device)[None, :, None, None]
-    luma, source_luma = (
-        (painting * weights).sum(1, keepdim=True),
-        (source * weights).sum(1, keepdim=True),
-    )
-    return (source + luma - source_luma).clamp(0, 1)

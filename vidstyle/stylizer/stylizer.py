@@ -15,8 +15,8 @@ from ..flow.methods import FLOW_PX, LEAST_PX
 from ..flow.motion import Motion
 from ..io.frame import Frame, fit
 from ..losses.objective import ContentTarget, Losses, Objective, Weights
-from ..ops.color import match_color_statistics
-from ..ops.tensors import alpha_of, keep_colors, resize, to_image, to_tensor
+from ..ops.color import keep_colors, match_color_statistics
+from ..ops.tensors import alpha_of, resize, to_image, to_tensor
 from ..optim.cuda_graph import GraphedFunction
 from ..optim.optimizers import FAST_LR_DECAY, AdamState, OptimResult, StepSize, adam, lbfgs
 from ..optim.runners import PreparedRunner, graphed, make_step_runner

@@ -1,0 +1,193 @@
+"""Pretrained weights of torchvision, VGG-19 and RAFT: downloaded once, checked and cached."""
+
+import os
+import pickle
+import re
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from http.client import HTTPException
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import FeaturesError, InputError, OutputError
+from ..io.files import check_readable
+from ..io.tensor_file import read_tensors, write_tensors
+from .network import VGG19, convolution_of
+
+DOWNLOAD_TIMEOUT_SECONDS = 30
+"""Longest wait for a server that sends nothing."""
+
+VGG19_DEEPEST = "relu5_1"
+"""Deepest layer of VGG-19 whose weights are kept."""
+
+
+def last_line(error: Exception) -> str:
+    """The last line of an error's message."""
+    return str(error).splitlines()[-1].strip()
+
+
+def cache_folder() -> Path:
+    """Folder of downloaded weights: ``$XDG_CACHE_HOME/vidstyle``, by default
+    ``~/.cache/vidstyle``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidstyle"
+
+
+def vgg19_cache() -> Path:
+    """Path of the cached VGG-19, cut after relu5_1, whether it exists or not."""
+    return cache_folder() / "vgg19-imagenet1k-v1-relu5_1.safetensors"
+
+
+def raft_cache() -> Path:
+    """Path of the cached RAFT, whether it exists or not."""
+    return cache_folder() / "raft-large-c-t-skht-v2.safetensors"
+
+
+def vgg19_weights(path: Path | None) -> dict[str, Tensor]:
+    """Weights of VGG-19 (Simonyan & Zisserman 2015) up to relu5_1, named as in ``Network``.
+
+    Args:
+        path: torchvision's state dict; None: download it, once.
+
+    Raises:
+        FeaturesError: the file is missing, damaged or of another network, or the download fails.
+    """
+    if path is not None:
+        return _cut_vgg19(read_state_dict(path, "VGG-19"), path)
+
+    def fetch() -> dict[str, Tensor]:
+        from torchvision.models import VGG19_Weights
+
+        remedy = "weights=FILE, or use features='bundled'"
+        return _cut_vgg19(
+            _download("VGG-19", VGG19_Weights.IMAGENET1K_V1, remedy), "torchvision's VGG-19"
+        )
+
+    return _cached(vgg19_cache(), fetch)
+
+
+def raft_weights() -> dict[str, Tensor]:
+    """State dict of torchvision's ``raft_large`` (Teed & Deng 2020), downloaded once.
+
+    Raises:
+        FeaturesError: it cannot be downloaded.
+    """
+
+    def fetch() -> dict[str, Tensor]:
+        from torchvision.models.optical_flow import Raft_Large_Weights
+
+        return _download(
+            "RAFT", Raft_Large_Weights.C_T_SKHT_V2, "flow_weights=FILE, or use flow='dis'"
+        )
+
+    return _cached(raft_cache(), fetch)
+
+
+def _cached(cached: Path, fetch: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    if cached.exists():
+        try:
+            return read_tensors(cached)[0]
+        except InputError:
+            cached.unlink(missing_ok=True)  # damaged: fetch it again
+    weights = fetch()
+    try:
+        write_tensors(cached, weights, {})
+    except OutputError:
+        return weights  # without a cache the next run downloads again; this one can go on
+    return weights
+
+
+def _download(name: str, published: Any, remedy: str) -> dict[str, Tensor]:
+    """torchvision's weights, hash checked, unpickled with ``weights_only``.
+
+    The downloaded file is not kept, since ``_cached`` keeps the tensors.
+    """
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
+    torch_cache = Path(torch.hub.get_dir()) / "checkpoints" / published.url.rsplit("/", 1)[-1]
+    try:
+        # torch prints the address to standard output.
+        with TemporaryDirectory(prefix="vidstyle-") as scratch, redirect_stdout(sys.stderr):
+            folder = torch_cache.parent if torch_cache.exists() else scratch
+            state: dict[str, Tensor] = published.get_state_dict(
+                progress=True, check_hash=True, weights_only=True, model_dir=str(folder)
+            )
+        return state
+    except (
+        OSError,
+        HTTPException,
+        RuntimeError,
+        EOFError,
+        pickle.UnpicklingError,
+    ) as error:  # no network, a wrong hash
+        reason = str(getattr(error, "reason", error)).splitlines()[0]
+        raise FeaturesError(
+            f"{name}'s weights cannot be downloaded ({reason}): fetch {published.url} elsewhere "
+            f"and give it as {remedy}",
+            "weights",
+            "features",
+            "flow_weights",
+            "flow",
+        ) from None
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
+def read_state_dict(path: Path, name: str) -> dict[str, Tensor]:
+    """Read the state dict of a model from a safetensors or PyTorch file.
+
+    Args:
+        path: of the file.
+        name: of the model, for messages.
+
+    Raises:
+        FeaturesError: the file cannot be read, or holds no state dict.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return read_tensors(path)[0]
+        state = torch.load(check_readable(path), map_location="cpu", weights_only=True)
+    except InputError as error:
+        raise FeaturesError(str(error)) from None
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError):
+        raise FeaturesError(
+            f"{path} holds no weights that can be read: give torchvision's state dict of {name}"
+        ) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    ):
+        raise FeaturesError(
+            f"{path} holds something else than named weights: "
+            f"give torchvision's state dict of {name}"
+        )
+    return state
+
+
+def _cut_vgg19(state: dict[str, Tensor], origin: object) -> dict[str, Tensor]:
+    """Rename torchvision's weights, ``features.28.weight`` -> ``conv5_1.weight``, up to relu5_1."""
+    if any(name.startswith("conv1_1") for name in state):
+        return state
+    numbers = sorted(
+        int(match[1])
+        for match in (re.fullmatch(r"features\.(\d+)\.weight", name) for name in state)
+        if match
+    )
+    layers = VGG19.layers[: VGG19.layers.index(VGG19_DEEPEST) + 1]
+    if len(numbers) != len(VGG19.layers) or any(
+        f"features.{number}.bias" not in state for number in numbers
+    ):
+        raise FeaturesError(
+            f"{origin} is not torchvision's VGG-19: "
+            f"it has {len(numbers)} convolutions, not {len(VGG19.layers)}"
+        )
+    names = [convolution_of(layer) for layer in layers]
+    return {
+        f"{name}.{kind}": state[f"features.{number}.{kind}"].contiguous()
+        for name, number in zip(names, numbers, strict=False)
+        for kind in ("weight", "bias")
+    }
