@@ -19,8 +19,9 @@ from vidstyle.bench.clips import (
     object_clip,
 )
 from vidstyle.flow.clip_motion import with_motion
-from vidstyle.flow.estimate import motion_between, reduced, sharpen_motion_boundaries, small
-from vidstyle.flow.methods import FLOW_PX, dis_flow
+from vidstyle.flow.estimate import estimate_motion, sharpen_motion_boundaries
+from vidstyle.flow.fields import area_resize, flow_input
+from vidstyle.flow.methods import MAX_FLOW_SIDE_PX, dis_flow
 from vidstyle.flow.warp import sample_positions, warp
 from vidstyle.ops.tensors import to_tensor
 
@@ -28,7 +29,7 @@ SIZE = 160, 96
 
 
 def between(frame, earlier, method):
-    return motion_between(small(frame), small(earlier), method)
+    return estimate_motion(flow_input(frame), flow_input(earlier), method)
 
 
 def cuts(frames, **options):
@@ -92,7 +93,7 @@ def test_what_a_thing_uncovers_takes_a_rim_with_it():
         flow[rows, 40 + step * later : 90 + step * later, 0] = -step if later else step
         return flow
 
-    known = motion_between(frames[1], frames[0], exactly).reliable[0, 0]
+    known = estimate_motion(frames[1], frames[0], exactly).reliable[0, 0]
     uncovered = known[34:62, 40:46]
     assert (uncovered == 0).all()
     assert (known[34:62, 39] == 0).all() and (known[34:62, 46] == 0).all()
@@ -113,8 +114,8 @@ def test_large_frames_are_looked_at_small():
         seen.append(frame.shape)
         return np.zeros((*frame.shape[:2], 2), np.float32)
 
-    assert between(image, image, method).flow.shape == (1, 2, 128, FLOW_PX)
-    assert seen == [(128, FLOW_PX, 3)] * 2
+    assert between(image, image, method).flow.shape == (1, 2, 128, MAX_FLOW_SIDE_PX)
+    assert seen == [(128, MAX_FLOW_SIDE_PX, 3)] * 2
 
 
 @pytest.mark.parametrize("size", [(640, 360), (641, 359), (1280, 90), (40, 30)])
@@ -124,7 +125,7 @@ def test_copies_to_look_at_are_like_the_picture_whatever_its_size(size, kind):
         [scene(size=size), scene(size=size)[..., :1]]
     )  # with alpha, which is not looked at
     image = picture.astype(kind) * (257 if kind == np.uint16 else 1)
-    copy = reduced(image, (80, 45))
+    copy = area_resize(image, (80, 45))
     direct = cv2.resize(picture[..., :3], (80, 45), interpolation=cv2.INTER_AREA)
     assert copy.shape == (45, 80, 3) and copy.dtype == np.uint8
     # It is halved first, each time rounded, and weighted a little otherwise at the edges of pixels.

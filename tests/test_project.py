@@ -24,7 +24,7 @@ ROWS = (
     "features.filter_bank features.network features.extractor features.pretrained features.weights",
     "losses.patch_matching losses.objective",
     "optim.optimizers optim.cuda_graph optim.runners",
-    "flow.motion flow.methods flow.warp flow.estimate flow.clip_motion",
+    "flow.motion flow.methods flow.warp flow.fields flow.estimate flow.clip_motion",
     "stylizer.cache stylizer.style stylizer.warm_start stylizer.frame_setup",
     "stylizer.memory_check stylizer.stylizer",
     "metrics training pipeline trace inputs conversions styles render_job preview batch api",

@@ -14,7 +14,7 @@ from .conversions import Restore, is_image, to_frame
 from .errors import InputError
 from .features.extractor import Features
 from .features.weights import load_features
-from .flow.clip_motion import LOOK_AHEAD, with_motion
+from .flow.clip_motion import LOOK_AHEAD_FRAMES, with_motion
 from .flow.methods import FlowMethod, load_flow
 from .inputs import CLIP_ENDINGS, default_output
 from .io.frame import Frame
@@ -135,7 +135,7 @@ def _stylized_frames(
             yield frame
 
     for frame, motion in with_motion(
-        frames(), flow, _distances(stylizer), LOOK_AHEAD, lambda: stylizer.flow_px(size)
+        frames(), flow, _distances(stylizer), LOOK_AHEAD_FRAMES, lambda: stylizer.flow_px(size)
     ):
         yield kinds.popleft()(stylizer(frame, motion))
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import cv2
 
-from .flow.clip_motion import LOOK_AHEAD, PAST, search_ahead, with_search
+from .flow.clip_motion import HISTORY_FRAMES, LOOK_AHEAD_FRAMES, run_ahead, with_motion_tasks
 from .flow.methods import FlowMethod, load_flow
 from .flow.motion import Motion
 from .io.checkpoints import Checkpoint
@@ -134,7 +134,7 @@ def run(
     # source are dropped is not known before the calling thread takes the next frame.
     flow_in_caller = live or on_cpu
     done, shot = (resume.frames, resume.shot) if resume else (0, 0)
-    past = min(shot, PAST)
+    past = min(shot, HISTORY_FRAMES)
     add_motion = _motion_adder(source, stylizer, flow, past, flow_in_caller)
     if resume:
         stylizer.load_state(resume.state)
@@ -208,17 +208,17 @@ def _motion_adder(
     method = flow or load_flow(settings.flow, stylizer.features.device)
     if settings.init != "previous":  # no frame starts from the previous one
         method = None
-    ahead = 0 if source.format.live else LOOK_AHEAD
+    ahead = 0 if source.format.live else LOOK_AHEAD_FRAMES
     distances = LONG_TERM if settings.long_term else ()
     parallel_flows = max(1, min(MAX_PARALLEL_FLOWS, threads() // 2))
 
     def add_motion(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
-        searches = with_search(
+        tasks = with_motion_tasks(
             frames, method, distances, ahead, lambda: stylizer.flow_px(source.format.size), past
         )
         if one_by_one:
-            return ((frame, find()) for frame, find in searches)
-        return search_ahead(searches, parallel_flows)
+            return ((frame, task()) for frame, task in tasks)
+        return run_ahead(tasks, parallel_flows)
 
     return add_motion
 

@@ -1,1 +1,1 @@
-"""Optical flow, occlusion masks, camera motion and cut detection."""
+"""Optical flow, occlusion masks, camera motion and shot boundary detection."""

@@ -1,169 +1,176 @@
-"""From a stream of frames to frames with their motion: flow along the clip, and where a new shot begins."""
+"""Motion of each frame of a clip, and shot boundary detection."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
 from ..io.frame import Frame
-from .estimate import motion_between, reduced, small
-from .methods import FLOW_PX, FlowMethod
+from .estimate import estimate_motion
+from .fields import Pixels, area_resize, flow_input
+from .methods import MAX_FLOW_SIDE_PX, FlowMethod
 from .motion import Motion
 
-Picture = NDArray[np.uint8]
+LOOK_AHEAD_FRAMES = 2
+"""Later frames that a cut must differ from too: a flash of up to this many frames is not a cut."""
 
-LOOK_AHEAD = 2
-"""Frames looked ahead before a jump counts as a cut: a flash of up to this many frames is none."""
+LOOK_BACK_FRAMES = 3
+"""Earlier frames that a cut must differ from: after a flash the same shot goes on."""
 
-LOOK_BACK = 3
-"""Frames looked back: what was on screen this recently is no new shot."""
+HISTORY_FRAMES = 4
+"""Earlier frames that are kept, for cut detection and for long-term temporal consistency."""
 
-PAST = 4
-"""Frames remembered: ``LOOK_BACK``, and as far as long-term consistency looks."""
+DETECTOR_WIDTH_PX = 256
+"""Width of the frames in which cuts are detected. Larger ones cost time and find no more cuts."""
 
-CUT_PX = 256
-"""Cuts are looked for in copies of this width: detectors need no more."""
+DETECTOR_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lum=1, delta_edges=0)
+"""Without hue, which is unstable in grey scenes and in dark frames of a fade."""
+
+DARK_MEAN_LEVELS = 24
+"""Mean code value (of 255) below which saturation is unstable too: only luma is compared."""
+
+MotionTask = Callable[[], Motion]
+"""Computes the motion of one frame. It may be called in any thread, and more than once."""
 
 
 def with_motion(
     frames: Iterable[Frame],
     method: FlowMethod | None,
     long_term: Sequence[int] = (),
-    look_ahead: int = LOOK_AHEAD,
-    size_px: Callable[[], int] = lambda: FLOW_PX,
+    look_ahead: int = LOOK_AHEAD_FRAMES,
+    size_px: Callable[[], int] = lambda: MAX_FLOW_SIDE_PX,
     past: int = 0,
 ) -> Iterator[tuple[Frame, Motion]]:
-    """Every frame with the motion that led to it. Holds ``look_ahead`` frames back.
+    """Compute the motion of each frame of a clip. Frames come out ``look_ahead`` frames late.
 
     Args:
         frames: of one clip, in order.
-        method: how flow is computed; None: only cuts are looked for.
-        long_term: distances, in frames, of further earlier frames whose motion is wanted too.
-        look_ahead: 0 where nothing may be held back; a flash is then taken for two cuts.
-        size_px: motion is looked for in copies of at most this long side; asked anew for each frame.
-        past: so many of the first frames, of the shot that goes on, are only looked back at: ``PAST`` of them are enough.
+        method: optical flow method; None: only cuts are detected.
+        long_term: distances in frames of further earlier frames to which motion is computed, at
+            most ``HISTORY_FRAMES``.
+        look_ahead: frames; 0 for no delay, and then a flash counts as two cuts.
+        size_px: limit of the long side for flow, asked again for each frame.
+        past: number of leading frames that come from the shot before and are not returned;
+            ``HISTORY_FRAMES`` are enough.
     """
-    for frame, find in with_search(frames, method, long_term, look_ahead, size_px, past):
-        yield frame, find()
+    for frame, task in with_motion_tasks(frames, method, long_term, look_ahead, size_px, past):
+        yield frame, task()
 
 
-Search = Callable[[], Motion]
-"""Finds one motion; in any thread, once or again."""
-
-
-def with_search(
+def with_motion_tasks(
     frames: Iterable[Frame],
     method: FlowMethod | None,
     long_term: Sequence[int],
     look_ahead: int,
     size_px: Callable[[], int],
     past: int,
-) -> Iterator[tuple[Frame, Search]]:
-    """As ``with_motion``, but the motion is still to be found."""
-    seen: deque[_Seen] = deque(maxlen=PAST)
-    coming: deque[_Seen] = deque()
+) -> Iterator[tuple[Frame, MotionTask]]:
+    """``with_motion`` with the motion still to be computed."""
+    earlier: deque[_FrameCopies] = deque(maxlen=HISTORY_FRAMES)
+    pending: deque[_FrameCopies] = deque()
     for number, frame in enumerate(frames):
         if number < past:
-            seen.appendleft(_Seen(frame))
+            earlier.appendleft(_FrameCopies(frame))
             continue
-        coming.append(_Seen(frame))
-        if len(coming) > look_ahead:
-            yield _next(seen, coming, method, long_term, size_px())
-    while coming:
-        yield _next(seen, coming, method, long_term, size_px())
+        pending.append(_FrameCopies(frame))
+        if len(pending) > look_ahead:
+            yield _next_task(earlier, pending, method, long_term, size_px())
+    while pending:
+        yield _next_task(earlier, pending, method, long_term, size_px())
 
 
-def search_ahead(
-    searches: Iterable[tuple[Frame, Search]], at_once: int
+def run_ahead(
+    tasks: Iterable[tuple[Frame, MotionTask]], threads: int
 ) -> Iterator[tuple[Frame, Motion]]:
-    """What ``with_search`` says, searched for in ``at_once`` threads. Holds as many more frames back."""
-    with ThreadPoolExecutor(at_once, "vidstyle-motion") as threads:
-        pending: deque[tuple[Frame, Future[Motion]]] = deque()
-        for frame, find in searches:
-            pending.append((frame, threads.submit(find)))
-            if len(pending) > at_once:
-                first, found = pending.popleft()
-                yield first, found.result()
-        for first, found in pending:
-            yield first, found.result()
+    """Run motion tasks in ``threads`` threads. Frames come out as many frames later."""
+    with ThreadPoolExecutor(threads, "vidstyle-motion") as pool:
+        running: deque[tuple[Frame, Future[Motion]]] = deque()
+        for frame, task in tasks:
+            running.append((frame, pool.submit(task)))
+            if len(running) > threads:
+                first, motion = running.popleft()
+                yield first, motion.result()
+        for first, motion in running:
+            yield first, motion.result()
 
 
-CUT_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lum=1, delta_edges=0)
-"""Hue is left out: on grey streets and at the dark end of a fade it jumps about."""
-
-DARK = 24
-"""Mean level below which a picture is too dark for its saturation to mean anything: only its light is compared."""
-
-
-class _Seen:
-    """A frame with the copies that cuts and motion are looked for in."""
+class _FrameCopies:
+    """A frame, and the reduced copies for cut detection and optical flow."""
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        self._small: tuple[int, Picture] | None = None
-        size = (CUT_PX, max(1, round(CUT_PX * frame.size[1] / frame.size[0])))
-        self.tiny = np.ascontiguousarray(
-            reduced(frame.image, size)[..., ::-1]
-        )  # detectors read BGR
+        self._flow_input: tuple[int, Pixels] | None = None
+        height = max(1, round(DETECTOR_WIDTH_PX * frame.size[1] / frame.size[0]))
+        reduced = area_resize(frame.image, (DETECTOR_WIDTH_PX, height))
+        self.detector_input = np.ascontiguousarray(reduced[..., ::-1])  # PySceneDetect reads BGR
 
-    def small(self, size_px: int) -> Picture:
-        """Kept, since each frame is compared with those after it as well as with those before, perhaps in other threads."""
-        kept = self._small
-        if kept is None or kept[0] != size_px:
-            self._small = kept = size_px, small(self.frame.image, size_px)
-        return kept[1]
+    def flow_input(self, size_px: int) -> Pixels:
+        """``flow_input`` of the frame, cached: later frames are compared with this frame too.
+
+        Several threads may call it.
+        """
+        cached = self._flow_input
+        if cached is None or cached[0] != size_px:
+            self._flow_input = cached = size_px, flow_input(self.frame.image, size_px)
+        return cached[1]
 
 
-def is_cut(before: Sequence[Picture], now: Picture, after: Sequence[Picture]) -> bool:
-    """Whether a new shot begins: a jump from all that was lately on screen, and one that is not soon undone.
+def is_cut(before: Sequence[Pixels], frame: Pixels, after: Sequence[Pixels]) -> bool:
+    """Shot boundary detection (PySceneDetect's content detector) with a check for flashes.
+
+    A frame is the first of a shot if it differs from the frames before it, and the frames after it
+    differ from the previous one.
 
     Args:
-        before: earlier frames of the shot, the previous one first, (H, W, 3) uint8 BGR like the others.
+        before: earlier frames of the shot, the previous one first, (H, W, 3) uint8 BGR.
+        frame: of the same size, like all others.
         after: the frames that follow, as far as they are known.
     """
-    if not before or any(not _differ(earlier, now) for earlier in before[:LOOK_BACK]):
+    if not before or any(not _differ(other, frame) for other in before[:LOOK_BACK_FRAMES]):
         return False
-    return all(_differ(before[0], later) for later in after)
+    return all(_differ(before[0], other) for other in after)
 
 
-def _differ(one: Picture, other: Picture) -> bool:
-    """Whether PySceneDetect's content detector sees a cut between two pictures."""
-    dark = min(one.mean(), other.mean()) < DARK
-    detector = ContentDetector(
-        min_scene_len=0, weights=ContentDetector.LUMA_ONLY_WEIGHTS if dark else CUT_WEIGHTS
-    )
-    time = FrameTimecode(0, fps=25.0)  # it asks for one, and makes no use of it
+def _differ(one: Pixels, other: Pixels) -> bool:
+    """Whether PySceneDetect's content detector finds a cut between two frames."""
+    dark = min(one.mean(), other.mean()) < DARK_MEAN_LEVELS
+    weights = ContentDetector.LUMA_ONLY_WEIGHTS if dark else DETECTOR_WEIGHTS
+    detector = ContentDetector(min_scene_len=0, weights=weights)
+    time = FrameTimecode(0, fps=25.0)  # required, but not used
     detector.process_frame(time, one)
     return bool(detector.process_frame(time, other))
 
 
-def _next(
-    past: "deque[_Seen]",
-    coming: "deque[_Seen]",
+def _next_task(
+    earlier: "deque[_FrameCopies]",
+    pending: "deque[_FrameCopies]",
     method: FlowMethod | None,
     long_term: Sequence[int],
     size_px: int,
-) -> tuple[Frame, Search]:
-    """Take the first of the coming frames, with what finds its motion, and move it to the past."""
-    now = coming.popleft()
-    if past and past[0].frame.size != now.frame.size:
-        past.clear()
-    before = list(past)
-    cut = is_cut([seen.tiny for seen in before], now.tiny, [seen.tiny for seen in coming])
+) -> tuple[Frame, MotionTask]:
+    """Move the first pending frame to the earlier ones, and return it with its motion task."""
+    current = pending.popleft()
+    if earlier and earlier[0].frame.size != current.frame.size:
+        earlier.clear()
+    before = list(earlier)
+    cut = is_cut(
+        [copies.detector_input for copies in before],
+        current.detector_input,
+        [copies.detector_input for copies in pending],
+    )
     if cut:
-        past.clear()
-    past.appendleft(now)
+        earlier.clear()
+    earlier.appendleft(current)
     if cut or method is None or not before:
-        return now.frame, lambda: Motion(cut=cut)
+        return current.frame, lambda: Motion(cut=cut)
 
-    def find() -> Motion:
+    def task() -> Motion:
         motions = {
-            distance: motion_between(
-                now.small(size_px), before[distance - 1].small(size_px), method
+            distance: estimate_motion(
+                current.flow_input(size_px), before[distance - 1].flow_input(size_px), method
             )
             for distance in (1, *long_term)
             if distance <= len(before)
@@ -171,4 +178,4 @@ def _next(
         previous = motions.pop(1)
         return Motion(previous.flow, previous.reliable, earlier=motions)
 
-    return now.frame, find
+    return current.frame, task

@@ -1,304 +1,299 @@
-"""From two frames to the motion between them: flow put right, and where it can be relied upon.
+"""Motion between two frames: optical flow, refined at motion boundaries, with an occlusion mask.
 
-But for the method all of it is NumPy's and OpenCV's, whose work on small pictures threads can do at once; tensors come last.
+Flow methods fail in two ways that cause flicker. In flat regions flow is arbitrary: there the
+motion of the camera, or of the region's outline, replaces it. At motion boundaries flow extends
+beyond the outline of an object: there each pixel takes the flow that explains it best.
+
+"Levels" are code values of 0 to 255. "Explains" compares warp errors: the mean absolute difference
+of the frame and the warped earlier frame.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ..io.frame import Image, fit, to_8_bits
-from .methods import FLOW_PX, LEAST_PX, FlowMethod
+from .fields import (
+    CHANNEL_MEAN,
+    Flow,
+    Map,
+    Mask,
+    Pixels,
+    box_filter,
+    forward_backward_check,
+    inside_image,
+    pixel_grid,
+    select,
+    squared_magnitude,
+    warp_error,
+)
+from .methods import FlowMethod
 from .motion import Motion
 
-PATCH_PX, SURROUNDINGS_PX = 9, 31
-"""Sides of the squares over which two frames are compared, odd."""
+PATCH_SIDE_PX = 9
+"""Window over which warp errors are averaged, odd: as small as noise allows."""
 
-SAME_LEVELS = 6
-"""A patch looks the same when its pixels differ by less than this many levels (of 255) on average: noise and no more."""
+WIDE_PATCH_SIDE_PX = 31
+"""The same for flow that differs much from the camera's: one object at least fills the window."""
 
-AS_WELL, NEAR_LEVELS, FAR_LEVELS = 1.1, 0.3, 4
-"""A simple motion explains a patch as well as its flow does when its error is below this share of the flow's, plus these
-levels: few for a flow that hardly differs, more for one that leads far away, which true motion would leave far behind."""
+UNCHANGED_MAX_LEVELS = 6
+"""Warp error below which a patch shows the same content: codec noise stays below it."""
 
-WANDER_PX = 2.5
-"""Flow on bare walls mostly wanders less than this from the truth. What goes further may be moving: its surroundings tell."""
+EQUAL_ERROR_RATIO = 1.1
+"""Two flows explain a patch equally well up to this ratio of their errors, plus a margin."""
 
-APART_PX, EDGE_LEVELS, REACH = 0.2, 8, np.ones((7, 7), np.uint8)
-"""What lies between edges of so many levels is an area, and has the votes of those within 3 px. An edge votes for rest where its
-flow is this near to the camera's, and for motion where it is not and explains it better."""
+NEAR_MARGIN_LEVELS = 0.3
+"""Margin for flow near the camera's, whose error can hardly differ from the camera's."""
 
-SPECKS = np.ones((5, 5), np.uint8)
-"""What is at rest and smaller than this, in the midst of what moves, moves too."""
+FAR_MARGIN_LEVELS = 4
+"""Margin for flow far from the camera's: if such flow were right, the camera's would fail badly."""
 
-STILL_SHARE, CAMERA_SHARE = 0.5, 0.3
-"""The camera is still when this share of the picture shows no motion; it moves as this share of the corners say."""
+FLOW_NOISE_PX = 2.5
+"""Flow in flat regions is mostly this near to the true flow. Beyond, it may be an object's."""
 
-CORNERS, CORNER_QUALITY, CORNER_PX = 400, 0.005, 0.5
-"""Corners looked at for the camera's motion, how much weaker than the best they may be, and how exactly they must fit."""
+OUTLINE_AT_REST_PX = 0.2
+"""An edge whose flow is this near to the camera's belongs to the background."""
 
-DRIFT_PX, DRIFT_AGREES_PX, DRIFT_SHARE = 0.04, 0.1, 0.9
-"""A very slow pan moves by more than the first, and this share of the corners agree on it to within the second."""
+EDGE_WINDOW = np.ones((3, 3), np.uint8)
+"""Window in which the contrast of an edge is measured: edges are to stay thin."""
 
-SPILL_PX, CLEARLY = 8, 0.6
-"""Flow spills this far over outlines; it gives way to another one with less than this share of its error."""
+EDGE_MIN_CONTRAST_LEVELS = 8
+"""Contrast that makes an edge; edges separate regions."""
 
-OWN_PX, BESIDE, BETTER_LEVELS = 1.0, np.ones((5, 5), np.uint8), 2
-"""Flow this far from the camera's is a thing's own. So near its outline, 2 px, a pixel goes with the camera where that explains
-it better by so many levels: with fewer, noise frays outlines."""
+REGION_VOTE_WINDOW = np.ones((7, 7), np.uint8)
+"""An edge votes for the motion of regions within 3 px: edges are a few px wide."""
 
-RIM = np.ones((3, 3), np.uint8)
-"""What comes into view is wider than flow says, by the blended rim that a thing would leave behind there."""
+CLOSING_WINDOW = np.ones((5, 5), np.uint8)
+"""Gaps narrower than this inside a moving region move with the region."""
 
-MEAN = np.full((1, 3), 1 / 3, np.float32)
-"""The mean over channels for OpenCV, which is several times as quick at it as NumPy."""
+STILL_CAMERA_MIN_FRACTION = 0.5
+"""The camera is still if this fraction of the frame is explained equally well without motion."""
 
-Levels = NDArray[np.uint8]
-Flow = NDArray[np.float32]
-"""(H, W, 2): where each pixel was, as (dx, dy) px."""
-Map = NDArray[np.float32]
-"""(H, W)."""
-Mask = NDArray[np.bool_]
+CAMERA_MIN_INLIER_FRACTION = 0.3
+"""Inliers, as a fraction of the corners, that a camera motion needs."""
+
+MAX_CORNERS = 400
+"""Corners from which the camera motion is estimated."""
+
+CORNER_QUALITY_LEVEL = 0.005
+"""Weakest corner as a fraction of the strongest (``cv2.goodFeaturesToTrack``)."""
+
+MIN_CORNERS = 10
+"""Fewer corners give no reliable camera motion."""
+
+RANSAC_THRESHOLD_PX = 0.5
+"""Largest reprojection error of an inlier: flow is exact to a tenth of a px at corners."""
+
+DRIFT_MIN_PX = 0.04
+"""Slowest pan, per frame, that is told from a still camera."""
+
+DRIFT_TOLERANCE_PX = 0.1
+"""Corners agree on a slow pan if their flow differs by less than this from the median."""
+
+DRIFT_MIN_FRACTION = 0.9
+"""Fraction of the corners that must agree on a slow pan."""
+
+PROPAGATION_DISTANCE_PX = 8
+"""Flow extends about this far beyond outlines; propagation goes as far back."""
+
+PROPAGATION_MAX_ERROR_RATIO = 0.6
+"""A neighbour's flow replaces a pixel's if its error is below this fraction of the pixel's."""
+
+PROPAGATION_PATCH_SIDE_PX = 3
+"""Window of warp errors in propagation: small, since outlines are to be exact."""
+
+OBJECT_MOTION_MIN_PX = 1.0
+"""Flow this far from the camera's belongs to a moving object."""
+
+OUTLINE_WINDOW = np.ones((5, 5), np.uint8)
+"""Pixels within 2 px of a moving object's outline are compared one by one."""
+
+OUTLINE_MARGIN_LEVELS = 2
+"""How much better the camera's flow must explain such a pixel; with less, noise frays outlines."""
+
+DISOCCLUSION_WINDOW = np.ones((3, 3), np.uint8)
+"""Disoccluded regions grow by 1 px: pixels at an outline mix object and background."""
 
 
-def motion_between(now: Levels, was: Levels, method: FlowMethod) -> Motion:
-    """Flow, and where it can be relied upon.
+def estimate_motion(frame: Pixels, earlier: Pixels, method: FlowMethod) -> Motion:
+    """Flow from a frame to an earlier one, with an occlusion mask.
 
     Args:
-        now, was: (H, W, 3) uint8 of one size, a frame and an earlier one as ``small`` makes them.
+        frame, earlier: (H, W, 3) uint8 of one size, from ``flow_input``.
+        method: computes flow.
     """
-    with ThreadPoolExecutor(
-        1, "vidstyle-flow"
-    ) as other_way:  # so small pictures do not keep two cores busy
-        there = other_way.submit(_flow, was, now, method)
-        flow, camera, plain = _flow(now, was, method)
-    known = forward_backward_check(flow, there.result()[0])
-    # On flat things flow is arbitrary and may fail the check; what looks the same has gone where the camera says, or its area.
-    found = _difference(now, was, flow)
-    same = _inside(camera) & _inside(flow) & (_around(plain, PATCH_PX) < SAME_LEVELS)
-    own = (_square(flow - camera) < WANDER_PX**2) & _as_well(found, plain, PATCH_PX, NEAR_LEVELS)
-    flow = _choose(same & ~known & ~own, camera, flow)
-    known |= same
-    # What is thinner than the rim itself, such as unsure pixels along an outline, is left: all of it would begin anew each time.
-    unknown = cv2.copyMakeBorder(
-        (~known).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE
-    )  # what comes in may be thin
-    new = cv2.dilate(cv2.morphologyEx(unknown, cv2.MORPH_OPEN, RIM), RIM)[1:-1, 1:-1]
-    reliance = (known & (new == 0)).astype(np.float32)
-    planes = np.ascontiguousarray(
-        flow.transpose(2, 0, 1)
-    )  # not by PyTorch, which would start threads of its own for this one
-    return Motion(torch.from_numpy(planes)[None], torch.from_numpy(reliance)[None, None])
+    with ThreadPoolExecutor(1, "vidstyle-flow") as thread:
+        reverse = thread.submit(_refined_flow, earlier, frame, method)
+        flow, camera, camera_error = _refined_flow(frame, earlier, method)
+    visible = forward_backward_check(flow, reverse.result()[0])
+    # Flow in flat regions is arbitrary and may fail the check. A patch that is unchanged under the
+    # camera motion is visible; it has the camera's flow, unless its own flow explains it as well.
+    error = warp_error(frame, earlier, flow)
+    unchanged = inside_image(camera) & inside_image(flow)
+    unchanged &= box_filter(camera_error, PATCH_SIDE_PX) < UNCHANGED_MAX_LEVELS
+    keep = squared_magnitude(flow - camera) < FLOW_NOISE_PX**2
+    keep &= _explains_equally(error, camera_error, PATCH_SIDE_PX, NEAR_MARGIN_LEVELS)
+    flow = select(unchanged & ~visible & ~keep, camera, flow)
+    visible |= unchanged
+    reliable = (visible & ~_disoccluded(visible)).astype(np.float32)
+    # NumPy transposes: PyTorch would start threads of its own in this thread.
+    planes = np.ascontiguousarray(flow.transpose(2, 0, 1))
+    return Motion(torch.from_numpy(planes)[None], torch.from_numpy(reliable)[None, None])
 
 
-def _flow(now: Levels, was: Levels, method: FlowMethod) -> tuple[Flow, Flow, Map]:
-    """A method's flow, put right; the camera's, and what differs from what that makes of the earlier frame."""
-    raw = method(now, was)
-    unmoved, moved = _difference(now, was), _difference(now, was, raw)
-    camera = camera_flow(raw, now, unmoved, moved)
-    flow = sharpen_motion_boundaries(raw, camera, now, was)
-    plain = _difference(now, was, camera) if camera.any() else unmoved
-    found = _difference(now, was, flow)
-    apart = _square(flow - camera)
-    near = apart < WANDER_PX**2
-    # A flat area inside a moving thing is explained by anything; it goes with its surroundings, or with its outline.
-    far = (
+def _disoccluded(visible: Mask) -> Mask:
+    """Regions not visible in the earlier frame, grown by the blended rim around them.
+
+    Morphological opening drops regions thinner than the rim, such as uncertain pixels along an
+    outline: stylised anew in each frame, these would flicker.
+    """
+    # Repeated borders: a strip that enters at the border of the frame may be thin.
+    hidden = cv2.copyMakeBorder((~visible).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    opened = cv2.morphologyEx(hidden, cv2.MORPH_OPEN, DISOCCLUSION_WINDOW)
+    grown: Mask = cv2.dilate(opened, DISOCCLUSION_WINDOW)[1:-1, 1:-1] != 0
+    return grown
+
+
+def _refined_flow(frame: Pixels, earlier: Pixels, method: FlowMethod) -> tuple[Flow, Flow, Map]:
+    """A method's flow with the camera's where that explains the frame as well.
+
+    Returns:
+        The flow, the camera's flow, and the warp error of the camera's flow.
+    """
+    raw = method(frame, earlier)
+    unwarped_error = warp_error(frame, earlier)
+    camera = camera_flow(raw, frame, unwarped_error, warp_error(frame, earlier, raw))
+    flow = sharpen_motion_boundaries(raw, camera, frame, earlier)
+    camera_error = warp_error(frame, earlier, camera) if camera.any() else unwarped_error
+    error = warp_error(frame, earlier, flow)
+    distance = squared_magnitude(flow - camera)
+    near = distance < FLOW_NOISE_PX**2
+    # Any flow explains a flat region inside a moving object, so its surroundings or its outline
+    # decide.
+    background = (
         ~near
-        & _as_well(plain, found, PATCH_PX, FAR_LEVELS)
-        & _as_well(plain, found, SURROUNDINGS_PX, FAR_LEVELS)
+        & _explains_equally(camera_error, error, PATCH_SIDE_PX, FAR_MARGIN_LEVELS)
+        & _explains_equally(camera_error, error, WIDE_PATCH_SIDE_PX, FAR_MARGIN_LEVELS)
     )
-    at_rest = far | near & ~_with_areas(~_as_well(plain, found, PATCH_PX, NEAR_LEVELS), apart, now)
-    flow = _choose(at_rest, camera, flow)
-    # The motion found for a thing reaches beyond its outline. There, each pixel that the camera explains better goes with it.
-    moving = (_square(flow - camera) > OWN_PX**2).view(np.uint8)
-    outline = cv2.morphologyEx(moving, cv2.MORPH_GRADIENT, BESIDE) > 0
-    return _choose(outline & (plain + BETTER_LEVELS < found), camera, flow), camera, plain
+    moves = ~_explains_equally(camera_error, error, PATCH_SIDE_PX, NEAR_MARGIN_LEVELS)
+    background |= near & ~_moving_regions(moves, distance, frame)
+    flow = select(background, camera, flow)
+    # The flow of an object extends beyond its outline: single pixels there take the camera's flow.
+    moving = (squared_magnitude(flow - camera) > OBJECT_MOTION_MIN_PX**2).view(np.uint8)
+    outline = cv2.morphologyEx(moving, cv2.MORPH_GRADIENT, OUTLINE_WINDOW) > 0
+    outside = outline & (camera_error + OUTLINE_MARGIN_LEVELS < error)
+    return select(outside, camera, flow), camera, camera_error
 
 
-def _with_areas(moves: Mask, apart: Map, frame: Levels) -> Mask:
-    """What is seen to move, and the flat areas inside: those with more moving edges around them than resting ones.
+def _explains_equally(simple: Map, error: Map, side_px: int, margin_levels: float) -> Mask:
+    """True where the warp error of a simpler flow is not clearly larger than that of another."""
+    limit = EQUAL_ERROR_RATIO * box_filter(error, side_px) + margin_levels
+    equal: Mask = box_filter(simple, side_px) < limit
+    return equal
 
-    Else the outlines of hills that pass would slide over what is painted on the hills. The picture's border counts as an edge
-    at rest, so that a wall behind a person stays.
+
+def _moving_regions(moves: Mask, distance: Map, frame: Pixels) -> Mask:
+    """Add flat regions to a mask of moving pixels, by a vote of the edges around each region.
+
+    Edges of the frame separate regions (connected components). A region moves if more of its edge
+    pixels move than rest. Without the vote, the outlines of passing hills would slide over the
+    stylised hills. The border of the frame votes for rest: a wall behind a person stays.
 
     Args:
-        moves: (H, W), where the flow explains clearly more than the camera's.
-        apart: (H, W), squared distance of the two. Where that alone is large, as on level edges that move sideways, nothing is
-            known.
+        moves: pixels that the flow explains better than the camera's flow.
+        distance: squared distance of both flows, px^2. A distance without a better explanation, as
+            at an edge that moves along itself, is no vote.
         frame: (H, W, 3) uint8.
     """
     if not moves.any():
         return moves
-    contrast = cv2.morphologyEx(cv2.blur(frame, (3, 3)), cv2.MORPH_GRADIENT, RIM)
-    edges = cv2.transform(contrast.astype(np.float32), MEAN) > EDGE_LEVELS
-    count, areas = cv2.connectedComponents((~edges).view(np.uint8), connectivity=4)
-    votes = np.where(apart < APART_PX**2, -1, moves).astype(np.float32)
+    contrast = cv2.morphologyEx(cv2.blur(frame, (3, 3)), cv2.MORPH_GRADIENT, EDGE_WINDOW)
+    edges = cv2.transform(contrast.astype(np.float32), CHANNEL_MEAN) > EDGE_MIN_CONTRAST_LEVELS
+    count, regions = cv2.connectedComponents((~edges).view(np.uint8), connectivity=4)
+    votes = np.where(distance < OUTLINE_AT_REST_PX**2, -1, moves).astype(np.float32)
     for border in (np.s_[:1], np.s_[-1:], np.s_[:, :1], np.s_[:, -1:]):
         edges[border], votes[border] = True, -1
-    # Each edge has an area on either side of it: of all within reach, that of the highest number, and of the lowest.
-    highest = cv2.dilate(areas.astype(np.float32), REACH)[edges].astype(int)
-    lowest = cv2.erode(np.where(areas, areas, count).astype(np.float32), REACH)[edges].astype(int)
+    # An edge has a region on either side: the highest and the lowest label nearby.
+    highest = cv2.dilate(regions.astype(np.float32), REGION_VOTE_WINDOW)[edges].astype(int)
+    labels = np.where(regions, regions, count).astype(np.float32)
+    lowest = cv2.erode(labels, REGION_VOTE_WINDOW)[edges].astype(int)
     votes = votes[edges]
-    sums = np.bincount(highest, votes, count + 1) + np.bincount(
-        lowest, np.where(lowest != highest, votes, 0), count + 1
-    )
+    sums = np.bincount(highest, votes, count + 1)
+    sums = sums + np.bincount(lowest, np.where(lowest != highest, votes, 0), count + 1)
     sums[[0, count]] = 0
-    moving = (sums > 0)[areas]
+    moving = (sums > 0)[regions]
     moving[edges] = (sums[highest] > 0) & (sums[lowest] > 0)
     moving |= moves
-    return cv2.morphologyEx(moving.view(np.uint8), cv2.MORPH_CLOSE, SPECKS).view(np.bool_)
+    closed = cv2.morphologyEx(moving.view(np.uint8), cv2.MORPH_CLOSE, CLOSING_WINDOW)
+    return closed.view(np.bool_)
 
 
-def camera_flow(flow: Flow, frame: Levels, unmoved: Map, found: Map) -> Flow:
-    """The flow of things at rest: none, or what a turning, zooming and shifting camera makes (four parameters, RANSAC).
+def camera_flow(flow: Flow, frame: Pixels, unwarped_error: Map, error: Map) -> Flow:
+    """Camera motion: rotation, zoom and shift, estimated with RANSAC from the flow at corners.
 
     Args:
-        flow: from ``frame`` to the earlier one.
+        flow: from ``frame`` to the earlier frame.
         frame: (H, W, 3) uint8.
-        unmoved, found: how it differs from the earlier one as that is, and as the flow moves it.
+        unwarped_error, error: warp errors without motion, and with ``flow``.
 
     Returns:
-        Zero also where no such motion is found.
+        Flow of the static background: zero for a still camera, and if no motion is found.
     """
     zero = np.zeros_like(flow)
     height, width = frame.shape[:2]
-    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    corners = cv2.goodFeaturesToTrack(
-        grey, CORNERS, CORNER_QUALITY, max(3, max(height, width) / 40)
-    )
-    if corners is None or len(corners) < 10:
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    spacing = max(3, max(height, width) / 40)
+    corners = cv2.goodFeaturesToTrack(gray, MAX_CORNERS, CORNER_QUALITY_LEVEL, spacing)
+    if corners is None or len(corners) < MIN_CORNERS:
         return zero
     corners = corners[:, 0].astype(np.float64)
     x, y = corners.round().astype(int).T
-    steps = flow[y, x]
-    still = _as_well(unmoved, found, PATCH_PX, NEAR_LEVELS).mean() > STILL_SHARE
-    if still and not _drifts(steps):
+    displacements = flow[y, x]
+    unmoved = _explains_equally(unwarped_error, error, PATCH_SIDE_PX, NEAR_MARGIN_LEVELS)
+    if unmoved.mean() > STILL_CAMERA_MIN_FRACTION and not _drifts(displacements):
         return zero
-    ends = corners + steps
-    matrix, fits = cv2.estimateAffinePartial2D(
-        corners, ends, method=cv2.RANSAC, ransacReprojThreshold=CORNER_PX
+    matrix, inliers = cv2.estimateAffinePartial2D(
+        corners,
+        corners + displacements,
+        method=cv2.RANSAC,
+        ransacReprojThreshold=RANSAC_THRESHOLD_PX,
     )
-    if matrix is None or fits.mean() < CAMERA_SHARE:
+    if matrix is None or inliers.mean() < CAMERA_MIN_INLIER_FRACTION:
         return zero
-    places = _places(width, height)
-    return (cv2.transform(places, matrix) - places).astype(np.float32)
+    grid = pixel_grid(width, height)
+    return (cv2.transform(grid, matrix) - grid).astype(np.float32)
 
 
-def _drifts(steps: Flow) -> bool:
-    """Whether all corners, (N, 2) px, go the same way: a pan too slow to be told from rest by any patch alone."""
-    common = np.median(steps, 0)
-    together = np.hypot(*(steps - common).T) < DRIFT_AGREES_PX
-    return bool(np.hypot(*common) > DRIFT_PX and together.mean() > DRIFT_SHARE)
+def _drifts(displacements: Flow) -> bool:
+    """Whether all corners, (N, 2) px, move alike: a pan too slow for single patches to show."""
+    median = np.median(displacements, 0)
+    agree = np.hypot(*(displacements - median).T) < DRIFT_TOLERANCE_PX
+    return bool(np.hypot(*median) > DRIFT_MIN_PX and agree.mean() > DRIFT_MIN_FRACTION)
 
 
-def sharpen_motion_boundaries(flow: Flow, camera: Flow, frame: Levels, earlier: Levels) -> Flow:
-    """Flow whose edges lie on the edges of things; methods let the motion of a thing spill over its outline.
+def sharpen_motion_boundaries(flow: Flow, camera: Flow, frame: Pixels, earlier: Pixels) -> Flow:
+    """Propagation of flow from neighbours, after PatchMatch (Barnes et al. 2009).
 
-    Every pixel is offered its neighbours' flow (after PatchMatch, Barnes et al. 2009) and the camera's, and takes what
-    explains its surroundings clearly better than its own.
+    Each pixel compares its own flow with that of four neighbours at ``PROPAGATION_DISTANCE_PX`` and
+    with the camera's, and takes another one if that has a clearly smaller warp error. Motion
+    boundaries then follow the outlines of objects.
 
     Args:
         flow, camera: from ``frame`` to ``earlier``.
         frame, earlier: (H, W, 3) uint8.
     """
+
+    def patch_error(candidate: Flow) -> Map:
+        return box_filter(warp_error(frame, earlier, candidate), PROPAGATION_PATCH_SIDE_PX)
+
     height, width = frame.shape[:2]
-    across, down = min(SPILL_PX, width - 1), min(SPILL_PX, height - 1)
-    neighbours: Flow = cv2.copyMakeBorder(flow, down, down, across, across, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-    corners = ((0, down), (2 * across, down), (across, 0), (across, 2 * down))
-    best, least = flow, CLEARLY * _around(_difference(frame, earlier, flow), 3)
-    for offered in (*(neighbours[y : y + height, x : x + width] for x, y in corners), camera):
-        error = _around(_difference(frame, earlier, offered), 3)
-        best, least = _choose(error < least, offered, best), np.minimum(error, least)
+    across = min(PROPAGATION_DISTANCE_PX, width - 1)
+    down = min(PROPAGATION_DISTANCE_PX, height - 1)
+    padded: Flow = cv2.copyMakeBorder(flow, down, down, across, across, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    offsets = ((0, down), (2 * across, down), (across, 0), (across, 2 * down))
+    best, least = flow, PROPAGATION_MAX_ERROR_RATIO * patch_error(flow)
+    for candidate in (*(padded[y : y + height, x : x + width] for x, y in offsets), camera):
+        error = patch_error(candidate)
+        best, least = select(error < least, candidate, best), np.minimum(error, least)
     return best
-
-
-def forward_backward_check(flow: Flow, forth: Flow) -> Mask:
-    """The forward-backward check (Sundaram et al. 2010): going there and back must lead home.
-
-    Args:
-        flow: from this frame to the earlier one.
-        forth: from the earlier frame to this one.
-
-    Returns:
-        (H, W), False where ``|w + v|^2 >= 0.01 (|w|^2 + |v|^2) + 0.5`` and where the flow leaves the picture.
-    """
-    back = _moved(forth, flow)
-    return (_square(flow + back) < 0.01 * (_square(flow) + _square(back)) + 0.5) & _inside(flow)
-
-
-def _inside(flow: Flow) -> Mask:
-    """Where the flow stays within the picture."""
-    height, width = flow.shape[:2]
-    x, y = cv2.split(_places(width, height) + flow)
-    # Half a pixel of tolerance: what hardly moves must not lose its border.
-    within: Mask = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
-    return within
-
-
-@lru_cache(maxsize=4)
-def _places(width: int, height: int) -> Flow:
-    """Column and row of each pixel."""
-    return np.dstack(
-        np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    )
-
-
-def _moved(picture: NDArray[Any], flow: Flow) -> NDArray[Any]:
-    """Every pixel from where the flow says it was."""
-    height, width = flow.shape[:2]
-    x, y = cv2.split(_places(width, height) + flow)
-    moved: NDArray[Any] = cv2.remap(
-        picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return moved
-
-
-def _square(flow: Flow) -> Map:
-    """Squared lengths."""
-    return cv2.transform(cv2.multiply(flow, flow), np.ones((1, 2), np.float32))  # type: ignore[return-value]
-
-
-def _choose(mask: Mask, one: Flow, other: Flow) -> Flow:
-    """``one`` where the mask is set, else ``other``."""
-    return cv2.copyTo(np.ascontiguousarray(one), mask.view(np.uint8), other.copy())  # type: ignore[return-value]
-
-
-def _difference(now: Levels, was: Levels, flow: Flow | None = None) -> Map:
-    """Levels by which each pixel differs from what the flow makes of the earlier frame; None: nothing."""
-    difference = cv2.absdiff(now, was if flow is None else _moved(was, flow))
-    return cv2.transform(difference.astype(np.float32), MEAN)  # type: ignore[return-value]
-
-
-def _around(difference: Map, patch_px: int) -> Map:
-    """The mean over the square around each pixel."""
-    return cv2.blur(difference, (patch_px, patch_px))  # type: ignore[return-value]
-
-
-def _as_well(simple: Map, found: Map, patch_px: int, levels: float) -> Mask:
-    """Where a simple flow's differences show that it explains the picture as well as the one found."""
-    well: Mask = _around(simple, patch_px) < AS_WELL * _around(found, patch_px) + levels
-    return well
-
-
-def small(image: Image, size_px: int = FLOW_PX) -> Levels:
-    """The copy that motion is looked for in: (H, W, 3) uint8, sides of ``LEAST_PX`` to ``size_px``."""
-    height, width = image.shape[:2]
-    across, down = fit((width, height), min(size_px, max(width, height)))
-    return reduced(image, (max(across, LEAST_PX), max(down, LEAST_PX)))
-
-
-def reduced(image: Image, size: tuple[int, int]) -> Levels:
-    """(H, W, 3) uint8 of ``size`` (width, height), each pixel the mean of what it covers."""
-    levels: Levels = np.ascontiguousarray(to_8_bits(image)[..., :3])
-    height, width = levels.shape[:2]
-    while (
-        width >= 2 * size[0] and height >= 2 * size[1] and not (width % 2 or height % 2)
-    ):  # several times as quick as at once
-        height, width = height // 2, width // 2
-        levels = cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    return cv2.resize(levels, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Optical flow methods: Dense Inverse Search and RAFT."""
+"""Optical flow methods: DIS (Kroeger et al. 2016) and RAFT (Teed & Deng 2020)."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,41 +15,43 @@ from ..errors import FeaturesError, SettingValueError
 from ..features.pretrained import last_line, raft_weights, read_state_dict
 from ..io.frame import Image
 
-FLOW_PX = 512
-"""Flow is computed on frames no longer than this: enough for half a pixel of any painting, and the cost is bounded."""
+MAX_FLOW_SIDE_PX = 512
+"""Long side of the frames from which flow is computed: half a px of any output, at bounded cost."""
 
+MIN_FLOW_SIDE_PX = 16
+"""Smallest side, to which narrower frames are stretched: DIS refuses sides below 12 px."""
 
-LEAST_PX = 16
-"""DIS refuses sides below 12 px; narrower frames are stretched."""
-
-
-RAFT_LEAST_PX = 128
-"""RAFT's correlation pyramid needs at least this on either side (Teed & Deng 2020: four levels at an eighth of the size)."""
-
+MIN_RAFT_SIDE_PX = 128
+"""Smallest side for RAFT, whose correlation pyramid has four levels at an eighth of the size."""
 
 FlowMethod = Callable[[Image, Image], NDArray[np.float32]]
-"""``method(frame, previous)`` of (H, W, 3) uint8 each -> (H, W, 2) float32: where each pixel of ``frame`` was, as (dx, dy) px.
+"""``method(frame, earlier)`` computes optical flow, and may be called from several threads at once.
 
-It is called from several threads at once."""
+Both frames are (H, W, 3) uint8 RGB of one size. The flow is (H, W, 2) float32: the displacement of
+each pixel of ``frame`` to its position in ``earlier``, (dx, dy) in px.
+"""
 
 
 def dis_flow(frame: Image, earlier: Image) -> NDArray[np.float32]:
-    """Dense Inverse Search (Kroeger et al. 2016) through OpenCV. A ``FlowMethod``."""
+    """Dense Inverse Search (Kroeger et al. 2016) from OpenCV, medium preset: a ``FlowMethod``.
+
+    Frames up to half of ``MAX_FLOW_SIDE_PX`` are matched at full resolution, larger ones at half.
+    """
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    method.setFinestScale(0 if max(frame.shape) <= FLOW_PX // 2 else 1)
+    method.setFinestScale(0 if max(frame.shape) <= MAX_FLOW_SIDE_PX // 2 else 1)
     greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (frame, earlier)]
     return np.asarray(method.calc(*greys, None), np.float32)  # type: ignore[call-overload]
 
 
 class Raft:
-    """RAFT (Teed & Deng 2020), torchvision's ``raft_large``. A ``FlowMethod``.
+    """RAFT (Teed & Deng 2020) from torchvision, ``raft_large``: a ``FlowMethod``.
 
     Args:
         weights: torchvision's state dict.
-        device: where it runs.
+        device: of the network.
 
     Raises:
-        RuntimeError: weights of something else.
+        RuntimeError: the weights are of another network.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], device: torch.device) -> None:
@@ -58,43 +60,44 @@ class Raft:
         self._network = raft_large()
         self._network.load_state_dict(dict(weights))
         self._network.requires_grad_(False).eval().to(device)
-        self._device, self._alone = device, Lock()
+        self._device, self._lock = device, Lock()
 
     def __call__(self, frame: Image, earlier: Image) -> NDArray[np.float32]:
-        """Flow of (H, W, 3) uint8 pictures of one size -> (H, W, 2) float32 px."""
+        """Flow from ``frame`` to ``earlier``, see ``FlowMethod``."""
         height, width = frame.shape[:2]
-        below, right = (
-            max(side, RAFT_LEAST_PX) + 7 & ~7 for side in (height, width)
-        )  # multiples of eight
+        # RAFT needs multiples of eight.
+        bottom, right = ((max(side, MIN_RAFT_SIDE_PX) + 7 & ~7) - side for side in (height, width))
         pair = [
-            F.pad(
-                torch.from_numpy(image).to(self._device).permute(2, 0, 1)[None].float() / 127.5 - 1,
-                pads,
-                "replicate",
-            )
-            for image, pads in (
-                (image, (0, right - width, 0, below - height)) for image in (frame, earlier)
-            )
+            F.pad(self._to_input(image), (0, right, 0, bottom), "replicate")
+            for image in (frame, earlier)
         ]
-        with self._alone, torch.no_grad():  # while it runs it keeps correlations in itself
+        with self._lock, torch.no_grad():  # the network stores correlations in itself
             flow = self._network(*pair)[-1][0, :, :height, :width]
-        found: NDArray[np.float32] = flow.permute(1, 2, 0).cpu().numpy()
-        return found
+        array: NDArray[np.float32] = flow.permute(1, 2, 0).cpu().numpy()
+        return array
+
+    def _to_input(self, image: Image) -> Tensor:
+        """(1, 3, H, W) float32 in [-1, 1]."""
+        return torch.from_numpy(image).to(self._device).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def load_flow(
     name: str, device: torch.device, weights: str | Path | None = None
 ) -> FlowMethod | None:
-    """How motion is computed, ready to use; None for ``none``.
+    """Load an optical flow method.
 
     Args:
         name: ``none``, ``dis`` or ``raft``.
-        device: where RAFT runs; DIS runs on the CPU.
-        weights: torchvision's own state dict of ``raft_large``, where it cannot be downloaded.
+        device: of RAFT; DIS runs on the CPU.
+        weights: for ``raft`` without a download: torchvision's state dict of ``raft_large``.
+
+    Returns:
+        None for ``none``.
 
     Raises:
-        FeaturesError: RAFT's weights are missing, damaged or of another kind, or cannot be downloaded.
-        ValueError: another name, or weights given for a method without.
+        FeaturesError: RAFT's weights are missing, damaged, of another network, or cannot be
+            downloaded.
+        ValueError: an unknown name, or weights with another method than ``raft``.
     """
     if weights is not None and name != "raft":
         raise SettingValueError("flow weights are for raft: add flow='raft'", "flow")

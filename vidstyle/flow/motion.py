@@ -1,4 +1,4 @@
-"""Motion, the methods that find flow, and moving pictures along it."""
+"""The motion between two frames of a clip."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,15 +8,17 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """How an earlier frame became this one.
+    """Motion from a frame to an earlier one: optical flow, occlusion mask and shot boundary.
 
     Args:
-        flow: (1, 2, H, W) float32, or None for no motion: where each pixel of *this* frame was in the earlier one,
-            as (dx, dy) in px of a picture of W x H (any size; it is rescaled).
-        reliable: (1, 1, H, W) float32 in [0, 1]; 0 where this frame shows what the earlier one did not. None: 1
-            everywhere.
-        cut: a new shot begins here: nothing of the earlier frames is of use.
-        earlier: the same from frames further back: how many frames -> motion. The previous frame is not among them.
+        flow: (1, 2, H, W) float32: displacement of each pixel of *this* frame to its position in
+            the earlier frame, (dx, dy) in px of an image of W x H. It is rescaled for images of
+            other sizes. None: no motion.
+        reliable: occlusion mask, (1, 1, H, W) float32 in [0, 1]: 0 where the earlier frame does
+            not show this pixel (disocclusion). None: 1 everywhere.
+        cut: this frame is the first of a shot; earlier frames are not used.
+        earlier: motion to frames further back: distance in frames -> motion. The previous frame,
+            at distance 1, is not among them.
     """
 
     flow: Tensor | None = None

@@ -1,4 +1,4 @@
-"""Warping of images and flow fields by optical flow."""
+"""Backward warping of image tensors by optical flow."""
 
 import math
 
@@ -8,99 +8,101 @@ from torch import Tensor
 
 from ..ops.tensors import constant
 
+LANCZOS_RADIUS_PX = 5
+"""Radius of the Lanczos window, a sinc windowed by the main lobe of a wider sinc."""
+
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
-    """Rescale (1, 2, H, W) to (width, height), displacements included."""
+    """Resize a flow field and scale its displacements, bilinear.
+
+    Args:
+        flow: (1, 2, H, W) in px.
+        size: (width, height) in px.
+    """
     width, height = size
     if (flow.shape[3], flow.shape[2]) == size:
         return flow
-    scale = constant((width / flow.shape[3], height / flow.shape[2]), flow.device)[
-        None, :, None, None
-    ]
-    return F.interpolate(flow, (height, width), mode="bilinear", align_corners=False) * scale
+    scale = constant((width / flow.shape[3], height / flow.shape[2]), flow.device)
+    resized = F.interpolate(flow, (height, width), mode="bilinear", align_corners=False)
+    return resized * scale[None, :, None, None]
 
 
-def warp(picture: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
-    """Fetch every pixel from where the flow says it was.
+def warp(image: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
+    """Backward warping: the value of each pixel at its displaced position. Borders repeat.
 
     Args:
-        picture: (1, C, H, W).
+        image: (1, C, H, W).
         flow: (1, 2, H, W) in px, as in ``Motion``.
-        mode: "bicubic", or "bilinear" where overshoot would harm. Borders repeat.
+        mode: ``bicubic``; ``bilinear`` does not overshoot.
 
     Returns:
         (1, C, H, W).
     """
-    return _sample(picture, *sample_positions(flow), mode)
+    return _sample(image, *sample_positions(flow), mode)
 
 
-def warp_sharp(picture: Tensor, flow: Tensor) -> Tensor:
-    """``warp`` for pictures that are moved again in every frame: what bicubic sampling blurs each time adds up.
+def warp_sharp(image: Tensor, flow: Tensor) -> Tensor:
+    """Backward warping for images that are warped again in every frame.
 
-    The picture is doubled by Lanczos filters first and then sampled bicubically, where its finest strokes are half as fine.
+    The blur of bicubic interpolation would accumulate. The image is first upsampled by two with a
+    Lanczos filter, then sampled bicubically: its finest detail is then twice as coarse as the
+    sampling grid.
 
     Args:
-        picture: (1, C, H, W) in [0, 1].
+        image: (1, C, H, W) in [0, 1].
         flow: (1, 2, H, W) in px.
 
     Returns:
-        (1, C, H, W) in [0, 1].
+        (1, C, H, W), clipped to [0, 1].
     """
     x, y = sample_positions(flow)
-    return _sample(_doubled(picture), 2 * x, 2 * y, "bicubic").clamp(
-        0, 1
-    )  # pixel p of the picture is pixel 2 p of its double
-
-
-LANCZOS = 5
-"""Half width in px of the filter that finds the values between pixels (Lanczos: a sinc windowed by its own main lobe)."""
-
-
-_PLACES = [place + 0.5 for place in range(-LANCZOS, LANCZOS)]
-
-
-_SINCS = [
-    math.sin(math.pi * x)
-    / (math.pi * x)
-    * math.sin(math.pi * x / LANCZOS)
-    / (math.pi * x / LANCZOS)
-    for x in _PLACES
-]
-
-
-LANCZOS_TAPS = [tap / sum(_SINCS) for tap in _SINCS]
-
-
-def _doubled(picture: Tensor) -> Tensor:
-    """(1, C, H, W) -> (1, C, 2 H, 2 W) with the values halfway between pixels put in, borders repeated."""
-    before, after = LANCZOS - 1, LANCZOS
-    wide = torch.stack(
-        [picture, _between(F.pad(picture, [before, after, 0, 0], "replicate"), 3)], 4
-    ).flatten(3)
-    return torch.stack(
-        [wide, _between(F.pad(wide, [0, 0, before, after], "replicate"), 2)], 3
-    ).flatten(2, 3)
-
-
-def _between(padded: Tensor, side: int) -> Tensor:
-    """The values halfway between neighbours along a side. Sums of moved copies are quicker than a convolution of one channel."""
-    length = padded.shape[side] - 2 * LANCZOS + 1
-    between = torch.zeros_like(padded.narrow(side, 0, length))
-    for number, tap in enumerate(LANCZOS_TAPS):
-        between.add_(padded.narrow(side, number, length), alpha=tap)
-    return between
-
-
-def _sample(picture: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
-    """The picture's values at columns ``x`` and rows ``y``, (1, 1, H, W) each, in its own px; borders repeat."""
-    height, width = picture.shape[-2:]
-    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)[:, 0]
-    return F.grid_sample(picture, grid, mode=mode, padding_mode="border", align_corners=False)
+    # Pixel p of the image is pixel 2 p of the upsampled image.
+    return _sample(_lanczos_upsample2(image), 2 * x, 2 * y, "bicubic").clamp(0, 1)
 
 
 def sample_positions(flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Column and row each pixel came from, (1, 1, H, W) each, in px."""
+    """Displaced position of each pixel: column and row, (1, 1, H, W) each, in px."""
     height, width = flow.shape[-2:]
     rows = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None]
     columns = torch.arange(width, device=flow.device, dtype=torch.float32)
     return columns + flow[:, :1], rows + flow[:, 1:]
+
+
+def _sample(image: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
+    """Values at columns ``x`` and rows ``y``, (1, 1, H, W) each, in px of the image."""
+    height, width = image.shape[-2:]
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)[:, 0]
+    return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+def _lanczos_taps() -> list[float]:
+    """Weights of the 2 * radius neighbours of a position halfway between two pixels; sum 1."""
+    offsets = [math.pi * (n + 0.5) for n in range(-LANCZOS_RADIUS_PX, LANCZOS_RADIUS_PX)]
+    windowed = [
+        math.sin(x) / x * math.sin(x / LANCZOS_RADIUS_PX) / (x / LANCZOS_RADIUS_PX) for x in offsets
+    ]
+    return [tap / sum(windowed) for tap in windowed]
+
+
+LANCZOS_TAPS = _lanczos_taps()
+
+
+def _lanczos_upsample2(image: Tensor) -> Tensor:
+    """(1, C, H, W) -> (1, C, 2 H, 2 W): values halfway between pixels are added. Borders repeat."""
+    before, after = LANCZOS_RADIUS_PX - 1, LANCZOS_RADIUS_PX
+    columns = _halfway(F.pad(image, [before, after, 0, 0], "replicate"), 3)
+    wide = torch.stack([image, columns], 4).flatten(3)
+    rows = _halfway(F.pad(wide, [0, 0, before, after], "replicate"), 2)
+    return torch.stack([wide, rows], 3).flatten(2, 3)
+
+
+def _halfway(padded: Tensor, side: int) -> Tensor:
+    """Values halfway between neighbours along a dimension.
+
+    Sums of slices are faster than a convolution of one channel.
+    """
+    length = padded.shape[side] - 2 * LANCZOS_RADIUS_PX + 1
+    values = torch.zeros_like(padded.narrow(side, 0, length))
+    for number, tap in enumerate(LANCZOS_TAPS):
+        values.add_(padded.narrow(side, number, length), alpha=tap)
+    return values

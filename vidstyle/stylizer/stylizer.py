@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..features.extractor import MIN_SIDE_PX, Features
-from ..flow.methods import FLOW_PX, LEAST_PX
+from ..flow.methods import MAX_FLOW_SIDE_PX, MIN_FLOW_SIDE_PX
 from ..flow.motion import Motion
 from ..io.frame import Frame, fit
 from ..losses.objective import ContentTarget, Losses, Objective, Weights
@@ -175,8 +175,11 @@ class Stylizer:
     def flow_px(self, frame_size: tuple[int, int]) -> int:
         """Long side in px of the copies in which motion is best looked for."""
         return max(
-            LEAST_PX,
-            min(FLOW_PX, round(self.settings.flow_scale * max(self.working_size(frame_size)))),
+            MIN_FLOW_SIDE_PX,
+            min(
+                MAX_FLOW_SIDE_PX,
+                round(self.settings.flow_scale * max(self.working_size(frame_size))),
+            ),
         )
 
     def __call__(
