@@ -92,8 +92,8 @@ def test_colours_of_a_blend_are_those_of_its_pictures_in_proportion(features):
         share * color_statistics(to_tensor(image[2:-2, 2:-2]))
         for share, image in ((0.75, one), (0.25, other))
     )
-    assert torch.allclose(blend.colours(), wanted, atol=1e-6)
+    assert torch.allclose(blend.color_statistics(), wanted, atol=1e-6)
     again = Style.blend(
         [Style.from_images([one], features), Style.from_images([other], features)], [3.0, 1.0]
     )
-    assert torch.allclose(again.colours(), wanted, atol=1e-6)
+    assert torch.allclose(again.color_statistics(), wanted, atol=1e-6)

@@ -55,7 +55,7 @@ def test_writers_name_a_full_disk_and_keep_the_old_file(tmp_path, style, monkeyp
 
 def test_style_that_was_saved_is_loaded(tmp_path, style, features):
     style.save(tmp_path / "style.safetensors")
-    assert Style.load(tmp_path / "style.safetensors", features).pictures[0].equal(style.pictures[0])
+    assert Style.load(tmp_path / "style.safetensors", features).images[0].equal(style.images[0])
 
 
 def test_temporary_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):

@@ -215,7 +215,7 @@ def test_controls_repeated_blend_during_crossfade_does_not_grow(page_session):
     for number in range(50):
         page_session.session.controls.blend([1, number])
         page_session.session.controls.advance_crossfade()
-    assert len(page_session.stylizer.style.pictures) == 2
+    assert len(page_session.stylizer.style.images) == 2
 
 
 def messages_of(client):

@@ -74,8 +74,8 @@ def test_every_way_in_honours_a_colour_profile(tmp_path, features):
     for name in (path, tmp_path / "in_%d.png"):
         with open_source(name) as source:
             assert all(levels_off(frame.image, expected) < 1.5 for frame in source)
-    style = Style.from_images([path], features).pictures[0]
-    plain = Style.from_images([(expected * 255).round().astype(np.uint8)], features).pictures[0]
+    style = Style.from_images([path], features).images[0]
+    plain = Style.from_images([(expected * 255).round().astype(np.uint8)], features).images[0]
     assert np.abs(to_image(style).astype(int) - to_image(plain)).max() <= 2
 
 

@@ -55,7 +55,7 @@ def test_save_and_load_keep_pictures_and_weights(features, tmp_path):
     style.save(tmp_path / "style.safetensors")
     loaded = Style.load(tmp_path / "style.safetensors", features)
     assert loaded.weights == style.weights
-    for before, after in zip(style.pictures, loaded.pictures, strict=True):
+    for before, after in zip(style.images, loaded.images, strict=True):
         torch.testing.assert_close(after, before)
 
 
@@ -86,7 +86,7 @@ def test_a_small_style_picture_is_not_enlarged(features):
 
 def test_a_huge_style_picture_is_kept_small(features):
     style = Style.from_images([np.zeros((3000, 100, 3), np.uint8)], features)
-    assert style.pictures[0].shape == (1, 3, 2048, 64)  # 94 px wide within its border
+    assert style.images[0].shape == (1, 3, 2048, 64)  # 94 px wide within its border
 
 
 def test_the_frame_of_a_picture_is_not_looked_at(features):
@@ -136,7 +136,7 @@ def seen(style, size_px):
             *parts[0],
             *parts[1],
             style.strokes(size_px, (96, 64)),
-            style.colours(),
+            style.color_statistics(),
         )
     ]
 

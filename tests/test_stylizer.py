@@ -333,7 +333,9 @@ def test_a_frame_is_led_to_the_colours_of_its_style_before_anything_is_painted(
     paint = painter(features, style, initial_steps=1, pyramid_levels=1, learning_rate=1e-6)
     painted = to_tensor(paint(frame).image)
     assert torch.allclose(
-        painted, match_color_statistics(to_tensor(frame.image), style.colours()), atol=2 / 255
+        painted,
+        match_color_statistics(to_tensor(frame.image), style.color_statistics()),
+        atol=2 / 255,
     )  # the step, and rounding
     known = painter(
         features, style, initial_steps=1, pyramid_levels=1, learning_rate=1e-6, original_colors=True

@@ -6,7 +6,10 @@ import pytest
 
 from vidstyle import Iteration, OutputError, Trace
 
-ITERATIONS = [Iteration((64, 48), 1.0 / n, 0.2, 0.5) for n in (1, 2, 3)]
+ITERATIONS = [
+    Iteration((64, 48), {"total": 1.0 / n, "content": 0.2, "style": 0.5, "temporal": 0.0})
+    for n in (1, 2, 3)
+]
 
 
 def test_the_json_has_a_frame_per_frame_and_an_iteration_per_iteration(tmp_path):

@@ -39,11 +39,14 @@ if TYPE_CHECKING:
     from .io.source import ImageSequence, ImageSource, Source, open_source
     from .io.stream_info import ColorInfo, HDRMetadata, VideoInfo
     from .io.video_writer import VideoWriter
+    from .losses.base import FrameContext, Loss
+    from .losses.defaults import default_losses
     from .pipeline import Report, run
     from .progress import ProgressEvent
     from .settings import PRESETS, Settings
+    from .stylizer.iterations import Iteration
     from .stylizer.style import Style
-    from .stylizer.stylizer import Iteration, Stylizer
+    from .stylizer.stylizer import Stylizer
     from .trace import Trace
 
 # OpenCV reads these environment variables when it is imported.
@@ -64,6 +67,7 @@ __all__ = [
     "Features",
     "FeaturesError",
     "Frame",
+    "FrameContext",
     "HDRMetadata",
     "ImageSequence",
     "ImageSequenceWriter",
@@ -71,6 +75,7 @@ __all__ = [
     "ImageWriter",
     "InputError",
     "Iteration",
+    "Loss",
     "Motion",
     "OutputError",
     "PipeWriter",
@@ -87,6 +92,7 @@ __all__ = [
     "VideoInfo",
     "VideoWriter",
     "VidstyleError",
+    "default_losses",
     "load_features",
     "load_flow",
     "open_sink",
@@ -118,6 +124,9 @@ _MODULES = (
     "io.video_writer",
     "io.pipe_writer",
     "io.sink",
+    "losses.base",
+    "losses.defaults",
+    "stylizer.iterations",
     "stylizer.stylizer",
     "pipeline",
     "trace",

@@ -20,7 +20,8 @@ from .io.stream_info import VideoInfo
 from .runtime.interrupts import check
 from .runtime.limits import threads
 from .runtime.worker import SENTINEL, ProcessSetting, Worker
-from .stylizer.stylizer import Iteration, Stylizer
+from .stylizer.iterations import Iteration
+from .stylizer.stylizer import Stylizer
 from .stylizer.warm_start import LONG_TERM
 
 log = logging.getLogger(__name__)

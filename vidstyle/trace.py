@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .errors import OutputError, VidstyleError
 from .io.files import check_writable, replacing, write_file
-from .stylizer.stylizer import Iteration
+from .stylizer.iterations import Iteration
 
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
@@ -63,7 +63,7 @@ class Trace:
                     "frame": number,
                     "time": float(time),
                     "iterations": [
-                        {"iteration": i, **vars(iteration)}
+                        {"iteration": i, "size": iteration.size, **iteration.losses}
                         for i, iteration in enumerate(iterations, 1)
                     ],
                 }

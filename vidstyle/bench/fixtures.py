@@ -87,7 +87,11 @@ class Fixture:
             settings.tv_weight,
             settings.patch_weight,
         )
-        return TextbookLoss(own.features, own.content, grams, layers, weights, own.matching)
+        content_target, matcher = own.target("content"), own.target("patch")
+        patch_layers = tuple(self.features.match_layers) if matcher else ()
+        return TextbookLoss(
+            own.features, content_target, grams, layers, weights, patch_layers, matcher
+        )
 
     def standard_loss(self, size: tuple[int, int], number: int = -1) -> TextbookLoss:
         """The textbook objective of the standard preset for a frame of the clip."""

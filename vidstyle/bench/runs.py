@@ -47,7 +47,7 @@ class ReferenceFrame:
     def loss(self, image: Tensor) -> float:
         """The objective of a stylised version of this frame, (1, 3, H, W)."""
         with torch.no_grad():
-            return self.objective(image.to(self.content.device)).total.item()
+            return self.objective(image.to(self.content.device))["total"].item()
 
     def gap(self, image: Tensor) -> float:
         """Objective gap to L*, per cent."""
@@ -91,7 +91,7 @@ def stylize_frames(
         began = time.perf_counter()
         stylizer(frame, motion, steps)
         run.seconds.append(time.perf_counter() - began)
-        run.images.append(stylizer.state()["picture"])
+        run.images.append(stylizer.state()["image"])
         run.steps.append(len(stylizer.iterations))
     return run
 
@@ -178,7 +178,7 @@ class ClipRunner:
 
     def cold_start(self, frame: Frame, settings: Settings | None = None) -> Tensor:
         """The frame stylised from scratch, (1, 3, H, W) on the CPU; None: standard settings."""
-        return self._cold_state(frame, settings or PRESETS["standard"])[0]["picture"]
+        return self._cold_state(frame, settings or PRESETS["standard"])[0]["image"]
 
     def cold_start_seconds(self, frame: Frame) -> float:
         """Seconds of that cold start, with standard settings."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..optim.optimizers import AdamState, StepSize
+from ..optim.adam import AdamState, StepSize
 from ..stylizer.stylizer import Stylizer
 from . import textbook
 from .fixtures import Fixture
@@ -23,7 +23,7 @@ STEPS_PER_ROUND = 2
 def stylizer_steps(stylizer: Stylizer, content: Tensor) -> Callable[[], None]:
     """The stylizer's own steps, as a warm-started frame takes them."""
     everywhere = torch.ones_like(content[:, :1])
-    objective = stylizer.objective(content, (content, everywhere)).with_fixed_matches(content)
+    objective = stylizer.objective(content, (content, everywhere)).with_fixed_targets(content)
     state, step_size = AdamState.zero(content), StepSize(stylizer.settings.learning_rate)
 
     def take_steps() -> None:
@@ -35,7 +35,8 @@ def stylizer_steps(stylizer: Stylizer, content: Tensor) -> Callable[[], None]:
 def feature_steps(stylizer: Stylizer, content: Tensor) -> Callable[[], None]:
     """Forward and backward passes of the features alone: same precision, eager."""
     objective = stylizer.objective(content)
-    layers = {*objective.content, *objective.style_layers}
+    read = [loss.layers for loss in objective.losses if loss.name in ("content", "style")]
+    layers = {layer for group in read for layer in group}
     gradients = {
         name: torch.ones_like(maps) for name, maps in objective.features(content, layers).items()
     }

@@ -288,7 +288,7 @@ class TemporalBench:
             flicker = temporal_metrics.flicker(run.images, clip.motions, FIRST_MEASURED_FRAME)
             self._row(f"{words}: flicker", flicker)
             with torch.no_grad():
-                loss = objective(run.images[-1].to(self._runner.device)).total.item()
+                loss = objective(run.images[-1].to(self._runner.device))["total"].item()
             self._row(f"{words}: objective of the last frame", loss)
 
     def _measure_recovery(self, clip: Clip) -> None:

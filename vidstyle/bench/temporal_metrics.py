@@ -121,8 +121,8 @@ def textbook_losses(objective: Objective) -> textbook.LossFactory:
     """An objective in the form that the textbook's optimisers take."""
 
     def with_fixed_matches(image: Tensor) -> textbook.Loss:
-        fixed = objective.with_fixed_matches(image)
-        return lambda image: fixed(image).total
+        fixed = objective.with_fixed_targets(image)
+        return lambda image: fixed(image)["total"]
 
     return with_fixed_matches
 
@@ -140,4 +140,4 @@ def reference_objective(objective: Objective, content: Tensor) -> tuple[float, f
     """
     image = textbook.lbfgs(textbook_losses(objective), content)
     with torch.no_grad():
-        return objective(image).total.item(), objective(image.clamp(0, 1)).total.item()
+        return objective(image)["total"].item(), objective(image.clamp(0, 1))["total"].item()

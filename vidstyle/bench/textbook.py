@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..features.extractor import Features
-from ..losses.objective import ENERGY_FLOOR, ContentTarget
+from ..losses.content import MIN_VARIANCE, ContentTarget
 from ..losses.patch_matching import NearestNeighborMatcher, PatchTarget, patch_descriptors
+from ..losses.style import MIN_RMS
 
 REFERENCE_ITERATIONS = 300
 """L-BFGS iterations of the reference L*."""
@@ -41,8 +42,9 @@ class TextbookLoss:
         grams: layer -> target Gram matrix.
         layer_weights: style layer -> weight in the mean over style layers.
         weights: of content, style, total variation and patch matching.
-        matching: nearest-neighbour patch matching (Kolkin et al. 2022); None: no such term.
-        match: fixed patch matches; None: ``matching`` searches them for each image.
+        patch_layers: layers of patch descriptors.
+        matcher: nearest-neighbour patch matching (Kolkin et al. 2022); None: no such term.
+        matches: fixed patch matches; None: ``matcher`` searches them for each image.
     """
 
     features: Features
@@ -50,21 +52,24 @@ class TextbookLoss:
     grams: Mapping[str, Tensor]
     layer_weights: Mapping[str, float]
     weights: tuple[float, float, float, float]
-    matching: NearestNeighborMatcher | None = None
-    match: PatchTarget | None = None
+    patch_layers: tuple[str, ...] = ()
+    matcher: NearestNeighborMatcher | None = None
+    matches: PatchTarget | None = None
 
     def with_fixed_matches(self, image: Tensor) -> "TextbookLoss":
         """The loss whose patch matches are those of this image. A ``LossFactory``."""
-        if self.matching is None:
+        if self.matcher is None:
             return self
-        return replace(self, match=self.matching.assign(image, self.features))
+        with torch.no_grad():
+            maps = self.features(image, self.patch_layers)
+            descriptors = patch_descriptors(maps, self.patch_layers, image)
+            return replace(self, matches=self.matcher.assign(descriptors))
 
     def __call__(self, image: Tensor) -> Tensor:
         """The weighted sum, a scalar."""
-        matched = self.matching.layers if self.matching else ()
-        maps = self.features(image, {*self.content, *self.grams, *matched})
-        match = self._match(maps, image, self.matching) if self.matching else image.new_zeros(())
-        losses = self._content(maps), self._style(maps), _total_variation(image), match
+        maps = self.features(image, {*self.content, *self.grams, *self.patch_layers})
+        patch = self._patch(maps, image, self.matcher) if self.matcher else image.new_zeros(())
+        losses = self._content(maps), self._style(maps), _total_variation(image), patch
         return sum(
             (weight * loss for weight, loss in zip(self.weights, losses, strict=True)),
             image.new_zeros(()),
@@ -72,8 +77,8 @@ class TextbookLoss:
 
     def _content(self, maps: Mapping[str, Tensor]) -> Tensor:
         losses = [
-            ((maps[layer] - target.maps) ** 2 * target.counts).mean()
-            / target.maps.var().clamp_min(ENERGY_FLOOR)
+            ((maps[layer] - target.activations) ** 2 * target.weight_map).mean()
+            / target.activations.var().clamp_min(MIN_VARIANCE)
             for layer, target in self.content.items()
         ]
         return sum(losses, torch.zeros_like(losses[0])) / len(self.content)
@@ -82,17 +87,17 @@ class TextbookLoss:
         losses = [
             self.layer_weights[layer]
             * ((gram(maps[layer]) - target) ** 2).mean()
-            / (target**2).mean().clamp_min(ENERGY_FLOOR**2)
+            / (target**2).mean().clamp_min(MIN_RMS**2)
             for layer, target in self.grams.items()
         ]
         total = sum(self.layer_weights[layer] for layer in self.grams)
         return sum(losses, torch.zeros_like(losses[0])) / total
 
-    def _match(
-        self, maps: Mapping[str, Tensor], image: Tensor, matching: NearestNeighborMatcher
+    def _patch(
+        self, maps: Mapping[str, Tensor], image: Tensor, matcher: NearestNeighborMatcher
     ) -> Tensor:
-        descriptors = patch_descriptors(maps, matching.layers, image)
-        units, mean, gains = self.match or matching.target(descriptors.detach())
+        descriptors = patch_descriptors(maps, self.patch_layers, image)
+        units, mean, gains = self.matches or matcher.assign(descriptors.detach())
         return 1 - F.cosine_similarity((descriptors - mean) * gains, units, dim=1).mean()
 
 

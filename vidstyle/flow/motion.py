@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from ..ops.pytree import register_dataclass
 
+
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Motion:
     """Motion from a frame to an earlier one: optical flow, occlusion mask and shot boundary.

@@ -158,7 +158,7 @@ class Controls:
 
     def thumbnail(self, number: int, long_side: int) -> Image:
         """Return the first image of a style, (H, W, 3) uint8, with ``long_side`` px. Thread-safe."""
-        image = self.styles[number][1].pictures[0]
+        image = self.styles[number][1].images[0]
         return to_image(resize(image, fit((image.shape[-1], image.shape[-2]), long_side)))
 
     def advance_crossfade(self) -> None:

@@ -1,287 +1,308 @@
-"""Which spot of the style each spot of a painting should look like: nearest neighbours among descriptions of spots.
+"""Nearest-neighbour patch matching (Li & Wand 2016; Kolkin et al. 2022, "Neural Neighbor Style Transfer").
 
-Gram matrices say what there is in a style, not what goes together in one place; a painting may satisfy them with strokes here
-and flat colour there. So each spot, a square twice ``GRID_PX`` wide, is also led to the spot of the style that it already is most
-like (nearest-neighbour feature matching: Li & Wand 2016; Kolkin et al. 2022, "Neural Neighbor Style Transfer").
+Gram matrices hold which features a style has, not which ones occur in one place: an image can satisfy them with strokes
+in one region and flat colour in another. So each patch of the image, a square of twice ``GRID_PX``, is compared with the
+style patch that is its nearest neighbour in cosine similarity. Sinkhorn scaling (Cuturi 2013) makes all style patches
+about equally likely to be chosen; otherwise a few flat ones would be the nearest neighbours of most.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..autograd.pooling import avg_pool2, memory_format
+from ..autograd.losses import patch_cosines, patch_means
+from ..autograd.pooling import avg_pool2
 from ..features.extractor import Features
-from ..features.network import LAYOUT
 from ..ops.color import opponent_matrix
 from ..ops.tensors import constant, upcast_half
+from .base import FrameContext, Loss, StyleStatistics
 
 GRID_PX = 8
-"""How far spots are apart: half their side. They overlap, so that it matters less where a stroke lies on their grid."""
+"""Distance of neighbouring patches in px, half of their side. The overlap hides where a stroke lies on the grid."""
 
 MAX_STYLE_PATCHES = 2048
-"""So many spots of the style are looked at, taken at random."""
+"""Number of random patches kept of a style image."""
 
 CONTENT_SHARE = 0.2
-"""How much a spot's counterpart is chosen by the content there, where the painting itself has the rest: it keeps shapes."""
+"""Share of the content's descriptor in the query of a patch; the image has the rest. It keeps shapes."""
 
 COLOR_WEIGHT = 0.5
-"""What a squared difference of colour counts in that choice: a blue sky becomes one of the style's blue spots."""
+"""Weight of a squared difference of colour in the similarity: a blue sky is matched to blue patches of the style."""
 
 COLOR_WINDOW_PX = 24
-"""Side of the square over which a spot's colours are taken, wider than the spot: an engraving's tones are made of lines."""
+"""Side in px of the window whose mean colour a patch has, larger than the patch: an engraving's tones consist of lines."""
 
 MATCH_CHROMA_GAIN = 4.0
-"""How much more than grey the two chromatic colours count in that difference."""
+"""Gain of the two chromatic opponent channels over grey in that difference."""
 
 MIN_SPREAD = 1e-3
-"""Least spread of a layer over a style, so that a style of one colour does not blow it up."""
+"""Floor of the standard deviation of a layer over a style: a style of one colour has none."""
 
-COLORS = "colours"
-"""What the colours of spots are kept under, beside the names of layers."""
+COLORS = "colors"
+"""Key of the patches' colours in ``extract_patches``, next to layer names."""
 
-TEMPERATURE, SINKHORN_ITERATIONS = 0.05, 3
-"""The likeness within which the style's spots compete, and the rounds of bidding that bring all into about equal demand, as in
-optimal transport (Cuturi 2013): else a few flat ones would be the nearest to most."""
+TEMPERATURE = 0.05
+"""Of the Sinkhorn kernel, in units of the similarity."""
 
-EPSILON = 1e-8
-"""Against a division by 0."""
-
-MIN_LOG_KERNEL = -46.0
-"""Floor of a likeness, before it is taken as a power of e: so that no spot becomes free, and since that is ten times as quick
-without numbers too small to be held."""
+SINKHORN_ITERATIONS = 3
+"""Sinkhorn iterations per assignment."""
 
 SINKHORN_SAMPLE = 1024
-"""So many of the painting's spots bid."""
+"""Number of the image's patches that the Sinkhorn weights are computed from."""
+
+MIN_LOG_KERNEL = -46.0
+"""Floor of the kernel's logarithm. Subnormal numbers are ten times as slow, and no style patch must get weight 0."""
 
 CHUNK_PATCHES = 2048
-"""Spots of the painting compared at once, for the sake of memory."""
+"""Number of the image's patches compared at once, to bound memory."""
 
 
 class StylePatches(NamedTuple):
-    """Spots of a style, and how spots are described beside them.
+    """Patches of a style, and the normalisation of descriptors.
 
     Args:
-        middle, gains: (C,), mean of the style's maps joined on the grid, and what a difference from it counts.
-        units: (M, C), descriptions of unit length.
-        colours: (M, 4), opponent colours and their square.
+        mean, gain: (C,), the mean of the style's descriptors, and the factor of a difference from it.
+        units: (M, C), normalised descriptors of unit length.
+        colors: (M, 4), opponent colours and their squared length.
     """
 
-    middle: Tensor
-    gains: Tensor
+    mean: Tensor
+    gain: Tensor
     units: Tensor
-    colours: Tensor
+    colors: Tensor
 
 
 class PatchTarget(NamedTuple):
-    """What each spot is led to: (N, C) of unit length, with middle and gains as in ``StylePatches``."""
+    """The nearest neighbours of an image's patches: (N, C) of unit length, with mean and gain of ``StylePatches``."""
 
     units: Tensor
-    middle: Tensor
-    gains: Tensor
+    mean: Tensor
+    gain: Tensor
 
 
-def patch_descriptors(maps: Mapping[str, Tensor], layers: Sequence[str], picture: Tensor) -> Tensor:
-    """A picture's maps joined, each spot the mean of four squares of the grid: (N, C), in the precision of the first one."""
-    grid = picture.shape[-2] // GRID_PX, picture.shape[-1] // GRID_PX
-    spots: Tensor = _PatchDescriptors.apply(*(_resized(maps[layer], grid) for layer in layers))
-    return spots
+def patch_descriptors(
+    activations: Mapping[str, Tensor], layers: Sequence[str], image: Tensor
+) -> Tensor:
+    """Descriptors of an image's patches: activations of several layers, averaged over 2 x 2 squares of the grid.
+
+    Returns:
+        (N, C) in the dtype of the first layer.
+    """
+    grid = image.shape[-2] // GRID_PX, image.shape[-1] // GRID_PX
+    return patch_means(*(_resize_to_grid(activations[layer], grid) for layer in layers))
 
 
-def _resized(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+def _resize_to_grid(maps: Tensor, grid: tuple[int, int]) -> Tensor:
     while min(maps.shape[-2] // grid[0], maps.shape[-1] // grid[1]) > 1:
         maps = avg_pool2(maps)
     if tuple(maps.shape[-2:]) != grid:
-        maps = maps[..., : grid[0], : grid[1]]  # sparse maps may be one longer
+        maps = maps[..., : grid[0], : grid[1]]  # activations of strided filters can be one longer
     if tuple(maps.shape[-2:]) != grid:
         maps = F.interpolate(maps, grid, mode="bilinear", align_corners=False)
     return maps
 
 
-class _PatchDescriptors(torch.autograd.Function):
-    """Maps (1, C, H, W) -> ((H - 1) (W - 1), sum of C): means of four squares, what belongs to a spot together in memory.
+def patch_colors(image: Tensor) -> Tensor:
+    """Opponent colours around each patch, (N, 3)."""
+    gains = constant((1.0, MATCH_CHROMA_GAIN, MATCH_CHROMA_GAIN), image.device)
+    weights = opponent_matrix(image.device) * gains[:, None]
+    # The padding centres the window on the patch.
+    padded = F.pad(image, [COLOR_WINDOW_PX // 2 - GRID_PX] * 4, mode="replicate")
+    means = F.avg_pool2d(F.avg_pool2d(padded, GRID_PX), COLOR_WINDOW_PX // GRID_PX, 1)
+    return torch.einsum("oc,bchw->bohw", weights, means)[0].flatten(1).T
 
-    The way back is the same, from borders of zeros. It gives each map the layout it had, as autograd would not, in which all that
-    is done with these gradients is quicker.
+
+def extract_patches(image: Tensor, features: Features) -> dict[str, Tensor]:
+    """Descriptors and colours of at most ``MAX_STYLE_PATCHES`` random patches of a style image; the seed is fixed.
+
+    Returns:
+        layer -> (M, C), and ``COLORS`` -> (M, 3).
     """
-
-    @staticmethod
-    def forward(ctx: Any, *maps: Tensor) -> Tensor:
-        ctx.inputs = [(x.shape[1], x.dtype, memory_format(not x.is_contiguous())) for x in maps]
-        ctx.grid = maps[0].shape[-2:]
-        joined = torch.cat([x.to(maps[0].dtype, memory_format=LAYOUT) for x in maps], 1)
-        return _avg_2x2(joined).permute(0, 2, 3, 1).flatten(0, 2)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        height, width = ctx.grid
-        fours = gradients[0].view(1, height - 1, width - 1, -1).permute(0, 3, 1, 2)
-        parts = torch.split(_avg_2x2(F.pad(fours, [1] * 4)), [count for count, *_ in ctx.inputs], 1)
-        return tuple(
-            part.to(dtype).contiguous(memory_format=order)
-            for part, (_, dtype, order) in zip(parts, ctx.inputs, strict=True)
-        )
-
-
-def _avg_2x2(maps: Tensor) -> Tensor:
-    pairs = maps[..., 1:, :] + maps[..., :-1, :]  # pooling takes longer
-    return (pairs[..., 1:] + pairs[..., :-1]) / 4
-
-
-def extract_patches(picture: Tensor, features: Features) -> dict[str, Tensor]:
-    """A style picture's spots: layer -> (M, C), and their colours; at most ``MAX_STYLE_PATCHES``, the same ones each time."""
-    maps = features(picture, features.match_layers)
-    seen = {
-        layer: patch_descriptors(maps, [layer], picture).float() for layer in features.match_layers
-    } | {COLORS: _colours(picture)}
-    order = torch.randperm(len(seen[COLORS]), generator=torch.Generator().manual_seed(0))[
-        :MAX_STYLE_PATCHES
-    ].to(picture.device)
-    return {layer: found[order] for layer, found in seen.items()}
+    activations = features(image, features.match_layers)
+    patches = {
+        layer: patch_descriptors(activations, [layer], image).float()
+        for layer in features.match_layers
+    } | {COLORS: patch_colors(image)}
+    order = torch.randperm(len(patches[COLORS]), generator=torch.Generator().manual_seed(0))
+    chosen = order[:MAX_STYLE_PATCHES].to(image.device)
+    return {layer: found[chosen] for layer, found in patches.items()}
 
 
 def join_patches(
-    pictures: Sequence[Mapping[str, Tensor]], shares: Sequence[float], weights: Mapping[str, float]
+    images: Sequence[Mapping[str, Tensor]],
+    shares: Sequence[float],
+    layer_weights: Mapping[str, float],
 ) -> StylePatches:
-    """The spots of several pictures, as ``extract_patches`` made them, in proportion.
+    """Patches of several style images in proportion to their shares.
 
     Args:
-        shares: of each picture; they sum to 1.
-        weights: layer -> how much it counts in a description.
+        images: as ``extract_patches`` returns them.
+        shares: of each image; they sum to 1.
+        layer_weights: layer -> its weight in a descriptor.
     """
-    used = [(seen, share) for seen, share in zip(pictures, shares, strict=True) if share > 0]
-    counts = [max(1, round(share * len(seen[COLORS]))) for seen, share in used]
+    used = [(image, share) for image, share in zip(images, shares, strict=True) if share > 0]
+    counts = [max(1, round(share * len(image[COLORS]))) for image, share in used]
 
     def joined(layer: str) -> Tensor:
         return torch.cat(
-            [seen[layer][:count] for (seen, _), count in zip(used, counts, strict=True)]
+            [image[layer][:count] for (image, _), count in zip(used, counts, strict=True)]
         )
 
-    maps = [joined(layer) for layer in weights]
-    middles = [seen.mean(0) for seen in maps]
-    centred = [seen - middle for seen, middle in zip(maps, middles, strict=True)]
-    spreads = [seen.square().sum(1).mean().sqrt().clamp_min(MIN_SPREAD) for seen in centred]
+    layers = [joined(layer) for layer in layer_weights]
+    means = [descriptors.mean(0) for descriptors in layers]
+    centred = [descriptors - mean for descriptors, mean in zip(layers, means, strict=True)]
+    spreads = [x.square().sum(1).mean().sqrt().clamp_min(MIN_SPREAD) for x in centred]
     gains = [
-        (weight / spread).expand_as(it)
-        for weight, spread, it in zip(weights.values(), spreads, middles, strict=True)
+        (weight / spread).expand_as(mean)
+        for weight, spread, mean in zip(layer_weights.values(), spreads, means, strict=True)
     ]
     units = F.normalize(torch.cat(centred, 1) * torch.cat(gains))
-    colours = joined(COLORS)
-    return StylePatches(
-        torch.cat(middles),
-        torch.cat(gains),
-        units,
-        torch.cat([colours, colours.square().sum(1, keepdim=True)], 1),
-    )
+    colors = joined(COLORS)
+    squared = colors.square().sum(1, keepdim=True)
+    return StylePatches(torch.cat(means), torch.cat(gains), units, torch.cat([colors, squared], 1))
 
 
-class NearestNeighborMatcher:
-    """Finds counterparts in a style for the spots of a painting of some content.
+class NearestNeighborMatcher(NamedTuple):
+    """Finds the nearest style patch of each patch of an image with some content.
+
+    The similarity is a product of rows: ``keys`` hold units and colours of the style's patches, a query holds a share
+    of the content's descriptor and its colours.
 
     Args:
-        spots: the style's.
-        layers: of the maps, in order.
-        content: (1, 3, H, W), in the style's colours.
-        maps: the content's at ``layers``.
+        patches: of the style.
+        keys: (M, C + 4).
+        content_units: (N, C), the content's normalised descriptors times ``CONTENT_SHARE``.
+        content_colors: (N, 4).
     """
 
-    def __init__(
-        self,
-        spots: StylePatches,
-        layers: Sequence[str],
-        content: Tensor,
-        maps: Mapping[str, Tensor],
-    ) -> None:
-        self.layers, self._spots = tuple(layers), spots
-        joined = patch_descriptors(maps, self.layers, content)
-        self._precision = joined.dtype
-        self._style = torch.cat([spots.units, spots.colours], 1).to(self._precision)
-        colours = _colours(content)
-        self._colours = COLOR_WEIGHT * torch.cat([2 * colours, -torch.ones_like(colours[:, :1])], 1)
-        self._content = CONTENT_SHARE * self._units(joined)
+    patches: StylePatches
+    keys: Tensor
+    content_units: Tensor
+    content_colors: Tensor
 
-    def _units(self, joined: Tensor) -> Tensor:
-        return F.normalize((joined - self._spots.middle) * self._spots.gains)
+    @classmethod
+    def from_content(
+        cls, patches: StylePatches, content: Tensor, descriptors: Tensor
+    ) -> "NearestNeighborMatcher":
+        """A matcher for images of this content.
 
-    def assign(self, picture: Tensor, features: Features) -> PatchTarget:
-        """``target`` of a painting, (1, 3, H, W), seen through features."""
+        Args:
+            patches: of the style.
+            content: (1, 3, H, W) with the color statistics of the style.
+            descriptors: of the content, from ``patch_descriptors``.
+        """
+        keys = torch.cat([patches.units, patches.colors], 1).to(descriptors.dtype)
+        colors = patch_colors(content)
+        # 2 a.b - |b|^2 is the negative squared distance of a and b, but for a constant of each query.
+        doubled = torch.cat([2 * colors, -torch.ones_like(colors[:, :1])], 1)
+        units = _normalized(descriptors, patches)
+        return cls(patches, keys, CONTENT_SHARE * units, COLOR_WEIGHT * doubled)
+
+    def assign(self, descriptors: Tensor) -> PatchTarget:
+        """The nearest style patch of each patch of an image, given its ``patch_descriptors``."""
         with torch.no_grad():
-            return self.target(
-                patch_descriptors(features(picture, self.layers), self.layers, picture)
-            )
-
-    def target(self, joined: Tensor) -> PatchTarget:
-        """What the spots of a painting, as ``patch_descriptors`` has them, are to be led to."""
-        with torch.no_grad():
-            wanted = torch.cat(
-                [(1 - CONTENT_SHARE) * self._units(joined) + self._content, self._colours], 1
-            ).to(self._precision)
-            offsets = self._sinkhorn_offsets(wanted[:: max(1, len(wanted) // SINKHORN_SAMPLE)])
-            # On a CPU max and index_select are many times quicker than argmax and an index, which mean the same.
+            units = (1 - CONTENT_SHARE) * _normalized(descriptors, self.patches)
+            dtype = self.keys.dtype
+            queries = torch.cat([units + self.content_units, self.content_colors], 1).to(dtype)
+            sample = queries[:: max(1, len(queries) // SINKHORN_SAMPLE)]
+            offsets = sinkhorn_offsets(sample @ self.keys.T).to(dtype)
+            # On a CPU max and index_select are many times faster than the equivalent argmax and index.
             nearest = torch.cat(
                 [
-                    (rows @ self._style.T - offsets).max(1).indices
-                    for rows in torch.split(wanted, CHUNK_PATCHES)
+                    (rows @ self.keys.T - offsets).max(1).indices
+                    for rows in torch.split(queries, CHUNK_PATCHES)
                 ]
             )
-            units = self._spots.units.index_select(0, nearest).to(self._precision)
-            return PatchTarget(units, self._spots.middle, self._spots.gains)
-
-    def _sinkhorn_offsets(self, wanted: Tensor) -> Tensor:
-        """What each of the style's spots costs, (M,), so that all are in about equal demand."""
-        likeness = (wanted @ self._style.T).float() / TEMPERATURE
-        kernel = (likeness - likeness.amax(1, keepdim=True)).clamp_min(MIN_LOG_KERNEL).exp()
-        demand = kernel.new_ones(kernel.shape[1])
-        for _ in range(SINKHORN_ITERATIONS):
-            demand = kernel.shape[0] / kernel.shape[1] / (kernel.T @ (1 / (kernel @ demand)))
-        return (-TEMPERATURE * demand.log()).to(self._precision)
+            found = self.patches.units.index_select(0, nearest).to(dtype)
+            return PatchTarget(found, self.patches.mean, self.patches.gain)
 
 
-def patch_loss(joined: Tensor, target: PatchTarget) -> Tensor:
-    """Mean over spots of one minus the cosine between a spot's description and its target's. Scalar.
+def _normalized(descriptors: Tensor, patches: StylePatches) -> Tensor:
+    return F.normalize((descriptors - patches.mean) * patches.gain)
+
+
+def sinkhorn_offsets(similarity: Tensor) -> Tensor:
+    """What is subtracted from the similarity to each column so that all columns are about equally near.
+
+    Sinkhorn scaling (Cuturi 2013) of the kernel exp(similarity / ``TEMPERATURE``), with equal marginals.
 
     Args:
-        joined: as ``patch_descriptors`` has it.
+        similarity: (N, M), rows of queries, columns of style patches.
+
+    Returns:
+        (M,) float32.
     """
-    cosines: Tensor = _Cosines.apply(
-        upcast_half(joined), *target
-    )  # beside a flat style differences are large
-    return 1 - cosines.mean()
+    logits = similarity.float() / TEMPERATURE
+    kernel = (logits - logits.amax(1, keepdim=True)).clamp_min(MIN_LOG_KERNEL).exp()
+    scaling = kernel.new_ones(kernel.shape[1])
+    for _ in range(SINKHORN_ITERATIONS):
+        scaling = kernel.shape[0] / kernel.shape[1] / (kernel.T @ (1 / (kernel @ scaling)))
+    return -TEMPERATURE * scaling.log()
 
 
-class _Cosines(torch.autograd.Function):
-    """Of each row, described, with its unit vector: (N,) float32. Half precision rounds them; over all rows that evens out."""
+def patch_loss(descriptors: Tensor, target: PatchTarget) -> Tensor:
+    """Mean over patches of one minus the cosine similarity with the target, a scalar.
 
-    @staticmethod
-    def forward(ctx: Any, joined: Tensor, units: Tensor, middle: Tensor, gains: Tensor) -> Tensor:
-        gains = gains.to(joined.dtype)
-        described = (joined - middle.to(joined.dtype)).mul_(gains)
-        scale = torch.linalg.vector_norm(described, dim=1).float().clamp_min(EPSILON).reciprocal()
-        cosines: Tensor = (described * units).sum(
-            1
-        ).float() * scale  # summing into another precision takes four times as long
-        ctx.save_for_backward(described, units, gains, scale, cosines)
-        return cosines
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        described, units, gains, scale, cosines = ctx.saved_tensors
-        of_units = gradients[0] * scale
-        of_described = -of_units * cosines * scale
-        towards, along = (share.to(gains.dtype)[:, None] for share in (of_units, of_described))
-        return (units * towards).addcmul_(described, along).mul_(gains), None, None, None
+    Args:
+        descriptors: from ``patch_descriptors``.
+    """
+    # Divided by the small spread of a flat style, differences exceed the range of float16.
+    return 1 - patch_cosines(upcast_half(descriptors), *target).mean()
 
 
-def _colours(picture: Tensor) -> Tensor:
-    """(N, 3): the opponent colours around each spot."""
-    weights = (
-        opponent_matrix(picture.device)
-        * constant((1.0, MATCH_CHROMA_GAIN, MATCH_CHROMA_GAIN), picture.device)[:, None]
-    )
-    around = F.pad(
-        picture, [COLOR_WINDOW_PX // 2 - GRID_PX] * 4, mode="replicate"
-    )  # its middle is the spot's
-    squares = F.avg_pool2d(F.avg_pool2d(around, GRID_PX), COLOR_WINDOW_PX // GRID_PX, 1)
-    return torch.einsum("oc,bchw->bohw", weights, squares)[0].flatten(1).T
+@dataclass(frozen=True)
+class PatchMatchingLoss(Loss):
+    """``patch_loss`` with nearest neighbours that are assigned anew by ``fix_target``.
+
+    Args:
+        descriptor_layers: layers that describe a patch.
+    """
+
+    descriptor_layers: tuple[str, ...]
+    name = "patch"
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that describe a patch."""
+        return self.descriptor_layers
+
+    @property
+    def content_layers(self) -> tuple[str, ...]:
+        """The same layers."""
+        return self.descriptor_layers
+
+    def style_target(self, style: StyleStatistics, size_px: int) -> StylePatches:
+        """The patches of the style images."""
+        patches: StylePatches = style.patches(size_px)
+        return patches
+
+    def target(self, frame: FrameContext) -> NearestNeighborMatcher:
+        """A matcher for images of the frame's content."""
+        descriptors = patch_descriptors(frame.activations, self.layers, frame.content)
+        return NearestNeighborMatcher.from_content(frame.style, frame.content, descriptors)
+
+    def fix_target(
+        self, target: PatchTarget | NearestNeighborMatcher, image: Tensor, features: Features
+    ) -> PatchTarget:
+        """Assign the nearest neighbours of the image's patches; a target that is assigned already stays."""
+        if isinstance(target, PatchTarget):
+            return target
+        with torch.no_grad():
+            activations = features(image, self.layers)
+            return target.assign(patch_descriptors(activations, self.layers, image))
+
+    def __call__(
+        self,
+        image: Tensor,
+        activations: Mapping[str, Tensor],
+        target: PatchTarget | NearestNeighborMatcher,
+    ) -> Tensor:
+        """``patch_loss`` with fixed matches, or else with those of this very image."""
+        descriptors = patch_descriptors(activations, self.layers, image)
+        if isinstance(target, NearestNeighborMatcher):
+            target = target.assign(descriptors.detach())
+        return patch_loss(descriptors, target)

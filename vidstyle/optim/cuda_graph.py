@@ -1,10 +1,9 @@
-"""What is prepared once and used for every frame: functions of tensors that are compiled, or recorded as CUDA graphs."""
+"""Functions of tensors that are compiled, or recorded as CUDA graphs, once and then called for every frame."""
 
 import logging
 import time
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -12,95 +11,96 @@ from torch import Tensor
 
 from ..errors import DeviceError
 from ..ops.custom_ops import tracing
+from ..ops.pytree import Signature, signature_of, tensors_in, with_tensors, without_data
 
 log = logging.getLogger(__name__)
 
 Program = Callable[[Sequence[Tensor]], list[Tensor]]
-"""A function of tensors alone."""
+"""A function of a list of tensors."""
 
 Made = TypeVar("Made")
 
 MAX_CACHED_PROGRAMS = 2
-"""Prepared programs kept at once: enough to go back and forth between two sizes."""
+"""Prepared programs kept at once: enough to alternate between two sizes."""
 
 
 class ProgramCache(Generic[Made]):
-    """What was made for inputs of some signature, and the time that took; None where it cannot be made.
+    """Prepared programs by the signature of their inputs, and the time their preparation took.
 
     Args:
-        what: is to be done with it, in the plural.
-        fall_back: go on without where it cannot be made, and say so once.
+        name: of these programs in messages, in the plural.
+        fall_back: return None where a program cannot be prepared, and warn once.
     """
 
-    def __init__(self, what: str, fall_back: bool) -> None:
-        self._what, self._fall_back, self._failed = what, fall_back, False
-        self._made: dict[Hashable, Made] = {}
+    def __init__(self, name: str, fall_back: bool) -> None:
+        self._name, self._fall_back, self._failed = name, fall_back, False
+        self._made: list[tuple[Signature, Made]] = []
         self.seconds = 0.0
 
     def __len__(self) -> int:
         return len(self._made)
 
-    def __contains__(self, signature: Hashable) -> bool:
-        return signature in self._made
+    def find(self, signature: Signature) -> Made | None:
+        """The program for these inputs; None where there is none yet."""
+        return next((made for known, made in self._made if known == signature), None)
 
-    def get(self, signature: Hashable, make: Callable[[], Made]) -> Made | None:
-        """What is ready, or made now."""
-        if self._failed:
+    def get(self, signature: Signature, make: Callable[[], Made]) -> Made | None:
+        """The program for these inputs, prepared now if need be.
+
+        Raises:
+            DeviceError: this machine cannot prepare it, and ``fall_back`` is False.
+        """
+        found = self.find(signature)
+        if found is not None or self._failed:
+            return found
+        began = time.perf_counter()
+        try:
+            made = make()
+        except torch.OutOfMemoryError:  # another engine needs as much
+            raise
+        except Exception as error:  # compilers and drivers fail in many ways
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            if not self._fall_back:
+                raise DeviceError(
+                    f"{self._name} cannot be prepared here ({reason}): use --engine eager"
+                ) from error
+            log.warning("%s take longer: they cannot be prepared here (%s)", self._name, reason)
+            self._failed = True
             return None
-        if signature not in self._made:
-            began = time.perf_counter()
-            try:
-                made = make()
-            except torch.OutOfMemoryError:  # not a matter of how steps are taken
-                raise
-            except Exception as error:  # compilers and drivers fail in many ways
-                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                if not self._fall_back:
-                    raise DeviceError(
-                        f"{self._what} cannot be prepared here ({reason}): use engine='eager'",
-                        "engine",
-                    ) from error
-                log.warning("%s take longer: they cannot be prepared here (%s)", self._what, reason)
-                self._failed = True
-                return None
-            self.seconds += time.perf_counter() - began
-            while len(self._made) >= MAX_CACHED_PROGRAMS:  # each holds memory of its own
-                del self._made[next(iter(self._made))]
-            self._made[signature] = made
-        return self._made[signature]
+        self.seconds += time.perf_counter() - began
+        # Each program holds memory of its own.
+        self._made = [*self._made[len(self._made) + 1 - MAX_CACHED_PROGRAMS :], (signature, made)]
+        return made
 
 
 def compiled(program: Program, inputs: Sequence[Tensor]) -> Program:
-    """A program traced together with its gradients, and compiled, for inputs of such shapes."""
+    """Compile a program together with its gradients for inputs of these shapes (``make_fx``, ``torch.compile``)."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
     log.info("compiling, which takes a minute or two")
-    firsts = [
-        tensor.clone() for tensor in inputs
-    ]  # tracing tells tensors by what they are: two names for one are one to it
+    # Tracing takes one tensor under two names for one input.
+    firsts = [tensor.clone() for tensor in inputs]
     with torch.no_grad(), tracing():
         trace = make_fx(program)(firsts)
     trace.graph.eliminate_dead_code()
     trace.recompile()
-    # On a CPU operations are short, and Python would take its time between them.
-    quick: Program = torch.compile(
-        trace, dynamic=False, options={"cpp_wrapper": firsts[0].device.type == "cpu"}
-    )
+    # On a CPU operations are short, and Python would spend a large share of the time between them.
+    cpp_wrapper = firsts[0].device.type == "cpu"
+    fast: Program = torch.compile(trace, dynamic=False, options={"cpp_wrapper": cpp_wrapper})
 
     def run(inputs: Sequence[Tensor]) -> list[Tensor]:
         with torch.no_grad():
-            return quick([_strided_like(*pair) for pair in zip(inputs, firsts, strict=True)])
+            return fast([_strided_like(*pair) for pair in zip(inputs, firsts, strict=True)])
 
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "TensorFloat32"
-        )  # products are exact where they are in float32
-        run(firsts)  # it is compiled at its first use: errors are to come now
+        # Products of float32 are exact on purpose.
+        warnings.filterwarnings("ignore", "TensorFloat32")
+        run(firsts)  # the first call compiles: errors are raised now
     return run
 
 
 def _strided_like(tensor: Tensor, first: Tensor) -> Tensor:
-    """The same numbers with the first one's strides. A side of one pixel may have any, and other ones would compile anew."""
+    """The same numbers with the strides of the first input. A side of 1 px may have any stride, and other ones recompile."""
     if tensor.stride() == first.stride():
         return tensor
     return torch.empty_strided(
@@ -109,11 +109,12 @@ def _strided_like(tensor: Tensor, first: Tensor) -> Tensor:
 
 
 class CudaGraph:
-    """A function of tensors recorded as a CUDA graph. Inputs are copied in; ``outputs`` are written over at each ``replay``.
+    """A function of tensors, recorded as a CUDA graph. ``replay`` overwrites ``outputs``.
 
     Args:
         function: may change its inputs.
-        inputs: the first ones, copied, from wherever they are.
+        inputs: the first ones; they are copied to the device.
+        device: a CUDA device.
     """
 
     WARM_UPS = 3
@@ -124,113 +125,72 @@ class CudaGraph:
         with torch.no_grad(), torch.cuda.device(device):
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(
-                stream
-            ):  # libraries choose their algorithms now, not while recording
+            # Libraries choose their algorithms before the recording.
+            with torch.cuda.stream(stream):
                 for _ in range(self.WARM_UPS):
                     function(self.inputs)
             torch.cuda.current_stream().wait_stream(stream)
             self._graph = torch.cuda.CUDAGraph()
-            # What other threads do on the device in the meantime, such as looking for motion, is their own affair.
+            # Other threads may use the device meanwhile, for example for optical flow.
             with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self.outputs = function(self.inputs)
 
     def take(self, inputs: Sequence[Tensor]) -> None:
-        """Other inputs of the same shapes."""
+        """Copy other inputs of the same shapes."""
         torch._foreach_copy_(self.inputs, list(inputs))
 
     def replay(self) -> None:
-        """Do it all, and wait for nothing."""
+        """Run the graph without waiting for its end."""
         with torch.cuda.device(self._device):
             self._graph.replay()
 
 
 class GraphedFunction(Generic[Made]):
-    """A function of nested tensors, recorded at its second call running with such shapes: nothing waits for Python in between.
+    """A function of pytrees, recorded as a CUDA graph at its second successive call with inputs of one signature.
 
-    What it returns is written over by its next call. What comes once, such as a change of size, is not worth recording.
+    The next call overwrites what it returns. A signature that comes once, such as after a change of size, is not
+    worth a recording.
 
     Args:
-        function: of dataclasses, tuples and mappings of tensors and of what does not change, into the same.
-        device: where the tensors are to be.
-        fall_back: as in ``PreparedRunner``.
+        function: of pytrees of tensors and constants, into a pytree.
+        device: where the tensors are copied to.
+        fall_back: see ``ProgramCache``.
     """
 
     def __init__(
         self, function: Callable[..., Made], device: torch.device, fall_back: bool
     ) -> None:
         self._function, self._device = function, device
-        self._ready: ProgramCache[tuple[CudaGraph, Made]] = ProgramCache(
-            "beginnings of frames", fall_back
-        )
-        self._last: Hashable = None
+        self._graphs: ProgramCache[tuple[CudaGraph, Made]] = ProgramCache("frame setups", fall_back)
+        self._last: Signature | None = None
 
     @property
     def seconds(self) -> float:
         """Time spent on recording so far."""
-        return self._ready.seconds
+        return self._graphs.seconds
 
     def __call__(self, *nested: Any) -> Made:
         """As the function itself."""
         signature = signature_of(nested)
-        again, self._last = signature == self._last, signature
-        if not again and signature not in self._ready:
+        repeated, self._last = signature == self._last, signature
+        if not repeated and self._graphs.find(signature) is None:
             return self._function(*nested)
-        tensors = list(tensors_in(nested))
-        ready = self._ready.get(signature, lambda: self._recorded(nested, tensors))
-        if ready is None:
+        tensors = tensors_in(nested)
+        found = self._graphs.get(signature, lambda: self._record(nested, tensors))
+        if found is None:
             return self._function(*nested)
-        graph, result = ready
+        graph, result = found
         graph.take(tensors)
         graph.replay()
         return result
 
-    def _recorded(
-        self, nested: tuple[Any, ...], tensors: Sequence[Tensor]
-    ) -> tuple[CudaGraph, Made]:
+    def _record(self, nested: tuple[Any, ...], tensors: Sequence[Tensor]) -> tuple[CudaGraph, Made]:
+        template = without_data(nested)
+
         def program(inputs: Sequence[Tensor]) -> list[Tensor]:
-            return list(tensors_in(self._function(*with_tensors(nested, iter(inputs)))))
+            return tensors_in(self._function(*with_tensors(template, inputs)))
 
         inputs = [tensor.to(self._device) for tensor in tensors]
-        result = self._function(*with_tensors(nested, iter(inputs)))
+        result = self._function(*with_tensors(nested, inputs))
         graph = CudaGraph(program, inputs, self._device)
-        return graph, with_tensors(result, iter(graph.outputs))
-
-
-def tensors_in(nested: Any) -> Iterator[Tensor]:
-    """All tensors of dataclasses, tuples and mappings within each other, in a fixed order."""
-    if isinstance(nested, Tensor):
-        yield nested
-    for part in _parts(nested):
-        yield from tensors_in(part)
-
-
-def with_tensors(nested: Any, tensors: Iterator[Tensor]) -> Any:
-    """The same with other ``tensors_in`` it."""
-    if isinstance(nested, Tensor):
-        return next(tensors)
-    parts = [with_tensors(part, tensors) for part in _parts(nested)]
-    if isinstance(nested, Mapping):
-        return dict(zip(nested, parts, strict=True))
-    if isinstance(nested, tuple):
-        return type(nested)(*parts) if hasattr(nested, "_fields") else tuple(parts)
-    return type(nested)(*parts) if parts else nested
-
-
-def signature_of(nested: Any) -> Hashable:
-    """The same for two of them that differ in nothing but the numbers in their tensors."""
-    if isinstance(nested, Tensor):
-        return nested.shape, nested.dtype
-    names = tuple(nested) if isinstance(nested, Mapping) else ()
-    parts = tuple(signature_of(part) for part in _parts(nested))
-    return (type(nested), names, parts) if parts or isinstance(nested, (Mapping, tuple)) else nested
-
-
-def _parts(nested: Any) -> Iterable[Any]:
-    if isinstance(nested, Mapping):
-        return nested.values()
-    if isinstance(nested, tuple):
-        return nested
-    if is_dataclass(nested) and not isinstance(nested, type):
-        return [getattr(nested, field.name) for field in fields(nested)]
-    return ()
+        return graph, with_tensors(result, graph.outputs)

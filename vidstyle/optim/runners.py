@@ -1,70 +1,66 @@
-"""How the steps of the optimisation are executed: one by one as they are written, compiled, or as a recorded CUDA graph."""
+"""Engines: the steps of the optimisation run eagerly, compiled, or as a recorded CUDA graph."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import DeviceError
-from ..features.extractor import Features
-from ..losses.objective import Losses, Objective
-from .cuda_graph import (
-    CudaGraph,
-    GraphedFunction,
-    Made,
-    Program,
-    ProgramCache,
-    compiled,
+from ..losses.objective import Objective
+from ..ops.pytree import (
+    numbers_to_tensors,
+    signature_of,
     tensors_in,
     with_tensors,
+    without_data,
 )
-from .optimizers import AdamState, OptimResult, StepSize, adam, adam_step
+from .adam import AdamState, OptimResult, StepSize, adam, adam_step, do_nothing
+from .cuda_graph import CudaGraph, GraphedFunction, Made, Program, ProgramCache, compiled
 
 
 class StepRunner(Protocol):
-    """``adam``, or the same executed otherwise."""
+    """``adam``, or an engine that gives the same result to within rounding."""
 
     def __call__(
         self,
-        picture: Tensor,
+        image: Tensor,
         objective: Objective,
         steps: int,
-        moments: AdamState,
-        rate: StepSize,
-        tick: Callable[[], None] = lambda: None,
+        state: AdamState,
+        step_size: StepSize,
+        on_step: Callable[[], None] = do_nothing,
     ) -> OptimResult:
-        """As ``adam``, to within rounding."""
+        """As ``adam``."""
 
 
 def make_step_runner(engine: str, device: torch.device) -> StepRunner:
-    """How to take the steps at a painting's full size.
+    """The engine for steps at the working size.
 
     Args:
-        engine: ``eager``, ``compile`` (``torch.compile``: needs a C++ compiler, and takes a minute; on CUDA the result is
-            recorded as a graph), ``graph`` (a CUDA graph: needs a CUDA device), or ``auto``: a graph on CUDA, eager
-            elsewhere.
-        device: where the painting is.
+        engine: ``eager``, ``compile`` (``torch.compile``: needs a C++ compiler, and takes a minute; on CUDA the result
+            is recorded as a graph), ``graph`` (a CUDA graph: needs a CUDA device), or ``auto``: a graph on CUDA,
+            eager elsewhere.
+        device: where the image is.
 
     Raises:
         DeviceError: a graph without a CUDA device.
     """
     if engine == "graph" and device.type != "cuda":
         raise DeviceError(
-            f"a CUDA graph needs a CUDA device, and the painting is on {device}: use engine='auto'",
-            "engine",
+            f"a CUDA graph needs a CUDA device, and the image is on {device}: use --engine auto"
         )
     if engine == "compile":
-        return PreparedRunner(_CompiledAndRecorded if device.type == "cuda" else _Compiled)
+        return PreparedRunner(_CompiledGraphed if device.type == "cuda" else _Compiled)
     if engine == "graph" or (engine == "auto" and device.type == "cuda"):
-        return PreparedRunner(_Recorded, fall_back=engine == "auto")
+        return PreparedRunner(_Graphed, fall_back=engine == "auto")
     return adam
 
 
 def graphed(
     function: Callable[..., Made], engine: str, device: torch.device
 ) -> Callable[..., Made]:
-    """A function of nested tensors as it is or, where the engine records, ``GraphedFunction``."""
+    """A function of pytrees as it is or, where the engine records CUDA graphs, as a ``GraphedFunction``."""
     return (
         GraphedFunction(function, device, fall_back=engine == "auto")
         if device.type == "cuda" and engine != "eager"
@@ -73,31 +69,30 @@ def graphed(
 
 
 class _Executable(Protocol):
-    """A program ready to run, made from it and its first inputs."""
+    """A program ready to run."""
 
     def __call__(
         self,
         changing: Sequence[Tensor],
         fixed: Sequence[Tensor],
-        ticks: Sequence[Callable[[], None]],
+        on_steps: Sequence[Callable[[], None]],
     ) -> list[Tensor]:
-        """Take one step for each of ``ticks``; what changed at the end, then the losses of each step."""
+        """Take one step for each callback.
 
-
-class _Signature(NamedTuple):
-    """What a program is prepared for. All else (targets, weights, picture, moments) goes into it as tensors."""
-
-    features: Features
-    layers: tuple[str, ...]
-    shapes: tuple[tuple[torch.Size, torch.dtype], ...]
+        Returns:
+            ``changing`` after the last step, then the losses of each step.
+        """
 
 
 class PreparedRunner:
-    """A ``StepRunner`` that is prepared at its first use, and used again for every frame, style and strength.
+    """A ``StepRunner`` that prepares a program at its first call, and uses it for every frame, style and weight.
+
+    The program is a function of the tensors in the image, the Adam state, the step size and the objective. So it is
+    prepared again only for other features, losses, shapes or dtypes.
 
     Args:
-        prepare: makes an executable of a program, a number of changing inputs, and all first inputs.
-        fall_back: take plain steps where that fails, and say so once.
+        prepare: makes an executable of a program, the number of its changing inputs, and all first inputs.
+        fall_back: take eager steps where this machine cannot prepare a program, and warn once.
     """
 
     def __init__(
@@ -106,72 +101,54 @@ class PreparedRunner:
         fall_back: bool = False,
     ) -> None:
         self._prepare = prepare
-        self._ready: ProgramCache[_Executable] = ProgramCache("steps", fall_back)
+        self._programs: ProgramCache[_Executable] = ProgramCache("steps", fall_back)
 
     @property
     def seconds(self) -> float:
         """Time spent on preparing so far."""
-        return self._ready.seconds
+        return self._programs.seconds
 
     def __call__(
         self,
-        picture: Tensor,
+        image: Tensor,
         objective: Objective,
         steps: int,
-        moments: AdamState,
-        rate: StepSize,
-        tick: Callable[[], None] = lambda: None,
+        state: AdamState,
+        step_size: StepSize,
+        on_step: Callable[[], None] = do_nothing,
     ) -> OptimResult:
         """As ``adam``, to within rounding.
 
         Raises:
             DeviceError: this machine cannot prepare it.
         """
-        objective = objective.with_fixed_matches(
-            picture
-        )  # all that steps need must be in its tensors
-        changing = [picture, *tensors_in(moments)]
-        fixed = [
-            *(torch.full((), float(number), device=picture.device) for number in rate),
-            *objective.tensors(),
-        ]
-        executable = self._executable(objective, moments, changing, fixed)
+        objective = objective.with_fixed_targets(image)
+        changing = image, state
+        fixed = numbers_to_tensors((step_size, objective), image.device)
+        first, rest = tensors_in(changing), tensors_in(fixed)
+        executable = self._programs.get(
+            signature_of((changing, fixed)),
+            lambda: self._prepare(_program(changing, fixed), len(first), [*first, *rest]),
+        )
         if executable is None:
-            return adam(picture, objective, steps, moments, rate, tick)
-        results = executable(changing, fixed, [tick] * steps)
-        painted, after, losses = results[0], results[1 : len(changing)], results[len(changing) :]
-        return OptimResult(
-            painted, with_tensors(moments, iter(after)), [Losses(*loss.unbind()) for loss in losses]
-        )
-
-    def _executable(
-        self, objective: Objective, moments: AdamState, changing: list[Tensor], fixed: list[Tensor]
-    ) -> _Executable | None:
-        """The one for such inputs, prepared if need be; None where it cannot be."""
-        inputs = [*changing, *fixed]
-        shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
-        signature = _Signature(
-            objective.features, (*objective.content, *objective.style_layers), shapes
-        )
-        return self._ready.get(
-            signature, lambda: self._prepare(_program(objective, moments), len(changing), inputs)
-        )
+            return adam(image, objective, steps, state, step_size, on_step)
+        results = executable(first, rest, [on_step] * steps)
+        image, state = with_tensors(changing, results[: len(first)])
+        losses = [
+            dict(zip(objective.names, values.unbind(), strict=True))
+            for values in results[len(first) :]
+        ]
+        return OptimResult(image, state, losses)
 
 
-def _program(objective: Objective, moments: AdamState) -> Program:
-    """``adam_step`` as a function of picture, moments, rate and the objective's tensors.
-
-    What changes, then what stays -> what changed, then the losses in one tensor.
-    """
-    rated = 1 + len(list(tensors_in(moments)))
-    aimed = rated + len(StepSize._fields)
+def _program(changing: tuple[Tensor, AdamState], fixed: tuple[StepSize, Objective]) -> Program:
+    """``adam_step`` as a function of the tensors in both, to those of ``changing``, then the losses in one tensor."""
+    template = without_data((*changing, *fixed))
 
     def program(inputs: Sequence[Tensor]) -> list[Tensor]:
-        carried, rate = with_tensors(moments, iter(inputs[1:rated])), StepSize(*inputs[rated:aimed])
-        picture, carried, losses = adam_step(
-            objective.with_tensors(inputs[aimed:]), inputs[0], carried, rate
-        )
-        return [picture, *tensors_in(carried), torch.stack(list(losses))]
+        image, state, step_size, objective = with_tensors(template, inputs)
+        image, state, losses = adam_step(objective, image, state, step_size)
+        return [*tensors_in((image, state)), torch.stack(list(losses.values()))]
 
     return program
 
@@ -186,21 +163,19 @@ class _Compiled:
         self,
         changing: Sequence[Tensor],
         fixed: Sequence[Tensor],
-        ticks: Sequence[Callable[[], None]],
+        on_steps: Sequence[Callable[[], None]],
     ) -> list[Tensor]:
-        losses, changing = (
-            [],
-            [tensor.clone() for tensor in changing],
-        )  # what came before may be the very same picture
-        for tick in ticks:
-            tick()
+        # The warped previous frame in ``fixed`` can be the very tensor that the steps start from.
+        losses, changing = [], [tensor.clone() for tensor in changing]
+        for on_step in on_steps:
+            on_step()
             *changing, loss = self._step([*changing, *fixed])
             losses.append(loss)
         return [*changing, *losses]
 
 
-class _Recorded:
-    """Recorded as a CUDA graph that changes its own inputs: nothing waits for Python between steps."""
+class _Graphed:
+    """Recorded as a CUDA graph that overwrites its own inputs: no step waits for Python."""
 
     def __init__(self, program: Program, changing: int, inputs: Sequence[Tensor]) -> None:
         def step(inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -216,19 +191,19 @@ class _Recorded:
         self,
         changing: Sequence[Tensor],
         fixed: Sequence[Tensor],
-        ticks: Sequence[Callable[[], None]],
+        on_steps: Sequence[Callable[[], None]],
     ) -> list[Tensor]:
         self._graph.take([*changing, *fixed])
         losses = []
-        for tick in ticks:
-            tick()
+        for on_step in on_steps:
+            on_step()
             self._graph.replay()
             losses.append(self._graph.outputs[0].clone())
         return [*(tensor.clone() for tensor in self._changing), *losses]
 
 
-class _CompiledAndRecorded(_Recorded):
-    """Compiled, and then recorded: few kernels, and nothing to wait for between them."""
+class _CompiledGraphed(_Graphed):
+    """Compiled, then recorded: few kernels, and no wait between them."""
 
     def __init__(self, program: Program, changing: int, inputs: Sequence[Tensor]) -> None:
         super().__init__(compiled(program, inputs), changing, inputs)

@@ -1,4 +1,4 @@
-"""Tensors that are kept for later use, within one limit of memory."""
+"""A cache of tensors with a limit of memory: the least recently used values are dropped (LRU)."""
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
@@ -9,12 +9,12 @@ from threading import Lock
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from torch import Tensor
+from ..ops.pytree import tensors_in
 
 Value = TypeVar("Value")
 
 PROTECTED_LOOKUPS = 16
-"""The values of so many latest lookups are kept whatever they take: those of about four frames, in all styles of a blend."""
+"""Number of latest lookups whose values are kept at any size: those of about four frames, in all styles of a blend."""
 
 
 @dataclass
@@ -25,14 +25,14 @@ class _Entry:
 
 
 class TensorCache:
-    """Keeps values made of tensors, and drops the least recently used ones when they take more than a number of bytes.
+    """LRU cache of pytrees of tensors.
 
-    Values belong to owners, and are dropped when their owner is. The values of the latest lookups are never dropped, so
-    that what every frame needs is not made anew for each, even where it alone takes more than the budget. May be used by
-    several threads at once.
+    Values belong to owners, and are dropped with them. The values of the latest lookups are never dropped: values that
+    every frame needs are then not made anew for each, even if they alone exceed the budget. Several threads may use
+    the cache at once.
 
     Args:
-        budget_bytes: how much all values may take together.
+        budget_bytes: maximum size of all values together.
     """
 
     def __init__(self, budget_bytes: int) -> None:
@@ -45,13 +45,13 @@ class TensorCache:
 
     @property
     def size_bytes(self) -> int:
-        """How much all values take now."""
+        """Size of all values now."""
         with self._lock:
             return sum(entry.size_bytes for entry, _, _ in self._all())
 
     @contextmanager
     def lookup(self) -> Iterator[None]:
-        """What is found and kept within this context is needed together: none of it is dropped for the rest."""
+        """A context whose values are needed together: none of them is dropped for another."""
         with self._lock:
             self._starts.append(next(self._uses))
         yield
@@ -60,7 +60,7 @@ class TensorCache:
                 self._drop_least_recently_used()
 
     def find(self, owner: object, key: Hashable) -> Any:
-        """The value that is kept for an owner under a key; None where there is none."""
+        """The value of an owner and a key; None where there is none."""
         with self._lock:
             entry = self._entries.get(owner, {}).get(key)
             if entry is None:
@@ -69,7 +69,7 @@ class TensorCache:
             return entry.value
 
     def keep(self, owner: object, key: Hashable, value: Value) -> Value:
-        """Keep a value for an owner under a key, and return it."""
+        """Add the value of an owner and a key, and return it."""
         with self._lock:
             self._entries.setdefault(owner, {})[key] = _Entry(
                 value, _size_bytes(value), next(self._uses)
@@ -78,7 +78,7 @@ class TensorCache:
         return value
 
     def get(self, owner: object, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value that is kept for an owner under a key; it is made, and kept, where there is none."""
+        """The value of an owner and a key, made and added where there is none."""
         found: Value | None = self.find(owner, key)
         return self.keep(owner, key, make()) if found is None else found
 
@@ -102,7 +102,4 @@ class TensorCache:
 
 
 def _size_bytes(value: Any) -> int:
-    """Bytes of a tensor, or of all in a tuple or in the values of a dictionary."""
-    if isinstance(value, Tensor):
-        return value.numel() * value.element_size()
-    return sum(map(_size_bytes, value.values() if isinstance(value, dict) else value))
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(value))

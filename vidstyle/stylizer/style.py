@@ -1,10 +1,11 @@
-"""What the painting should look like: pictures, and their Gram matrices as targets."""
+"""The style: style images with weights, and their cached statistics."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,58 +17,58 @@ from ..features.extractor import MIN_SIDE_PX, Features
 from ..io.files import check_readable, write_file
 from ..io.frame import Frame, Image, fit
 from ..io.images import read_image
-from ..losses.objective import StyleTarget, gram
+from ..losses.base import Loss
 from ..losses.patch_matching import COLORS, StylePatches, extract_patches, join_patches
+from ..losses.style import gram
 from ..ops.color import color_statistics
 from ..ops.tensors import reflect_crop, resize, to_tensor
 from .cache import TensorCache
 
 BORDER = 0.03
-"""So much of a style picture's shorter side is left away all around: frames, worn edges and signatures are no strokes."""
+"""Share of a style image's shorter side cut off at each side: frames, worn edges and signatures are no strokes."""
 
 STROKE_PX = 16
-"""What is finer than this are strokes, and what is not are tones."""
+"""Size in px below which detail of a style image belongs to its strokes."""
 
 MAX_STYLE_PX = 2048
-"""Style pictures are kept no larger than this (long side): no brush stroke needs more."""
+"""Long side in px that larger style images are reduced to: no brush stroke needs more."""
 
 CACHE = TensorCache(512 << 20)
-"""What all styles were seen to be, at most 512 MiB: at 1280 x 720 px some 25 pairs of a picture and a style scale."""
+"""Statistics of all styles, at most 512 MiB: at 1280 x 720 px some 25 pairs of a style image and a style scale."""
 
 
-class _Seen:
-    """The owner of what one style picture was seen to be."""
+class _ImageKey:
+    """The owner of the cached statistics of one style image."""
 
 
 @dataclass(frozen=True, eq=False)
 class Style:
-    """One or more style pictures with weights, as seen through some features.
+    """Style images with weights, and their statistics through some features.
 
-    Gram targets depend on the size a picture is looked at. They are computed once per size, at first use, and kept
-    within ``CACHE``; never again per frame.
+    The statistics depend on the size at which an image is analysed. They are computed once for each size, at first
+    use, and kept within ``CACHE``; never again for each frame. Several threads may use one style at once.
 
     Args:
-        pictures: each (1, 3, H, W) float32 RGB in [0, 1] on the CPU.
-        weights: one per picture, not negative; they are used in proportion to their sum.
-        features: how to look.
+        images: each (1, 3, H, W) float32 RGB in [0, 1] on the CPU.
+        weights: one per image, not negative; relative to their sum.
+        features: compute activations.
 
     Raises:
-        ValueError: no picture, not one weight per picture, a negative or infinite weight, all weights 0.
+        ValueError: no image, not one weight per image, a negative or infinite weight, all weights 0.
     """
 
-    pictures: tuple[Tensor, ...]
+    images: tuple[Tensor, ...]
     weights: tuple[float, ...]
     features: Features
-    _seen: tuple["_Seen", ...] = field(
-        default=(), repr=False
-    )  # per picture: by which the cache knows it, in blends too
+    # Keys of the cache, one per image; blends share them.
+    _keys: tuple["_ImageKey", ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        if not self.pictures:
-            raise ValueError("a style needs at least one picture")
-        if len(self.weights) != len(self.pictures):
+        if not self.images:
+            raise ValueError("a style needs at least one image")
+        if len(self.weights) != len(self.images):
             raise ValueError(
-                f"{len(self.weights)} style weights for {len(self.pictures)} style pictures: give one each"
+                f"{len(self.weights)} style weights for {len(self.images)} style images: give one each"
             )
         if (
             not all(weight >= 0 for weight in self.weights)
@@ -77,14 +78,14 @@ class Style:
             raise ValueError(
                 f"style weights must be 0 or more, not all 0, with a finite sum; not {given}"
             )
-        if not self._seen:
-            object.__setattr__(self, "_seen", tuple(_Seen() for _ in self.pictures))
+        if not self._keys:
+            object.__setattr__(self, "_keys", tuple(_ImageKey() for _ in self.images))
 
     def __repr__(self) -> str:
         """Sizes and weights of the style images, without their pixels."""
         images = ", ".join(
-            f"{picture.shape[-1]}x{picture.shape[-2]} weight {weight:g}"
-            for picture, weight in zip(self.pictures, self.weights, strict=True)
+            f"{image.shape[-1]}x{image.shape[-2]} weight {weight:g}"
+            for image, weight in zip(self.images, self.weights, strict=True)
         )
         return f"Style({images})"
 
@@ -95,50 +96,88 @@ class Style:
         features: Features,
         weights: Sequence[float] | None = None,
     ) -> "Style":
-        """A style from picture files or (H, W, 3 or 4) uint8 RGB(A) arrays, blended by ``weights`` (default: equally).
+        """A style of image files or (H, W, 3 or 4) uint8 RGB(A) arrays.
+
+        Args:
+            images: their alpha is ignored; a small border is cut off.
+            features: of the stylizer.
+            weights: of each image; None: all equal.
 
         Raises:
-            InputError: a file that is no picture.
+            InputError: a file that is not an image.
         """
         if isinstance(images, (str, Path)):
-            raise TypeError("images must be a list of pictures, not a single path")
-        pictures = []
+            raise TypeError("images must be a list of images, not a single path")
+        tensors = []
         for image in images:
             read = read_image(image, reduced=True) if isinstance(image, (str, Path)) else image
-            picture = to_tensor(Frame(read).image)
-            picture = _inside(picture)
-            size = _looked_at((picture.shape[-1], picture.shape[-2]), MAX_STYLE_PX)
-            pictures.append(resize(picture, size))
-        return cls(
-            tuple(pictures),
-            tuple(weights) if weights is not None else (1.0,) * len(pictures),
-            features,
-        )
+            tensor = _without_border(to_tensor(Frame(read).image))
+            size = _analysed_size((tensor.shape[-1], tensor.shape[-2]), MAX_STYLE_PX)
+            tensors.append(resize(tensor, size))
+        given = tuple(weights) if weights is not None else (1.0,) * len(tensors)
+        return cls(tuple(tensors), given, features)
 
     @classmethod
     def blend(cls, styles: Sequence["Style"], weights: Sequence[float]) -> "Style":
-        """All the styles' pictures, each style in proportion to its weight. What was looked at is not looked at again.
+        """All images of several styles, each style in proportion to its weight. Cached statistics are shared.
 
-        A picture that several styles have is taken once, with the sum of its weights, so that
-        blends of blends do not grow.
+        An image of several styles is taken once, with the sum of its weights, so that blends of blends do not grow.
         """
         if len(weights) != len(styles):
             raise ValueError(f"{len(weights)} weights for {len(styles)} styles: give one each")
-        pictures: dict[int, tuple[Tensor, _Seen]] = {}
+        images: dict[int, tuple[Tensor, _ImageKey]] = {}
         shares: dict[int, float] = {}
         for style, weight in zip(styles, weights, strict=True):
-            for picture, share, seen in zip(
-                style.pictures, style.weights, style._seen, strict=True
-            ):
-                pictures.setdefault(id(picture), (picture, seen))
-                shares[id(picture)] = shares.get(id(picture), 0.0) + weight * (
-                    share / sum(style.weights)
-                )
-        joined, seen_of = zip(*pictures.values(), strict=True)
-        return cls(joined, tuple(shares.values()), styles[0].features, seen_of)
+            for image, share, key in zip(style.images, style.weights, style._keys, strict=True):
+                images.setdefault(id(image), (image, key))
+                part = weight * (share / sum(style.weights))
+                shares[id(image)] = shares.get(id(image), 0.0) + part
+        tensors, keys = zip(*images.values(), strict=True)
+        return cls(tensors, tuple(shares.values()), styles[0].features, keys)
+
+    def resized_images(self, size_px: int) -> list[tuple[float, Tensor]]:
+        """Share and image of each style image, for losses of other packages.
+
+        Args:
+            size_px: long side in px; images are never enlarged.
+
+        Returns:
+            (share, (1, 3, H, W) RGB in [0, 1] on the features' device); shares sum to 1.
+        """
+        sizes, total = self._sizes(size_px), sum(self.weights)
+        return [
+            (weight / total, resize(image, size).to(self.features.device))
+            for image, weight, size in zip(self.images, self.weights, sizes, strict=True)
+        ]
+
+    def targets(self, losses: Iterable[Loss], size_px: int) -> tuple[Any, ...]:
+        """What each loss prepares from the style (``Loss.style_target``), cached.
+
+        Args:
+            losses: constants; the key of the cache.
+            size_px: long side in px at which the style images are analysed.
+        """
+        sizes = self._sizes(size_px)
+        with CACHE.lookup():
+            return tuple(
+                CACHE.get(self, (sizes, loss), partial(self._target, loss, size_px))
+                for loss in losses
+            )
+
+    def _target(self, loss: Loss, size_px: int) -> Any:
+        with torch.no_grad():
+            return loss.style_target(self, size_px)
 
     def grams(self, size_px: int, layers: Iterable[str]) -> Mapping[str, Tensor]:
-        """Gram targets, layer -> as ``gram`` makes it, of pictures with a long side of ``size_px`` (never enlarged)."""
+        """Gram matrices, the average over the style images by weight.
+
+        Args:
+            size_px: long side in px at which the style images are analysed; they are never enlarged.
+            layers: names of feature layers.
+
+        Returns:
+            layer -> (C, C).
+        """
         layers, sizes, total = tuple(dict.fromkeys(layers)), self._sizes(size_px), sum(self.weights)
         with CACHE.lookup():
             found = {layer: CACHE.find(self, (sizes, layer)) for layer in layers}
@@ -146,110 +185,103 @@ class Style:
             if missing:
                 sums: dict[str, Tensor] = {}
                 for number, weight in enumerate(self.weights):
-                    for layer, matrix in self._grams_of(number, sizes[number], missing).items():
+                    for layer, matrix in self._image_grams(number, sizes[number], missing).items():
                         part = matrix * (weight / total)
                         sums[layer] = sums[layer] + part if layer in sums else part
-                found.update(
-                    {
-                        layer: CACHE.keep(self, (sizes, layer), matrix)
-                        for layer, matrix in sums.items()
-                    }
-                )
+                for layer, matrix in sums.items():
+                    found[layer] = CACHE.keep(self, (sizes, layer), matrix)
             return found
 
-    def _grams_of(
+    def _image_grams(
         self, number: int, size: tuple[int, int], layers: Sequence[str]
     ) -> dict[str, Tensor]:
-        """Layer -> Gram matrix of one of the pictures, looked at in a size (width, height)."""
-        seen = self._seen[number]
-        found = {layer: CACHE.find(seen, (size, layer)) for layer in layers}
+        """Layer -> Gram matrix of one of the images, analysed at a size (width, height)."""
+        key = self._keys[number]
+        found = {layer: CACHE.find(key, (size, layer)) for layer in layers}
         missing = [layer for layer in layers if found[layer] is None]
         if missing:
+            image = resize(self.images[number], size).to(self.features.device)
             with torch.no_grad():
-                maps = self.features(
-                    resize(self.pictures[number], size).to(self.features.device), missing
-                )
-            found.update(
-                {layer: CACHE.keep(seen, (size, layer), gram(maps[layer])) for layer in missing}
-            )
+                activations = self.features(image, missing)
+            for layer in missing:
+                found[layer] = CACHE.keep(key, (size, layer), gram(activations[layer]))
         return found
 
-    def target(self, size_px: int, layer_weights: Mapping[str, float]) -> StyleTarget:
-        """What ``grams`` ask for, each as much as it counts."""
-        key = self._sizes(size_px), tuple(layer_weights.items())
-        with CACHE.lookup():
-            return CACHE.get(
-                self, key, lambda: StyleTarget.of(self.grams(size_px, layer_weights), layer_weights)
-            )
-
-    def spots(self, size_px: int) -> StylePatches:
-        """What places in it look like, at a long side of ``size_px``, blended by weight."""
+    def patches(self, size_px: int) -> StylePatches:
+        """Patches of the images at a long side of ``size_px``, in proportion to their weights."""
         sizes = self._sizes(size_px)
         with CACHE.lookup():
-            return CACHE.get(self, (sizes, "spots"), lambda: self._joined_spots(sizes))
+            return CACHE.get(self, (sizes, "patches"), lambda: self._join_patches(sizes))
 
-    def _joined_spots(self, sizes: Sequence[tuple[int, int]]) -> StylePatches:
+    def _join_patches(self, sizes: Sequence[tuple[int, int]]) -> StylePatches:
         found = [
-            CACHE.get(seen, (size, "spots"), partial(self._spots_of, picture, size))
-            for picture, seen, size in zip(self.pictures, self._seen, sizes, strict=True)
+            CACHE.get(key, (size, "patches"), partial(self._image_patches, image, size))
+            for image, key, size in zip(self.images, self._keys, sizes, strict=True)
         ]
         total = sum(self.weights)
-        return join_patches(
-            found, [weight / total for weight in self.weights], self.features.match_layers
-        )
+        shares = [weight / total for weight in self.weights]
+        return join_patches(found, shares, self.features.match_layers)
 
-    def _spots_of(self, picture: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
+    def _image_patches(self, image: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
         with torch.no_grad():
-            return extract_patches(resize(picture, size).to(self.features.device), self.features)
+            return extract_patches(resize(image, size).to(self.features.device), self.features)
 
     def strokes(self, size_px: int, size: tuple[int, int]) -> Tensor:
-        """What of the weightiest picture, looked at a long side of ``size_px``, is finer than ``STROKE_PX``: no tones, as a
-        difference from them, (1, 3, H, W); mirrored at its borders to fill ``size`` (width, height)."""
+        """Detail finer than ``STROKE_PX`` of the image with the largest weight, a difference from its low-pass.
+
+        Args:
+            size_px: long side in px at which the image is analysed.
+            size: (width, height) px of the result; the detail is mirrored at its borders to fill it.
+
+        Returns:
+            (1, 3, height, width).
+        """
         number = max(range(len(self.weights)), key=self.weights.__getitem__)
-        looked_at = self._sizes(size_px)[number]
+        analysed = self._sizes(size_px)[number]
         with CACHE.lookup():
-            key = looked_at, "strokes", size
-            return CACHE.get(
-                self._seen[number], key, lambda: self._strokes_of(number, looked_at, size)
-            )
+            key = analysed, "strokes", size
+            make = partial(self._image_strokes, number, analysed, size)
+            return CACHE.get(self._keys[number], key, make)
 
-    def _strokes_of(self, number: int, looked_at: tuple[int, int], size: tuple[int, int]) -> Tensor:
-        picture, (across, down) = resize(self.pictures[number], looked_at), looked_at
-        tones = resize(picture, (max(1, across // STROKE_PX), max(1, down // STROKE_PX)))
-        return reflect_crop(picture - resize(tones, (across, down)), *size).to(self.features.device)
+    def _image_strokes(
+        self, number: int, analysed: tuple[int, int], size: tuple[int, int]
+    ) -> Tensor:
+        image, (width, height) = resize(self.images[number], analysed), analysed
+        small = resize(image, (max(1, width // STROKE_PX), max(1, height // STROKE_PX)))
+        detail = image - resize(small, (width, height))
+        return reflect_crop(detail, *size).to(self.features.device)
 
-    def colours(self) -> Tensor:
-        """Its colours, blended by weight, as ``color_statistics`` makes them."""
+    def color_statistics(self) -> Tensor:
+        """Mean and covariance of the images' colours, averaged by weight, (4, 4): see ``ops.color``."""
         total = sum(self.weights)
         with CACHE.lookup():
             parts = [
-                weight / total * self._colours_of(number)
+                weight / total * self._image_color_statistics(number)
                 for number, weight in enumerate(self.weights)
             ]
         return torch.stack(parts).sum(0)
 
-    def _colours_of(self, number: int) -> Tensor:
-        return CACHE.get(
-            self._seen[number],
-            COLORS,
-            lambda: color_statistics(self.pictures[number]).to(self.features.device),
-        )
+    def _image_color_statistics(self, number: int) -> Tensor:
+        def make() -> Tensor:
+            return color_statistics(self.images[number]).to(self.features.device)
+
+        return CACHE.get(self._keys[number], COLORS, make)
 
     def _sizes(self, size_px: int) -> tuple[tuple[int, int], ...]:
-        """(width, height) of each picture when it is looked at: the same for all sizes beyond a picture's own."""
+        """(width, height) at which each image is analysed: never above its own size."""
         return tuple(
-            _looked_at((picture.shape[-1], picture.shape[-2]), size_px) for picture in self.pictures
+            _analysed_size((image.shape[-1], image.shape[-2]), size_px) for image in self.images
         )
 
     def save(self, path: str | Path) -> None:
-        """Write pictures and weights as safetensors.
+        """Write images and weights as safetensors.
 
         Raises:
             OutputError: the file cannot be written; what was there before is untouched.
         """
         tensors = {
-            f"picture{i}": (picture * 255).round().to(torch.uint8)
-            for i, picture in enumerate(self.pictures)
+            f"picture{i}": (image * 255).round().to(torch.uint8)
+            for i, image in enumerate(self.images)
         }
         tensors["weights"] = torch.tensor(self.weights, dtype=torch.float64)
         try:
@@ -269,23 +301,22 @@ class Style:
         try:
             with safe_open(check_readable(path), "pt") as file:
                 count = len(file.keys()) - 1
-                pictures = tuple(file.get_tensor(f"picture{i}").float() / 255 for i in range(count))
+                images = tuple(file.get_tensor(f"picture{i}").float() / 255 for i in range(count))
                 weights = tuple(file.get_tensor("weights").tolist())
         except SafetensorError as error:
             raise InputError(
                 f"{path} is not a style file ({error}): make one with Style.save"
             ) from None
-        return cls(pictures, weights, features)
+        return cls(images, weights, features)
 
 
-def _inside(picture: Tensor) -> Tensor:
-    """Without its border."""
-    height, width = picture.shape[-2:]
+def _without_border(image: Tensor) -> Tensor:
+    height, width = image.shape[-2:]
     border = round(BORDER * min(height, width))
-    return picture[..., border : height - border, border : width - border]
+    return image[..., border : height - border, border : width - border]
 
 
-def _looked_at(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """Never enlarged, but no side below what the features can see."""
+def _analysed_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """(width, height) for a long side: not enlarged, and no side below the minimum of the features."""
     width, height = fit(size, min(long_side, max(size)))
     return max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX)

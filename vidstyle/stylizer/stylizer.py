@@ -1,77 +1,84 @@
-"""The painter: turns frames into stylised frames, and is the only thing here that remembers anything."""
+"""The stylizer: it optimises the pixels of each frame, starting from the previous stylised frame."""
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..features.extractor import MIN_SIDE_PX, Features
+from ..features.extractor import Features
 from ..flow.methods import MAX_FLOW_SIDE_PX, MIN_FLOW_SIDE_PX
 from ..flow.motion import Motion
-from ..io.frame import Frame, fit
-from ..losses.objective import ContentTarget, Losses, Objective, Weights
-from ..ops.color import keep_colors, match_color_statistics
+from ..io.frame import Frame
+from ..losses.base import Loss
+from ..losses.defaults import default_losses
+from ..losses.objective import Objective, prepare_targets
+from ..ops.color import match_color_statistics
 from ..ops.tensors import alpha_of, resize, to_image, to_tensor
+from ..optim.adam import FAST_LR_DECAY, AdamState, Losses, OptimResult, StepSize, adam, do_nothing
 from ..optim.cuda_graph import GraphedFunction
-from ..optim.optimizers import FAST_LR_DECAY, AdamState, OptimResult, StepSize, adam, lbfgs
-from ..optim.runners import PreparedRunner, graphed, make_step_runner
+from ..optim.lbfgs import lbfgs
+from ..optim.runners import PreparedRunner, StepRunner, graphed, make_step_runner
 from ..runtime.device import choose_precision, keep_freed_memory, out_of_memory_named
 from ..runtime.interrupts import check
 from ..runtime.openmp import spin_control
 from ..settings import Settings
-from .frame_setup import StyleContext, frame_targets, prepare_frame
+from .frame_setup import StyleContext, prepare_frame
+from .iterations import Iteration, Size, fetch_iterations, loss_decrease
 from .memory_check import Sizes, check_memory
+from .output import compose_output
+from .report import log_objective
+from .sizes import output_size, pyramid_sizes, working_size
+from .state import StylizerState
 from .style import Style
-from .warm_start import LONG_TERM, StylizerState, step_budget
-
-log = logging.getLogger(__name__)
-
-PYRAMID_RATIO = 0.6
-"""Size of a coarse level relative to the next finer one."""
+from .warm_start import LONG_TERM, step_budget
 
 REMATCH_STEPS = 10
-"""Steps of a fresh painting after which its spots are compared with the style's anew."""
+"""Steps of a first frame after which the targets that depend on the image are fixed anew."""
 
 MOMENT_RETENTION = 0.1
-"""How much of its past the optimiser keeps when it is loosened: ten steps of hundreds."""
+"""Fraction of the Adam state's weight kept by ``reset_learning_rate``: that of ten steps of hundreds."""
 
-FULL_RATE_STEPS = 40
-"""Steps at its full size until a painting, fresh, loosened or resized, begins to settle."""
+FULL_LR_STEPS = 40
+"""Steps at the working size before the learning rate decays fast: for a first frame, and after a change of size or style."""
 
-
-@dataclass(frozen=True)
-class Iteration:
-    """Losses one iteration started from, at a picture of ``size`` (width, height) px; only the total is weighted."""
-
-    size: tuple[int, int]
-    total: float
-    content: float
-    style: float
-    temporal: float = 0.0
+WeightedLosses = Callable[[Features, Settings], Mapping[Loss, float]]
+"""The losses of an objective, with their weights; ``default_losses`` is one."""
 
 
 class Stylizer:
-    """Paints frames by optimising their pixels, each starting from the one before.
+    """Stylises frames by optimising their pixels (Gatys et al. 2015), each frame starting from the previous one.
 
-    ``style`` and ``settings`` may be assigned between frames. ``on_iteration`` is called as each iteration begins. After
-    a call ``iterations`` holds the losses of that frame's iterations, in order. On a CPU the process keeps for the next step
-    what memory a step frees, see ``keep_freed_memory``.
+    ``style``, ``settings`` and ``losses`` may be assigned between frames. ``on_iteration`` is called before each
+    iteration. After a call ``iterations`` holds the losses of that frame's iterations, in order.
+
+    Several stylizers may share features and styles, each in a thread of its own: all state is the stylizer's, and the
+    shared cache of style statistics has a lock. A single stylizer must not be called by two threads at once.
+
+    On a CPU the process keeps memory that a step frees for the next step, see ``keep_freed_memory``.
 
     Args:
-        features: how pictures are looked at.
-        style: what the painting should look like, seen through the same features.
+        features: compute activations.
+        style: analysed through the same features.
         settings: all else.
+        losses: the weighted losses of the objective of every frame, given the features and the present settings.
+            ``lambda features, settings: {**default_losses(features, settings), MyLoss(): 2.0}`` adds one.
 
     Raises:
         ValueError: layers that the features lack, or a style made with other features.
     """
 
-    def __init__(self, features: Features, style: Style, settings: Settings = Settings()) -> None:  # noqa: B008 (immutable)
+    def __init__(
+        self,
+        features: Features,
+        style: Style,
+        settings: Settings = Settings(),  # noqa: B008 (immutable)
+        losses: WeightedLosses = default_losses,
+    ) -> None:
         on_cpu = features.device.type == "cpu"
         self._idle_threads = spin_control() if on_cpu else nullcontext()
         if on_cpu:
@@ -79,11 +86,12 @@ class Stylizer:
         self.features = features
         self._features_by_dtype: dict[torch.dtype, Features] = {}
         self.style = style
+        self.losses = losses
         self.settings = settings
         self.iterations: list[Iteration] = []
         self._remedies: dict[Sizes, str] = {}
         self._sizes: Sizes | None = None
-        self.on_iteration: Callable[[], None] = lambda: None
+        self.on_iteration: Callable[[], None] = do_nothing
         self.reset()
 
     def __repr__(self) -> str:
@@ -97,7 +105,7 @@ class Stylizer:
 
     @property
     def style(self) -> Style:
-        """The style in force from the next frame on."""
+        """The style from the next frame on."""
         return self._style
 
     @style.setter
@@ -110,18 +118,17 @@ class Stylizer:
 
     @property
     def settings(self) -> Settings:
-        """The settings in force from the next frame on."""
+        """The settings from the next frame on."""
         return self._settings
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
-        self.features.check_layers((*settings.content_layers, *settings.style_layers))
-        precision, before = (
-            choose_precision(settings.precision, self.features.device),
-            getattr(self, "_settings", None),
-        )
+        for loss in self.losses(self.features, settings):
+            self.features.check_layers((*loss.layers, *loss.content_layers))
+        precision = choose_precision(settings.precision, self.features.device)
+        before = getattr(self, "_settings", None)
         if before is None or settings.engine != before.engine:
-            self.step_runner = make_step_runner(settings.engine, self.features.device)
+            self.step_runner: StepRunner = make_step_runner(settings.engine, self.features.device)
             self._prepare_frame = graphed(prepare_frame, settings.engine, self.features.device)
         if precision not in self._features_by_dtype:
             self._features_by_dtype[precision] = self.features.in_precision(precision)
@@ -130,7 +137,7 @@ class Stylizer:
 
     @property
     def compile_seconds(self) -> float:
-        """Time spent so far on compiling or recording steps."""
+        """Time spent so far on compiling or recording."""
         return sum(
             part.seconds
             for part in (self.step_runner, self._prepare_frame)
@@ -138,49 +145,45 @@ class Stylizer:
         )
 
     def reset(self) -> None:
-        """Forget all frames: the next one starts afresh."""
-        self._memory: StylizerState | None = None
+        """Forget all frames: the next frame is a first frame."""
+        self._state: StylizerState | None = None
 
     def reset_learning_rate(self) -> None:
-        """Let what has come to rest change again: for when the style has become another."""
-        if self._memory is not None:
-            moments = self._memory.moments.with_decayed_weight(MOMENT_RETENTION)
-            self._memory = replace(
-                self._memory,
-                moments=moments,
-                progress=1.0,
-                loose=FULL_RATE_STEPS,
-                changing=FULL_RATE_STEPS,
+        """Restore the full learning rate, for a change of style."""
+        if self._state is not None:
+            self._state = replace(
+                self._state,
+                adam=self._state.adam.with_decayed_weight(MOMENT_RETENTION),
+                loss_decrease=1.0,
+                full_lr_steps=FULL_LR_STEPS,
+                restyle_steps=FULL_LR_STEPS,
             )
 
     def state(self) -> dict[str, Tensor]:
-        """What was remembered of past frames, as plain tensors on the CPU; empty when new."""
-        return self._memory.state() if self._memory else {}
+        """All that the next frame depends on, as tensors on the CPU; empty before the first frame."""
+        return self._state.state_dict() if self._state else {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on where ``state`` was taken.
+        """Continue from a ``state``.
 
         Raises:
-            ValueError: tensors missing or of shapes that do not belong together.
+            ValueError: tensors missing, or of shapes that do not belong together.
         """
-        self._memory = StylizerState.from_state(state, self.features.device) if state else None
+        device = self.features.device
+        self._state = StylizerState.from_state_dict(state, device) if state else None
 
     def working_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) in px at which a frame of this size is optimised."""
-        output = self.output_size(frame_size)
-        long_side = self.settings.working_size or default_working_px(self.features.device)
-        width, height = fit(output, min(long_side, max(output)))
-        return max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX)
+        """(width, height) px at which a frame of this size is optimised."""
+        return working_size(self.settings, frame_size, self.features.device)
+
+    def output_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) px of the stylised frame of a frame of this size."""
+        return output_size(self.settings, frame_size)
 
     def flow_px(self, frame_size: tuple[int, int]) -> int:
-        """Long side in px of the copies in which motion is best looked for."""
-        return max(
-            MIN_FLOW_SIDE_PX,
-            min(
-                MAX_FLOW_SIDE_PX,
-                round(self.settings.flow_scale * max(self.working_size(frame_size))),
-            ),
-        )
+        """Long side in px at which optical flow is computed."""
+        scaled = round(self.settings.flow_scale * max(self.working_size(frame_size)))
+        return max(MIN_FLOW_SIDE_PX, min(MAX_FLOW_SIDE_PX, scaled))
 
     def __call__(
         self, frame: Frame, motion: Motion | None = None, steps: int | None = None
@@ -189,7 +192,7 @@ class Stylizer:
 
         Args:
             frame: any size; sizes may change between frames.
-            motion: how the previous frame became this one; None: as if nothing had moved.
+            motion: from the previous frame to this one; None: nothing moved.
             steps: iterations for this frame in place of the settings'.
 
         Returns:
@@ -201,269 +204,166 @@ class Stylizer:
         """
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
-        size = self.working_size(frame.size)
-        sizes = size, self.output_size(frame.size)
-        if (
-            sizes not in self._remedies
-        ):  # once per size: later another program's memory is no reason to end a render
-            self._remedies[sizes] = check_memory(self.features.device, sizes, self._sizes)
-        self._sizes = sizes
-        with self._idle_threads, out_of_memory_named(self._remedies[sizes]):
-            source = to_tensor(frame.image, self.features.device)
+        device, size = self.features.device, self.working_size(frame.size)
+        output = self.output_size(frame.size)
+        remedy = self._check_memory((size, output))
+        with self._idle_threads, out_of_memory_named(remedy):
+            source = to_tensor(frame.image, device)
             content = resize(source, size)
             if (motion and motion.cut) or self.settings.init != "previous":
                 self.reset()
-            if self._memory is None:
-                picture = self._stylize_initial(content, steps)
+            if self._state is None:
+                stylized = self._stylize_initial(content, steps)
             else:
-                picture = self._stylize_next(self._memory, content, motion or Motion(), steps)
-            painting = self._postprocess(
-                picture, source, alpha_of(frame.image, self.features.device)
-            )
-            image = to_image(painting, deep=frame.image.dtype == np.uint16)
+                stylized = self._stylize_next(self._state, content, motion or Motion(), steps)
+            alpha = alpha_of(frame.image, device)
+            composed = compose_output(stylized, source, alpha, output, self.settings)
+            image = to_image(composed, deep=frame.image.dtype == np.uint16)
         return replace(frame, image=image)
 
+    def _check_memory(self, sizes: Sizes) -> str:
+        """The remedy should memory run out. Each size is checked once: memory that other programs take later ends no render."""
+        if sizes not in self._remedies:
+            self._remedies[sizes] = check_memory(self.features.device, sizes, self._sizes)
+        self._sizes = sizes
+        return self._remedies[sizes]
+
     def _stylize_next(
-        self, memory: StylizerState, content: Tensor, motion: Motion, steps: int | None
+        self, state: StylizerState, content: Tensor, motion: Motion, steps: int | None
     ) -> Tensor:
-        """Start from the painting before."""
-        remembered = replace(
-            memory, loss=0.0, progress=0.0, loose=0, changing=0
-        )  # other numbers would be another signature
-        start, targets, match = self._prepare_frame(
-            self._active_features,
-            self._content_layers(),
-            self._style_context(content),
-            remembered,
+        """Stylise a warm-started frame."""
+        features = self._active_features
+        losses = self.losses(features, self.settings)
+        start, targets = self._prepare_frame(
+            features,
+            tuple(losses),
+            self._style_context(content, losses),
+            state.without_numbers(),
             content,
             motion,
         )
-        steps = steps or step_budget(start, memory.progress, self.settings.steps)
-        objective = replace(
-            self._objective(content, targets), before=(start.picture, start.known), match=match
-        )
-        loose = memory.loose if memory.picture.shape == content.shape else FULL_RATE_STEPS
-        rate = (
+        steps = steps or step_budget(start, state.loss_decrease, self.settings.steps)
+        objective = self.objective(start.content, targets=targets)
+        full = state.full_lr_steps if state.image.shape == content.shape else FULL_LR_STEPS
+        step_size = (
             StepSize(self.settings.learning_rate)
-            if loose
-            else StepSize(self.settings.learning_rate, FAST_LR_DECAY, ahead=1)
+            if full
+            else StepSize(self.settings.learning_rate, FAST_LR_DECAY, nesterov=1)
         )
-        if memory.changing:  # whole regions, and colours, as readily as strokes
-            rate = rate._replace(scales=1, colours=1)
-        step_runner = partial(self.step_runner, rate=rate)
-        minimum = self._minimize(start.picture, start.moments, objective, steps, step_runner)
+        if state.restyle_steps:
+            step_size = step_size._replace(coarse_gain=1, chroma_gain=1)
+        runner = partial(self.step_runner, step_size=step_size)
+        result = self._minimize(start.image, start.adam, objective, steps, runner)
         size = content.shape[-1], content.shape[-2]
-        self.iterations = _fetch_losses([(size, loss) for loss in minimum.losses])
-        self._memory = StylizerState(
-            minimum.picture,
-            minimum.moments,
-            start.content.clone(),  # what was recorded writes over it
-            start.offset.clone(),
-            start.travel.clone(),
+        self.iterations = fetch_iterations([(size, loss) for loss in result.losses])
+        self._state = StylizerState(
+            result.image,
+            result.state,
+            start.content.clone(),  # the next replay of a recorded setup overwrites it
+            start.residual_flow.clone(),
+            start.camera_translation.clone(),
             loss=self.iterations[-1].total,
-            progress=_loss_decrease(memory.loss, self.iterations),
-            loose=max(0, loose - steps),
-            changing=max(0, memory.changing - steps),
-            earlier=(memory.picture, *memory.earlier)[: max(LONG_TERM) - 1]
+            loss_decrease=loss_decrease(state.loss, self.iterations),
+            full_lr_steps=max(0, full - steps),
+            restyle_steps=max(0, state.restyle_steps - steps),
+            earlier=(state.image, *state.earlier)[: max(LONG_TERM) - 1]
             if self.settings.long_term
             else (),
         )
-        return minimum.picture
+        return result.image
 
     def _stylize_initial(self, content: Tensor, steps: int | None) -> Tensor:
-        """Coarse to fine from the content, or from noise."""
+        """Stylise a first frame, coarse to fine, from the content or from noise."""
         steps = steps or self.settings.initial_steps
-        height, width = content.shape[-2:]
-        levels = [(width, height)]
-        while len(levels) < self.settings.pyramid_levels:
-            coarser = fit((width, height), round(max(levels[0]) * PYRAMID_RATIO))
-            if min(coarser) < MIN_SIDE_PX:
-                break
-            levels.insert(0, coarser)
-        picture = self._initial_image(resize(content, levels[0]))
-        losses: list[tuple[tuple[int, int], Losses]] = []
-        for number, size in enumerate(levels):
-            target, picture = resize(content, size), resize(picture, size)
-            share = steps * (number + 1) // len(levels) - steps * number // len(levels)
-            # Nothing came before; that it is said in this way gives all frames the same kind of objective.
-            objective = self.objective(target, (picture, torch.zeros_like(picture[:, :1])))
-            # Large strokes first: the content has its full weight at the full size alone.
-            weights = objective.weights._replace(
-                content=(number + 1) / len(levels) * objective.weights.content
-            )
-            objective = replace(objective, weights=weights)
-            chosen = (
-                self.step_runner if size == levels[-1] else adam
-            )  # what is prepared shall be of use again
-            step_runner = partial(chosen, rate=StepSize(self.settings.learning_rate))
-            moments = AdamState.zero(picture)
+        sizes = pyramid_sizes(self.settings, (content.shape[-1], content.shape[-2]))
+        image = self._initial_image(resize(content, sizes[0]))
+        losses: list[tuple[Size, Losses]] = []
+        for number, size in enumerate(sizes):
+            target, image = resize(content, size), resize(image, size)
+            share = steps * (number + 1) // len(sizes) - steps * number // len(sizes)
+            # A temporal term that is valid nowhere: all frames then share one compiled program.
+            objective = self.objective(target, (image, torch.zeros_like(image[:, :1])))
+            # Coarse strokes come first: the content has its full weight at the full size alone.
+            objective = objective.reweighted(content=(number + 1) / len(sizes))
+            # A program prepared for a coarse size would not be used again.
+            engine = self.step_runner if size == sizes[-1] else adam
+            runner = partial(engine, step_size=StepSize(self.settings.learning_rate))
+            state = AdamState.zero(image)
             while share > 0:
-                few = share if self.settings.optimizer == "lbfgs" else min(share, REMATCH_STEPS)
-                minimum = self._minimize(
-                    picture, moments, objective.with_fixed_matches(picture), few, step_runner
-                )
-                picture, moments, share = minimum.picture, minimum.moments, share - few
-                losses += [(size, loss) for loss in minimum.losses]
-        self.iterations = _fetch_losses(losses)
-        at_full_size = sum(size == levels[-1] for size, _ in losses)
-        loose = max(0, FULL_RATE_STEPS - at_full_size)
-        self._memory = StylizerState.of(picture, moments, content, self.iterations[-1].total, loose)
-        return picture
+                count = share if self.settings.optimizer == "lbfgs" else min(share, REMATCH_STEPS)
+                fixed = objective.with_fixed_targets(image)
+                result = self._minimize(image, state, fixed, count, runner)
+                image, state, share = result.image, result.state, share - count
+                losses += [(size, loss) for loss in result.losses]
+        self.iterations = fetch_iterations(losses)
+        at_full_size = sum(size == sizes[-1] for size, _ in losses)
+        full = max(0, FULL_LR_STEPS - at_full_size)
+        total = self.iterations[-1].total
+        self._state = StylizerState.initial(image, state, content, total, full)
+        return image
 
     def _initial_image(self, content: Tensor) -> Tensor:
         if self.settings.init != "noise":
-            return match_color_statistics(content, self.style.colours())
-        generator = torch.Generator().manual_seed(
-            self.settings.seed
-        )  # on the CPU: the same noise on every device
+            return match_color_statistics(content, self.style.color_statistics())
+        # On the CPU: the same noise for every device.
+        generator = torch.Generator().manual_seed(self.settings.seed)
         return torch.rand(content.shape, generator=generator).to(content.device)
 
-    def objective(self, content: Tensor, before: tuple[Tensor, Tensor] | None = None) -> Objective:
-        """What a painting of this content is judged by, whatever its spots come to be like; ``with_fixed_matches`` fixes that.
+    def objective(
+        self,
+        content: Tensor,
+        previous: tuple[Tensor, Tensor] | None = None,
+        targets: tuple[Any, ...] | None = None,
+    ) -> Objective:
+        """The objective of a frame. Every frame is optimised by what this method returns.
 
         Args:
-            content: (1, 3, H, W) RGB in [0, 1], of the painting's size.
-            before: as in ``Objective``.
+            content: (1, 3, H, W) RGB in [0, 1] of the working size.
+            previous: the warped previous stylised frame, (1, 3, H, W), and its valid mask, (1, 1, H, W); None: no
+                temporal term.
+            targets: of each loss, where they are prepared already; None: prepare them.
         """
-        targets, matching = frame_targets(
-            self._active_features, self._content_layers(), self._style_context(content), content
-        )
-        objective = replace(self._objective(content, targets), before=before, matching=matching)
-        self._log_objective(content, objective)
+        features = self._active_features
+        losses = self.losses(features, self.settings)
+        if targets is None:
+            style = self._style_context(content, losses)
+            targets = prepare_targets(
+                features, losses, style.targets, style.color_statistics, content, previous
+            )
+        objective = Objective.of(features, losses, targets)
+        if self._state is None:
+            log_objective(objective, content, self.style, self._style_px(content), self.settings)
         return objective
 
-    def _objective(self, content: Tensor, targets: Mapping[str, ContentTarget]) -> Objective:
-        """All of it that is the style's and the settings'."""
-        s, features = self.settings, self._active_features
-        usual = features.fast_style_layers if s.fast_style_layers else features.style_layers
-        layers = {layer: usual.get(layer, 1.0) for layer in s.style_layers or usual}
-        style = self.style.target(self._style_px(content), layers)
-        weights = Weights(
-            s.content_weight, s.style_weight, s.tv_weight, s.temporal_weight, s.patch_weight
-        )
-        return Objective(features, targets, tuple(layers), style, weights)
-
-    def _content_layers(self) -> Mapping[str, float]:
-        return (
-            dict.fromkeys(self.settings.content_layers, 1.0) or self._active_features.content_layers
-        )
-
-    def _style_context(self, content: Tensor) -> StyleContext:
-        matched = self.settings.patch_weight and self._active_features.match_layers
-        size = content.shape[-1], content.shape[-2]
-        strokes = self.style.strokes(self._style_px(content), size)
+    def _style_context(self, content: Tensor, losses: Mapping[Loss, float]) -> StyleContext:
+        size_px = self._style_px(content)
+        strokes = self.style.strokes(size_px, (content.shape[-1], content.shape[-2]))
         if not self.settings.style_weight:
             strokes = torch.zeros_like(strokes)
-        return StyleContext(
-            self.style.colours(),
-            strokes,
-            self.style.spots(self._style_px(content)) if matched else None,
-        )
+        targets = self.style.targets(losses, size_px)
+        return StyleContext(self.style.color_statistics(), strokes, targets)
 
     def _style_px(self, content: Tensor) -> int:
-        """Long side at which the style's pictures are looked at."""
+        """Long side in px at which the style images are analysed."""
         return round(max(content.shape[-2:]) * self.settings.style_scale)
 
     def _minimize(
         self,
-        picture: Tensor,
-        moments: AdamState,
+        image: Tensor,
+        state: AdamState,
         objective: Objective,
         steps: int,
-        step_runner: Callable[..., OptimResult],
+        runner: Callable[..., OptimResult],
     ) -> OptimResult:
         if self.settings.optimizer == "lbfgs":
 
-            def evaluate(picture: Tensor) -> Losses:
+            def evaluate(image: Tensor) -> Losses:
                 self._begin_iteration()
-                return objective(picture)
+                return objective(image)
 
-            return lbfgs(picture, evaluate, steps)
-        return step_runner(picture, objective, steps, moments, tick=self._begin_iteration)
+            return lbfgs(image, evaluate, steps)
+        return runner(image, objective, steps, state, on_step=self._begin_iteration)
 
     def _begin_iteration(self) -> None:
         check()
         self.on_iteration()
-
-    def _postprocess(self, picture: Tensor, source: Tensor, alpha: Tensor | None) -> Tensor:
-        """Enlarge to the output's size, then mix with the source as the settings say; with its alpha, beside the source."""
-        settings = self.settings
-        size = self.output_size((source.shape[-1], source.shape[-2]))
-        painting = resize(picture, size)
-        if settings.strength < 1 or settings.original_colors or settings.compare != "no":
-            source = resize(source, size)
-        if settings.original_colors:
-            painting = keep_colors(painting, source)
-        if settings.strength < 1:
-            painting = torch.lerp(source, painting, settings.strength)
-        if settings.compare != "no":
-            side = 3 if settings.compare == "beside" else 2
-            painting = torch.cat([source, painting], side)
-            alpha = None if alpha is None else torch.cat([resize(alpha, size)] * 2, side)
-        elif alpha is not None:
-            alpha = resize(alpha, size)
-        return painting if alpha is None else torch.cat([painting, alpha], 1)
-
-    def output_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) in px of the stylised frame of a frame of this size."""
-        return fit(frame_size, self.settings.size) if self.settings.size else frame_size
-
-    def _log_objective(self, content: Tensor, objective: Objective) -> None:
-        if self._memory is not None or not log.isEnabledFor(logging.DEBUG):
-            return
-        log.debug("content picture %s", _shape(content))
-        for picture in self.style.pictures:
-            log.debug(
-                "style picture %s as read, looked at with the content's long side times the style scale",
-                _shape(picture),
-            )
-        for layer, target in objective.content.items():
-            log.debug("content target %s: %s", layer, _shape(target.maps))
-        for layer, matrix in self.style.grams(
-            self._style_px(content), objective.style_layers
-        ).items():
-            log.debug("style target %s: Gram matrix %s", layer, _shape(matrix))
-        s = self.settings
-        log.debug(
-            "loss = %g content + %g style + %g total variation",
-            s.content_weight,
-            s.style_weight,
-            s.tv_weight,
-        )
-        log.debug("     + %g unlikeness of spots to the style's", s.patch_weight)
-        log.debug(
-            "later frames add %g times their difference from the painting before", s.temporal_weight
-        )
-        log.debug("pixels %s updated by %s, starting from %s", _shape(content), s.optimizer, s.init)
-
-
-def default_working_px(device: torch.device) -> int:
-    """Long side that the device paints in reasonable time: seconds per frame of a clip, minutes for a still."""
-    return 512 if device.type == "cpu" else 1280
-
-
-def _loss_decrease(loss_before: float, iterations: Sequence[Iteration]) -> float:
-    """Share of the loss that each step of a frame took away; with a single step, compared with the frame before."""
-    first, steps = (
-        (iterations[0].total, len(iterations) - 1) if len(iterations) > 1 else (loss_before, 1)
-    )
-    return (first - iterations[-1].total) / (first * steps) if first else 0.0
-
-
-def _fetch_losses(losses: list[tuple[tuple[int, int], Losses]]) -> list[Iteration]:
-    """Fetch all losses of a frame from the device at once: one wait per frame, not one per iteration."""
-    values = (
-        torch.stack(
-            [
-                torch.stack([loss.total, loss.content, loss.style, loss.temporal])
-                for _, loss in losses
-            ]
-        )
-        .cpu()
-        .tolist()
-    )
-    return [Iteration(size, *row) for (size, _), row in zip(losses, values, strict=True)]
-
-
-def _shape(tensor: Tensor) -> str:
-    return " x ".join(str(side) for side in tensor.shape)

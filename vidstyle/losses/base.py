@@ -1,0 +1,117 @@
+"""The interface of a loss: one term of the objective.
+
+A loss is one class in one file. It names the feature layers that it reads, prepares its target from the style and from
+each frame, and is a scalar function of the image that is optimised. ``default_losses`` lists the losses in use with
+their weights; ``Stylizer(..., losses=...)`` takes another list.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from ..features.extractor import Features
+
+
+class StyleStatistics(Protocol):
+    """The methods of ``Style`` that a loss prepares its target with."""
+
+    def resized_images(self, size_px: int) -> list[tuple[float, Tensor]]:
+        """Share (all sum to 1) and image, (1, 3, H, W) RGB in [0, 1] on the features' device, of each style image."""
+
+    def grams(self, size_px: int, layers: Iterable[str]) -> Mapping[str, Tensor]:
+        """Layer -> Gram matrix, the average over the style images."""
+
+    def patches(self, size_px: int) -> Any:
+        """``StylePatches`` of the style images."""
+
+
+class FrameContext(NamedTuple):
+    """What a loss prepares its target for a frame from.
+
+    Args:
+        features: compute activations of any other image.
+        content: (1, 3, H, W) RGB in [0, 1], the frame with the color statistics of the style.
+        activations: layer -> (1, C, H', W') of ``content``, for all ``Loss.content_layers``.
+        style: what ``Loss.style_target`` of the same loss returned.
+        previous: (1, 3, H, W), the earlier stylised frame warped by optical flow; None: there is no such term.
+        valid: (1, 1, H, W), 1 where ``previous`` shows what the frame shows, 0 in disoccluded regions.
+    """
+
+    features: Features
+    content: Tensor
+    activations: Mapping[str, Tensor]
+    style: Any
+    previous: Tensor | None = None
+    valid: Tensor | None = None
+
+
+class Loss:
+    """One term of the objective. A subclass sets ``name``, and overrides ``__call__`` and what else it needs.
+
+    An instance is a constant: a frozen dataclass of names and numbers, compared by value. Compiled programs and CUDA
+    graphs are made for equal losses, and take the targets as inputs. So all that changes from frame to frame, and
+    every tensor, belongs to the target: nested tuples, named tuples and dicts of tensors. A loss that has to hold a
+    tensor, such as a region mask, is a ``dataclass(frozen=True, eq=False)`` and returns it from ``target``.
+
+    Example::
+
+        @dataclass(frozen=True)
+        class MeanColorLoss(Loss):
+            name = "mean_color"
+
+            def style_target(self, style, size_px):
+                return sum(share * image.mean((2, 3)) for share, image in style.resized_images(size_px))
+
+            def __call__(self, image, activations, target):
+                return (image.mean((2, 3)) - target).square().mean()
+    """
+
+    name: str
+    """Unique among the losses of an objective; the key of its values in traces."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Feature layers that ``__call__`` reads."""
+        return ()
+
+    @property
+    def content_layers(self) -> tuple[str, ...]:
+        """Feature layers of the content that ``target`` reads."""
+        return ()
+
+    def style_target(self, style: StyleStatistics, size_px: int) -> Any:
+        """Prepare what depends on the style alone. It is cached for each style and size.
+
+        Args:
+            style: the style images and their statistics.
+            size_px: long side in px at which the style images are analysed.
+        """
+        return ()
+
+    def target(self, frame: FrameContext) -> Any:
+        """Prepare the target of one frame; None: the loss has no part in this frame.
+
+        On CUDA this function is recorded as a CUDA graph: it must not copy from the device, nor depend on values.
+        """
+        return frame.style
+
+    def fix_target(self, target: Any, image: Tensor, features: Features) -> Any:
+        """The target of the next steps, where it depends on the image that these steps start from.
+
+        Args:
+            target: from ``target``, or from an earlier call of this method.
+            image: (1, 3, H, W) RGB in [0, 1].
+            features: compute its activations.
+        """
+        return target
+
+    def __call__(self, image: Tensor, activations: Mapping[str, Tensor], target: Any) -> Tensor:
+        """The loss, a float32 scalar that autograd can differentiate.
+
+        Args:
+            image: (1, 3, H, W) RGB in [0, 1].
+            activations: layer -> (1, C, H', W') of the image, for at least ``layers``.
+            target: from ``fix_target``.
+        """
+        raise NotImplementedError

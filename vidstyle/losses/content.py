@@ -1,0 +1,129 @@
+"""Content loss (Gatys et al. 2015): squared difference of activations, weighted by the content's local detail."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..autograd.losses import weighted_squared_difference
+from ..features.network import LAYOUT
+from .base import FrameContext, Loss
+
+MIN_VARIANCE = 1e-3
+"""Floor of the variance of activations that the loss is divided by: a frame of one colour has none."""
+
+EPSILON = 1e-12
+"""Floor of a divisor."""
+
+DETAIL_WINDOW_PX = 7
+"""Side of the window in which local detail is measured, in px of the activations."""
+
+
+class SpatialWeighting(NamedTuple):
+    """Weight of a position as a function of the local detail of the content.
+
+    Args:
+        flat: weight without any detail. It approaches 1 as detail grows.
+        detail: local detail relative to the mean at which the weight is half way between ``flat`` and 1.
+    """
+
+    flat: float
+    detail: float
+
+
+SPATIAL_WEIGHTING = {
+    "shapes": SpatialWeighting(0.5, 0.3),
+    "lines": SpatialWeighting(0.0, 2.0),
+    "tones": SpatialWeighting(1.0, 1.0),
+}
+"""By ``Features.layer_kind``. Strokes are welcome where the content has no lines; the strongest lines are cables and the
+rims of glasses. Tones weigh the same everywhere: otherwise all bright parts of a style gather in flat regions."""
+
+
+class ContentTarget(NamedTuple):
+    """The target of one layer.
+
+    Args:
+        activations: (1, C, H, W) of the content.
+        variance: of the activations, a scalar.
+        weight_map: (1, 1, H, W), weight of each position. A region mask is multiplied with it.
+    """
+
+    activations: Tensor
+    variance: Tensor
+    weight_map: Tensor
+
+    @classmethod
+    def from_activations(
+        cls,
+        activations: Tensor,
+        weighting: SpatialWeighting = SPATIAL_WEIGHTING["shapes"],
+        weight: float = 1.0,
+    ) -> "ContentTarget":
+        """The target for these activations; ``weight``: of the whole layer."""
+        exact = activations.float()
+        detail = _local_mean((exact - _local_mean(exact)).square().mean(1, keepdim=True))
+        share = detail / (detail + weighting.detail * detail.mean()).clamp_min(EPSILON)
+        weight_map = weight * (weighting.flat + (1 - weighting.flat) * share)
+        variance = exact.var().clamp_min(MIN_VARIANCE)
+        return cls(activations, variance, weight_map.to(activations.dtype))
+
+
+def _local_mean(maps: Tensor) -> Tensor:
+    """Box filter of ``DETAIL_WINDOW_PX``, separable, in the memory format in which pooling is fastest."""
+    padding = [DETAIL_WINDOW_PX // 2] * 4
+    padded = F.pad(maps.contiguous(memory_format=LAYOUT), padding, mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(padded, (DETAIL_WINDOW_PX, 1), 1), (1, DETAIL_WINDOW_PX), 1)
+
+
+def content_loss(activations: Tensor, target: ContentTarget) -> Tensor:
+    """Weighted mean squared difference of activations divided by their variance, a scalar."""
+    difference = weighted_squared_difference(activations, target.activations, target.weight_map)
+    return difference / target.variance
+
+
+@dataclass(frozen=True)
+class ContentLoss(Loss):
+    """Mean of ``content_loss`` over layers.
+
+    Args:
+        layer_weights: (layer, weight) pairs; weights are relative to their mean.
+    """
+
+    layer_weights: tuple[tuple[str, float], ...]
+    name = "content"
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers of the pairs."""
+        return tuple(layer for layer, _ in self.layer_weights)
+
+    @property
+    def content_layers(self) -> tuple[str, ...]:
+        """The same layers."""
+        return self.layers
+
+    def target(self, frame: FrameContext) -> dict[str, ContentTarget]:
+        """The target of each layer, from the activations of the content."""
+        total = sum(weight for _, weight in self.layer_weights)
+        return {
+            layer: ContentTarget.from_activations(
+                frame.activations[layer],
+                SPATIAL_WEIGHTING[frame.features.layer_kind(layer)],
+                weight * len(self.layer_weights) / total,
+            )
+            for layer, weight in self.layer_weights
+        }
+
+    def __call__(
+        self,
+        image: Tensor,
+        activations: Mapping[str, Tensor],
+        target: Mapping[str, ContentTarget],
+    ) -> Tensor:
+        """The mean of ``content_loss`` over layers."""
+        losses = [content_loss(activations[layer], part) for layer, part in target.items()]
+        return torch.stack(losses).mean()
