@@ -17,8 +17,8 @@ from vidstyle.flow.clip_motion import with_motion
 from vidstyle.flow.methods import dis_flow
 from vidstyle.ops.tensors import to_tensor
 from vidstyle.optim import cuda_graph
+from vidstyle.optim.adam import AdamState, StepSize, adam
 from vidstyle.optim.cuda_graph import GraphedFunction
-from vidstyle.optim.optimizers import AdamState, StepSize, adam
 from vidstyle.optim.runners import PreparedRunner, make_step_runner
 from vidstyle.runtime.device import choose_precision
 from vidstyle.stylizer.frame_setup import prepare_frame
@@ -49,10 +49,10 @@ class Plain:
         type(self).made += 1
         self.program = program
 
-    def __call__(self, changing, fixed, ticks):
+    def __call__(self, changing, fixed, on_steps):
         losses = []
-        for tick in ticks:
-            tick()
+        for on_step in on_steps:
+            on_step()
             *changing, loss = self.program([*changing, *fixed])
             losses.append(loss)
         return [*changing, *losses]
@@ -74,7 +74,7 @@ def paint_some(stylizer, frames=3):
 
 def test_a_prepared_step_is_the_step_itself(features, style, plain, monkeypatch):
     monkeypatch.setattr(
-        "vidstyle.stylizer.stylizer.FULL_RATE_STEPS", 3
+        "vidstyle.stylizer.stylizer.FULL_LR_STEPS", 3
     )  # frames after the first settle, and look ahead
     one, other = (Stylizer(features, style, FAST_SETTINGS) for _ in range(2))
     other.step_runner = PreparedRunner(plain)
@@ -116,7 +116,7 @@ def test_few_prepared_programs_are_kept(features, style, plain):
     stylizer.step_runner = PreparedRunner(plain)
     for width in (64, 80, 96, 112):
         stylizer(Frame(scene(size=(width, 48))))
-    assert plain.made == 4 and len(stylizer.step_runner._ready) == 2
+    assert plain.made == 4 and len(stylizer.step_runner._programs) == 2
 
 
 class Again:
@@ -235,9 +235,12 @@ def test_engines_agree(features, engine, device):
     eager = adam(start, objective, 1, AdamState.zero(start), StepSize(0.05))
     same = other.step_runner(start, objective, 1, AdamState.zero(start), StepSize(0.05))
     # Sums in another order; Adam divides by the gradient's own size, which lifts rounding where a gradient is about zero.
-    torch.testing.assert_close(same.picture, eager.picture, atol=2e-3, rtol=0)
+    torch.testing.assert_close(same.image, eager.image, atol=2e-3, rtol=0)
     torch.testing.assert_close(
-        torch.stack(list(same.losses[0])), torch.stack(list(eager.losses[0])), atol=1e-6, rtol=1e-4
+        torch.stack(list(same.losses[0].values())),
+        torch.stack(list(eager.losses[0].values())),
+        atol=1e-6,
+        rtol=1e-4,
     )
 
     torch._dynamo.utils.counters.clear()
@@ -246,7 +249,7 @@ def test_engines_agree(features, engine, device):
         pictures = []
         for frame, motion in zip(clip.frames, clip.motions, strict=True):
             stylizer(frame, motion, steps=2)
-            pictures.append(stylizer.state()["picture"])
+            pictures.append(stylizer.state()["image"])
         reached.append(stylizer.iterations[-1].total)
         flickers.append(temporal_metrics.flicker(pictures, clip.motions, 6))
     assert (
@@ -288,16 +291,16 @@ def test_half_precision_sees_the_same_losses_and_is_never_nan(features, style, p
     half._active_features = features.in_precision(precision)
     before = content, torch.ones_like(content[:, :1])
     one, other = (stylizer.objective(content, before)(content) for stylizer in (whole, half))
-    assert other.total.item() == pytest.approx(
-        one.total.item(), rel=0.02
+    assert other["total"].item() == pytest.approx(
+        one["total"].item(), rel=0.02
     )  # bfloat16 has 8 bits, and errors average out
     end = adam(content, half.objective(content, before), 5, AdamState.zero(content), StepSize(0.05))
-    assert end.picture.isfinite().all() and all(loss.total.isfinite() for loss in end.losses)
+    assert end.image.isfinite().all() and all(loss["total"].isfinite() for loss in end.losses)
     fine = adam(
         content, whole.objective(content, before), 5, AdamState.zero(content), StepSize(0.05)
     )
     reached = [
-        whole.objective(content, before)(picture).total.item()
-        for picture in (fine.picture, end.picture)
+        whole.objective(content, before)(picture)["total"].item()
+        for picture in (fine.image, end.image)
     ]
     assert reached[1] == pytest.approx(reached[0], rel=0.05, abs=1e-4)

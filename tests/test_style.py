@@ -3,7 +3,8 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle import InputError, Style
+from vidstyle import InputError, Settings, Style, default_losses
+from vidstyle.ops.pytree import tensors_in
 from vidstyle.stylizer import style as style_module
 from vidstyle.stylizer.cache import PROTECTED_LOOKUPS, TensorCache
 
@@ -128,13 +129,12 @@ def cache(monkeypatch):
 def seen(style, size_px):
     """All that a frame needs of a style, in copies."""
     grams = style.grams(size_px, style.features.style_layers)
-    parts = style.target(size_px, style.features.style_layers), style.spots(size_px)
+    parts = style.targets(default_losses(style.features, Settings()), size_px)
     return [
         part.clone()
         for part in (
             *grams.values(),
-            *parts[0],
-            *parts[1],
+            *tensors_in(parts),
             style.strokes(size_px, (96, 64)),
             style.color_statistics(),
         )

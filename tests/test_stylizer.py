@@ -12,8 +12,8 @@ from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer, load
 from vidstyle.features.weights import bundled_features
 from vidstyle.ops.color import match_color_statistics
 from vidstyle.ops.tensors import to_image, to_tensor
-from vidstyle.optim import optimizers
-from vidstyle.optim.optimizers import BETA2, FAST_LR_DECAY, StepSize
+from vidstyle.optim import adam
+from vidstyle.optim.adam import BETA2, FAST_LR_DECAY, StepSize
 from vidstyle.stylizer import memory_check, stylizer
 
 QUICK = Settings(initial_steps=6, steps=2, precision="fp32")  # the same on every machine
@@ -61,10 +61,10 @@ def test_a_warm_start_reaches_the_cold_starts_loss_in_fewer_steps(features, styl
 def test_moments_are_carried_from_frame_to_frame(features, style):
     paint = painter(features, style)
     paint(Frame(scene()))
-    before = paint.state()["opponent.weight0"]
+    before = paint.state()["bias_correction0"]
     paint(Frame(scene(0.1)), steps=3)
     # The weight is 1 - BETA_SQUARE ** steps: three more steps of the same count.
-    torch.testing.assert_close(1 - paint.state()["opponent.weight0"], (1 - before) * BETA2**3)
+    torch.testing.assert_close(1 - paint.state()["bias_correction0"], (1 - before) * BETA2**3)
 
 
 def test_style_targets_are_not_computed_again_for_later_frames(features, monkeypatch):
@@ -133,11 +133,11 @@ def test_a_state_taken_and_loaded_goes_on_as_if_nothing_had_happened(features, s
 def test_a_wrong_state_is_refused(features, style):
     paint = painter(features, style)
     with pytest.raises(ValueError, match="lacks"):
-        paint.load_state({"picture": torch.zeros(1, 3, 4, 4)})
+        paint.load_state({"image": torch.zeros(1, 3, 4, 4)})
     paint(Frame(scene()))
     state = paint.state()
     with pytest.raises(ValueError, match="belong together"):
-        paint.load_state(state | {"picture": torch.zeros(1, 3, 4, 4)})
+        paint.load_state(state | {"image": torch.zeros(1, 3, 4, 4)})
 
 
 def test_a_cut_starts_afresh(features, style):
@@ -158,9 +158,9 @@ def test_the_previous_picture_and_its_moments_move_with_the_flow(features, style
     paint(Frame(scene()), Motion(flow, reliable), steps=1)
     after = paint.state()
     once = torch.tensor(1 - BETA2)  # the weight after a single step
-    torch.testing.assert_close(after["opponent.weight0"][..., :5], once.expand(1, 1, 48, 5))
-    assert (after["opponent.weight0"][..., 6:] > before["opponent.weight0"].max()).all()
-    kept = (after["picture"][..., 6:] - before["picture"][..., 1:-5]).abs().mean()
+    torch.testing.assert_close(after["bias_correction0"][..., :5], once.expand(1, 1, 48, 5))
+    assert (after["bias_correction0"][..., 6:] > before["bias_correction0"].max()).all()
+    kept = (after["image"][..., 6:] - before["image"][..., 1:-5]).abs().mean()
     assert (
         kept <= 2 * QUICK.learning_rate
     )  # a step is of the order of the learning rate at each of a few scales
@@ -230,8 +230,8 @@ def test_a_painting_that_came_to_rest_changes_quickly_when_loosened(features, st
 
 LOOSE, CHANGING, SETTLING = (
     StepSize(0)[1:],
-    StepSize(0, scales=1, colours=1)[1:],
-    StepSize(0, FAST_LR_DECAY, ahead=1)[1:],
+    StepSize(0, coarse_gain=1, chroma_gain=1)[1:],
+    StepSize(0, FAST_LR_DECAY, nesterov=1)[1:],
 )
 """How the learning rate falls, whether steps look ahead, and how readily regions and colours change."""
 
@@ -243,7 +243,9 @@ def rates_over(frames, features, style, monkeypatch, **settings):
     monkeypatch.setattr(
         paint,
         "step_runner",
-        lambda *args, rate, **kwargs: rates.append(rate[1:]) or plain(*args, rate=rate, **kwargs),
+        lambda *args, step_size, **kwargs: (
+            rates.append(step_size[1:]) or plain(*args, step_size=step_size, **kwargs)
+        ),
     )
     for frame in frames:
         paint(Frame(frame))
@@ -251,7 +253,7 @@ def rates_over(frames, features, style, monkeypatch, **settings):
 
 
 def test_a_painting_settles_once_enough_steps_were_taken_at_its_size(features, style, monkeypatch):
-    monkeypatch.setattr(stylizer, "FULL_RATE_STEPS", 8)
+    monkeypatch.setattr(stylizer, "FULL_LR_STEPS", 8)
     rates, paint = rates_over(
         [scene()] * 6, features, style, monkeypatch, initial_steps=4, pyramid_levels=1, steps=1
     )
@@ -262,7 +264,7 @@ def test_a_painting_settles_once_enough_steps_were_taken_at_its_size(features, s
 
 
 def test_another_size_or_style_lets_it_change_again(features, style, monkeypatch):
-    monkeypatch.setattr(stylizer, "FULL_RATE_STEPS", 3)
+    monkeypatch.setattr(stylizer, "FULL_LR_STEPS", 3)
     small = np.ascontiguousarray(scene()[::2, ::2])
     rates, paint = rates_over(
         [scene(), scene(), small, small, small, small],
@@ -309,13 +311,11 @@ def test_unknown_layers_and_foreign_styles_are_refused(features, style):
 def asked(monkeypatch):
     """The layers of each style target that is asked for."""
     layers = []
-    target = Style.target
+    grams = Style.grams
     monkeypatch.setattr(
         Style,
-        "target",
-        lambda self, size_px, weights: (
-            layers.append(set(weights)) or target(self, size_px, weights)
-        ),
+        "grams",
+        lambda self, size_px, names: layers.append(set(names)) or grams(self, size_px, names),
     )
     return layers
 
@@ -377,7 +377,7 @@ def test_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
     def burst(*args):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    monkeypatch.setattr(optimizers, "adam_step", burst)
+    monkeypatch.setattr(adam, "adam_step", burst)
     with pytest.raises(DeviceError, match="smaller working_size"):
         painter(features, style)(frame)
 

@@ -15,7 +15,6 @@ from vidstyle.bench import runs, temporal, temporal_metrics, textbook
 from vidstyle.bench.clips import View, camera_clip
 from vidstyle.bench.temporal import TemporalOptions
 from vidstyle.flow.methods import dis_flow
-from vidstyle.losses.objective import Losses
 from vidstyle.ops.tensors import to_tensor
 
 
@@ -54,11 +53,11 @@ def test_reference_objective_is_a_minimum_without_and_with_bounds():
     class Distance:
         goal = torch.full((1, 3, 4, 4), 1.5)  # outside of [0, 1]
 
-        def with_fixed_matches(self, image):
+        def with_fixed_targets(self, image):
             return self
 
         def __call__(self, image):
-            return Losses(*((image - self.goal).square().mean(),) * 6)
+            return {"total": (image - self.goal).square().mean()}
 
     best, clamped = temporal_metrics.reference_objective(Distance(), torch.zeros(1, 3, 4, 4))
     assert best == pytest.approx(0, abs=1e-6)

@@ -14,12 +14,12 @@ from vidstyle.flow.methods import dis_flow
 from vidstyle.flow.warp import warp_sharp
 from vidstyle.metrics import gradient_energy
 from vidstyle.ops.tensors import reflect_crop, to_tensor
-from vidstyle.optim.optimizers import AdamState
+from vidstyle.optim.adam import AdamState
+from vidstyle.stylizer.denoise import denoise
+from vidstyle.stylizer.state import StylizerState
 from vidstyle.stylizer.warm_start import (
     STROKE_GAIN,
-    StylizerState,
     WarmStart,
-    denoise,
     step_budget,
     warm_start,
 )
@@ -41,17 +41,17 @@ def memory():
     picture = torch.rand(1, 3, HEIGHT, WIDTH)
     zero = AdamState.zero(picture)
     squares, weights = (
-        tuple(map(torch.rand_like, scales)) for scales in (zero.squares, zero.weights)
+        tuple(map(torch.rand_like, scales)) for scales in (zero.exp_avg_sq, zero.bias_correction)
     )
     moments = AdamState(torch.rand_like(picture), squares, weights)
-    return StylizerState.of(picture, moments, torch.rand_like(picture))
+    return StylizerState.initial(picture, moments, torch.rand_like(picture))
 
 
 def test_what_does_not_move_is_not_resampled(memory):
     start = warm_start(memory, memory.content, shift(0.15), NO_STROKES)
-    assert torch.equal(start.picture, memory.picture)
+    assert torch.equal(start.image, memory.image)
     torch.testing.assert_close(
-        start.moments.mean, memory.moments.mean, atol=1e-5, rtol=0
+        start.adam.exp_avg, memory.adam.exp_avg, atol=1e-5, rtol=0
     )  # a float32 grid
 
 
@@ -59,18 +59,18 @@ def test_slow_motion_is_followed_once_it_adds_up(memory):
     moved = []
     for _ in range(4):
         start = warm_start(memory, memory.content, shift(0.15), NO_STROKES)
-        moved.append(not torch.equal(start.picture, memory.picture))
-        memory = replace(memory, picture=start.picture, offset=start.offset)
+        moved.append(not torch.equal(start.image, memory.image))
+        memory = replace(memory, image=start.image, residual_flow=start.residual_flow)
     assert moved == [False, True, False, True]
 
 
 def test_picture_content_and_moments_move_alike(memory):
     start = warm_start(memory, memory.content, shift(-3.0), NO_STROKES)
     for before, after, tolerance in (
-        (memory.picture, start.picture, 1e-3),  # the sharp filter's own rounding at whole pixels
-        (memory.moments.mean, start.moments.mean, 1e-4),
-        (memory.moments.squares[0], start.moments.squares[0], 1e-4),
-        (memory.moments.weights[0], start.moments.weights[0], 1e-4),
+        (memory.image, start.image, 1e-3),  # the sharp filter's own rounding at whole pixels
+        (memory.adam.exp_avg, start.adam.exp_avg, 1e-4),
+        (memory.adam.exp_avg_sq[0], start.adam.exp_avg_sq[0], 1e-4),
+        (memory.adam.bias_correction[0], start.adam.bias_correction[0], 1e-4),
     ):
         torch.testing.assert_close(after[..., 4:], before[..., 1:-3], atol=tolerance, rtol=0)
 
@@ -79,13 +79,13 @@ def test_what_is_new_starts_from_the_content_without_memory(memory):
     reliable = torch.ones(1, 1, HEIGHT, WIDTH)
     reliable[..., :8] = 0
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
-    memory = replace(memory, picture=memory.content)  # a painting in the colours of its frame
+    memory = replace(memory, image=memory.content)  # a painting in the colours of its frame
     start = warm_start(memory, frame, shift(0.0, reliable), NO_STROKES)
     torch.testing.assert_close(
-        start.picture[..., :8], frame[..., :8], atol=1e-5, rtol=0
+        start.image[..., :8], frame[..., :8], atol=1e-5, rtol=0
     )  # float32 least squares
-    assert torch.equal(start.picture[..., 8:], memory.picture[..., 8:])
-    for tensor in (start.moments.mean, start.moments.squares[0], start.moments.weights[0]):
+    assert torch.equal(start.image[..., 8:], memory.image[..., 8:])
+    for tensor in (start.adam.exp_avg, start.adam.exp_avg_sq[0], start.adam.bias_correction[0]):
         assert (tensor[..., :8] == 0).all() and (tensor[..., 8:] != 0).all()
     assert start.change[0].item() == pytest.approx(8 / WIDTH)
 
@@ -95,26 +95,26 @@ def test_what_is_new_takes_on_the_colours_of_the_painting(memory):
     reliable = torch.ones(1, 1, HEIGHT, WIDTH)
     reliable[..., :8] = 0
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
-    memory = replace(memory, picture=memory.content.flip(1) / 2)
+    memory = replace(memory, image=memory.content.flip(1) / 2)
     start = warm_start(memory, frame, shift(0.0, reliable), NO_STROKES)
     expected = frame.flip(1)[..., :8] / 2
     torch.testing.assert_close(
-        start.picture[..., :8], expected, atol=0.02, rtol=0
+        start.image[..., :8], expected, atol=0.02, rtol=0
     )  # the fit leans to the source a little
 
 
 def test_where_nothing_is_known_colours_stay_the_source_s(memory):
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
     start = warm_start(memory, frame, shift(0.0, torch.zeros(1, 1, HEIGHT, WIDTH)), NO_STROKES)
-    torch.testing.assert_close(start.picture, frame, atol=1e-5, rtol=0)  # float32 least squares
+    torch.testing.assert_close(start.image, frame, atol=1e-5, rtol=0)  # float32 least squares
 
 
 def test_what_is_new_begins_with_strokes_of_the_style(memory):
     reliable = torch.ones(1, 1, HEIGHT, WIDTH)
     reliable[..., :8] = 0
-    frame, strokes = torch.full_like(memory.picture, 0.5), torch.rand_like(memory.picture) - 0.5
-    memory = replace(memory, picture=frame, content=frame)
-    picture = warm_start(memory, frame, shift(0.0, reliable), strokes).picture
+    frame, strokes = torch.full_like(memory.image, 0.5), torch.rand_like(memory.image) - 0.5
+    memory = replace(memory, image=frame, content=frame)
+    picture = warm_start(memory, frame, shift(0.0, reliable), strokes).image
     expected = 0.5 + STROKE_GAIN * strokes[..., :8]
     torch.testing.assert_close(
         picture[..., :8], expected, atol=1e-5, rtol=0
@@ -126,17 +126,22 @@ def test_what_is_new_begins_with_strokes_of_the_style(memory):
 def test_strokes_join_where_a_camera_uncovers_strip_by_strip(memory, step):
     """Over a grey wall all that is to be seen is one piece of the style's strokes, gone on with at each frame."""
     grey, strokes = (
-        torch.full_like(memory.picture, 0.5),
+        torch.full_like(memory.image, 0.5),
         0.4 * torch.sin(torch.arange(WIDTH) * torch.pi / 8),
     )
-    memory = replace(memory, picture=grey, content=grey)
+    memory = replace(memory, image=grey, content=grey)
     new = slice(-3, None) if step > 0 else slice(3)
     reliable = torch.ones(1, 1, HEIGHT, WIDTH)
     reliable[..., new] = 0
     for _ in range(6):
         start = warm_start(memory, grey, shift(step, reliable), strokes.expand(1, 3, HEIGHT, WIDTH))
-        memory = replace(memory, picture=start.picture, offset=start.offset, travel=start.travel)
-    assert start.travel.tolist() == [6 * step, 0]
+        memory = replace(
+            memory,
+            image=start.image,
+            residual_flow=start.residual_flow,
+            camera_translation=start.camera_translation,
+        )
+    assert start.camera_translation.tolist() == [6 * step, 0]
     piece = (
         0.5
         + STROKE_GAIN
@@ -144,13 +149,13 @@ def test_strokes_join_where_a_camera_uncovers_strip_by_strip(memory, step):
     )
     seen = slice(-8, None) if step > 0 else slice(8)
     # Half a pixel that is rounded is 0.04 of such a wave, and a picture that is a little lighter by chance is led so.
-    torch.testing.assert_close(start.picture[0, 0, 5, seen], piece[seen], atol=0.07, rtol=0)
+    torch.testing.assert_close(start.image[0, 0, 5, seen], piece[seen], atol=0.07, rtol=0)
 
 
 def test_what_was_hidden_comes_back_from_an_earlier_painting(memory):
     """Long-term consistency: the nearest reliable frame first."""
-    two_ago, four_ago = torch.full_like(memory.picture, 0.2), torch.full_like(memory.picture, 0.8)
-    memory = replace(memory, earlier=(two_ago, memory.picture, four_ago))
+    two_ago, four_ago = torch.full_like(memory.image, 0.2), torch.full_like(memory.image, 0.8)
+    memory = replace(memory, earlier=(two_ago, memory.image, four_ago))
     reliable = [torch.ones(1, 1, HEIGHT, WIDTH) for _ in range(3)]
     reliable[0][..., :16] = 0  # of the previous frame the left half is of no use,
     reliable[1][..., :8] = 0  # of the one before that a quarter
@@ -158,10 +163,10 @@ def test_what_was_hidden_comes_back_from_an_earlier_painting(memory):
         shift(0.0, reliable[0]), earlier={4: shift(0.0, reliable[2]), 2: shift(0.0, reliable[1])}
     )
     start = warm_start(memory, memory.content, motion, NO_STROKES)
-    assert torch.equal(start.picture[..., 16:], memory.picture[..., 16:])
-    assert (start.picture[..., 8:16] == 0.2).all()
-    assert (start.picture[..., :8] == 0.8).all()
-    assert (start.known == 1).all() and (start.moments.weights[0][..., :16] == 0).all()
+    assert torch.equal(start.image[..., 16:], memory.image[..., 16:])
+    assert (start.image[..., 8:16] == 0.2).all()
+    assert (start.image[..., :8] == 0.8).all()
+    assert (start.valid == 1).all() and (start.adam.bias_correction[0][..., :16] == 0).all()
 
 
 def test_moving_again_and_again_does_not_blur():
@@ -221,7 +226,7 @@ def painted(features, style, clip, settings, **options):
     pictures, steps = [], []
     for frame, motion in with_motion(clip.frames, dis_flow):
         stylizer(frame, motion, **options)
-        pictures.append(stylizer.state()["picture"])
+        pictures.append(stylizer.state()["image"])
         steps.append(len(stylizer.iterations))
     return pictures, steps
 
@@ -231,8 +236,10 @@ QUICK = Settings(initial_steps=40, steps=4)
 
 def naive(stylizer, pictures, frame):
     """Previous picture, fresh Adam."""
-    blank = StylizerState.of(pictures[-1], AdamState.zero(pictures[-1]), to_tensor(frame.image))
-    stylizer.load_state(blank.state())
+    blank = StylizerState.initial(
+        pictures[-1], AdamState.zero(pictures[-1]), to_tensor(frame.image)
+    )
+    stylizer.load_state(blank.state_dict())
 
 
 def test_a_pan_flickers_a_tenth_of_the_naive_start(features, style):
@@ -244,7 +251,7 @@ def test_a_pan_flickers_a_tenth_of_the_naive_start(features, style):
         if pictures:
             naive(stylizer, pictures, frame)
         stylizer(frame)
-        pictures.append(stylizer.state()["picture"])
+        pictures.append(stylizer.state()["image"])
     assert temporal_metrics.flicker(ours, clip.motions, 3) < 0.2 * temporal_metrics.flicker(
         pictures, clip.motions, 3
     )
@@ -280,7 +287,7 @@ def test_nothing_of_the_old_shot_survives_a_cut(features, style):
     pictures, steps = painted(features, style, clip, QUICK)
     fresh = Stylizer(features, style, QUICK)
     fresh(clip.frames[3])
-    assert torch.equal(pictures[3], fresh.state()["picture"])
+    assert torch.equal(pictures[3], fresh.state()["image"])
     assert steps[3] == QUICK.initial_steps
 
 

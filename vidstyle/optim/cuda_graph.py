@@ -62,7 +62,8 @@ class ProgramCache(Generic[Made]):
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             if not self._fall_back:
                 raise DeviceError(
-                    f"{self._name} cannot be prepared here ({reason}): use --engine eager"
+                    f"{self._name} cannot be prepared here ({reason}): use engine='eager'",
+                    "engine",
                 ) from error
             log.warning("%s take longer: they cannot be prepared here (%s)", self._name, reason)
             self._failed = True

@@ -48,7 +48,8 @@ def make_step_runner(engine: str, device: torch.device) -> StepRunner:
     """
     if engine == "graph" and device.type != "cuda":
         raise DeviceError(
-            f"a CUDA graph needs a CUDA device, and the image is on {device}: use --engine auto"
+            f"a CUDA graph needs a CUDA device, and the image is on {device}: use engine='auto'",
+            "engine",
         )
     if engine == "compile":
         return PreparedRunner(_CompiledGraphed if device.type == "cuda" else _Compiled)
