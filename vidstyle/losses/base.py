@@ -14,7 +14,11 @@ from ..features.extractor import Features
 
 
 class StyleStatistics(Protocol):
-    """The methods of ``Style`` that a loss prepares its target with."""
+    """The part of ``Style`` that a loss prepares its target with."""
+
+    @property
+    def features(self) -> Features:
+        """Compute the activations of its images."""
 
     def resized_images(self, size_px: int) -> list[tuple[float, Tensor]]:
         """Share (all sum to 1) and image, (1, 3, H, W) RGB in [0, 1] on the features' device, of each style image."""
