@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from ..ops.tensors import keep_colors, resize
+from ..ops.color import keep_colors
+from ..ops.tensors import resize
 from ..settings import Settings
 
 
