@@ -13,7 +13,7 @@ import vidstyle as vs
 from vidstyle.features.network import Network, NetworkShape
 from vidstyle.features.weights import write_network
 from vidstyle.io.images import write_image
-from vidstyle.io.subtitles import Transcoder
+from vidstyle.io.subtitles import SubtitleTranscoder
 
 CLIPS = {
     "mp4": ("mp4", "libx264", "aac"),
@@ -103,7 +103,7 @@ def make_clip(path, ending):
         tracks = [(video, video_frame)]
         if sound:
             tracks.append((output.add_stream(sound, rate=48000, layout="mono"), silence))
-        cues = Transcoder(output, SUBTITLES[ending]) if ending in SUBTITLES else None
+        cues = SubtitleTranscoder(output, SUBTITLES[ending]) if ending in SUBTITLES else None
         if cues:
             chapter = {
                 "id": 1,
@@ -147,7 +147,7 @@ def add_cues(output, cues):
             if packet.size:
                 time, length = packet.pts * packet.time_base, packet.duration * packet.time_base
                 output.mux(list(cues.packets(packet, time, length)))
-        output.mux(list(cues.rest()))
+        output.mux(list(cues.flush()))
 
 
 INTERESTING = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFF, HUGE_PX)

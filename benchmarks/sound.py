@@ -21,7 +21,7 @@ import av
 import numpy as np
 
 from vidstyle import Encoding, open_sink, open_source
-from vidstyle.io.audio_encoder import ENCODED_AS
+from vidstyle.io.audio_encoder import ENCODER_LABELS
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "sound.json"
@@ -243,7 +243,7 @@ def cell(path, output, folder, before):
         name = made.codec.canonical_name
         copied = name == codec or heads(container, made) == packets
     moved = 1000 * ((click - flash) - (before[1] - before[0]))
-    names = {("libopus" if key == "opus" else key): value for key, value in ENCODED_AS.items()}
+    names = {("libopus" if key == "opus" else key): value for key, value in ENCODER_LABELS.items()}
     return ("copied" if copied else names.get(name, name.capitalize())), round(moved, 1)
 
 

@@ -409,7 +409,7 @@ def bad(tmp_path, kind):
         ),
         "codec of an animation": (
             [clip, style, "-o", "out.gif", "-c:v", "h264"],
-            "no choice of codec",
+            "without choice of codec",
         ),
         "no such pictures": (["frame_%03d.png", style, "-o", "out.mp4"], "no file frame_%03d.png"),
         "numbered pictures there": ([clip, style, "-o", "there_%d.png"], "there_7.png exists"),
@@ -590,7 +590,7 @@ def test_render_does_not_write_over_the_file_that_standard_input_reads(
         (["-c:v", "h264", "-crf", "52"], "0 (best) to 51"),
         (["-c:v", "prores", "-crf", "5"], "takes no crf"),
         (["-c:v", "cinepak"], "unknown codec 'cinepak'"),
-        (["-f", "avi"], "'avi' cannot be written to standard output"),
+        (["-f", "avi"], "'avi' is not a container for standard output"),
         (["-r", "fast"], "is no rate"),
         (["-y", "-n"], "-n"),
         (["--nonsense"], "--nonsense"),

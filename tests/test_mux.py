@@ -14,7 +14,7 @@ from vidstyle import Frame, OutputError, VideoInfo, open_source
 from vidstyle.io.codecs import select_encoder
 from vidstyle.io.encode import EncodedFile
 from vidstyle.io.mux import join
-from vidstyle.io.subtitles import HEADER
+from vidstyle.io.subtitles import ASS_HEADER
 from vidstyle.io.timestamps import TimestampFixer
 
 CUES = [(500, 700, "Hello"), (1000, 1500, "there"), (3000, 500, "Goodbye")]
@@ -41,7 +41,7 @@ def with_everything(path, subtitles=("subrip", "ass"), second_video=False):
         sounds[0].disposition, sounds[1].disposition = Disposition.default, Disposition(0)
         texts = [output.add_stream(codec) for codec in subtitles]
         for text, language in zip(texts, ("fra", "ita"), strict=False):
-            text.codec_context.subtitle_header = HEADER
+            text.codec_context.subtitle_header = ASS_HEADER
             text.codec_context.time_base = text.time_base = Fraction(1, 1000)
             text.metadata["language"] = language
         if matroska:
@@ -120,7 +120,7 @@ ONE_AT_A_TIME = [(0.5, 0.5, "Hello"), *EXPECTED[1:]]  # as MP4 has it
     "ending, codecs",
     [(".mkv", ["srt", "ssa"]), (".mp4", ["mov_text"] * 2), (".mov", ["mov_text"] * 2)],
 )
-def test_everything_beside_the_pictures_is_kept(tmp_path, ending, codecs):
+def test_side_streams_are_kept_in_matroska(tmp_path, ending, codecs):
     path = with_everything(tmp_path / "in.mkv")
     output = through(path, tmp_path / f"out{ending}")
     with av.open(str(output)) as container:
@@ -152,7 +152,7 @@ def test_everything_beside_the_pictures_is_kept(tmp_path, ending, codecs):
         ]
 
 
-def test_what_mp4_has_is_kept_in_mp4_and_matroska(tmp_path, caplog):
+def test_side_streams_of_mp4_are_kept(tmp_path, caplog):
     path = with_everything(tmp_path / "in.mp4", ("mov_text", "mov_text"))
     for ending, codec in ((".mp4", "mov_text"), (".mkv", "srt")):
         output = through(path, tmp_path / f"out{ending}")
@@ -174,7 +174,7 @@ def test_what_mp4_has_is_kept_in_mp4_and_matroska(tmp_path, caplog):
     assert caplog.text == ""  # chapters show as a hidden stream of data, which is no loss
 
 
-def test_a_part_takes_its_share_of_everything(tmp_path):
+def test_side_streams_of_a_part_are_trimmed(tmp_path):
     path = with_everything(tmp_path / "in.mkv")
     for ending in (".mkv", ".mp4"):
         output = through(path, tmp_path / f"out{ending}", Fraction(2), Fraction(16, 5))
@@ -193,7 +193,7 @@ def test_a_part_takes_its_share_of_everything(tmp_path):
         assert abs(float(sound_of(output)[-1][0]) - 1.2) < 0.03
 
 
-def test_a_part_late_in_a_long_clip_has_its_sound(tmp_path):
+def test_side_streams_of_a_late_part_have_audio(tmp_path):
     path = write_clip(tmp_path / "in.mp4", count=300, rate=Fraction(1), sounds=1)
     output = through(path, tmp_path / "out.mp4", Fraction(200), Fraction(205))
     part = [data for time, data in sound_of(path) if 200 <= time < 205]
@@ -201,7 +201,7 @@ def test_a_part_late_in_a_long_clip_has_its_sound(tmp_path):
     assert times_of(output) == [Fraction(number) for number in range(5)]
 
 
-def test_text_goes_into_webm_as_webvtt(tmp_path):
+def test_subtitles_are_transcoded_to_webvtt(tmp_path):
     path = with_everything(tmp_path / "in.mkv")
     output = through(path, tmp_path / "out.webm", sound=False)
     with av.open(str(output)) as container:
@@ -212,7 +212,7 @@ def test_text_goes_into_webm_as_webvtt(tmp_path):
     assert cues_of(output, 0) == EXPECTED
 
 
-def test_a_second_camera_is_left_out_and_named(tmp_path, caplog):
+def test_side_streams_name_a_second_video_stream(tmp_path, caplog):
     through(with_everything(tmp_path / "in.mkv", second_video=True), tmp_path / "out.mkv")
     assert "a further video stream (h264)" in caplog.text
 
@@ -244,7 +244,7 @@ def with_cover(path):
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
 @pytest.mark.parametrize("target", [".mp4", ".mkv", ".webm"])
-def test_a_cover_stays_a_cover(tmp_path, caplog, ending, target):
+def test_copy_cover_keeps_cover_art(tmp_path, caplog, ending, target):
     path, data = with_cover(tmp_path / f"in{ending}")
     output = through(path, tmp_path / f"out{target}")
     with av.open(str(output)) as container:
@@ -294,14 +294,14 @@ SOUNDS = {
         if ending != ".mov" or codec not in ("libopus", "flac")  # which it cannot hold
     ],
 )
-def test_sound_stays_in_step_within_a_millisecond(tmp_path, codec, origin, ending, part):
+def test_mux_keeps_audio_in_sync(tmp_path, codec, origin, ending, part):
     path = flash_and_click(tmp_path / f"in{origin}", 0 if origin != ".ts" else 3, codec)
     (before_flash, *_), (before_click, *_) = flashes_and_clicks(path)
     (flash, *_), (click, *_) = flashes_and_clicks(through(path, tmp_path / f"out{ending}", *part))
     assert abs((flash - click) - (before_flash - before_click)) < 0.001
 
 
-def test_sound_that_begins_late_by_an_edit_list_begins_late(tmp_path):
+def test_mux_keeps_a_late_audio_start(tmp_path):
     plain = flash_and_click(tmp_path / "plain.mp4", 0)
     late = tmp_path / "late.mp4"
     with av.open(str(plain)) as origin, av.open(str(late), "w") as output:
@@ -348,7 +348,7 @@ VARIABLE = [[0, 7, 100, 101, 102, 300, 900], [901, 902, 1500, 1501, 1502, 1503, 
         ("ffv1", ".mkv", ".mkv"),
     ],
 )
-def test_segments_become_one_clip_with_nothing_doubled_or_lost(
+def test_join_keeps_every_packet_once(
     tmp_path, times, codec, kind, ending
 ):
     segments = [
@@ -363,16 +363,16 @@ def test_segments_become_one_clip_with_nothing_doubled_or_lost(
     assert decoded == sorted(set(decoded)) and all(packet.dts <= packet.pts for packet in packets)
 
 
-def test_segments_that_do_not_belong_together_are_refused(tmp_path):
+def test_join_refuses_segments_of_another_codec(tmp_path):
     segments = [
         segment(tmp_path / "0.mp4", [0, 40]),
         segment(tmp_path / "1.mp4", [80, 120], size=(96, 64)),
     ]
-    with pytest.raises(OutputError, match="another kind"):
+    with pytest.raises(OutputError, match="another codec or size"):
         join(segments, VideoInfo((64, 48), time_base=Fraction(1, 1000)), tmp_path / "out.mp4")
 
 
-def test_damaged_sound_is_left_out_and_counted(tmp_path, caplog, monkeypatch):
+def test_audio_order_counts_damaged_packets(tmp_path, caplog, monkeypatch):
     path = flash_and_click(tmp_path / "in.mkv", 0)
     whole = sound_of(through(path, tmp_path / "whole.mp4"))
     place, count = TimestampFixer.place, 0
@@ -389,13 +389,13 @@ def test_damaged_sound_is_left_out_and_counted(tmp_path, caplog, monkeypatch):
 
     monkeypatch.setattr(TimestampFixer, "place", damaged)
     output = through(path, tmp_path / "out.mp4")
-    assert "1 packets of sound lay over others or far off" in caplog.text
+    assert "1 overlapping or stray audio packets" in caplog.text
     assert sound_of(output) == whole[:19] + whole[20:]
 
 
 @pytest.mark.parametrize("origin", [".avi", ".mkv"])
 @pytest.mark.parametrize("layout", ["stereo", "5.1"])
-def test_pcm_with_several_channels_goes_into_mp4(tmp_path, origin, layout):
+def test_mux_names_channels_of_pcm_in_mp4(tmp_path, origin, layout):
     path = tmp_path / f"in{origin}"
     with av.open(str(path), "w") as output:
         video = output.add_stream("mpeg4", rate=25)
@@ -419,7 +419,7 @@ def test_pcm_with_several_channels_goes_into_mp4(tmp_path, origin, layout):
 
 
 @pytest.mark.parametrize("codec", ["h264", "vp9", "av1"])
-def test_the_shape_of_pixels_is_kept_in_mp4(tmp_path, codec):
+def test_join_keeps_the_aspect_ratio_in_mp4(tmp_path, codec):
     clip = write_clip(tmp_path / "in.mp4", count=3)
     path = tmp_path / "wide.mp4"
     with av.open(str(clip)) as origin, av.open(str(path), "w") as output:

@@ -86,7 +86,7 @@ def whole(shots, features, style, tmp_path_factory):
 
 
 @pytest.mark.parametrize("crash_at", [1, 52, 66, 117, 149])
-def test_what_is_gone_on_with_ends_as_if_nothing_had_happened(
+def test_resume_equals_an_undisturbed_render(
     shots, features, style, whole, tmp_path, crash_at
 ):
     output = tmp_path / "out.mp4"
@@ -104,7 +104,7 @@ def test_what_is_gone_on_with_ends_as_if_nothing_had_happened(
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
-def test_two_crashes_in_a_row_do_no_harm(shots, features, style, whole, tmp_path):
+def test_resume_survives_two_crashes(shots, features, style, whole, tmp_path):
     for crash_at, resume in ((60, False), (61, True), (130, True)):
         with pytest.raises(CrashError):
             paint(shots, tmp_path / "out.mp4", features, style, crash_at, resume)
@@ -112,7 +112,7 @@ def test_two_crashes_in_a_row_do_no_harm(shots, features, style, whole, tmp_path
     assert (tmp_path / "out.mp4").read_bytes() == whole
 
 
-def test_a_damaged_state_falls_back_on_the_one_before(shots, features, style, whole, tmp_path):
+def test_resume_falls_back_to_the_previous_checkpoint(shots, features, style, whole, tmp_path):
     with pytest.raises(CrashError):
         paint(shots, tmp_path / "out.mp4", features, style, 130)
     newest = max((tmp_path / "out.part").glob("*.safetensors"))
@@ -123,7 +123,7 @@ def test_a_damaged_state_falls_back_on_the_one_before(shots, features, style, wh
     assert (tmp_path / "out.mp4").read_bytes() == whole
 
 
-def test_a_part_has_its_name_only_when_it_is_whole(
+def test_video_writer_names_a_part_only_when_complete(
     shots, features, style, whole, tmp_path, monkeypatch
 ):
     """Whatever ends the program while segments are joined leaves nothing that cannot be played."""
@@ -147,19 +147,19 @@ def test_a_part_has_its_name_only_when_it_is_whole(
     assert not (tmp_path / "out.part").exists()
 
 
-def test_with_nothing_to_go_on_with_it_begins_at_the_beginning(
+def test_resume_without_checkpoint_starts_anew(
     shots, features, style, whole, tmp_path
 ):
     assert paint(shots, tmp_path / "out.mp4", features, style, resume=True) == 150
     assert (tmp_path / "out.mp4").read_bytes() == whole
 
 
-def test_another_job_is_refused_and_the_difference_named(shots, tmp_path):
+def test_resume_refuses_another_job(shots, tmp_path):
     with open_source(shots) as source:
         sink = open_sink(tmp_path / "out.mp4", source, job={"steps": 1, "style": "a"})
         sink.send(Frame(scene(), Fraction(0), 1 / RATE))
         sink.abandon()
-        with pytest.raises(OutputError, match="steps was 1 and is 2 now; style was \"a\" and is \"b\" now"):  # fmt: skip
+        with pytest.raises(OutputError, match="steps was 1 and is now 2; style was \"a\" and is now \"b\""):  # fmt: skip
             open_sink(tmp_path / "out.mp4", source, job={"steps": 2, "style": "b"}, resume=True)
         with pytest.raises(OutputError, match="encoder options was"):
             open_sink(
@@ -169,7 +169,7 @@ def test_another_job_is_refused_and_the_difference_named(shots, tmp_path):
                 job={"steps": 1, "style": "a"},
                 resume=True,
             )
-        with pytest.raises(OutputError, match="go on with resume=True"):
+        with pytest.raises(OutputError, match="use resume=True"):
             open_sink(tmp_path / "out.mp4", source)
 
 
@@ -212,7 +212,7 @@ def wait_for(path, process):
     assert path.exists()
 
 
-def test_a_killed_command_goes_on_and_a_changed_one_is_refused(
+def test_resume_command_after_a_kill(
     vidstyle, features_file, shots, style_file, tmp_path
 ):
     assert vidstyle(shots, style_file, "-o", "whole.mp4")[0] == 0
@@ -226,9 +226,9 @@ def test_a_killed_command_goes_on_and_a_changed_one_is_refused(
     assert code == 1 and "add -y to replace it" in err
     Path("out.mp4").unlink()
     code, err = vidstyle(shots, style_file, "-o", "out.mp4")
-    assert code == 1 and "go on with resume=True" in err
+    assert code == 1 and "use resume=True" in err
     code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume", "--tv-weight", "0.2")
-    assert code == 1 and "tv_weight was 0.6 and is 0.2 now" in err
+    assert code == 1 and "tv_weight was 0.6 and is now 0.2" in err
     before = style_file.read_bytes()
     style_file.write_bytes(before + b"more")
     code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume")
@@ -241,7 +241,7 @@ def test_a_killed_command_goes_on_and_a_changed_one_is_refused(
     assert not Path("out.part").exists()
 
 
-def test_render_refuses_an_output_that_another_render_writes(
+def test_render_refuses_a_locked_output(
     vidstyle, features_file, shots, style_file, tmp_path
 ):
     first = start(features_file, shots, style_file, "-o", "out.mp4", folder=tmp_path)
@@ -267,7 +267,7 @@ def test_render_refuses_an_output_that_another_render_writes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "stripes.png"]
 
 
-def test_an_interrupted_command_leaves_a_part_and_goes_on(
+def test_resume_command_after_an_interrupt(
     vidstyle, features_file, shots, style_file, tmp_path
 ):
     process = start(features_file, shots, style_file, "-o", "out.mp4", "-y", folder=tmp_path)
@@ -283,7 +283,7 @@ def test_an_interrupted_command_leaves_a_part_and_goes_on(
     assert not Path("out.part.mp4").exists() and not Path("out.part").exists()
 
 
-def test_a_full_disk_costs_nothing_that_was_painted(vidstyle, shots, style_file):
+def test_resume_after_a_full_disk(vidstyle, shots, style_file):
     """Files are limited to what segments need: the whole does not fit. Python ignores the signal, and writing fails."""
     large = ["--size", "128", "-crf", "0"]
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -304,7 +304,7 @@ def test_a_full_disk_costs_nothing_that_was_painted(vidstyle, shots, style_file)
 @pytest.mark.skipif(
     not Path("/proc/self/fd").exists(), reason="this system does not list open files"
 )
-def test_open_files_do_not_grow_with_the_clip(tmp_path):
+def test_video_writer_closes_its_segments(tmp_path):
     """2,000 frames in segments of a fifth of a second each: as many segments as a render of some seven minutes has."""
     opened = []
     with open_source(write_clip(tmp_path / "in.mp4", count=1, rate=RATE)) as source:
@@ -324,19 +324,24 @@ def folder_of_four(tmp_path):
     folder.begin({"a": 1})
     for number in range(4):
         folder.next_segment().write_bytes(b"segment")
-        folder.finish()
+        folder.finish_segment()
         folder.save(Checkpoint(10 * number, 1, {}, (5,)))
     return folder
 
 
-def test_a_folder_keeps_the_two_last_states(tmp_path):
+def test_segment_folder_keeps_two_checkpoints(tmp_path):
     folder = folder_of_four(tmp_path)
     assert sorted(path.name for path in folder.folder.glob("*.safetensors")) == [
         "000003.safetensors",
         "000004.safetensors",
     ]
-    found = SegmentFolder(tmp_path / "out.mp4", ".mp4").find({"a": 1})
-    assert (found.frames, found.shot, found.numbers, dict(found.state)) == (30, 1, (5,), {})
+    found = SegmentFolder(tmp_path / "out.mp4", ".mp4").find_checkpoint({"a": 1})
+    assert (found.frames, found.frames_in_shot, found.sink_state, dict(found.state)) == (
+        30,
+        1,
+        (5,),
+        {},
+    )
     job = json.loads((folder.folder / "job.json").read_text())
     assert (job["output"], job["segments"], job["job"]) == ("out.mp4", 4, {"a": 1})
     folder.remove()
@@ -352,19 +357,19 @@ def test_a_folder_keeps_the_two_last_states(tmp_path):
         ".job.json.0123abcd.part",
     ],
 )
-def test_segment_folder_knows_what_a_crash_left(tmp_path, left):
+def test_segment_folder_finds_segments_after_a_crash(tmp_path, left):
     """Whatever a crash interrupts was listed before it was begun."""
     folder = folder_of_four(tmp_path)
     folder.next_segment()
     (folder.folder / left).write_bytes(b"half")
     again = SegmentFolder(tmp_path / "out.mp4", ".mp4")
     again.check(may_replace=True)
-    assert again.find({"a": 1}).frames == 30
+    assert again.find_checkpoint({"a": 1}).frames == 30
     again.remove()
     assert not list(tmp_path.iterdir())
 
 
-def test_segment_folder_that_is_empty_is_taken_over(tmp_path):
+def test_segment_folder_takes_over_an_empty_folder(tmp_path):
     (tmp_path / "out.part").mkdir()  # killed before its job was listed
     (tmp_path / "out.part" / ".job.json.0123abcd.part").touch()
     folder = SegmentFolder(tmp_path / "out.mp4", ".mp4")

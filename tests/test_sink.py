@@ -36,7 +36,7 @@ def send_some(sink, ending, count=3):
         sink.send(Frame(scene(number / 25), Fraction(number, 25), Fraction(1, 25)))
 
 
-def test_a_file_appears_when_it_is_whole_and_not_before(tmp_path, silent, ending):
+def test_sink_file_appears_only_when_complete(tmp_path, silent, ending):
     path = tmp_path / f"out{ending}"
     with open_source(silent) as source, open_sink(path, source) as sink:
         send_some(sink, ending)
@@ -51,7 +51,7 @@ def test_a_file_appears_when_it_is_whole_and_not_before(tmp_path, silent, ending
     )  # lossy codecs, few colours
 
 
-def test_an_existing_file_is_refused_or_kept_until_the_new_one_is_whole(tmp_path, silent, ending):
+def test_sink_refuses_or_keeps_an_existing_file(tmp_path, silent, ending):
     path = tmp_path / f"out{ending}"
     path.write_bytes(b"precious")
     with open_source(silent) as source:
@@ -70,13 +70,13 @@ def test_an_existing_file_is_refused_or_kept_until_the_new_one_is_whole(tmp_path
     assert path.read_bytes() != b"precious"
 
 
-def test_nothing_is_left_when_no_frame_came(tmp_path, silent, ending):
+def test_sink_without_frames_leaves_nothing(tmp_path, silent, ending):
     with open_source(silent) as source, open_sink(tmp_path / f"out{ending}", source):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def test_closing_twice_does_no_harm(tmp_path, silent, ending):
+def test_sink_closes_twice(tmp_path, silent, ending):
     path = tmp_path / f"out{ending}"
     with open_source(silent) as source:
         sink = open_sink(path, source)
@@ -86,7 +86,7 @@ def test_closing_twice_does_no_harm(tmp_path, silent, ending):
     assert path.exists()
 
 
-def test_the_comment_is_kept(tmp_path, silent, ending):
+def test_sink_writes_the_comment(tmp_path, silent, ending):
     if ending in (".bmp", ".tif", ".webp", ".gif"):
         pytest.skip("this kind of picture carries no comment here, nor does an animation")
     path = tmp_path / f"out{ending}"
@@ -107,20 +107,20 @@ def test_the_comment_is_kept(tmp_path, silent, ending):
 @pytest.mark.parametrize(
     "name, reason",
     [
-        ("out.xyz", "ending"),
-        ("out", "ending"),
+        ("out.xyz", "extension"),
+        ("out", "extension"),
         ("", "is a directory"),
         ("nowhere/out.mp4", "does not exist"),
         ("in.mp4", "exists"),
     ],
 )
-def test_what_cannot_be_written_is_refused_in_one_line(tmp_path, silent, name, reason):
+def test_open_sink_refuses_in_one_line(tmp_path, silent, name, reason):
     with open_source(silent) as source, pytest.raises(OutputError, match=reason) as caught:
         open_sink(tmp_path / name, source)
     assert "\n" not in str(caught.value)
 
 
-def test_the_input_is_never_the_output(tmp_path, silent):
+def test_open_sink_refuses_the_input_as_output(tmp_path, silent):
     (tmp_path / "link.mp4").symlink_to(silent)
     (tmp_path / "hard.mp4").hardlink_to(silent)
     for name in ("in.mp4", "link.mp4", "hard.mp4"):
@@ -128,13 +128,13 @@ def test_the_input_is_never_the_output(tmp_path, silent):
             open_sink(tmp_path / name, source, overwrite=True)
 
 
-def test_what_is_left_of_an_earlier_run_is_kept_unless_told_otherwise(tmp_path, silent):
+def test_open_sink_keeps_an_unfinished_run(tmp_path, silent):
     with open_source(silent) as source:
         with pytest.raises(RuntimeError), open_sink(tmp_path / "out.mp4", source) as sink:
             send_some(sink, ".mp4")
             raise RuntimeError("the painter broke")
         kept = (tmp_path / "out.part.mp4").read_bytes()
-        with pytest.raises(OutputError, match="left of an unfinished run"):
+        with pytest.raises(OutputError, match="from an unfinished run"):
             open_sink(tmp_path / "out.mp4", source)
         with pytest.raises(
             OutputError, match=r"unfinished run for out\.mp4"
@@ -151,16 +151,19 @@ USERS_FILES = ["diary.txt", "2024-05-01 beach.mp4", "000000.mp4", "job.json", "0
 
 @pytest.mark.parametrize("resume", [False, True], ids=["overwrite", "resume"])
 @pytest.mark.parametrize("name", USERS_FILES)
-def test_sink_deletes_nothing_in_a_folder_of_the_users(tmp_path, silent, name, resume):
+def test_part_folder_deletes_nothing_in_a_foreign_folder(tmp_path, silent, name, resume):
     (tmp_path / "out.part").mkdir()
     (tmp_path / "out.part" / name).write_text("precious")
-    with open_source(silent) as source, pytest.raises(OutputError, match=f"{name} is in the way"):
+    with (
+        open_source(silent) as source,
+        pytest.raises(OutputError, match=f"{name} belongs to no unfinished render"),
+    ):
         open_sink(tmp_path / "out.mp4", source, overwrite=not resume, resume=resume)
     assert (tmp_path / "out.part" / name).read_text() == "precious"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.part"]
 
 
-def test_sink_keeps_files_that_the_user_put_into_its_folder(tmp_path, silent):
+def test_part_folder_keeps_foreign_files(tmp_path, silent):
     with open_source(silent) as source:
         sink = open_sink(tmp_path / "out.mp4", source)
         send_some(sink, ".mp4")
@@ -168,39 +171,42 @@ def test_sink_keeps_files_that_the_user_put_into_its_folder(tmp_path, silent):
             (tmp_path / "out.part" / name).write_text("precious")
         sink.close()
         assert times_of(tmp_path / "out.mp4")
-        with pytest.raises(OutputError, match="is in the way"):
+        with pytest.raises(OutputError, match="belongs to no unfinished render"):
             open_sink(tmp_path / "out.mp4", source, overwrite=True)
     assert sorted(p.name for p in (tmp_path / "out.part").iterdir()) == ["000123.mp4", "diary.txt"]
 
 
-def test_sink_replaces_no_part_of_the_users(tmp_path, silent):
+def test_part_folder_keeps_a_foreign_part_file(tmp_path, silent):
     (tmp_path / "out.part.mp4").write_bytes(b"precious")
     for flags in ({"overwrite": True}, {"resume": True}):
-        with open_source(silent) as source, pytest.raises(OutputError, match="is in the way"):
+        with (
+            open_source(silent) as source,
+            pytest.raises(OutputError, match="belongs to no unfinished render"),
+        ):
             open_sink(tmp_path / "out.mp4", source, **flags)
     assert (tmp_path / "out.part.mp4").read_bytes() == b"precious"
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".png"])
-def test_sink_keeps_a_file_that_appears_while_it_paints(tmp_path, silent, ending):
+def test_sink_keeps_a_file_created_meanwhile(tmp_path, silent, ending):
     path = tmp_path / f"out{ending}"
     with open_source(silent) as source:
         sink = open_sink(path, source)
         send_some(sink, ending)
         path.write_bytes(b"precious")
-        with pytest.raises(OutputError, match=r"appeared|exists"):
+        with pytest.raises(OutputError, match=r"created meanwhile|exists"):
             sink.close()
     assert path.read_bytes() == b"precious"
 
 
-def test_a_part_may_be_painted_but_not_onto_itself(tmp_path, silent):
+def test_open_sink_refuses_a_part_onto_itself(tmp_path, silent):
     part = silent.rename(tmp_path / "out.part.mp4")
     with open_source(part) as source, pytest.raises(OutputError, match="which is read"):
         open_sink(tmp_path / "out.mp4", source, overwrite=True)
 
 
 @pytest.mark.parametrize("first, second", [("out.mp4", "out.mp4"), ("f_%03d.png", "f_%d.png")])
-def test_sink_refuses_an_output_that_is_being_written(tmp_path, silent, first, second):
+def test_sink_refuses_a_locked_output(tmp_path, silent, first, second):
     with open_source(silent) as source:
         sink = open_sink(tmp_path / first, source)
         for flags in ({}, {"overwrite": True}, {"resume": True}):
@@ -213,7 +219,7 @@ def test_sink_refuses_an_output_that_is_being_written(tmp_path, silent, first, s
     assert not list(tmp_path.glob(".*"))
 
 
-def test_sink_leaves_the_folder_to_the_output_that_is_being_written(tmp_path, silent):
+def test_sink_leaves_the_folder_of_a_locked_output(tmp_path, silent):
     """``out.mp4`` and ``out.mkv`` need the same folder."""
     with open_source(silent) as source, open_sink(tmp_path / "out.mp4", source) as first:
         second = open_sink(tmp_path / "out.mkv", source)
@@ -224,7 +230,7 @@ def test_sink_leaves_the_folder_to_the_output_that_is_being_written(tmp_path, si
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
 
 
-def test_direct_writer_refuses_an_output_that_is_being_written(tmp_path, silent):
+def test_direct_writer_refuses_a_locked_output(tmp_path, silent):
     being_written = pytest.raises(OutputError, match="is being written by another program")
     with open_source(silent) as source, open_sink(tmp_path / "out.mp4", source), being_written:
         DirectWriter(tmp_path / "out.mp4", source.format)
@@ -236,16 +242,16 @@ def test_direct_writer_refuses_an_output_that_is_being_written(tmp_path, silent)
 
 
 @pytest.mark.parametrize("name", ["a:b.mp4", "100%d.mkv", "x y ü.mov"])
-def test_odd_names_are_written(tmp_path, silent, name):
+def test_sink_writes_unusual_names(tmp_path, silent, name):
     assert times_of(through(silent, tmp_path / name))
 
 
-def test_a_name_too_long_is_refused_before_any_work(tmp_path, silent):
+def test_open_sink_refuses_a_name_that_is_too_long(tmp_path, silent):
     with open_source(silent) as source, pytest.raises(OutputError, match="cannot be written"):
         open_sink(tmp_path / ("x" * 249 + ".mp4"), source)
 
 
-def test_sound_whose_times_jump_back_goes_on(tmp_path):
+def test_mux_continues_after_audio_timestamps_jump_back(tmp_path):
     one = write_clip(tmp_path / "one.ts", count=25, rate=Fraction(25), sounds=1)
     (tmp_path / "two.ts").write_bytes(one.read_bytes() * 2)
     output = through(tmp_path / "two.ts", tmp_path / "out.mp4")
@@ -256,7 +262,7 @@ def test_sound_whose_times_jump_back_goes_on(tmp_path):
     assert abs(float(sounds[-1] - times[-1])) < 0.3  # still together at the end
 
 
-def test_a_picture_holds_one_frame(tmp_path, silent, frame):
+def test_image_writer_takes_one_frame(tmp_path, silent, frame):
     with (
         open_source(silent) as source,
         pytest.raises(ValueError, match="one frame"),
@@ -266,10 +272,10 @@ def test_a_picture_holds_one_frame(tmp_path, silent, frame):
         sink.send(frame)
 
 
-def test_a_clip_has_one_size(tmp_path, silent):
+def test_video_writer_refuses_another_size(tmp_path, silent):
     with open_source(silent) as source, open_sink(tmp_path / "o.mp4", source) as sink:
         sink.send(Frame(scene()))
-        with pytest.raises(ValueError, match="one size"):
+        with pytest.raises(ValueError, match="does not fit into a clip"):
             sink.send(Frame(scene(size=(80, 60)), Fraction(1, 25)))
 
 
@@ -288,13 +294,13 @@ def through(path, output, start=None, stop=None, **encoding):
     "rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(25, 2)]
 )
 @pytest.mark.parametrize("ending", [".mp4", ".mov"])
-def test_times_stay_exact(tmp_path, rate, ending):
+def test_video_writer_keeps_exact_timestamps(tmp_path, rate, ending):
     path = write_clip(tmp_path / "in.mp4", count=12, rate=rate)
     assert times_of(through(path, tmp_path / f"out{ending}")) == times_of(path)
 
 
 @pytest.mark.parametrize("ending", CLIPS)
-def test_a_variable_rate_stays_variable(tmp_path, ending):
+def test_video_writer_keeps_a_variable_rate(tmp_path, ending):
     pts = [40, 73, 90, 173, 174, 440, 441]
     path = write_clip(tmp_path / "in.mkv", time_base=Fraction(1, 1000), pts=pts)
     times = [
@@ -303,7 +309,7 @@ def test_a_variable_rate_stays_variable(tmp_path, ending):
     assert times_of(through(path, tmp_path / f"out{ending}")) == times
 
 
-def test_every_sound_is_copied_packet_for_packet(tmp_path):
+def test_mux_copies_audio_packets(tmp_path):
     path = write_clip(tmp_path / "in.mp4", count=30, sounds=2)
     output = through(path, tmp_path / "out.mp4")
     for stream in range(2):
@@ -311,12 +317,12 @@ def test_every_sound_is_copied_packet_for_packet(tmp_path):
     assert sound_of(path, 0) != sound_of(path, 1)
 
 
-def test_sound_can_be_left_out(tmp_path, clip):
+def test_mux_drops_audio_on_request(tmp_path, clip):
     with av.open(str(through(clip, tmp_path / "out.mp4", sound=False))) as container:
         assert not container.streams.audio
 
 
-def test_sound_of_a_part_begins_with_its_pictures(tmp_path):
+def test_mux_starts_audio_of_a_part_with_its_video(tmp_path):
     path = write_clip(tmp_path / "in.mp4", count=50, rate=Fraction(25), sounds=1)
     output = through(path, tmp_path / "out.mp4", Fraction(1, 2), Fraction(3, 2))
     begins = Fraction(13, 25)  # the first picture of that part
@@ -330,7 +336,7 @@ def test_sound_of_a_part_begins_with_its_pictures(tmp_path):
     )
 
 
-def test_an_interrupted_clip_is_playable_with_its_sound_up_to_there(tmp_path):
+def test_video_writer_interrupted_leaves_a_playable_part(tmp_path):
     path = write_clip(tmp_path / "in.mp4", count=50, rate=Fraction(25), sounds=1)
     with open_source(path) as source:
         sink = open_sink(tmp_path / "out.mp4", source)
@@ -345,7 +351,7 @@ def test_an_interrupted_clip_is_playable_with_its_sound_up_to_there(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "out.part", "out.part.mp4"]
 
 
-def test_odd_sides_are_made_even_by_leaving_out_a_line(tmp_path, silent):
+def test_video_writer_crops_odd_sizes(tmp_path, silent):
     with open_source(silent) as source, open_sink(tmp_path / "o.mp4", source) as sink:
         sink.send(Frame(scene(size=(65, 49))))
     with open_source(tmp_path / "o.mp4") as written:
@@ -353,7 +359,7 @@ def test_odd_sides_are_made_even_by_leaving_out_a_line(tmp_path, silent):
 
 
 @pytest.mark.parametrize("color", [(1, 1), (1, 2), (6, 1), (9, 1)])
-def test_colours_and_tags_survive_a_round_trip(tmp_path, color):
+def test_video_writer_keeps_colours_and_tags(tmp_path, color):
     flat = np.zeros((80, 160, 3), np.uint8)
     flat[:, :80], flat[:, 80:] = (60, 140, 220), (220, 80, 60)
     path = write_clip(
@@ -367,7 +373,7 @@ def test_colours_and_tags_survive_a_round_trip(tmp_path, color):
         assert np.abs(after[40, x] - before[40, x]).max() <= 2  # the rounding of 8-bit YUV
 
 
-def test_rotation_and_pixel_shape_are_kept(tmp_path):
+def test_video_writer_keeps_rotation_and_aspect_ratio(tmp_path):
     path = tmp_path / "in.mp4"
     with av.open(str(path), "w") as output:
         video = output.add_stream("libx264", rate=25)
@@ -382,7 +388,7 @@ def test_rotation_and_pixel_shape_are_kept(tmp_path):
         assert written.format.sample_aspect_ratio == Fraction(4, 3)
 
 
-def test_a_full_disk_is_named_and_destroys_nothing(tmp_path, silent, monkeypatch):
+def test_sink_names_a_full_disk(tmp_path, silent, monkeypatch):
     monkeypatch.setattr(
         "vidstyle.io.video_writer.join",
         lambda *args: (_ for _ in ()).throw(OutputError("cannot write: no space left")),
@@ -398,7 +404,7 @@ def test_a_full_disk_is_named_and_destroys_nothing(tmp_path, silent, monkeypatch
     assert (tmp_path / "out.part" / "000000.mp4").exists()
 
 
-def test_transparent_and_deep_pictures_are_written(tmp_path, silent):
+def test_sink_writes_alpha_and_16_bits(tmp_path, silent):
     alpha = np.dstack([scene(), np.full((48, 64), 7, np.uint8)])
     deep = scene().astype(np.uint16) * 257
     with open_source(silent) as source:
@@ -409,7 +415,7 @@ def test_transparent_and_deep_pictures_are_written(tmp_path, silent):
             assert np.array_equal(written[..., :3], image[..., 2::-1])
 
 
-def test_what_the_container_cannot_hold_is_named(tmp_path, silent, caplog):
+def test_mux_names_dropped_streams(tmp_path, silent, caplog):
     path = tmp_path / "with.mkv"
     with av.open(str(silent)) as origin, av.open(str(path), "w") as output:
         video = output.add_stream_from_template(origin.streams.video[0])
@@ -419,10 +425,10 @@ def test_what_the_container_cannot_hold_is_named(tmp_path, silent, caplog):
                 packet.stream = video
                 output.mux(packet)
     through(path, tmp_path / "out.mp4")
-    assert "not kept in a .mp4 file: an attachment (notes.txt)" in caplog.text
+    assert "dropped, a .mp4 file cannot hold it: an attachment (notes.txt)" in caplog.text
 
 
-def test_other_percents_in_the_name_of_numbered_pictures_are_only_that(tmp_path):
+def test_image_sequence_keeps_other_percent_signs(tmp_path):
     for number in range(3):
         cv2.imwrite(
             str(tmp_path / f"50% done {number:03}.png"), np.full((48, 64, 3), 40 * number, np.uint8)
@@ -436,7 +442,7 @@ def test_other_percents_in_the_name_of_numbered_pictures_are_only_that(tmp_path)
     ]
 
 
-def test_two_inputs_never_become_one_file(tmp_path, monkeypatch, capsys):
+def test_batch_inputs_get_different_outputs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for folder in ("a", "b", "out"):
         (tmp_path / folder).mkdir()
@@ -445,7 +451,7 @@ def test_two_inputs_never_become_one_file(tmp_path, monkeypatch, capsys):
     assert "would both become out/x.png" in capsys.readouterr().err
 
 
-def test_an_animated_webp_is_said_to_be_painted_in_part(tmp_path, clip, caplog):
+def test_image_source_names_an_animated_webp(tmp_path, clip, caplog):
     output = through(clip, tmp_path / "out.webp")
     assert len(list(open_source(output))) == 1 and "only the first is used" in caplog.text
     caplog.clear()
@@ -453,13 +459,13 @@ def test_an_animated_webp_is_said_to_be_painted_in_part(tmp_path, clip, caplog):
     assert len(list(open_source(tmp_path / "still.webp"))) == 1 and not caplog.records
 
 
-def test_no_encoder_takes_a_picture_in_the_memory_of_its_frame():
+def test_encoder_does_not_reuse_the_frame_memory():
     """What it is handed shares that memory only until it is converted."""
     formats = {pixels for codec in CODECS.values() for pixels in (*codec.pixels, *codec.alpha)}
     assert not formats & set(PACKED.values())
 
 
-def test_a_pipe_does_not_wait_for_more_frames(monkeypatch):
+def test_pipe_writer_has_no_delay(monkeypatch):
     output = io.BytesIO()
     monkeypatch.setattr(pipe_writer.sys, "stdout", SimpleNamespace(buffer=output))
     source = VideoInfo((64, 48), Fraction(25), Fraction(1, 25))

@@ -58,7 +58,7 @@ def write(path, size, depth, codec=None):
 
 @pytest.mark.parametrize("depth", [8, 10])
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_tiny_clips_are_written_or_refused_with_a_remedy_that_works(tmp_path, output, depth):
+def test_select_encoder_refuses_tiny_clips_with_a_working_remedy(tmp_path, output, depth):
     for size in SIZES:
         least = LEAST.get((ALIKE.get(output, output), depth), (1, 1))
         even = size if least < (2, 2) else tuple(side - side % 2 for side in size)
@@ -77,11 +77,11 @@ def test_tiny_clips_are_written_or_refused_with_a_remedy_that_works(tmp_path, ou
             write(tmp_path / "remedy.webm", size, depth, "vp9")
 
 
-def test_encoder_that_refuses_a_size_is_named_with_a_remedy(tmp_path, monkeypatch):
+def test_encoder_names_a_rejected_size(tmp_path, monkeypatch):
     monkeypatch.setattr("vidstyle.io.codecs._check_size", lambda *_: None)
     with pytest.raises(
         OutputError,
-        match=r"the encoder libx265 refuses these pictures of 6x6 px .*: choose another with -c:v",
+        match=r"encoder libx265 rejects frames of 6x6 px .*: choose another codec",
     ):
         write(tmp_path / "out.mp4", (6, 6), 10)
 
@@ -97,7 +97,7 @@ def durations_ms(path):
 
 
 @pytest.mark.parametrize(("ending", "least"), [(".gif", 20), (".webp", 11)])
-def test_animations_keep_their_length_and_no_frame_is_too_brief(tmp_path, caplog, ending, least):
+def test_animate_keeps_the_duration(tmp_path, caplog, ending, least):
     for rate in (25, 60, 240):
         caplog.clear()
         path = write_clip(tmp_path / f"{rate}.mp4", count=rate // 2, rate=Fraction(rate))
@@ -105,10 +105,10 @@ def test_animations_keep_their_length_and_no_frame_is_too_brief(tmp_path, caplog
         assert min(shown) >= least
         assert abs(sum(shown) - 1000 * (rate // 2) / rate) < least
         most = min(rate, 1000 // least)
-        assert ("were left out: browsers show at most" in caplog.text) == (rate > most)
+        assert ("were dropped: browsers show at most" in caplog.text) == (rate > most)
 
 
-def test_raw_dv_has_its_own_rate(tmp_path):
+def test_video_file_reads_the_rate_of_raw_dv(tmp_path):
     path = tmp_path / "in.dv"
     with av.open(str(path), "w") as output:
         video = output.add_stream("dvvideo", rate=25)

@@ -49,7 +49,7 @@ def codec_of(path):
         return [stream.codec.canonical_name for stream in container.streams.audio]
 
 
-def test_sound_page_shows_the_measured_results():
+def test_audio_page_shows_the_measured_results():
     assert bench.PAGE.read_text() == bench.page(RESULTS)
     assert list(RESULTS) == [clip.name for clip in bench.CLIPS]
     assert all(list(row) == list(bench.OUTPUTS) for row in RESULTS.values())
@@ -71,7 +71,7 @@ def test_sound_page_shows_the_measured_results():
         ("tta", "- (matroska)"),
     ],
 )
-def test_sound_is_copied_or_re_encoded_in_step_as_the_page_says(tmp_path, clip_of, encoder, output):
+def test_audio_is_copied_or_re_encoded_in_sync(tmp_path, clip_of, encoder, output):
     path = clip_of(encoder)
     before = bench.flash_and_click(str(path))
     becomes, moved = bench.cell(path, output, tmp_path, before)
@@ -79,7 +79,7 @@ def test_sound_is_copied_or_re_encoded_in_step_as_the_page_says(tmp_path, clip_o
     assert abs(moved) < 1
 
 
-def test_sound_in_adts_is_copied_into_a_pipe(tmp_path):
+def test_audio_in_adts_is_copied_into_a_pipe(tmp_path):
     clip = next(clip for clip in bench.CLIPS if clip.ending == ".ts" and not clip.options)
     path = bench.make(clip, tmp_path)
     before = bench.flash_and_click(str(path))
@@ -89,18 +89,18 @@ def test_sound_in_adts_is_copied_into_a_pipe(tmp_path):
     assert becomes == "copied" and abs(moved) < 1
 
 
-def test_sound_that_is_re_encoded_is_told_in_one_line(tmp_path, caplog, clip_of):
+def test_side_streams_report_re_encoded_audio(tmp_path, caplog, clip_of):
     with open_source(clip_of("wmav2")) as source:
         open_sink(tmp_path / "out.webm", source)
     (record,) = caplog.records
     assert (
-        "a .webm file cannot hold wmav2: this sound is re-encoded as Opus (-an leaves it out)"
+        "a .webm file cannot hold wmav2 audio: it is re-encoded as Opus (-an drops it)"
         in record.message
     )
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".webm"])
-def test_part_of_re_encoded_sound_stays_in_step(tmp_path, clip_of, ending):
+def test_audio_encoder_keeps_a_part_in_sync(tmp_path, clip_of, ending):
     path = clip_of("wmav2")
     output = through(path, tmp_path / f"out{ending}", Fraction(1, 2), Fraction(3, 2))
     assert abs(offset(output) - offset(path)) < 0.001
@@ -128,7 +128,7 @@ def with_packets(path, output, change):
     return output
 
 
-def test_re_encoded_sound_keeps_its_start_and_its_pauses(tmp_path):
+def test_audio_encoder_keeps_start_and_gaps(tmp_path):
     def late(number, packet):
         if 10 <= number < 20:  # a pause of 0.23 s
             return None
@@ -153,7 +153,7 @@ def test_re_encoded_sound_keeps_its_start_and_its_pauses(tmp_path):
     assert abs(heard - 2) < 0.05  # the pause is silence: not all players heed gaps
 
 
-def test_re_encoded_sound_after_a_long_pause_is_in_step(tmp_path):
+def test_audio_encoder_keeps_sync_after_a_long_gap(tmp_path):
     clip = bench.Clip("", "pcm_s16le", ".mkv", 8000, "mono")
     plain = bench.write(tmp_path / "plain.mkv", clip, "pcm_s16le")
 
@@ -175,7 +175,7 @@ def test_re_encoded_sound_after_a_long_pause_is_in_step(tmp_path):
     assert abs(heard - 9) < 0.05
 
 
-def test_sound_of_an_unfinished_clip_is_re_encoded_up_to_its_last_frame(tmp_path, clip_of):
+def test_audio_encoder_stops_with_an_unfinished_clip(tmp_path, clip_of):
     with open_source(clip_of("wmav2")) as source:
         sink = open_sink(tmp_path / "out.mp4", source)
         for number, frame in enumerate(source):
@@ -189,7 +189,7 @@ def test_sound_of_an_unfinished_clip_is_re_encoded_up_to_its_last_frame(tmp_path
     assert 1.1 < heard < 1.3
 
 
-def test_sound_of_an_unknown_codec_is_left_out_and_named(tmp_path, caplog):
+def test_plan_audio_drops_an_unknown_codec(tmp_path, caplog):
     path = write_clip(tmp_path / "in.mp4", sounds=2)
     data = path.read_bytes()
     place = [
@@ -202,18 +202,18 @@ def test_sound_of_an_unknown_codec_is_left_out_and_named(tmp_path, caplog):
         caplog.clear()
         output = through(path, tmp_path / f"out{ending}")
         assert codec_of(output) == ["aac"]
-        assert "a sound track (apac, which cannot be decoded)" in caplog.text
+        assert "an audio track (apac, which cannot be decoded)" in caplog.text
 
 
-def test_sound_whose_copy_fails_is_re_encoded(tmp_path, caplog, clip_of, monkeypatch):
-    monkeypatch.setattr(sounds, "_why_not_copied", lambda *_: None)
+def test_join_re_encodes_audio_that_cannot_be_copied(tmp_path, caplog, clip_of, monkeypatch):
+    monkeypatch.setattr(sounds, "_copy_refusal", lambda *_: None)
     output = through(clip_of("wmav2"), tmp_path / "out.mp4")
     assert codec_of(output) == ["aac"]
     assert "could not be copied and was re-encoded" in caplog.text
 
 
 @pytest.mark.parametrize("layout", ["mono", "5.1(side)", "7.1"])
-def test_sound_of_many_channels_keeps_them_as_opus(tmp_path, layout):
+def test_audio_encoder_keeps_many_channels_as_opus(tmp_path, layout):
     path = bench.write(
         tmp_path / "in.mkv", bench.Clip("", "pcm_s16le", ".mkv", layout=layout), "pcm_s16le"
     )
@@ -223,7 +223,7 @@ def test_sound_of_many_channels_keeps_them_as_opus(tmp_path, layout):
     assert abs(offset(output) - offset(path)) < 0.001
 
 
-def test_channels_in_an_order_of_their_own_keep_their_places(tmp_path):
+def test_channel_layout_with_custom_order_keeps_channels(tmp_path):
     """In a process of its own: PyAV's layouts of such clips may end it."""
     path = tmp_path / "in.mov"
     code = """if True:
@@ -232,16 +232,16 @@ def test_channels_in_an_order_of_their_own_keep_their_places(tmp_path):
         import av, numpy as np, sound as bench
         from pathlib import Path
         from test_conformance import through
-        from vidstyle.io.channel_layouts import frames_of, layout_of, set_common_order
+        from vidstyle.io.channel_layouts import channel_layout, decode_audio, use_native_order
 
         def loudness(path):
             with av.open(str(path)) as container:
                 stream = container.streams.audio[0]
-                names = [channel.name for channel in layout_of(stream.codec_context).channels]
-                set_common_order(stream.codec_context)  # as it says, so that the samples stay where they are
+                names = [channel.name for channel in channel_layout(stream.codec_context).channels]
+                use_native_order(stream.codec_context)  # as it says, so that the samples stay where they are
                 energy = 0
                 for packet in container.demux(stream):
-                    for frame in frames_of(packet):
+                    for frame in decode_audio(packet):
                         for packed in av.AudioResampler("flt", frame.layout.name, frame.sample_rate).resample(frame):
                             energy = energy + (packed.to_ndarray().reshape(-1, len(names)) ** 2).sum(0)
                 return {name: value / energy.max() for name, value in zip(names, energy)}
@@ -270,7 +270,7 @@ def test_channels_in_an_order_of_their_own_keep_their_places(tmp_path):
     assert path.exists()
 
 
-def test_sound_of_odd_rates_is_re_encoded(tmp_path):
+def test_audio_encoder_takes_unusual_rates(tmp_path):
     for rate in (5512, 11025, 96000, 192000):
         clip = bench.Clip("", "pcm_s16le", ".mkv", rate, "stereo")
         path = bench.write(tmp_path / f"in{rate}.mkv", clip, "pcm_s16le")
@@ -278,7 +278,7 @@ def test_sound_of_odd_rates_is_re_encoded(tmp_path):
         assert plan.encoder == "libopus" and plan.rate in (8000, 12000, 48000)
 
 
-def test_cover_that_the_container_cannot_hold_is_left_out(tmp_path, caplog):
+def test_side_streams_drop_an_unsupported_cover(tmp_path, caplog):
     path = write_clip(tmp_path / "plain.mp4")
     covered = tmp_path / "in.mkv"
     with av.open(str(path)) as origin, av.open(str(covered), "w") as output:

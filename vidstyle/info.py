@@ -11,7 +11,7 @@ import torch
 
 from . import __version__
 from .features.pretrained import vgg19_cache
-from .io.codecs import CODECS, in_hardware, probe_encoder
+from .io.codecs import CODECS, is_hardware_encoder, probe_encoder
 from .io.images import bundled_styles
 from .live.capture import list_cameras
 from .live.v4l2loopback import diagnose
@@ -50,9 +50,9 @@ def lines() -> Iterator[str]:
     if torch.backends.mps.is_available():
         yield "device mps"
     yield "encoders: " + ", ".join(
-        name for name in CODECS if not in_hardware(name) and name in av.codecs_available
+        name for name in CODECS if not is_hardware_encoder(name) and name in av.codecs_available
     )
-    for name in filter(in_hardware, CODECS):
+    for name in filter(is_hardware_encoder, CODECS):
         reason = probe_encoder(name)
         yield f"encoder {name}: {'works' if reason is None else reason}"
     found = list_cameras()

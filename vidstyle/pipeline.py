@@ -134,7 +134,7 @@ def run(
     # On a CPU the flow and the optimisation would compete for the same cores. Which frames of a live
     # source are dropped is not known before the calling thread takes the next frame.
     flow_in_caller = live or on_cpu
-    done, shot = (resume.frames, resume.shot) if resume else (0, 0)
+    done, shot = (resume.frames, resume.frames_in_shot) if resume else (0, 0)
     past = min(shot, HISTORY_FRAMES)
     add_motion = _motion_adder(source, stylizer, flow, past, flow_in_caller)
     if resume:

@@ -1,4 +1,4 @@
-"""Animated GIF and WebP, from segments that hold every frame without loss."""
+"""Animated GIF and WebP, encoded from lossless segments."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -20,21 +20,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Animation:
-    """A kind of animated picture.
+    """An animated image format.
 
     Args:
         container, encoder: FFmpeg's names.
         pixels: FFmpeg's name of the pixel format.
-        tick: what it counts time in, in seconds.
-        least: the shortest time a frame may stand, in ticks. Browsers let frames of 10 ms and less stand for 100 ms.
+        time_base: in seconds.
+        min_ticks: minimum duration of a frame in units of ``time_base``. Browsers show frames of 10
+            ms
+            and less for 100 ms.
         options: of the encoder.
     """
 
     container: str
     encoder: str
     pixels: str
-    tick: Fraction
-    least: int
+    time_base: Fraction
+    min_ticks: int
     options: tuple[tuple[str, str], ...] = ()
 
 
@@ -42,17 +44,20 @@ ANIMATIONS = {
     ".gif": Animation("gif", "gif", "pal8", Fraction(1, 100), 2),
     ".webp": Animation("webp", "libwebp_anim", "bgra", Fraction(1, 1000), 11, (("quality", "90"),)),
 }
-"""By the endings of their names."""
+"""File extension -> format."""
 
 
 def animate(segments: Sequence[Path], path: Path) -> None:
-    """Write an animation that plays for ever.
+    """Encode an animation that loops for ever.
 
-    A GIF gets one palette of 256 colours, chosen from all of its frames (FFmpeg's palettegen), and dithering that stays where it
-    is where nothing moves. Frames that would stand too briefly are left out, and the one before stands for longer.
+    A GIF gets one palette of 256 colours for all frames (FFmpeg's palettegen), with ordered
+    dithering,
+    which stays in place where nothing moves. Frames shorter than the format's minimum are dropped,
+    and
+    the previous frame lasts longer.
 
     Args:
-        segments: lossless, their times going on from one to the next.
+        segments: lossless video files whose timestamps continue from one to the next.
         path: of the animation.
 
     Raises:
@@ -60,80 +65,85 @@ def animate(segments: Sequence[Path], path: Path) -> None:
     """
     kind = ANIMATIONS[path.suffix.lower()]
     try:
-        palette = _palette(segments) if kind.encoder == "gif" else None
+        palette = _make_palette(segments) if kind.encoder == "gif" else None
         with av.open(f"file:{path}", "w", format=kind.container, options={"loop": "0"}) as output:
             stream: Any = None
-            lasting: dict[int, int] = {}
-            frames = _frames(segments)
-            for frame in _timed(
-                _in_palette(frames, palette) if palette is not None else frames, kind
+            durations: dict[int, int] = {}
+            frames = _decode(segments)
+            for frame in _on_time_base(
+                _apply_palette(frames, palette) if palette is not None else frames, kind
             ):
                 if stream is None:
                     stream = output.add_stream(
-                        kind.encoder, rate=1 / kind.tick, options=dict(kind.options)
+                        kind.encoder, rate=1 / kind.time_base, options=dict(kind.options)
                     )
                     stream.width, stream.height, stream.pix_fmt = (
                         frame.width,
                         frame.height,
                         kind.pixels,
                     )
-                    stream.codec_context.time_base = stream.time_base = kind.tick
-                lasting[frame.pts] = frame.duration
-                _mux(output, stream, frame, lasting)
+                    stream.codec_context.time_base = stream.time_base = kind.time_base
+                durations[frame.pts] = frame.duration
+                _mux(output, stream, frame, durations)
             if stream is not None:
-                _mux(output, stream, None, lasting)
+                _mux(output, stream, None, durations)
     except (av.error.FFmpegError, OSError) as error:
         raise OutputError(
             f"cannot write {path} ({reason_of(error)}): free some space or choose another place"
         ) from None
 
 
-def _mux(output: Any, stream: Any, frame: Any, lasting: dict[int, int]) -> None:
+def _mux(output: Any, stream: Any, frame: Any, durations: dict[int, int]) -> None:
     for packet in stream.encode(frame):
-        packet.duration = lasting.pop(packet.pts, packet.duration)  # the encoder of GIF forgets it
+        packet.duration = durations.pop(
+            packet.pts, packet.duration
+        )  # the encoder of GIF forgets it
         output.mux(packet)
 
 
-def _timed(frames: Iterator[Any], kind: Animation) -> Iterator[Any]:
-    """Frames in whole ticks, none shorter than ``kind.least``, together as long as all that are given."""
-    shown: Any = None
+def _on_time_base(frames: Iterator[Any], kind: Animation) -> Iterator[Any]:
+    """Round timestamps to the format's time base, and drop frames shorter than ``min_ticks``.
+
+    The total duration stays the same.
+    """
+    previous: Any = None
     end, count, dropped = Fraction(0), 0, 0
     for frame in frames:
         count += 1
         begins = frame.pts * Fraction(frame.time_base)
         end = begins + frame.duration * Fraction(frame.time_base)
-        time = int(begins / kind.tick)
-        if shown is not None and time < shown.pts + kind.least:
+        time = int(begins / kind.time_base)
+        if previous is not None and time < previous.pts + kind.min_ticks:
             dropped += 1
             continue
-        if shown is not None:
-            shown.duration = time - shown.pts
-            yield shown
-        frame.pts, frame.time_base = time, kind.tick
-        shown = frame
-    if shown is not None:
-        shown.duration = max(kind.least, round(end / kind.tick) - shown.pts)
-        yield shown
+        if previous is not None:
+            previous.duration = time - previous.pts
+            yield previous
+        frame.pts, frame.time_base = time, kind.time_base
+        previous = frame
+    if previous is not None:
+        previous.duration = max(kind.min_ticks, round(end / kind.time_base) - previous.pts)
+        yield previous
     if dropped:
-        most = 1 / (kind.least * kind.tick)
+        most = 1 / (kind.min_ticks * kind.time_base)
         said = (
-            "%d of %d frames were left out: browsers show at most %d frames a second of a %s file"
+            "%d of %d frames were dropped: browsers show at most %d frames per second of a %s file"
         )
         log.warning(said, dropped, count, most, kind.container)
 
 
-def _frames(segments: Sequence[Path]) -> Iterator[Any]:
+def _decode(segments: Sequence[Path]) -> Iterator[Any]:
     for segment in segments:
         with threaded, av.open(f"file:{segment}") as container:
             yield from container.decode(video=0)
 
 
-def _palette(segments: Sequence[Path]) -> Any:
+def _make_palette(segments: Sequence[Path]) -> Any:
     graph: Any = None
-    for frame in _frames(segments):
+    for frame in _decode(segments):
         if graph is None:
             graph = av.filter.Graph()
-            buffer = _input(graph, frame)
+            buffer = _add_buffer(graph, frame)
             graph.link_nodes(
                 buffer, graph.add("palettegen", "reserve_transparent=1"), graph.add("buffersink")
             ).configure()
@@ -142,16 +152,20 @@ def _palette(segments: Sequence[Path]) -> Any:
     return graph.pull()
 
 
-def _input(graph: Any, frame: Any) -> Any:
+def _add_buffer(graph: Any, frame: Any) -> Any:
     return graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
     )
 
 
-def _in_palette(frames: Iterator[Any], palette: Any) -> Iterator[Any]:
+def _apply_palette(frames: Iterator[Any], palette: Any) -> Iterator[Any]:
     first = next(frames)
     graph = av.filter.Graph()
-    pictures, colours, sink = _input(graph, first), _input(graph, palette), graph.add("buffersink")
+    pictures, colours, sink = (
+        _add_buffer(graph, first),
+        _add_buffer(graph, palette),
+        graph.add("buffersink"),
+    )
     use = graph.add("paletteuse", "dither=bayer:bayer_scale=3:diff_mode=rectangle")
     pictures.link_to(use, 0, 0)
     colours.link_to(use, 0, 1)

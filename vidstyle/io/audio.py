@@ -1,4 +1,4 @@
-"""Sound tracks: copied where the output's container can hold them, re-encoded where it cannot, left out where neither works."""
+"""Audio tracks: stream-copied where the container can hold them, else re-encoded, else dropped."""
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,8 +12,8 @@ import av
 import av.error
 from av.bitstream import BitStreamFilterContext
 
-from .audio_encoder import ENCODED_AS, FAILURES, TOLERANCE_SECONDS, AudioEncoder
-from .channel_layouts import frames_of, name_channels, set_common_order
+from .audio_encoder import ENCODER_LABELS, PYAV_ERRORS, TOLERANCE_SECONDS, AudioEncoder
+from .channel_layouts import decode_audio, set_default_layout, use_native_order
 from .container import open_input, reason_of, reasons
 
 ENCODERS: Mapping[str, tuple[str, str]] = {
@@ -23,30 +23,32 @@ ENCODERS: Mapping[str, tuple[str, str]] = {
     "webm": ("libopus", "libopus"),
     "nut": ("aac", "flac"),
 }
-"""FFmpeg's encoders per container: for lossy sources, and for lossless ones."""
+"""Container -> FFmpeg's audio encoders, for lossy sources and for lossless ones."""
 
 MPEG_AUDIO = {"mp1", "mp2", "mp3"}
-"""Layers of MPEG audio, which MP4 does not tell apart: the packets themselves do."""
+"""Layers of MPEG audio, which MP4 does not distinguish; the packets themselves do."""
 
 TRIAL_PACKETS = 8
-"""How many packets of each sound track are tried in the output's container."""
+"""Number of packets of each audio track that are muxed in the trial."""
 
-SEARCH_PACKETS, SEARCH_BYTES = 4000, 1 << 26
-"""How far into a file these packets are looked for."""
+MAX_SEARCH_PACKETS, MAX_SEARCH_BYTES = 4000, 1 << 26
+"""How far into a file the trial looks for these packets."""
 
 
 @dataclass(frozen=True)
 class AudioPlan:
-    """What becomes of one sound track.
+    """What is done with one audio track.
 
     Args:
-        codec: the track's own codec, by FFmpeg's name.
-        encoder: FFmpeg's name of the encoder; empty where packets are copied, or where the track is left out.
-        rate: samples per second in the output; 0 where unknown.
+        codec: the track's codec, FFmpeg's name.
+        encoder: FFmpeg's name of the encoder; empty where packets are copied or the track is
+            dropped.
+        rate: sample rate of the output in Hz; 0 where unknown.
         refusal: why the container cannot hold the track as it is; empty where it can.
-        kept: whether the track is in the output.
-        header: what decoders have to know before the first packet, where the source says it within packets (AAC in MPEG
-            streams); empty elsewhere.
+        kept: whether the output has the track.
+        header: codec configuration (AudioSpecificConfig) that the source carries within packets, as
+            AAC
+            in MPEG streams (ADTS) does; empty elsewhere.
     """
 
     codec: str
@@ -61,17 +63,17 @@ PIPE_OPTIONS = {
     "matroska": {"flush_packets": "1", "live": "1"},
     "nut": {"flush_packets": "1", "strict": "-1"},
 }
-"""FFmpeg's options of containers that are written to a pipe."""
+"""Container options for output to a pipe."""
 
 
-class ForwardOnly:
-    """A file as FFmpeg writes it that cannot seek, like a pipe."""
+class UnseekableFile:
+    """A file that FFmpeg writes but cannot seek in, like a pipe."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
 
     def write(self, data: bytes) -> int:
-        """Write all of it."""
+        """Write and flush all data; returns the number of bytes."""
         self._file.write(data)
         self._file.flush()
         return len(data)
@@ -80,16 +82,20 @@ class ForwardOnly:
 def plan_audio(
     path: str | Path, container: str, copy: bool = True, pipe: bool = False
 ) -> dict[int, AudioPlan]:
-    """Find out what becomes of each sound track of a file, by writing its first packets into memory and reading them back.
+    """Decide for each audio track of a file whether it is copied, re-encoded or dropped.
+
+    The first packets of each track are muxed into memory and read back, since only that shows what
+    a
+    muxer accepts and a demuxer restores.
 
     Args:
-        path: the file, or an address.
-        container: FFmpeg's name of the output's.
+        path: a file or an address.
+        container: FFmpeg's name of the output's container.
         copy: whether tracks may be copied; else all are re-encoded.
         pipe: whether the output is a pipe, which can hold less than a file.
 
     Returns:
-        Index of the stream -> plan.
+        Stream index -> plan.
 
     Raises:
         InputError: the file cannot be opened.
@@ -97,7 +103,7 @@ def plan_audio(
     with open_input(path) as origin:
         heads = _first_packets(origin)
         return {
-            stream.index: _plan(stream, heads[stream.index], container, copy, pipe)
+            stream.index: _plan_track(stream, heads[stream.index], container, copy, pipe)
             for stream in origin.streams.audio
         }
 
@@ -105,7 +111,7 @@ def plan_audio(
 def _first_packets(origin: Any) -> dict[int, list[Any]]:
     heads: dict[int, list[Any]] = {stream.index: [] for stream in origin.streams.audio}
     read = 0
-    with suppress(*FAILURES):
+    with suppress(*PYAV_ERRORS):
         for number, packet in enumerate(origin.demux()):
             read += packet.size
             head = heads.get(packet.stream.index)
@@ -113,52 +119,57 @@ def _first_packets(origin: Any) -> dict[int, list[Any]]:
                 packet.dts = packet.pts if packet.dts is None else packet.dts
                 head.append(packet)
             enough = all(len(head) == TRIAL_PACKETS for head in heads.values())
-            if enough or number > SEARCH_PACKETS or read > SEARCH_BYTES:
+            if enough or number > MAX_SEARCH_PACKETS or read > MAX_SEARCH_BYTES:
                 break
     return heads
 
 
-def _plan(stream: Any, packets: Sequence[Any], container: str, copy: bool, pipe: bool) -> AudioPlan:
+def _plan_track(
+    stream: Any, packets: Sequence[Any], container: str, copy: bool, pipe: bool
+) -> AudioPlan:
     context = stream.codec_context
     if context is None:
-        return AudioPlan(_tag(stream), refusal="its codec is not known", kept=False)
+        return AudioPlan(_fourcc(stream), refusal="unknown codec", kept=False)
     codec = context.codec.canonical_name
-    set_common_order(context)
-    frames, header = list(_decoded(packets)), _header(stream, packets)
+    use_native_order(context)
+    frames, header = list(_decode_all(packets)), _audio_specific_config(stream, packets)
     refusal: str | None = "copying it failed"
     if copy:
-        refusal = _why_not_copied(stream, packets, frames, container, header, pipe)
+        refusal = _copy_refusal(stream, packets, frames, container, header, pipe)
     if refusal is None:
         return AudioPlan(codec, rate=context.sample_rate, header=header)
     encoder = ENCODERS[container][context.codec.lossless]
     try:
         return AudioPlan(codec, encoder, _try_encoder(stream, frames, container, encoder), refusal)
-    except FAILURES as error:
+    except PYAV_ERRORS as error:
         return AudioPlan(
-            codec, refusal=f"{refusal}; {ENCODED_AS[encoder]}: {reason_of(error)}", kept=False
+            codec, refusal=f"{refusal}; {ENCODER_LABELS[encoder]}: {reason_of(error)}", kept=False
         )
 
 
-def _tag(stream: Any) -> str:
-    """The four-character code by which a file names a codec that is not known here."""
-    with suppress(*FAILURES, UnicodeDecodeError), av.open(io.BytesIO(), "w", format="null") as free:
+def _fourcc(stream: Any) -> str:
+    """The four-character code of a codec that FFmpeg does not know."""
+    with (
+        suppress(*PYAV_ERRORS, UnicodeDecodeError),
+        av.open(io.BytesIO(), "w", format="null") as free,
+    ):
         readable = free.add_stream("aac")
         BitStreamFilterContext("null", stream, readable)
         return readable.codec_context.codec_tag.strip("\0 ") or "unknown"
     return "unknown"
 
 
-def _decoded(packets: Iterable[Any]) -> Iterator[Any]:
+def _decode_all(packets: Iterable[Any]) -> Iterator[Any]:
     for packet in packets:
-        with suppress(*FAILURES):
-            yield from frames_of(packet)
+        with suppress(*PYAV_ERRORS):
+            yield from decode_audio(packet)
 
 
-def _header(stream: Any, packets: Sequence[Any]) -> bytes:
-    """The AudioSpecificConfig of AAC whose packets carry headers of their own (ADTS)."""
+def _audio_specific_config(stream: Any, packets: Sequence[Any]) -> bytes:
+    """The AudioSpecificConfig of AAC in ADTS packets (ISO/IEC 14496-3); empty elsewhere."""
     context = stream.codec_context
     if context.codec.canonical_name == "aac" and not context.extradata:
-        with suppress(*FAILURES):
+        with suppress(*PYAV_ERRORS):
             converter = BitStreamFilterContext("aac_adtstoasc", stream)
             for packet in packets:
                 for converted in converter.filter(packet):
@@ -167,7 +178,7 @@ def _header(stream: Any, packets: Sequence[Any]) -> bytes:
     return b""
 
 
-def _why_not_copied(
+def _copy_refusal(
     stream: Any,
     packets: Sequence[Any],
     frames: Sequence[Any],
@@ -177,7 +188,7 @@ def _why_not_copied(
 ) -> str | None:
     """Why a container cannot hold a track as it is; None where it can."""
     file = io.BytesIO()
-    target: Any = ForwardOnly(file) if pipe else file
+    target: Any = UnseekableFile(file) if pipe else file
     options = PIPE_OPTIONS[container] if pipe else {}
     try:
         with reasons(), av.open(target, "w", format=container, options=options) as output:
@@ -187,53 +198,58 @@ def _why_not_copied(
                 if packet.dts is not None:
                     packet.stream = copy
                     output.mux(packet)
-    except FAILURES as error:
+    except PYAV_ERRORS as error:
         return reason_of(error)
-    return _why_not_read(file, stream.codec_context, frames) if frames else None
+    return _readback_refusal(file, stream.codec_context, frames) if frames else None
 
 
-def _why_not_read(file: io.BytesIO, expected: Any, frames: Sequence[Any]) -> str | None:
-    """Why what was written cannot be decoded to the same blocks of sound, at the same distances; None where it can."""
+def _readback_refusal(file: io.BytesIO, expected: Any, frames: Sequence[Any]) -> str | None:
+    """Why the muxed packets do not decode to the same audio frames at the same distances; None if
+    they
+    do."""
     file.seek(0)
     try:
         with av.open(file, "r") as container:
             (stream,) = container.streams.audio
             names = {stream.codec.canonical_name, expected.codec.canonical_name}
             if len(names) > 1 and not names <= MPEG_AUDIO:
-                return f"it would be taken for {stream.codec.canonical_name}"
-            set_common_order(stream.codec_context)
-            found = [frame for packet in container.demux(stream) for frame in frames_of(packet)]
+                return f"it would be read as {stream.codec.canonical_name}"
+            use_native_order(stream.codec_context)
+            found = [frame for packet in container.demux(stream) for frame in decode_audio(packet)]
             said = (stream.duration or 0) * Fraction(stream.time_base or 1)
-    except FAILURES:
+    except PYAV_ERRORS:
         return "it could not be read back"
     if not found:
         return "it could not be read back"
-    shortened = 0 < said < _lasting(found) / 2
-    if shortened or abs(_pauses(found) - _pauses(frames)) > TOLERANCE_SECONDS:
-        return "its times would be lost"
+    shortened = 0 < said < _duration_seconds(found) / 2
+    if shortened or abs(_gap_seconds(found) - _gap_seconds(frames)) > TOLERANCE_SECONDS:
+        return "its timestamps would be lost"
     return None
 
 
-def _pauses(frames: Sequence[Any]) -> Fraction:
-    """By how many seconds blocks of sound lie further apart than they last, from the first to the last."""
+def _gap_seconds(frames: Sequence[Any]) -> Fraction:
+    """Total duration of the gaps between audio frames, in seconds."""
     timed = [frame for frame in frames if frame.pts is not None]
     if not timed:
         return Fraction(0)
     last = Fraction(timed[-1].pts * timed[-1].time_base)
     between = frames[frames.index(timed[0]) : frames.index(timed[-1])]
-    return last - Fraction(timed[0].pts * timed[0].time_base) - _lasting(between)
+    return last - Fraction(timed[0].pts * timed[0].time_base) - _duration_seconds(between)
 
 
-def _lasting(frames: Sequence[Any]) -> Fraction:
-    """How many seconds blocks of sound last together."""
+def _duration_seconds(frames: Sequence[Any]) -> Fraction:
+    """Total duration of audio frames, in seconds."""
     return sum((Fraction(frame.samples, frame.sample_rate) for frame in frames), Fraction(0))
 
 
 def _try_encoder(stream: Any, frames: Sequence[Any], container: str, encoder: str) -> int:
-    """Encode blocks of sound into memory; returns the rate in samples per second.
+    """Encode audio frames into memory.
+
+    Returns:
+        The sample rate of the encoder in Hz.
 
     Raises:
-        FAILURES: it does not work.
+        PYAV_ERRORS: the encoder does not work.
     """
     with av.open(io.BytesIO(), "w", format=container) as output:
         coder = AudioEncoder(output, stream, encoder)
@@ -245,33 +261,35 @@ def _try_encoder(stream: Any, frames: Sequence[Any], container: str, encoder: st
 
 
 def copy_audio(output: Any, stream: Any, header: bytes = b"") -> Any:
-    """Create a stream of an output that takes a sound track's packets as they are.
+    """Create a stream of an output that takes the packets of an audio track as they are.
+
+    PyAV refuses codecs that FFmpeg does not list for a container, while ``ffmpeg -c copy`` leaves
+    the
+    decision to the muxer. Where PyAV refuses, a "null" bitstream filter sets the stream's codec.
 
     Args:
         output: the container, before its header is written.
-        stream: the source's.
+        stream: of the source.
         header: as in ``AudioPlan``.
 
-    PyAV asks FFmpeg which codecs a container is meant for, and refuses all others; what ``ffmpeg -c copy`` writes is decided by
-    the muxer itself. So where PyAV refuses, a bitstream filter that changes nothing names the codec to the stream.
-
     Raises:
-        FAILURES: the container cannot hold it. Some say so when the header is written, or with the first packets.
+        PYAV_ERRORS: the container cannot hold the codec. Some raise when the header is written, or
+            with
+            the first packets.
     """
     try:
         copy = output.add_stream_from_template(stream)
-        name_channels(copy)
+        set_default_layout(copy)
         if header:
             copy.codec_context.extradata = header
         return copy
     except ValueError:
-        if output.format.name == "webm":  # which holds what PyAV knows of, and nothing else
+        if output.format.name == "webm":  # PyAV's list is complete there
             raise
-    with av.open(
-        io.BytesIO(), "w", format="null"
-    ) as free:  # takes everything, and forgets the tag of the source's container
+    # The null muxer accepts every codec and drops the tag of the source's container.
+    with av.open(io.BytesIO(), "w", format="null") as free:
         parameters = free.add_stream_from_template(stream)
-        name_channels(parameters)
+        set_default_layout(parameters)
         free.start_encoding()
         copy = output.add_mux_stream("aac")
         BitStreamFilterContext("null", parameters, copy)

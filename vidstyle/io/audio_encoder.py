@@ -1,4 +1,4 @@
-"""Sound re-encoded: decoded, put where its times say, encoded again."""
+"""Audio re-encoding: decode, place each frame at its timestamp, encode."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,44 +8,51 @@ from typing import Any
 import av
 import av.error
 
-from .channel_layouts import USUAL_LAYOUTS, frames_of, layout_of, set_common_order, usual_layout
+from .channel_layouts import (
+    DEFAULT_LAYOUTS,
+    channel_layout,
+    decode_audio,
+    default_layout,
+    use_native_order,
+)
 
-ENCODED_AS = {"aac": "AAC", "flac": "FLAC", "alac": "ALAC", "libopus": "Opus"}
-"""What people call what those encoders write."""
+ENCODER_LABELS = {"aac": "AAC", "flac": "FLAC", "alac": "ALAC", "libopus": "Opus"}
+"""FFmpeg's name of an encoder -> the codec's common name."""
 
 BITS_PER_SAMPLE, MAX_BITS_PER_SECOND = 3, 128_000
-"""Of lossy sound, for each channel: 128 kbit/s from 43 kHz on, 24 kbit/s for the 8 kHz of a telephone."""
+"""Bit rate of lossy audio per channel: 128 kbit/s from 43 kHz on, 24 kbit/s at 8 kHz."""
 
 PREROLL_SECONDS = Fraction(1, 2)
-"""How long before a part sound is decoded: many decoders need earlier packets."""
+"""How long before a part decoding starts: many decoders need earlier packets."""
 
 TOLERANCE_SECONDS = Fraction(1, 25)
-"""Differences between a decoded block's time and the end of the one before that are taken for rounding: larger ones become
-silence, or are cut away."""
+"""Deviations of a frame's timestamp from the end of the previous frame that count as rounding, in
+seconds. Larger ones become silence or are cut."""
 
-FAILURES = (av.error.FFmpegError, ValueError, TypeError, AttributeError, IndexError)
-"""What PyAV raises where a container, encoder or filter refuses something."""
+PYAV_ERRORS = (av.error.FFmpegError, ValueError, TypeError, AttributeError, IndexError)
+"""What PyAV raises where a container, encoder or filter rejects something."""
 
 
 class AudioEncoder:
-    """Re-encodes one sound track of a source, on a clock of whole samples: pauses become silence, overlaps are cut away.
+    """Re-encodes one audio track on a timeline of whole samples: gaps become silence, overlaps are
+    cut.
 
     Args:
         output: the container, before its header is written.
-        stream: the source's.
-        encoder: one of ``ENCODED_AS``.
-        end: where sound stops, in seconds of the output's clock; None: where the source ends.
+        stream: of the source.
+        encoder: a key of ``ENCODER_LABELS``.
+        end: where audio stops, in output seconds; None for the source's end.
 
-    ``damaged`` counts the packets that could not be decoded.
+    ``damaged`` counts packets that could not be decoded.
 
     Raises:
-        FAILURES: the container does not take the encoder, or the encoder nothing like this sound.
+        PYAV_ERRORS: the container rejects the encoder, or the encoder rejects this kind of audio.
     """
 
     def __init__(self, output: Any, stream: Any, encoder: str, end: Fraction | None = None) -> None:
         self._source, self._end = stream, end
-        self._order = set_common_order(stream.codec_context)
-        rate, layout, sample_format = _settings(encoder, stream.codec_context)
+        self._order = use_native_order(stream.codec_context)
+        rate, layout, sample_format = _nearest_parameters(encoder, stream.codec_context)
         self._rate, self._layout, self._format = rate, layout, sample_format
         bits = _bits_per_second(rate, layout)
         self.stream = output.add_stream(
@@ -56,35 +63,36 @@ class AudioEncoder:
         self.damaged = 0
         self._graph: Any = None
         self._kind: tuple[Any, ...] = ()
-        self._next = 0  # where the next block is expected, in samples of the source
-        self._written = 0  # where it would come in samples of the output
+        self._next = 0  # expected start of the next frame, in source samples
+        self._written = 0  # the same in output samples
 
     def packets(self, packet: Any, start: Fraction) -> Iterator[Any]:
-        """Re-encode a packet of the source; what comes back may belong to earlier ones.
+        """Re-encode a packet of the source; the packets returned may belong to earlier ones.
 
         Args:
-            packet: on the source's clock.
-            start: where the output's clock begins on that, in seconds.
+            packet: on the source's timeline.
+            start: the output's zero on that timeline, in seconds.
         """
         try:
-            for frame in frames_of(packet):
+            for frame in decode_audio(packet):
                 time = None if frame.pts is None else Fraction(frame.pts * frame.time_base) - start
                 yield from self.encode(frame, time)
-        except FAILURES:
+        except PYAV_ERRORS:
             self.damaged += 1
 
-    def rest(self) -> Iterator[Any]:
-        """What decoder, filter and encoder still hold back."""
-        with suppress(*FAILURES):
+    def flush(self) -> Iterator[Any]:
+        """Packets that the decoder, the resampler and the encoder still hold."""
+        with suppress(*PYAV_ERRORS):
             for frame in self._source.codec_context.decode(None):
                 yield from self.encode(frame, None)
         yield from self._drain()
         yield from self._encoded(None)
 
     def encode(self, frame: Any, time: Fraction | None) -> Iterator[Any]:
-        """Encode a block of sound that begins at ``time``, in seconds of the output's clock; None: after the one before."""
+        """Encode an audio frame that begins at ``time`` output seconds; None: directly after the
+        previous one."""
         rate = frame.sample_rate
-        kind = (rate, frame.format.name, layout_of(frame).name)
+        kind = (rate, frame.format.name, channel_layout(frame).name)
         if kind != self._kind and self._graph is not None:
             yield from self._drain()
             self._next = round(Fraction(self._written, self._rate) * rate)
@@ -99,20 +107,19 @@ class AudioEncoder:
             )
             self._graph, self._kind = self._resampler(kind, first), kind
         else:
-            while (
-                begins - self._next > rate
-            ):  # the resampler makes silence too, but all of it at once
+            # The resampler inserts silence too, but a long gap all at once.
+            while begins - self._next > rate:
                 yield from self._push(_silence(kind), self._next)
                 self._next += rate
         yield from self._push(frame, begins)
         self._next = ends
 
     def _resampler(self, kind: tuple[Any, ...], first: int) -> Any:
-        """FFmpeg's resampler, which also puts blocks where their times say.
+        """FFmpeg's aresample, which also aligns frames with their timestamps.
 
         Args:
-            kind: rate, sample format and channel layout of the source.
-            first: where its output begins, in samples.
+            kind: sample rate, sample format and channel layout of the source.
+            first: first output sample.
         """
         rate, sample_format, layout = kind
         graph = av.filter.Graph()
@@ -145,9 +152,8 @@ class AudioEncoder:
 
     def _encoded(self, frame: Any) -> Iterator[Any]:
         for packet in self.stream.encode(frame):
-            if (
-                packet.size or not self._whole_packets
-            ):  # FLAC's last one holds nothing but its checksum
+            # The last packet of FLAC is empty, with a checksum as side data.
+            if packet.size or not self._whole_packets:
                 yield packet
 
     def _drain(self) -> Iterator[Any]:
@@ -173,11 +179,14 @@ def _bits_per_second(rate: int, layout: str) -> int:
     return min(MAX_BITS_PER_SECOND, BITS_PER_SAMPLE * rate) * av.AudioLayout(layout).nb_channels
 
 
-def _settings(encoder: str, context: Any) -> tuple[int, str, str]:
-    """(samples per second, channel layout, sample format) that an encoder takes and that are nearest to the source's.
+def _nearest_parameters(encoder: str, context: Any) -> tuple[int, str, str]:
+    """The parameters nearest to the source's that an encoder accepts.
+
+    Returns:
+        (sample rate in Hz, channel layout, sample format).
 
     Raises:
-        FAILURES: it takes nothing like it.
+        PYAV_ERRORS: it accepts nothing similar.
     """
     codec: Any = av.Codec(encoder, "w")
     rate = context.sample_rate
@@ -187,14 +196,14 @@ def _settings(encoder: str, context: Any) -> tuple[int, str, str]:
         )
     formats = sorted(codec.audio_formats, key=lambda each: each.bytes)
     sample_format = formats[-1 if context.format is None or context.format.bytes > 2 else 0].name
-    given = layout_of(context)
+    given = channel_layout(context)
     for layout in dict.fromkeys(
-        (usual_layout(given), USUAL_LAYOUTS.get(given.nb_channels, "7.1"), "stereo")
+        (default_layout(given), DEFAULT_LAYOUTS.get(given.nb_channels, "7.1"), "stereo")
     ):
         trial: Any = av.CodecContext.create(encoder, "w")
         trial.sample_rate, trial.format, trial.time_base = rate, sample_format, Fraction(1, rate)
-        with suppress(*FAILURES):
+        with suppress(*PYAV_ERRORS):
             trial.layout, trial.bit_rate = layout, _bits_per_second(rate, layout)
             trial.open()
             return rate, layout, sample_format
-    raise ValueError(f"{given.nb_channels} channels of {context.sample_rate} Hz are not taken")
+    raise ValueError(f"no support for {given.nb_channels} channels at {context.sample_rate} Hz")

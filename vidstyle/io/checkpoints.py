@@ -1,4 +1,4 @@
-"""What survives a crash: closed segments of a clip, and what is needed to go on after them."""
+"""Checkpoints and finished segments, from which a render resumes after a crash."""
 
 import json
 import logging
@@ -19,138 +19,144 @@ from .tensor_file import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 
-COUNTS = "checkpoint.counts"
+COUNTS_KEY = "checkpoint.counts"
+"""Name of the tensor of counts in a checkpoint file."""
 
-MACHINE = ("version", "torch", "threads")
-"""Of a job: what may have changed since, with a word about it."""
+ENVIRONMENT_KEYS = ("version", "torch", "threads")
+"""Keys of a job that may change between runs; a change is logged."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Between two frames: what is needed to go on.
+    """Everything that is needed to resume between two frames.
 
     Args:
-        frames: how many frames of the source came before.
-        shot: how many of those belong to the shot that goes on.
-        state: the stylizer's, as of ``Stylizer.state``.
-        numbers: whole numbers that the sink needs for itself.
+        frames: number of frames of the source before this point.
+        frames_in_shot: how many of them belong to the current shot.
+        state: of the stylizer, as ``Stylizer.state`` returns it.
+        sink_state: whole numbers that the sink needs to resume.
     """
 
     frames: int
-    shot: int
+    frames_in_shot: int
     state: Mapping[str, Tensor]
-    numbers: tuple[int, ...] = field(default=())
+    sink_state: tuple[int, ...] = field(default=())
 
 
 class SegmentFolder(PartFolder):
-    """Segments that are whole, and checkpoints: how to go on after two of them.
+    """Finished segments and checkpoints in a ``PartFolder``; the last two checkpoints are kept.
 
     Args:
         output: the file that the segments become.
-        ending: of the segments.
+        ending: file extension of the segments.
     """
 
     def __init__(self, output: Path, ending: str) -> None:
         super().__init__(output, ending)
         self.segments: list[Path] = []
 
-    def find(self, job: Mapping[str, Any]) -> Checkpoint | None:
-        """The last point that an earlier run of the same job can be gone on from; None where there is none. Nothing is changed.
+    def find_checkpoint(self, job: Mapping[str, Any]) -> Checkpoint | None:
+        """The last valid checkpoint of an earlier run of the same job; None where there is none.
 
         Raises:
-            OutputError: the job was another.
+            OutputError: the earlier run had another job.
         """
         document = self.document()
         if document is None:
             return None
-        self._check_same(document["job"], json.loads(json.dumps(job)))
-        whole = list(takewhile(Path.exists, map(self._segment, range(document["segments"]))))
+        self._check_same_job(document["job"], json.loads(json.dumps(job)))
+        whole = list(takewhile(Path.exists, map(self._segment_path, range(document["segments"]))))
         for number in range(len(whole), 0, -1):
-            with suppress(
-                InputError, KeyError, ValueError
-            ):  # damaged, or not there: the one before will do
-                found = _read(self._state(number))
+            # A damaged or missing checkpoint: try the one before.
+            with suppress(InputError, KeyError, ValueError):
+                found = _read(self._checkpoint_path(number))
                 self.segments = whole[:number]
-                self._job, self._begun = job, document["segments"]
+                self._job, self._started = job, document["segments"]
                 return found
         return None
 
-    def _check_same(self, before: Mapping[str, Any], now: dict[str, Any]) -> None:
+    def _check_same_job(self, before: Mapping[str, Any], now: dict[str, Any]) -> None:
         changed = [key for key in now if before.get(key) != now[key]]
-        for key in [key for key in changed if key in MACHINE]:
+        for key in [key for key in changed if key in ENVIRONMENT_KEYS]:
             changed.remove(key)
             log.warning(
-                "%s was %s and is %s now: what follows may differ in the last bit",
+                "%s was %s and is now %s: later frames may differ in the last bit",
                 key,
                 before.get(key),
                 now[key],
             )
         if changed:
             said = "; ".join(
-                f"{key} was {_short(before.get(key))} and is {_short(now[key])} now"
+                f"{key} was {_shorten(before.get(key))} and is now {_shorten(now[key])}"
                 for key in changed[:3]
             )
-            remedy = "give what was given before, or start anew with overwrite=True and without resume=True"
+            remedy = (
+                "use the same arguments, or restart with overwrite=True and without resume=True"
+            )
             raise OutputError(
-                f"{self.folder} was begun otherwise: {said}; {remedy}", "overwrite", "resume"
+                f"{self.folder} is from another job: {said}; {remedy}", "overwrite", "resume"
             )
 
     def next_segment(self) -> Path:
-        """The file to write the next segment into, which is listed from now on.
+        """List the next segment in the job, and return its path.
 
         Raises:
-            OSError: it cannot be listed.
+            OSError: the job cannot be written.
         """
-        if self._begun <= len(self.segments):
-            self._begun = len(self.segments) + 1
-            self._list()
-        return self.current
+        if self._started <= len(self.segments):
+            self._started = len(self.segments) + 1
+            self._write_job()
+        return self.open_segment
 
     @property
-    def current(self) -> Path:
-        """The segment that is being written."""
-        return self._segment(len(self.segments), ".part")
+    def open_segment(self) -> Path:
+        """The path of the segment that is being written."""
+        return self._segment_path(len(self.segments), ".part")
 
-    def _state(self, number: int) -> Path:
+    def _checkpoint_path(self, number: int) -> Path:
         return self.folder / f"{number:06}.safetensors"
 
-    def _segment(self, number: int, part: str = "") -> Path:
+    def _segment_path(self, number: int, part: str = "") -> Path:
         return self.folder / f"{number:06}{part}{self._ending}"
 
-    def finish(self) -> None:
-        """The segment being written is whole.
+    def finish_segment(self) -> None:
+        """Rename the segment being written, and flush it to disk.
 
         Raises:
-            OSError: it cannot be made to stay.
+            OSError: it cannot be flushed.
         """
-        whole = self._segment(len(self.segments))
-        fsync_path(self.current)
-        self.current.replace(whole)
+        whole = self._segment_path(len(self.segments))
+        fsync_path(self.open_segment)
+        self.open_segment.replace(whole)
         fsync_path(whole)
         self.segments.append(whole)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keep what is needed to go on after the segments that are whole; of earlier ones only the last.
+        """Write a checkpoint after the finished segments, and delete the one before the previous.
 
         Raises:
             OutputError: it cannot be written.
         """
-        counts = torch.tensor([checkpoint.frames, checkpoint.shot, *checkpoint.numbers])
-        write_tensors(self._state(len(self.segments)), {**checkpoint.state, COUNTS: counts}, {})
-        self._state(len(self.segments) - 2).unlink(missing_ok=True)
+        counts = torch.tensor(
+            [checkpoint.frames, checkpoint.frames_in_shot, *checkpoint.sink_state]
+        )
+        write_tensors(
+            self._checkpoint_path(len(self.segments)), {**checkpoint.state, COUNTS_KEY: counts}, {}
+        )
+        self._checkpoint_path(len(self.segments) - 2).unlink(missing_ok=True)
 
 
 def _read(file: Path) -> Checkpoint:
     tensors, _ = read_tensors(file)
-    counts = tensors.pop(COUNTS)
+    counts = tensors.pop(COUNTS_KEY)
     if counts.dtype != torch.int64 or counts.ndim != 1:
-        raise ValueError(f"{file} counts otherwise")
-    frames, shot, *numbers = counts.tolist()
-    if not 0 <= shot <= frames:
-        raise ValueError(f"{file} has {shot} of {frames} frames in a shot")
-    return Checkpoint(frames, shot, tensors, tuple(numbers))
+        raise ValueError(f"{file} has counts of another type")
+    frames, frames_in_shot, *sink_state = counts.tolist()
+    if not 0 <= frames_in_shot <= frames:
+        raise ValueError(f"{file} has {frames_in_shot} of {frames} frames in a shot")
+    return Checkpoint(frames, frames_in_shot, tensors, tuple(sink_state))
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."

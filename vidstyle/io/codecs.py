@@ -1,4 +1,4 @@
-"""Encoders: which one a clip gets, how it is set up, and whether it works here."""
+"""Encoder selection: the encoder of a clip, its options, and whether it works on this machine."""
 
 import io
 import logging
@@ -25,29 +25,29 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """What one encoder of FFmpeg can do, and how it is asked to.
+    """What an encoder of FFmpeg supports, and the options it gets.
 
     Args:
-        into: containers, by FFmpeg's names.
+        containers: FFmpeg's names of the containers that hold its output.
         pixels: pixel formats for 8 bits and for more.
-        alpha: the same with alpha; none where it has none.
-        crf: the usual constant rate factor; None where quality is fixed.
-        quality: options that say the quality, with ``{}`` for the factor.
-        options: all others.
-        tag: four-character code in MP4, where the usual one is not understood everywhere.
-        odd: whether sides may be odd.
-        least: the smallest width and height it takes, in px.
+        alpha: the same with alpha; empty where the encoder has none.
+        crf: default constant rate factor; None where the quality is fixed.
+        quality: options that set the quality, with ``{}`` for the factor.
+        options: all other options.
+        tag: four-character code in MP4, where players do not know the default.
+        odd_sizes: whether width and height may be odd.
+        min_size: smallest (width, height) in px.
     """
 
-    into: tuple[str, ...]
+    containers: tuple[str, ...]
     pixels: tuple[str, str]
     alpha: tuple[str, str] | tuple[()] = ()
     crf: int | None = None
     quality: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     tag: str = ""
-    odd: bool = False
-    least: tuple[int, int] = (1, 1)
+    odd_sizes: bool = False
+    min_size: tuple[int, int] = (1, 1)
 
 
 MP4, ANY = ("mp4", "mov", "matroska"), ("webm", "matroska", "mp4")
@@ -60,9 +60,9 @@ NVENC, QSV, AMF = (
 CRF = {"crf": "{}"}
 
 CODECS: Mapping[str, EncoderSpec] = {
-    # With its macroblock tree x264 gives other bits now and then for the same pictures: what is gone on with shall be the same.
-    # Its usual preset, medium, takes twice the time of faster for the same quality in files some 7 % smaller, and beside a GPU
-    # all else would wait for it. So it would if threads shared each picture, as PyAV asks for, in place of taking several.
+    # Without macroblock tree x264 is deterministic, which resumed renders rely on. The preset
+    # medium takes twice the time of faster for files 7 % smaller, and a GPU would wait for it.
+    # Frame threads, in place of PyAV's slice threads, avoid such waits too.
     "libx264": EncoderSpec(
         MP4,
         BITS_10,
@@ -70,7 +70,7 @@ CODECS: Mapping[str, EncoderSpec] = {
         17,
         CRF,
         {"preset": "faster", "thread_type": "frame", "x264-params": "mbtree=0"},
-        least=(2, 2),
+        min_size=(2, 2),
     ),
     "libx265": EncoderSpec(
         MP4,
@@ -80,9 +80,9 @@ CODECS: Mapping[str, EncoderSpec] = {
         CRF,
         {"preset": "medium", "x265-params": "log-level=none"},
         "hvc1",
-        least=(16, 16),
+        min_size=(16, 16),
     ),
-    "libsvtav1": EncoderSpec((*ANY, "mov"), BITS_10, (), 28, CRF, {"preset": "8"}, least=(4, 4)),
+    "libsvtav1": EncoderSpec((*ANY, "mov"), BITS_10, (), 28, CRF, {"preset": "8"}, min_size=(4, 4)),
     "libvpx-vp9": EncoderSpec(
         ANY,
         BITS_8,
@@ -97,15 +97,15 @@ CODECS: Mapping[str, EncoderSpec] = {
         ("mov", "matroska"),
         ("yuv422p10le", "yuv422p10le"),
         ("yuva444p10le", "yuva444p10le"),
-        least=(2, 2),
+        min_size=(2, 2),
     ),
     "ffv1": EncoderSpec(
         ("matroska",),
         ("bgr0", "gbrp16le"),
         ("bgra", "gbrap16le"),
         options={"level": "3", "slicecrc": "1"},
-        odd=True,
-        least=(2, 1),
+        odd_sizes=True,
+        min_size=(2, 1),
     ),
     "h264_nvenc": EncoderSpec(MP4, BITS_8, (), 20, NVENC),
     "hevc_nvenc": EncoderSpec(MP4, ("yuv420p", "p010le"), (), 22, NVENC, tag="hvc1"),
@@ -117,10 +117,10 @@ CODECS: Mapping[str, EncoderSpec] = {
     "h264_videotoolbox": EncoderSpec(MP4, BITS_8, (), 65, {"q": "{}"}),
     "hevc_videotoolbox": EncoderSpec(MP4, ("yuv420p", "p010le"), (), 65, {"q": "{}"}, tag="hvc1"),
 }
-"""By FFmpeg's names of the encoders."""
+"""FFmpeg's name of an encoder -> its specification."""
 
-USUAL = (("libx264", "libx265"), ("libvpx-vp9", "libsvtav1"))
-"""For 8 bits and for more; the second row for WebM."""
+DEFAULT_ENCODERS = (("libx264", "libx265"), ("libvpx-vp9", "libsvtav1"))
+"""Default encoders for 8 bits and for more; the second row is for WebM."""
 
 ALIASES = {
     "h264": "libx264",
@@ -132,93 +132,85 @@ ALIASES = {
 }
 
 HARDWARE = ("h264_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox")
-"""What ``hardware`` tries, in this order."""
+"""Encoders that ``hardware`` tries, in this order."""
 
 
-def in_hardware(name: str) -> bool:
-    """Whether an encoder is one of a graphics card or processor, which may not be there."""
+def is_hardware_encoder(name: str) -> bool:
+    """Whether an encoder needs a graphics card or processor that may be missing."""
     return name.endswith(tuple(name.split("_")[1] for name in HARDWARE))
 
 
-CODEC_NAMES = (*sorted(ALIASES), "ffv1", "hardware", *filter(in_hardware, CODECS))
-"""What may be asked for, besides FFmpeg's own names."""
+CODEC_NAMES = (*sorted(ALIASES), "ffv1", "hardware", *filter(is_hardware_encoder, CODECS))
+"""Names that ``codec`` accepts besides FFmpeg's own."""
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """An encoder set up for one clip.
+    """An encoder configured for one clip.
 
     Args:
-        name: FFmpeg's.
-        pixels: its pixel format.
-        options: its options.
-        tag, odd: as in ``EncoderSpec``.
+        name: FFmpeg's name.
+        pixels: pixel format.
+        options: encoder options.
+        tag, odd_sizes: as in ``EncoderSpec``.
     """
 
     name: str
     pixels: str
     options: Mapping[str, str]
     tag: str = ""
-    odd: bool = False
+    odd_sizes: bool = False
 
     @property
     def ending(self) -> str:
-        """Of the files that segments are kept in: MP4 counts as finely as any source does, but does not take everything."""
-        if (
-            self.name == "libvpx-vp9" and self.pixels == "yuva420p"
-        ):  # alpha lies beside the pictures, where MP4 has no place
-            return ".mkv"
+        """File extension of segments: MP4, whose time base is as fine as any source's, where it
+        holds
+        the codec."""
+        if self.name == "libvpx-vp9" and self.pixels == "yuva420p":
+            return ".mkv"  # MP4 has no place for VP9's alpha
         return {"ffv1": ".mkv", "prores_ks": ".mov"}.get(self.name, ".mp4")
 
 
 def select_encoder(
     codec: str | None, crf: int | None, container: str, format: VideoInfo
 ) -> EncoderConfig:
-    """The encoder for a clip.
+    """Choose and configure the encoder of a clip.
 
     Args:
-        codec: as asked for: an alias, a name of FFmpeg's, ``hardware``, or None for the usual one of the container.
-        crf: as asked for; None: the codec's usual.
+        codec: an alias, a name of FFmpeg's, ``hardware``, or None for the container's default.
+        crf: constant rate factor; None for the codec's default.
         container: FFmpeg's name.
         format: of the source.
 
     Raises:
-        ValueError: no such codec, or a ``crf`` it does not take.
-        OutputError: the container cannot hold it, or the pictures are too small for it.
+        ValueError: an unknown codec, or a ``crf`` that it does not take.
+        OutputError: the container cannot hold the codec, or the frames are too small for it.
     """
-    usual = USUAL[container == "webm"][format.bit_depth > 8]
-    name = _working(ALIASES.get(codec, codec), usual) if codec else usual
+    usual = DEFAULT_ENCODERS[container == "webm"][format.bit_depth > 8]
+    name = _working_encoder(ALIASES.get(codec, codec), usual) if codec else usual
     check_codec(name, crf)
     chosen = CODECS[name]
-    if container not in chosen.into:
+    if container not in chosen.containers:
         endings = " or ".join(
             {"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv", "webm": ".webm"}[kind]
-            for kind in chosen.into
+            for kind in chosen.containers
         )
         raise OutputError(
-            f"{name} does not go into this kind of file: end the output's name in {endings}"
+            f"{name} is not supported in this container: end the output's name in {endings}"
         )
     _check_size(name, chosen, format.size)
-    beside = name == "libvpx-vp9" and container not in (
-        "webm",
-        "matroska",
-    )  # where there is no place for its alpha
-    keeps = format.alpha and chosen.alpha and not beside
-    if format.alpha and beside:
-        log.warning(
-            "alpha of %s is kept in .webm and .mkv only: what is transparent becomes opaque", name
-        )
+    drops_alpha = name == "libvpx-vp9" and container not in ("webm", "matroska")
+    keeps = format.alpha and chosen.alpha and not drops_alpha
+    if format.alpha and drops_alpha:
+        log.warning("%s keeps alpha in .webm and .mkv only: alpha is dropped", name)
     elif format.alpha and not chosen.alpha:
-        log.warning(
-            "%s has no alpha: what is transparent becomes opaque; -c:v prores, ffv1 or vp9 keep it",
-            name,
-        )
+        log.warning("%s has no alpha: alpha is dropped; -c:v prores, ffv1 or vp9 keep it", name)
     alpha, deep = bool(keeps), format.bit_depth > 8
     shallow, deeper = chosen.alpha if keeps and chosen.alpha else chosen.pixels
     pixels = deeper if deep else shallow
     if deep and pixels == shallow and name != "prores_ks":
         log.warning(
-            "%s writes 8 bits here, the source has %d: -c:v hevc, av1, prores or ffv1 keep more",
+            "%s encodes 8 bits here, the source has %d: -c:v hevc, av1, prores or ffv1 keep more",
             name,
             format.bit_depth,
         )
@@ -229,25 +221,25 @@ def select_encoder(
     if name == "prores_ks":
         options |= {"profile": "4444" if alpha else "hq", "vendor": "apl0"}
     return EncoderConfig(
-        name, pixels, options | _hdr10(name, options, format), chosen.tag, chosen.odd
+        name, pixels, options | _hdr10(name, options, format), chosen.tag, chosen.odd_sizes
     )
 
 
 def _check_size(name: str, codec: EncoderSpec, size: tuple[int, int]) -> None:
-    width, height = (side if codec.odd else side - side % 2 for side in size)
-    if width < codec.least[0] or height < codec.least[1]:
-        least = "{}x{}".format(*codec.least)
+    width, height = (side if codec.odd_sizes else side - side % 2 for side in size)
+    if width < codec.min_size[0] or height < codec.min_size[1]:
+        min_size = "{}x{}".format(*codec.min_size)
         raise OutputError(
-            f"{name} takes pictures of {least} px and more, these are {size[0]}x{size[1]}: "
+            f"{name} takes pictures of {min_size} px and more, these are {size[0]}x{size[1]}: "
             "write to a .webm or .mkv file with -c:v vp9"
         )
 
 
 def check_codec(codec: str | None, crf: int | None) -> None:
-    """Find out whether a codec is one, and takes this quality.
+    """Check a codec name and a constant rate factor.
 
     Raises:
-        ValueError: it does not.
+        ValueError: the codec is unknown, or does not take this factor.
     """
     if crf is not None and not 0 <= crf <= 63:
         raise ValueError(f"crf is {crf}: it must be 0 (best) to 63")
@@ -257,17 +249,15 @@ def check_codec(codec: str | None, crf: int | None) -> None:
     if name not in CODECS:
         raise ValueError(f"unknown codec {codec!r}: choose one of {', '.join(CODEC_NAMES)}")
     if crf is not None and CODECS[name].crf is None:
-        raise ValueError(
-            f"{codec} has one quality and takes no crf: leave it out, or choose another codec"
-        )
+        raise ValueError(f"{codec} takes no crf: leave it out, or choose another codec")
     if crf is not None and crf > 51 and name in ("libx264", "libx265"):
         raise ValueError(f"crf is {crf}: for {codec} it must be 0 (best) to 51")
 
 
 @lru_cache
-def _working(name: str, usual: str) -> str:
-    """The encoder asked for; where hardware does not truly encode here, the usual one."""
-    candidates = _hardware(name)
+def _working_encoder(name: str, usual: str) -> str:
+    """The requested encoder; ``usual`` where no hardware encoder works on this machine."""
+    candidates = _hardware_candidates(name)
     if not candidates:
         return name
     reasons_why = []
@@ -276,29 +266,34 @@ def _working(name: str, usual: str) -> str:
         if reason is None:
             return candidate
         reasons_why.append(f"{candidate}: {reason}")
-    log.warning("no encoder in hardware works here (%s): using %s", "; ".join(reasons_why), usual)
+    log.warning(
+        "no hardware encoder works on this machine (%s): using %s", "; ".join(reasons_why), usual
+    )
     return usual
 
 
-def _hardware(name: str) -> tuple[str, ...]:
-    """The encoders in hardware among which the one asked for is chosen; none where that is no such encoder."""
+def _hardware_candidates(name: str) -> tuple[str, ...]:
+    """The hardware encoders that a name stands for; none where it names a software encoder."""
     if name == "hardware":
         return HARDWARE
-    return (name,) if name in CODECS and in_hardware(name) else ()
+    return (name,) if name in CODECS and is_hardware_encoder(name) else ()
 
 
 def try_hardware(codec: str | None) -> None:
-    """Try the encoders in hardware that a codec may mean. Their results are kept.
+    """Probe the hardware encoders that a codec may stand for, and cache the results.
 
-    To be called before a clip is opened: while a decoder is open FFmpeg says less, see
+    Call this before a clip is opened: FFmpeg's log is off while a decoder is open, see
     ``container.reasons``.
     """
-    any(probe_encoder(name) is None for name in _hardware(ALIASES.get(codec or "", codec or "")))
+    any(
+        probe_encoder(name) is None
+        for name in _hardware_candidates(ALIASES.get(codec or "", codec or ""))
+    )
 
 
 @lru_cache
 def probe_encoder(name: str) -> str | None:
-    """Encode one grey frame: why an encoder does not work here, or None where it does."""
+    """Encode one grey frame. Returns why the encoder does not work on this machine, or None."""
     if name not in av.codecs_available:
         return "not in this build of FFmpeg"
     try:
@@ -312,11 +307,11 @@ def probe_encoder(name: str) -> str | None:
             ) + stream.encode(None)
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
         return reason_of(error)
-    return None if packets else "it gave nothing"
+    return None if packets else "it encoded nothing"
 
 
 def trial_encoder(name: str) -> EncoderConfig:
-    """An encoder as it would be set up for eight bits."""
+    """An encoder configured for 8 bits."""
     codec = CODECS[name]
     options = {key: value.format(codec.crf) for key, value in codec.quality.items()} | dict(
         codec.options
@@ -328,7 +323,7 @@ def _hdr10(name: str, options: Mapping[str, str], format: VideoInfo) -> dict[str
     if format.light is None:
         return {}
     if name != "libx265":
-        log.warning("%s writes no HDR10 metadata here: -c:v hevc does", name)
+        log.warning("%s cannot write HDR10 metadata here: -c:v hevc can", name)
         return {}
     light, parameters = format.light, options["x265-params"] + ":hdr10=1:hdr10-opt=1"
     parameters += f":master-display={light.mastering}" if light.mastering else ""

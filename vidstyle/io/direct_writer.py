@@ -1,4 +1,4 @@
-"""Clips written straight into one file, which can be played whenever the program ends."""
+"""Video files written directly, playable at any time: recordings."""
 
 import logging
 from pathlib import Path
@@ -10,20 +10,20 @@ from .files import check_writable, fsync_path
 from .frame import Frame
 from .locks import OutputLock
 from .mux import CONTAINERS
-from .recording_names import claim_part
-from .sink_base import DEFAULT_ENCODING, Encoding, FileSink, NamedErrors
+from .recording_names import create_part_file
+from .sink_base import DEFAULT_ENCODING, Encoding, FileSink, OutputErrors
 from .stream_info import VideoInfo
 
 log = logging.getLogger(__name__)
 
-WITHOUT_DELAY = {
+LOW_DELAY_OPTIONS = {
     "libx264": {"tune": "zerolatency", "thread_type": "slice", "g": "60"},
     "libx265": {"tune": "zerolatency", "thread_type": "slice", "g": "60"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "g": "60"},
 }
-"""Options with which encoders hold no frames back."""
+"""Encoder options that avoid a delay of frames."""
 
-AT_ONCE = {
+FRAGMENT_OPTIONS = {
     "mp4": {
         "movflags": "hybrid_fragmented+delay_moov",
         "frag_duration": "500000",
@@ -31,18 +31,20 @@ AT_ONCE = {
     },
     "matroska": {"cluster_time_limit": "500", "flush_packets": "1"},
 }
-"""Options with which half a second of pictures is on disk when it is complete. A file that is closed is an ordinary one."""
+"""Container options that flush every half second. A closed file is an ordinary one."""
 
 
 class DirectWriter(FileSink):
-    """A clip without sound, written into ``NAME.part.EXT`` and renamed when it is whole.
+    """Writes a video without audio to ``NAME.part.EXT``, which is renamed when it is complete.
 
-    A program that is killed leaves a ``NAME.part.EXT`` that can be played and lacks at most the last second. It is never
-    replaced: the next one is called ``NAME.part-2.EXT``. Nothing is encoded or copied again at the end.
+    A killed program leaves a playable ``NAME.part.EXT`` that lacks at most the last second. That
+    file is
+    never replaced: the next one is called ``NAME.part-2.EXT``. Nothing is encoded or copied at the
+    end.
 
     Args:
         path: ends in .mp4, .m4v, .mov, .mkv or .webm.
-        source: colours, time base, rate and pixel shape.
+        source: colours, time base, rate and sample aspect ratio.
         encoding: codec and quality.
         overwrite: whether an existing file may be replaced.
 
@@ -63,9 +65,11 @@ class DirectWriter(FileSink):
             overwrite,
         )
         self._container = CONTAINERS[path.suffix.lower()]
-        coder = select_encoder(encoding.codec, encoding.crf, self._container, source)
-        options = {**coder.options, **WITHOUT_DELAY.get(coder.name, {})}
-        self._coder = EncoderConfig(coder.name, coder.pixels, options, coder.tag, coder.odd)
+        encoder = select_encoder(encoding.codec, encoding.crf, self._container, source)
+        options = {**encoder.options, **LOW_DELAY_OPTIONS.get(encoder.name, {})}
+        self._encoder = EncoderConfig(
+            encoder.name, encoder.pixels, options, encoder.tag, encoder.odd_sizes
+        )
         self._part: Path | None = None
         self._lock = OutputLock(path)
         self._lock.acquire()
@@ -78,19 +82,21 @@ class DirectWriter(FileSink):
         Raises:
             OutputError: it cannot be written.
         """
-        with self._failures_named():
+        with self._output_errors():
             if self._file is None:
-                self._part = claim_part(self._path)
-                options = AT_ONCE["mp4" if self._container in ("mp4", "mov") else "matroska"]
+                self._part = create_part_file(self._path)
+                options = FRAGMENT_OPTIONS[
+                    "mp4" if self._container in ("mp4", "mov") else "matroska"
+                ]
                 self._file = EncodedFile(
-                    self._part, self._container, self._coder, self._source, options
+                    self._part, self._container, self._encoder, self._source, options
                 )
             self._last_pts = max(round(frame.time / self._source.time_base), self._last_pts + 1)
             self._file.send(frame, self._last_pts)
 
-    def _failures_named(self) -> NamedErrors:
+    def _output_errors(self) -> OutputErrors:
         kept = f"; what was written is in {self._part}" if self._part else ""
-        return NamedErrors(
+        return OutputErrors(
             f"cannot write {self._path}", f"free some space or choose another place{kept}"
         )
 
@@ -98,7 +104,8 @@ class DirectWriter(FileSink):
         """Finish the file.
 
         Returns:
-            The file that is there now, None where no frame came: ``NAME.EXT``, or ``NAME.part.EXT`` where it is not complete.
+            The file written: ``NAME.EXT``, or ``NAME.part.EXT`` if it is incomplete; None where no
+            frame came.
 
         Raises:
             OutputError: it cannot be finished; what was written stays in ``NAME.part.EXT``.
@@ -113,14 +120,14 @@ class DirectWriter(FileSink):
         part = self._part
         if file is None or part is None:
             return None
-        with self._failures_named():
+        with self._output_errors():
             file.close()
             fsync_path(part)
             if not complete:
                 return part
-            if self._path.exists() and not self._overwrite:  # it was not there at the start
+            if self._path.exists() and not self._overwrite:  # created by another program
                 raise OutputError(
-                    f"{self._path} appeared meanwhile and is kept: rename {part}, which is whole"
+                    f"{self._path} was created meanwhile: rename {part}, which is complete"
                 )
             part.replace(self._path)
             fsync_path(self._path)

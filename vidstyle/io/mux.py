@@ -1,4 +1,4 @@
-"""The one place where encoded pictures and what the source has beside its own become a file: by remuxing, nothing re-encoded."""
+"""Muxing: encoded segments and the source's side streams become one file, without re-encoding."""
 
 import heapq
 import logging
@@ -13,43 +13,44 @@ import av.error
 
 from ..errors import OutputError
 from .container import open_input, reason_of, reasons
-from .side_streams import SideStreams, TimedPacket
+from .metadata import TimedPacket
+from .side_streams import SideStreams
 from .stream_info import VideoInfo
 
 log = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-"""Endings of clips that can be written, and FFmpeg's names of their containers."""
+"""File extension -> FFmpeg's name of the container."""
 
-ALPHA = "alpha_mode"
-"""Matroska's word that alpha lies beside the pictures of VP8 and VP9."""
+ALPHA_MODE_TAG = "alpha_mode"
+"""Matroska's tag of VP8 and VP9 streams whose alpha lies in block additions."""
 
-COPIED_SOUND = "copied sound"
-"""Not a kind of stream: sound that is copied. Without it, sound is re-encoded."""
+AUDIO_COPY = "copied sound"
+"""Stands for stream copy of audio in ``FALLBACKS``: without it audio is re-encoded."""
 
-ATTEMPTS: tuple[tuple[str, ...], ...] = (
+FALLBACKS: tuple[tuple[str, ...], ...] = (
     (),
-    (COPIED_SOUND,),
+    (AUDIO_COPY,),
     ("subtitle",),
     ("audio",),
     ("audio", "subtitle", "attachment"),
 )
-"""What is left out of a file that cannot be written with it, tried in this order."""
+"""What is left out when muxing fails, in the order of the attempts."""
 
-REFUSALS = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError)
-"""What FFmpeg raises where a muxer does not take a stream or a packet, which a full disk does not cause."""
+MUXER_ERRORS = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError)
+"""What FFmpeg raises where a muxer rejects a stream or packet. A full disk raises none of these."""
 
-PICTURES = -1
-"""The pictures' track, before all others where times are equal."""
+VIDEO_TRACK = -1
+"""Track number of the video, which sorts before all others at equal dts."""
 
 
-def report_losses(source: VideoInfo, path: Path, sound: bool = True) -> None:
-    """Log what of a source is not kept in the output, or not as it is, before hours of work.
+def report_dropped_streams(source: VideoInfo, path: Path, sound: bool = True) -> None:
+    """Log which side streams an output cannot hold or has to re-encode, before hours of work.
 
     Args:
-        source: where the rest is (``path``).
+        source: ``path`` is the file with the side streams.
         path: of the output.
-        sound: whether sound is wanted.
+        sound: whether audio is wanted.
 
     Raises:
         InputError: the source cannot be opened.
@@ -58,8 +59,8 @@ def report_losses(source: VideoInfo, path: Path, sound: bool = True) -> None:
         return
     with SideStreams(
         source, CONTAINERS[path.suffix.lower()], without=() if sound else ("audio",)
-    ) as beside:
-        beside.report(f"{path.suffix} file")
+    ) as side_streams:
+        side_streams.report(f"{path.suffix} file")
 
 
 def join(
@@ -70,41 +71,42 @@ def join(
     sound: bool = True,
     comment: str = "",
 ) -> None:
-    """Write ``path``: the pictures of ``segments`` one after another, and all that the source has beside its own.
+    """Write ``path``: the video of ``segments`` one after another, and the side streams of the
+    source.
 
     Args:
-        segments: encoded video files whose times go on from one to the next, of the same codec and size.
-        source: where the rest is (``path``), and which part of it is wanted.
-        end: where the pictures stop, in output seconds, when they stop before the source does.
-        sound: False leaves the sound out.
-        comment: a note for the container's metadata.
+        segments: encoded video files of the same codec and size, whose timestamps continue from one
+            to the next.
+        source: ``path``, ``start`` and ``stop`` say which part of which file has the side streams.
+        end: where the video ends, in output seconds, if it ends before the source does.
+        sound: False leaves audio out.
+        comment: the container's comment tag.
 
     Raises:
         OutputError: the file cannot be written, or the segments do not belong together.
     """
     try:
-        for number, without in enumerate(
-            ATTEMPTS
-        ):  # a stream that is damaged throughout costs no other
+        # A stream that is damaged throughout must not cost the others.
+        for number, without in enumerate(FALLBACKS):
             try:
                 _join(
                     segments, source, path, end, comment, {*without, *(() if sound else ("audio",))}
                 )
-            except REFUSALS as error:
-                if source.path is None or number == len(ATTEMPTS) - 1:
+            except MUXER_ERRORS as error:
+                if source.path is None or number == len(FALLBACKS) - 1:
                     raise
                 failed = error
                 continue
-            if without == (COPIED_SOUND,):
+            if without == (AUDIO_COPY,):
                 log.warning(
-                    "%s: its sound could not be copied and was re-encoded (%s)",
+                    "%s: its audio could not be copied and was re-encoded (%s)",
                     source.path,
                     reason_of(failed),
                 )
             elif without:
-                what = " and ".join("sound" if kind == "audio" else f"{kind}s" for kind in without)
+                what = " and ".join("audio" if kind == "audio" else f"{kind}s" for kind in without)
                 log.warning(
-                    "%s: damaged, and left out: %s (%s)", source.path, what, reason_of(failed)
+                    "%s: left out as damaged: %s (%s)", source.path, what, reason_of(failed)
                 )
             return
     except (av.error.FFmpegError, OSError) as error:
@@ -124,38 +126,34 @@ def _join(
     container = CONTAINERS[path.suffix.lower()]
     with ExitStack() as stack:
         stop = source.stop if end is None else source.start + end
-        copied = COPIED_SOUND not in without
-        beside = (
+        copied = AUDIO_COPY not in without
+        side_streams = (
             stack.enter_context(SideStreams(source, container, stop, without, copied))
             if source.path is not None
             else None
         )
-        own_names = (
-            "+use_metadata_tags" if beside and beside.apple_tags else ""
-        )  # else Apple's cameras' notes are lost
-        options = {"movflags": f"+faststart{own_names}"} if container in ("mp4", "mov") else {}
-        if options and beside and beside.sound_rate:
-            options["movie_timescale"] = str(
-                beside.sound_rate
-            )  # of edit lists, else in whole milliseconds, rounded down
+        # Without the flag the tags of Apple's cameras are lost.
+        tags = "+use_metadata_tags" if side_streams and side_streams.has_quicktime_tags else ""
+        options = {"movflags": f"+faststart{tags}"} if container in ("mp4", "mov") else {}
+        if options and side_streams and side_streams.audio_rate:
+            # The unit of edit lists, which are rounded down to milliseconds otherwise.
+            options["movie_timescale"] = str(side_streams.audio_rate)
         output = stack.enter_context(
             av.open(f"file:{path}", "w", format=container, options=options)
         )
-        first = _video(stack.enter_context(open_input(segments[0])), segments[0])
-        rate: Any = (
-            {"framerate": source.rate} if source.rate else {}
-        )  # Matroska would show its clock's 1000 otherwise
+        first = _video_stream(stack.enter_context(open_input(segments[0])), segments[0])
+        # Without a rate Matroska would show the 1000 ticks of its time base.
+        rate: Any = {"framerate": source.rate} if source.rate else {}
         video: Any = output.add_stream_from_template(first, opaque=True, **rate)
         if container != "matroska" and first.codec_context.name == "hevc":
-            video.codec_context.codec_tag = "hvc1"  # the only one that Apple's players know
-        video.codec_context.sample_aspect_ratio = (
-            source.sample_aspect_ratio
-        )  # not all codecs carry it themselves
-        if ALPHA in first.metadata:
-            video.metadata[ALPHA] = first.metadata[ALPHA]
-        tracks = [_pictures(segments, video, first)]
-        if beside:
-            tracks.append(beside.add_to(output, video))
+            video.codec_context.codec_tag = "hvc1"  # the only tag that Apple's players read
+        # Not all codecs carry the aspect ratio in their bitstream.
+        video.codec_context.sample_aspect_ratio = source.sample_aspect_ratio
+        if ALPHA_MODE_TAG in first.metadata:
+            video.metadata[ALPHA_MODE_TAG] = first.metadata[ALPHA_MODE_TAG]
+        tracks = [_video_packets(segments, video, first)]
+        if side_streams:
+            tracks.append(side_streams.add_to(output, video))
         if comment:
             output.metadata["comment"] = comment
         with reasons():
@@ -163,52 +161,64 @@ def _join(
         damaged = _mux(output, tracks)
         if damaged:
             log.warning(
-                "%s: %d damaged packets beside the pictures were left out", source.path, damaged
+                "%s: %d damaged packets of audio and subtitles were left out", source.path, damaged
             )
 
 
 def _mux(output: Any, tracks: Sequence[Iterator[TimedPacket]]) -> int:
-    """Write all packets in order of time; returns how many were damaged."""
+    """Mux the packets of all tracks in order of dts; return how many were rejected as damaged."""
     damaged = 0
     for _, track, packet in heapq.merge(*tracks, key=lambda item: item[:2]):
         try:
             output.mux(packet)
-        except REFUSALS:
-            if track == PICTURES:
+        except MUXER_ERRORS:
+            if track == VIDEO_TRACK:
                 raise
             damaged += 1
     return damaged
 
 
-def _pictures(segments: Sequence[Path], stream: Any, first: Any) -> Iterator[TimedPacket]:
-    """The pictures' packets. Each encoder begins with a dts of its own, so they are made anew, from all pts in order."""
+def _video_packets(segments: Sequence[Path], stream: Any, first: Any) -> Iterator[TimedPacket]:
+    """Yield the video packets with new dts.
+
+    Each segment's encoder starts its dts anew. The new dts are the sorted pts, delayed by the
+    largest
+    reordering of any segment, which is why all timestamps are read before the first packet is
+    written.
+    """
     unit = Fraction(first.time_base)
-    shown: list[int] = []
+    all_pts: list[int] = []
     delay = 0
     for segment in segments:
-        times = [packet.pts for packet in _packets(segment, first)]
+        times = [packet.pts for packet in _read_segment(segment, first)]
         ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
         delay = max([delay, *(number - ranks[pts] for number, pts in enumerate(times))])
-        shown += sorted(times)
-    step = shown[1] - shown[0] if len(shown) > 1 else 1
+        all_pts += sorted(times)
+    step = all_pts[1] - all_pts[0] if len(all_pts) > 1 else 1
     number = 0
     for segment in segments:
-        for packet in _packets(segment, first):
+        for packet in _read_segment(segment, first):
             packet.dts = (
-                shown[number - delay] if number >= delay else shown[0] - (delay - number) * step
+                all_pts[number - delay] if number >= delay else all_pts[0] - (delay - number) * step
             )
             packet.stream = stream
-            yield packet.dts * unit, PICTURES, packet
+            yield packet.dts * unit, VIDEO_TRACK, packet
             number += 1
 
 
-def _packets(segment: Path, first: Any) -> Iterator[Any]:
+def _read_segment(segment: Path, first: Any) -> Iterator[Any]:
+    """Yield the video packets of a segment that have a pts.
+
+    Raises:
+        OutputError: the segment is damaged, or its codec parameters differ from the first
+            segment's.
+    """
     with open_input(segment) as container:
-        stream = _video(container, segment)
-        kind, expected = (_kind(each.codec_context) for each in (stream, first))
-        if kind != expected or stream.time_base != first.time_base:
+        stream = _video_stream(container, segment)
+        parameters, expected = (_stream_parameters(each.codec_context) for each in (stream, first))
+        if parameters != expected or stream.time_base != first.time_base:
             raise OutputError(
-                f"{segment} is of another kind than the segments before it: start anew with overwrite=True",
+                f"{segment} has another codec or size than the first: restart with overwrite=True",
                 "overwrite",
             )
         try:
@@ -217,22 +227,22 @@ def _packets(segment: Path, first: Any) -> Iterator[Any]:
                     yield packet
         except av.error.FFmpegError as error:
             raise OutputError(
-                f"{segment} was damaged since ({reason_of(error)}): start anew with overwrite=True",
+                f"{segment} is damaged ({reason_of(error)}): restart with overwrite=True",
                 "overwrite",
             ) from None
 
 
-def _video(container: Any, segment: Path) -> Any:
+def _video_stream(container: Any, segment: Path) -> Any:
     for stream in container.streams.video:
         if stream.codec_context is not None and stream.codec_context.width:
             return stream
     raise OutputError(
-        f"{segment} was damaged since, it holds no pictures: start anew with overwrite=True",
+        f"{segment} is damaged and holds no video: restart with overwrite=True",
         "overwrite",
     )
 
 
-def _kind(context: Any) -> tuple[Any, ...]:
+def _stream_parameters(context: Any) -> tuple[Any, ...]:
     return (
         context.name,
         context.width,

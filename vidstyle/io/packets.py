@@ -1,4 +1,4 @@
-"""Packets of an opened file, in order: readable ones, on one clock, with times that rise."""
+"""Demuxed packets in order: up to the first read error, on one timeline, with rising timestamps."""
 
 import logging
 from collections.abc import Iterator
@@ -12,50 +12,57 @@ from .timestamps import AHEAD_SECONDS, TimestampFixer
 
 log = logging.getLogger(__name__)
 
-SAMPLE = Fraction(1, 48000)
-"""Seconds, of a clock that is fine enough for sound."""
+FINEST_TICK = Fraction(1, 48000)
+"""Finest time base of rebased packets, in seconds: one sample of 48 kHz audio."""
 
 
-def readable(packets: Iterator[Any]) -> Iterator[Any]:
-    """Packets up to where the file cannot be read on."""
+def read_until_error(packets: Iterator[Any]) -> Iterator[Any]:
+    """Yield packets up to the first one that FFmpeg cannot read, and log why reading ended."""
     while True:
         try:
             packet = next(packets, None)
         except (av.error.FFmpegError, ValueError) as error:
-            log.warning("what lies beside the pictures ends early: %s", reason_of(error))
+            log.warning(
+                "audio and subtitles end early, the file cannot be read on: %s", reason_of(error)
+            )
             return
         if packet is None:
             return
         yield packet
 
 
-def placed(packets: Iterator[Any], clock: TimestampFixer) -> Iterator[Any]:
-    """Packets that say a time, moved to the clock."""
+def with_fixed_timestamps(packets: Iterator[Any], clock: TimestampFixer) -> Iterator[Any]:
+    """Move packets to a continuous timeline; drop packets without any timestamp."""
     for packet in packets:
         clock.place(packet)
         if packet.dts is not None:
             yield packet
 
 
-class Order:
-    """Sound whose times rise: what lies over what came before, or far off all alone, is damage.
+class AudioOrder:
+    """Drops audio packets that overlap earlier ones or lie far off on their own: the file is
+    damaged
+    there.
 
     Args:
-        start: where the part that is wanted begins, in seconds of the file's clock.
-        at_once: whether packets may have the same time, as short ones do in milliseconds.
+        start: where the wanted part begins, in seconds of the file's timeline.
+        at_once: whether two packets may have the same dts, as short ones do in milliseconds.
 
-    ``astray`` counts the packets that were left out.
+    ``dropped`` counts the packets left out.
     """
 
     def __init__(self, start: Fraction, at_once: bool) -> None:
-        self.astray = 0
+        self.dropped = 0
         self._start, self._at_once = start, at_once
         self._ends: dict[int, Fraction] = {}
         self._last: dict[int, int] = {}
         self._far: dict[int, Any] = {}
 
-    def sane(self, packets: Iterator[Any]) -> Iterator[Any]:
-        """Sound that jumps far ahead is believed when the next packet does so too: then it is a pause."""
+    def without_outliers(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """Drop single audio packets that jump ahead by more than ``AHEAD_SECONDS``.
+
+        A jump is a pause, and kept, when the next packet of the stream follows it.
+        """
         for packet in packets:
             index, base = packet.stream.index, Fraction(packet.time_base)
             time = packet.dts * base
@@ -67,23 +74,27 @@ class Order:
                     continue
                 if held is not None and ahead:
                     yield held
-                self.astray += held is not None and not ahead
+                self.dropped += held is not None and not ahead
                 self._ends[index] = time + (packet.duration or 0) * base
             yield packet
-        self.astray += len(self._far)
+        self.dropped += len(self._far)
 
-    def follows(self, packet: Any) -> bool:
-        """Set a packet to a clock that begins at ``start``; whether it comes after the one before."""
+    def rebase(self, packet: Any) -> bool:
+        """Set a packet's timestamps relative to ``start``, in place.
+
+        Returns:
+            Whether its dts rises; the caller drops the packet otherwise.
+        """
         index, base = packet.stream.index, Fraction(packet.time_base)
         unit = (
-            base if (self._start / base).denominator == 1 else min(base, SAMPLE)
-        )  # AVI counts in whole packets of sound
+            base if (self._start / base).denominator == 1 else min(base, FINEST_TICK)
+        )  # AVI's time base is one packet of audio
         packet.dts = round((packet.dts * base - self._start) / unit)
         packet.pts = None if packet.pts is None else round((packet.pts * base - self._start) / unit)
         packet.duration = round((packet.duration or 0) * base / unit)
         packet.time_base = unit
         if packet.dts < self._last.get(index, packet.dts - 1) + (not self._at_once):
-            self.astray += 1
+            self.dropped += 1
             return False
         self._last[index] = packet.dts
         return True

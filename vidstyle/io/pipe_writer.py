@@ -1,4 +1,4 @@
-"""Standard output as a place for clips."""
+"""Standard output as a video sink."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import av.error
 
 from ..errors import OutputError
-from .audio import PIPE_OPTIONS, ForwardOnly
+from .audio import PIPE_OPTIONS, UnseekableFile
 from .codecs import EncoderConfig, select_encoder
 from .container import reason_of
 from .encode import EncodedFile
@@ -16,13 +16,16 @@ from .sink_base import DEFAULT_ENCODING, Encoding, FileSink
 from .stream_info import VideoInfo
 
 YUV4MPEG_OPTIONS = {"flush_packets": "1", "strict": "-1"}
-"""FFmpeg's options, for pixel formats that only newer readers know."""
+"""FFmpeg's options; ``strict`` allows pixel formats that only newer readers know."""
 
 
 class PipeWriter(FileSink):
-    """Standard output: Matroska, NUT, or YUV4MPEG (which holds pictures only), each packet written as soon as it is there.
+    """Writes Matroska, NUT or YUV4MPEG (video only) to standard output, each packet at once.
 
-    Sound goes with the pictures where the source is a file. What comes through a pipe itself has none that could be looked up.
+    Side streams are kept where the source is a file; a source that is a pipe cannot be read twice.
+
+    Raises:
+        OutputError: standard output is closed.
     """
 
     def __init__(self, source: VideoInfo, encoding: Encoding = DEFAULT_ENCODING) -> None:
@@ -31,24 +34,27 @@ class PipeWriter(FileSink):
         kind = encoding.pipe
         if kind == "yuv4mpegpipe":
             deep = source.bit_depth > 8
-            coder = EncoderConfig(
-                "wrapped_avframe", "yuv444p10le" if deep else "yuv444p", {"strict": "-1"}, odd=True
+            encoder = EncoderConfig(
+                "wrapped_avframe",
+                "yuv444p10le" if deep else "yuv444p",
+                {"strict": "-1"},
+                odd_sizes=True,
             )
         else:
-            coder = select_encoder(encoding.codec, encoding.crf, "matroska", source)
-            if coder.name in (
-                "libx264",
-                "libx265",
-            ):  # whoever reads along is not to wait for frames that are held back
+            encoder = select_encoder(encoding.codec, encoding.crf, "matroska", source)
+            if encoder.name in ("libx264", "libx265"):  # readers must not wait for delayed frames
                 quick = {"thread_type": "slice"} | (
                     {"tune": "zerolatency"} if encoding.codec is None else {}
                 )
-                coder = EncoderConfig(
-                    coder.name, coder.pixels, {**coder.options, **quick}, odd=coder.odd
+                encoder = EncoderConfig(
+                    encoder.name,
+                    encoder.pixels,
+                    {**encoder.options, **quick},
+                    odd_sizes=encoder.odd_sizes,
                 )
-        self._source, self._coder, self._kind = source, coder, kind
+        self._source, self._encoder, self._kind = source, encoder, kind
         self._sound = encoding.sound
-        self._beside: SideStreams | None = None
+        self._side_streams: SideStreams | None = None
         self._file: EncodedFile | None = None
         self._last_pts = -1
 
@@ -57,26 +63,30 @@ class PipeWriter(FileSink):
 
         Raises:
             OutputError: it cannot be written.
-            BrokenPipeError: whoever read it has gone.
+            BrokenPipeError: the reader has closed the pipe.
         """
         try:
             if self._file is None:
                 options = PIPE_OPTIONS.get(self._kind, YUV4MPEG_OPTIONS)
                 self._file = EncodedFile(
-                    ForwardOnly(sys.stdout.buffer), self._kind, self._coder, self._source, options
+                    UnseekableFile(sys.stdout.buffer),
+                    self._kind,
+                    self._encoder,
+                    self._source,
+                    options,
                 )
                 if (
                     self._source.path is not None
                     and not self._source.incomplete
                     and self._kind != "yuv4mpegpipe"
                 ):
-                    self._file.beside = self._beside = SideStreams(
+                    self._file.side_streams = self._side_streams = SideStreams(
                         self._source,
                         self._kind,
                         without=() if self._sound else ("audio",),
                         pipe=True,
                     )
-                    self._beside.report("pipe")
+                    self._side_streams.report("pipe")
             self._last_pts = max(round(frame.time / self._source.time_base), self._last_pts + 1)
             self._file.send(frame, self._last_pts)
         except BrokenPipeError:
@@ -85,7 +95,7 @@ class PipeWriter(FileSink):
             raise OutputError(f"cannot write to standard output ({reason_of(error)})") from None
 
     def close(self, complete: bool = True) -> Path | None:
-        """Write what the encoder holds back. There is no file."""
+        """Flush the encoder. Returns None, since there is no file."""
         file, self._file = self._file, None
         try:
             if file is not None:
@@ -94,6 +104,6 @@ class PipeWriter(FileSink):
             if complete and not isinstance(error, BrokenPipeError):
                 raise OutputError(f"cannot write to standard output ({reason_of(error)})") from None
         finally:
-            if self._beside is not None:
-                self._beside.close()
+            if self._side_streams is not None:
+                self._side_streams.close()
         return None

@@ -1,4 +1,4 @@
-"""Names of recordings. PyTorch is not needed for them, so that they can be checked before it is loaded."""
+"""Names of recordings, checked before PyTorch is loaded: this module does not import it."""
 
 from pathlib import Path
 
@@ -7,37 +7,36 @@ from .animation import ANIMATIONS
 from .files import check_writable, partial_path
 from .mux import CONTAINERS
 
-MOST_PARTS = 99
-"""Number of files that may be left of recordings with one name."""
+MAX_PART_FILES = 99
+"""Number of part files that recordings of one name may leave."""
 
 
 def check_recording(path: Path, overwrite: bool = False) -> None:
-    """Find out whether a recording can be written to a file. Nothing is left behind.
+    """Check that a recording can be written to a file. Nothing is left behind.
 
     Raises:
-        OutputError: it cannot be.
+        OutputError: it cannot.
     """
     endings = (*CONTAINERS, *ANIMATIONS)
     if path.suffix.lower() not in endings:
-        raise OutputError(
-            f"{path} is no file for a recording: end its name in {', '.join(endings)}"
-        )
+        raise OutputError(f"{path} has an unsupported extension: use {', '.join(endings)}")
     check_writable(path, overwrite)
-    claim_part(path).unlink()
+    create_part_file(path).unlink()
 
 
-def claim_part(path: Path) -> Path:
-    """Make an empty file to write to until ``path`` is whole: ``clip.part.mp4``, or ``clip.part-2.mp4`` where that one exists.
+def create_part_file(path: Path) -> Path:
+    """Create an empty part file for ``path``: ``clip.part.mp4``, or ``clip.part-2.mp4`` if that
+    exists.
 
-    Two programs never get the same one.
+    Two programs never get the same file.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: no part file can be created.
     """
     usual = partial_path(path)
     for name in (
         usual,
-        *(usual.with_stem(f"{usual.stem}-{number}") for number in range(2, MOST_PARTS + 1)),
+        *(usual.with_stem(f"{usual.stem}-{number}") for number in range(2, MAX_PART_FILES + 1)),
     ):
         try:
             name.touch(exist_ok=False)

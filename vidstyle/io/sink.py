@@ -1,4 +1,4 @@
-"""Where frames go: video files, animations, still and numbered pictures, standard output."""
+"""Sinks: video files, animations, still images, image sequences and standard output."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -31,20 +31,21 @@ from .video_writer import VideoWriter
 
 
 class Sink(Protocol):
-    """Takes frames in order of time. A context manager: left through an exception, it keeps what it has as a part."""
+    """Takes frames in order of time. A context manager: after an exception it keeps its frames as a
+    part."""
 
     @property
     def segment_seconds(self) -> Fraction | None:
-        """How far apart, at least, it wants checkpoints; None: it has no use for them."""
+        """Minimum distance of checkpoints in seconds; None: the sink needs none."""
 
     def send(self, frame: Frame) -> None:
-        """Take one frame; may wait."""
+        """Take one frame; may block."""
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
-        """All frames sent so far can be kept for good; ``checkpoint`` says how to go on after them."""
+        """Finalise all frames sent so far; ``checkpoint`` says how to resume after them."""
 
     def close(self, complete: bool = True) -> Path | None:
-        """Finish. ``complete`` says whether all frames came. Returns the file that is there now, if any."""
+        """Finish. ``complete``: whether all frames came. Returns the file written, if any."""
 
     def __enter__(self) -> "Sink": ...
 
@@ -64,43 +65,47 @@ def open_sink(
     job: Mapping[str, Any] | None = None,
     resume: bool = False,
 ) -> FileSink:
-    """A file to write to, its kind chosen by the ending of its name. Nothing is written until the first frame.
+    """Open a sink, chosen by the extension of the name. Nothing is written until the first frame.
 
     Args:
-        path: the file, which appears when it is whole; ``out_%05d.png`` for numbered pictures; ``-`` for standard output.
-        source: where the frames come from, for colours, times and sound.
-        overwrite: whether an existing file, or what an unfinished run left, may be replaced.
-        encoding: how it is written.
-        job: what is rendered and how, as JSON can hold it: by it a later run knows that it is the same.
-        resume: whether a clip is gone on with where an unfinished run of the same job ended; ``resumed`` of the sink says
+        path: a file, which appears when it is complete; ``out_%05d.png`` for an image sequence;
+            ``-`` for
+            standard output.
+        source: the source of the frames, for colours, timestamps and side streams.
+        overwrite: whether an existing file, or an unfinished run, may be replaced.
+        encoding: codec, quality and tags.
+        job: what is rendered and how, as JSON can hold it; it identifies the job for ``resume``.
+        resume: whether to resume an unfinished run of the same job; ``resumed`` of the sink says
             where.
 
     Raises:
-        OutputError: it cannot be written, exists, is the source itself, was begun by another job, or is being written by
-            another program.
+        OutputError: the output cannot be written, exists, is the source itself, belongs to another
+            job,
+            or is being written by another program.
     """
     if str(path) == PIPE:
         return PipeWriter(source.format, encoding)
     if is_url(path):
         raise OutputError(
-            f"{path} is an address: write to a file, or stream with `vidstyle live --camera CLIP -o ADDRESS`"
+            f"{path} is an address: write to a file, "
+            "or stream with `vidstyle live --camera CLIP -o ADDRESS`"
         )
     path = Path(path)
     if is_image(path) and is_numbered(path):
-        check_apart([path], _files_of(source))
+        check_apart([path], _source_files(source))
         return ImageSequenceWriter(path, overwrite, encoding.comment)
     check_writable(path, overwrite)
-    check_apart([path], _files_of(source))
+    check_apart([path], _source_files(source))
     ending = path.suffix.lower()
     if ending not in (*CONTAINERS, *ANIMATIONS, *IMAGE_EXTENSIONS):
         endings = " ".join(dict.fromkeys((*CONTAINERS, *ANIMATIONS, *IMAGE_EXTENSIONS)))
-        raise OutputError(f"{path} has an ending that is not known here: use one of {endings}")
+        raise OutputError(f"{path} has an unsupported extension: use one of {endings}")
     if is_image(path) and (isinstance(source, ImageSource) or ending not in ANIMATIONS):
         return ImageWriter(path, overwrite, encoding.comment)
     return VideoWriter(path, source.format, encoding, job or {}, resume, overwrite)
 
 
-def _files_of(source: Source) -> Sequence[str | Path]:
+def _source_files(source: Source) -> Sequence[str | Path]:
     """The files that a source reads."""
     if isinstance(source, ImageSequence):
         return source.files
@@ -108,29 +113,27 @@ def _files_of(source: Source) -> Sequence[str | Path]:
 
 
 class ImageWriter(FileSink):
-    """A picture file, for exactly one frame."""
+    """An image file, for exactly one frame."""
 
     def __init__(self, path: Path, overwrite: bool = False, comment: str = "") -> None:
         self._path, self._overwrite, self._comment = path, overwrite, comment
         self._frame: Frame | None = None
 
     def send(self, frame: Frame) -> None:
-        """Take the picture, which ``close`` writes.
+        """Take the frame, which ``close`` writes.
 
         Raises:
             ValueError: a second frame.
         """
         if self._frame is not None:
-            raise ValueError(
-                f"{self._path} is a picture and holds one frame: write a clip to a video file"
-            )
+            raise ValueError(f"{self._path} is an image of one frame: write a clip to a video file")
         self._frame = frame
 
     def close(self, complete: bool = True) -> Path | None:
-        """Write the file; nothing is written of what is not complete.
+        """Write the file, if it is complete.
 
         Raises:
-            OutputError: it cannot be written, or was written by another program meanwhile.
+            OutputError: it cannot be written, or was created by another program meanwhile.
         """
         frame, self._frame = self._frame, None
         if frame is None or not complete:
@@ -140,10 +143,13 @@ class ImageWriter(FileSink):
 
 
 class ImageSequenceWriter(FileSink):
-    """Numbered pictures, ``out_%05d.png`` from 1 on. Each appears when it is whole. They are locked until ``close``.
+    """An image sequence, ``out_%05d.png`` from 1 on. Each file appears when it is complete.
+
+    The sequence is locked until ``close``.
 
     Raises:
-        OutputError: the folder is not there, some of the pictures are and may not be replaced, or another program writes them.
+        OutputError: the folder is missing, images exist and may not be replaced, or another program
+            writes them.
     """
 
     def __init__(self, pattern: Path, overwrite: bool = False, comment: str = "") -> None:
@@ -157,20 +163,20 @@ class ImageSequenceWriter(FileSink):
         return numbered(self._pattern, number)
 
     def send(self, frame: Frame) -> None:
-        """Write the next picture.
+        """Write the next image.
 
         Raises:
-            OutputError: it cannot be written, or is there and may not be replaced.
+            OutputError: it cannot be written, or exists and may not be replaced.
         """
         path = check_writable(self._path(self._count + 1), self._overwrite)
         write_image(path, frame.image, self._comment)
         self._count += 1
 
     def abandon(self) -> None:
-        """Let the output go."""
+        """Release the lock."""
         self._lock.release()
 
     def close(self, complete: bool = True) -> Path | None:
-        """Nothing is left to do but to release the lock. Returns the pattern."""
+        """Release the lock. Returns the pattern, if any image was written."""
         self._lock.release()
         return self._pattern if self._count else None

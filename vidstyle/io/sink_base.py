@@ -1,4 +1,4 @@
-"""What all that write files have in common: how a file is asked for, and how failures are named."""
+"""The base of all file sinks: encoding parameters and named errors."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,23 +14,24 @@ from .codecs import check_codec
 from .container import reason_of
 from .frame import Frame
 
-PIPES = ("matroska", "nut", "yuv4mpegpipe")
-"""What can be written to standard output, by FFmpeg's names."""
+PIPE_CONTAINERS = ("matroska", "nut", "yuv4mpegpipe")
+"""FFmpeg's names of the containers that can be written to standard output."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file is written.
+    """How a file is encoded.
 
     Args:
-        codec: an encoder, see ``coders.CODEC_NAMES``; None: the usual one for the container and depth.
-        crf: constant rate factor, lower is better; None: the codec's usual.
-        sound: whether the source's sound is copied.
-        comment: a note for the file's metadata.
-        pipe: FFmpeg's name of the container written to standard output.
+        codec: an encoder, see ``codecs.CODEC_NAMES``; None for the default of container and bit
+            depth.
+        crf: constant rate factor, lower is better; None for the codec's default.
+        sound: whether the source's audio is kept.
+        comment: the container's comment tag.
+        pipe: FFmpeg's name of the container for standard output.
 
     Raises:
-        ValueError: a codec, a ``crf`` or a container that is none.
+        ValueError: an unknown codec or container, or an invalid ``crf``.
     """
 
     codec: str | None = None
@@ -41,18 +42,19 @@ class Encoding:
 
     def __post_init__(self) -> None:
         check_codec(self.codec, self.crf)
-        if self.pipe not in PIPES:
+        if self.pipe not in PIPE_CONTAINERS:
             raise ValueError(
-                f"{self.pipe!r} cannot be written to standard output: choose one of {', '.join(PIPES)}"
+                f"{self.pipe!r} is not a container for standard output: "
+                f"choose one of {', '.join(PIPE_CONTAINERS)}"
             )
 
 
 DEFAULT_ENCODING = Encoding()
-"""Nothing is asked for in particular."""
+"""Default codec and quality, with audio."""
 
 
 class FileSink:
-    """What sinks that write files have in common: left through an exception, what is there stays as a part."""
+    """Base of sinks that write files: after an exception they keep what was written as a part."""
 
     segment_seconds: Fraction | None = None
     resumed: Checkpoint | None = None
@@ -73,18 +75,18 @@ class FileSink:
         raise NotImplementedError
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Of no use here."""
+        """Ignored: this sink does not resume."""
 
     def close(self, complete: bool = True) -> Path | None:
         """Finish; see ``Sink``."""
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """Let the output go without finishing it; nothing that was written is removed."""
+        """Release the output without finishing it; nothing that was written is removed."""
 
 
-class NamedErrors:
-    """Turns what PyAV and the system raise into one line that says what to do."""
+class OutputErrors:
+    """A context that turns errors of PyAV and the system into one ``OutputError`` with a remedy."""
 
     def __init__(self, what: str, remedy: str, *settings: str) -> None:
         self._what, self._remedy, self._settings = what, remedy, settings

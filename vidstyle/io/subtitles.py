@@ -1,4 +1,4 @@
-"""Text subtitles from one codec into another."""
+"""Text subtitles, transcoded from one codec to another."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -6,29 +6,33 @@ from typing import Any
 
 from av.subtitles.subtitle import SubtitleSet
 
-TEXT = ("subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text")
-"""Codecs of text, by FFmpeg's names."""
+TEXT_CODECS = ("subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text")
+"""FFmpeg's names of text subtitle codecs."""
 
-TICK = Fraction(1, 1000)
+SUBTITLE_TIME_BASE = Fraction(1, 1000)
+"""Time base of transcoded subtitles, in seconds."""
 
-HEADER = b"""[Script Info]
+ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
 
 [V4+ Styles]
-Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
-StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, \
+Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, \
+Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
 Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,0
 
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
-"""What an encoder of text asks for: FFmpeg's decoders give every cue as a line of Advanced SubStation Alpha."""
+"""Header that text encoders need: FFmpeg's decoders return each cue as a line of ASS."""
 
 
-class Transcoder:
-    """One stream of text cues into another codec.
+class SubtitleTranscoder:
+    """Transcodes one stream of text cues.
 
-    A cue ends where the next begins: MP4 shows one at a time, and would have the next begin late.
+    In mov_text a cue ends where the next one begins: MP4 shows one cue at a time, and players would
+    show
+    the next one late.
 
     Args:
         output: the container, before its header is written.
@@ -39,24 +43,26 @@ class Transcoder:
         self.stream = output.add_stream(codec)
         self._one_at_a_time = codec == "mov_text"
         context = self.stream.codec_context
-        context.subtitle_header = HEADER
-        context.time_base = self.stream.time_base = TICK
+        context.subtitle_header = ASS_HEADER
+        context.time_base = self.stream.time_base = SUBTITLE_TIME_BASE
         self._held: tuple[bytes, int, int] | None = None
 
     def packets(self, packet: Any, start: Fraction, length: Fraction) -> Iterator[Any]:
-        """A packet of the source, shown at ``start`` for ``length`` seconds; what comes back may be the cue before."""
+        """Transcode a packet shown at ``start`` for ``length`` seconds; yields the previous cue,
+        which
+        ends now."""
         for cue in packet.decode():
             text = getattr(cue, "ass", None)
             if text:
-                begins = round(start / TICK)
-                yield from self._coded(begins)
-                self._held = bytes(text), begins, round(length / TICK)
+                begins = round(start / SUBTITLE_TIME_BASE)
+                yield from self._encode_held(begins)
+                self._held = bytes(text), begins, round(length / SUBTITLE_TIME_BASE)
 
-    def rest(self) -> Iterator[Any]:
+    def flush(self) -> Iterator[Any]:
         """The last cue."""
-        yield from self._coded()
+        yield from self._encode_held()
 
-    def _coded(self, until: int | None = None) -> Iterator[Any]:
+    def _encode_held(self, until: int | None = None) -> Iterator[Any]:
         if self._held is None:
             return
         text, pts, duration = self._held
@@ -64,7 +70,7 @@ class Transcoder:
             duration = min(duration, max(1, until - pts))
         made = SubtitleSet.create(text=text, start=0, end=duration, pts=pts)
         coded = self.stream.codec_context.encode_subtitle(made)
-        coded.stream, coded.time_base = self.stream, TICK
+        coded.stream, coded.time_base = self.stream, SUBTITLE_TIME_BASE
         coded.pts = coded.dts = pts
         coded.duration = duration
         yield coded

@@ -1,4 +1,4 @@
-"""Clips on disk: encoded in segments that survive a crash, joined at the end."""
+"""Video files, encoded in segments that survive a crash and joined at the end."""
 
 import logging
 from collections.abc import Mapping
@@ -15,27 +15,30 @@ from .encode import EncodedFile
 from .files import check_writable, fsync_path
 from .frame import Frame
 from .locks import OutputLock
-from .mux import CONTAINERS, join, report_losses
-from .sink_base import DEFAULT_ENCODING, Encoding, FileSink, NamedErrors
+from .mux import CONTAINERS, join, report_dropped_streams
+from .sink_base import DEFAULT_ENCODING, Encoding, FileSink, OutputErrors
 from .stream_info import VideoInfo
 
 log = logging.getLogger(__name__)
 
 SEGMENT_SECONDS = Fraction(2)
-"""Least length of a segment, but where a cut ends it; the painter asks for longer ones beside a GPU."""
+"""Minimum duration of a segment in seconds, unless a cut ends it; longer beside a GPU."""
 
 
 class VideoWriter(FileSink):
-    """A clip: pictures are encoded into segments, which are joined with the source's sound at the end.
+    """Encodes frames into segments, which are joined with the source's side streams at the end.
 
-    Times are the frames' own, exact wherever the container allows it (Matroska and WebM count in milliseconds).
-    Colours are converted with the source's matrix and range and tagged so. Where the codec wants even sides, one row or
-    column is left out. While it is not whole there is a folder ``NAME.part`` of segments that are; a run that ends early
-    joins them, and what followed, as ``NAME.part.EXT``. The output is locked until ``close`` or ``abandon``.
+    Timestamps are the frames' own, exact where the container allows it (Matroska and WebM count
+    milliseconds). Colours are converted with the source's matrix and range, and tagged so. Where
+    the
+    codec needs even sizes, one row or column is cropped. Finished segments lie in a folder
+    ``NAME.part``;
+    a run that ends early joins them as ``NAME.part.EXT``. The output is locked until ``close`` or
+    ``abandon``.
 
     Raises:
-        OutputError: it cannot be written, exists and may not be replaced, is being written by another program, or needs names
-            that are taken.
+        OutputError: the file cannot be written, exists and may not be replaced, is being written by
+            another program, or needs names that are in use.
     """
 
     segment_seconds = SEGMENT_SECONDS
@@ -54,12 +57,12 @@ class VideoWriter(FileSink):
         if ending in ANIMATIONS:
             if encoding.codec or encoding.crf is not None:
                 raise OutputError(
-                    f"{path} is an animation, which has no choice of codec or crf: leave those out"
+                    f"{path} is an animation without choice of codec and crf: leave those out"
                 )
-            self._coder = select_encoder("ffv1", None, "matroska", source)
+            self._encoder = select_encoder("ffv1", None, "matroska", source)
         else:
-            self._coder = select_encoder(encoding.codec, encoding.crf, CONTAINERS[ending], source)
-            report_losses(source, path, encoding.sound)
+            self._encoder = select_encoder(encoding.codec, encoding.crf, CONTAINERS[ending], source)
+            report_dropped_streams(source, path, encoding.sound)
         self._path, self._source, self._encoding, self._overwrite = (
             path,
             source,
@@ -68,31 +71,31 @@ class VideoWriter(FileSink):
         )
         self._job = {
             **job,
-            "encoder": self._coder.name,
-            "encoder options": dict(self._coder.options),
+            "encoder": self._encoder.name,
+            "encoder options": dict(self._encoder.options),
         }
-        self._folder = SegmentFolder(path, self._coder.ending)
+        self._folder = SegmentFolder(path, self._encoder.ending)
         self._lock = OutputLock(path)
         self._lock.acquire()
         try:
             self._folder.check(overwrite or resume)
-            self.resumed = self._folder.find(self._job) if resume else None
-            self._last_pts, self._end = self._times(self.resumed)
+            self.resumed = self._folder.find_checkpoint(self._job) if resume else None
+            self._last_pts, self._end = self._restore_times(self.resumed)
         except BaseException:
             self._lock.release()
             raise
-        self._begun, self._closed = self.resumed is not None, False
+        self._started, self._closed = self.resumed is not None, False
         self._file: EncodedFile | None = None
         self._size: tuple[int, int] | None = None
 
-    def _times(self, checkpoint: Checkpoint | None) -> tuple[int, Fraction]:
-        """(last pts, end of the last frame in seconds) of what is gone on with."""
+    def _restore_times(self, checkpoint: Checkpoint | None) -> tuple[int, Fraction]:
+        """(last pts, end of the last frame in seconds) of the resumed part."""
         try:
-            last_pts, top, bottom = checkpoint.numbers if checkpoint else (-1, 0, 1)
+            last_pts, top, bottom = checkpoint.sink_state if checkpoint else (-1, 0, 1)
             return last_pts, Fraction(top, bottom)
         except (ValueError, ZeroDivisionError):
             raise OutputError(
-                f"{self._folder.folder} is damaged: start anew with overwrite=True",
+                f"{self._folder.folder} is damaged: restart with overwrite=True",
                 "overwrite",
             ) from None
 
@@ -100,24 +103,24 @@ class VideoWriter(FileSink):
         """Encode one frame.
 
         Raises:
-            ValueError: a frame of another size than the first.
+            ValueError: its size differs from the first frame's.
             OutputError: it cannot be written.
         """
         if frame.size != (self._size or frame.size):
             raise ValueError(
-                f"a frame of {frame.size} px in a clip of {self._size} px: a clip has one size"
+                f"a frame of {frame.size} px does not fit into a clip of {self._size} px"
             )
         self._size = frame.size
-        with self._failures_named():
-            if not self._begun:
+        with self._output_errors():
+            if not self._started:
                 self._folder.begin(self._job)
-                self._begun = True
+                self._started = True
             if self._file is None:
                 containers = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
                 self._file = EncodedFile(
                     self._folder.next_segment(),
-                    containers[self._coder.ending],
-                    self._coder,
+                    containers[self._encoder.ending],
+                    self._encoder,
                     self._source,
                 )
             self._last_pts = max(round(frame.time / self._source.time_base), self._last_pts + 1)
@@ -125,16 +128,18 @@ class VideoWriter(FileSink):
         self._end = frame.time + frame.duration
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
-        """End the segment here.
+        """End the segment, and save the checkpoint.
 
         Raises:
             OutputError: it cannot be written.
         """
-        with self._failures_named():
+        with self._output_errors():
             self._finish_segment()
-            numbers = (self._last_pts, self._end.numerator, self._end.denominator)
+            sink_state = (self._last_pts, self._end.numerator, self._end.denominator)
             self._folder.save(
-                Checkpoint(checkpoint.frames, checkpoint.shot, checkpoint.state, numbers)
+                Checkpoint(
+                    checkpoint.frames, checkpoint.frames_in_shot, checkpoint.state, sink_state
+                )
             )
 
     def _finish_segment(self) -> None:
@@ -142,31 +147,34 @@ class VideoWriter(FileSink):
             file, self._file = self._file, None
             file.close()
             if file.frames:
-                self._folder.finish()
+                self._folder.finish_segment()
             else:
-                self._folder.current.unlink(missing_ok=True)
+                self._folder.open_segment.unlink(missing_ok=True)
 
-    def _failures_named(self) -> NamedErrors:
-        return NamedErrors(
+    def _output_errors(self) -> OutputErrors:
+        return OutputErrors(
             f"cannot write {self._path}",
-            "free some space or choose another place; resume=True goes on from there",
+            "free some space or choose another place; resume=True then resumes",
             "resume",
         )
 
     def abandon(self) -> None:
-        """Let the output go unfinished, as a killed run does: what was written stays in the folder ``NAME.part``."""
+        """Release the output unfinished, as a killed run does: the folder ``NAME.part`` stays."""
         self._closed = True
         self._lock.release()
 
     def close(self, complete: bool = True) -> Path | None:
-        """Finish the file. What is not complete stays as a playable ``NAME.part.EXT``, sound up to its last frame, and in the
-        folder of segments, from which a later run can go on.
+        """Finish the file.
+
+        An incomplete output stays as a playable ``NAME.part.EXT``, with audio up to its last frame,
+        and as
+        the folder of segments, from which a later run can resume.
 
         Returns:
-            The file that is there now; None where no frame came.
+            The file written; None where no frame came.
 
         Raises:
-            OutputError: it cannot be written; the pictures stay in the folder ``NAME.part``.
+            OutputError: it cannot be written; the segments stay in the folder ``NAME.part``.
         """
         if self._closed:
             return None
@@ -179,10 +187,10 @@ class VideoWriter(FileSink):
     def _finish(self, complete: bool) -> Path | None:
         part, joined = self._folder.part, self._folder.joined
         try:
-            with self._failures_named():
+            with self._output_errors():
                 self._finish_segment()
                 if not self._folder.segments:  # not one frame was encoded
-                    if self._begun:
+                    if self._started:
                         self._folder.remove()
                     return None
             end = None if complete else self._end
@@ -197,25 +205,24 @@ class VideoWriter(FileSink):
                     self._encoding.sound,
                     self._encoding.comment,
                 )
-            with self._failures_named():
+            with self._output_errors():
                 joined.replace(part)
         except BaseException:
             joined.unlink(missing_ok=True)
-            where = self._folder.folder
             log.error(
-                "%s could not be finished: its pictures, without sound, are in %s; --resume goes on",
+                "%s could not be finished: its video is in %s; --resume resumes the render",
                 self._path,
-                where,
+                self._folder.folder,
             )
             raise
         if not complete:
             return part
-        with self._failures_named():
-            if self._path.exists() and not self._overwrite:  # it was not there at the start
+        with self._output_errors():
+            if self._path.exists() and not self._overwrite:  # created by another program
                 raise OutputError(
-                    f"{self._path} appeared meanwhile and is kept: rename {part}, which is whole"
+                    f"{self._path} was created meanwhile: rename {part}, which is complete"
                 )
-            fsync_path(part)  # before the segments go, from which it could be made again
+            fsync_path(part)  # before the segments are deleted
             part.replace(self._path)
             fsync_path(self._path)
             self._folder.remove()
