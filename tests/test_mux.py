@@ -348,9 +348,7 @@ VARIABLE = [[0, 7, 100, 101, 102, 300, 900], [901, 902, 1500, 1501, 1502, 1503, 
         ("ffv1", ".mkv", ".mkv"),
     ],
 )
-def test_join_keeps_every_packet_once(
-    tmp_path, times, codec, kind, ending
-):
+def test_join_keeps_every_packet_once(tmp_path, times, codec, kind, ending):
     segments = [
         segment(tmp_path / f"{number}{kind}", part, codec) for number, part in enumerate(times)
     ]

@@ -86,9 +86,7 @@ def whole(shots, features, style, tmp_path_factory):
 
 
 @pytest.mark.parametrize("crash_at", [1, 52, 66, 117, 149])
-def test_resume_equals_an_undisturbed_render(
-    shots, features, style, whole, tmp_path, crash_at
-):
+def test_resume_equals_an_undisturbed_render(shots, features, style, whole, tmp_path, crash_at):
     output = tmp_path / "out.mp4"
     with pytest.raises(CrashError):
         paint(shots, output, features, style, crash_at)
@@ -147,9 +145,7 @@ def test_video_writer_names_a_part_only_when_complete(
     assert not (tmp_path / "out.part").exists()
 
 
-def test_resume_without_checkpoint_starts_anew(
-    shots, features, style, whole, tmp_path
-):
+def test_resume_without_checkpoint_starts_anew(shots, features, style, whole, tmp_path):
     assert paint(shots, tmp_path / "out.mp4", features, style, resume=True) == 150
     assert (tmp_path / "out.mp4").read_bytes() == whole
 
@@ -212,9 +208,7 @@ def wait_for(path, process):
     assert path.exists()
 
 
-def test_resume_command_after_a_kill(
-    vidstyle, features_file, shots, style_file, tmp_path
-):
+def test_resume_command_after_a_kill(vidstyle, features_file, shots, style_file, tmp_path):
     assert vidstyle(shots, style_file, "-o", "whole.mp4")[0] == 0
     Path("out.mp4").write_bytes(b"precious")
     process = start(features_file, shots, style_file, "-o", "out.mp4", "-y", folder=tmp_path)
@@ -226,7 +220,7 @@ def test_resume_command_after_a_kill(
     assert code == 1 and "add -y to replace it" in err
     Path("out.mp4").unlink()
     code, err = vidstyle(shots, style_file, "-o", "out.mp4")
-    assert code == 1 and "use resume=True" in err
+    assert code == 1 and "use --resume" in err
     code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume", "--tv-weight", "0.2")
     assert code == 1 and "tv_weight was 0.6 and is now 0.2" in err
     before = style_file.read_bytes()
@@ -236,14 +230,12 @@ def test_resume_command_after_a_kill(
     style_file.write_bytes(before)
     Path("out.mp4").write_bytes(b"precious")
     code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume", "-y")
-    assert code == 0 and "out.mp4: going on after" in err and "frame 150/150" in err
+    assert code == 0 and "out.mp4: resumed after" in err and "frame 150/150" in err
     assert Path("out.mp4").read_bytes() == Path("whole.mp4").read_bytes()
     assert not Path("out.part").exists()
 
 
-def test_render_refuses_a_locked_output(
-    vidstyle, features_file, shots, style_file, tmp_path
-):
+def test_render_refuses_a_locked_output(vidstyle, features_file, shots, style_file, tmp_path):
     first = start(features_file, shots, style_file, "-o", "out.mp4", folder=tmp_path)
     try:
         wait_for(tmp_path / "out.part" / "000001.safetensors", first)
@@ -263,19 +255,17 @@ def test_render_refuses_a_locked_output(
     code, err = vidstyle(
         shots, style_file, "-o", "out.mp4", "--resume"
     )  # the killed one holds no lock
-    assert code == 0 and "out.mp4: going on after" in err
+    assert code == 0 and "out.mp4: resumed after" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "stripes.png"]
 
 
-def test_resume_command_after_an_interrupt(
-    vidstyle, features_file, shots, style_file, tmp_path
-):
+def test_resume_command_after_an_interrupt(vidstyle, features_file, shots, style_file, tmp_path):
     process = start(features_file, shots, style_file, "-o", "out.mp4", "-y", folder=tmp_path)
     wait_for(tmp_path / "out.part" / "000001.safetensors", process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 130
     assert (
-        "so far is in out.part.mp4; the same command with --resume goes on" in process.stderr.read()
+        "so far are in out.part.mp4; the same command with --resume resumes it" in process.stderr.read()
     )
     assert times_of(tmp_path / "out.part.mp4")
     assert vidstyle(shots, style_file, "-o", "out.mp4", "--resume")[0] == 0
@@ -297,7 +287,7 @@ def test_resume_after_a_full_disk(vidstyle, shots, style_file):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert code == 1 and "free some space" in err and not Path("out.mp4").exists()
     code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume", *large)
-    assert code == 0 and "going on after 1" in err
+    assert code == 0 and "resumed after 1" in err
     assert Path("out.mp4").read_bytes() == Path("whole.mp4").read_bytes()
 
 
