@@ -44,7 +44,7 @@ def test_live_command_records_clip(tmp_path, monkeypatch, capsys, features_file)
         (["nothing.png", "--camera", "clip.mp4", "-o", "b.mp4"], 1, "nothing.png does not exist"),
         (["stripes.png", "--fps", "0", "-o", "b.mp4"], 2, "fps is 0"),
         (["stripes.png", "--steps", "500", "-o", "b.mp4"], 2, "steps is 500"),
-        (["stripes.png", "-o", "b.txt"], 1, "b.txt is no file for a recording"),
+        (["stripes.png", "-o", "b.txt"], 1, "b.txt has an unsupported extension"),
         (
             ["stripes.png", "--camera", "clip.mp4"],
             2,

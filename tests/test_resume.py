@@ -265,7 +265,8 @@ def test_resume_command_after_an_interrupt(vidstyle, features_file, shots, style
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 130
     assert (
-        "so far are in out.part.mp4; the same command with --resume resumes it" in process.stderr.read()
+        "so far are in out.part.mp4; the same command with --resume resumes it"
+        in process.stderr.read()
     )
     assert times_of(tmp_path / "out.part.mp4")
     assert vidstyle(shots, style_file, "-o", "out.mp4", "--resume")[0] == 0
