@@ -1,8 +1,10 @@
 """A live session with a control page that a test drives frame by frame; and a headless browser."""
 
+import os
 import shutil
+import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -18,6 +20,9 @@ QUICK = Settings(working_size=64, initial_steps=2, steps=1, **FAST_SETTINGS)
 
 TIMEOUT_SECONDS = 20
 """Time limit in seconds for events on other threads; a busy machine may need long."""
+
+DRIVER_SECONDS = 40
+"""Time limit in seconds for an answer of the browser; above the one for loading a page."""
 
 
 class PageSession:
@@ -76,6 +81,26 @@ def browser(*flags):
     need(missing, "VIDSTYLE_REQUIRE_BROWSER")
     from selenium import webdriver
 
+    class Chrome(webdriver.Chrome):
+        """Kills the browser if it does not answer a command within ``DRIVER_SECONDS``.
+
+        Selenium waits 120 s for each command, and repeats some of them three times.
+        """
+
+        def execute(self, *command):
+            timer = threading.Timer(DRIVER_SECONDS, self.kill)
+            timer.daemon = True
+            timer.start()
+            try:
+                return super().execute(*command)
+            finally:
+                timer.cancel()
+
+        def kill(self):
+            with suppress(OSError, AttributeError, KeyError):
+                os.kill(self.capabilities["goog:processID"], signal.SIGKILL)
+            self.service.process.kill()
+
     options = webdriver.ChromeOptions()
     options.binary_location = found[0]
     flags = (
@@ -91,7 +116,7 @@ def browser(*flags):
     )
     for flag in flags:
         options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(found[1]))
+    driver = Chrome(options, webdriver.ChromeService(found[1]))
     driver.set_page_load_timeout(TIMEOUT_SECONDS)
     try:
         yield driver
