@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import stripes, until, write_clip
 from page_session import TIMEOUT_SECONDS
+from PIL import Image
 
 from vidstyle import DeviceError, cli
 from vidstyle.live.controls import MAX_STYLES
@@ -162,6 +163,17 @@ def test_page_upload_adds_style(client, page_session):
         3,
     )
     assert client.get("/styles/6.jpg").status_code == 404
+
+
+def test_page_upload_reports_unused_images_of_a_file(client, page_session, tmp_path):
+    page_session.stylize_frame()
+    images = [Image.new("RGB", (40, 30), color) for color in ("red", "blue")]
+    images[0].save(tmp_path / "two.tiff", save_all=True, append_images=images[1:])
+    data = (tmp_path / "two.tiff").read_bytes()
+    assert client.post("/styles", params={"name": "two"}, content=data).status_code == 204
+    (message,) = client.get("/state").json()["messages"]
+    assert message["text"].startswith("two was added; two holds more than one ")
+    assert message["text"].endswith("only the first is used") and not message["error"]
 
 
 def test_page_upload_rejects_invalid_and_large_images(client, page_session):

@@ -131,7 +131,11 @@ def style_file(name: str | Path) -> str | Path:
 
 
 def decode_image(
-    data: bytes, name: str = "the picture", most_px: int | None = None, reduced: bool = False
+    data: bytes,
+    name: str = "the picture",
+    most_px: int | None = None,
+    reduced: bool = False,
+    warn: Callable[..., None] = log.warning,
 ) -> NDArray[np.uint8] | None:
     """Decode a picture to (H, W, 3) uint8 sRGB, turned upright by its EXIF orientation; None where ``data`` is no picture.
 
@@ -140,11 +144,12 @@ def decode_image(
         name: what warnings and errors call it.
         most_px: refuse, before anything is decoded, a picture of more pixels, or a JPEG of more than four times as many.
         reduced: whether a large picture may be made smaller by a whole factor, to no less than ``REDUCED_SIDE_PX``.
+        warn: logs what of the data is not used, as ``logging.Logger.warning`` does.
 
     Raises:
         InputError: more pixels than ``most_px``, or a HEIC picture that cannot be decoded here.
     """
-    image = _read(data, name, log.warning, False, most_px, reduced)
+    image = _read(data, name, warn, False, most_px, reduced)
     return None if image is None else np.ascontiguousarray(to_8_bits(image)[..., :3])
 
 

@@ -184,9 +184,13 @@ class Page:
             raise HTTPException(409, message)
         printable = "".join(letter for letter in given_name if letter.isprintable())
         name = printable[:MAX_STYLE_NAME_LENGTH].strip() or "image"
+        notes = [f"{name} was added"]
+
+        def warn(message: str, *values: object) -> None:
+            notes.append(message % values)
+
         try:
-            limits = ("the image", UPLOAD_PX)
-            image = await asyncio.to_thread(decode_image, data, *limits, reduced=True)
+            image = await asyncio.to_thread(decode_image, data, name, UPLOAD_PX, True, warn)
             if image is None:
                 message = "the file is not a valid image: use PNG, JPEG, WebP, BMP or TIFF"
                 raise HTTPException(415, message)
@@ -195,6 +199,7 @@ class Page:
             raise HTTPException(415, str(error)) from None
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
+        self._session.messages.add("; ".join(notes))
         return Response(status_code=204)
 
     async def _thumbnail(self, request: Request) -> Response:

@@ -251,7 +251,7 @@ async function upload(files) {
   for (const file of files) {
     const name = encodeURIComponent(file.name.replace(/\.[^.]*$/, ""));
     showMessage(`analysing ${file.name}`, false);
-    if (await post(`styles?name=${name}`, file)) showMessage(`${file.name} was added`, false);
+    await post(`styles?name=${name}`, file);  // the session's messages report the result
   }
 }
 
