@@ -21,7 +21,7 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 
 @dataclass(frozen=True)
 class ChannelStatisticsLoss(vs.Loss):
-    """Mean squared difference of the channels' means and standard deviations, relative to their mean square."""
+    """Relative squared difference of the channels' means and standard deviations."""
 
     name = "channels"
     layers = ("relu1_1", "relu2_1")

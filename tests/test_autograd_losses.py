@@ -1,4 +1,4 @@
-"""Hand-written autograd functions of the losses agree with the plain expressions that they replace."""
+"""Hand-written autograd functions of the losses agree with their plain references."""
 
 import pytest
 import torch

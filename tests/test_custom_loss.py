@@ -66,7 +66,7 @@ def test_example_runs_from_source_to_sink(example, features, style_file, tmp_pat
 
 
 def test_stylizer_optimizes_a_custom_loss_in_every_frame(features, style):
-    """A loss whose minimum is a red image outweighs all others: first frame and later frames become red."""
+    """A loss whose minimum is a red image outweighs all others: every frame becomes red."""
 
     @dataclass(frozen=True)
     class Red(Loss):
@@ -86,7 +86,7 @@ def test_stylizer_optimizes_a_custom_loss_in_every_frame(features, style):
 
 
 def test_stylizer_uses_an_overridden_objective_for_every_frame(features, style):
-    """The only term left is total variation: the temporal loss would be 0 in the first frame alone."""
+    """The only term left is total variation, in the first frame and in later ones."""
 
     class Smooth(Stylizer):
         def objective(self, *args, **named):
@@ -102,7 +102,7 @@ def test_stylizer_uses_an_overridden_objective_for_every_frame(features, style):
 
 
 def test_prepared_and_graphed_steps_take_in_custom_targets(stylizer, monkeypatch):
-    """With the program of the tests in place of a compiler, and a replayed function in place of a CUDA graph."""
+    """A plain program stands in for a compiler, and a replayed function for a CUDA graph."""
     monkeypatch.setattr(cuda_graph, "CudaGraph", Again)
     monkeypatch.setattr(Again, "made", 0)
     monkeypatch.setattr(Plain, "made", 0)

@@ -41,7 +41,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA de
 
 
 class Plain:
-    """An executable that takes its program's steps as they are written, and says how often one was made."""
+    """An executable that runs its program eagerly, and counts how many were made."""
 
     made = 0
 
@@ -234,7 +234,8 @@ def test_engines_agree(features, engine, device):
     )
     eager = adam(start, objective, 1, AdamState.zero(start), StepSize(0.05))
     same = other.step_runner(start, objective, 1, AdamState.zero(start), StepSize(0.05))
-    # Sums in another order; Adam divides by the gradient's own size, which lifts rounding where a gradient is about zero.
+    # Sums in another order; Adam divides by the gradient's own size, which lifts rounding where a
+    # gradient is about zero.
     torch.testing.assert_close(same.image, eager.image, atol=2e-3, rtol=0)
     torch.testing.assert_close(
         torch.stack(list(same.losses[0].values())),

@@ -120,7 +120,7 @@ def similarity():
 
 
 def test_sinkhorn_offsets_make_all_style_patches_equally_near(similarity):
-    """The columns of the scaled kernel then sum to the same; without iterations, those of three patches to 6 times as much."""
+    """Columns of the scaled kernel sum to the same; without iterations three outweigh others."""
 
     def column_sums(offsets):
         kernel = ((similarity - offsets) / TEMPERATURE).softmax(1)

@@ -54,7 +54,7 @@ def test_adam_at_one_scale_is_torchs_adam_of_opponent_colors_but_for_the_warm_up
 
 
 def test_adam_with_nesterov_is_nadam(monkeypatch):
-    """The step goes by what the mean would be after the present gradient came a second time (Dozat 2016, algorithm 2)."""
+    """The step follows the mean after one more gradient like the present (Dozat 2016, alg. 2)."""
     monkeypatch.setattr(adam_module, "PYRAMID_SCALES", 1)
     tilted = torch.linspace(-1, 2, TARGET.numel()).reshape(TARGET.shape)
     slopes = (tilted, tilted.flip(-1))
@@ -106,8 +106,10 @@ def test_adam_state_of_zero_in_a_region_gives_first_steps_there(monkeypatch):
         state.exp_avg * valid, (state.exp_avg_sq[0] * valid,), (state.bias_correction[0] * valid,)
     )
     step = adam(old.image, bowl, 1, state, StepSize(0.02, chroma_gain=0.3)).image - old.image
-    # A first step is a tenth (1 - BETA1) of the learning rate, whatever the size of the gradient; settled pixels,
-    # whose weight is 1 - BETA2 after this step, give way by half of that weight. Colours have their share of it.
+    # A first step is a tenth (1 - BETA1) of the learning rate, whatever the size of the gradient;
+    # settled pixels,
+    # whose weight is 1 - BETA2 after this step, give way by half of that weight. Colours have their
+    # share of it.
     expected = 0.02 * (1 - BETA1) * (1 - (1 - adam_module.MIN_LR_FRACTION) * (1 - BETA2))
     axes, shares = opponent_matrix(torch.device("cpu")), torch.tensor([1.0, 0.3, 0.3]).view(3, 1, 1)
     along = torch.einsum("oc,bchw->bohw", axes, step)[..., 2:4]
@@ -115,7 +117,7 @@ def test_adam_state_of_zero_in_a_region_gives_first_steps_there(monkeypatch):
 
 
 def test_adam_fast_decay_shortens_steps_sooner_than_slow_decay(monkeypatch):
-    """After twenty steps down an even slope, the next is of the settled size in the one, of more than half in the other."""
+    """After twenty steps the fast decay is at its minimum, the slow decay above a half."""
     monkeypatch.setattr(adam_module, "PYRAMID_SCALES", 1)
     slope = lambda image: {"total": image.mean()}  # noqa: E731
     lengths = []

@@ -27,7 +27,7 @@ ROWS = (
     "optim.adam optim.lbfgs optim.cuda_graph optim.runners",
     "flow.motion flow.methods flow.warp flow.fields flow.estimate flow.clip_motion",
     "stylizer.cache stylizer.style stylizer.state stylizer.denoise stylizer.warm_start",
-    "stylizer.frame_setup stylizer.memory_check stylizer.sizes stylizer.output",
+    "stylizer.cold_start stylizer.frame_setup stylizer.memory_check stylizer.sizes stylizer.output",
     "stylizer.iterations stylizer.report stylizer.stylizer",
     "metrics training pipeline trace inputs conversions styles render_job preview batch api",
     "live.v4l2loopback live.latency_stamp live.shared_memory live.window live.network_camera",

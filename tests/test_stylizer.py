@@ -1,5 +1,6 @@
 import platform
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 
@@ -233,7 +234,8 @@ LOOSE, CHANGING, SETTLING = (
     StepSize(0, coarse_gain=1, chroma_gain=1)[1:],
     StepSize(0, FAST_LR_DECAY, nesterov=1)[1:],
 )
-"""How the learning rate falls, whether steps look ahead, and how readily regions and colours change."""
+"""How the learning rate falls, whether steps look ahead, and how readily regions and colours
+change."""
 
 
 def rates_over(frames, features, style, monkeypatch, **settings):
@@ -431,3 +433,40 @@ def test_memory_that_a_step_frees_is_used_by_the_next(features, style):
 
     # 16 MiB are 4096 pages, and so large that they would be given back each time.
     assert min(pages_cleared() for _ in range(5)) < 400
+
+
+def test_stylizer_gives_the_content_its_full_weight_at_the_full_size_alone(
+    features, style, monkeypatch
+):
+    """At level 1 of 3 it is a third of the weight: coarse strokes come first."""
+    paint = painter(features, style, initial_steps=3, pyramid_levels=3)
+    weights = []
+
+    def noted(image, objective, *args, **named):
+        named_weights = zip(objective.losses, objective.weights, strict=True)
+        weights.append({loss.name: weight for loss, weight in named_weights})
+        return minimize(image, objective, *args, **named)
+
+    minimize = adam.adam
+    monkeypatch.setattr(stylizer, "adam", noted)
+    monkeypatch.setattr(paint, "step_runner", noted)
+    paint(Frame(scene(size=(160, 120))))
+    full = QUICK.content_weight
+    assert [level["content"] for level in weights] == pytest.approx([full / 3, 2 * full / 3, full])
+    assert [level["style"] for level in weights] == [QUICK.style_weight] * 3
+
+
+def test_stylizers_in_two_threads_share_features_and_style(features):
+    """Both give the frames that each gives alone; statistics of the style are not cached before."""
+    settings = [{}, {"init": "noise", "style_scale": 0.7, "patch_weight": 0}]
+
+    def frames(style, changes):
+        paint = painter(features, style, **changes)
+        return [paint(Frame(scene(number / 10))).image for number in range(4)]
+
+    alone = [frames(Style.from_images([stripes()], features), changes) for changes in settings]
+    shared = Style.from_images([stripes()], features)
+    with ThreadPoolExecutor(len(settings)) as pool:
+        together = list(pool.map(lambda changes: frames(shared, changes), settings))
+    for expected, actual in zip(alone, together, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(expected, actual, strict=True))

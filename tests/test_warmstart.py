@@ -91,7 +91,7 @@ def test_what_is_new_starts_from_the_content_without_memory(memory):
 
 
 def test_what_is_new_takes_on_the_colours_of_the_painting(memory):
-    """Those of a painting that swaps red and blue and is half as bright: a map the fit can find exactly."""
+    """The stylised frame swaps red and blue at half the brightness: an affine map."""
     reliable = torch.ones(1, 1, HEIGHT, WIDTH)
     reliable[..., :8] = 0
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
@@ -124,7 +124,7 @@ def test_what_is_new_begins_with_strokes_of_the_style(memory):
 
 @pytest.mark.parametrize("step", [2.0, -2.0, 1.5])
 def test_strokes_join_where_a_camera_uncovers_strip_by_strip(memory, step):
-    """Over a grey wall all that is to be seen is one piece of the style's strokes, gone on with at each frame."""
+    """On grey content the disoccluded strips of all frames show one piece of the strokes."""
     grey, strokes = (
         torch.full_like(memory.image, 0.5),
         0.4 * torch.sin(torch.arange(WIDTH) * torch.pi / 8),
@@ -148,7 +148,8 @@ def test_strokes_join_where_a_camera_uncovers_strip_by_strip(memory, step):
         * reflect_crop(strokes.view(1, 1, 1, -1), WIDTH, 1, left=int(6 * step))[0, 0, 0]
     )
     seen = slice(-8, None) if step > 0 else slice(8)
-    # Half a pixel that is rounded is 0.04 of such a wave, and a picture that is a little lighter by chance is led so.
+    # Half a pixel that is rounded is 0.04 of such a wave, and a picture that is a little lighter by
+    # chance is led so.
     torch.testing.assert_close(start.image[0, 0, 5, seen], piece[seen], atol=0.07, rtol=0)
 
 
@@ -170,7 +171,7 @@ def test_what_was_hidden_comes_back_from_an_earlier_painting(memory):
 
 
 def test_moving_again_and_again_does_not_blur():
-    """Twenty moves by half a pixel: strokes of four pixels' width keep most of their contrast, borders their colour."""
+    """After twenty warps by half a pixel, strokes 4 px wide keep contrast, and borders colour."""
     picture = to_tensor(stripes((96, 64))) * 0.5 + 0.25
     moved = picture
     for number in range(20):
@@ -292,7 +293,7 @@ def test_nothing_of_the_old_shot_survives_a_cut(features, style):
 
 
 def test_a_still_clip_comes_to_rest_and_does_not_drift():
-    """After a first frame of as many steps as usual: after half as many it would still come into better light, by 1.3 %."""
+    """After a first frame with the default steps; with half of them it would drift by 1.3 %."""
     features = load_features(
         "bundled", "cpu"
     )  # a network that knows nothing is at work for hundreds of frames

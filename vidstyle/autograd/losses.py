@@ -1,8 +1,9 @@
 """Autograd functions of the losses.
 
-Each function has a ``*_reference`` of the same signature: the plain PyTorch expression that it replaces. Values and
-gradients of both agree to within rounding; the hand-written one needs less time and memory. All of them accept
-float64, float32, float16 and bfloat16 activations, and return at least float32. Targets get no gradients.
+Each function has a ``*_reference`` of the same signature: the plain PyTorch expression that it
+replaces. Values and gradients of both agree to within rounding; the hand-written one needs less
+time and memory. All of them accept float64, float32, float16 and bfloat16 activations, and return
+at least float32. Targets get no gradients.
 """
 
 from collections.abc import Iterable
@@ -28,7 +29,8 @@ def _at_least_float32(x: Tensor) -> Tensor:
 def gram_rows(activations: Tensor) -> tuple[Tensor, float]:
     """Activations as one row per channel, and the factor that they were multiplied by.
 
-    float16 is scaled before the product, which could overflow otherwise; hardware accumulates in float32.
+    float16 is scaled before the product, which could overflow otherwise; hardware accumulates in
+    float32.
 
     Args:
         activations: (1, C, H, W).
@@ -44,7 +46,7 @@ def gram_rows(activations: Tensor) -> tuple[Tensor, float]:
 
 
 def gram_of_rows(rows: Tensor, factor: float) -> Tensor:
-    """Gram matrix of ``gram_rows``, (C, C), at least float32: the product divided by the number of positions."""
+    """Gram matrix of ``gram_rows``, (C, C), at least float32, averaged over positions."""
     return _at_least_float32(rows @ rows.T) * (1 / (rows.shape[1] * factor**2))
 
 
@@ -56,7 +58,8 @@ def flatten_matrices(matrices: Iterable[Tensor]) -> Tensor:
 def gram_loss(grams: Tensor, weights: Tensor, *activations: Tensor) -> Tensor:
     """Weighted squared difference of Gram matrices from a target (Gatys et al. 2015), a scalar.
 
-    Gram matrices are symmetric, so the backward pass takes one product for each layer, where autograd takes two.
+    Gram matrices are symmetric, so the backward pass takes one product for each layer, where
+    autograd takes two.
 
     Args:
         grams: the target of all layers, symmetric matrices flattened by ``flatten_matrices``.
@@ -97,7 +100,7 @@ class _GramLoss(torch.autograd.Function):
 
 
 def _times_rows(symmetric: Tensor, rows: Tensor, size: torch.Size) -> Tensor:
-    """(C, C), flattened, times (C, H W) -> (1, C, H, W) in the memory format that the rows are a view of."""
+    """(C, C), flattened, times (C, H W) -> (1, C, H, W) in the memory format of the rows."""
     matrix = symmetric.view(len(rows), -1).to(rows.dtype)
     if rows.is_contiguous():
         return (matrix @ rows).view(1, -1, *size)
@@ -110,8 +113,9 @@ def _times_rows(symmetric: Tensor, rows: Tensor, size: torch.Size) -> Tensor:
 def weighted_squared_difference(x: Tensor, target: Tensor, weight_map: Tensor) -> Tensor:
     """Mean of the squared difference times a weight map, a scalar.
 
-    The backward pass needs the weighted difference alone, where autograd keeps four tensors of this size. In half
-    precision the sum over channels is rounded at each position; over all positions these errors average out.
+    The backward pass needs the weighted difference alone, where autograd keeps four tensors of this
+    size. In half precision the sum over channels is rounded at each position; over all positions
+    these errors average out.
 
     Args:
         x, target: (1, C, H, W).
@@ -145,9 +149,10 @@ class _WeightedSquaredDifference(torch.autograd.Function):
 
 
 def squared_total_variation(image: Tensor) -> Tensor:
-    """Mean squared difference of horizontal and of vertical neighbours (Mahendran & Vedaldi 2015, beta = 2).
+    """Mean squared difference of neighbouring pixels (Mahendran & Vedaldi 2015, beta = 2).
 
-    The forward pass already adds up the gradient, where autograd would copy the whole image four times.
+    The forward pass already adds up the gradient, where autograd would copy the whole image four
+    times.
 
     Args:
         image: (1, C, H, W), sides of at least 2 px.
@@ -184,7 +189,7 @@ def _empty_image(across: Tensor, down: Tensor, ratio: float) -> Tensor:
 
 @custom_op(_empty_image)
 def _diff_transpose(across: Tensor, down: Tensor, ratio: float) -> Tensor:
-    """The transposed difference operators applied to both differences: D_x^T across + ratio D_y^T down."""
+    """The transposed difference operators of both: D_x^T across + ratio D_y^T down."""
     gradient = F.pad(across, (1, 0))
     gradient[..., :-1] -= across
     gradient[..., 1:, :].add_(down, alpha=ratio)
@@ -198,8 +203,9 @@ def _diff_transpose(across: Tensor, down: Tensor, ratio: float) -> Tensor:
 def patch_means(*activations: Tensor) -> Tensor:
     """Concatenate activations along channels and average 2 x 2 windows with stride 1.
 
-    The result has the channels of one patch next to each other in memory. The backward pass returns each gradient in
-    the memory format of its input, unlike autograd: later operations on these gradients are faster in it.
+    The result has the channels of one patch next to each other in memory. The backward pass returns
+    each gradient in the memory format of its input, unlike autograd: later operations on these
+    gradients are faster in it.
 
     Args:
         activations: (1, C, H, W) of each layer, all of one size.
@@ -250,8 +256,8 @@ def _mean_2x2(maps: Tensor) -> Tensor:
 def patch_cosines(descriptors: Tensor, units: Tensor, mean: Tensor, gain: Tensor) -> Tensor:
     """Cosine of each descriptor, centred and scaled, with a unit vector.
 
-    The backward pass uses norms and cosines of the forward pass. Half precision rounds each cosine; over all rows
-    these errors average out.
+    The backward pass uses norms and cosines of the forward pass. Half precision rounds each cosine;
+    over all rows these errors average out.
 
     Args:
         descriptors: (N, C).

@@ -1,8 +1,9 @@
 """The interface of a loss: one term of the objective.
 
-A loss is one class in one file. It names the feature layers that it reads, prepares its target from the style and from
-each frame, and is a scalar function of the image that is optimised. ``default_losses`` lists the losses in use with
-their weights; ``Stylizer(..., losses=...)`` takes another list.
+A loss is one class in one file. It names the feature layers that it reads, prepares its target from
+the style and from each frame, and is a scalar function of the image that is optimised.
+``default_losses`` lists the losses in use with their weights; ``Stylizer(..., losses=...)`` takes
+another list.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,7 @@ class StyleStatistics(Protocol):
         """Compute the activations of its images."""
 
     def resized_images(self, size_px: int) -> list[tuple[float, Tensor]]:
-        """Share (all sum to 1) and image, (1, 3, H, W) RGB in [0, 1] on the features' device, of each style image."""
+        """(share, (1, 3, H, W) RGB in [0, 1]) of each style image; shares sum to 1."""
 
     def grams(self, size_px: int, layers: Iterable[str]) -> Mapping[str, Tensor]:
         """Layer -> Gram matrix, the average over the style images."""
@@ -38,8 +39,10 @@ class FrameContext(NamedTuple):
         content: (1, 3, H, W) RGB in [0, 1], the frame with the color statistics of the style.
         activations: layer -> (1, C, H', W') of ``content``, for all ``Loss.content_layers``.
         style: what ``Loss.style_target`` of the same loss returned.
-        previous: (1, 3, H, W), the earlier stylised frame warped by optical flow; None: there is no such term.
-        valid: (1, 1, H, W), 1 where ``previous`` shows what the frame shows, 0 in disoccluded regions.
+        previous: (1, 3, H, W), the earlier stylised frame warped by optical flow; None: there is no
+            such term.
+        valid: (1, 1, H, W), 1 where ``previous`` shows what the frame shows, 0 in disoccluded
+            regions.
     """
 
     features: Features
@@ -51,12 +54,13 @@ class FrameContext(NamedTuple):
 
 
 class Loss:
-    """One term of the objective. A subclass sets ``name``, and overrides ``__call__`` and what else it needs.
+    """One term of the objective. A subclass sets ``name`` and overrides at least ``__call__``.
 
-    An instance is a constant: a frozen dataclass of names and numbers, compared by value. Compiled programs and CUDA
-    graphs are made for equal losses, and take the targets as inputs. So all that changes from frame to frame, and
-    every tensor, belongs to the target: nested tuples, named tuples and dicts of tensors. A loss that has to hold a
-    tensor, such as a region mask, is a ``dataclass(frozen=True, eq=False)`` and returns it from ``target``.
+    An instance is a constant: a frozen dataclass of names and numbers, compared by value. A
+    compiled program or CUDA graph is used for equal losses, and takes their targets as inputs. So
+    every tensor, and all that changes from frame to frame, belongs to the target: nested tuples,
+    named tuples and dicts of tensors. A loss that has to hold a tensor, such as a region mask, is
+    a plain class, compared by identity, and returns the tensor from ``target``.
 
     Example::
 
@@ -65,7 +69,8 @@ class Loss:
             name = "mean_color"
 
             def style_target(self, style, size_px):
-                return sum(share * image.mean((2, 3)) for share, image in style.resized_images(size_px))
+                return sum(share * image.mean((2, 3)) for share, image in
+                style.resized_images(size_px))
 
             def __call__(self, image, activations, target):
                 return (image.mean((2, 3)) - target).square().mean()
@@ -96,7 +101,8 @@ class Loss:
     def target(self, frame: FrameContext) -> Any:
         """Prepare the target of one frame; None: the loss has no part in this frame.
 
-        On CUDA this function is recorded as a CUDA graph: it must not copy from the device, nor depend on values.
+        On CUDA this function is recorded as a CUDA graph, so it must neither copy from the device
+        nor branch on values.
         """
         return frame.style
 

@@ -1,4 +1,4 @@
-"""Content loss (Gatys et al. 2015): squared difference of activations, weighted by the content's local detail."""
+"""Content loss (Gatys et al. 2015): squared difference of activations, weighted by local detail."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from ..features.network import LAYOUT
 from .base import FrameContext, Loss
 
 MIN_VARIANCE = 1e-3
-"""Floor of the variance of activations that the loss is divided by: a frame of one colour has none."""
+"""Floor of the variance of activations that the loss is divided by: a frame of one colour has
+none."""
 
 EPSILON = 1e-12
 """Floor of a divisor."""
@@ -27,7 +28,8 @@ class SpatialWeighting(NamedTuple):
 
     Args:
         flat: weight without any detail. It approaches 1 as detail grows.
-        detail: local detail relative to the mean at which the weight is half way between ``flat`` and 1.
+        detail: local detail relative to the mean at which the weight is half way between ``flat``
+            and 1.
     """
 
     flat: float
@@ -39,8 +41,9 @@ SPATIAL_WEIGHTING = {
     "lines": SpatialWeighting(0.0, 2.0),
     "tones": SpatialWeighting(1.0, 1.0),
 }
-"""By ``Features.layer_kind``. Strokes are welcome where the content has no lines; the strongest lines are cables and the
-rims of glasses. Tones weigh the same everywhere: otherwise all bright parts of a style gather in flat regions."""
+"""By ``Features.layer_kind``. Strokes are welcome where the content has no lines; the strongest
+lines are cables and the rims of glasses. Tones weigh the same everywhere: otherwise all bright
+parts of a style gather in flat regions."""
 
 
 class ContentTarget(NamedTuple):
@@ -73,7 +76,7 @@ class ContentTarget(NamedTuple):
 
 
 def _local_mean(maps: Tensor) -> Tensor:
-    """Box filter of ``DETAIL_WINDOW_PX``, separable, in the memory format in which pooling is fastest."""
+    """Separable box filter of ``DETAIL_WINDOW_PX``, in the fastest memory format."""
     padding = [DETAIL_WINDOW_PX // 2] * 4
     padded = F.pad(maps.contiguous(memory_format=LAYOUT), padding, mode="replicate")
     return F.avg_pool2d(F.avg_pool2d(padded, (DETAIL_WINDOW_PX, 1), 1), (1, DETAIL_WINDOW_PX), 1)

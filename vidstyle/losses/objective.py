@@ -56,7 +56,7 @@ def fix_targets(
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """``objective(image)``: the function of the pixels that is minimised. A pytree of its weights and targets.
+    """The function of the pixels that is minimised; a pytree of its weights and targets.
 
     Args:
         features: compute the activations of the image.
@@ -103,7 +103,7 @@ class Objective:
         return next(found, None)
 
     def reweighted(self, **factors: float) -> "Objective":
-        """The same objective with the weights of some losses, given by name, multiplied by a factor."""
+        """The same objective with some weights multiplied by a factor: ``content=0.5``."""
         weights = tuple(
             factors.get(loss.name, 1) * weight
             for loss, weight in zip(self.losses, self.weights, strict=True)

@@ -1,9 +1,10 @@
-"""Nearest-neighbour patch matching (Li & Wand 2016; Kolkin et al. 2022, "Neural Neighbor Style Transfer").
+"""Nearest-neighbour patch matching (Li & Wand 2016; Kolkin et al. 2022).
 
-Gram matrices hold which features a style has, not which ones occur in one place: an image can satisfy them with strokes
-in one region and flat colour in another. So each patch of the image, a square of twice ``GRID_PX``, is compared with the
-style patch that is its nearest neighbour in cosine similarity. Sinkhorn scaling (Cuturi 2013) makes all style patches
-about equally likely to be chosen; otherwise a few flat ones would be the nearest neighbours of most.
+Gram matrices hold which features a style has, not which ones occur in one place: an image can
+satisfy them with strokes in one region and flat colour in another. So each patch of the image, a
+square of twice ``GRID_PX``, is compared with the style patch that is its nearest neighbour in
+cosine similarity. Sinkhorn scaling (Cuturi 2013) makes all style patches about equally likely to be
+chosen; otherwise a few flat ones would be the nearest neighbours of most.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,19 +23,23 @@ from ..ops.tensors import constant, upcast_half
 from .base import FrameContext, Loss, StyleStatistics
 
 GRID_PX = 8
-"""Distance of neighbouring patches in px, half of their side. The overlap hides where a stroke lies on the grid."""
+"""Distance of neighbouring patches in px, half of their side. The overlap hides where a stroke lies
+on the grid."""
 
 MAX_STYLE_PATCHES = 2048
 """Number of random patches kept of a style image."""
 
 CONTENT_SHARE = 0.2
-"""Share of the content's descriptor in the query of a patch; the image has the rest. It keeps shapes."""
+"""Share of the content's descriptor in the query of a patch; the image has the rest. It keeps
+shapes."""
 
 COLOR_WEIGHT = 0.5
-"""Weight of a squared difference of colour in the similarity: a blue sky is matched to blue patches of the style."""
+"""Weight of a squared difference of colour in the similarity: a blue sky is matched to blue patches
+of the style."""
 
 COLOR_WINDOW_PX = 24
-"""Side in px of the window whose mean colour a patch has, larger than the patch: an engraving's tones consist of lines."""
+"""Side in px of the window whose mean colour a patch has, larger than the patch: an engraving's
+tones consist of lines."""
 
 MATCH_CHROMA_GAIN = 4.0
 """Gain of the two chromatic opponent channels over grey in that difference."""
@@ -55,7 +60,8 @@ SINKHORN_SAMPLE = 1024
 """Number of the image's patches that the Sinkhorn weights are computed from."""
 
 MIN_LOG_KERNEL = -46.0
-"""Floor of the kernel's logarithm. Subnormal numbers are ten times as slow, and no style patch must get weight 0."""
+"""Floor of the kernel's logarithm. Subnormal numbers are ten times as slow, and no style patch must
+get weight 0."""
 
 CHUNK_PATCHES = 2048
 """Number of the image's patches compared at once, to bound memory."""
@@ -65,7 +71,8 @@ class StylePatches(NamedTuple):
     """Patches of a style, and the normalisation of descriptors.
 
     Args:
-        mean, gain: (C,), the mean of the style's descriptors, and the factor of a difference from it.
+        mean, gain: (C,), the mean of the style's descriptors, and the factor of a difference from
+            it.
         units: (M, C), normalised descriptors of unit length.
         colors: (M, 4), opponent colours and their squared length.
     """
@@ -77,7 +84,7 @@ class StylePatches(NamedTuple):
 
 
 class PatchTarget(NamedTuple):
-    """The nearest neighbours of an image's patches: (N, C) of unit length, with mean and gain of ``StylePatches``."""
+    """Nearest neighbours, (N, C) of unit length, with mean and gain of ``StylePatches``."""
 
     units: Tensor
     mean: Tensor
@@ -87,7 +94,7 @@ class PatchTarget(NamedTuple):
 def patch_descriptors(
     activations: Mapping[str, Tensor], layers: Sequence[str], image: Tensor
 ) -> Tensor:
-    """Descriptors of an image's patches: activations of several layers, averaged over 2 x 2 squares of the grid.
+    """Descriptors of patches: activations of several layers, averaged over 2 x 2 grid squares.
 
     Returns:
         (N, C) in the dtype of the first layer.
@@ -117,7 +124,7 @@ def patch_colors(image: Tensor) -> Tensor:
 
 
 def extract_patches(image: Tensor, features: Features) -> dict[str, Tensor]:
-    """Descriptors and colours of at most ``MAX_STYLE_PATCHES`` random patches of a style image; the seed is fixed.
+    """At most ``MAX_STYLE_PATCHES`` random patches of a style image; the seed is fixed.
 
     Returns:
         layer -> (M, C), and ``COLORS`` -> (M, 3).
@@ -169,8 +176,8 @@ def join_patches(
 class NearestNeighborMatcher(NamedTuple):
     """Finds the nearest style patch of each patch of an image with some content.
 
-    The similarity is a product of rows: ``keys`` hold units and colours of the style's patches, a query holds a share
-    of the content's descriptor and its colours.
+    The similarity is a product of rows. ``keys`` hold units and colours of the style's patches; a
+    query holds the descriptor and the colours of one of the image's, with a share of the content.
 
     Args:
         patches: of the style.
@@ -197,7 +204,8 @@ class NearestNeighborMatcher(NamedTuple):
         """
         keys = torch.cat([patches.units, patches.colors], 1).to(descriptors.dtype)
         colors = patch_colors(content)
-        # 2 a.b - |b|^2 is the negative squared distance of a and b, but for a constant of each query.
+        # 2 a.b - |b|^2 is the negative squared distance of a and b, but for a constant of each
+        # query.
         doubled = torch.cat([2 * colors, -torch.ones_like(colors[:, :1])], 1)
         units = _normalized(descriptors, patches)
         return cls(patches, keys, CONTENT_SHARE * units, COLOR_WEIGHT * doubled)
@@ -210,7 +218,8 @@ class NearestNeighborMatcher(NamedTuple):
             queries = torch.cat([units + self.content_units, self.content_colors], 1).to(dtype)
             sample = queries[:: max(1, len(queries) // SINKHORN_SAMPLE)]
             offsets = sinkhorn_offsets(sample @ self.keys.T).to(dtype)
-            # On a CPU max and index_select are many times faster than the equivalent argmax and index.
+            # On a CPU max and index_select are many times faster than the equivalent argmax and
+            # index.
             nearest = torch.cat(
                 [
                     (rows @ self.keys.T - offsets).max(1).indices
@@ -226,9 +235,10 @@ def _normalized(descriptors: Tensor, patches: StylePatches) -> Tensor:
 
 
 def sinkhorn_offsets(similarity: Tensor) -> Tensor:
-    """What is subtracted from the similarity to each column so that all columns are about equally near.
+    """Offsets subtracted from the columns of a similarity so that all are about equally near.
 
-    Sinkhorn scaling (Cuturi 2013) of the kernel exp(similarity / ``TEMPERATURE``), with equal marginals.
+    Sinkhorn scaling (Cuturi 2013) of the kernel exp(similarity / ``TEMPERATURE``), with equal
+    marginals.
 
     Args:
         similarity: (N, M), rows of queries, columns of style patches.
@@ -288,7 +298,7 @@ class PatchMatchingLoss(Loss):
     def fix_target(
         self, target: PatchTarget | NearestNeighborMatcher, image: Tensor, features: Features
     ) -> PatchTarget:
-        """Assign the nearest neighbours of the image's patches; a target that is assigned already stays."""
+        """Assign the nearest neighbours; a target that is assigned already stays."""
         if isinstance(target, PatchTarget):
             return target
         with torch.no_grad():

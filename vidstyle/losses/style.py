@@ -12,7 +12,8 @@ from ..autograd.losses import flatten_matrices, gram_loss, gram_of_rows, gram_ro
 from .base import Loss, StyleStatistics
 
 MIN_RMS = 1e-3
-"""Floor of the root mean square of a Gram matrix that the loss is divided by: a black style image has 0."""
+"""Floor of the root mean square of a Gram matrix that the loss is divided by: a black style image
+has 0."""
 
 
 def gram(activations: Tensor) -> Tensor:
@@ -44,7 +45,12 @@ class StyleTarget(NamedTuple):
         grams: Mapping[str, Tensor],
         layer_weights: Mapping[str, float] = MappingProxyType({}),
     ) -> "StyleTarget":
-        """The target for these matrices, each divided by its mean square; ``layer_weights``: 1 for a layer that it lacks."""
+        """The target for these matrices, each weighted by 1 / its mean square.
+
+        Args:
+            grams: layer -> (C, C).
+            layer_weights: relative to their sum; 1 for a layer that it lacks.
+        """
         total = sum(layer_weights.get(layer, 1.0) for layer in grams)
         weights = [
             (

@@ -1,4 +1,4 @@
-"""Temporal loss (Ruder et al. 2016, eq. 7): squared difference from the warped previous stylised frame."""
+"""Temporal loss (Ruder et al. 2016, eq. 7): difference from the warped previous stylised frame."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

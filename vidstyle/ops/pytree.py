@@ -1,7 +1,7 @@
 """Pytrees: nested tuples, named tuples, dicts and registered dataclasses as lists of tensors.
 
-Compiled programs and CUDA graphs are functions of lists of tensors. These functions turn any nested value into such a
-list and back, so that no program needs to know which tensors it is made of.
+Compiled programs and CUDA graphs are functions of lists of tensors. These functions turn any nested
+value into such a list and back, so that no program needs to know which tensors it is made of.
 """
 
 from collections.abc import Iterable
@@ -59,7 +59,7 @@ def with_tensors(nested: T, tensors: Iterable[Tensor]) -> T:
 
 
 def without_data(nested: T) -> T:
-    """The same nested value with empty tensors: a template for ``with_tensors`` that holds no memory."""
+    """The same value with empty tensors: a template for ``with_tensors`` without memory."""
     return with_tensors(nested, [tensor.new_empty(0) for tensor in tensors_in(nested)])
 
 

@@ -1,4 +1,4 @@
-"""Adam (Kingma & Ba 2015) on an image pyramid, with a state that can be carried to and warped with the next frame."""
+"""Adam (Kingma & Ba 2015) on an image pyramid, with a state that can be warped."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from ..ops.color import apply_color_matrix, opponent_matrix
 from ..ops.pytree import register_dataclass
 
 BETA1, BETA2 = 0.9, 0.97
-"""Decay of Adam's two moments. The second is below the usual 0.999: a frame takes few steps, and scenes change."""
+"""Decay of Adam's two moments. The second is below the usual 0.999: a frame takes few steps, and
+scenes change."""
 
 PYRAMID_SCALES = 6
 """Scales at which the gradient is followed, each half the size of the next finer one."""
@@ -28,14 +29,16 @@ SLOW_LR_DECAY = 1 - MIN_LR_FRACTION
 """Decay of the learning rate over hundreds of steps, for a first frame."""
 
 FAST_LR_DECAY = 2.0
-"""Decay of the learning rate within twenty steps, for warm-started frames: an image that keeps changing flickers. A still
-faster decay flickers less, but leaves disoccluded regions without strokes."""
+"""Decay of the learning rate within twenty steps, for warm-started frames: an image that keeps
+changing flickers. A still faster decay flickers less, but leaves disoccluded regions without
+strokes."""
 
 ObjectiveFunction = Callable[[Tensor], Mapping[str, Tensor]]
 """An image -> losses by name; ``total`` is minimised."""
 
 Losses = dict[str, Tensor]
-"""Scalars by name, without gradients: ``total``, the weighted sum, and each loss without its weight."""
+"""Scalars by name, without gradients: ``total``, the weighted sum, and each loss without its
+weight."""
 
 
 def do_nothing() -> None:
@@ -45,13 +48,15 @@ def do_nothing() -> None:
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class AdamState:
-    """The state of Adam, one value per pixel of the opponent colour channels, so that it can be warped with the image.
+    """The state of Adam: a value per pixel and opponent colour, so that it can be warped.
 
     Args:
         exp_avg: (1, 3, H, W), exponential average of the gradient.
-        exp_avg_sq: per scale (1, 3, h, w), exponential average of the squared gradient of that scale.
-        bias_correction: per scale (1, 1, h, w), the sum of the weights in ``exp_avg_sq``: ``1 - BETA2 ** step``. In
-            place of a step count, since it can be interpolated: the correction stays exact when the state is warped.
+        exp_avg_sq: per scale (1, 3, h, w), exponential average of the squared gradient of that
+            scale.
+        bias_correction: per scale (1, 1, h, w), the sum of the weights in ``exp_avg_sq``: ``1 -
+            BETA2 ** step``. In place of a step count, since it can be interpolated: the correction
+            stays exact when the state is warped.
     """
 
     exp_avg: Tensor
@@ -59,7 +64,7 @@ class AdamState:
     bias_correction: tuple[Tensor, ...]
 
     def with_decayed_weight(self, fraction: float) -> "AdamState":
-        """Keep a fraction of the past steps' weight, and no momentum: the learning rate rises, the scale is kept."""
+        """Keep a fraction of the past steps' weight, and no momentum: the learning rate rises."""
         return AdamState(
             torch.zeros_like(self.exp_avg),
             tuple(square * fraction for square in self.exp_avg_sq),
@@ -78,13 +83,16 @@ class StepSize(NamedTuple):
     """The length of steps. Numbers, or scalar tensors.
 
     Args:
-        lr: learning rate, the length in RGB of a first step in grey at the finest scale, with pixels in [0, 1].
+        lr: learning rate, the length in RGB of a first step in grey at the finest scale, with
+            pixels in [0, 1].
         decay: how much of the learning rate the bias correction, from 0 to 1, takes away; at least
             ``MIN_LR_FRACTION`` remains.
-        nesterov: 1 for Nesterov momentum (NAdam: Dozat 2016), 0 for plain momentum. Warm-started frames converge
-            closer and flicker less with it, first frames do not.
-        coarse_gain: step of a scale relative to the next finer one. Finer scales move what a coarse scale moves.
-        chroma_gain: step of the chromatic channels relative to grey. They vary less in images, and flicker as much.
+        nesterov: 1 for Nesterov momentum (NAdam: Dozat 2016), 0 for plain momentum. Warm-started
+            frames converge closer and flicker less with it, first frames do not.
+        coarse_gain: step of a scale relative to the next finer one. Finer scales move what a coarse
+            scale moves.
+        chroma_gain: step of the chromatic channels relative to grey. They vary less in images, and
+            flicker as much.
     """
 
     lr: float | Tensor
@@ -117,12 +125,13 @@ def adam(
     step_size: StepSize,
     on_step: Callable[[], None] = do_nothing,
 ) -> OptimResult:
-    """Minimise by Adam (Kingma & Ba 2015, algorithm 1) on an image pyramid, with pixels clamped to [0, 1].
+    """Minimise by Adam (Kingma & Ba 2015, algorithm 1) on an image pyramid, pixels in [0, 1].
 
-    A step is the sum of Adam's steps at several scales, each with its own second moment. A change of a whole region
-    then takes few steps, where single pixels would each have to follow their gradient. Steps are taken in opponent
-    colours: RGB channels change together, and their differences would hardly be followed. The second moment is
-    corrected for bias, the first is not, which makes the first steps small.
+    A step is the sum of Adam's steps at several scales, each with its own second moment. A change
+    of a whole region then takes few steps, where single pixels would each have to follow their
+    gradient. Steps are taken in opponent colours: RGB channels change together, and their
+    differences would hardly be followed. The second moment is corrected for bias, the first is not,
+    which makes the first steps small.
 
     Args:
         image: (1, 3, H, W) to start from; not changed.
@@ -151,7 +160,8 @@ def adam_step(
         pixels = image.shape[-2] * image.shape[-1]
         (gradient,) = torch.autograd.grad(losses["total"] * pixels, image)
     with torch.no_grad():
-        # If float16 overflows all the same, this step ignores the value: a NaN would stay in the state.
+        # If float16 overflows all the same, this step ignores the value: a NaN would stay in the
+        # state.
         gradient = gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
         basis = opponent_matrix(image.device)
         opponent = apply_color_matrix(basis / pixels, gradient)
@@ -161,7 +171,7 @@ def adam_step(
 
 
 def _update(state: AdamState, gradient: Tensor, step_size: StepSize) -> tuple[AdamState, Tensor]:
-    """The state after one more gradient, and the step in units of the learning rate; in opponent colours."""
+    """State after one more gradient, and the step per learning rate; in opponent colours."""
     mean = torch.lerp(gradient, state.exp_avg, BETA1)
     lookahead = torch.lerp(mean, gradient, step_size.nesterov * (1 - BETA1))
     squares = torch._foreach_pow(_pyramid(gradient), 2)

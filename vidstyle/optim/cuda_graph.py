@@ -1,4 +1,4 @@
-"""Functions of tensors that are compiled, or recorded as CUDA graphs, once and then called for every frame."""
+"""Functions of tensors, compiled or recorded as CUDA graphs once, and called for every frame."""
 
 import logging
 import time
@@ -75,7 +75,7 @@ class ProgramCache(Generic[Made]):
 
 
 def compiled(program: Program, inputs: Sequence[Tensor]) -> Program:
-    """Compile a program together with its gradients for inputs of these shapes (``make_fx``, ``torch.compile``)."""
+    """Compile a program and its gradients for these shapes (``make_fx``, ``torch.compile``)."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
     log.info("compiling, which takes a minute or two")
@@ -101,7 +101,7 @@ def compiled(program: Program, inputs: Sequence[Tensor]) -> Program:
 
 
 def _strided_like(tensor: Tensor, first: Tensor) -> Tensor:
-    """The same numbers with the strides of the first input. A side of 1 px may have any stride, and other ones recompile."""
+    """The same numbers with the first strides: sides of 1 px may have any, others recompile."""
     if tensor.stride() == first.stride():
         return tensor
     return torch.empty_strided(
@@ -147,10 +147,10 @@ class CudaGraph:
 
 
 class GraphedFunction(Generic[Made]):
-    """A function of pytrees, recorded as a CUDA graph at its second successive call with inputs of one signature.
+    """A function of pytrees, recorded as a CUDA graph when a signature comes twice in a row.
 
-    The next call overwrites what it returns. A signature that comes once, such as after a change of size, is not
-    worth a recording.
+    The next call overwrites what it returns. A signature that comes once, such as after a change of
+    size, is not worth a recording.
 
     Args:
         function: of pytrees of tensors and constants, into a pytree.

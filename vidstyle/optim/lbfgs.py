@@ -10,9 +10,10 @@ HISTORY_SIZE = 20
 
 
 def lbfgs(image: Tensor, objective: ObjectiveFunction, steps: int) -> OptimResult:
-    """Minimise by L-BFGS, with ``steps`` evaluations of the objective. No state is kept from frame to frame.
+    """Minimise by L-BFGS, with ``steps`` evaluations. No state is kept from frame to frame.
 
-    Without a line search a step can raise the loss, so the best image of all evaluations is returned.
+    Without a line search a step can raise the loss, so the best image of all evaluations is
+    returned.
 
     Args:
         image: (1, 3, H, W) to start from; not changed.

@@ -38,9 +38,9 @@ def make_step_runner(engine: str, device: torch.device) -> StepRunner:
     """The engine for steps at the working size.
 
     Args:
-        engine: ``eager``, ``compile`` (``torch.compile``: needs a C++ compiler, and takes a minute; on CUDA the result
-            is recorded as a graph), ``graph`` (a CUDA graph: needs a CUDA device), or ``auto``: a graph on CUDA,
-            eager elsewhere.
+        engine: ``eager``, ``compile`` (``torch.compile``: needs a C++ compiler, and takes a minute;
+            on CUDA the result is recorded as a graph), ``graph`` (a CUDA graph: needs a CUDA
+            device), or ``auto``: a graph on CUDA, eager elsewhere.
         device: where the image is.
 
     Raises:
@@ -61,7 +61,7 @@ def make_step_runner(engine: str, device: torch.device) -> StepRunner:
 def graphed(
     function: Callable[..., Made], engine: str, device: torch.device
 ) -> Callable[..., Made]:
-    """A function of pytrees as it is or, where the engine records CUDA graphs, as a ``GraphedFunction``."""
+    """A function of pytrees, as a ``GraphedFunction`` where the engine records CUDA graphs."""
     return (
         GraphedFunction(function, device, fall_back=engine == "auto")
         if device.type == "cuda" and engine != "eager"
@@ -86,13 +86,14 @@ class _Executable(Protocol):
 
 
 class PreparedRunner:
-    """A ``StepRunner`` that prepares a program at its first call, and uses it for every frame, style and weight.
+    """A ``StepRunner`` that prepares one program for every frame, style and weight.
 
-    The program is a function of the tensors in the image, the Adam state, the step size and the objective. So it is
-    prepared again only for other features, losses, shapes or dtypes.
+    The program is a function of the tensors in the image, the Adam state, the step size and the
+    objective. So it is prepared again only for other features, losses, shapes or dtypes.
 
     Args:
-        prepare: makes an executable of a program, the number of its changing inputs, and all first inputs.
+        prepare: makes an executable of a program, the number of its changing inputs, and all first
+            inputs.
         fall_back: take eager steps where this machine cannot prepare a program, and warn once.
     """
 
@@ -143,7 +144,7 @@ class PreparedRunner:
 
 
 def _program(changing: tuple[Tensor, AdamState], fixed: tuple[StepSize, Objective]) -> Program:
-    """``adam_step`` as a function of the tensors in both, to those of ``changing``, then the losses in one tensor."""
+    """``adam_step`` of the tensors in both, into those of ``changing``, then the losses."""
     template = without_data((*changing, *fixed))
 
     def program(inputs: Sequence[Tensor]) -> list[Tensor]:

@@ -14,7 +14,8 @@ from ..ops.pytree import tensors_in
 Value = TypeVar("Value")
 
 PROTECTED_LOOKUPS = 16
-"""Number of latest lookups whose values are kept at any size: those of about four frames, in all styles of a blend."""
+"""Number of latest lookups whose values are kept at any size: those of about four frames, in all
+styles of a blend."""
 
 
 @dataclass
@@ -27,9 +28,9 @@ class _Entry:
 class TensorCache:
     """LRU cache of pytrees of tensors.
 
-    Values belong to owners, and are dropped with them. The values of the latest lookups are never dropped: values that
-    every frame needs are then not made anew for each, even if they alone exceed the budget. Several threads may use
-    the cache at once.
+    Values belong to owners, and are dropped with them. The values of the latest lookups are never
+    dropped: values that every frame needs are then not made anew for each, even if they alone
+    exceed the budget. Several threads may use the cache at once.
 
     Args:
         budget_bytes: maximum size of all values together.

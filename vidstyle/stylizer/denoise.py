@@ -1,30 +1,34 @@
-"""Temporal denoising of the content: an exponential average where a frame differs by sensor noise alone."""
+"""Temporal denoising of the content: an exponential average where only sensor noise changes."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 PATCH_PX = 9
-"""Side in px of the windows in which a change is compared with noise: one more than a power of two."""
+"""Side in px of the windows in which a change is compared with noise: one more than a power of
+two."""
 
 MIN_NOISE, MAX_NOISE = 0.5 / 255, 6 / 255
-"""Range of the estimated standard deviation of sensor noise: rounding, and a webcam in a dark room."""
+"""Range of the estimated standard deviation of sensor noise: rounding, and a webcam in a dark
+room."""
 
 DENOISE_MIN_GAIN = 0.1
 """Weight of the present frame where nothing but noise changed: an average over some 20 frames."""
 
 NOISE_RANK_DIVISOR = 5
-"""The calmest windows, one of so many, are taken for noise: that part of a frame hardly ever changes otherwise."""
+"""The calmest windows, one of so many, are taken for noise: that part of a frame hardly ever
+changes otherwise."""
 
 NO_GAIN_RATIO, FULL_GAIN_RATIO = 1.5, 4.0
-"""Ratios of a window's energy to that of noise below which it counts as noise, and above which as motion."""
+"""Ratios of a window's energy to that of noise below which it counts as noise, and above which as
+motion."""
 
 
 def denoise(previous: Tensor, frame: Tensor) -> Tensor:
     """A frame without its sensor noise.
 
-    The mean change of a window (light) is taken over at once. The rest of a change is taken over in proportion to its
-    energy relative to noise, so that motion does not trail.
+    The mean change of a window (light) is taken over at once. The rest of a change is taken over in
+    proportion to its energy relative to noise, so that motion does not trail.
 
     Args:
         previous: (1, 3, H, W) in [0, 1], the previous denoised frame, warped by optical flow.
@@ -44,13 +48,13 @@ def denoise(previous: Tensor, frame: Tensor) -> Tensor:
 
 
 def _box_mean(x: Tensor) -> Tensor:
-    """Mean of (1, C, H, W) over the part of the window around each pixel that lies within the image."""
+    """Mean of (1, C, H, W) over the window around each pixel, within the image."""
     rows, columns = torch.ones_like(x[:1, :1, :, :1]), torch.ones_like(x[:1, :1, :1])
     return _box_sum(_box_sum(x, 2), 3) / (_box_sum(rows, 2) * _box_sum(columns, 3))
 
 
 def _box_sum(x: Tensor, dim: int) -> Tensor:
-    """Sum of ``PATCH_PX`` neighbours along a dimension, in sums of 2, 4 and 8: many times faster than pooling."""
+    """Sum of ``PATCH_PX`` neighbours, in sums of 2, 4 and 8: many times faster than pooling."""
     half, length = PATCH_PX // 2, x.shape[dim]
     padded = F.pad(x, [half, half, 0, 0] if dim == 3 else [0, 0, half, half])
     sums, width = padded, 1

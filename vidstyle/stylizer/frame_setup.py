@@ -41,7 +41,7 @@ def prepare_frame(
     frame: Tensor,
     motion: Motion,
 ) -> FrameSetup:
-    """The setup of a warm-started frame. A function of pytrees that never waits for a GPU, so that it can be recorded.
+    """The setup of a warm-started frame: a function of pytrees that can be recorded.
 
     Args:
         features: compute activations.

@@ -44,7 +44,7 @@ class Iteration:
 
 
 def fetch_iterations(losses: Sequence[tuple[Size, Mapping[str, Tensor]]]) -> list[Iteration]:
-    """Copy all losses of a frame from the device at once: one wait for each frame, not for each iteration."""
+    """Copy all losses of a frame from the device at once: one wait for each frame."""
     rows = torch.stack([torch.stack(list(loss.values())) for _, loss in losses]).cpu().tolist()
     return [
         Iteration(size, dict(zip(loss, row, strict=True)))

@@ -1,4 +1,4 @@
-"""Whether a painting has room in memory, asked before the system would kill the process for it."""
+"""Check that an image fits into memory before the system ends the process for it."""
 
 import math
 
@@ -9,53 +9,77 @@ from ..features.extractor import MIN_SIDE_PX
 from ..runtime.device import free_memory
 
 BYTES_PER_PIXEL = 2500
-"""Peak memory per painted pixel, bundled features: 1.2 to 1.9 kB measured on a CPU from 640 to 1280 px, less on a GPU."""
+"""Peak memory per pixel of the working size with the bundled features: 1.2 to 1.9 kB measured on a
+CPU from 640 to 1280 px, less on a GPU."""
 
 OUTPUT_BYTES_PER_PIXEL = 200
-"""The same per pixel of the output: 57 to 59 bytes measured up to 8192 px, and what x264 takes: 97 with three threads, 174 with
-twelve."""
-
+"""Peak memory per pixel of the output: 57 to 59 bytes measured up to 8192 px, and x264's: 97 with
+three threads, 174 with twelve."""
 
 Sizes = tuple[tuple[int, int], tuple[int, int]]
-"""(width, height) in px of the optimised picture, and of the output."""
+"""(width, height) in px of the image that is optimised, and of the output."""
 
 
 def check_memory(device: torch.device, sizes: Sizes, before: Sizes | None = None) -> str:
     """Refuse sizes that do not fit into the free memory of the device.
 
     Args:
+        device: of the image.
         sizes: of the frames to come.
-        before: of the frames until now, whose memory is free again for those to come.
+        before: of the frames until now; their memory is free again for those to come.
 
     Returns:
         The remedy, should memory run out all the same.
 
     Raises:
-        DeviceError: it needs more than is free; says which size would fit.
+        DeviceError: more memory is needed than is free; says which size would fit.
     """
-    paint, output = sizes
-    painting, enlarged = _needed(sizes)
-    free, needed = free_memory(device), painting + enlarged
+    working, output = sizes
+    working_bytes, output_bytes = _required_bytes(sizes)
+    free, required = free_memory(device), working_bytes + output_bytes
     if free is not None and before is not None:
-        free += sum(_needed(before))
-    what, flag, side = f"painting {paint[0]}x{paint[1]} px", "working_size", max(paint)
-    if enlarged > painting:
-        what, flag, side = f"a picture of {output[0]}x{output[1]} px", "size", max(output)
+        free += sum(_required_bytes(before))
+    what, flag, side = f"an image of {working[0]}x{working[1]} px", "working_size", max(working)
+    if output_bytes > working_bytes:
+        what, flag, side = f"an output of {output[0]}x{output[1]} px", "size", max(output)
     remedy = f"{what} does not fit on {device}; use a smaller {flag}"
-    if free is not None and needed > free:
-        # Both shrink with the picture, the painting with its own side alone: what fits is found on the larger of the two.
-        room = free - min(painting, enlarged)
-        fits = int(side * math.sqrt(max(0, room) / max(painting, enlarged))) // 8 * 8
+    if free is not None and required > free:
+        # Both shrink with the output, but a smaller working size leaves the output as it is: the
+        # size that fits is computed for the larger of the two.
+        available = free - min(working_bytes, output_bytes)
+        share = max(0, available) / max(working_bytes, output_bytes)
+        fits = int(side * math.sqrt(share)) // 8 * 8
         would = f": {flag}={fits} would fit" if fits >= MIN_SIDE_PX else ", and a smaller size"
         raise DeviceError(
-            f"out of memory: {remedy}{would} (it needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)",
+            f"out of memory: {remedy}{would} "
+            f"(it needs about {required / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)",
             "working_size",
             "size",
         )
     return remedy
 
 
-def _needed(sizes: Sizes) -> tuple[int, int]:
-    """Bytes for optimising, and for the output."""
+class MemoryChecker:
+    """``check_memory`` once for each size: memory that other programs take later ends no render.
+
+    Args:
+        device: of the images.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._remedies: dict[Sizes, str] = {}
+        self._before: Sizes | None = None
+
+    def check(self, sizes: Sizes) -> str:
+        """As ``check_memory``, for the sizes of the next frame."""
+        if sizes not in self._remedies:
+            self._remedies[sizes] = check_memory(self._device, sizes, self._before)
+        self._before = sizes
+        return self._remedies[sizes]
+
+
+def _required_bytes(sizes: Sizes) -> tuple[int, int]:
+    """Bytes for the optimisation, and for the output."""
     (width, height), (output_width, output_height) = sizes
     return width * height * BYTES_PER_PIXEL, output_width * output_height * OUTPUT_BYTES_PER_PIXEL

@@ -20,13 +20,17 @@ class StylizerState:
         image: (1, 3, H, W), the stylised frame at its working size.
         adam: of the optimiser.
         content: (1, 3, H, W), the frame itself, denoised.
-        residual_flow: (1, 2, H, W) px, the flow since each pixel was last warped: too short to warp by.
-        camera_translation: (2,) px, the sum of the median flows since the shot began; (dx, dy) to the earlier frame.
+        residual_flow: (1, 2, H, W) px, the flow since each pixel was last warped: too short to warp
+            by.
+        camera_translation: (2,) px, the sum of the median flows since the shot began; (dx, dy) to
+            the earlier frame.
         loss: the total before the frame's last step.
         loss_decrease: relative decrease of the total per step.
         full_lr_steps: steps still to be taken at the full learning rate.
-        restyle_steps: steps still to be taken towards another style, with larger coarse and chromatic steps.
-        earlier: stylised frames before this one, the latest first, as many as long-term consistency looks at.
+        restyle_steps: steps still to be taken towards another style, with larger coarse and
+            chromatic steps.
+        earlier: stylised frames before this one, the latest first, as many as long-term consistency
+            looks at.
     """
 
     image: Tensor
@@ -55,7 +59,7 @@ class StylizerState:
         return cls(image, adam, content, still, translation, loss, full_lr_steps=full_lr_steps)
 
     def resized(self, content: Tensor) -> "StylizerState":
-        """The state in the size of ``content``. After a change of size the Adam state starts from zero."""
+        """The state in the size of ``content``; the Adam state of another size is zero."""
         if self.image.shape == content.shape:
             return self
         image = resize(self.image, (content.shape[-1], content.shape[-2]))

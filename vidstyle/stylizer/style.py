@@ -25,7 +25,8 @@ from ..ops.tensors import reflect_crop, resize, to_tensor
 from .cache import TensorCache
 
 BORDER = 0.03
-"""Share of a style image's shorter side cut off at each side: frames, worn edges and signatures are no strokes."""
+"""Share of a style image's shorter side cut off at each side: frames, worn edges and signatures are
+no strokes."""
 
 STROKE_PX = 16
 """Size in px below which detail of a style image belongs to its strokes."""
@@ -34,7 +35,8 @@ MAX_STYLE_PX = 2048
 """Long side in px that larger style images are reduced to: no brush stroke needs more."""
 
 CACHE = TensorCache(512 << 20)
-"""Statistics of all styles, at most 512 MiB: at 1280 x 720 px some 25 pairs of a style image and a style scale."""
+"""Statistics of all styles, at most 512 MiB: at 1280 x 720 px some 25 pairs of a style image and a
+style scale."""
 
 
 class _ImageKey:
@@ -45,8 +47,9 @@ class _ImageKey:
 class Style:
     """Style images with weights, and their statistics through some features.
 
-    The statistics depend on the size at which an image is analysed. They are computed once for each size, at first
-    use, and kept within ``CACHE``; never again for each frame. Several threads may use one style at once.
+    The statistics depend on the size at which an image is analysed. They are computed once for each
+    size, at first use, and kept within ``CACHE``; never again for each frame. Several threads may
+    use one style at once.
 
     Args:
         images: each (1, 3, H, W) float32 RGB in [0, 1] on the CPU.
@@ -54,7 +57,8 @@ class Style:
         features: compute activations.
 
     Raises:
-        ValueError: no image, not one weight per image, a negative or infinite weight, all weights 0.
+        ValueError: no image, not one weight per image, a negative or infinite weight, all weights
+            0.
     """
 
     images: tuple[Tensor, ...]
@@ -68,7 +72,8 @@ class Style:
             raise ValueError("a style needs at least one image")
         if len(self.weights) != len(self.images):
             raise ValueError(
-                f"{len(self.weights)} style weights for {len(self.images)} style images: give one each"
+                f"{len(self.weights)} style weights for {len(self.images)} style images: "
+                "give one each"
             )
         if (
             not all(weight >= 0 for weight in self.weights)
@@ -119,9 +124,10 @@ class Style:
 
     @classmethod
     def blend(cls, styles: Sequence["Style"], weights: Sequence[float]) -> "Style":
-        """All images of several styles, each style in proportion to its weight. Cached statistics are shared.
+        """All images of several styles, in proportion to the weights; cached statistics are shared.
 
-        An image of several styles is taken once, with the sum of its weights, so that blends of blends do not grow.
+        An image of several styles is taken once, with the sum of its weights, so that blends of
+        blends do not grow.
         """
         if len(weights) != len(styles):
             raise ValueError(f"{len(weights)} weights for {len(styles)} styles: give one each")
@@ -172,7 +178,8 @@ class Style:
         """Gram matrices, the average over the style images by weight.
 
         Args:
-            size_px: long side in px at which the style images are analysed; they are never enlarged.
+            size_px: long side in px at which the style images are analysed; they are never
+                enlarged.
             layers: names of feature layers.
 
         Returns:
@@ -227,11 +234,12 @@ class Style:
             return extract_patches(resize(image, size).to(self.features.device), self.features)
 
     def strokes(self, size_px: int, size: tuple[int, int]) -> Tensor:
-        """Detail finer than ``STROKE_PX`` of the image with the largest weight, a difference from its low-pass.
+        """Detail finer than ``STROKE_PX`` of the image with the largest weight.
 
         Args:
             size_px: long side in px at which the image is analysed.
-            size: (width, height) px of the result; the detail is mirrored at its borders to fill it.
+            size: (width, height) px of the result; the detail is mirrored at its borders to fill
+                it.
 
         Returns:
             (1, 3, height, width).
@@ -252,7 +260,7 @@ class Style:
         return reflect_crop(detail, *size).to(self.features.device)
 
     def color_statistics(self) -> Tensor:
-        """Mean and covariance of the images' colours, averaged by weight, (4, 4): see ``ops.color``."""
+        """Mean and covariance of the colours, averaged by weight, (4, 4): see ``ops.color``."""
         total = sum(self.weights)
         with CACHE.lookup():
             parts = [
@@ -317,6 +325,6 @@ def _without_border(image: Tensor) -> Tensor:
 
 
 def _analysed_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """(width, height) for a long side: not enlarged, and no side below the minimum of the features."""
+    """(width, height) for a long side: not enlarged, no side below ``MIN_SIDE_PX``."""
     width, height = fit(size, min(long_side, max(size)))
     return max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX)

@@ -1,4 +1,4 @@
-"""The stylizer: it optimises the pixels of each frame, starting from the previous stylised frame."""
+"""The stylizer optimises the pixels of each frame, starting from the previous stylised frame."""
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -17,9 +17,8 @@ from ..io.frame import Frame
 from ..losses.base import Loss
 from ..losses.defaults import default_losses
 from ..losses.objective import Objective, prepare_targets
-from ..ops.color import match_color_statistics
 from ..ops.tensors import alpha_of, resize, to_image, to_tensor
-from ..optim.adam import FAST_LR_DECAY, AdamState, Losses, OptimResult, StepSize, adam, do_nothing
+from ..optim.adam import AdamState, Losses, OptimResult, StepSize, adam, do_nothing
 from ..optim.cuda_graph import GraphedFunction
 from ..optim.lbfgs import lbfgs
 from ..optim.runners import PreparedRunner, StepRunner, graphed, make_step_runner
@@ -27,46 +26,50 @@ from ..runtime.device import choose_precision, keep_freed_memory, out_of_memory_
 from ..runtime.interrupts import check
 from ..runtime.openmp import spin_control
 from ..settings import Settings
+from .cold_start import initial_image, pyramid_sizes
 from .frame_setup import StyleContext, prepare_frame
 from .iterations import Iteration, Size, fetch_iterations, loss_decrease
-from .memory_check import Sizes, check_memory
+from .memory_check import MemoryChecker
 from .output import compose_output
 from .report import log_objective
-from .sizes import output_size, pyramid_sizes, working_size
+from .sizes import output_size, working_size
 from .state import StylizerState
 from .style import Style
-from .warm_start import LONG_TERM, step_budget
+from .warm_start import LONG_TERM, step_budget, warm_step_size
 
 REMATCH_STEPS = 10
 """Steps of a first frame after which the targets that depend on the image are fixed anew."""
 
 MOMENT_RETENTION = 0.1
-"""Fraction of the Adam state's weight kept by ``reset_learning_rate``: that of ten steps of hundreds."""
+"""Fraction of the Adam state's weight kept by ``reset_learning_rate``: that of ten steps of
+hundreds."""
 
 FULL_LR_STEPS = 40
-"""Steps at the working size before the learning rate decays fast: for a first frame, and after a change of size or style."""
+"""Steps at the working size before the learning rate decays fast: for a first frame, and after a
+change of size or style."""
 
 WeightedLosses = Callable[[Features, Settings], Mapping[Loss, float]]
-"""The losses of an objective, with their weights; ``default_losses`` is one."""
+"""The losses of an objective, with their weights; equal ones for equal settings, since a program is
+compiled for them. ``default_losses`` is one such function."""
 
 
 class Stylizer:
-    """Stylises frames by optimising their pixels (Gatys et al. 2015), each frame starting from the previous one.
+    """Stylises frames by optimising their pixels (Gatys et al. 2015), each from the previous one.
 
-    ``style``, ``settings`` and ``losses`` may be assigned between frames. ``on_iteration`` is called before each
-    iteration. After a call ``iterations`` holds the losses of that frame's iterations, in order.
+    ``style``, ``settings`` and ``losses`` may be assigned between frames. ``on_iteration`` is
+    called before each iteration. After a call ``iterations`` holds the losses of that frame.
 
-    Several stylizers may share features and styles, each in a thread of its own: all state is the stylizer's, and the
-    shared cache of style statistics has a lock. A single stylizer must not be called by two threads at once.
-
-    On a CPU the process keeps memory that a step frees for the next step, see ``keep_freed_memory``.
+    Thread safety: several stylizers may share features and styles, each in a thread of its own.
+    The state is the stylizer's, and the cache of style statistics has a lock. Two threads must not
+    call one stylizer at once. On a CPU the process keeps freed memory (``keep_freed_memory``).
 
     Args:
         features: compute activations.
         style: analysed through the same features.
         settings: all else.
-        losses: the weighted losses of the objective of every frame, given the features and the present settings.
-            ``lambda features, settings: {**default_losses(features, settings), MyLoss(): 2.0}`` adds one.
+        losses: the weighted losses of the objective of every frame, given the features and the
+            present settings. ``lambda features, settings: {**default_losses(features, settings),
+            MyLoss(): 2.0}`` adds one.
 
     Raises:
         ValueError: layers that the features lack, or a style made with other features.
@@ -89,8 +92,7 @@ class Stylizer:
         self.losses = losses
         self.settings = settings
         self.iterations: list[Iteration] = []
-        self._remedies: dict[Sizes, str] = {}
-        self._sizes: Sizes | None = None
+        self._memory = MemoryChecker(features.device)
         self.on_iteration: Callable[[], None] = do_nothing
         self.reset()
 
@@ -160,7 +162,7 @@ class Stylizer:
             )
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next frame depends on, as tensors on the CPU; empty before the first frame."""
+        """Tensors on the CPU that the next frame depends on; empty before the first frame."""
         return self._state.state_dict() if self._state else {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -206,8 +208,7 @@ class Stylizer:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
         device, size = self.features.device, self.working_size(frame.size)
         output = self.output_size(frame.size)
-        remedy = self._check_memory((size, output))
-        with self._idle_threads, out_of_memory_named(remedy):
+        with self._idle_threads, out_of_memory_named(self._memory.check((size, output))):
             source = to_tensor(frame.image, device)
             content = resize(source, size)
             if (motion and motion.cut) or self.settings.init != "previous":
@@ -217,16 +218,9 @@ class Stylizer:
             else:
                 stylized = self._stylize_next(self._state, content, motion or Motion(), steps)
             alpha = alpha_of(frame.image, device)
-            composed = compose_output(stylized, source, alpha, output, self.settings)
-            image = to_image(composed, deep=frame.image.dtype == np.uint16)
+            stylized = compose_output(stylized, source, alpha, output, self.settings)
+            image = to_image(stylized, deep=frame.image.dtype == np.uint16)
         return replace(frame, image=image)
-
-    def _check_memory(self, sizes: Sizes) -> str:
-        """The remedy should memory run out. Each size is checked once: memory that other programs take later ends no render."""
-        if sizes not in self._remedies:
-            self._remedies[sizes] = check_memory(self.features.device, sizes, self._sizes)
-        self._sizes = sizes
-        return self._remedies[sizes]
 
     def _stylize_next(
         self, state: StylizerState, content: Tensor, motion: Motion, steps: int | None
@@ -245,17 +239,12 @@ class Stylizer:
         steps = steps or step_budget(start, state.loss_decrease, self.settings.steps)
         objective = self.objective(start.content, targets=targets)
         full = state.full_lr_steps if state.image.shape == content.shape else FULL_LR_STEPS
-        step_size = (
-            StepSize(self.settings.learning_rate)
-            if full
-            else StepSize(self.settings.learning_rate, FAST_LR_DECAY, nesterov=1)
-        )
-        if state.restyle_steps:
-            step_size = step_size._replace(coarse_gain=1, chroma_gain=1)
+        step_size = warm_step_size(self.settings.learning_rate, full, state.restyle_steps)
         runner = partial(self.step_runner, step_size=step_size)
         result = self._minimize(start.image, start.adam, objective, steps, runner)
         size = content.shape[-1], content.shape[-2]
         self.iterations = fetch_iterations([(size, loss) for loss in result.losses])
+        kept = max(LONG_TERM) - 1 if self.settings.long_term else 0
         self._state = StylizerState(
             result.image,
             result.state,
@@ -266,9 +255,7 @@ class Stylizer:
             loss_decrease=loss_decrease(state.loss, self.iterations),
             full_lr_steps=max(0, full - steps),
             restyle_steps=max(0, state.restyle_steps - steps),
-            earlier=(state.image, *state.earlier)[: max(LONG_TERM) - 1]
-            if self.settings.long_term
-            else (),
+            earlier=(state.image, *state.earlier)[:kept],
         )
         return result.image
 
@@ -276,7 +263,8 @@ class Stylizer:
         """Stylise a first frame, coarse to fine, from the content or from noise."""
         steps = steps or self.settings.initial_steps
         sizes = pyramid_sizes(self.settings, (content.shape[-1], content.shape[-2]))
-        image = self._initial_image(resize(content, sizes[0]))
+        colors = self.style.color_statistics()
+        image = initial_image(self.settings, resize(content, sizes[0]), colors)
         losses: list[tuple[Size, Losses]] = []
         for number, size in enumerate(sizes):
             target, image = resize(content, size), resize(image, size)
@@ -296,18 +284,10 @@ class Stylizer:
                 image, state, share = result.image, result.state, share - count
                 losses += [(size, loss) for loss in result.losses]
         self.iterations = fetch_iterations(losses)
-        at_full_size = sum(size == sizes[-1] for size, _ in losses)
-        full = max(0, FULL_LR_STEPS - at_full_size)
+        full = max(0, FULL_LR_STEPS - sum(size == sizes[-1] for size, _ in losses))
         total = self.iterations[-1].total
         self._state = StylizerState.initial(image, state, content, total, full)
         return image
-
-    def _initial_image(self, content: Tensor) -> Tensor:
-        if self.settings.init != "noise":
-            return match_color_statistics(content, self.style.color_statistics())
-        # On the CPU: the same noise for every device.
-        generator = torch.Generator().manual_seed(self.settings.seed)
-        return torch.rand(content.shape, generator=generator).to(content.device)
 
     def objective(
         self,
@@ -319,8 +299,8 @@ class Stylizer:
 
         Args:
             content: (1, 3, H, W) RGB in [0, 1] of the working size.
-            previous: the warped previous stylised frame, (1, 3, H, W), and its valid mask, (1, 1, H, W); None: no
-                temporal term.
+            previous: the warped previous stylised frame, (1, 3, H, W), and its valid mask, (1, 1,
+                H, W); None: no temporal term.
             targets: of each loss, where they are prepared already; None: prepare them.
         """
         features = self._active_features

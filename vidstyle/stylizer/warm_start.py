@@ -1,4 +1,4 @@
-"""Warm start: a frame starts from the previous stylised frame and its Adam state, both warped by optical flow."""
+"""Warm start from the previous stylised frame and its Adam state, both warped by optical flow."""
 
 from dataclasses import dataclass
 
@@ -10,34 +10,39 @@ from ..flow.motion import Motion
 from ..flow.warp import resize_flow, warp, warp_sharp
 from ..ops.pytree import register_dataclass
 from ..ops.tensors import reflect_crop
-from ..optim.adam import AdamState
+from ..optim.adam import FAST_LR_DECAY, AdamState, StepSize
 from .denoise import denoise
 from .state import StylizerState
 
 MIN_MOTION_PX = 0.2
-"""Pixels that moved by less since they were last warped are not resampled: so short a flow can be noise."""
+"""Pixels that moved by less since they were last warped are not resampled: so short a flow can be
+noise."""
 
 FULL_BUDGET_DISOCCLUSION = 0.05
 """Disoccluded share of a frame from which on it takes all its steps."""
 
 FULL_BUDGET_CHANGE = 0.02
-"""Root mean square change of the content beyond its motion, of 1, from which on a frame takes all its steps."""
+"""Root mean square change of the content beyond its motion, of 1, from which on a frame takes all
+its steps."""
 
 FULL_BUDGET_DECREASE = 0.01
-"""Relative decrease of the loss per step of the last frame from which on a frame takes all its steps."""
+"""Relative decrease of the loss per step of the last frame from which on a frame takes all its
+steps."""
 
 COLOR_RIDGE = 1e-3
-"""Regularisation towards the source's colours of the colour map of disoccluded regions, relative to a mean square of 1."""
+"""Regularisation towards the source's colours of the colour map of disoccluded regions, relative to
+a mean square of 1."""
 
 STROKE_GAIN = 0.5
-"""Gain of the style's strokes in disoccluded regions. A frame's few steps would leave them flat, and fast motion
-disoccludes whole regions in every frame; at a gain of 1 they flicker."""
+"""Gain of the style's strokes in disoccluded regions. A frame's few steps would leave them flat,
+and fast motion disoccludes whole regions in every frame; at a gain of 1 they flicker."""
 
 MEDIAN_STRIDE_PX = 8
 """Distance in px of the positions whose median flow is taken for the camera's."""
 
 LONG_TERM = (2, 4)
-"""Distances in frames of the further stylised frames that fill disocclusions (Ruder et al. 2016, section 4.2)."""
+"""Distances in frames of the further stylised frames that fill disocclusions (Ruder et al. 2016,
+section 4.2)."""
 
 
 @register_dataclass
@@ -46,13 +51,14 @@ class WarmStart:
     """Where a frame starts.
 
     Args:
-        image: (1, 3, H, W) to start from: warped earlier stylised frames; in disoccluded regions the content in their
-            colours, with strokes of the style.
+        image: (1, 3, H, W) to start from: warped earlier stylised frames; in disoccluded regions
+            the content in their colours, with strokes of the style.
         adam: the state of the optimiser, warped; zero in disoccluded regions.
         content: (1, 3, H, W), the frame, denoised.
         residual_flow, camera_translation: see ``StylizerState``.
         valid: (1, 1, H, W), 1 where ``image`` is a warped stylised frame, 0 in disoccluded regions.
-        change: (2,), the disoccluded share of the frame, and the root mean square change of the content beyond motion.
+        change: (2,), the disoccluded share of the frame, and the root mean square change of the
+            content beyond motion.
     """
 
     image: Tensor
@@ -97,7 +103,8 @@ def warm_start(state: StylizerState, frame: Tensor, motion: Motion, strokes: Ten
             warped = _warp_image(state.earlier[distance - 2], earlier)
             image = torch.where(found, warped, image)
             valid = valid | found
-    # The strokes move with the camera, so that those of strips disoccluded one after the other join.
+    # The strokes move with the camera, so that those of strips disoccluded one after the other
+    # join.
     x, y = camera_translation.round().long()
     moved_strokes = reflect_crop(strokes, frame.shape[-1], frame.shape[-2], x, y)
     filling = _match_colors(image, content, valid, denoised) + STROKE_GAIN * moved_strokes
@@ -114,7 +121,7 @@ def _median(flow: Tensor) -> Tensor:
 
 
 def _match_colors(stylized: Tensor, content: Tensor, valid: Tensor, frame: Tensor) -> Tensor:
-    """The frame in the colours of the stylised frame: the least-squares affine map from content to stylised colours.
+    """The frame in stylised colours: the least-squares affine map from content to them.
 
     In the colours of the source, disoccluded regions would stand out for some frames.
 
@@ -179,7 +186,7 @@ def _warp_adam(state: AdamState, flow: Tensor) -> AdamState:
 
 
 def _mask_adam(state: AdamState, mask: Tensor) -> AdamState:
-    """The Adam state, multiplied by (1, 1, H, W); coarse scales by the mean of the mask over their pixels."""
+    """The Adam state times a mask, (1, 1, H, W), averaged over the pixels of coarse scales."""
     masks: list[Tensor] = []
     for correction in state.bias_correction:  # each from the next finer one, to read fewer pixels
         size = correction.shape[-2], correction.shape[-1]
@@ -192,8 +199,8 @@ def _mask_adam(state: AdamState, mask: Tensor) -> AdamState:
 def step_budget(start: WarmStart, loss_decrease: float, steps: int) -> int:
     """The number of steps of a frame, from 1 to ``steps``.
 
-    All steps are taken where much is disoccluded or changed, or the loss still falls. The number depends on tensors
-    alone, not on time: a clip gives the same frames on any machine.
+    All steps are taken where much is disoccluded or changed, or the loss still falls. The number
+    depends on tensors alone, not on time: a clip gives the same frames on any machine.
     """
     disoccluded, changed = start.change.tolist()
     need: float = max(
@@ -202,3 +209,17 @@ def step_budget(start: WarmStart, loss_decrease: float, steps: int) -> int:
         loss_decrease / FULL_BUDGET_DECREASE,
     )
     return 1 + round((steps - 1) * min(1.0, need))
+
+
+def warm_step_size(lr: float, full_lr_steps: int, restyle_steps: int) -> StepSize:
+    """The step size of a warm-started frame.
+
+    Args:
+        lr: learning rate.
+        full_lr_steps: steps still to be taken at the full learning rate; 0: it decays fast, with
+            Nesterov momentum.
+        restyle_steps: steps still to be taken towards another style, in which coarse scales and
+            chromatic channels change as much as fine ones and grey.
+    """
+    step_size = StepSize(lr) if full_lr_steps else StepSize(lr, FAST_LR_DECAY, nesterov=1)
+    return step_size._replace(coarse_gain=1, chroma_gain=1) if restyle_steps else step_size
