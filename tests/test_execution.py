@@ -1,4 +1,4 @@
-"""Steps taken one by one, compiled or recorded make the same paintings, in every precision."""
+"""Engines: eager, compiled and recorded steps give the same frames, in every precision."""
 
 import copy
 import logging
@@ -72,7 +72,7 @@ def paint_some(stylizer, frames=3):
     return [stylizer(Frame(scene(number / 10))).image for number in range(frames)]
 
 
-def test_a_prepared_step_is_the_step_itself(features, style, plain, monkeypatch):
+def test_prepared_runner_gives_the_frames_of_eager_steps(features, style, plain, monkeypatch):
     monkeypatch.setattr(
         "vidstyle.stylizer.stylizer.FULL_LR_STEPS", 3
     )  # frames after the first settle, and look ahead
@@ -84,7 +84,7 @@ def test_a_prepared_step_is_the_step_itself(features, style, plain, monkeypatch)
     assert [vars(i) for i in one.iterations] == [vars(i) for i in other.iterations]
 
 
-def test_frames_styles_and_strengths_change_without_preparing_again(features, style, plain):
+def test_prepared_runner_uses_one_program_for_all_frames_styles_and_weights(features, style, plain):
     stylizer = Stylizer(features, style, FAST_SETTINGS)
     stylizer.step_runner = PreparedRunner(plain)
     paint_some(stylizer)
@@ -111,7 +111,7 @@ def test_frames_styles_and_strengths_change_without_preparing_again(features, st
     assert plain.made == 2
 
 
-def test_few_prepared_programs_are_kept(features, style, plain):
+def test_program_cache_keeps_two_programs(features, style, plain):
     stylizer = Stylizer(features, style, FAST_SETTINGS)
     stylizer.step_runner = PreparedRunner(plain)
     for width in (64, 80, 96, 112):
@@ -120,7 +120,7 @@ def test_few_prepared_programs_are_kept(features, style, plain):
 
 
 class Again:
-    """A ``Graph`` that does it all again, and writes the results to where the first ones were."""
+    """Stands in for ``CudaGraph``: ``replay`` calls the function, and overwrites the first outputs."""
 
     made = 0
 
@@ -136,7 +136,7 @@ class Again:
         torch._foreach_copy_(self.outputs, self.function(self.inputs))
 
 
-def test_a_recorded_beginning_of_a_frame_is_the_same_and_is_recorded_once(
+def test_graphed_prepare_frame_is_recorded_once_and_gives_the_same_frames(
     features, style, monkeypatch
 ):
     monkeypatch.setattr(Again, "made", 0)
@@ -156,8 +156,8 @@ def test_a_recorded_beginning_of_a_frame_is_the_same_and_is_recorded_once(
     assert Again.made == 1
 
 
-def test_what_comes_once_is_not_recorded(features, style, monkeypatch):
-    """With long-term consistency the first frames of a shot each look at other paintings."""
+def test_graphed_function_does_not_record_a_signature_that_comes_once(features, style, monkeypatch):
+    """With long-term consistency the first frames of a shot have different earlier frames."""
     monkeypatch.setattr(Again, "made", 0)
     monkeypatch.setattr(cuda_graph, "CudaGraph", Again)
     clip = camera_clip("pan", (64, 48), 10, lambda number: View(0.6 * number))
@@ -170,20 +170,18 @@ def test_what_comes_once_is_not_recorded(features, style, monkeypatch):
     assert Again.made == 1
 
 
-def test_settings_that_are_refused_change_nothing(features, style):
+def test_stylizer_settings_that_are_refused_change_nothing(features, style):
     stylizer = Stylizer(features, style, FAST_SETTINGS)
-    looking = stylizer._active_features
+    before = stylizer._active_features
     with pytest.raises(DeviceError):
         stylizer.settings = replace(FAST_SETTINGS, precision="bf16", engine="graph")
-    assert stylizer._active_features is looking and stylizer.settings is FAST_SETTINGS
+    assert stylizer._active_features is before and stylizer.settings is FAST_SETTINGS
     stylizer.settings = replace(FAST_SETTINGS, precision="bf16")
     stylizer.settings = FAST_SETTINGS
-    assert stylizer._active_features is looking
+    assert stylizer._active_features is before
 
 
-def test_where_nothing_can_be_prepared_steps_are_taken_one_by_one_and_it_is_said_once(
-    features, style, caplog
-):
+def test_prepared_runner_falls_back_to_eager_steps_and_warns_once(features, style, caplog):
     one, other = (Stylizer(features, style, FAST_SETTINGS) for _ in range(2))
     other.step_runner = PreparedRunner(fail, fall_back=True)
     with caplog.at_level(logging.WARNING, "vidstyle"):
@@ -195,7 +193,7 @@ def test_where_nothing_can_be_prepared_steps_are_taken_one_by_one_and_it_is_said
     ]
 
 
-def test_what_was_asked_for_and_cannot_be_done_is_an_error_with_its_remedy(features, style):
+def test_prepared_runner_raises_an_error_with_a_remedy(features, style):
     stylizer = Stylizer(features, style, FAST_SETTINGS)
     stylizer.step_runner = PreparedRunner(fail)
     with pytest.raises(DeviceError, match=r"no compiler found.*engine='eager'"):
@@ -261,7 +259,7 @@ def test_engines_agree(features, engine, device):
 
 
 @needs_gpu
-def test_nothing_is_waited_for_within_the_steps_of_a_frame(features):
+def test_steps_do_not_synchronize(features):
     features, style = on_device(features, "cuda")
     for engine in ("eager", "graph"):
         stylizer = Stylizer(features, style, replace(FAST_SETTINGS, engine=engine))
@@ -279,7 +277,7 @@ def test_nothing_is_waited_for_within_the_steps_of_a_frame(features):
 
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("kind", ["scene", "black", "white", "noise"])
-def test_half_precision_sees_the_same_losses_and_is_never_nan(features, style, precision, kind):
+def test_half_precision_gives_the_same_losses_and_no_nan(features, style, precision, kind):
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     image = {
         "scene": scene(),

@@ -9,7 +9,7 @@ from vidstyle.stylizer import style as style_module
 from vidstyle.stylizer.cache import PROTECTED_LOOKUPS, TensorCache
 
 
-def test_gram_targets_are_computed_once_per_size(features, monkeypatch):
+def test_style_grams_are_computed_once_per_size(features, monkeypatch):
     calls = []
     monkeypatch.setattr(
         features, "forward", lambda *a, run=features.forward: calls.append(1) or run(*a)
@@ -24,7 +24,7 @@ def test_gram_targets_are_computed_once_per_size(features, monkeypatch):
     assert len(calls) == 2
 
 
-def test_a_layer_named_twice_counts_once(features):
+def test_style_grams_count_a_repeated_layer_once(features):
     style = Style.from_images([stripes()], features)
     twice = style.grams(64, ["relu1_1", "relu1_1"])["relu1_1"]
     torch.testing.assert_close(
@@ -32,14 +32,14 @@ def test_a_layer_named_twice_counts_once(features):
     )
 
 
-def test_arrays_that_are_no_pictures_are_refused(features):
+def test_style_from_images_refuses_arrays_that_are_not_images(features):
     with pytest.raises(ValueError, match="shape"):
         Style.from_images([np.zeros((64, 64), np.uint8)], features)
     with pytest.raises(TypeError, match="uint8"):
         Style.from_images([np.zeros((64, 64, 3))], features)
 
 
-def test_a_blend_is_the_weighted_mean_of_the_grams(features):
+def test_style_grams_of_a_blend_are_the_weighted_mean(features):
     one, two = (Style.from_images([image], features) for image in (stripes(), scene(size=(64, 64))))
     both = Style.from_images([stripes(), scene(size=(64, 64))], features, [3, 1])
     expected = (
@@ -51,7 +51,7 @@ def test_a_blend_is_the_weighted_mean_of_the_grams(features):
     )
 
 
-def test_save_and_load_keep_pictures_and_weights(features, tmp_path):
+def test_style_save_and_load_keep_images_and_weights(features, tmp_path):
     style = Style.from_images([stripes(), scene()], features, [2, 1])
     style.save(tmp_path / "style.safetensors")
     loaded = Style.load(tmp_path / "style.safetensors", features)
@@ -60,37 +60,37 @@ def test_save_and_load_keep_pictures_and_weights(features, tmp_path):
         torch.testing.assert_close(after, before)
 
 
-def test_loading_something_else_is_refused(features, style_file):
+def test_style_load_refuses_other_files(features, style_file):
     with pytest.raises(InputError, match="not a style file"):
         Style.load(style_file, features)
 
 
 @pytest.mark.parametrize("weights", [[1, 2], [-1], [float("nan")], [float("inf")], [0]])
-def test_wrong_weights_are_refused(features, weights):
+def test_style_refuses_wrong_weights(features, weights):
     with pytest.raises(ValueError, match="weights"):
         Style.from_images([stripes()], features, weights)
 
 
-def test_no_picture_or_a_bare_path_is_refused(features):
+def test_style_from_images_refuses_no_image_and_a_bare_path(features):
     with pytest.raises(ValueError, match="at least one"):
         Style.from_images([], features)
     with pytest.raises(TypeError, match="list"):
         Style.from_images("picture.png", features)
 
 
-def test_a_small_style_picture_is_not_enlarged(features):
+def test_style_does_not_enlarge_a_small_image(features):
     style = Style.from_images([stripes((40, 40))], features)
     torch.testing.assert_close(
         style.grams(400, ["relu1_1"])["relu1_1"], style.grams(40, ["relu1_1"])["relu1_1"]
     )
 
 
-def test_a_huge_style_picture_is_kept_small(features):
+def test_style_reduces_a_huge_image(features):
     style = Style.from_images([np.zeros((3000, 100, 3), np.uint8)], features)
     assert style.images[0].shape == (1, 3, 2048, 64)  # 94 px wide within its border
 
 
-def test_the_frame_of_a_picture_is_not_looked_at(features):
+def test_style_cuts_the_border_off(features):
     framed = scene(size=(100, 100))
     framed[:3], framed[-3:], framed[:, :3], framed[:, -3:] = (
         (255, 0, 0),
@@ -105,7 +105,7 @@ def test_the_frame_of_a_picture_is_not_looked_at(features):
     torch.testing.assert_close(other, plain)
 
 
-def test_strokes_are_what_is_fine_in_the_weightiest_picture(features):
+def test_style_strokes_are_fine_detail_of_the_image_with_the_largest_weight(features):
     fine, coarse = (torch.zeros(1, 3, 64, 96) for _ in range(2))
     fine[..., ::4] = 1
     coarse[..., 48:] = 1
@@ -141,7 +141,7 @@ def seen(style, size_px):
     ]
 
 
-def test_style_caches_stay_within_one_budget_and_give_the_same_bits(features, cache, monkeypatch):
+def test_style_cache_keeps_its_budget_and_gives_the_same_bits(features, cache, monkeypatch):
     images = [scene(number / 7, (100, 100)) for number in range(2)]
     styles = [Style.from_images([image], features) for image in images]
     styles.append(Style.blend(styles, [1, 2]))
@@ -160,23 +160,25 @@ def test_style_caches_stay_within_one_budget_and_give_the_same_bits(features, ca
     assert style_module.CACHE.size_bytes > 4 * (1 << 18)  # what no bound would keep
 
 
-def test_a_style_in_use_is_looked_at_once_whatever_the_budget(features, cache, monkeypatch):
+def test_style_cache_keeps_a_style_in_use_at_any_budget(features, cache, monkeypatch):
     monkeypatch.setattr(cache, "budget_bytes", 0)
     style = Style.blend(
         [Style.from_images([scene(number / 5)], features) for number in range(5)], [1] * 5
     )
     seen(style, 64)
-    monkeypatch.setattr(features, "forward", lambda *a: pytest.fail("it was looked at again"))
+    monkeypatch.setattr(features, "forward", lambda *a: pytest.fail("it was analysed again"))
     for _ in range(8):
         seen(style, 64)
 
 
-def test_blends_share_what_was_seen_and_leave_nothing_behind(features, cache, monkeypatch):
+def test_style_blends_share_cached_statistics_and_leave_nothing_behind(
+    features, cache, monkeypatch
+):
     styles = [Style.from_images([image], features) for image in (stripes(), scene(size=(64, 64)))]
     for style in styles:
         seen(style, 64)
     before = cache.size_bytes
-    monkeypatch.setattr(features, "forward", lambda *a: pytest.fail("it was looked at again"))
+    monkeypatch.setattr(features, "forward", lambda *a: pytest.fail("it was analysed again"))
     blend = Style.blend(styles, [1, 1])
     seen(blend, 64)
     assert cache.size_bytes > before
@@ -186,7 +188,7 @@ def test_blends_share_what_was_seen_and_leave_nothing_behind(features, cache, mo
     assert cache.size_bytes == 0
 
 
-def test_sizes_beyond_a_pictures_own_are_one(features, cache):
+def test_style_analyses_sizes_beyond_an_image_as_its_own(features, cache):
     style = Style.from_images([stripes((64, 64))], features)
     seen(style, 100)
     before = cache.size_bytes
@@ -194,7 +196,7 @@ def test_sizes_beyond_a_pictures_own_are_one(features, cache):
     assert cache.size_bytes == before
 
 
-def test_the_least_recently_used_value_is_dropped_first():
+def test_tensor_cache_drops_the_least_recently_used_value_first():
     cache, owner, other = TensorCache(10), stripes, scene
     tensors = [torch.zeros(4, dtype=torch.uint8) for _ in range(3)]
     for number, tensor in enumerate(tensors[:2]):
@@ -205,3 +207,8 @@ def test_the_least_recently_used_value_is_dropped_first():
             cache.keep(other, "late", (tensors[2], {"within": tensors[2][: number % 2]}))
     assert cache.find(owner, 1) is None and cache.find(owner, 0) is tensors[0]
     assert cache.size_bytes <= 10
+
+
+def test_style_pictures_is_the_old_name_of_images(style):
+    with pytest.warns(DeprecationWarning, match="images"):
+        assert style.pictures is style.images

@@ -24,7 +24,7 @@ def painter(features, style, **changes):
     return Stylizer(features, style, replace(QUICK, **changes))
 
 
-def test_a_frame_keeps_its_time_and_size_and_changes_its_look(features, style, frame):
+def test_stylizer_keeps_time_and_size_of_a_frame_and_changes_its_look(features, style, frame):
     painted = painter(features, style)(frame)
     assert (painted.time, painted.duration, painted.size) == (
         frame.time,
@@ -35,7 +35,7 @@ def test_a_frame_keeps_its_time_and_size_and_changes_its_look(features, style, f
     assert np.abs(painted.image.astype(int) - frame.image).mean() > 5
 
 
-def test_same_seed_same_bytes(features, style):
+def test_stylizer_gives_the_same_bytes_for_the_same_seed(features, style):
     def paint(seed):
         paint = painter(features, style, init="noise", seed=seed)
         return [paint(Frame(scene(time))).image for time in (0, 0.1)]
@@ -45,7 +45,7 @@ def test_same_seed_same_bytes(features, style):
     assert not np.array_equal(first[0], other[0])
 
 
-def test_a_warm_start_reaches_the_cold_starts_loss_in_fewer_steps(features, style):
+def test_warm_start_reaches_the_loss_of_a_cold_start_in_fewer_steps(features, style):
     warm = painter(features, style, initial_steps=60, pyramid_levels=1)
     warm(Frame(scene(0.0)))
     warm(Frame(scene(0.1)), steps=5)
@@ -59,7 +59,7 @@ def test_a_warm_start_reaches_the_cold_starts_loss_in_fewer_steps(features, styl
     assert needed > 4 * len(warm.iterations)
 
 
-def test_moments_are_carried_from_frame_to_frame(features, style):
+def test_stylizer_carries_the_adam_state_from_frame_to_frame(features, style):
     paint = painter(features, style)
     paint(Frame(scene()))
     before = paint.state()["bias_correction0"]
@@ -68,7 +68,7 @@ def test_moments_are_carried_from_frame_to_frame(features, style):
     torch.testing.assert_close(1 - paint.state()["bias_correction0"], (1 - before) * BETA2**3)
 
 
-def test_style_targets_are_not_computed_again_for_later_frames(features, monkeypatch):
+def test_stylizer_computes_style_targets_once(features, monkeypatch):
     style = Style.from_images([stripes()], features)
     paint = painter(features, style)
     paint(Frame(scene()))
@@ -86,7 +86,7 @@ def test_style_targets_are_not_computed_again_for_later_frames(features, monkeyp
     )  # the content and where it starts, then one look per step
 
 
-def test_steps_and_budgets(features, style):
+def test_stylizer_takes_as_many_steps_as_set(features, style):
     paint = painter(features, style, initial_steps=7, steps=3, pyramid_levels=2)
     paint(Frame(scene()))
     assert [i.size for i in paint.iterations] == [
@@ -100,13 +100,13 @@ def test_steps_and_budgets(features, style):
         paint(Frame(scene()), steps=0)
 
 
-def test_coarse_to_fine_uses_smaller_pictures_first(features, style):
+def test_stylizer_optimizes_pyramid_levels_coarse_to_fine(features, style):
     paint = painter(features, style, initial_steps=6, pyramid_levels=3)
     paint(Frame(scene(size=(160, 120))))
     assert [i.size for i in paint.iterations] == [(58, 44)] * 2 + [(96, 72)] * 2 + [(160, 120)] * 2
 
 
-def test_every_frame_starts_afresh_unless_from_the_previous(features, style):
+def test_stylizer_init_content_and_noise_start_every_frame_cold(features, style):
     for init in ("content", "noise"):
         paint = painter(features, style, init=init)
         first, second = paint(Frame(scene())), paint(Frame(scene()))
@@ -114,7 +114,7 @@ def test_every_frame_starts_afresh_unless_from_the_previous(features, style):
         assert np.array_equal(first.image, second.image)
 
 
-def test_reset_returns_it_to_new(features, style):
+def test_stylizer_reset_makes_the_next_frame_a_first_frame(features, style):
     used, new = painter(features, style), painter(features, style)
     used(Frame(scene()))
     used.reset()
@@ -122,7 +122,7 @@ def test_reset_returns_it_to_new(features, style):
     assert np.array_equal(used(Frame(scene(0.5))).image, new(Frame(scene(0.5))).image)
 
 
-def test_a_state_taken_and_loaded_goes_on_as_if_nothing_had_happened(features, style):
+def test_stylizer_load_state_continues_from_a_state(features, style):
     whole, one, two = (painter(features, style) for _ in range(3))
     for time in (0, 0.1):
         whole(Frame(scene(time)))
@@ -131,7 +131,7 @@ def test_a_state_taken_and_loaded_goes_on_as_if_nothing_had_happened(features, s
     assert np.array_equal(two(Frame(scene(0.2))).image, whole(Frame(scene(0.2))).image)
 
 
-def test_a_wrong_state_is_refused(features, style):
+def test_stylizer_load_state_refuses_a_wrong_state(features, style):
     paint = painter(features, style)
     with pytest.raises(ValueError, match="lacks"):
         paint.load_state({"image": torch.zeros(1, 3, 4, 4)})
@@ -141,14 +141,14 @@ def test_a_wrong_state_is_refused(features, style):
         paint.load_state(state | {"image": torch.zeros(1, 3, 4, 4)})
 
 
-def test_a_cut_starts_afresh(features, style):
+def test_stylizer_starts_cold_after_a_cut(features, style):
     paint, fresh = painter(features, style), painter(features, style)
     paint(Frame(scene()))
     after = paint(Frame(scene(2)), Motion(cut=True))
     assert np.array_equal(after.image, fresh(Frame(scene(2))).image)
 
 
-def test_the_previous_picture_and_its_moments_move_with_the_flow(features, style):
+def test_stylizer_warps_the_previous_image_and_its_adam_state(features, style):
     paint = painter(features, style)
     paint(Frame(scene()))
     before = paint.state()
@@ -167,7 +167,7 @@ def test_the_previous_picture_and_its_moments_move_with_the_flow(features, style
     )  # a step is of the order of the learning rate at each of a few scales
 
 
-def test_paint_size_and_size(features, style):
+def test_stylizer_working_size_and_size(features, style):
     paint = painter(features, style, size=128, working_size=64)
     painted = paint(Frame(scene(size=(320, 240))))
     assert painted.size == (128, 96)
@@ -175,11 +175,11 @@ def test_paint_size_and_size(features, style):
     assert paint.working_size((320, 240)) == (64, 48)
 
 
-def test_odd_frames_keep_their_size(features, style):
+def test_stylizer_keeps_odd_sizes(features, style):
     assert painter(features, style)(Frame(scene(size=(65, 47)))).size == (65, 47)
 
 
-def test_frames_may_change_size_and_settings_between_frames(features, style):
+def test_stylizer_accepts_other_sizes_settings_and_styles_between_frames(features, style):
     paint = painter(features, style)
     paint(Frame(scene()))
     assert paint(Frame(scene(size=(80, 60)))).size == (80, 60)
@@ -190,12 +190,12 @@ def test_frames_may_change_size_and_settings_between_frames(features, style):
     assert not np.array_equal(paint(Frame(scene())).image, scene())
 
 
-def test_strength_blends(features, style, frame):
+def test_stylizer_strength_blends_with_the_source(features, style, frame):
     full, half = (painter(features, style, strength=s)(frame).image.astype(int) for s in (1.0, 0.5))
     assert np.abs(half - (full + frame.image) / 2).max() <= 1  # two roundings
 
 
-def test_original_colours_keep_the_sources_colour_differences(features, style):
+def test_stylizer_original_colors_keep_the_color_differences_of_the_source(features, style):
     grey = np.repeat(scene()[..., :1], 3, axis=2) // 2 + 60  # mid greys: nothing clips
     painted = painter(features, style, original_colors=True)(Frame(grey)).image.astype(int)
     assert np.ptp(painted, axis=2).max() <= 1
@@ -203,7 +203,7 @@ def test_original_colours_keep_the_sources_colour_differences(features, style):
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_depth_and_alpha_stay_those_of_the_frame(features, style, kind):
+def test_stylizer_keeps_depth_and_alpha(features, style, kind):
     image = scene().astype(kind) * (257 if kind == np.uint16 else 1)
     assert np.array_equal(to_image(to_tensor(image), deep=kind == np.uint16), image)
     alpha = np.linspace(0, np.iinfo(kind).max, 64).astype(kind)[None, :, None].repeat(48, 0)
@@ -213,15 +213,15 @@ def test_depth_and_alpha_stay_those_of_the_frame(features, style, kind):
     assert len(np.unique(painted[..., :3])) > (256 if kind == np.uint16 else 50)
 
 
-def test_a_painting_that_came_to_rest_changes_quickly_when_loosened(features, style):
-    """The style becomes another: after as many steps the loosened one is nearer to it."""
+def test_reset_learning_rate_speeds_up_a_change_of_style(features, style):
+    """After as many steps towards another style the style loss is lower."""
     other, losses = Style.from_images([scene(3.0)], features), []
-    for with_decayed_weight in (False, True):
+    for reset in (False, True):
         stylizer = painter(features, style, steps=6)
         for _ in range(12):
             stylizer(Frame(scene()))
         stylizer.style = other
-        if with_decayed_weight:
+        if reset:
             stylizer.reset_learning_rate()
         for _ in range(2):
             stylizer(Frame(scene()), steps=6)
@@ -229,7 +229,7 @@ def test_a_painting_that_came_to_rest_changes_quickly_when_loosened(features, st
     assert losses[1] < losses[0]
 
 
-LOOSE, CHANGING, SETTLING = (
+FULL_LR, RESTYLE, FAST_DECAY = (
     StepSize(0)[1:],
     StepSize(0, coarse_gain=1, chroma_gain=1)[1:],
     StepSize(0, FAST_LR_DECAY, nesterov=1)[1:],
@@ -239,7 +239,7 @@ change."""
 
 
 def rates_over(frames, features, style, monkeypatch, **settings):
-    """One of these for each of some frames of one clip, and the painter after them."""
+    """The step size of each frame, and the stylizer after them."""
     paint, rates = painter(features, style, **settings), []
     plain = paint.step_runner
     monkeypatch.setattr(
@@ -254,18 +254,18 @@ def rates_over(frames, features, style, monkeypatch, **settings):
     return rates, paint
 
 
-def test_a_painting_settles_once_enough_steps_were_taken_at_its_size(features, style, monkeypatch):
+def test_learning_rate_decays_fast_after_enough_steps_at_full_size(features, style, monkeypatch):
     monkeypatch.setattr(stylizer, "FULL_LR_STEPS", 8)
     rates, paint = rates_over(
         [scene()] * 6, features, style, monkeypatch, initial_steps=4, pyramid_levels=1, steps=1
     )
-    assert rates == [LOOSE] * 5 + [SETTLING]  # four fresh ones, and one on each frame
+    assert rates == [FULL_LR] * 5 + [FAST_DECAY]  # four fresh ones, and one on each frame
     again = painter(features, style, initial_steps=4, pyramid_levels=1, steps=1)
     again.load_state(paint.state())
     assert np.array_equal(again(Frame(scene(0.1))).image, paint(Frame(scene(0.1))).image)
 
 
-def test_another_size_or_style_lets_it_change_again(features, style, monkeypatch):
+def test_learning_rate_is_full_again_after_a_change_of_size_or_style(features, style, monkeypatch):
     monkeypatch.setattr(stylizer, "FULL_LR_STEPS", 3)
     small = np.ascontiguousarray(scene()[::2, ::2])
     rates, paint = rates_over(
@@ -276,13 +276,13 @@ def test_another_size_or_style_lets_it_change_again(features, style, monkeypatch
         pyramid_levels=1,
         steps=1,
     )
-    assert rates[-5:] == [SETTLING, LOOSE, LOOSE, LOOSE, SETTLING]
+    assert rates[-5:] == [FAST_DECAY, FULL_LR, FULL_LR, FULL_LR, FAST_DECAY]
     paint.reset_learning_rate()
     paint(Frame(small))
-    assert rates[-1] == CHANGING
+    assert rates[-1] == RESTYLE
 
 
-def test_the_source_is_shown_beside_or_above_its_painting(features, style):
+def test_stylizer_compare_shows_the_source_next_to_the_stylized_frame(features, style):
     alone = painter(features, style)(Frame(scene())).image
     beside = painter(features, style, compare="beside")(Frame(scene())).image
     below = painter(features, style, compare="below")(
@@ -294,14 +294,14 @@ def test_the_source_is_shown_beside_or_above_its_painting(features, style):
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 3)), "picture"])
-def test_a_frame_that_is_no_picture_is_refused(image):
+def test_frame_refuses_what_is_not_an_image(image):
     with pytest.raises((TypeError, ValueError)):
         Frame(image)
     with pytest.raises(ValueError, match="shape"):
         Frame(np.zeros((4, 4), np.uint8))
 
 
-def test_unknown_layers_and_foreign_styles_are_refused(features, style):
+def test_stylizer_refuses_unknown_layers_and_foreign_styles(features, style):
     with pytest.raises(ValueError, match="relu7_1"):
         painter(features, style, style_layers=("relu7_1",))
     other = bundled_features(tiny_network(1))
@@ -322,16 +322,14 @@ def asked(monkeypatch):
     return layers
 
 
-def test_chosen_layers_are_used(features, style, frame, asked):
+def test_stylizer_uses_the_chosen_layers(features, style, frame, asked):
     paint = painter(features, style, style_layers=("relu1_1",), content_layers=("relu2_1",))
     paint(frame)
     assert asked and all(layers == {"relu1_1"} for layers in asked)
     assert paint.iterations[0].content == 0  # it starts from the content
 
 
-def test_a_frame_is_led_to_the_colours_of_its_style_before_anything_is_painted(
-    features, style, frame
-):
+def test_first_frame_starts_with_the_color_statistics_of_the_style(features, style, frame):
     paint = painter(features, style, initial_steps=1, pyramid_levels=1, learning_rate=1e-6)
     painted = to_tensor(paint(frame).image)
     assert torch.allclose(
@@ -348,21 +346,21 @@ def test_a_frame_is_led_to_the_colours_of_its_style_before_anything_is_painted(
     ).median() < 3 / 255  # its own colours are kept where that is wished for
 
 
-def test_few_layers_look_at_fewer_layers(features, frame, asked):
+def test_fast_style_layers_are_used_where_set(features, frame, asked):
     few = Style.from_images([stripes()], features)
     painter(features, few, fast_style_layers=True)(frame)
     assert asked and all(layers == set(features.fast_style_layers) for layers in asked)
 
 
 @pytest.mark.parametrize("fill", [0, 255])
-def test_a_blank_frame_does_not_explode(features, style, fill):
+def test_stylizer_keeps_the_losses_of_a_blank_frame_finite(features, style, fill):
     paint = painter(features, style)
     for _ in range(3):
         paint(Frame(np.full((48, 64, 3), fill, np.uint8)))
     assert all(np.isfinite(i.total) for i in paint.iterations)
 
 
-def test_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
+def test_stylizer_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
     monkeypatch.setattr(memory_check, "free_memory", lambda device: 1000)
     with pytest.raises(DeviceError, match="smaller working_size"):
         painter(features, style)(frame)
@@ -407,7 +405,7 @@ def test_stylizer_counts_the_memory_of_the_size_before_as_free(features, style, 
 
 @pytest.mark.parametrize("init", ["noise", "content"])
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_the_loss_falls_as_promised_on_a_224_px_pair(init, optimizer):
+def test_stylizer_loss_falls_as_promised_on_a_224_px_pair(init, optimizer):
     features = load_features("bundled", "cpu")
     style = Style.from_images([stripes((224, 224))], features)
     settings = Settings(init=init, optimizer=optimizer, pyramid_levels=1, initial_steps=30)
@@ -422,7 +420,7 @@ def test_the_loss_falls_as_promised_on_a_224_px_pair(init, optimizer):
 @pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="this C library has a mind of its own"
 )
-def test_memory_that_a_step_frees_is_used_by_the_next(features, style):
+def test_keep_freed_memory_lets_the_next_step_use_it(features, style):
     resource = pytest.importorskip("resource")
     Stylizer(features, style)
 

@@ -1,4 +1,4 @@
-"""What happens between two frames, on pictures small enough to say what must come out."""
+"""Warm starts: first on small images with a known result, then on whole clips."""
 
 from dataclasses import replace
 
@@ -47,7 +47,7 @@ def memory():
     return StylizerState.initial(picture, moments, torch.rand_like(picture))
 
 
-def test_what_does_not_move_is_not_resampled(memory):
+def test_warm_start_does_not_resample_still_pixels(memory):
     start = warm_start(memory, memory.content, shift(0.15), NO_STROKES)
     assert torch.equal(start.image, memory.image)
     torch.testing.assert_close(
@@ -55,7 +55,7 @@ def test_what_does_not_move_is_not_resampled(memory):
     )  # a float32 grid
 
 
-def test_slow_motion_is_followed_once_it_adds_up(memory):
+def test_warm_start_follows_slow_motion_once_it_adds_up(memory):
     moved = []
     for _ in range(4):
         start = warm_start(memory, memory.content, shift(0.15), NO_STROKES)
@@ -64,7 +64,7 @@ def test_slow_motion_is_followed_once_it_adds_up(memory):
     assert moved == [False, True, False, True]
 
 
-def test_picture_content_and_moments_move_alike(memory):
+def test_warm_start_warps_image_content_and_adam_state_alike(memory):
     start = warm_start(memory, memory.content, shift(-3.0), NO_STROKES)
     for before, after, tolerance in (
         (memory.image, start.image, 1e-3),  # the sharp filter's own rounding at whole pixels
@@ -75,11 +75,11 @@ def test_picture_content_and_moments_move_alike(memory):
         torch.testing.assert_close(after[..., 4:], before[..., 1:-3], atol=tolerance, rtol=0)
 
 
-def test_what_is_new_starts_from_the_content_without_memory(memory):
+def test_warm_start_fills_disocclusions_with_content_and_a_zero_adam_state(memory):
     reliable = torch.ones(1, 1, HEIGHT, WIDTH)
     reliable[..., :8] = 0
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
-    memory = replace(memory, image=memory.content)  # a painting in the colours of its frame
+    memory = replace(memory, image=memory.content)  # a stylised frame in the colours of its content
     start = warm_start(memory, frame, shift(0.0, reliable), NO_STROKES)
     torch.testing.assert_close(
         start.image[..., :8], frame[..., :8], atol=1e-5, rtol=0
@@ -90,7 +90,7 @@ def test_what_is_new_starts_from_the_content_without_memory(memory):
     assert start.change[0].item() == pytest.approx(8 / WIDTH)
 
 
-def test_what_is_new_takes_on_the_colours_of_the_painting(memory):
+def test_warm_start_fills_disocclusions_in_stylized_colors(memory):
     """The stylised frame swaps red and blue at half the brightness: an affine map."""
     reliable = torch.ones(1, 1, HEIGHT, WIDTH)
     reliable[..., :8] = 0
@@ -103,13 +103,13 @@ def test_what_is_new_takes_on_the_colours_of_the_painting(memory):
     )  # the fit leans to the source a little
 
 
-def test_where_nothing_is_known_colours_stay_the_source_s(memory):
+def test_warm_start_keeps_source_colors_where_nothing_is_valid(memory):
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
     start = warm_start(memory, frame, shift(0.0, torch.zeros(1, 1, HEIGHT, WIDTH)), NO_STROKES)
     torch.testing.assert_close(start.image, frame, atol=1e-5, rtol=0)  # float32 least squares
 
 
-def test_what_is_new_begins_with_strokes_of_the_style(memory):
+def test_warm_start_adds_strokes_to_disocclusions(memory):
     reliable = torch.ones(1, 1, HEIGHT, WIDTH)
     reliable[..., :8] = 0
     frame, strokes = torch.full_like(memory.image, 0.5), torch.rand_like(memory.image) - 0.5
@@ -123,7 +123,7 @@ def test_what_is_new_begins_with_strokes_of_the_style(memory):
 
 
 @pytest.mark.parametrize("step", [2.0, -2.0, 1.5])
-def test_strokes_join_where_a_camera_uncovers_strip_by_strip(memory, step):
+def test_warm_start_strokes_join_across_disoccluded_strips(memory, step):
     """On grey content the disoccluded strips of all frames show one piece of the strokes."""
     grey, strokes = (
         torch.full_like(memory.image, 0.5),
@@ -153,7 +153,7 @@ def test_strokes_join_where_a_camera_uncovers_strip_by_strip(memory, step):
     torch.testing.assert_close(start.image[0, 0, 5, seen], piece[seen], atol=0.07, rtol=0)
 
 
-def test_what_was_hidden_comes_back_from_an_earlier_painting(memory):
+def test_warm_start_fills_disocclusions_from_earlier_stylized_frames(memory):
     """Long-term consistency: the nearest reliable frame first."""
     two_ago, four_ago = torch.full_like(memory.image, 0.2), torch.full_like(memory.image, 0.8)
     memory = replace(memory, earlier=(two_ago, memory.image, four_ago))
@@ -170,7 +170,7 @@ def test_what_was_hidden_comes_back_from_an_earlier_painting(memory):
     assert (start.valid == 1).all() and (start.adam.bias_correction[0][..., :16] == 0).all()
 
 
-def test_moving_again_and_again_does_not_blur():
+def test_warp_sharp_does_not_blur_over_many_frames():
     """After twenty warps by half a pixel, strokes 4 px wide keep contrast, and borders colour."""
     picture = to_tensor(stripes((96, 64))) * 0.5 + 0.25
     moved = picture
@@ -181,7 +181,7 @@ def test_moving_again_and_again_does_not_blur():
     assert (moved[..., :2].mean() - picture[..., :2].mean()).abs() < 0.05
 
 
-def test_noise_is_averaged_out_and_change_is_not():
+def test_denoise_averages_noise_and_keeps_change():
     torch.manual_seed(0)
     scene = torch.rand(1, 3, 6, 8).repeat_interleave(8, 2).repeat_interleave(8, 3) * 0.6 + 0.2
     sigma = 4 / 255
@@ -205,7 +205,7 @@ def test_noise_is_averaged_out_and_change_is_not():
     ("new", "changed", "progress", "expected"),
     [(0, 0, 0, 1), (0, 0, -1, 1), (1, 0, 0, 8), (0, 1, 0, 8), (0, 0, 1, 8), (0.025, 0, 0, 5)],
 )
-def test_the_budget_grows_with_what_there_is_to_do(new, changed, progress, expected):
+def test_step_budget_grows_with_disocclusion_change_and_decrease(new, changed, progress, expected):
     blank = torch.zeros(1, 3, 4, 4)
     start = WarmStart(
         blank,
@@ -222,53 +222,51 @@ def test_the_budget_grows_with_what_there_is_to_do(new, changed, progress, expec
 # Whole clips, with the tiny network.
 
 
-def painted(features, style, clip, settings, **options):
+def stylized(features, style, clip, settings, **options):
     stylizer = Stylizer(features, style, settings)
-    pictures, steps = [], []
+    images, steps = [], []
     for frame, motion in with_motion(clip.frames, dis_flow):
         stylizer(frame, motion, **options)
-        pictures.append(stylizer.state()["image"])
+        images.append(stylizer.state()["image"])
         steps.append(len(stylizer.iterations))
-    return pictures, steps
+    return images, steps
 
 
 QUICK = Settings(initial_steps=40, steps=4)
 
 
-def naive(stylizer, pictures, frame):
+def naive(stylizer, images, frame):
     """Previous picture, fresh Adam."""
-    blank = StylizerState.initial(
-        pictures[-1], AdamState.zero(pictures[-1]), to_tensor(frame.image)
-    )
+    blank = StylizerState.initial(images[-1], AdamState.zero(images[-1]), to_tensor(frame.image))
     stylizer.load_state(blank.state_dict())
 
 
-def test_a_pan_flickers_a_tenth_of_the_naive_start(features, style):
+def test_pan_flickers_far_less_than_the_naive_baseline(features, style):
     clip = camera_clip("pan", SIZE, 9, lambda n: View(2.6 * n, 0.4 * n))
-    ours, _ = painted(features, style, clip, QUICK, steps=None)
+    ours, _ = stylized(features, style, clip, QUICK, steps=None)
     stylizer = Stylizer(features, style, replace(QUICK, temporal_weight=0.0))
-    pictures = []
+    images = []
     for frame in clip.frames:
-        if pictures:
-            naive(stylizer, pictures, frame)
+        if images:
+            naive(stylizer, images, frame)
         stylizer(frame)
-        pictures.append(stylizer.state()["image"])
+        images.append(stylizer.state()["image"])
     assert temporal_metrics.flicker(ours, clip.motions, 3) < 0.2 * temporal_metrics.flicker(
-        pictures, clip.motions, 3
+        images, clip.motions, 3
     )
     assert gradient_energy(ours[-1]) > 0.8 * gradient_energy(ours[0])  # and not because it blurs
 
 
-def test_noise_does_not_make_the_painting_boil(features, style):
+def test_noisy_clip_does_not_boil(features, style):
     clip = changing_clip("noise", SIZE, 30, noisy(4))
-    pictures, _ = painted(features, style, clip, QUICK)
+    images, _ = stylized(features, style, clip, QUICK)
     source = [to_tensor(frame.image) for frame in clip.frames]
-    assert temporal_metrics.temporal_noise(pictures, 20) < 0.3 * temporal_metrics.temporal_noise(
+    assert temporal_metrics.temporal_noise(images, 20) < 0.3 * temporal_metrics.temporal_noise(
         source, 20
     )
 
 
-def test_slow_light_is_followed(features, style):
+def test_stylizer_follows_slow_changes_of_light(features, style):
     """The frame aimed at darkens with the clip, however steadied."""
     clip = changing_clip("light", SIZE, 20, dimming(0.03))
     stylizer = Stylizer(features, style, QUICK)
@@ -283,39 +281,39 @@ def test_slow_light_is_followed(features, style):
     )  # light counts at once; only fine detail is averaged
 
 
-def test_nothing_of_the_old_shot_survives_a_cut(features, style):
+def test_first_frame_after_a_cut_is_a_cold_start(features, style):
     clip = cut_clip("cut", SIZE, 5, 3)
-    pictures, steps = painted(features, style, clip, QUICK)
+    images, steps = stylized(features, style, clip, QUICK)
     fresh = Stylizer(features, style, QUICK)
     fresh(clip.frames[3])
-    assert torch.equal(pictures[3], fresh.state()["image"])
+    assert torch.equal(images[3], fresh.state()["image"])
     assert steps[3] == QUICK.initial_steps
 
 
-def test_a_still_clip_comes_to_rest_and_does_not_drift():
+def test_still_clip_converges_and_does_not_drift():
     """After a first frame with the default steps; with half of them it would drift by 1.3 %."""
     features = load_features(
         "bundled", "cpu"
     )  # a network that knows nothing is at work for hundreds of frames
     clip = changing_clip("still", SIZE, 40, lambda picture, number: picture)
-    pictures, steps = painted(
+    images, steps = stylized(
         features,
         Style.from_images([scene(size=(96, 96))], features),
         clip,
         replace(QUICK, initial_steps=200),
     )
-    assert temporal_metrics.drift(pictures) < 0.01
+    assert temporal_metrics.drift(images) < 0.01
     assert sum(steps[20:]) < 2 * len(steps[20:]) and max(steps[1:]) <= 4
-    assert temporal_metrics.temporal_noise(pictures, 20) < 1e-4
+    assert temporal_metrics.temporal_noise(images, 20) < 1e-4
 
 
-def test_the_same_clip_is_painted_the_same_twice(features, style):
+def test_stylizer_is_deterministic_over_a_clip(features, style):
     clip = camera_clip("pan", SIZE, 4, lambda n: View(1.7 * n))
-    one, two = (painted(features, style, clip, QUICK)[0] for _ in range(2))
+    one, two = (stylized(features, style, clip, QUICK)[0] for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
-def test_a_state_with_long_term_memory_goes_on(features, style):
+def test_stylizer_load_state_continues_with_long_term_frames(features, style):
     settings = replace(QUICK, long_term=True)
     clip = camera_clip("pan", SIZE, 7, lambda n: View(2.0 * n))
     pairs = list(with_motion(clip.frames, dis_flow, (2, 4)))
@@ -327,7 +325,7 @@ def test_a_state_with_long_term_memory_goes_on(features, style):
         assert (whole(*pair).image == resumed(*pair).image).all()
 
 
-def test_a_frame_after_a_change_of_size_still_starts_from_the_painting(features, style):
+def test_stylizer_warm_starts_after_a_change_of_size(features, style):
     stylizer = Stylizer(features, style, QUICK)
     stylizer(Frame(stripes((96, 64))))
     stylizer(Frame(stripes((120, 80))), Motion())

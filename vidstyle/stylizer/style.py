@@ -1,6 +1,7 @@
 """The style: style images with weights, and their cached statistics."""
 
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,6 +67,12 @@ class Style:
     features: Features
     # Keys of the cache, one per image; blends share them.
     _keys: tuple["_ImageKey", ...] = field(default=(), repr=False)
+
+    @property
+    def pictures(self) -> tuple[Tensor, ...]:
+        """The old name of ``images``. It works for one more version."""
+        warnings.warn("Style.pictures is now images", DeprecationWarning, stacklevel=2)
+        return self.images
 
     def __post_init__(self) -> None:
         if not self.images:
