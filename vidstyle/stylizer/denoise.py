@@ -16,7 +16,7 @@ DENOISE_MIN_GAIN = 0.1
 """Weight of the present frame where nothing but noise changed: an average over some 20 frames."""
 
 NOISE_RANK_DIVISOR = 5
-"""The calmest windows, one of so many, are taken for noise: that part of a frame hardly ever
+"""The calmest fifth of the windows is taken for noise: that part of a frame hardly ever
 changes otherwise."""
 
 NO_GAIN_RATIO, FULL_GAIN_RATIO = 1.5, 4.0
