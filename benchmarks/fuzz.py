@@ -41,7 +41,7 @@ from hostile import BOTH, NEAR, hostile
 import vidstyle as vs
 from vidstyle.bench.results import machine
 from vidstyle.features.weights import read_network
-from vidstyle.io.images import is_image
+from vidstyle.io.image_names import is_image
 from vidstyle.stylizer.warm_start import StylizerState
 
 TIMEOUT_SECONDS = 10

@@ -318,9 +318,9 @@ def test_paced_file_slow_decoding_skips_frames(tmp_path, monkeypatch):
     from vidstyle.io.decode import VideoFile
 
     path = write_clip(tmp_path / "clip.mp4", count=50, rate=Fraction(100))
-    picture = VideoFile._picture
+    picture = VideoFile._to_image
     monkeypatch.setattr(
-        VideoFile, "_picture", lambda *given: (time.sleep(0.05), picture(*given))[1]
+        VideoFile, "_to_image", lambda *given: (time.sleep(0.05), picture(*given))[1]
     )
     with PacedFile(path, loop=True) as camera:
         late = []

@@ -15,8 +15,16 @@ from conftest import chart, scene, sound_of, times_of, write_clip
 
 from vidstyle import Encoding, open_sink, open_source
 from vidstyle.io.codecs import CODECS, probe_encoder, select_encoder
-from vidstyle.io.hdr import compress, hlg_to_scene, pq_to_nits, to_sdr
-from vidstyle.io.side_data import light_of, turned
+from vidstyle.io.hdr import (
+    compress,
+    display_to_hdr,
+    hdr_to_display,
+    hlg_to_scene,
+    nits_to_pq,
+    pq_to_nits,
+    to_sdr,
+)
+from vidstyle.io.side_data import display_rotation, hdr_metadata_of
 from vidstyle.io.stream_info import HLG, PQ, ColorInfo, HDRMetadata, VideoInfo
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
@@ -137,8 +145,8 @@ def test_hdr10_is_passed_on_with_its_metadata(tmp_path):
         )  # what Apple's players look for
 
 
-def hdr10(folder):
-    parameters = f"log-level=none:hdr10=1:master-display={MASTERING}:max-cll=1000,400"
+def hdr10(folder, mastering=MASTERING):
+    parameters = f"log-level=none:hdr10=1:master-display={mastering}:max-cll=1000,400"
     color = ColorInfo(9, 1, 9, PQ)
     # Within the mastering display's range: PQ reaches 1000 nits at three quarters
     images = [(DEEP_CHART * 0.7).astype(np.uint16)] * 2
@@ -152,6 +160,21 @@ def test_hdr_becomes_standard_range_by_choice(tmp_path):
     assert image.dtype == np.uint8 and known.color == ColorInfo(1, 1, 1, 1) and known.light is None
     with av.open(str(output)) as container:
         assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+
+
+def test_hdr_metadata_of_reads_the_peak_of_the_mastering_display(tmp_path):
+    path = hdr10(tmp_path, MASTERING.replace("L(10000000", "L(40000000"))
+    assert pictures_of(path)[1].light.peak_nits == 4000
+
+
+def test_hdr_to_display_keeps_highlights_below_the_peak():
+    code = round(float(nits_to_pq(np.array(2500.0))) * 65535)
+    image = np.full((2, 2, 3), code, np.uint16)
+    kept = display_to_hdr(hdr_to_display(image, 4000), 4000)
+    # The curve maps 16 bits to 16 bits: near the peak a step of it is a few code values.
+    assert np.abs(kept.astype(int) - code).max() <= 16
+    clipped = display_to_hdr(hdr_to_display(image, 1000), 1000)
+    assert clipped.max() < code - 1000
 
 
 def test_tone_mapping_follows_the_standards():
@@ -310,7 +333,7 @@ def test_clocks_that_jump_are_closed_and_sound_stays_in_step(tmp_path, caplog, s
     output = through(path, tmp_path / "out.mp4")
     times = times_of(output)
     assert len(times) == 100 and max(b - a for a, b in pairwise(times)) < Fraction(1, 2)
-    assert "1 jumps in its times were closed" in caplog.text
+    assert "1 jumps of its timestamps were closed" in caplog.text
     flashes, clicks = flashes_and_clicks(output)
     assert len(flashes) == len(clicks) == 2
     before = flashes_and_clicks(one)
@@ -377,7 +400,7 @@ def test_a_clip_cut_short_is_painted_as_far_as_it_goes_and_said_to_be_short(tmp_
     (tmp_path / "short.mkv").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     frames = list(open_source(tmp_path / "short.mkv"))
     assert 20 < len(frames) < 80
-    assert "though its header says 4.0 s: it was cut short" in caplog.text
+    assert "instead of the declared 4.0 s: it is truncated" in caplog.text
 
 
 def test_frames_without_times_follow_one_another(tmp_path, caplog):
@@ -499,7 +522,7 @@ def test_a_mirrored_clip_is_mirrored_and_not_turned_upside_down(matrix, expected
         rotation = 0
         side_data = {Type.DISPLAYMATRIX: struct.pack("<9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)}  # noqa: RUF012
 
-    degrees, mirrored = turned(Mirrored, Mirrored.side_data)
+    degrees, mirrored = display_rotation(Mirrored, Mirrored.side_data)
     assert (abs(degrees) if degrees in (180, -180) else degrees, mirrored) == expected
 
 
@@ -547,7 +570,7 @@ def test_an_encoder_is_probed_by_encoding():
 
 def test_light_is_unknown_where_nothing_is_said(tmp_path):
     with av.open(str(write_clip(tmp_path / "in.mp4", count=1))) as container:
-        assert light_of(next(container.decode(video=0)).side_data) == HDRMetadata()
+        assert hdr_metadata_of(next(container.decode(video=0)).side_data) == HDRMetadata()
 
 
 def test_compatibility_page_shows_the_tested_rows():

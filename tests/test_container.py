@@ -32,7 +32,7 @@ def decoder_threads():
 def no_decoder_is_left():
     """Whatever tests before these did not close goes with the last reference to it."""
     gc.collect()
-    assert container.threaded.open == 0
+    assert container.codec_threads.open == 0
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def server(data=b""):
 
 @pytest.mark.parametrize("scheme", ["http", "https", "rtsp", "rtmp", "tcp"])
 def test_open_input_does_not_wait_for_ever_for_an_address(scheme, monkeypatch):
-    monkeypatch.setattr(container, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(container, "ADDRESS_TIMEOUT_SECONDS", 0.3)
     with (
         server() as address,
         pytest.raises(InputError, match=r"gave no answer within 0\.3 s: check the address"),
@@ -132,7 +132,7 @@ def test_open_input_does_not_wait_for_ever_for_an_address(scheme, monkeypatch):
 
 
 def test_videofile_does_not_wait_for_ever_for_the_next_packet(tmp_path, monkeypatch):
-    monkeypatch.setattr(container, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(container, "ADDRESS_TIMEOUT_SECONDS", 1.0)
     whole = write_clip(tmp_path / "in.ts", count=60, rate=Fraction(25)).read_bytes()
     head = b"HTTP/1.0 200 OK\r\n\r\n"
     with (
@@ -164,11 +164,11 @@ def test_videofile_stays_open_while_a_thread_reads_it(clip, caplog):
 
 @pytest.mark.parametrize("ending", ["mp3", "gif"])
 def test_open_input_does_not_look_for_ever_for_a_beginning(ending, tmp_path, monkeypatch):
-    monkeypatch.setattr(container, "FILE_SECONDS", 0.3)
+    monkeypatch.setattr(container, "FILE_TIMEOUT_SECONDS", 0.3)
     path = tmp_path / f"zeros.{ending}"
     with path.open("wb") as file:
         file.truncate(1 << 38)  # takes no room
-    with pytest.raises(InputError, match=r"no clip that was found within 0\.3 s"):
+    with pytest.raises(InputError, match=r"no readable header within 0\.3 s"):
         VideoFile(path)
 
 

@@ -62,7 +62,7 @@ def test_output_lock_goes_on_with_a_warning_where_there_are_no_locks(tmp_path, m
 
     monkeypatch.setattr(locks, "lock_file", no_locks)
     with OutputLock(tmp_path / "out.mp4"):
-        assert "no locks here (No locks available)" in caplog.text
+        assert "has no locks (No locks available)" in caplog.text
     assert not list(tmp_path.iterdir())
 
 

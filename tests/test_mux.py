@@ -373,11 +373,11 @@ def test_join_refuses_segments_of_another_codec(tmp_path):
 def test_audio_order_counts_damaged_packets(tmp_path, caplog, monkeypatch):
     path = flash_and_click(tmp_path / "in.mkv", 0)
     whole = sound_of(through(path, tmp_path / "whole.mp4"))
-    place, count = TimestampFixer.place, 0
+    rebase, count = TimestampFixer.rebase, 0
 
     def damaged(clock, packet):
         nonlocal count
-        place(clock, packet)
+        rebase(clock, packet)
         count += packet.stream.type == "audio"
         if count == 20 and packet.stream.type == "audio":
             packet.pts, packet.dts = (
@@ -385,7 +385,7 @@ def test_audio_order_counts_damaged_packets(tmp_path, caplog, monkeypatch):
                 packet.dts + 60_000,
             )  # a minute ahead, all alone
 
-    monkeypatch.setattr(TimestampFixer, "place", damaged)
+    monkeypatch.setattr(TimestampFixer, "rebase", damaged)
     output = through(path, tmp_path / "out.mp4")
     assert "1 overlapping or stray audio packets" in caplog.text
     assert sound_of(output) == whole[:19] + whole[20:]

@@ -18,7 +18,8 @@ from PIL import Image as Pillow
 from vidstyle import InputError, Style, open_sink, open_source
 from vidstyle.inputs import resolve_output
 from vidstyle.io import images
-from vidstyle.io.images import decode_image, is_numbered, is_still, read_image
+from vidstyle.io.image_names import is_numbered, is_still
+from vidstyle.io.images import decode_image, read_image
 from vidstyle.ops.tensors import to_image
 
 PROFILES = {
@@ -164,7 +165,7 @@ def test_one_of_several_pictures_is_said_to_be_used(tmp_path, features, caplog, 
         **({"lossless": True} if ending == "webp" else {}),
     )
     Style.from_images([path], features)
-    assert f"{path} holds more than one picture: only the first is used" in caplog.text
+    assert f"{path} has several images: only the first is used" in caplog.text
     caplog.clear()
     assert (
         decode_image(path.read_bytes(), "the picture") == 10
@@ -198,7 +199,7 @@ def test_a_heic_picture_is_refused_without_pillow_heif(photo, features, tmp_path
     with pytest.raises(InputError, match=r"vidstyle\[heic\]"):
         Style.from_images([path], features)
     with pytest.raises(InputError, match=r"vidstyle\[heic\]"):
-        decode_image(path.read_bytes(), "the picture", most_px=1 << 20)
+        decode_image(path.read_bytes(), "the picture", max_px=1 << 20)
 
 
 def test_the_tiles_of_a_heic_picture_are_joined(photo, caplog):
@@ -263,19 +264,19 @@ def png_header(width, height):
 
 
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):
-    monkeypatch.setattr(images, "_decoded", lambda *a: pytest.fail("it was decoded"))
+    monkeypatch.setattr(images, "_imdecode", lambda *a: pytest.fail("it was decoded"))
     data = png_header(400, 300)
     with pytest.raises(
-        InputError, match="the picture has 400x300 px, more than 0 million: make it smaller"
+        InputError, match="the picture has 400x300 px, more than 0 million: resize it"
     ):
-        decode_image(data, "the picture", most_px=400 * 300 - 1)
-    assert decode_image(b"rubbish", "the picture", most_px=1) is None
+        decode_image(data, "the picture", max_px=400 * 300 - 1)
+    assert decode_image(b"rubbish", "the picture", max_px=1) is None
     huge = data[:16] + struct.pack(">II", 60000, 60000) + data[24:29]
-    with pytest.raises(InputError, match="make it smaller"):
+    with pytest.raises(InputError, match="resize it"):
         decode_image(
             huge + struct.pack(">I", zlib.crc32(huge[12:29])) + data[33:],
             "the picture",
-            most_px=1 << 25,
+            max_px=1 << 25,
         )
 
 
@@ -284,9 +285,9 @@ def test_a_large_jpeg_is_reduced_while_it_is_decoded(monkeypatch):
     data = cv2.imencode(".jpg", cv2.cvtColor(scene(size=(160, 96)), cv2.COLOR_RGB2BGR))[1].tobytes()
     flags = []
     monkeypatch.setattr(
-        images, "_decoded", lambda *a, run=images._decoded: flags.append(a[1]) or run(*a)
+        images, "_imdecode", lambda *a, run=images._imdecode: flags.append(a[1]) or run(*a)
     )
-    read = decode_image(data, most_px=160 * 96 // 4, reduced=True)
+    read = decode_image(data, max_px=160 * 96 // 4, reduced=True)
     assert read.shape == (24, 40, 3) and flags == [cv2.IMREAD_REDUCED_COLOR_4]
     small = cv2.resize(scene(size=(160, 96)), (40, 24), interpolation=cv2.INTER_AREA)
     assert np.abs(read.astype(int) - small).mean() < 3
@@ -340,6 +341,6 @@ def test_a_name_with_a_percent_sign_is_numbered_only_where_it_can_be_meant(tmp_p
     with pytest.raises(InputError, match=r"^no%dope.png does not exist"):
         open_source("no%dope.png")
     with pytest.raises(
-        InputError, match=r"there is no file no_%d.png nor numbered ones like no_1.png"
+        InputError, match=r"there is no file no_%d.png nor an image sequence like no_1.png"
     ):
         open_source("no_%d.png")

@@ -15,7 +15,7 @@ ROWS = (
     "errors settings progress",
     "runtime.limits runtime.interrupts runtime.worker runtime.device runtime.openmp",
     "io.files io.locks io.stream_info io.frame io.hdr io.container io.color io.timestamps io.icc",
-    "io.heif io.images io.tensor_file io.part_folder io.checkpoints io.side_data io.decode",
+    "io.heif io.image_names io.images io.tensor_file io.part_folder io.checkpoints io.side_data io.video_stream io.decode",
     "io.source io.subtitles io.packets io.channel_layouts io.audio_encoder io.audio",
     "io.metadata io.side_streams io.codecs io.encode io.animation io.mux io.outputs io.sink_base",
     "io.video_writer io.recording_names io.direct_writer io.pipe_writer io.sink",

@@ -41,7 +41,7 @@ def test_lost_views_are_named_when_a_clip_is_opened(tmp_path, caplog):
     assert not warnings_of(path, caplog)
     make_spherical(path)
     (said,) = warnings_of(path, caplog)
-    assert "its 360-degree (spherical) metadata cannot be kept" in said
+    assert "its 360-degree (spherical) metadata is dropped" in said
     side_by_side = {"crf": "20", "x264-params": "frame-packing=3"}
     (said,) = warnings_of(encoded(tmp_path / "3d.mp4", [scene()] * 3, options=side_by_side), caplog)
-    assert "its 3D (stereoscopic) metadata cannot be kept" in said
+    assert "its 3D (stereoscopic) metadata is dropped" in said

@@ -13,7 +13,7 @@ from conftest import scene, sound_of, times_of, write_clip
 from vidstyle import Encoding, Frame, OutputError, VideoInfo, cli, open_sink, open_source
 from vidstyle.io import pipe_writer
 from vidstyle.io.codecs import CODECS
-from vidstyle.io.color import PACKED
+from vidstyle.io.color import PACKED_FORMATS
 from vidstyle.io.direct_writer import DirectWriter
 from vidstyle.io.pipe_writer import PipeWriter
 
@@ -462,7 +462,7 @@ def test_image_source_names_an_animated_webp(tmp_path, clip, caplog):
 def test_encoder_does_not_reuse_the_frame_memory():
     """What it is handed shares that memory only until it is converted."""
     formats = {pixels for codec in CODECS.values() for pixels in (*codec.pixels, *codec.alpha)}
-    assert not formats & set(PACKED.values())
+    assert not formats & set(PACKED_FORMATS.values())
 
 
 def test_pipe_writer_has_no_delay(monkeypatch):

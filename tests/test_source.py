@@ -44,14 +44,14 @@ def jpeg(folder):
     return folder / "picture.jpg"
 
 
-def numbered(folder):
+def image_path(folder):
     for number in range(6):
         cv2.imwrite(str(folder / f"picture_{number:03}.png"), scene(number / 25)[..., ::-1])
     return folder / "picture_%03d.png"
 
 
 @pytest.fixture(
-    params=[constant_rate, variable_rate, webm, with_sound, png, jpeg, numbered],
+    params=[constant_rate, variable_rate, webm, with_sound, png, jpeg, image_path],
     ids=lambda make: make.__name__,
 )
 def any_file(request, tmp_path):

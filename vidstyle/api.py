@@ -18,7 +18,7 @@ from .flow.clip_motion import LOOK_AHEAD_FRAMES, with_motion
 from .flow.methods import FlowMethod, load_flow
 from .inputs import CLIP_ENDINGS, default_output
 from .io.frame import Frame
-from .io.images import is_numbered, is_still
+from .io.image_names import is_numbered, is_still
 from .io.sink_base import Encoding
 from .io.source import open_source
 from .progress import Event, ProgressEvent

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .io.files import PIPE, temporary_folder
 from .io.frame import Frame
-from .io.images import is_image, is_numbered
+from .io.image_names import is_image, is_numbered
 from .io.sink import open_sink
 from .io.source import ImageSource, Source, StatelessSource
 from .pipeline import Report, run

@@ -17,7 +17,7 @@ from .errors import OutputError, VidstyleError
 from .flow.methods import FlowMethod
 from .io.codecs import try_hardware
 from .io.files import PIPE, check_readable, fingerprint, part_folder
-from .io.images import is_image, is_numbered, numbered, numbers_of
+from .io.image_names import existing_numbers, image_path, is_image, is_numbered
 from .io.outputs import check_apart
 from .io.sink import ImageWriter, open_sink
 from .io.sink_base import Encoding, FileSink
@@ -127,7 +127,10 @@ class RenderJob:
         """Fingerprints of the files, and the versions that a result depends on."""
         files = [name for name in (self.input, *self.files) if Path(name).is_file()]
         if is_numbered(self.input):
-            files += [numbered(Path(self.input), number) for number in numbers_of(Path(self.input))]
+            files += [
+                image_path(Path(self.input), number)
+                for number in existing_numbers(Path(self.input))
+            ]
         contents = {f"contents of {name}": fingerprint(check_readable(name)) for name in files}
         environment = {
             "version": __version__,

@@ -10,7 +10,8 @@ from .errors import InputError
 from .features.extractor import Features
 from .inputs import CLIP_ENDINGS
 from .io.frame import Image, to_8_bits
-from .io.images import bundled_styles, is_still
+from .io.image_names import is_still
+from .io.images import bundled_styles
 from .stylizer.style import Style
 
 ANIMATED_IMAGES = (".gif",)

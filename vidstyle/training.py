@@ -26,7 +26,8 @@ from .features.extractor import Features
 from .features.network import SMALL, NetworkShape, convolution_of
 from .io.files import check_readable
 from .io.frame import Frame, Image
-from .io.images import decode_image, is_still
+from .io.image_names import is_still
+from .io.images import decode_image
 from .io.tensor_file import read_tensors, write_tensors
 from .metrics import QualityMetrics, colours_only, evaluate
 from .ops.tensors import to_image, to_tensor

@@ -165,7 +165,7 @@ def _asked(output: str | Path) -> bool:
 
 
 def _settings(args: argparse.Namespace, name: str) -> Settings:
-    from ..io.images import is_numbered, is_still
+    from ..io.image_names import is_numbered, is_still
 
     preset = PRESETS[
         args.preset or ("still" if is_still(name) and not is_numbered(name) else "standard")

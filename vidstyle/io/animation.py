@@ -13,7 +13,7 @@ import av
 import av.error
 
 from ..errors import OutputError
-from .container import reason_of, threaded
+from .container import codec_threads, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def _on_time_base(frames: Iterator[Any], kind: Animation) -> Iterator[Any]:
 
 def _decode(segments: Sequence[Path]) -> Iterator[Any]:
     for segment in segments:
-        with threaded, av.open(f"file:{segment}") as container:
+        with codec_threads, av.open(f"file:{segment}") as container:
             yield from container.decode(video=0)
 
 

@@ -1,4 +1,4 @@
-"""How media files are opened: what a name may reach, and FFmpeg's own words when it fails."""
+"""Opening of media files: allowed protocols, timeouts, and FFmpeg's error messages."""
 
 import errno
 import logging
@@ -19,34 +19,31 @@ import av.logging
 
 from ..errors import InputError
 from ..runtime.interrupts import check
-from .files import PIPE, check_readable, is_url
+from .files import PIPE, check_readable, is_url, without_secrets
 
-logging.getLogger("libav").addHandler(
-    logging.NullHandler()
-)  # what FFmpeg says is told in our own lines
+logging.getLogger("libav").addHandler(logging.NullHandler())  # errors carry FFmpeg's messages
 
-NO_PROTOCOLS = (
-    "none"  # a file may not make us open a network address or another file; its own is opened by us
-)
+NO_PROTOCOLS = "none"
+"""Playlists may not open other files or addresses; the file itself is opened by ``_open_file``."""
 URL_PROTOCOLS = "http,https,tls,tcp,crypto,data,httpproxy,udp,rtp,rtmp,rtmps,rtsp"
 
 BUFFER_BYTES = 1 << 20
-"""How much is read at once."""
+"""Bytes read at once."""
 
-PATIENCE_SECONDS = 0.1
-"""How often whoever waits for a pipe looks whether to stop."""
+POLL_SECONDS = 0.1
+"""Interval at which a wait for standard input checks for ``stop``."""
 
-ANSWER_SECONDS = 10.0
-"""How long an address may take to open, and to give the next packet."""
+ADDRESS_TIMEOUT_SECONDS = 10.0
+"""Timeout for opening an address, and for each packet."""
 
-FILE_SECONDS = 30.0
-"""How long a file may take to open."""
+FILE_TIMEOUT_SECONDS = 30.0
+"""Timeout for opening a file."""
 
 
 class StandardInput:
-    """Standard input as FFmpeg reads it. ``stop`` wakes whoever waits in ``read``.
+    """Standard input as a file of FFmpeg's. ``stop`` ends a blocked ``read``.
 
-    What was read is kept in a temporary file, in which the sound is found again when the pictures are painted.
+    Its data is copied to a temporary file, from which the side streams are read later.
     """
 
     def __init__(self) -> None:
@@ -56,7 +53,7 @@ class StandardInput:
         self._copy: IO[bytes] | None = None
 
     def read(self, count: int) -> bytes:
-        """What is there, up to ``count`` bytes; nothing at the end or once stopped."""
+        """The available bytes, ``count`` at most; none at the end or after ``stop``."""
         try:
             data = self._wait_for(count)
         except KeyboardInterrupt:  # it cannot pass through FFmpeg
@@ -68,7 +65,7 @@ class StandardInput:
                 self._copy.write(data)
                 self._copy.flush()
             except OSError as error:
-                self.failure = _no_temporary_file(error)
+                self.failure = _temporary_file_error(error)
                 self.stop()
                 return b""
         return data
@@ -77,28 +74,28 @@ class StandardInput:
         pipe = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
         while not self._stopped.is_set():
             check()
-            if sys.platform == "win32" or select.select([pipe], [], [], PATIENCE_SECONDS)[0]:
+            if sys.platform == "win32" or select.select([pipe], [], [], POLL_SECONDS)[0]:
                 return pipe.read(count) or b""
         return b""
 
     def keep_copy(self) -> None:
-        """From now on, keep what is read. Before the first byte.
+        """Copy all data to a temporary file. Call it before the first byte is read.
 
         Raises:
-            InputError: there is no place for temporary files.
+            InputError: no temporary file can be created.
         """
         try:
             self._copy = NamedTemporaryFile(prefix="vidstyle-")  # noqa: SIM115 (closed by drop_copy)
         except OSError as error:
-            raise _no_temporary_file(error) from None
+            raise _temporary_file_error(error) from None
 
     def raise_failure(self) -> None:
-        """Raise what ended the input early, if something did: an exception does not always pass through FFmpeg."""
+        """Raise the error that ended the input early: FFmpeg does not pass exceptions on."""
         if self.failure is not None:
             raise self.failure
 
     def drop_copy(self) -> None:
-        """There is no use for what was read."""
+        """Delete the temporary file."""
         if self._copy is not None:
             with suppress(OSError):  # a full disk: what it has not taken is of no use any more
                 self._copy.close()
@@ -106,27 +103,27 @@ class StandardInput:
 
     @property
     def copy(self) -> Path | None:
-        """The file in which what was read is kept."""
+        """The temporary file."""
         return None if self._copy is None else Path(self._copy.name)
 
     def stop(self) -> None:
-        """Let the input end here."""
+        """End the input."""
         self._stopped.set()
 
 
-def _no_temporary_file(error: OSError) -> InputError:
+def _temporary_file_error(error: OSError) -> InputError:
     reason = f"standard input cannot be kept in a temporary file ({error.strerror})"
     return InputError(
-        f"{reason}: free some space, or set TMPDIR to a folder that has some, or name a file as the input"
+        f"{reason}: free some space, set TMPDIR to another folder, or name a file as the input"
     )
 
 
 def open_input(name: str | Path, pipe: StandardInput | None = None) -> Any:
-    """Open a file, or an address where the name is one. A file reaches nothing but itself.
+    """Open a file, or an address. A file cannot make FFmpeg open other files.
 
     Args:
-        name: a file's, a URL, or ``-`` for standard input.
-        pipe: what to read where the name is ``-``.
+        name: a file, a URL, or ``-`` for standard input.
+        pipe: standard input, where the name is ``-``.
 
     Raises:
         InputError: it cannot be opened, or does not answer.
@@ -142,7 +139,10 @@ def open_input(name: str | Path, pipe: StandardInput | None = None) -> Any:
         if is_url(name):
             options = {"protocol_whitelist": URL_PROTOCOLS}
             return av.open(
-                name, options=options, timeout=(ANSWER_SECONDS, ANSWER_SECONDS), **common
+                name,
+                options=options,
+                timeout=(ADDRESS_TIMEOUT_SECONDS, ADDRESS_TIMEOUT_SECONDS),
+                **common,
             )
         with reasons():
             return _open_file(check_readable(name), common)
@@ -151,40 +151,40 @@ def open_input(name: str | Path, pipe: StandardInput | None = None) -> Any:
             raise KeyboardInterrupt from None
         if pipe is not None and pipe.failure is not None:
             raise pipe.failure from None
-        if is_url(name) and time.monotonic() - began >= ANSWER_SECONDS:
-            raise no_answer(name) from None
+        if is_url(name) and time.monotonic() - began >= ADDRESS_TIMEOUT_SECONDS:
+            raise timeout_error(name) from None
         remedy = "check that it plays elsewhere"
-        name = "standard input" if name == PIPE else name
-        raise InputError(
-            f"{name} is not a clip that can be read ({reason_of(error)}): {remedy}"
-        ) from None
+        name = "standard input" if name == PIPE else without_secrets(name)
+        raise InputError(f"{name} is not a readable clip ({reason_of(error)}): {remedy}") from None
 
 
-def no_answer(name: str) -> InputError:
-    """The error of an address from which nothing comes."""
+def timeout_error(name: str) -> InputError:
+    """The error of an address that does not answer."""
     remedy = "check the address, and that it can be reached from here"
-    return InputError(f"{name} gave no answer within {ANSWER_SECONDS:g} s: {remedy}")
+    name = without_secrets(name)
+    return InputError(f"{name} gave no answer within {ADDRESS_TIMEOUT_SECONDS:g} s: {remedy}")
 
 
 class _File:
-    """A file as FFmpeg reads it. It ends early if it is not open by a certain time: some demuxers
-    look for a beginning in all of a file, however long.
-    """
+    """A file as FFmpeg reads it, which ends early if opening takes too long: some demuxers search
+    the
+    whole
+    file for a header."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
         self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
-        self.until = time.monotonic() + FILE_SECONDS
+        self.until = time.monotonic() + FILE_TIMEOUT_SECONDS
         self.late = False
 
     def read(self, count: int) -> bytes:
-        """Up to ``count`` bytes; nothing at the end, or when the file should be open and is not."""
+        """Up to ``count`` bytes; none at the end or after the timeout."""
         self.late = self.late or time.monotonic() > self.until
         return b"" if self.late else self._file.read(count)
 
 
 def _open_file(path: Path, common: dict[str, Any]) -> Any:
-    """Open a file in FFmpeg, whose playlists (HLS, concat) would open others by the ``file`` protocol, were it allowed."""
+    """Open a file in FFmpeg; playlists (HLS, concat) cannot open others."""
     file = _File(path)
     unopened = [file]
 
@@ -195,25 +195,27 @@ def _open_file(path: Path, common: dict[str, Any]) -> Any:
             )
         return unopened.pop()
 
-    shown = path.name.encode("ascii", "replace").decode()  # FFmpeg looks at its ending only
+    name = path.name.encode("ascii", "replace").decode()  # only its extension matters
     options = {"protocol_whitelist": NO_PROTOCOLS}
     try:
         return av.open(
-            f"file:{shown}", options=options, io_open=open_once, buffer_size=BUFFER_BYTES, **common
+            f"file:{name}", options=options, io_open=open_once, buffer_size=BUFFER_BYTES, **common
         )
     finally:
         file.until = math.inf
         if file.late:
             raise InputError(
-                f"{path} holds no clip that was found within {FILE_SECONDS:g} s: check that it plays elsewhere"
+                f"{path} has no readable header within {FILE_TIMEOUT_SECONDS:g} s: "
+                "check that it plays elsewhere"
             )
 
 
-class _Threaded:
-    """Counts the decoders and encoders with threads of their own that are open in this process.
+class _CodecThreads:
+    """Counts open decoders and encoders with threads of their own.
 
-    FFmpeg's log may not be on meanwhile: a thread of theirs that logs waits for Python's lock, and
-    Python, which holds it, may be waiting for that thread to end.
+    FFmpeg's log must be off meanwhile: a codec thread that logs waits for Python's lock, whose
+    holder may
+    wait for that thread.
     """
 
     def __init__(self) -> None:
@@ -230,18 +232,18 @@ class _Threaded:
             self.open -= 1
 
 
-threaded = _Threaded()
-"""Whoever opens a decoder or an encoder that has threads enters it before, and leaves it when the codec is closed."""
+codec_threads = _CodecThreads()
+"""A context for the lifetime of each codec with threads."""
 
 
 @contextmanager
 def reasons() -> Iterator[None]:
-    """Let exceptions carry FFmpeg's own reason, unless a codec with threads is open in this process.
+    """Attach FFmpeg's log to exceptions, unless a codec with threads is open in this process.
 
-    It is for short work that opens none: opening one waits until this has ended.
+    For short work only: opening such a codec waits until this context ends.
     """
-    with threaded.lock:
-        if threaded.open:
+    with codec_threads.lock:
+        if codec_threads.open:
             yield
             return
         av.logging.set_level(av.logging.ERROR)
@@ -252,7 +254,7 @@ def reasons() -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """FFmpeg's own words on what went wrong, in one line."""
+    """FFmpeg's message for an error, in one line."""
     logged = getattr(error, "log", None)
     words = [
         getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]

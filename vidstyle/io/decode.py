@@ -1,10 +1,9 @@
-"""Clips as frames: decoded, deinterlaced, with times that rise, in RGB."""
+"""Video files as frames: decoded, deinterlaced, with rising timestamps, in RGB."""
 
 import logging
 import math
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from fractions import Fraction
 from inspect import GEN_RUNNING, getgeneratorstate
 from itertools import chain
@@ -16,36 +15,37 @@ from weakref import finalize
 import av
 import av.error
 import numpy as np
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from ..errors import InputError
-from ..runtime.limits import threads
-from ..settings import MAX_SIDE_PX
-from .color import color_of, depth_of, guessed_matrix, has_alpha, to_rgb
-from .container import StandardInput, no_answer, open_input, threaded
+from .color import color_of, depth_of, has_alpha, to_rgb
+from .container import StandardInput, codec_threads, open_input, timeout_error
 from .files import PIPE, is_url
 from .frame import Frame, Image
-from .hdr import to_paint, to_sdr
-from .heif import HEIF_BRANDS
-from .side_data import light_of, lost_views, side_data_of, turned
+from .hdr import hdr_to_display, to_sdr
+from .side_data import display_rotation, hdr_metadata_of, side_data_of, unsupported_views
 from .stream_info import BT709, HLG, LIMITED, PQ, ColorInfo, VideoInfo
-from .timestamps import TimestampFixer, origin_of, promised_end, rate_of, time_of
+from .timestamps import TimestampFixer, declared_end, frame_rate, frame_time, start_time
+from .video_stream import (
+    alpha_decoder,
+    deinterlace,
+    is_opaque,
+    no_frame_message,
+    select_video_stream,
+    supported_color,
+)
 
 log = logging.getLogger(__name__)
 
-INTERLACED = (2, 3, 4, 5)
-"""FFmpeg's AVFieldOrder, for all orders of two fields."""
+NO_TIMESTAMPS_FLAG = 0x0080
+"""FFmpeg's AVFMT_NOTIMESTAMPS: raw streams of H.264 and the like."""
 
-NO_TIMESTAMPS = 0x0080
-"""FFmpeg's AVFMT_NOTIMESTAMPS, of a container's format: bare streams of H.264 and the like."""
-
-SHORT_SECONDS = 1
-"""How much earlier than its header says a clip may end before that is worth a word."""
+TRUNCATION_SECONDS = 1
+"""How much earlier than declared a clip may end without a warning."""
 
 
 class VideoFile:
-    """The first real video stream of a file (cover art does not count), an address, or standard input.
+    """The first video stream, other than cover art, of a file, an address or standard input.
 
     Args:
         name: the file, a URL, or ``-``.
@@ -67,12 +67,12 @@ class VideoFile:
         apply_rotation: bool = False,
     ) -> None:
         self._name = str(name)
-        self._sdr, self._upright = sdr, apply_rotation
-        self._turns, self._mirrored = 0, False
+        self._sdr, self._apply_rotation = sdr, apply_rotation
+        self._quarter_turns, self._mirrored = 0, False
         self._pipe = StandardInput()
-        self._ends: Fraction | None = None
+        self._declared_end: Fraction | None = None
         self._frames: Generator[Any, None, None] = self._deinterlaced()
-        self._damaged = self._timeless = self._resampled = self._skipped = 0
+        self._damaged = self._without_timestamp = self._resampled = self._skipped = 0
         try:
             if self._name == PIPE:
                 self._pipe.keep_copy()
@@ -80,26 +80,23 @@ class VideoFile:
         except BaseException:
             self._pipe.drop_copy()
             raise
-        threaded.__enter__()
-        self._leave_threaded = finalize(
-            self, threaded.__exit__
-        )  # by close, or when nobody has the source any more
-        if (
-            len(self._container.streams) == 1
-        ):  # nothing to be found again beside the pictures, which may be many bytes
+        codec_threads.__enter__()
+        # Called by ``close``, or when the source is garbage-collected.
+        self._leave_codec_threads = finalize(self, codec_threads.__exit__)
+        if len(self._container.streams) == 1:  # no side streams to read later
             self._pipe.drop_copy()
         try:
-            self._stream = self._video_stream()
-            origin = origin_of(self._container)
+            self._stream = select_video_stream(self._container, self._name)
+            origin = start_time(self._container)
             part = (start or Fraction(0)) + origin, None if stop is None else stop + origin
             self._frames = self._decode_from(part[0] if start else None)
             first = next(self._frames, None)
-            if first is None or (part[1] is not None and time_of(first, part[0]) >= part[1]):
-                raise InputError(self._why_empty(start, stop))
+            if first is None or (part[1] is not None and frame_time(first, part[0]) >= part[1]):
+                raise InputError(no_frame_message(self._name, start, stop))
             self._first: av.VideoFrame | None = first
-            # A part begins with its first picture: the clock may be too coarse to say how long after ``start`` that is.
+            # A part starts with its first frame, whose distance may be below the time base.
             self.format = self._describe(
-                first, time_of(first, part[0]) if start else part[0], part[1]
+                first, frame_time(first, part[0]) if start else part[0], part[1]
             )
         except BaseException:
             self.close()
@@ -108,49 +105,10 @@ class VideoFile:
             self._pipe.raise_failure()
             raise
 
-    def _video_stream(self) -> Any:
-        if (
-            self._container.metadata.get("major_brand", "").encode() in HEIF_BRANDS
-        ):  # FFmpeg would give one of its tiles
-            raise InputError(
-                f"{self._name} holds a HEIF picture: save it as a file and give its name"
-            )
-        for stream in self._container.streams.video:
-            if not stream.disposition & Disposition.attached_pic:
-                context = stream.codec_context
-                if context is None:
-                    raise InputError(
-                        f"{self._name}: its video codec is not known here; convert it to H.264 first"
-                    )
-                if max(context.width, context.height) > MAX_SIDE_PX:
-                    size = f"{context.width}x{context.height} px"
-                    raise InputError(
-                        f"{self._name} says its pictures are {size}: damaged, or to be made smaller first"
-                    )
-                stream.thread_type = "AUTO"
-                stream.codec_context.thread_count = threads()
-                return stream
-        raise InputError(
-            f"{self._name} holds no video stream: give a clip, or a picture file such as a PNG"
-        )
-
-    def _why_empty(self, start: Fraction | None, stop: Fraction | None) -> str:
-        if stop is not None:
-            return f"{self._name} has no frame from {float(start or 0):g} s to {float(stop):g} s: choose a longer part"
-        if start:
-            return (
-                f"{self._name} has no frame at or after {float(start):g} s: choose an earlier start"
-            )
-        if self._name == PIPE:
-            return "standard input holds no frame that can be decoded: pipe Matroska, NUT or YUV4MPEG, not MP4, or name a file"
-        return (
-            f"{self._name} holds no frame that can be decoded: it is empty or damaged; get it again"
-        )
-
     def _describe(self, first: Any, start: Fraction, stop: Fraction | None) -> VideoInfo:
         stream = self._stream
-        color = self._known_color(first, color_of(stream.codec_context))
-        rate = rate_of(stream)
+        color = supported_color(first, color_of(stream.codec_context), self._name)
+        rate = frame_rate(stream)
         container_duration = (
             Fraction(self._container.duration, av.time_base) if self._container.duration else None
         )
@@ -158,47 +116,48 @@ class VideoFile:
             stream.duration * Fraction(stream.time_base) if stream.duration else container_duration
         )
         frames = stream.frames or (math.ceil(duration * rate) if duration and rate else None)
-        origin = origin_of(self._container)
+        origin = start_time(self._container)
         if duration and (start > origin or stop is not None) and rate:
             until = duration if stop is None else min(stop - origin, duration)
             frames = max(1, math.ceil((until - (start - origin)) * rate))
-        self._ends = promised_end(self._container, stream)
-        self._read_as = color  # what the decoder gives, whatever is said of what is made of it
-        self._light, bit_depth, side_data = (
+        self._declared_end = declared_end(self._container, stream)
+        self._decoded_color = (
+            color  # what the decoder gives, whatever is said of what is made of it
+        )
+        self._hdr_metadata, bit_depth, side_data = (
             None,
             depth_of(first),
             side_data_of(first, stream.codec_context.name),
         )
         if color.transfer in (PQ, HLG) and bit_depth > 8:
-            self._light = light_of(side_data)
+            self._hdr_metadata = hdr_metadata_of(side_data)
             if self._sdr:
                 color, bit_depth = ColorInfo(BT709, LIMITED, BT709, BT709), 8
-        rotation, self._mirrored = turned(first, side_data)
-        for view in lost_views(side_data):
+        rotation, self._mirrored = display_rotation(first, side_data)
+        for view in unsupported_views(side_data):
             log.warning(
-                "%s: its %s metadata cannot be kept: players will show the output as it is stored",
+                "%s: its %s metadata is dropped: players will show the output as it is stored",
                 self._name,
                 view,
             )
         aspect = Fraction(stream.sample_aspect_ratio or 1)
         self._decoded_size = size = first.width, first.height
-        if self._upright and rotation % 90 == 0:
-            self._turns, rotation = rotation // 90 % 4, 0
-            size, aspect = (size[::-1], 1 / aspect) if self._turns % 2 else (size, aspect)
+        if self._apply_rotation and rotation % 90 == 0:
+            self._quarter_turns, rotation = rotation // 90 % 4, 0
+            size, aspect = (size[::-1], 1 / aspect) if self._quarter_turns % 2 else (size, aspect)
         return VideoInfo(
             size=size,
             rate=rate,
-            time_base=Fraction(
-                stream.time_base or first.time_base
-            ),  # also deinterlaced, which counts in half of it
+            # Deinterlaced frames have half of it.
+            time_base=Fraction(stream.time_base or first.time_base),
             frames=frames,
             start=start,
             stop=stop,
             bit_depth=bit_depth,
             alpha=has_alpha(first)
-            and not (stream.codec_context.name == "gif" and self._opaque(first)),
+            and not (stream.codec_context.name == "gif" and is_opaque(first)),
             color=color,
-            light=self._light if color.transfer == PQ else None,
+            light=self._hdr_metadata if color.transfer == PQ else None,
             rotation=rotation,
             sample_aspect_ratio=aspect,
             incomplete=self._name == PIPE,
@@ -209,37 +168,18 @@ class VideoFile:
             else Path(self._name),
         )
 
-    def _opaque(self, frame: Any) -> bool:
-        """Whether a frame lets nothing show through: every GIF could."""
-        return bool(frame.to_ndarray(format="rgba")[..., 3].min() == 255)
-
-    def _known_color(self, first: Any, color: ColorInfo) -> ColorInfo:
-        try:
-            to_rgb(first, (first.width, first.height), color, VideoReformatter())
-        except (av.error.FFmpegError, ValueError):
-            guess = guessed_matrix(first.height)
-            log.warning(
-                "%s: colours are tagged with matrix %d, which is not known here; taken as %d",
-                self._name,
-                color.matrix,
-                guess,
-            )
-            return replace(color, matrix=guess)
-        return color
-
     def _decode_from(self, start: Fraction | None) -> Generator[Any, None, None]:
-        """Frames from ``start`` on. Some containers seek too far: then from earlier, at last from the beginning."""
+        """Frames from ``start`` on. Where a seek lands too late, an earlier one is tried."""
         if not start:
             yield from self._deinterlaced()
             return
-        timeless = (
-            self._container.format.flags & NO_TIMESTAMPS
-        )  # then nothing says where a seek has led to
+        # Without timestamps the position after a seek is unknown.
+        timeless = self._container.format.flags & NO_TIMESTAMPS_FLAG
         for earlier in (0, 10, None) if self._name != PIPE and not timeless else (None,):
             if earlier is None and self._name != PIPE:
                 self._container.close()
                 self._container = open_input(self._name)
-                self._stream = self._video_stream()
+                self._stream = select_video_stream(self._container, self._name)
             elif earlier is not None:
                 with suppress(av.error.FFmpegError, OverflowError):
                     self._container.seek(
@@ -247,56 +187,33 @@ class VideoFile:
                     )
             frames = self._deinterlaced()
             first = next(frames, None)
-            if first is not None and (earlier is None or time_of(first, start) <= start):
+            if first is not None and (earlier is None or frame_time(first, start) <= start):
                 yield from (
-                    frame for frame in chain([first], frames) if time_of(frame, start) >= start
+                    frame for frame in chain([first], frames) if frame_time(frame, start) >= start
                 )
                 return
 
     def _deinterlaced(self) -> Generator[Any, None, None]:
-        """Two fields of different moments become one picture: bwdif, one frame out for each frame in."""
-        frames = self._decode()
-        first = next(frames, None)
-        if first is None:
-            return
-        if not (first.interlaced_frame or self._stream.codec_context.field_order in INTERLACED):
-            yield first
-            yield from frames
-            return
-        graph = av.filter.Graph()
-        graph.link_nodes(
-            graph.add_buffer(
-                template=self._stream, width=first.width, height=first.height, format=first.format
-            ),
-            graph.add("bwdif", "mode=send_frame:deint=interlaced"),
-            graph.add("buffersink"),
-        ).configure()
-        for frame in chain([first], frames, [None]):
-            if frame is not None and (frame.width, frame.height, frame.format.name) != _kind(first):
-                self._damaged += 1  # the filter takes one kind of picture
-                continue
-            graph.push(frame)
-            with suppress(BlockingIOError, EOFError):
-                while True:
-                    yield graph.pull()
+        def skipped() -> None:
+            self._damaged += 1
+
+        yield from deinterlace(self._decode(), self._stream, skipped)
 
     def _decode(self) -> Generator[Any, None, None]:
-        """Frames as PyAV gives them; damaged packets are passed over and counted."""
+        """Decoded frames; damaged packets are skipped and counted."""
         packets = self._container.demux(self._stream)
         clock = TimestampFixer(self._container, self._stream)
-        alpha = self._alpha_decoder()
-        timeless, decoded = self._container.format.flags & NO_TIMESTAMPS, 0
-        tick = 1 / (rate_of(self._stream) or Fraction(25))
-        keeps_pts = (
-            self._container.format.name != "avi"
-        )  # which counts chunks: pts are FFmpeg's guess, that dts are not
+        alpha = alpha_decoder(self._stream)
+        timeless, decoded = self._container.format.flags & NO_TIMESTAMPS_FLAG, 0
+        tick = 1 / (frame_rate(self._stream) or Fraction(25))
+        keeps_pts = self._container.format.name != "avi"  # AVI has dts only, FFmpeg guesses pts
         while True:
             packet = None
             try:
                 packet = next(packets, None)
                 if packet is None:
                     break
-                clock.place(packet)
+                clock.rebase(packet)
                 for frame in (
                     packet.decode()
                     if alpha is None
@@ -306,29 +223,19 @@ class VideoFile:
                         frame.pts = frame.dts
                     if frame.pts is None and timeless:
                         frame.pts = round(decoded * tick / frame.time_base)
-                        self._timeless += 1
+                        self._without_timestamp += 1
                     decoded += 1
                     yield frame
             except (av.error.FFmpegError, ValueError, OverflowError) as error:
                 if isinstance(error, av.error.ExitError):
-                    raise no_answer(self._name) from None
+                    raise timeout_error(self._name) from None
                 self._damaged += 1
-                if packet is None:  # the file cannot be read on: what is left of it is lost
+                if packet is None:  # the rest of the file cannot be read
                     break
-        self._warn(self._damaged, "damaged packets were passed over")
-        self._warn(clock.jumps, "jumps in its times were closed")
+        self._warn(self._damaged, "damaged packets were skipped")
+        self._warn(clock.jumps, "jumps of its timestamps were closed")
         if clock.jumps:
-            self._ends = None  # what the header says of it means nothing then
-
-    def _alpha_decoder(self) -> Any:
-        """FFmpeg's own decoders of VP8 and VP9 leave alpha out: libvpx does not. None where there is none."""
-        name = self._stream.codec_context.name
-        beside = {key.lower(): value for key, value in self._stream.metadata.items()}.get(
-            "alpha_mode"
-        ) == "1"
-        if not beside or name not in ("vp8", "vp9"):
-            return None
-        return av.CodecContext.create("libvpx" if name == "vp8" else "libvpx-vp9", "r")
+            self._declared_end = None  # it is wrong after a jump
 
     def _warn(self, count: int, what: str) -> None:
         if count:
@@ -346,7 +253,7 @@ class VideoFile:
             unit = Fraction(decoded.time_base or self.format.time_base)
             expected = start if end is None else end
             time = expected if decoded.pts is None else decoded.pts * unit
-            self._timeless += decoded.pts is None
+            self._without_timestamp += decoded.pts is None
             if last is not None and time <= last:
                 time = max(expected, last + self.format.time_base)
             if stop is not None and time >= stop:
@@ -356,39 +263,41 @@ class VideoFile:
             if self._skipped:
                 self._skipped -= 1
             else:
-                yield Frame(self._picture(decoded, reformatter), time - start, duration)
+                yield Frame(self._to_image(decoded, reformatter), time - start, duration)
             decoded = next(self._frames, None)
         self._pipe.raise_failure()
-        self._tell_of_the_end(end)
+        self._report_end(end)
 
-    def _picture(self, decoded: Any, reformatter: VideoReformatter) -> Image:
+    def _to_image(self, decoded: Any, reformatter: VideoReformatter) -> Image:
         self._resampled += (decoded.width, decoded.height) != self._decoded_size
-        image = to_rgb(decoded, self._decoded_size, self._read_as, reformatter)
-        if self._mirrored or self._turns:
+        image = to_rgb(decoded, self._decoded_size, self._decoded_color, reformatter)
+        if self._mirrored or self._quarter_turns:
             image = np.ascontiguousarray(
-                np.rot90(image[:, ::-1] if self._mirrored else image, self._turns)
+                np.rot90(image[:, ::-1] if self._mirrored else image, self._quarter_turns)
             )  # type: ignore[assignment]
-        if self._light and self._sdr:
-            return (to_sdr(image, self._read_as.transfer, self._light.peak_nits) >> 8).astype(
-                "uint8"
-            )
+        if self._hdr_metadata and self._sdr:
+            return (
+                to_sdr(image, self._decoded_color.transfer, self._hdr_metadata.peak_nits) >> 8
+            ).astype("uint8")
         return (
-            to_paint(image, self._light.peak_nits) if self.format.light and self._light else image
+            hdr_to_display(image, self._hdr_metadata.peak_nits)
+            if self.format.light and self._hdr_metadata
+            else image
         )
 
-    def _tell_of_the_end(self, end: Fraction | None) -> None:
-        self._warn(self._timeless, "frames said no time and were put one after another")
+    def _report_end(self, end: Fraction | None) -> None:
+        self._warn(self._without_timestamp, "frames had no timestamp and follow one another")
         self._warn(self._resampled, "frames of another size were resampled to the first one's")
         if (
-            self._ends
+            self._declared_end
             and end is not None
-            and end < self._ends - SHORT_SECONDS
+            and end < self._declared_end - TRUNCATION_SECONDS
             and not self.format.stop
         ):
-            origin = origin_of(self._container)
-            ends, said = float(end - origin), float(self._ends - origin)
+            origin = start_time(self._container)
+            ends, said = float(end - origin), float(self._declared_end - origin)
             log.warning(
-                "%s ends after %.1f s, though its header says %.1f s: it was cut short",
+                "%s ends after %.1f s instead of the declared %.1f s: it is truncated",
                 self._name,
                 ends,
                 said,
@@ -406,24 +315,20 @@ class VideoFile:
         self.close()
 
     def skip(self, count: int) -> None:
-        """Pass over so many frames, as if they had been read: decoded they must be, but not turned into pictures."""
+        """Skip frames: they are decoded but not converted."""
         self._skipped = count
 
     def stop(self) -> None:
-        """Let a reader in another thread, who waits for standard input, come to the end."""
+        """End a blocked reader in another thread."""
         self._pipe.stop()
 
     def close(self) -> None:
-        """Close the file. It stays open while another thread, which was told to stop and did not, reads it."""
+        """Close the file, unless another thread that was told to stop still reads it."""
         if getgeneratorstate(self._frames) == GEN_RUNNING:
-            log.warning("%s does not answer and is left open", self._name)
+            log.warning("%s does not answer and stays open", self._name)
             return
         self._frames.close()
         self._container.close()
-        self._stream = None  # the decoder's threads end with the last reference to it
-        self._leave_threaded()
+        self._stream = None  # the last reference: the decoder's threads end
+        self._leave_codec_threads()
         self._pipe.drop_copy()
-
-
-def _kind(frame: Any) -> tuple[int, int, str]:
-    return frame.width, frame.height, frame.format.name

@@ -16,9 +16,9 @@ from ..errors import OutputError
 from ..runtime.limits import threads
 from .codecs import EncoderConfig
 from .color import from_rgb
-from .container import reason_of, threaded
+from .container import codec_threads, reason_of
 from .frame import Frame
-from .hdr import from_paint
+from .hdr import display_to_hdr
 from .metadata import TimedPacket
 from .side_streams import SideStreams
 from .stream_info import FULL, RGB, VideoInfo
@@ -81,7 +81,7 @@ class EncodedFile:
         if self._stream is None:
             self._begin((image.shape[1], image.shape[0]))
         if source.light is not None and image.dtype == np.uint16:
-            image = from_paint(image, source.light.peak_nits)
+            image = display_to_hdr(image, source.light.peak_nits)
         picture = from_rgb(image, encoder.pixels, source.color, self._reformatter)
         picture.pts, picture.time_base = pts, source.time_base
         self._durations[pts] = round(frame.duration / source.time_base)
@@ -91,7 +91,7 @@ class EncodedFile:
 
     def _begin(self, size: tuple[int, int]) -> None:
         source, encoder = self._source, self._encoder
-        self._threads.enter_context(threaded)
+        self._threads.enter_context(codec_threads)
         stream = self._container.add_stream(
             encoder.name, rate=source.rate or Fraction(25), options=dict(encoder.options)
         )

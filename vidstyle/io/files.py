@@ -1,4 +1,4 @@
-"""Names on disk: what can be read, what may be written, and how a file appears only when it is whole."""
+"""Paths: readable inputs, writable outputs, atomic writes, digests."""
 
 import os
 import re
@@ -15,21 +15,21 @@ from ..errors import InputError, OutputError
 PIPE = "-"
 """The name that stands for standard input or output."""
 
-SAMPLES, SAMPLE_BYTES = 1024, 1 << 16
-"""Files of up to 64 MiB are told apart by all of their bytes, larger ones by so many samples of so many bytes."""
+DIGEST_SAMPLES, DIGEST_SAMPLE_BYTES = 1024, 1 << 16
+"""Files of up to 64 MiB are hashed whole, larger ones by this many samples of this many bytes."""
 
 
-MOST_LETTERS = 10_000
-"""Length of an address in a file, at most."""
+MAX_ADDRESS_LENGTH = 10_000
+"""Maximum length of an address in an ``@FILE``, in characters."""
 
 
 def is_url(name: str | Path) -> bool:
-    """Whether a name is an address, such as ``https://...``; one letter before the colon is a drive of Windows."""
+    """Whether a name is an address, such as ``https://...``. A single letter is a Windows drive."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(name)))
 
 
 def without_secrets(name: str) -> str:
-    """A name as it may be shown: an address without its password and query, and without the key that ends one of RTMP."""
+    """A name for messages: an address without password and query, and without RTMP's stream key."""
     if not is_url(name):
         return name
     parts = urlsplit(name)
@@ -40,7 +40,8 @@ def without_secrets(name: str) -> str:
 
 
 def name_in_file(name: str) -> str:
-    """A name as it is; of ``@FILE`` the first line of that file, so that no list of processes shows a password or key in it.
+    """A name as it is; for ``@FILE`` the first line of the file, so that process lists show no
+    secrets.
 
     Raises:
         InputError: the file cannot be read, or its first line is empty.
@@ -49,11 +50,11 @@ def name_in_file(name: str) -> str:
         return name
     try:
         with Path(name[1:]).open(encoding="utf-8") as file:
-            found = file.readline(MOST_LETTERS).strip()
+            found = file.readline(MAX_ADDRESS_LENGTH).strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise InputError(
-            f"{name} cannot be read ({reason}): after @ comes a file with an address in its first line"
+            f"{name} cannot be read ({reason}): name a file with an address in its first line"
         ) from None
     if not found:
         raise InputError(f"{name} has an empty first line: write the address there")
@@ -61,7 +62,7 @@ def name_in_file(name: str) -> str:
 
 
 def check_readable(path: str | Path) -> Path:
-    """The path of an ordinary, readable file that is not empty.
+    """The path of a regular, readable, non-empty file.
 
     Raises:
         InputError: it is not one.
@@ -72,7 +73,7 @@ def check_readable(path: str | Path) -> Path:
             raise InputError(f"{path} is a directory: name a file in it")
         if not path.exists():
             raise InputError(f"{path} does not exist: check the name")
-        if not path.is_file():  # a pipe or a device could keep us waiting for ever
+        if not path.is_file():  # a pipe or device may block for ever
             raise InputError(f"{path} is not an ordinary file: write what it gives to a file first")
         if not os.access(path, os.R_OK):
             raise InputError(f"{path} cannot be read: its permissions forbid it")
@@ -86,10 +87,10 @@ def check_readable(path: str | Path) -> Path:
 
 
 def check_writable(path: str | Path, overwrite: bool = False) -> Path:
-    """The path of a file that can be created, or replaced where ``overwrite``. Nothing is written.
+    """The path of a file that can be created, or replaced if ``overwrite``. Nothing is written.
 
     Raises:
-        OutputError: it cannot be.
+        OutputError: it cannot.
     """
     path = Path(path)
     try:
@@ -97,9 +98,7 @@ def check_writable(path: str | Path, overwrite: bool = False) -> Path:
             raise OutputError(
                 f"{path} is a directory: name a file in it, such as {path / 'out.mp4'}"
             )
-        if (
-            path.exists() and not path.is_file()
-        ):  # a pipe or a device, which a new file would replace
+        if path.exists() and not path.is_file():  # a new file would replace the pipe or device
             raise OutputError(f"{path} is not an ordinary file: choose another name")
         if path.exists() and not overwrite:
             raise OutputError(
@@ -118,32 +117,34 @@ def check_writable(path: str | Path, overwrite: bool = False) -> Path:
 
 
 def partial_path(path: Path) -> Path:
-    """Where a file lies until it is whole: ``clip.mp4`` -> ``clip.part.mp4``."""
+    """The path of an unfinished file: ``clip.mp4`` -> ``clip.part.mp4``."""
     return path.with_name(f"{path.stem}.part{path.suffix}")
 
 
 def part_folder(path: Path) -> Path:
-    """Where the segments of a clip lie until it is whole: ``clip.mp4`` -> ``clip.part``."""
+    """The folder of a clip's segments: ``clip.mp4`` -> ``clip.part``."""
     return path.with_name(f"{path.stem}.part")
 
 
-TEMPORARY_STEM_LETTERS = 40
-"""How much of a file's name its temporary name repeats, in letters: with the rest it stays below every system's limit."""
+TEMPORARY_STEM_LENGTH = 40
+"""Characters of a file's name in its temporary name, to stay below every system's limit."""
 
 
 def temporary_name(path: Path) -> Path:
-    """A hidden name beside ``path`` that no other file has: ``.clip.mp4.1f2e3d4c.part``."""
-    return path.with_name(f".{path.name[:TEMPORARY_STEM_LETTERS]}.{uuid4().hex[:8]}.part")
+    """A unique hidden path in the same folder: ``.clip.mp4.1f2e3d4c.part``."""
+    return path.with_name(f".{path.name[:TEMPORARY_STEM_LENGTH]}.{uuid4().hex[:8]}.part")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file to write to, which replaces ``path`` when the block ends and is removed when the block fails.
+    """Atomic replacement: yields a temporary path, renamed to ``path`` at the end and removed after
+    an
+    error.
 
-    Whoever reads ``path`` meanwhile sees the old file or the new one, also after a loss of power.
+    Readers see the old or the new file, also after a power failure.
 
     Raises:
-        OSError: the file cannot be written; what was there before is untouched.
+        OSError: the file cannot be written; the old file is unchanged.
     """
     target = Path(os.path.realpath(path))  # a link stays, the file behind the link is replaced
     part = temporary_name(target)
@@ -157,10 +158,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, data: bytes | str) -> None:
-    """Write a whole file, text as UTF-8; an existing one is replaced only by a whole one.
+    """Write a file atomically; text as UTF-8.
 
     Raises:
-        OSError: it cannot be written; what was there before is untouched.
+        OSError: it cannot be written; the old file is unchanged.
     """
     with replacing(path) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)
@@ -168,10 +169,10 @@ def write_file(path: Path, data: bytes | str) -> None:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder of its own for temporary files, which is removed at the end.
+    """A temporary folder, removed at the end.
 
     Raises:
-        OutputError: there is no place for it.
+        OutputError: it cannot be created.
     """
     try:
         folder = TemporaryDirectory(prefix="vidstyle-")
@@ -185,7 +186,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def fsync_path(path: Path) -> None:
-    """Have a file, and its name, on the disk itself, where a loss of power does not take it."""
+    """Flush a file and its directory entry to disk, so that they survive a power failure."""
     for name, access in ((path, os.O_RDWR), (path.parent, os.O_RDONLY)):
         try:
             handle = os.open(name, access)
@@ -200,18 +201,18 @@ def fsync_path(path: Path) -> None:
 
 
 def fingerprint(path: str | Path) -> str:
-    """What tells a file's contents from another's: its size, and SHA-256 of it, or of samples of it where it is large.
+    """Identify a file's content by its size and SHA-256, of samples of it if it is large.
 
     Raises:
         OSError: it cannot be read.
     """
     size = Path(path).stat().st_size
-    step = max(1, size // (SAMPLES * SAMPLE_BYTES)) * SAMPLE_BYTES
+    step = max(1, size // (DIGEST_SAMPLES * DIGEST_SAMPLE_BYTES)) * DIGEST_SAMPLE_BYTES
     digest = sha256()
     with Path(path).open("rb") as file:
         for place in range(0, size, step):
             file.seek(place)
-            digest.update(file.read(SAMPLE_BYTES))
-        file.seek(max(0, size - SAMPLE_BYTES))
+            digest.update(file.read(DIGEST_SAMPLE_BYTES))
+        file.seek(max(0, size - DIGEST_SAMPLE_BYTES))
         digest.update(file.read())
     return f"{size} bytes, {digest.hexdigest()[:16]}"

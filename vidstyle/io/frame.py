@@ -12,16 +12,16 @@ Image = NDArray[np.uint8] | NDArray[np.uint16]
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of a clip.
+    """A frame of a clip.
 
     Args:
         image: (H, W, 3 or 4) uint8 or uint16, RGB or RGBA, C-contiguous.
-        time: when it is shown, exact seconds on the clip's own clock.
-        duration: for how long, exact seconds; 0 where the source does not say.
+        time: timestamp in seconds, exact.
+        duration: in seconds, exact; 0 where unknown.
 
     Raises:
-        TypeError: not an array of these dtypes.
-        ValueError: not of this shape.
+        TypeError: the image is not a NumPy array of these dtypes.
+        ValueError: the image has another shape.
     """
 
     image: Image
@@ -31,7 +31,8 @@ class Frame:
     def __post_init__(self) -> None:
         if not isinstance(self.image, np.ndarray) or self.image.dtype not in (np.uint8, np.uint16):
             raise TypeError(
-                f"a frame's image must be a uint8 or uint16 array, not {getattr(self.image, 'dtype', type(self.image))}"
+                "a frame's image must be a uint8 or uint16 array, "
+                f"not {getattr(self.image, 'dtype', type(self.image))}"
             )
         if self.image.ndim != 3 or self.image.shape[2] not in (3, 4) or 0 in self.image.shape:
             raise ValueError(
@@ -54,11 +55,11 @@ class Frame:
 
 
 def to_8_bits(image: Image) -> NDArray[np.uint8]:
-    """The same picture as uint8, for looking at: 16 bits lose their lower half."""
+    """An image as uint8: the lower 8 of 16 bits are dropped."""
     return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)  # type: ignore[return-value]
 
 
 def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """(width, height) scaled so that the longer side is ``long_side``; no side falls below 2 px."""
+    """(width, height) scaled to a longer side of ``long_side``, at least 2 px per side."""
     scale = long_side / max(size)
     return max(2, round(size[0] * scale)), max(2, round(size[1] * scale))

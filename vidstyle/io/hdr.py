@@ -1,7 +1,7 @@
-"""High dynamic range: brightness in cd/m2 (nits) from code values and back, and the curve that makes it paintable.
+"""High dynamic range: transfer functions, and an invertible tone curve for stylisation.
 
-A style picture is white at what a screen shows as white, an HDR clip at up to 10,000 nits. HDR clips are therefore painted with
-their highlights compressed, by a curve that can be undone, and expanded again when they are written.
+A style image has display white at its maximum, an HDR clip up to 10,000 cd/m2 (nits). So HDR clips
+are stylised with compressed highlights, which are expanded again when the result is written.
 """
 
 from functools import lru_cache
@@ -13,19 +13,19 @@ from .frame import Image
 from .stream_info import HLG, PQ
 
 REFERENCE_WHITE_NITS = 203.0
-"""What a white page has in HDR (ITU-R BT.2408)."""
+"""HDR reference white (ITU-R BT.2408)."""
 
 DISPLAY_GAMMA = 2.4
-"""Of a reference display of standard range (ITU-R BT.1886)."""
+"""Gamma of a reference display of standard dynamic range (ITU-R BT.1886)."""
 
-LEVELS = 65536
+CODE_VALUES = 65536
 
 Floats = NDArray[np.float64]
 
 BT2020_TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )
-"""Linear light, ITU-R BT.2087."""
+"""Conversion of linear light, ITU-R BT.2087."""
 
 M1, M2, C1, C2, C3 = (
     2610 / 16384,
@@ -49,13 +49,15 @@ def nits_to_pq(nits: Floats) -> Floats:
 
 
 def hlg_to_scene(code: Floats) -> Floats:
-    """Inverse OETF of hybrid log-gamma, ITU-R BT.2100 table 5: [0, 1] -> linear light of the scene, [0, 1]."""
+    """Inverse OETF of hybrid log-gamma (ITU-R BT.2100 table 5): [0, 1] -> scene light, [0, 1]."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     return np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
 
 
 def compress(nits: Floats, peak_nits: float) -> Floats:
-    """Reinhard's curve with a white point (Reinhard et al. 2002, equation 4), then the display's gamma: [0, peak] -> [0, 1]."""
+    """Tone curve of Reinhard et al. 2002 (equation 4) with a white point, then gamma: [0, peak] ->
+    [0,
+    1]."""
     light, white = (
         np.minimum(nits, peak_nits) / REFERENCE_WHITE_NITS,
         peak_nits / REFERENCE_WHITE_NITS,
@@ -70,30 +72,29 @@ def expand(value: Floats, peak_nits: float) -> Floats:
     return REFERENCE_WHITE_NITS * (np.sqrt(half**2 + shown * white**2) - half)
 
 
-def to_paint(image: Image, peak_nits: float) -> Image:
-    """PQ code values, (H, W, 3 or 4) of full range, as values to paint with. Alpha stays."""
-    return _mapped(image, _paint_table(peak_nits))
+def hdr_to_display(image: Image, peak_nits: float) -> Image:
+    """PQ code values, (H, W, 3 or 4) of full range, with compressed highlights. Alpha is kept."""
+    return _lookup(image, _display_table(peak_nits))
 
 
-def from_paint(image: Image, peak_nits: float) -> Image:
-    """The inverse of ``to_paint``, but for what lies above the peak."""
-    return _mapped(image, _code_table(peak_nits))
+def display_to_hdr(image: Image, peak_nits: float) -> Image:
+    """The inverse of ``hdr_to_display`` up to the peak."""
+    return _lookup(image, _code_table(peak_nits))
 
 
 def to_sdr(image: Image, transfer: int, peak_nits: float) -> Image:
-    """BT.2020 code values of HDR, (H, W, 3 or 4), as BT.709 values of standard range. Alpha stays."""
+    """HDR code values of BT.2020, (H, W, 3 or 4), as BT.709 of standard dynamic range. Alpha is
+    kept."""
     light = _light_table(transfer)[image[..., :3]]
-    if (
-        transfer == HLG
-    ):  # the display's part of the curve depends on the luminance (BT.2100 table 5, 1000 nits)
+    if transfer == HLG:  # the OOTF depends on luminance (BT.2100 table 5, 1000 nits)
         luminance = light @ np.array([0.2627, 0.678, 0.0593], np.float32)
         light *= 1000 * np.power(np.maximum(luminance, 1e-6), 0.2)[..., None]
     light = np.maximum(light @ BT2020_TO_BT709.T, 0)
-    shown = np.rint(compress(light, peak_nits) * (LEVELS - 1)).astype(np.uint16)
+    shown = np.rint(compress(light, peak_nits) * (CODE_VALUES - 1)).astype(np.uint16)
     return np.concatenate([shown, image[..., 3:]], -1)
 
 
-def _mapped(image: Image, table: NDArray[np.uint16]) -> Image:
+def _lookup(image: Image, table: NDArray[np.uint16]) -> Image:
     mapped = table[image]
     mapped[..., 3:] = image[..., 3:]
     return mapped
@@ -101,17 +102,17 @@ def _mapped(image: Image, table: NDArray[np.uint16]) -> Image:
 
 @lru_cache(4)
 def _light_table(transfer: int) -> NDArray[np.float32]:
-    code = np.linspace(0, 1, LEVELS)
+    code = np.linspace(0, 1, CODE_VALUES)
     return (pq_to_nits(code) if transfer == PQ else hlg_to_scene(code)).astype(np.float32)
 
 
 @lru_cache(4)
-def _paint_table(peak_nits: float) -> NDArray[np.uint16]:
-    code = np.linspace(0, 1, LEVELS)
-    return np.rint(compress(pq_to_nits(code), peak_nits) * (LEVELS - 1)).astype(np.uint16)
+def _display_table(peak_nits: float) -> NDArray[np.uint16]:
+    code = np.linspace(0, 1, CODE_VALUES)
+    return np.rint(compress(pq_to_nits(code), peak_nits) * (CODE_VALUES - 1)).astype(np.uint16)
 
 
 @lru_cache(4)
 def _code_table(peak_nits: float) -> NDArray[np.uint16]:
-    value = np.linspace(0, 1, LEVELS)
-    return np.rint(nits_to_pq(expand(value, peak_nits)) * (LEVELS - 1)).astype(np.uint16)
+    value = np.linspace(0, 1, CODE_VALUES)
+    return np.rint(nits_to_pq(expand(value, peak_nits)) * (CODE_VALUES - 1)).astype(np.uint16)

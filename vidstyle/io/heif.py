@@ -1,4 +1,4 @@
-"""HEIF pictures (HEIC, AVIF), which may be made of tiles. The only module that knows pillow-heif."""
+"""HEIF images (HEIC, AVIF) with their tiles joined. The only module that imports pillow-heif."""
 
 import io
 from pathlib import Path
@@ -8,22 +8,22 @@ from PIL import UnidentifiedImageError
 
 from ..errors import InputError
 
-HEIF_ENDINGS = (".heic", ".heif", ".hif", ".avif")
+HEIF_EXTENSIONS = (".heic", ".heif", ".hif", ".avif")
 
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"avif")
-"""Major brands of still pictures (ISO/IEC 23008-12). Those of sequences (``hevc``, ``msf1``, ``avis``) are clips."""
+"""Major brands of still images (ISO/IEC 23008-12); ``hevc``, ``msf1`` and ``avis`` are clips."""
 
 HEAD_BYTES = 12
-"""Of a file, up to its major brand: length, ``ftyp``, brand."""
+"""Bytes of a file up to its major brand: length, ``ftyp``, brand."""
 
 
 def is_heif(data: bytes) -> bool:
-    """Whether a file that begins with these bytes holds a HEIF picture."""
+    """Whether a file that starts with these bytes is a HEIF image."""
     return data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS
 
 
 def major_brand(path: str | Path) -> bytes:
-    """The major brand of a file of ISO's base media format, such as ``heic`` or ``isom``; empty for all other files."""
+    """Major brand of an ISO base media file, such as ``heic``; empty for other files."""
     try:
         if not Path(path).is_file():
             return b""
@@ -35,10 +35,10 @@ def major_brand(path: str | Path) -> bytes:
 
 
 def open_heif(data: bytes, name: str) -> Pillow.Image:
-    """Open a HEIF picture with its tiles joined; its samples are decoded later.
+    """Open a HEIF image with its tiles joined; samples are decoded later.
 
     Raises:
-        InputError: a HEIC picture without pillow-heif, or a picture that cannot be read.
+        InputError: HEIC without pillow-heif, or an image that cannot be read.
     """
     try:
         brands = data[8 : int.from_bytes(data[:4], "big")]
@@ -48,9 +48,7 @@ def open_heif(data: bytes, name: str) -> Pillow.Image:
             from pillow_heif import HeifImageFile
         except ImportError:
             remedy = "pip install 'vidstyle[heic]', or convert it to JPEG"
-            raise InputError(
-                f"{name} is a HEIC picture, which needs pillow-heif: {remedy}"
-            ) from None
+            raise InputError(f"{name} is a HEIC image, which needs pillow-heif: {remedy}") from None
         image: Pillow.Image = HeifImageFile(io.BytesIO(data))
         return image
     except (

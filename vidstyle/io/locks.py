@@ -1,4 +1,4 @@
-"""Locks that the operating system holds, so that two programs never write one output at the same time."""
+"""Locks held by the operating system: two programs never write one output at once."""
 
 import errno
 import logging
@@ -18,19 +18,22 @@ else:
 
 log = logging.getLogger(__name__)
 
-HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK)
-"""What the systems answer where another program holds the lock. Any other error means that there are no locks here."""
+LOCKED_ERRNOS = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK)
+"""Errors that mean that another program holds the lock. Others mean that locks are unsupported."""
 
 
 class OutputLock:
     """An exclusive lock on an output, held from ``acquire`` to ``release``.
 
-    The lock file is empty and lies beside the output as ``.NAME.lock``. The operating system releases the lock of a program
-    that ends, however it ends; ``release`` removes the file as well. A file that a killed program left is no obstacle.
+    The lock file ``.NAME.lock`` is empty and lies in the output's folder. The operating system
+    releases
+    the lock of a program that ends in any way; ``release`` also removes the file. A lock file left
+    by a
+    killed program does no harm.
 
     Args:
-        output: what is written; the file need not exist.
-        name: what the lock is called, where several outputs share one; None: as the output.
+        output: the file to write; it need not exist.
+        name: of the lock, where several outputs share one; None: the output's.
     """
 
     def __init__(self, output: Path, name: str | None = None) -> None:
@@ -39,10 +42,10 @@ class OutputLock:
         self._file: IO[bytes] | None = None
 
     def acquire(self) -> None:
-        """Take the lock, or go on with a warning where the file system has none.
+        """Take the lock, or continue with a warning where the file system has no locks.
 
         Raises:
-            OutputError: another program holds it, or the lock file cannot be made.
+            OutputError: another program holds it, or the lock file cannot be created.
         """
         while self._file is None:
             file = self._open()
@@ -51,30 +54,28 @@ class OutputLock:
                 if self._is_current(file):
                     self._file = file
                     return
-                file.close()  # its holder removed it after we opened it: the next one is made anew
+                file.close()  # the holder removed it meanwhile: open a new one
             except OSError as error:
                 file.close()
-                if error.errno in HELD_BY_ANOTHER:
+                if error.errno in LOCKED_ERRNOS:
                     remedy = "wait until it ends, or choose another name"
                     raise OutputError(
                         f"{self._output} is being written by another program: {remedy}"
                     ) from None
                 self._remove()
                 log.warning(
-                    "%s: no locks here (%s); do not write it with two programs at once",
+                    "%s: this file system has no locks (%s); do not write it with two programs",
                     self._output,
                     error.strerror,
                 )
                 return
 
     def release(self) -> None:
-        """Give the lock back and remove its file. Calling it twice does no harm."""
+        """Release the lock and remove its file. May be called twice."""
         file, self._file = self._file, None
         if file is None:
             return
-        if (
-            sys.platform != "win32"
-        ):  # while it is held: afterwards the file may be another program's
+        if sys.platform != "win32":  # while held: later the file may be another program's
             self._remove()
         file.close()
         if sys.platform == "win32":  # which does not remove open files
@@ -94,7 +95,7 @@ class OutputLock:
 
     def _open(self) -> IO[bytes]:
         try:
-            return self._path.open("ab")  # which changes nothing in a file of the user's
+            return self._path.open("ab")  # leaves an existing file unchanged
         except OSError as error:
             reason = f"{self._output} cannot be written ({error.strerror})"
             raise OutputError(f"{reason}: choose another name or place") from None

@@ -8,7 +8,7 @@ from typing import Any
 import av.error
 
 from .container import reason_of
-from .timestamps import AHEAD_SECONDS, TimestampFixer
+from .timestamps import MAX_FORWARD_SECONDS, TimestampFixer
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def read_until_error(packets: Iterator[Any]) -> Iterator[Any]:
 def with_fixed_timestamps(packets: Iterator[Any], clock: TimestampFixer) -> Iterator[Any]:
     """Move packets to a continuous timeline; drop packets without any timestamp."""
     for packet in packets:
-        clock.place(packet)
+        clock.rebase(packet)
         if packet.dts is not None:
             yield packet
 
@@ -59,7 +59,7 @@ class AudioOrder:
         self._far: dict[int, Any] = {}
 
     def without_outliers(self, packets: Iterator[Any]) -> Iterator[Any]:
-        """Drop single audio packets that jump ahead by more than ``AHEAD_SECONDS``.
+        """Drop single audio packets that jump ahead by more than ``MAX_FORWARD_SECONDS``.
 
         A jump is a pause, and kept, when the next packet of the stream follows it.
         """
@@ -68,7 +68,7 @@ class AudioOrder:
             time = packet.dts * base
             if packet.stream.type == "audio":
                 held = self._far.pop(index, None)
-                ahead = time > self._ends.get(index, time) + AHEAD_SECONDS
+                ahead = time > self._ends.get(index, time) + MAX_FORWARD_SECONDS
                 if held is None and ahead:
                     self._far[index] = packet
                     continue

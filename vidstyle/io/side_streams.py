@@ -26,7 +26,7 @@ from .metadata import (
 from .packets import AudioOrder, read_until_error, with_fixed_timestamps
 from .stream_info import VideoInfo
 from .subtitles import SUBTITLE_TIME_BASE, TEXT_CODECS, SubtitleTranscoder
-from .timestamps import AHEAD_SECONDS, DISCONTINUOUS, TimestampFixer, origin_of
+from .timestamps import DISCONTINUOUS_FLAG, MAX_FORWARD_SECONDS, TimestampFixer, start_time
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class SideStreams:
         self._input = open_input(str(source.path))
         try:
             self._start, self._stop = source.start, source.stop if stop is None else stop
-            self._whole = self._start <= origin_of(self._input) and self._stop is None
+            self._whole = self._start <= start_time(self._input) and self._stop is None
             self.dropped: list[str] = []
             self._audio: dict[int, AudioPlan] = {}
             if self._input.streams.audio and "audio" not in without:
@@ -243,7 +243,7 @@ class SideStreams:
                 (packet.pts if packet.pts is not None else packet.dts) * base,
                 (packet.duration or 0) * base,
             )
-            if self._stop is not None and time > self._stop + AHEAD_SECONDS:
+            if self._stop is not None and time > self._stop + MAX_FORWARD_SECONDS:
                 passed.add(index)
                 if passed >= leading:  # streams may be interleaved far apart
                     break
@@ -284,8 +284,8 @@ class SideStreams:
     def _seek(self) -> None:
         """Skip what lies long before the part, where the container's timestamps are continuous."""
         if (
-            self._start > origin_of(self._input) + SUBTITLE_LOOKBACK_SECONDS
-            and not self._input.format.flags & DISCONTINUOUS
+            self._start > start_time(self._input) + SUBTITLE_LOOKBACK_SECONDS
+            and not self._input.format.flags & DISCONTINUOUS_FLAG
         ):
             with suppress(av.error.FFmpegError):
                 self._input.seek(int((self._start - SUBTITLE_LOOKBACK_SECONDS) * av.time_base))

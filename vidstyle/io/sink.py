@@ -12,15 +12,15 @@ from .animation import ANIMATIONS
 from .checkpoints import Checkpoint
 from .files import PIPE, check_writable, is_url
 from .frame import Frame
-from .images import (
+from .image_names import (
     IMAGE_EXTENSIONS,
-    NUMBER,
+    NUMBER_PATTERN,
+    existing_numbers,
+    image_path,
     is_image,
     is_numbered,
-    numbered,
-    numbers_of,
-    write_image,
 )
+from .images import write_image
 from .locks import OutputLock
 from .mux import CONTAINERS
 from .outputs import check_apart
@@ -155,12 +155,12 @@ class ImageSequenceWriter(FileSink):
     def __init__(self, pattern: Path, overwrite: bool = False, comment: str = "") -> None:
         self._pattern, self._comment, self._count = pattern, comment, 0
         self._overwrite = overwrite
-        check_writable(self._path((numbers_of(pattern) or [1])[0]), overwrite)
-        self._lock = OutputLock(pattern, re.sub(NUMBER, "", pattern.name))
+        check_writable(self._path((existing_numbers(pattern) or [1])[0]), overwrite)
+        self._lock = OutputLock(pattern, re.sub(NUMBER_PATTERN, "", pattern.name))
         self._lock.acquire()
 
     def _path(self, number: int) -> Path:
-        return numbered(self._pattern, number)
+        return image_path(self._pattern, number)
 
     def send(self, frame: Frame) -> None:
         """Write the next image.

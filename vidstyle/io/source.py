@@ -1,4 +1,4 @@
-"""Where frames come from: clips, still pictures, numbered pictures, standard input."""
+"""Sources: clips, still images, image sequences and standard input."""
 
 import logging
 from collections.abc import Iterator
@@ -14,21 +14,22 @@ from ..errors import InputError
 from .decode import VideoFile
 from .files import is_url
 from .frame import Frame, Image
-from .images import is_numbered, is_still, numbered, numbers_of, read_image
+from .image_names import existing_numbers, image_path, is_numbered, is_still
+from .images import read_image
 from .stream_info import BT709, LIMITED, ColorInfo, VideoInfo
 
 log = logging.getLogger(__name__)
 
-PICTURE_COLOR = ColorInfo(BT709, LIMITED, BT709, BT709)
-PICTURE_RATE = Fraction(25)
+IMAGE_COLOR = ColorInfo(BT709, LIMITED, BT709, BT709)
+IMAGE_SEQUENCE_RATE = Fraction(25)
 
 
 class Source(Protocol):
-    """Yields frames in order of time, once; a context manager that closes itself."""
+    """Yields frames once, in order of time; a context manager that closes itself."""
 
     @property
     def format(self) -> VideoInfo:
-        """What is known before the first frame."""
+        """Properties of the frames, known before the first one."""
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -42,13 +43,13 @@ class Source(Protocol):
     ) -> None: ...
 
     def skip(self, count: int) -> None:
-        """Pass over so many frames, as if they had been read; before the first is."""
+        """Skip frames. Call it before the first frame is read."""
 
     def stop(self) -> None:
-        """Let a reader that waits for more, in another thread, come to the end."""
+        """End a blocked reader in another thread."""
 
     def close(self) -> None:
-        """Release what is open. Calling it twice does no harm."""
+        """Release all resources. May be called twice."""
 
 
 def open_source(
@@ -59,19 +60,20 @@ def open_source(
     sdr: bool = False,
     apply_rotation: bool = False,
 ) -> Source:
-    """A clip; by the ending of its name a still picture; numbered pictures; or what comes through a pipe.
+    """Open a clip, a still image or an image sequence, by its name, or standard input.
 
     Args:
-        name: a file, numbered pictures such as ``frame_%05d.png``, a URL, or ``-`` for standard input.
-        start: where the part of the clip starts, in seconds from the start of the clip.
-        stop: where it ends.
-        rate: frames per second of numbered pictures (default: 25). Clips have their own.
-        sdr: whether HDR is turned into standard range.
-        apply_rotation: rotate frames as players show them, for outputs that cannot store a rotation.
+        name: a file, an image sequence such as ``frame_%05d.png``, a URL, or ``-``.
+        start: start of the part, in seconds from the start of the clip.
+        stop: end of the part.
+        rate: frames per second of an image sequence (default: 25).
+        sdr: whether HDR is converted to standard dynamic range.
+        apply_rotation: rotate frames as players show them, for outputs that cannot store a
+            rotation.
 
     Raises:
         InputError: it cannot be read.
-        ValueError: an empty part, or a rate that is none.
+        ValueError: an empty part, or an invalid rate.
     """
     if start is not None and stop is not None and stop <= start:
         raise ValueError(f"the part from {float(start):g} s to {float(stop):g} s is empty")
@@ -81,7 +83,7 @@ def open_source(
         )
     if not is_url(name) and is_still(name):
         return (
-            ImageSequence(name, rate or PICTURE_RATE, start, stop)
+            ImageSequence(name, rate or IMAGE_SEQUENCE_RATE, start, stop)
             if is_numbered(name)
             else ImageSource(name)
         )
@@ -89,7 +91,7 @@ def open_source(
 
 
 class StatelessSource:
-    """What sources have in common that read picture by picture, or hold them: nothing stays open."""
+    """Base of sources without open files."""
 
     _skipped = 0
 
@@ -105,18 +107,18 @@ class StatelessSource:
         """Nothing is open."""
 
     def skip(self, count: int) -> None:
-        """Pass over so many frames."""
+        """Skip frames."""
         self._skipped = count
 
     def stop(self) -> None:
-        """Nobody waits."""
+        """Nothing blocks."""
 
     def close(self) -> None:
         """Nothing is open."""
 
 
 class ImageSource(StatelessSource):
-    """A picture file: one frame at time 0."""
+    """A still image: one frame at time 0."""
 
     def __init__(self, path: str | Path) -> None:
         self._frame = Frame(read_image(path))
@@ -124,7 +126,7 @@ class ImageSource(StatelessSource):
 
     @classmethod
     def of(cls, frame: Frame) -> "ImageSource":
-        """One frame of a clip as a still picture."""
+        """A frame of a clip as a still image."""
         still = cls.__new__(cls)
         still._frame, still.format = frame, _format(frame.image, frames=1)
         return still
@@ -135,18 +137,18 @@ class ImageSource(StatelessSource):
 
 
 class ImageSequence(StatelessSource):
-    """Numbered pictures as a clip: ``frame_%05d.png``, from the lowest number there is to the highest.
+    """An image sequence as a clip: ``frame_%05d.png``, from its lowest number to its highest.
 
-    Where numbers are missing the picture before stands for longer; a picture that cannot be read counts as missing.
+    Where a number is missing, or an image cannot be read, the previous image lasts longer.
 
     Args:
-        pattern: names of the files, with one ``%d`` or ``%05d`` for their number.
+        pattern: file names, with one ``%d`` or ``%05d`` for the number.
         rate: frames per second.
-        start: where the part starts, in seconds.
-        stop: where it ends.
+        start: start of the part in seconds.
+        stop: end of the part.
 
     Raises:
-        InputError: no such file, or the first cannot be read.
+        InputError: there is no such file, or the first cannot be read.
     """
 
     def __init__(
@@ -158,11 +160,12 @@ class ImageSequence(StatelessSource):
     ) -> None:
         self._pattern, self._rate = Path(pattern), rate
         begin, end = start or Fraction(0), stop
-        there = numbers_of(self._pattern)
+        there = existing_numbers(self._pattern)
         if not there:
-            like = numbered(self._pattern, 1).name
+            like = image_path(self._pattern, 1).name
             raise InputError(
-                f"there is no file {pattern} nor numbered ones like {like}: check the name and the folder"
+                f"there is no file {pattern} nor an image sequence like {like}: "
+                "check the name and the folder"
             )
         self._times = {
             number: (number - there[0]) / rate
@@ -171,25 +174,25 @@ class ImageSequence(StatelessSource):
             and (end is None or (number - there[0]) / rate < end)
         }
         if not self._times:
-            raise InputError(f"{pattern} has no picture in the part asked for: choose another")
+            raise InputError(f"{pattern} has no image in this part: choose another")
         numbers = list(self._times)
         self._begin, count = begin, numbers[-1] - numbers[0] + 1
         first = read_image(self._path(numbers[0]))
         self.format = _format(first, rate=rate, time_base=1 / rate, frames=len(numbers), path=None)
         if count > len(numbers):
             log.warning(
-                "%s: %d numbers are missing; the picture before each stands for longer",
+                "%s: %d numbers are missing; the image before each lasts longer",
                 pattern,
                 count - len(numbers),
             )
 
     @property
     def files(self) -> list[Path]:
-        """The pictures, in order."""
+        """The images, in order."""
         return [self._path(number) for number in self._times]
 
     def _path(self, number: int) -> Path:
-        return numbered(self._pattern, number)
+        return image_path(self._pattern, number)
 
     def __iter__(self) -> Iterator[Frame]:
         numbers = list(self._times)
@@ -204,24 +207,22 @@ class ImageSequence(StatelessSource):
             if self._skipped:
                 self._skipped -= 1
                 continue
-            if image.shape != (like := self._like()) or (image.dtype == np.uint16) != (
+            if image.shape != (like := self._frame_shape()) or (image.dtype == np.uint16) != (
                 self.format.bit_depth > 8
             ):
                 resized += 1
-                image = _as(image, like, self.format.bit_depth)
+                image = _convert(image, like, self.format.bit_depth)
             yield Frame(image, self._times[number] - self._begin, (following - number) / self._rate)
         if unread:
-            log.warning(
-                "%s: %d pictures could not be read and were passed over", self._pattern, unread
-            )
+            log.warning("%s: %d images could not be read and were skipped", self._pattern, unread)
         if resized:
             log.warning(
-                "%s: %d pictures of another kind than the first were made like it",
+                "%s: %d images of another size or depth were converted to the first one's",
                 self._pattern,
                 resized,
             )
 
-    def _like(self) -> tuple[int, int, int]:
+    def _frame_shape(self) -> tuple[int, int, int]:
         width, height = self.format.size
         return height, width, 4 if self.format.alpha else 3
 
@@ -230,12 +231,12 @@ def _format(image: Image, **known: Any) -> VideoInfo:
     height, width, channels = image.shape
     depth = 16 if image.dtype == np.uint16 else 8
     return VideoInfo(
-        (width, height), bit_depth=depth, alpha=channels == 4, color=PICTURE_COLOR, **known
+        (width, height), bit_depth=depth, alpha=channels == 4, color=IMAGE_COLOR, **known
     )
 
 
-def _as(image: Image, shape: tuple[int, int, int], depth: int) -> Image:
-    """A picture in the shape and depth of another."""
+def _convert(image: Image, shape: tuple[int, int, int], depth: int) -> Image:
+    """An image in another shape and bit depth."""
     if (image.dtype == np.uint16) != (depth > 8):
         image = (image >> 8).astype(np.uint8) if depth == 8 else image.astype(np.uint16) * 257
     image = cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors files that appear only when whole, and are refused when a bit of them has changed."""
+"""Tensors in safetensors files, written atomically and verified by SHA-256."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -16,10 +16,10 @@ CHECKSUM = "sha256"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors, their SHA-256 beside the metadata. Whoever reads meanwhile sees the old file or the new one.
+    """Write tensors atomically, with their SHA-256 in the metadata.
 
     Raises:
-        OutputError: the file cannot be written; what was there before is untouched.
+        OutputError: the file cannot be written; the old file is unchanged.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:

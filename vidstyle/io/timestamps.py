@@ -1,4 +1,4 @@
-"""One clock for all streams of a file, where its own jumps: recordings joined end to end, counters that wrap around."""
+"""Continuous timelines for files with timestamp jumps: joined recordings, wrapped counters."""
 
 import re
 from fractions import Fraction
@@ -6,36 +6,38 @@ from typing import Any
 
 import av
 
-BACK_SECONDS, AHEAD_SECONDS = Fraction(1, 2), Fraction(10)
-"""A step of the pictures' clock further back than this is a jump. So is one further ahead, where the container's clock is
-known to be one that wraps or is cut (MPEG streams); elsewhere a picture may well stand for a minute."""
+MAX_BACKWARD_SECONDS, MAX_FORWARD_SECONDS = Fraction(1, 2), Fraction(10)
+"""A larger backward step of the video's dts is a jump. In containers whose timestamps may wrap
+(MPEG
+streams) so is a forward step above the second value; elsewhere a frame may last a minute."""
 
-BACK_FRAMES = 17
-"""The same in frames, elsewhere: what FFmpeg makes up for a missing dts wanders by as many as may be reordered."""
+MAX_BACKWARD_FRAMES = 17
+"""The same in frames: FFmpeg's guess of a missing dts varies by as many frames."""
 
-DISCONTINUOUS = 0x0200
-"""FFmpeg's AVFMT_TS_DISCONT, of a container's format."""
+DISCONTINUOUS_FLAG = 0x0200
+"""FFmpeg's AVFMT_TS_DISCONT."""
 
 
 MAX_RATE = 1000
-"""Frames per second. What is above is the unit of a container's clock, taken for a rate (raw DV: 60000)."""
+"""Frames per second; higher values are a time base mistaken for a rate (raw DV: 60000)."""
 
 
-def rate_of(stream: Any) -> Fraction | None:
-    """Frames per second of a video stream; None where nothing credible is known."""
+def frame_rate(stream: Any) -> Fraction | None:
+    """Frames per second of a video stream; None where no plausible value is known."""
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate and 0 < rate <= MAX_RATE:
             return Fraction(rate)
     return None
 
 
-def time_of(frame: Any, otherwise: Fraction) -> Fraction:
-    """When a decoded frame is shown, in seconds; ``otherwise`` where it does not say."""
+def frame_time(frame: Any, otherwise: Fraction) -> Fraction:
+    """Timestamp of a decoded frame in seconds; ``otherwise`` where it has none."""
     return Fraction(frame.pts * frame.time_base) if frame.pts is not None else otherwise
 
 
-def promised_end(container: Any, stream: Any) -> Fraction | None:
-    """When pictures end by the file's own clock, in seconds, as its header says; None where the header speaks of the whole file.
+def declared_end(container: Any, stream: Any) -> Fraction | None:
+    """End of the video by the header, in seconds of the file's timeline; None where the header has
+    none.
 
     Args:
         container: the file.
@@ -53,9 +55,9 @@ def promised_end(container: Any, stream: Any) -> Fraction | None:
 
 
 class TimestampFixer:
-    """Moves packets, in the order of the file, so that their times go on where they jump.
+    """Shifts the timestamps of packets, in file order, so that they continue across jumps.
 
-    The pictures lead: what a jump of theirs moves, it moves for every stream, so that sound stays in step.
+    The video leads: its shift applies to every stream, which keeps audio in sync.
 
     Args:
         container: the file.
@@ -64,34 +66,37 @@ class TimestampFixer:
 
     def __init__(self, container: Any, pictures: Any) -> None:
         self.jumps = 0
-        self._ahead = AHEAD_SECONDS if container.format.flags & DISCONTINUOUS else None
+        self._ahead = MAX_FORWARD_SECONDS if container.format.flags & DISCONTINUOUS_FLAG else None
         self._pictures = pictures.index
         self._tick = (
-            1 / (rate_of(pictures) or Fraction(25)) if pictures.type == "video" else Fraction(1, 25)
+            1 / (frame_rate(pictures) or Fraction(25))
+            if pictures.type == "video"
+            else Fraction(1, 25)
         )
         self._back = (
-            BACK_SECONDS if self._ahead is not None else max(BACK_SECONDS, BACK_FRAMES * self._tick)
+            MAX_BACKWARD_SECONDS
+            if self._ahead is not None
+            else max(MAX_BACKWARD_SECONDS, MAX_BACKWARD_FRAMES * self._tick)
         )
         self._shift = self._before = Fraction(0)
         self._next: dict[int, Fraction] = {}
 
-    def place(self, packet: Any) -> None:
-        """Move a packet's pts and dts. Pictures are expected to come in order of their dts."""
+    def rebase(self, packet: Any) -> None:
+        """Shift a packet's pts and dts. Video packets must come in order of dts."""
         raw = packet.dts if packet.dts is not None else packet.pts
         if raw is None:
             return
         unit, index = Fraction(packet.time_base), packet.stream.index
-        if (
-            packet.dts is None and index == self._pictures
-        ):  # Matroska keeps none, and pts jump about where frames are reordered
+        # Matroska has no dts, and pts are not monotonic where frames are reordered.
+        if packet.dts is None and index == self._pictures:
             packet.pts = raw + round(self._shift / unit)
             return
         time = raw * unit
         expected = self._next.get(index)
         shift = self._shift
         if expected is not None and index == self._pictures:
-            shift = self._watched(time, expected)
-        elif expected is not None:  # near a jump a packet may belong to either side of it
+            shift = self._video_shift(time, expected)
+        elif expected is not None:  # near a jump a packet may belong to either side
             shift = min((self._shift, self._before), key=lambda shift: abs(time + shift - expected))
         length = (
             packet.duration * unit
@@ -106,7 +111,7 @@ class TimestampFixer:
             packet.dts = None if packet.dts is None else packet.dts + ticks
             packet.pts = None if packet.pts is None else packet.pts + ticks
 
-    def _watched(self, time: Fraction, expected: Fraction) -> Fraction:
+    def _video_shift(self, time: Fraction, expected: Fraction) -> Fraction:
         step = time + self._shift - expected
         if step < -self._back or (self._ahead is not None and step > self._ahead):
             self.jumps += 1
@@ -114,10 +119,10 @@ class TimestampFixer:
         return self._shift
 
 
-def origin_of(container: Any) -> Fraction:
-    """When a file's own clock begins, in seconds: recordings of broadcasts count from anywhere."""
+def start_time(container: Any) -> Fraction:
+    """Start of a file's timeline in seconds: broadcast recordings start anywhere."""
     begins = Fraction(max(0, container.start_time or 0), av.time_base)
-    # FFmpeg rounds it to microseconds, which would make no time after it exact.
+    # FFmpeg rounds it to microseconds; the exact value is that of a stream.
     exact = [
         s.start_time * Fraction(s.time_base)
         for s in container.streams
