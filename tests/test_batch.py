@@ -76,7 +76,7 @@ def test_render_goes_on_after_a_bad_file_and_skips_what_exists(folder, run, tmp_
     assert code == 1
     assert painted(tmp_path) == ["C.PNG", "a.jpg", "clip.mp4"]
     assert (
-        "vidstyle: photos/b.png is not a picture" in err
+        "vidstyle: photos/b.png is not an image" in err
         and "vidstyle: nothing.png does not exist" in err
     )
     assert err.splitlines()[-1].startswith("vidstyle: 2 of 5 failed: photos/b.png, nothing.png; ")

@@ -363,7 +363,7 @@ def bad(tmp_path, kind):
             ["folder", style, "-o", "out"],
             "is a directory without clips or images",
         ),
-        "broken picture as input": (["text.jpg", style, "-o", "out.png"], "not a picture"),
+        "broken picture as input": (["text.jpg", style, "-o", "out.png"], "not an image"),
         "missing style": ([clip, "nothing.jpg", "-o", "out.mp4"], "nothing.jpg does not exist"),
         "clip as style": ([clip, clip, "-o", "out.mp4"], "not a picture"),
         "text as style": ([clip, "text.jpg", "-o", "out.mp4"], "not a picture"),

@@ -156,7 +156,7 @@ def test_videofile_stays_open_while_a_thread_reads_it(clip, caplog):
     reading.start()
     assert begun.wait(20)
     source.close()
-    assert "left open" in caplog.text
+    assert "stays open" in caplog.text
     gone.set()
     reading.join(20)
     source.close()

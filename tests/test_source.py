@@ -228,7 +228,7 @@ def broken_picture(folder):
         (truncated, "not a clip"),
         (sound_only, "no video stream"),
         (no_frames, "no frame that can be decoded|not a clip"),
-        (broken_picture, "not a picture"),
+        (broken_picture, "not an image"),
     ],
     ids=[
         "missing",

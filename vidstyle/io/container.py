@@ -155,7 +155,9 @@ def open_input(name: str | Path, pipe: StandardInput | None = None) -> Any:
             raise timeout_error(name) from None
         remedy = "check that it plays elsewhere"
         name = "standard input" if name == PIPE else without_secrets(name)
-        raise InputError(f"{name} is not a readable clip ({reason_of(error)}): {remedy}") from None
+        raise InputError(
+            f"{name} is not a clip that FFmpeg can read ({reason_of(error)}): {remedy}"
+        ) from None
 
 
 def timeout_error(name: str) -> InputError:

@@ -48,7 +48,7 @@ def to_srgb(image: Image, profile: bytes, mode: str, warn: Callable[[str], None]
     try:
         space, transform = _transform(profile)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        warn(f"has an unusable colour profile ({_first_line(error)}): it is read as sRGB")
+        warn(f"has a colour profile that is unusable ({_first_line(error)}): it is read as sRGB")
         return image
     if space != ("L" if mode in GRAY_MODES else "RGB") and not (
         space == "RGB" and mode in GRAY_MODES
@@ -73,7 +73,9 @@ def cmyk_to_srgb(image: Pillow.Image, profile: bytes, warn: Callable[[str], None
         if space != "CMYK" or transform is None:
             raise ValueError("it is not for CMYK")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        warn(f"has an unusable colour profile ({_first_line(error)}): colours are approximate")
+        warn(
+            f"has a colour profile that is unusable ({_first_line(error)}): colours are approximate"
+        )
         return image.convert("RGB")
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None  # None only for conversions in place

@@ -29,7 +29,7 @@ NUMBER_PATTERN = r"%(?:\d+d|d(?![^\W\d_]))"
 
 
 def is_numbered(name: str | Path) -> bool:
-    """Whether a name is an image sequence: it has one ``%d`` or ``%05d``, and is no existing file."""
+    """Whether a name with one ``%d`` or ``%05d``, which is no file itself, is an image sequence."""
     return len(re.findall(NUMBER_PATTERN, Path(name).name)) == 1 and not Path(name).exists()
 
 

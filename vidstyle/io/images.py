@@ -151,8 +151,7 @@ def read_image(
     image = _read(path.read_bytes(), str(path), warn, True, None, reduced)
     if image is None:
         raise InputError(
-            f"{path} is not a readable image of at most 2^28 px: "
-            "use a PNG, JPEG, WebP, BMP or TIFF file"
+            f"{path} is not an image of at most 2^28 px: use a PNG, JPEG, WebP, BMP or TIFF file"
         )
     return image
 
