@@ -98,6 +98,11 @@ def test_docs_navigation_has_every_page():
     assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
 
 
+def test_docs_pictures_of_settings_show_the_defaults():
+    script = load(DOCS / "make_settings_pictures.py")
+    assert script.BEGIN + script.tables() + script.END in script.PAGE.read_text()
+
+
 def test_readme_is_short_and_shows_the_test_command():
     readme = README.read_text()
     assert len(readme.splitlines()) <= README_LINES
