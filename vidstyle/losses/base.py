@@ -34,7 +34,7 @@ class StyleStatistics(Protocol):
 class FrameContext(NamedTuple):
     """What a loss prepares its target for a frame from.
 
-    Args:
+    Attributes:
         features: compute activations of any other image.
         content: (1, 3, H, W) RGB in [0, 1], the frame with the color statistics of the style.
         activations: layer -> (1, C, H', W') of ``content``, for all ``Loss.content_layers``.
