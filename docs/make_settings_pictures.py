@@ -53,7 +53,7 @@ def title(name, value):
     if value is None or value is False:
         return f"no `{flag}` (default)"
     text = f"`{flag}`" if value is True else f"`{flag} {value:g}`"
-    return text + " (default)" * is_default(name, value)
+    return text + " (default)" * (value == getattr(vs.PRESETS["still"], name))
 
 
 def render(features, style):
