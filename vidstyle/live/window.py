@@ -26,8 +26,18 @@ MIN_WINDOW_WIDTH_PX = 640
 DISPLAY_SECONDS = 15.0
 """Time limit in seconds for the display to answer; one at an unreachable address never does."""
 
-PROBE_CODE = "import cv2, os; cv2.namedWindow('vidstyle', cv2.WINDOW_NORMAL); os._exit(0)"
-"""Program that ends with status 0 if a window can be opened."""
+PROBE_CODE = """
+import cv2, os
+try:
+    cv2.namedWindow("vidstyle", cv2.WINDOW_OPENGL)
+except cv2.error as error:
+    os._exit(error.code != cv2.Error.OpenGlNotSupported)
+os._exit(0)
+"""
+"""Program that ends with status 0 if a window can be opened.
+
+OpenCV's wheels lack OpenGL: they connect to the display, and fail before the window appears.
+"""
 
 REMEDY = "add --no-window with an output, such as -o FILE or --web"
 
