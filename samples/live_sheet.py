@@ -1,4 +1,7 @@
-"""What the window of `vidstyle live` shows three seconds after each switch of style: python samples/live_sheet.py OUT.jpg CLIP"""
+"""A contact sheet of the window of `vidstyle live`, three seconds after each change of style.
+
+python samples/live_sheet.py OUT.jpg CLIP
+"""
 
 import sys
 import time
@@ -15,13 +18,13 @@ from vidstyle.live.startup import LIVE_INITIAL_STEPS, LiveOptions
 from vidstyle.live.window import draw_text
 
 STYLES = ("strokes", "dots", "engraving", "glass", "ink", "mosaic", "paper")
-"""The first one is left as soon as it is there; each of the others is kept."""
+"""The session starts with the first style; the sheet shows the others."""
 
 SECONDS, COLUMNS, CELL = 3.0, 3, (480, 270)
 
 
-class Visitor:
-    """In place of a window: asks for the next style when the painting is there, keeps what it shows a while after, and so on."""
+class SheetWindow:
+    """A window that selects the next style, and keeps the frame shown ``SECONDS`` later."""
 
     def __init__(self):
         self.kept = []
@@ -51,11 +54,11 @@ def main():
     stylizer = vs.Stylizer(
         features, styles[0][1], replace(vs.PRESETS["draft"], initial_steps=LIVE_INITIAL_STEPS)
     )
-    visitor = Visitor()
+    window = SheetWindow()
     with PacedFile(sys.argv[2], loop=True) as camera:
         prepare_styles([style for _, style in styles], stylizer, camera.format.size)
-        live(Session(LiveOptions(), camera, stylizer, styles, visitor), camera, stylizer)
-    rows = [np.hstack(visitor.kept[n : n + COLUMNS]) for n in range(0, len(visitor.kept), COLUMNS)]
+        live(Session(LiveOptions(), camera, stylizer, styles, window), camera, stylizer)
+    rows = [np.hstack(window.kept[n : n + COLUMNS]) for n in range(0, len(window.kept), COLUMNS)]
     cv2.imwrite(sys.argv[1], np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 

@@ -1,4 +1,4 @@
-"""Sources that do not wait: a scripted camera, and clips at their own controller."""
+"""Live sources: a simulated camera, cameras at an address, files at their own frame rate."""
 
 import statistics
 import subprocess
@@ -22,7 +22,10 @@ from vidstyle.runtime.worker import Worker
 
 
 class Device:
-    """A camera that gives numbered pictures, and is unplugged after some of them."""
+    """A simulated camera with numbered images.
+
+    The script has one number per opening: 0 fails, N gives N - 1 images until it is unplugged.
+    """
 
     def __init__(self, script, seconds=0.01):
         self.script, self.seconds, self.opened, self.given = script, seconds, 0, 0
@@ -36,7 +39,7 @@ class Device:
         return self.there > 0
 
     def read(self):
-        if self.there <= 1:  # unplugged: OpenCV goes on saying that it is open
+        if self.there <= 1:  # unplugged: OpenCV still reports it as open
             return False, None
         time.sleep(self.seconds)
         self.there -= 1
@@ -86,14 +89,14 @@ def listed(*cameras):
 
 
 def test_list_cameras_names_without_own_devices(monkeypatch, capsys):
-    there = [
+    found = [
         (2, "HD Webcam", "/dev/video2"),
         (0, "HD Webcam", "/dev/video0"),
         (4, "vidstyle", "/dev/video4"),
         (6, "Cap", "/dev/video6"),
     ]
     both = [
-        (number + backend, name, path) for backend in (1800, 200) for number, name, path in there
+        (number + backend, name, path) for backend in (1800, 200) for number, name, path in found
     ]
     monkeypatch.setattr("cv2_enumerate_cameras.enumerate_cameras", listed(*both))
     monkeypatch.setattr("sys.platform", "linux")
@@ -147,7 +150,7 @@ def test_find_camera_without_list_accepts_numbers(monkeypatch):
 def test_camera_is_lost_until_next_frame(monkeypatch, caplog):
     caplog.set_level("INFO")
     monkeypatch.setattr("vidstyle.live.capture.RETRY_SECONDS", (0.01, 0.02))
-    device = Device([3, 0, 1, 1, 0, 400])  # 1: it opens, and gives no picture
+    device = Device([3, 0, 1, 1, 0, 400])  # 1: opens without an image
     with Camera(0, capture=device) as camera:
         slates = SlateGenerator(camera)
         assert camera.status == "ok" and slates.next_slate() is None
@@ -199,7 +202,7 @@ def test_camera_without_frames_is_silent_and_stops(monkeypatch):
 
 
 def test_camera_measures_rate():
-    device = Device([400], seconds=0.02)  # says 30 frames per second, and gives 50 at most
+    device = Device([400], seconds=0.02)  # reports 30 fps, and gives 50 at most
     with Camera(0, capture=device) as camera:
         assert camera.rate == 30
         until(lambda: camera.rate != 30)
@@ -215,7 +218,8 @@ def test_camera_missing_is_named():
 
 
 def test_camera_missing_writes_one_line():
-    code = "from vidstyle.live.camera import Camera; Camera(61)"  # OpenCV looks for it in several ways, and writes of each
+    # OpenCV tries several backends, and writes a warning for each.
+    code = "from vidstyle.live.camera import Camera; Camera(61)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
@@ -225,8 +229,8 @@ def test_camera_missing_writes_one_line():
     )
 
 
-class PictureServer(BaseHTTPRequestHandler):
-    """A camera at an address that gives three pictures, and then says nothing more, or ends where the path says so."""
+class CameraServer(BaseHTTPRequestHandler):
+    """A camera at an address: three images and then silence; none at the path /mute."""
 
     gone = Event()
 
@@ -248,23 +252,23 @@ class PictureServer(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def picture_server():
-    PictureServer.gone.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), PictureServer)
+def camera_server():
+    CameraServer.gone.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), CameraServer)
     server.daemon_threads = True
     serving = Thread(target=server.serve_forever, args=(0.01,))
     serving.start()
     yield f"http://someone:secret@127.0.0.1:{server.server_port}"
-    PictureServer.gone.set()
+    CameraServer.gone.set()
     server.shutdown()
     serving.join()
     server.server_close()
 
 
-def test_network_camera_process_ends_on_close(picture_server, monkeypatch, caplog):
+def test_network_camera_process_ends_on_close(camera_server, monkeypatch, caplog):
     caplog.set_level("INFO")
     monkeypatch.setattr("vidstyle.live.camera.SILENT_SECONDS", 0.05)
-    with Camera(f"{picture_server}/camera.mjpg") as camera:
+    with Camera(f"{camera_server}/camera.mjpg") as camera:
         assert camera.format.size == (64, 48)
         frame = next(iter(camera))
         assert np.ptp(frame.image) <= 4 and frame.image.max() >= 56
@@ -279,7 +283,7 @@ def test_network_camera_process_ends_on_close(picture_server, monkeypatch, caplo
     )
 
 
-def test_network_camera_without_answer_times_out(picture_server, monkeypatch, capfd, caplog):
+def test_network_camera_without_answer_times_out(camera_server, monkeypatch, capfd, caplog):
     caplog.set_level("INFO")
     monkeypatch.setattr("vidstyle.live.camera.OPEN_SECONDS", 0.7)
     monkeypatch.setattr("vidstyle.live.camera.WAIT_MESSAGE_SECONDS", 0.1)
@@ -287,7 +291,7 @@ def test_network_camera_without_answer_times_out(picture_server, monkeypatch, ca
         InputError,
         match=r"camera http://127.0.0.1:\d+/mute gave no frame in 0.7 s: check the address",
     ) as caught:
-        Camera(f"{picture_server}/mute")
+        Camera(f"{camera_server}/mute")
     assert "secret" not in str(caught.value) + caplog.text
     assert caplog.text.count("waiting for camera http://127.0.0.1:") == 1
     assert capfd.readouterr().err == ""
@@ -311,7 +315,7 @@ def test_paced_file_loops_at_its_frame_rate(tmp_path):
         passed = time.monotonic() - camera.start_time
     assert [frame.time for frame in frames] == [Fraction(number, 20) for number in range(10)]
     assert np.array_equal(frames[0].image, frames[4].image)
-    assert passed >= 9 / 20  # never early; how late is the machine's affair
+    assert passed >= 9 / 20  # never early; a busy machine may be late
 
 
 def test_paced_file_slow_decoding_skips_frames(tmp_path, monkeypatch):
@@ -328,7 +332,7 @@ def test_paced_file_slow_decoding_skips_frames(tmp_path, monkeypatch):
             late.append(time.monotonic() - camera.start_time - float(frame.time))
     assert (
         statistics.median(late) < 0.25 < frame.time
-    )  # one by one the last would be 0.6 s late, at 0.13 s
+    )  # without skipping the last one is 0.6 s late, at 0.13 s
 
 
 def test_paced_file_very_late_sets_clock_back(tmp_path, caplog):
@@ -336,7 +340,7 @@ def test_paced_file_very_late_sets_clock_back(tmp_path, caplog):
         frames = iter(camera)
         for number in range(3):
             assert next(frames).time == Fraction(number, 100)
-            camera.start_time -= 5  # it took so long
+            camera.start_time -= 5  # the frame took five seconds
         assert next(frames, None) is None
     assert time.monotonic() - camera.start_time < 2.5
     assert caplog.text.count("plays in slow motion") == 1

@@ -123,9 +123,9 @@ def test_session_shows_slate_without_camera_frames(session, monkeypatch):
     assert session.camera_status == "ok" and 0 <= session.seconds_since_frame < 60
     monkeypatch.setattr(type(session._source), "status", "lost")
     shown = len(window.shown)
-    session(stylizer, report)  # as while it waits for a frame
+    session(stylizer, report)  # without a new frame
     session(stylizer, report)
-    assert len(window.shown) == shown + 1  # now and then, not all the time
+    assert len(window.shown) == shown + 1  # at intervals
     image, lines = window.shown[-1]
     seconds = session.seconds_since_frame
     assert np.array_equal(image, draw_slate((64, 48), "lost", seconds)) and np.array_equal(
@@ -169,10 +169,10 @@ def test_controls_crossfade_recomputes_no_gram_matrices(session, monkeypatch):
     session.controls.styles[1][1].grams(64, stylizer.features.style_layers)
     monkeypatch.setattr(
         "vidstyle.stylizer.style.gram",
-        lambda *given: pytest.fail("a style picture was looked at again"),
+        lambda *given: pytest.fail("a style image was analysed again"),
     )
     session.press("n")
-    session.controls._crossfade_start -= 2.5  # a quarter is over
+    session.controls._crossfade_start -= 2.5  # a quarter has passed
     show_frame(session, stylizer, 2)
     assert stylizer.style.weights == pytest.approx((0.75, 0.25), abs=0.05)
 
@@ -189,7 +189,7 @@ def test_session_keys_change_view(session):
     report = show_frame(session, stylizer, 3)
     image = window.shown[-1][0]
     assert image.shape == (48, 128, 3) and np.array_equal(image[:, :64], report.source.image)
-    stylizer.settings = replace(stylizer.settings, size=96)  # a painting larger than its source
+    stylizer.settings = replace(stylizer.settings, size=96)  # output larger than the source
     show_frame(session, stylizer, 4)
     assert window.shown[-1][0].shape == (72, 192, 3)
     stylizer.settings = replace(stylizer.settings, size=None)
@@ -217,7 +217,7 @@ def test_session_keys_keep_parameters_in_range(session):
     )
     session.press("m")
     assert session._source.mirror
-    session.press("x")  # no such key
+    session.press("x")  # a key without an action
 
 
 @pytest.mark.parametrize("key", ["q", "escape", "close"])

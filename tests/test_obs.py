@@ -1,4 +1,4 @@
-"""OBS: the shared picture, scripts put in place, the source made and put right, against a stand-in of OBS."""
+"""OBS, simulated: latency stamp, installation of the scripts, the source, the check."""
 
 import asyncio
 import base64
@@ -42,7 +42,7 @@ def test_latency_stamp_round_trip():
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A home with an OBS that was started once."""
+    """The settings of OBS in a temporary home directory."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setattr("sys.platform", "linux")
@@ -90,16 +90,16 @@ def test_obs_command_without_obs_names_remedy(tmp_path, monkeypatch, capsys):
     assert err.startswith("vidstyle: OBS does not answer at 127.0.0.1:") and err.count("\n") == 1
 
 
-class StandIn:
-    """As much of obs-websocket 5 as is needed, with a source that shows what vidstyle showed a while ago."""
+class SimulatedObs:
+    """A simulated obs-websocket 5, whose source shows frames with a delay."""
 
-    def __init__(self, kinds, inputs=(), behind=0.1):
-        self.kinds, self.inputs, self.items, self.asked, self.behind = (
+    def __init__(self, kinds, inputs=(), delay=0.1):
+        self.kinds, self.inputs, self.items, self.asked, self.delay = (
             kinds,
             dict(inputs),
             [],
             [],
-            behind,
+            delay,
         )
 
     def answer(self, request, given):
@@ -129,8 +129,8 @@ class StandIn:
 
     def shot(self):
         image = np.full((180, 320, 3), 100, np.uint8)
-        if self.behind is not None:
-            image = draw_stamp(image, round(time.time() * 20) / 20 - self.behind)
+        if self.delay is not None:
+            image = draw_stamp(image, round(time.time() * 20) / 20 - self.delay)
         return base64.b64encode(cv2.imencode(".png", image)[1]).decode()
 
     async def serve(self, socket):
@@ -178,7 +178,7 @@ class StandIn:
 
 
 def test_connect_source_creates_and_corrects():
-    obs = StandIn([MEDIA_KIND])
+    obs = SimulatedObs([MEDIA_KIND])
     with obs.running() as remote:
         assert connect_source(remote, "127.0.0.1:1") == MEDIA_KIND
         assert obs.inputs == {"vidstyle": MEDIA_KIND} and obs.items == ["vidstyle"]
@@ -189,7 +189,7 @@ def test_connect_source_creates_and_corrects():
             settings == media_settings("127.0.0.1:1")
             and "framerate=1000" in settings["ffmpeg_options"]
         )
-        obs.items.clear()  # somebody took it out of the scene
+        obs.items.clear()  # the user removed it from the scene
         connect_source(remote, "127.0.0.1:2")
         assert obs.items == ["vidstyle"]
         fitted = [given for request, given in obs.asked if request == "SetSceneItemTransform"]
@@ -202,7 +202,7 @@ def test_connect_source_creates_and_corrects():
         ) in obs.asked
         with pytest.raises(DeviceError, match="vidstyle obs install"):
             connect_source(remote, "127.0.0.1:1", SCRIPT_KIND)
-        obs.kinds.append(SCRIPT_KIND)  # the script is on now
+        obs.kinds.append(SCRIPT_KIND)  # the script is loaded now
         assert connect_source(remote, "127.0.0.1:1") == SCRIPT_KIND and obs.inputs == {
             "vidstyle": SCRIPT_KIND
         }
@@ -219,7 +219,7 @@ def test_connect_source_creates_and_corrects():
     ],
 )
 def test_connect_source_with_stream(address, form, listens):
-    obs = StandIn([MEDIA_KIND, SCRIPT_KIND])
+    obs = SimulatedObs([MEDIA_KIND, SCRIPT_KIND])
     with obs.running() as remote:
         assert connect_source(remote, "127.0.0.1:1", MEDIA_KIND, address) == MEDIA_KIND
     settings = next(given for request, given in obs.asked if request == "CreateInput")[
@@ -237,30 +237,28 @@ def test_obs_connect_invalid_stream_is_usage_error(capsys):
 
 @pytest.fixture
 def page(monkeypatch):
-    """A vidstyle that answers, and what it was told."""
-    told = []
+    """A simulated control page; returns its requests."""
+    requests = []
 
     def ask(page, path, order=None):
-        told.append((path, order))
+        requests.append((path, order))
         return {"fps": 20.0, "latency_ms": 50.0} if path == "state" else None
 
     monkeypatch.setattr("vidstyle.live.obs.request_page", ask)
-    return told
+    return requests
 
 
 def test_check_setup_measures_delay(page, monkeypatch):
     monkeypatch.setattr("vidstyle.live.obs.MEASURE_SECONDS", 0.5)
-    obs = StandIn([MEDIA_KIND], {"vidstyle": MEDIA_KIND})
+    obs = SimulatedObs([MEDIA_KIND], {"vidstyle": MEDIA_KIND})
     with obs.running() as remote:
-        said = check_setup(remote, "here")
-    assert said[0] == "OBS 30.0, obs-websocket 5.3" and "20.0 frames per second" in said[1]
-    offset = int(said[-1].split("Sync Offset of ")[1].split()[0])
-    assert (
-        50 + 70 <= offset <= 50 + 400
-    )  # the stand-in is 100 ms behind, rounded to 25; a busy machine adds to that
+        lines = check_setup(remote, "here")
+    assert lines[0] == "OBS 30.0, obs-websocket 5.3" and "20.0 frames per second" in lines[1]
+    offset = int(lines[-1].split("Sync Offset of ")[1].split()[0])
+    assert 50 + 70 <= offset <= 50 + 400  # 100 ms, in steps of 50; a busy machine adds to it
     assert [order for path, order in page if path == "command"] == [
         {"do": "latency_stamp"}
-    ] * 2  # on, and off again
+    ] * 2  # on and off
 
 
 def test_media_settings_accepts_url_with_token():
@@ -278,11 +276,11 @@ def test_media_settings_accepts_url_with_token():
 def test_check_setup_names_missing_part(page, monkeypatch):
     monkeypatch.setattr("vidstyle.live.obs.MEASURE_SECONDS", 0.2)
     with (
-        StandIn([MEDIA_KIND]).running() as remote,
+        SimulatedObs([MEDIA_KIND]).running() as remote,
         pytest.raises(DeviceError, match="`vidstyle obs connect` creates it"),
     ):
         check_setup(remote, "here")
-    standing = StandIn([MEDIA_KIND], {"vidstyle": MEDIA_KIND}, behind=None)
+    standing = SimulatedObs([MEDIA_KIND], {"vidstyle": MEDIA_KIND}, delay=None)
     with standing.running() as remote, pytest.raises(DeviceError, match="does not change"):
         check_setup(remote, "here")
     monkeypatch.undo()

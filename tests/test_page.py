@@ -1,4 +1,4 @@
-"""The control page: what it shows, and what it takes."""
+"""The control page: files, frames, commands, uploads."""
 
 import socket
 import sys
@@ -70,7 +70,7 @@ def test_page_commands_are_executed_before_next_frame(client, page_session):
 
 
 def parts_of(answer):
-    """Pictures of an MJPEG stream as they come."""
+    """Yield the images of a multipart MJPEG stream."""
     kept = b""
     for data in answer.iter_bytes():
         kept += data
@@ -79,7 +79,7 @@ def parts_of(answer):
             yield cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def far(one, other):
+def mean_difference(one, other):
     return np.abs(one.astype(int) - other).mean()
 
 
@@ -89,16 +89,16 @@ def test_page_multipart_stream_serves_two_viewers(client, page_session):
         client.stream("GET", "/frame.mjpg") as one,
         client.stream("GET", "/frame.mjpg") as other,
     ):
-        pictures = [parts_of(one), parts_of(other)]
+        streams = [parts_of(one), parts_of(other)]
         assert one.headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
-        for each in pictures:
-            assert far(next(each), first.image) < 12  # what JPEG does to such a picture
+        for each in streams:
+            assert mean_difference(next(each), first.image) < 12  # error of JPEG
         until(lambda: client.get("/state").json()["viewers"] == 2)
         for _ in range(10):
             moved = page_session.stylize_frame()
-        assert far(first.image, moved.image) > 20
-        for each in pictures:
-            until(lambda each=each: far(next(each), moved.image) < 12)
+        assert mean_difference(first.image, moved.image) > 20
+        for each in streams:
+            until(lambda each=each: mean_difference(next(each), moved.image) < 12)
     until(lambda: client.get("/state").json()["viewers"] == 0)
 
 
@@ -109,12 +109,12 @@ def test_page_jpeg_stream_delivers_each_frame_at_once(client, page_session):
         received = answer.iter_bytes()
         for _ in range(5):
             packets = []
-            while not packets:  # comes to an end although nothing else is shown meanwhile
+            while not packets:  # without a further frame
                 packets = parser.parse(next(received))
             (frame,) = parser.decode(packets[0])
             assert (
-                far(frame.to_ndarray(format="rgb24"), shown.image) < 12
-            )  # what JPEG does to such a picture
+                mean_difference(frame.to_ndarray(format="rgb24"), shown.image) < 12
+            )  # error of JPEG
             shown = page_session.stylize_frame()
 
 
@@ -128,15 +128,15 @@ def test_page_slow_viewer_blocks_nobody_and_gets_newest_frame(client, page_sessi
         slow.sendall(f"GET /frame.mjpg HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
         until(lambda: client.get("/state").json()["viewers"] == 1)
         with client.stream("GET", "/frame.mjpg") as quick:
-            pictures = parts_of(quick)
+            streams = parts_of(quick)
             for number in range(40):
                 page_session.page.show(noise[number % 3])
-                next(pictures)
+                next(streams)
         last = np.full((480, 640, 3), 200, np.uint8)
         page_session.page.show(last)
         data, heads = b"", []
         slow.settimeout(TIMEOUT_SECONDS)
-        while not heads or heads[-1] > 50_000:  # noise takes 500 kB, grey a few
+        while not heads or heads[-1] > 50_000:  # noise has 500 kB, grey less than 10
             data += slow.recv(1 << 20)
             heads = [
                 int(part.split(b"\r\n")[0])
@@ -204,9 +204,7 @@ def test_listen_names_invalid_and_used_addresses():
             listen(wrong)
     with listen(":0") as server:
         assert server.getsockname()[0] == "127.0.0.1"
-        assert (
-            server.proto == socket.IPPROTO_TCP
-        )  # or asyncio leaves TCP_NODELAY off, and each answer takes 40 ms
+        assert server.proto == socket.IPPROTO_TCP  # asyncio sets TCP_NODELAY only then
 
 
 def test_page_without_dependencies_names_remedy(monkeypatch, capsys, tmp_path):
@@ -240,18 +238,18 @@ def test_live_command_serves_page(tmp_path, monkeypatch, capsys, features_file):
 
 
 def test_page_single_frames_are_numbered(client, page_session):
-    assert client.get("/frame.jpg").status_code == 204  # nothing was shown yet
+    assert client.get("/frame.jpg").status_code == 204  # there is no frame yet
     shown = page_session.stylize_frame()
     first = client.get("/frame.jpg?viewer=me")
-    picture = cv2.imdecode(np.frombuffer(first.content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    assert far(picture, shown.image) < 12  # what JPEG does to such a picture
+    image = cv2.imdecode(np.frombuffer(first.content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert mean_difference(image, shown.image) < 12  # error of JPEG
     number = first.headers["x-frame-number"]
     assert client.get(f"/frame.jpg?viewer=me&after={number}").status_code == 204
     moved = page_session.stylize_frame()
     second = until(
         lambda: (found := client.get(f"/frame.jpg?viewer=me&after={number}")).content and found
     )
-    picture = cv2.imdecode(np.frombuffer(second.content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    assert second.headers["x-frame-number"] != number and far(picture, moved.image) < 12
+    image = cv2.imdecode(np.frombuffer(second.content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert second.headers["x-frame-number"] != number and mean_difference(image, moved.image) < 12
     assert client.get("/state").json()["viewers"] == 1
     assert client.get("/frame.jpg?after=" + "9" * 5000).status_code == 200

@@ -1,4 +1,4 @@
-"""Who may use the control page: hosts, origins and the token."""
+"""Access control of the page: host names, origins, and the token."""
 
 import re
 
@@ -53,7 +53,7 @@ def test_access_accepts_links_but_not_embedding(client, page_session, path, head
 
 @pytest.fixture
 def guarded(page_camera, features, style, tmp_path, monkeypatch):
-    """(page_session, client, token) of a page for the whole network that is also reached as studio.example."""
+    """(page_session, client, token) of a page on all interfaces with the host studio.example."""
     monkeypatch.chdir(tmp_path)
     with open_page_session(page_camera, features, style, "0.0.0.0:0", ["studio.example"]) as made:
         port, token = re.fullmatch(r"http://.*:(\d+)/\?token=(.*)", made.page.url).groups()
@@ -97,7 +97,7 @@ def test_access_accepts_token_in_url_or_header(guarded):
     for headers in ({"Authorization": f"Bearer {token}"}, {"X-Vidstyle-Token": token}):
         assert client.get("/state", headers=headers).status_code == 200
         assert client.post("/command", json={"do": "next"}, headers=headers).status_code == 204
-    password = {"Authorization": "Basic dTpw", "X-Vidstyle-Token": token}  # what a proxy asked for
+    password = {"Authorization": "Basic dTpw", "X-Vidstyle-Token": token}  # for a proxy
     assert client.get("/state", headers=password).status_code == 200
     assert client.get(f"/frame.jpg?token={token}").headers["content-type"] == "image/jpeg"
     for path in ("/frame.mjpg", "/frame.mjpeg"):
@@ -129,7 +129,7 @@ def test_access_page_files_need_no_token_and_set_no_cookie(guarded):
         ("studio.example", "https://studio.example", 200),
         ("studio.example", "http://studio.example", 200),
         ("studio.example:443", "https://studio.example", 200),
-        ("127.0.0.1:8765", "https://studio.example", 200),  # a proxy that sends its own address on
+        ("127.0.0.1:8765", "https://studio.example", 200),  # proxy
         ("localhost:8765", "https://localhost:8765", 200),
         ("localhost:8765", "http://localhost:9000", 403),
         ("studio.example", "https://other.example", 403),

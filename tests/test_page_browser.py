@@ -1,4 +1,4 @@
-"""The control page in a real browser, where there is one."""
+"""The control page in Chromium; skipped without one."""
 
 import threading
 
@@ -16,17 +16,17 @@ from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import Page
 
 PIXELS = """
-const picture = document.getElementById("image"), canvas = document.createElement("canvas");
+const image = document.getElementById("image"), canvas = document.createElement("canvas");
 canvas.width = 32; canvas.height = 24;
-if (!picture.naturalWidth) return null;
+if (!image.naturalWidth) return null;
 const pen = canvas.getContext("2d");
-pen.drawImage(picture, 0, 0, 32, 24);
+pen.drawImage(image, 0, 0, 32, 24);
 return [...pen.getImageData(0, 0, 32, 24).data];
 """
 
 
-def colours(driver):
-    """(24, 32, 3) as the browser shows the painting."""
+def colors(driver):
+    """Return the frame as the browser shows it, (24, 32, 3)."""
     return (
         np.array(until(lambda: driver.execute_script(PIXELS)))
         .reshape(24, 32, 4)[..., :3]
@@ -34,24 +34,27 @@ def colours(driver):
     )
 
 
-def colourfulness(driver):
-    return np.ptp(colours(driver), axis=-1).mean()
+def chroma(driver):
+    return np.ptp(colors(driver), axis=-1).mean()
 
 
 STATUS = "return document.getElementById('status').textContent"
 MESSAGE = "return document.getElementById('message').textContent"
-NOTICE = "const notice = document.getElementById('notice'); return notice.hidden ? '' : notice.textContent"
+NOTICE = """
+const notice = document.getElementById("notice");
+return notice.hidden ? "" : notice.textContent;
+"""
 
 
 @pytest.fixture(scope="module")
 def driver():
-    """A browser in which all names under .example lead to this machine."""
+    """A browser that resolves all names under .example to this machine."""
     with browser("--host-resolver-rules=MAP *.example 127.0.0.1") as found:
         yield found
 
 
 @pytest.fixture
-def painted(page_session):
+def running_session(page_session):
     with page_session.stylizing():
         yield page_session
 
@@ -66,19 +69,19 @@ def test_browser_shows_frames_and_selects_style(driver, page_camera, tmp_path, m
     session = Session(
         LiveOptions(fps=20, crossfade_seconds=0.2), page_camera, stylizer, styles, outputs=[page]
     )
-    painting = threading.Thread(target=live, args=(session, page_camera, stylizer))
-    painting.start()
+    live_thread = threading.Thread(target=live, args=(session, page_camera, stylizer))
+    live_thread.start()
     try:
         driver.get(page.url)
-        before = colours(driver)
-        until(lambda: np.abs(colours(driver) - before).max() > 30)  # it moves
-        until(lambda: colourfulness(driver) > 70)  # glass reaches 90, ink 30
+        before = colors(driver)
+        until(lambda: np.abs(colors(driver) - before).max() > 30)  # a new frame
+        until(lambda: chroma(driver) > 70)  # glass reaches 90, ink 30
         from selenium.webdriver.common.by import By
 
         buttons = until(lambda: driver.find_elements(By.CSS_SELECTOR, "#gallery button"))
         buttons[1].click()
-        until(lambda: colourfulness(driver) < 50)
-        driver.find_element(By.TAG_NAME, "body").send_keys("p")  # and by a key back
+        until(lambda: chroma(driver) < 50)
+        driver.find_element(By.TAG_NAME, "body").send_keys("p")  # back with a key
         until(lambda: session.controls.weights == [1, 0])
         cv2.imwrite("cat.png", stripes())
         driver.find_element(By.CSS_SELECTOR, "#upload input").send_keys(str(tmp_path / "cat.png"))
@@ -91,7 +94,7 @@ def test_browser_shows_frames_and_selects_style(driver, page_camera, tmp_path, m
         assert not [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
     finally:
         session.command({"do": "quit"})
-        painting.join()
+        live_thread.join()
 
 
 def port_of(page_session):
@@ -122,10 +125,10 @@ reach("opaque", "frame.jpg", { mode: "no-cors" });
 
 
 @pytest.mark.browser
-def test_browser_blocks_other_origins(driver, painted):
+def test_browser_blocks_other_origins(driver, running_session):
     mirrored = []
-    painted.session.actions["mirror"] = lambda: mirrored.append(True)
-    with other_site(FOREIGN_PAGE.replace("PAGE", painted.page.url)) as foreign:
+    running_session.session.actions["mirror"] = lambda: mirrored.append(True)
+    with other_site(FOREIGN_PAGE.replace("PAGE", running_session.page.url)) as foreign:
         driver.get(foreign)
         until(lambda: len(driver.execute_script("return Object.keys(results)")) == 4)
         results = driver.execute_script("return results")
@@ -148,24 +151,25 @@ def test_browser_blocks_other_origins(driver, painted):
         )
         driver.execute_script(
             "document.getElementById('link').click()"
-        )  # a link may lead there: nobody else sees it
-        until(lambda: driver.current_url == f"{painted.page.url}frame.jpg")
+        )  # a link in a tab is accepted
+        until(lambda: driver.current_url == f"{running_session.page.url}frame.jpg")
         assert driver.execute_script("return document.images[0].naturalWidth") == 64
-    frames = painted.frames
-    until(lambda: painted.frames > frames + 2)
+    frames = running_session.frames
+    until(lambda: running_session.frames > frames + 2)
     assert not mirrored
 
 
 @pytest.mark.browser
-def test_browser_dns_rebinding_is_rejected(driver, painted):
+def test_browser_dns_rebinding_is_rejected(driver, running_session):
     driver.get(
-        f"http://evil.example:{port_of(painted)}/"
-    )  # DNS rebinding: to the browser it is the same origin
+        f"http://evil.example:{port_of(running_session)}/"
+    )  # DNS rebinding: the browser sees one origin
     text = driver.find_element("tag name", "body").text
     assert text.startswith("'evil.example:") and "--allow-host" in text
     assert (
         driver.execute_async_script(
-            "const done = arguments[0]; fetch('command', {method: 'POST', body: '{}'}).then((answer) => done(answer.status))"
+            "const done = arguments[0];"
+            "fetch('command', {method: 'POST', body: '{}'}).then((answer) => done(answer.status))"
         )
         == 421
     )
@@ -177,7 +181,7 @@ def test_browser_token_link_survives_reload_and_second_instance(
 ):
     def shows_the_page():
         until(lambda: "fps" in driver.execute_script(STATUS))
-        assert (colours(driver) != 0).any()
+        assert (colors(driver) != 0).any()
         return driver.current_url
 
     one = open_page_session(page_camera, features, style, allowed=["studio.example"])
@@ -190,7 +194,7 @@ def test_browser_token_link_survives_reload_and_second_instance(
         with other_site(f'<a href="{links[0]}">join</a>') as chat:
             driver.get(chat)
             driver.find_element("tag name", "a").click()
-            until(lambda: driver.current_url == bare)  # the token has left the address bar
+            until(lambda: driver.current_url == bare)  # without the token
             assert shows_the_page() == bare
         driver.refresh()
         assert shows_the_page() == bare
@@ -214,10 +218,10 @@ def test_browser_more_tabs_than_connections(driver, page_session):
 def _use_many_tabs(driver, page_session, first):
     try:
         for _ in range(7):
-            driver.switch_to.new_window("window")  # all are seen at once, unlike tabs
+            driver.switch_to.new_window("window")  # visible, unlike a tab
             driver.get(page_session.page.url)
             until(lambda: "fps" in driver.execute_script(STATUS))
-            colours(driver)
+            colors(driver)
         driver.find_element("css selector", "[data-do=freeze]").click()
         until(lambda: page_session.session.state["freeze"])
     finally:
@@ -229,13 +233,15 @@ def _use_many_tabs(driver, page_session, first):
 
 
 @pytest.mark.browser
-def test_browser_shows_messages_and_notices(driver, painted, page_camera, tmp_path, monkeypatch):
-    driver.get(painted.page.url)
+def test_browser_shows_messages_and_notices(
+    driver, running_session, page_camera, tmp_path, monkeypatch
+):
+    driver.get(running_session.page.url)
     until(lambda: "fps" in driver.execute_script(STATUS))
     driver.find_element("css selector", "[data-do=snapshot]").click()
     text = until(lambda: driver.execute_script(MESSAGE))
     assert text.startswith(f"snapshot: {tmp_path}/vidstyle-")
-    monkeypatch.setattr(painted.session.recorder, "start", fail)
+    monkeypatch.setattr(running_session.session.recorder, "start", fail)
     driver.find_element("css selector", "[data-do=record]").click()
     until(lambda: driver.execute_script(MESSAGE) == "cannot write there: free some space")
     for status, words in (
@@ -261,8 +267,8 @@ def fail(*given):
 
 
 @pytest.mark.browser
-def test_browser_accessibility_names_and_live_region(driver, painted):
-    driver.get(painted.page.url)
+def test_browser_accessibility_names_and_live_region(driver, running_session):
+    driver.get(running_session.page.url)
     until(lambda: len(driver.find_elements("css selector", "#gallery input")) == 2)
     nodes = driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     named = {

@@ -1,4 +1,4 @@
-"""Commands: none may do harm, all errors are plain words, and the outcome is told."""
+"""Commands: validation, error messages, old names, fuzzing; messages to the viewers."""
 
 import json
 import random
@@ -96,57 +96,56 @@ NUMBERS = (
 WORDS = ("", "next", "x" * 5000, "\x00", "\ud800", "\u202e", "NaN", "__class__", "{}", "%s%n")
 
 
-def random_value(chance, depth=0):
-    kind = chance.random()
+def random_value(rng, depth=0):
+    kind = rng.random()
     if kind < 0.45:
-        return chance.choice(NUMBERS)
+        return rng.choice(NUMBERS)
     if kind < 0.65:
-        return chance.choice(WORDS)
+        return rng.choice(WORDS)
     if kind < 0.75:
         return None
-    size = 0 if depth > 3 else chance.randrange(4)
+    size = 0 if depth > 3 else rng.randrange(4)
     if kind < 0.9:
-        return [random_value(chance, depth + 1) for _ in range(size)]
-    return {
-        chance.choice((*PARAMETERS, *WORDS)): random_value(chance, depth + 1) for _ in range(size)
-    }
+        return [random_value(rng, depth + 1) for _ in range(size)]
+    return {rng.choice((*PARAMETERS, *WORDS)): random_value(rng, depth + 1) for _ in range(size)}
 
 
-def random_command(chance, actions):
-    """The bytes of a command that may be right, wrong in one place, or broken."""
-    kind = chance.random()
+def random_command(rng, actions):
+    """Return the bytes of a command that is valid, wrong in one place, or malformed."""
+    kind = rng.random()
     if kind < 0.1:
-        return chance.randbytes(chance.randrange(200))
-    numbers = chance.choice(((0, 1, 0.5), (0, 1e308, 1e-300, 5e-324), NUMBERS))
+        return rng.randbytes(rng.randrange(200))
+    numbers = rng.choice(((0, 1, 0.5), (0, 1e308, 1e-300, 5e-324), NUMBERS))
     given = {
-        "do": chance.choice([*actions, random_value(chance)]),
-        "set": {chance.choice([*PARAMETERS]): chance.choice([1, *numbers]) for _ in range(2)},
-        "blend": [chance.choice(numbers) for _ in range(chance.choice((1, 2, 2, 2, 2, 2, 3)))],
+        "do": rng.choice([*actions, random_value(rng)]),
+        "set": {rng.choice([*PARAMETERS]): rng.choice([1, *numbers]) for _ in range(2)},
+        "blend": [rng.choice(numbers) for _ in range(rng.choice((1, 2, 2, 2, 2, 2, 3)))],
     }
-    parts = {name: given[name] for name in chance.sample([*given], chance.randrange(4))}
+    parts = {name: given[name] for name in rng.sample([*given], rng.randrange(4))}
     if kind < 0.3:
-        parts[chance.choice([*given, *WORDS])] = random_value(chance)
+        parts[rng.choice([*given, *WORDS])] = random_value(rng)
     data = json.dumps(parts).encode()
     if kind > 0.9 and data:
-        place = chance.randrange(len(data))
-        data = data[:place] + chance.randbytes(2) + data[place + chance.randrange(3) :]
+        place = rng.randrange(len(data))
+        data = data[:place] + rng.randbytes(2) + data[place + rng.randrange(3) :]
     return data
 
 
 PYTHON_WORDS = re.compile(
-    r"Traceback|Error|object is|unhashable|NoneType|expected|'(int|str|float|list|dict)'|codec|\bTrue\b"
+    r"Traceback|Error|object is|unhashable|NoneType|expected|codec|\bTrue\b"
+    r"|'(int|str|float|list|dict)'"
 )
 
 
 def test_command_fuzz_keeps_session_usable(client, page_session):
-    chance = random.Random(20)
+    rng = random.Random(20)
     page_session.session.controls.crossfade_seconds = 0.05
     actions = [
         name for name in page_session.session.actions if name not in ("quit", "record", "snapshot")
     ]
     answers = []
     for number in range(300):
-        answer = client.post("/command", content=random_command(chance, actions))
+        answer = client.post("/command", content=random_command(rng, actions))
         answers.append(answer.status_code)
         if answer.status_code == 400:
             assert (
@@ -280,7 +279,7 @@ def test_page_state_has_camera_status(client, page_session, page_camera, monkeyp
 
 @pytest.fixture
 def old_names(monkeypatch):
-    """No old name was used before."""
+    """Forget which old names were used."""
     monkeypatch.setattr("vidstyle.live.commands._warned", set())
 
 

@@ -1,4 +1,4 @@
-"""Limits of the control page: viewers, connections, time."""
+"""Limits of the control page: viewers, connections, uploads, timeouts."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ FULL = b"there are 16 viewers already, which is the maximum: try again later"
 
 @contextmanager
 def connected(page_session, request=b""):
-    """A connection that has sent these bytes."""
+    """Open a connection and send these bytes."""
     host, port = page_session.page.url.removeprefix("http://").rstrip("/").split(":")
     with socket.create_connection((host, int(port))) as found:
         found.settimeout(TIMEOUT_SECONDS)
@@ -26,8 +26,8 @@ def connected(page_session, request=b""):
         yield found
 
 
-def is_closed_by_the_page(connection):
-    """Wait for the other side to close."""
+def is_closed_by_server(connection):
+    """Wait until the server closes the connection."""
     try:
         while connection.recv(1 << 16):
             pass
@@ -40,38 +40,37 @@ def test_page_viewers_are_limited_when_many_connect(client, page_session, monkey
     monkeypatch.setattr("vidstyle.live.web.frames.VIEWER_SECONDS", 600)
     page_session.stylize_frame()
 
-    async def come(number):
+    async def request_frame(number):
         kind = ("frame.mjpg", "frame.mjpeg", f"frame.jpg?viewer={number}")[number % 3]
         async with many.stream("GET", kind) as answer:
             if answer.status_code == 503:
                 refused.append(await answer.aread())
             else:
-                received = (
-                    answer.aiter_bytes()
-                )  # kept: without a reference it closes the connection
+                # The reference keeps the connection open.
+                received = answer.aiter_bytes()
                 arrived.append(await anext(received))
                 await asyncio.wait_for(all_answered.wait(), TIMEOUT_SECONDS)
 
-    async def all_come():
-        tasks = [asyncio.create_task(come(number)) for number in range(60)]
+    async def request_all():
+        tasks = [asyncio.create_task(request_frame(number)) for number in range(60)]
         while len(refused) + len(arrived) < 60:
             await asyncio.sleep(0.01)
         assert client.get("/state").json()["viewers"] <= MAX_VIEWERS
         all_answered.set()
         await asyncio.gather(*tasks)
 
-    async def crowd():
+    async def connect_many():
         nonlocal many, all_answered
         all_answered = asyncio.Event()
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(
             base_url=page_session.page.url, timeout=TIMEOUT_SECONDS, limits=limits
         ) as many:
-            await all_come()
+            await request_all()
 
     many = all_answered = None
     arrived, refused = [], []
-    asyncio.run(crowd())
+    asyncio.run(connect_many())
     assert len(refused) == 60 - MAX_VIEWERS
     assert set(refused) == {FULL}
 
@@ -112,7 +111,7 @@ def test_connection_incomplete_request_times_out(page_session, monkeypatch, requ
         monkeypatch.setattr(f"vidstyle.live.web.server.{name}", 0.1)
     page_session.page._server.config.timeout_keep_alive = 0.1
     with connected(page_session, request_bytes) as connection:
-        assert is_closed_by_the_page(connection)
+        assert is_closed_by_server(connection)
 
 
 def test_connection_viewer_that_does_not_read_times_out(client, page_session, monkeypatch):
@@ -142,7 +141,7 @@ def test_connection_count_is_limited(client, page_session, monkeypatch):
         connected(page_session),
     ):
         with connected(page_session) as many:
-            assert is_closed_by_the_page(many)
+            assert is_closed_by_server(many)
         one.sendall(b"GET /page.css HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert one.recv(100).startswith(b"HTTP/1.1 200")
 

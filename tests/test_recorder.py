@@ -72,7 +72,7 @@ def test_recorder_write_error_ends_recording_only(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="free some space"):
         recorder.close()
     for name, reason in (
-        ("out.txt", "end its name in .mp4"),
+        ("out.txt", "has an unsupported extension"),
         ("nowhere/out.mp4", "does not exist"),
     ):
         with pytest.raises(OutputError, match=reason):

@@ -23,8 +23,8 @@ from vidstyle.live.shared_memory import (
 )
 
 
-def shared(path):
-    """(number, (H, W, 4) BGRA) of the newest picture, as the script reads it; (0, None) where there is none."""
+def read_newest(path):
+    """Read the newest frame as the script does: (number, (H, W, 4) BGRA), or (0, None)."""
     data = path.read_bytes()
     magic, version, slots, newest = struct.unpack_from("<4sIII", data)
     assert (magic, version, slots, len(data)) == (b"VST1", 1, SLOTS, FILE_BYTES)
@@ -40,31 +40,31 @@ def shared(path):
 
 def test_shared_memory_output_is_exact(tmp_path):
     path = tmp_path / "picture"
-    picture = SharedMemoryOutput(path)
-    picture.open(None)
-    assert shared(path) == (0, None)
+    output = SharedMemoryOutput(path)
+    output.open(None)
+    assert read_newest(path) == (0, None)
     for number in range(1, 6):
         image = scene(number / 10)
-        picture.show(image)
-        found, bgra = shared(path)
+        output.show(image)
+        found, bgra = read_newest(path)
         assert (
             found == number
             and np.array_equal(bgra[..., 2::-1], image)
             and (bgra[..., 3] == 255).all()
         )
-    picture.show(np.full((10, 20, 4), 40000, np.uint16))
-    assert (shared(path)[1][..., :3] == 40000 >> 8).all()
-    picture.show(np.zeros((3000, 1000, 3), np.uint8))
-    assert shared(path)[1].shape == (1080, 360, 4)
-    picture.close()
-    picture.close()
-    assert shared(path) == (0, None)
+    output.show(np.full((10, 20, 4), 40000, np.uint16))
+    assert (read_newest(path)[1][..., :3] == 40000 >> 8).all()
+    output.show(np.zeros((3000, 1000, 3), np.uint8))
+    assert read_newest(path)[1].shape == (1080, 360, 4)
+    output.close()
+    output.close()
+    assert read_newest(path) == (0, None)
 
 
-def killed(picture):
-    """What the system does for a process that ends without a word."""
-    picture._memory.close()
-    picture._file.close()
+def simulate_kill(output):
+    """Release the file as the system does for a killed process."""
+    output._memory.close()
+    output._file.close()
 
 
 def test_shared_memory_output_reuses_file_and_replaces_invalid_one(tmp_path):
@@ -72,14 +72,14 @@ def test_shared_memory_output_reuses_file_and_replaces_invalid_one(tmp_path):
     first = SharedMemoryOutput(path)
     first.show(scene())
     file = path.stat().st_ino
-    killed(first)
+    simulate_kill(first)
     again = SharedMemoryOutput(path)
     again.show(scene(1))
-    assert shared(path)[0] == 2 and path.stat().st_ino == file
-    killed(again)
+    assert read_newest(path)[0] == 2 and path.stat().st_ino == file
+    simulate_kill(again)
     path.write_bytes(b"rubbish" * 100)
     SharedMemoryOutput(path)
-    assert shared(path) == (0, None)
+    assert read_newest(path) == (0, None)
 
 
 def test_shared_memory_output_names_path_that_cannot_be_written(tmp_path):
@@ -166,10 +166,10 @@ def test_obs_script_opens_no_symbolic_link(tmp_path):
         return found
 
     path, link = tmp_path / "picture", tmp_path / "link"
-    picture = SharedMemoryOutput(path)
+    output = SharedMemoryOutput(path)
     link.symlink_to(path)
     assert opened(path) and not opened(link)
-    picture.close()
+    output.close()
 
 
 def test_shared_memory_output_on_full_disk(tmp_path, monkeypatch):

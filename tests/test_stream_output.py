@@ -1,4 +1,4 @@
-"""Streams to other machines: what arrives there, and what happens while nobody listens."""
+"""Stream output: colours at the receiver, reconnecting, secrets."""
 
 import socket
 import subprocess
@@ -35,7 +35,7 @@ def free_port(kind=socket.SOCK_STREAM):
 
 
 class Listener(Thread):
-    """Another machine: takes a stream and keeps its pictures, until told to go."""
+    """A receiver that keeps the images of a stream until ``gone`` is set."""
 
     def __init__(self, scheme, port):
         super().__init__(daemon=True)
@@ -45,7 +45,7 @@ class Listener(Thread):
             {**options, "probesize": "20000", "analyzeduration": "500000"},
         )
         self.address = self._address.partition("?")[0]
-        self.pictures, self.times, self.gone = [], [], Event()
+        self.images, self.times, self.gone = [], [], Event()
         self.start()
 
     def run(self):
@@ -53,38 +53,36 @@ class Listener(Thread):
             with av.open(self._address, options=self._options) as stream:
                 self.tags = stream.streams.video[0].codec_context
                 for frame in stream.decode(video=0):
-                    self.pictures.append(frame.to_ndarray(format="rgb24"))
+                    self.images.append(frame.to_ndarray(format="rgb24"))
                     self.times += (
                         [] if frame.time is None else [frame.time]
-                    )  # RTSP tells the first one's later
+                    )  # RTSP reports the first one later
                     if self.gone.is_set():
                         return
-        except av.error.FFmpegError:  # whoever sent has gone
+        except av.error.FFmpegError:  # the sender has ended
             pass
 
 
 @contextmanager
-def broadcasting(address, image, rate=25):
-    broadcast = StreamOutput(address, rate)
-    broadcast.open(None)
-    with closing(broadcast):
-        broadcast.show(image)
-        yield broadcast
+def streaming(address, image, rate=25):
+    stream_output = StreamOutput(address, rate)
+    stream_output.open(None)
+    with closing(stream_output):
+        stream_output.show(image)
+        yield stream_output
 
 
 @pytest.mark.parametrize("scheme", LISTENING)
 def test_stream_output_keeps_colors(scheme):
     image = color_patches(SIZE)
     listener = Listener(scheme, free_port())
-    with broadcasting(listener.address, image) as broadcast:
-        until(lambda: len(listener.pictures) > 3)
-        assert broadcast.sent > 3
-        broadcast.show(np.full_like(image, 200))
-        until(lambda: listener.pictures[-1].min() > 190)
-    assert listener.pictures[0].shape == image.shape
-    assert (
-        np.abs(column_centers(listener.pictures[0]) - PATCHES).max() <= 3
-    )  # colours are to be within three levels on every way
+    with streaming(listener.address, image) as stream_output:
+        until(lambda: len(listener.images) > 3)
+        assert stream_output.sent > 3
+        stream_output.show(np.full_like(image, 200))
+        until(lambda: listener.images[-1].min() > 190)
+    assert listener.images[0].shape == image.shape
+    assert np.abs(column_centers(listener.images[0]) - PATCHES).max() <= 3  # limit of all outputs
     assert len(listener.times) > 2 and listener.times == sorted(set(listener.times))
 
 
@@ -94,37 +92,38 @@ def test_stream_output_reconnects(scheme, caplog, monkeypatch):
     caplog.set_level("INFO")
     port = free_port()
     address = LISTENING[scheme][0].format(port).partition("?")[0]
-    with broadcasting(address, color_patches(SIZE)):
+    with streaming(address, color_patches(SIZE)):
         until(lambda: "no stream: " in caplog.text)
         for _ in range(2):
             listener = Listener(scheme, port)
-            until(lambda listener=listener: listener.pictures)
+            until(lambda listener=listener: listener.images)
             listener.gone.set()
             listener.join(10)
-    assert caplog.text.count("no stream: ") <= 3  # said once each time, not at every try
+    assert caplog.text.count("no stream: ") <= 3  # once per loss, not per attempt
     assert "secret" not in caplog.text
     assert "check the address, and that a receiver listens there" in caplog.text
 
 
-def test_stream_output_close_aborts_silent_server():
+def test_stream_output_close_aborts_silent_server(monkeypatch):
+    monkeypatch.setattr("vidstyle.live.output_device.CLOSE_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        with broadcasting(
+        with streaming(
             f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/x", color_patches(SIZE)
-        ) as broadcast:
+        ) as stream_output:
             connection, _ = silent.accept()
         connection.close()
-    assert broadcast.device is None and not broadcast._thread.is_alive()
+    assert stream_output.device is None and not stream_output._thread.is_alive()
 
 
 def test_stream_output_opens_at_first_frame_with_even_sides():
     listener = Listener("udp", free_port())
-    broadcast = StreamOutput(listener.address, 25)
-    broadcast.open(None)
-    with closing(broadcast):
-        assert broadcast.device is None
-        broadcast.show(np.full((49, 65, 3), 128, np.uint8))
-        until(lambda: listener.pictures)
-    assert listener.pictures[0].shape == (50, 66, 3)
+    stream_output = StreamOutput(listener.address, 25)
+    stream_output.open(None)
+    with closing(stream_output):
+        assert stream_output.device is None
+        stream_output.show(np.full((49, 65, 3), 128, np.uint8))
+        until(lambda: listener.images)
+    assert listener.images[0].shape == (50, 66, 3)
 
 
 def test_stream_output_invalid_address_hides_secrets():
@@ -171,11 +170,11 @@ def test_stream_output_key_is_not_in_process_list(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(20)
         address = f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/secret-key"
-        with broadcasting(address, color_patches(SIZE)) as broadcast:
-            connection, _ = silent.accept()  # so the address has arrived
+        with streaming(address, color_patches(SIZE)) as stream_output:
+            connection, _ = silent.accept()  # the address has arrived
             (process,) = begun
             assert "secret-key" not in " ".join(process.args) and "secret-key" not in str(
-                broadcast.device
+                stream_output.device
             )
             if sys.platform.startswith("linux"):
                 for file in ("cmdline", "environ"):
@@ -236,7 +235,7 @@ def test_live_command_streams_and_records(tmp_path, monkeypatch, capsys, feature
         )
         == 0
     )
-    until(lambda: len(listener.pictures) > 3)
+    until(lambda: len(listener.images) > 3)
     err = capsys.readouterr().err
     assert f"stream {listener.address}: " in err and f"recorded: {tmp_path / 'out.mp4'}" in err
     for outputs, code, reason in (

@@ -1,4 +1,4 @@
-"""The virtual camera: its rate, its colours, devices that are not there or go; with a stand-in, and under the native code."""
+"""Virtual camera: rate, colours, missing and removed devices; simulated, and with native code."""
 
 import os
 import shutil
@@ -28,16 +28,16 @@ from vidstyle.live.virtual_camera import (
 )
 
 
-class DeviceConnection:
-    """A device that keeps what it is sent, and may break."""
+class SimulatedConnection:
+    """A simulated device that keeps the images, and can fail."""
 
-    def __init__(self, device="stand-in"):
-        self.device, self.pictures, self.broken, self.closed = device, [], False, False
+    def __init__(self, device="simulated"):
+        self.device, self.images, self.broken, self.closed = device, [], False, False
 
-    def send(self, picture):
+    def send(self, i420):
         if self.broken:
             raise OSError("no such device")
-        self.pictures.append(picture)
+        self.images.append(i420)
 
     def close(self):
         self.closed = True
@@ -52,40 +52,44 @@ def running(camera):
         camera.close()
 
 
-def rgb(picture, size, color=BT601):
-    """What a program takes I420 for."""
-    frame = av.VideoFrame.from_ndarray(picture.reshape(size[1] * 3 // 2, size[0]), format="yuv420p")
+def rgb(i420, size, color=BT601):
+    """Convert I420 to RGB as another program does."""
+    frame = av.VideoFrame.from_ndarray(i420.reshape(size[1] * 3 // 2, size[0]), format="yuv420p")
     return to_rgb(frame, size, ColorInfo(color, LIMITED), VideoReformatter())
 
 
 def test_virtual_camera_repeats_newest_frame():
-    feed = DeviceConnection()
-    with running(VirtualCamera(None, (64, 48), 200, open_device=lambda *given: feed)) as camera:
-        until(lambda: len(feed.pictures) > 5)
-        assert not rgb(feed.pictures[0], (64, 48)).any()  # black at first
+    connection = SimulatedConnection()
+    with running(
+        VirtualCamera(None, (64, 48), 200, open_device=lambda *given: connection)
+    ) as camera:
+        until(lambda: len(connection.images) > 5)
+        assert not rgb(connection.images[0], (64, 48)).any()  # black before the first
         camera.show(np.full((48, 64, 3), 250, np.uint8))
-        until(lambda: rgb(feed.pictures[-1], (64, 48)).mean() > 245)
-        count = len(feed.pictures)
-        until(lambda: len(feed.pictures) > count + 5)
-        assert feed.pictures[-1] is feed.pictures[-2]
-        assert camera.device == "stand-in"
-    assert feed.closed and camera.device is None
+        until(lambda: rgb(connection.images[-1], (64, 48)).mean() > 245)
+        count = len(connection.images)
+        until(lambda: len(connection.images) > count + 5)
+        assert connection.images[-1] is connection.images[-2]
+        assert camera.device == "simulated"
+    assert connection.closed and camera.device is None
     camera.close()
 
 
 @pytest.mark.parametrize("matrix, color", [("601", BT601), ("709", BT709)])
 def test_virtual_camera_colors_match_matrix(matrix, color):
-    feed, image = DeviceConnection(), chart()
+    connection, image = SimulatedConnection(), chart()
     size = image.shape[1::-1]
-    with running(VirtualCamera(None, size, 100, matrix, lambda *given: feed)) as camera:
+    with running(VirtualCamera(None, size, 100, matrix, lambda *given: connection)) as camera:
         camera.show(image)
-        until(lambda: len(feed.pictures) > 2 and feed.pictures[-1][: size[0] * size[1]].max() > 16)
-    difference = np.abs(rgb(feed.pictures[-1], size, color).astype(int) - image)
-    assert (
-        np.median(difference) <= 2
-    )  # of flat patches; at their edges colours are shared by four pixels
+        until(
+            lambda: (
+                len(connection.images) > 2 and connection.images[-1][: size[0] * size[1]].max() > 16
+            )
+        )
+    difference = np.abs(rgb(connection.images[-1], size, color).astype(int) - image)
+    assert np.median(difference) <= 2  # flat patches; chroma is subsampled at their edges
     other = np.abs(
-        rgb(feed.pictures[-1], size, BT709 if color == BT601 else BT601).astype(int) - image
+        rgb(connection.images[-1], size, BT709 if color == BT601 else BT601).astype(int) - image
     )
     assert other.max() > 10
 
@@ -104,43 +108,43 @@ def test_letterbox_keeps_aspect_ratio():
 
 def test_virtual_camera_retries_missing_device(monkeypatch, caplog):
     monkeypatch.setattr("vidstyle.live.output_device.RETRY_SECONDS", 0.01)
-    feed, tries = DeviceConnection(), []
+    connection, tries = SimulatedConnection(), []
 
     def open_device(*given):
         tries.append(given)
         if len(tries) < 5:
             raise DeviceError("v4l2loopback is not loaded: load it")
-        return feed
+        return connection
 
     caplog.set_level("INFO")
     with running(VirtualCamera("/dev/video77", (64, 48), 100, open_device=open_device)):
-        until(lambda: feed.pictures)
+        until(lambda: connection.images)
     assert tries[0] == ("/dev/video77", (64, 48), 100)
     assert caplog.text.count("no virtual camera: v4l2loopback is not loaded: load it") == 1
-    assert "virtual camera stand-in: 64x48 at 100 frames per second" in caplog.text
+    assert "virtual camera simulated: 64x48 at 100 frames per second" in caplog.text
 
 
 @pytest.mark.parametrize("how", ["error", "file"])
 def test_virtual_camera_reopens_removed_device(monkeypatch, caplog, tmp_path, how):
-    """Some ways in say so, others go on as if nothing had happened: then its file tells."""
+    """Some backends raise an error; for others the device's file is checked."""
     monkeypatch.setattr("vidstyle.live.output_device.RETRY_SECONDS", 0.01)
     node = tmp_path / "video10"
     node.touch()
-    feeds = []
+    connections = []
 
     def open_device(*given):
         if not node.exists():
             raise DeviceError("there is none: load it")
-        feeds.append(DeviceConnection(str(node)))
-        return feeds[-1]
+        connections.append(SimulatedConnection(str(node)))
+        return connections[-1]
 
     with running(VirtualCamera(None, (64, 48), 100, open_device=open_device)):
-        until(lambda: feeds and feeds[0].pictures)
+        until(lambda: connections and connections[0].images)
         node.unlink()
-        feeds[0].broken = how == "error"
-        until(lambda: feeds[0].closed)
+        connections[0].broken = how == "error"
+        until(lambda: connections[0].closed)
         node.touch()
-        until(lambda: len(feeds) > 1 and feeds[-1].pictures)
+        until(lambda: len(connections) > 1 and connections[-1].images)
     assert caplog.text.count("is gone") == 1
 
 
@@ -157,18 +161,18 @@ def test_virtual_camera_rejects_invalid_arguments():
 
 
 class Backend:
-    """pyvirtualcam's idea of a device, kept in memory."""
+    """A backend of pyvirtualcam that keeps the images."""
 
     made: ClassVar = []
 
     def __init__(self, *, width, height, fps, fourcc, device, **rest):
         if device == "busy":
             raise RuntimeError("virtual camera output could not be started")
-        self.given, self.pictures = (width, height, fps, device), []
+        self.given, self.images = (width, height, fps, device), []
         Backend.made.append(self)
 
     def send(self, frame):
-        self.pictures.append(np.array(frame))
+        self.images.append(np.array(frame))
 
     def close(self):
         pass
@@ -196,14 +200,14 @@ def test_pyvirtualcam_connection_sends_i420():
             until(
                 lambda: (
                     Backend.made
-                    and Backend.made[-1].pictures
-                    and Backend.made[-1].pictures[-1][: 64 * 48].max() > 16
+                    and Backend.made[-1].images
+                    and Backend.made[-1].images[-1][: 64 * 48].max() > 16
                 )
             )
             assert camera.device == "fake camera"
         assert Backend.made[-1].given == (64, 48, 50, None)
         assert (
-            np.abs(rgb(Backend.made[-1].pictures[-1], (64, 48)).astype(int) - (220, 20, 60)).max()
+            np.abs(rgb(Backend.made[-1].images[-1], (64, 48)).astype(int) - (220, 20, 60)).max()
             <= 2
         )
         with pytest.raises(RuntimeError, match="could not be started"):
@@ -223,16 +227,16 @@ def test_select_backend_without_pyvirtualcam(monkeypatch):
 
 @pytest.fixture
 def system(monkeypatch, tmp_path):
-    """A Linux system to be furnished."""
+    """Return a function that creates files of a simulated Linux system."""
     monkeypatch.setattr("vidstyle.live.v4l2loopback.SYSTEM_ROOT", tmp_path)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("platform.release", lambda: "6.1")
 
-    def furnish(path, text=""):
+    def create_file(path, text=""):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
 
-    return furnish
+    return create_file
 
 
 def test_remedy_names_missing_part_on_linux(system, monkeypatch):
@@ -320,7 +324,7 @@ print(camera.sent)
     not sys.platform.startswith("linux") or not shutil.which("gcc"), reason="needs Linux and gcc"
 )
 def test_pyvirtualcam_native_code_writes_frames(tmp_path):
-    """Under a preloaded library that pretends to be the kernel's module."""
+    """With a preloaded library that simulates the kernel module."""
     pytest.importorskip("pyvirtualcam")
     source, library, written = (
         Path(__file__).parent / "vcam" / "shim.c",
@@ -338,6 +342,6 @@ def test_pyvirtualcam_native_code_writes_frames(tmp_path):
         [sys.executable, "-c", NATIVE], env=env, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    pictures = np.fromfile(written, np.uint8).reshape(-1, 64 * 48 * 3 // 2)
-    assert len(pictures) == int(result.stdout) > 3
-    assert np.abs(rgb(pictures[-1], (64, 48)).astype(int) - (220, 20, 60)).max() <= 2
+    images = np.fromfile(written, np.uint8).reshape(-1, 64 * 48 * 3 // 2)
+    assert len(images) == int(result.stdout) > 3
+    assert np.abs(rgb(images[-1], (64, 48)).astype(int) - (220, 20, 60)).max() <= 2

@@ -34,22 +34,25 @@ def test_display_check_times_out(monkeypatch):
 
 @pytest.fixture
 def opencv_window(monkeypatch):
-    """OpenCV's window as far as it is used here. After its name is taken from ``there`` OpenCV raises, as version 5 does."""
-    there = set()
+    """Simulate OpenCV's windows; return the set of their names.
+
+    Like version 5, OpenCV raises for a name that is not in the set.
+    """
+    windows = set()
 
     def visible(title, what):
-        if title not in there:
+        if title not in windows:
             raise cv2.error("NULL window")
         return 1.0
 
-    monkeypatch.setattr("sys.platform", "darwin")  # no display is looked for
-    monkeypatch.setattr(cv2, "namedWindow", lambda title, flags: there.add(title))
+    monkeypatch.setattr("sys.platform", "darwin")  # without a display check
+    monkeypatch.setattr(cv2, "namedWindow", lambda title, flags: windows.add(title))
     monkeypatch.setattr(cv2, "resizeWindow", lambda title, *size: visible(title, 0))
-    monkeypatch.setattr(cv2, "imshow", lambda title, image: there.add(title))
+    monkeypatch.setattr(cv2, "imshow", lambda title, image: windows.add(title))
     monkeypatch.setattr(cv2, "getWindowProperty", visible)
     monkeypatch.setattr(cv2, "pollKey", lambda: -1)
-    monkeypatch.setattr(cv2, "destroyAllWindows", there.clear)
-    return there
+    monkeypatch.setattr(cv2, "destroyAllWindows", windows.clear)
+    return windows
 
 
 def test_window_closed_by_button_stays_closed(opencv_window):
