@@ -40,10 +40,10 @@ class Listener(Thread):
     def __init__(self, scheme, port):
         super().__init__(daemon=True)
         address, options = LISTENING[scheme]
-        self._address, self._options = (
-            address.format(port),
-            {**options, "probesize": "20000", "analyzeduration": "500000"},
-        )
+        # FFmpeg reads 20 frames by default to measure the frame rate: 3 s of an image that is
+        # repeated.
+        probe = {"probesize": "20000", "analyzeduration": "100000", "fpsprobesize": "0"}
+        self._address, self._options = address.format(port), {**options, **probe}
         self.address = self._address.partition("?")[0]
         self.images, self.times, self.gone = [], [], Event()
         self.start()
