@@ -17,7 +17,7 @@ import vidstyle as vs
 from vidstyle.bench.results import Row, machine, write_results
 from vidstyle.io.frame import Frame, fit
 from vidstyle.io.images import read_image, write_image
-from vidstyle.metrics import colours_only, evaluate
+from vidstyle.metrics import colors_only, evaluate
 from vidstyle.ops.tensors import resize, to_image, to_tensor
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +71,7 @@ def stylize_all(long_side, features, folder):
             style = to_tensor(images[kind])
             for what, result in (
                 ("", to_tensor(stylized)),
-                (", colours only", colours_only(content, style)),
+                (", colours only", colors_only(content, style)),
             ):
                 found = evaluate(result, content, style)
                 values = zip(

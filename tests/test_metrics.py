@@ -3,7 +3,7 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle.metrics import colours_only, evaluate, stroke_coherence, style_distance
+from vidstyle.metrics import colors_only, evaluate, stroke_coherence, style_distance
 from vidstyle.ops.tensors import to_tensor
 
 
@@ -43,7 +43,7 @@ def test_long_strokes_are_cleaner_than_crossed_ones():
 
 
 def test_the_control_has_the_styles_colours_and_the_contents_edges(content, style):
-    control = colours_only(content, style)
+    control = colors_only(content, style)
     torch.testing.assert_close(
         control.mean((2, 3)), style.mean((2, 3)), atol=0.02, rtol=0
     )  # what is clipped is lost

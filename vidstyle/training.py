@@ -29,7 +29,7 @@ from .io.frame import Frame, Image
 from .io.image_names import is_still
 from .io.images import decode_image
 from .io.tensor_file import read_tensors, write_tensors
-from .metrics import QualityMetrics, colours_only, evaluate
+from .metrics import QualityMetrics, colors_only, evaluate
 from .ops.tensors import to_image, to_tensor
 from .runtime.interrupts import check
 from .settings import Settings, TrainConfig
@@ -349,7 +349,7 @@ def held_out_trial(features: Features, content: Tensor, style: Tensor) -> Trial:
         features, Style((style,), (1.0,), features), Settings(initial_steps=TRIAL_STEPS)
     )
     painting = to_tensor(stylizer(Frame(to_image(content))).image)
-    control = evaluate(colours_only(content, style), content, style)
+    control = evaluate(colors_only(content, style), content, style)
     return Trial(
         evaluate(painting, content, style),
         control,

@@ -1,12 +1,15 @@
 """Colour statistics of an image, and colour transfer by mean and covariance."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..io.frame import fit
 from .tensors import constant, resize
+
+Matrix = tuple[tuple[float, ...], ...]
 
 _AXES = (1.0, 1.0, 1.0), (1.0, -1.0, 0.0), (1.0, 1.0, -2.0)
 OPPONENT = tuple(tuple(component / math.hypot(*axis) for component in axis) for axis in _AXES)
@@ -33,49 +36,67 @@ def apply_color_matrix(matrix: Tensor, image: Tensor) -> Tensor:
     return (matrix @ image[0].flatten(1)).view(1, -1, *image.shape[2:])
 
 
-def color_statistics(image: Tensor) -> Tensor:
-    """Second moments of (1, grey, red-green, yellow-blue) at reduced size.
+def color_statistics(
+    image: Tensor, basis: Matrix = OPPONENT, max_side_px: int | None = STATISTICS_SIZE_PX
+) -> Tensor:
+    """Second moments of one and the colours, at reduced size.
 
     Statistics of several images can be averaged, like Gram matrices.
 
     Args:
         image: (1, 3, H, W) RGB in [0, 1].
+        basis: rows that make colours of RGB; by default grey, red-green and yellow-blue.
+        max_side_px: long side of the image after reduction; None: no reduction.
 
     Returns:
         (4, 4) float32, symmetric; the first row holds 1 and the means.
     """
     height, width = image.shape[-2:]
-    if max(width, height) > STATISTICS_SIZE_PX:
-        image = resize(image, fit((width, height), STATISTICS_SIZE_PX))
-    colors = opponent_matrix(image.device) @ image[0].flatten(1)
+    if max_side_px and max(width, height) > max_side_px:
+        image = resize(image, fit((width, height), max_side_px))
+    colors = constant(basis, image.device) @ image[0].flatten(1)
     rows = torch.cat([torch.ones_like(colors[:1]), colors])
     return rows @ rows.T / rows.shape[1]
 
 
-def match_color_statistics(
-    image: Tensor, target: Tensor, min_std: tuple[float, float, float] = MIN_STD
-) -> Tensor:
-    """Colour transfer by mean and covariance (Reinhard et al. 2001, with the full covariance).
-
-    The affine map is the product of two Cholesky factors in opponent colours (Gatys et al. 2016,
-    "Preserving color in neural artistic style transfer"). It is triangular with grey first, so it
-    keeps the order of grey levels.
+def match_color_statistics(image: Tensor, target: Tensor) -> Tensor:
+    """``transfer_colors`` in opponent colours: grey comes first, so the order of greys is kept.
 
     Args:
         image: (1, 3, H, W) RGB in [0, 1].
         target: from ``color_statistics``.
-        min_std: see ``MIN_STD``; smaller values follow the target more closely.
 
     Returns:
         (1, 3, H, W) RGB, clipped to [0, 1].
     """
-    basis = opponent_matrix(image.device)
-    floor = constant(min_std, image.device).square()
-    mean, factor = _mean_and_cholesky(color_statistics(image), floor)
+    return transfer_colors(image, color_statistics(image), target, OPPONENT, MIN_STD)
+
+
+def transfer_colors(
+    image: Tensor, statistics: Tensor, target: Tensor, basis: Matrix, min_std: Sequence[float]
+) -> Tensor:
+    """Colour transfer by mean and covariance (Reinhard et al. 2001, with the full covariance).
+
+    The affine map is the product of two Cholesky factors (Gatys et al. 2016, "Preserving color in
+    neural artistic style transfer"). It is triangular in the basis.
+
+    Args:
+        image: (1, 3, H, W) RGB in [0, 1].
+        statistics, target: from ``color_statistics``, of the image and of the result.
+        basis: orthonormal, of both statistics.
+        min_std: smallest standard deviation of each colour, see ``MIN_STD``.
+
+    Returns:
+        (1, 3, H, W) RGB, clipped to [0, 1].
+    """
+    matrix = constant(basis, image.device)
+    floor = constant(tuple(min_std), image.device).square()
+    mean, factor = _mean_and_cholesky(statistics, floor)
     target_mean, target_factor = _mean_and_cholesky(target.to(image), 1e-3 * floor)
-    matrix = basis.T @ target_factor @ torch.linalg.solve_triangular(factor, basis, upper=False)
-    offset = basis.T @ target_mean - matrix @ (basis.T @ mean)
-    matched: Tensor = torch.einsum("oc,bchw->bohw", matrix, image) + offset.view(1, 3, 1, 1)
+    whitened = torch.linalg.solve_triangular(factor, matrix, upper=False)
+    mapping = matrix.T @ target_factor @ whitened
+    offset = matrix.T @ target_mean - mapping @ (matrix.T @ mean)
+    matched: Tensor = torch.einsum("oc,bchw->bohw", mapping, image) + offset.view(1, 3, 1, 1)
     return matched.clamp(0, 1)
 
 
