@@ -14,7 +14,7 @@ from vidstyle.features.filter_bank import (
     structure,
 )
 from vidstyle.features.network import VGG19, Network
-from vidstyle.losses.objective import gram
+from vidstyle.losses.style import gram
 
 
 def test_vgg19_maps_have_the_published_shapes():

@@ -146,7 +146,9 @@ def stroke_coherence(image: Tensor, scales: int = 4, window_px: int = 9) -> list
         gray = image.mean(1, keepdim=True)
         dx = gray[..., 1:-1, 2:] - gray[..., 1:-1, :-2]
         dy = gray[..., 2:, 1:-1] - gray[..., :-2, 1:-1]
-        xx, yy, xy = (F.avg_pool2d(product, window_px, 1) for product in (dx * dx, dy * dy, dx * dy))
+        xx, yy, xy = (
+            F.avg_pool2d(product, window_px, 1) for product in (dx * dx, dy * dy, dx * dy)
+        )
         energy = xx + yy
         coherence = ((xx - yy).square() + 4 * xy.square()).sqrt() / (energy + 1e-6)
         coherences.append(((coherence * energy).sum() / energy.sum().clamp_min(1e-12)).item())
