@@ -10,7 +10,7 @@ import pytest
 from conftest import stripes, times_of, write_clip
 
 from vidstyle import PRESETS, Settings, cli
-from vidstyle.cli.flags import LIVE_DEFAULTS
+from vidstyle.cli.live_flags import LIVE_DEFAULTS
 from vidstyle.live.startup import LIVE_INITIAL_STEPS, LiveOptions
 
 

@@ -39,7 +39,8 @@ ROWS = (
     "bench.results bench.clips bench.textbook bench.temporal_metrics bench.runs bench.timing",
     "bench.op_count bench.fixtures bench.step_bench bench.baseline bench.contact_strip",
     "bench.temporal bench.speed",
-    "info cli.usage cli.flags cli.render cli.live cli.train cli.bench cli.obs cli.main",
+    "info cli.values cli.usage cli.shared_flags cli.render_flags cli.live_flags cli.bench_flags",
+    "cli.render cli.live cli.train cli.bench cli.obs cli.parsers cli.main",
 )
 ORDER = [name for row in ROWS for name in row.split()]
 

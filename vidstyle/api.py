@@ -11,12 +11,11 @@ from types import TracebackType
 from typing import Any
 
 from .conversions import Restore, is_image, to_frame
-from .errors import InputError
 from .features.extractor import Features
 from .features.weights import load_features
 from .flow.clip_motion import LOOK_AHEAD_FRAMES, with_motion
 from .flow.methods import FlowMethod, load_flow
-from .inputs import CLIP_ENDINGS, default_output
+from .inputs import default_output, is_taken
 from .io.frame import Frame
 from .io.image_names import is_numbered, is_still
 from .io.sink_base import Encoding
@@ -24,7 +23,7 @@ from .io.source import open_source
 from .progress import Event, ProgressEvent
 from .render_job import RenderJob, render_job
 from .settings import PRESETS, RENAMED_SETTINGS, Settings
-from .styles import find_style, to_style
+from .styles import check_not_swapped, find_style, to_style
 from .stylizer.style import Style
 from .stylizer.stylizer import Stylizer
 from .stylizer.warm_start import LONG_TERM
@@ -108,7 +107,7 @@ def stylize_video(frames: Any, style: Any, **settings: Any) -> Iterator[Any]:
         kind = type(frames).__name__
         raise TypeError(f"frames must be the path of a clip or an iterable of images, not {kind}")
     if isinstance(frames, (str, Path)):
-        _refuse_swapped(frames, style)
+        check_not_swapped(frames, _parts(style))
     stylizer, flow = _engine("stylize_video", style, settings, "standard")
     if isinstance(frames, (str, Path)):
         return _stylized_file(frames, stylizer, flow)
@@ -318,7 +317,9 @@ def render(  # noqa: PLR0913 (all are keywords)
     stylizer, flow = _engine("render", style, given, default)
     names = _style_names(style)
     if output is None:
-        output = default_output(str(input), names or ["stylized"], not (overwrite or resume))
+        output = default_output(
+            str(input), names or ["stylized"], None if overwrite or resume else is_taken
+        )
     files = tuple(part for part in _parts(style) if isinstance(part, (str, Path)))
     job = RenderJob(
         input,
@@ -438,21 +439,10 @@ def _refuse_path(image: Any, style: Any, function: str) -> None:
         raise TypeError("image is a vidstyle.Style: image and style seem to be swapped")
 
 
-def _refuse_swapped(input: str | Path, style: Any) -> None:
-    """Explain that a still input and a clip as style are swapped."""
-    if not isinstance(style, (str, Path)):
-        return
-    clip = Path(style).suffix.lower() in CLIP_ENDINGS and not is_still(style)
-    if clip and is_still(input) and not is_numbered(input):
-        raise InputError(
-            f"the style {style} is a clip and the input {input} an image: they seem to be swapped"
-        )
-
-
 def _check_paths(input: Any, style: Any, output: Any) -> None:
     for name, value in (("input", input), ("output", output)):
         if is_image(value):
             raise TypeError(f"{name} is an image, and render works on files: use vidstyle.stylize")
         if not isinstance(value, (str, Path)) and not (name == "output" and value is None):
             raise TypeError(f"{name} must be a path, not {type(value).__name__}")
-    _refuse_swapped(input, style)
+    check_not_swapped(input, _parts(style))

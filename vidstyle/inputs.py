@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -135,22 +135,24 @@ def _default_ending(name: Path) -> str:
     return ".png" if is_still(name) and not is_numbered(name) else ".mp4"
 
 
-def default_output(name: str, styles: Sequence[str | Path], next_free: bool = True) -> Path:
+def default_output(
+    name: str, styles: Sequence[str | Path], taken: Callable[[Path], bool] | None = None
+) -> Path:
     """A name for the output of an input: ``clip.mp4`` in the style ``strokes`` -> ``clip_strokes.mp4``.
 
     The output lies in the folder of the input; that of an address in the working directory. A folder
-    becomes a folder.
+    becomes a folder. A name that is taken gets a number: ``clip_strokes_2.mp4``.
 
     Args:
         name: of the input.
         styles: names of the styles.
-        next_free: whether a name that is taken gets a number: ``clip_strokes_2.mp4``.
+        taken: whether a name is not to be used; None: all may be used.
 
     Raises:
         OutputError: the input is standard input, which has no name.
     """
     if name == PIPE:
-        raise OutputError("standard input has no name to make that of the output of: add -o OUTPUT")
+        raise OutputError("the output has no name: standard input needs output=FILE", "output")
     given = Path(Path(urlsplit(name).path).name or "clip") if is_url(name) else Path(name)
     ending = given.suffix.lower()
     if given.is_dir():
@@ -161,8 +163,9 @@ def default_output(name: str, styles: Sequence[str | Path], next_free: bool = Tr
         stem = given.stem
         ending = ending if ending in (*CONTAINERS, *IMAGE_EXTENSIONS) else _default_ending(given)
     base = "_".join([stem, *(Path(style).stem for style in styles)])
-    paths = (given.with_name(each + ending) for each in _numbered_names(base))
-    return next(path for path in paths if not (next_free and _taken(path)))
+    folder = given.resolve().parent if given.is_dir() else given.parent
+    paths = (folder / f"{each}{ending}" for each in _numbered_names(base))
+    return next(path for path in paths if not (taken and taken(path)))
 
 
 def _numbered_names(base: str) -> Iterator[str]:
@@ -171,5 +174,6 @@ def _numbered_names(base: str) -> Iterator[str]:
         yield f"{base}_{number}"
 
 
-def _taken(path: Path) -> bool:
-    return exists(path) or part_folder(path).exists()
+def is_taken(output: Path) -> bool:
+    """Whether an output exists, or an unfinished run of it."""
+    return exists(output) or part_folder(output).exists()

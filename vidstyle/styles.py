@@ -1,7 +1,7 @@
 """Styles by whatever a user names them: a file, a bundled style, an image in memory, or several of these."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from .errors import InputError
 from .features.extractor import Features
 from .inputs import CLIP_ENDINGS
 from .io.frame import Image, to_8_bits
-from .io.image_names import is_still
+from .io.image_names import is_numbered, is_still
 from .io.images import bundled_styles
 from .stylizer.style import Style
 
@@ -26,8 +26,7 @@ def find_style(name: str | Path) -> Path:
     """
     path = Path(name)
     if path.exists():
-        ending = path.suffix.lower()
-        if ending in CLIP_ENDINGS and ending not in ANIMATED_IMAGES and not is_still(path):
+        if is_clip(path):
             raise InputError(
                 f"the style {path} is a clip, not a picture: name an image file or a bundled style"
             )
@@ -41,6 +40,27 @@ def find_style(name: str | Path) -> Path:
         f"the style {name} does not exist: {suggestion}name an image file, or one of the bundled "
         f"styles {', '.join(bundled)}"
     )
+
+
+def is_clip(name: str | Path) -> bool:
+    """Whether a name is that of a clip, judged by its ending, which cannot be a style."""
+    ending = Path(name).suffix.lower()
+    return ending in CLIP_ENDINGS and ending not in ANIMATED_IMAGES and not is_still(name)
+
+
+def check_not_swapped(input: str | Path, styles: Iterable[object]) -> None:
+    """Check that the input is not an image where a style is a clip.
+
+    Raises:
+        InputError: the two seem to be swapped.
+    """
+    still = is_still(input) and not is_numbered(input)
+    for style in styles:
+        if still and isinstance(style, (str, Path)) and is_clip(style):
+            raise InputError(
+                f"the style {style} is a clip and the input {input} an image: they seem to be "
+                "swapped, the input comes first"
+            )
 
 
 def to_style(style: Any, features: Features, weights: Sequence[float] | None = None) -> Style:

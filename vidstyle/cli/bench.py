@@ -3,8 +3,8 @@
 import argparse
 from dataclasses import replace
 
-from .flags import SPEED_FLAGS, TEMPORAL_FLAGS
-from .usage import usage_errors, weights_files
+from .bench_flags import SPEED_FLAGS, TEMPORAL_FLAGS
+from .usage import flag_of, usage_errors, weights_files
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -15,15 +15,15 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     with usage_errors(parser):
         for name in SPEED_FLAGS if args.temporal else TEMPORAL_FLAGS:
             if getattr(args, name):
-                goes = "without" if args.temporal else "with"
-                raise ValueError(f"--{name.replace('_', '-')} goes {goes} --temporal")
-        for name, value, least in (
+                works = "cannot be used with" if args.temporal else "needs"
+                raise ValueError(f"{flag_of(name)} {works} --temporal")
+        for name, value, lowest in (
             ("frames", args.frames, 8),
             ("drift-frames", args.drift_frames, 2),
             ("size", args.size, 64),
         ):
-            if value is not None and value < least:
-                raise ValueError(f"--{name} is {value}: it must be {least} or more")
+            if value is not None and value < lowest:
+                raise ValueError(f"--{name} is {value}: it must be {lowest} or more")
     clip = [args.clip] if args.clip else []
     written = [file for file in (args.json, args.picture) if file]
     check_apart(written, (*clip, *(args.styles or ()), *weights_files(args)))

@@ -1,24 +1,30 @@
 """The command line: parses flags, runs a command, turns errors and signals into exit codes."""
 
 import argparse
+import difflib
 import errno
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 from ..errors import VidstyleError
 from ..runtime.interrupts import INTERRUPTED, handled
 from ..runtime.limits import set_threads, threads
 from . import bench, live, obs, render, train
-from .flags import parser_of
-from .usage import in_flags, usage_errors
+from .parsers import Command, make_parser
+from .usage import USAGE, in_flags, usage_errors
 
 log = logging.getLogger(__name__)
 
-DONE, WORLD = 0, 1
+DONE, FAILED = 0, 1
+"""Exit codes: all is done; a file, a device or another program caused an error."""
+
+PIPE = "-"
+"""The name of standard input and output."""
 
 
 def program() -> NoReturn:
@@ -41,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     raises SystemExit with code 2, as argparse does.
     """
     parser = build_parser()
-    args = _parsed(parser, arguments)
+    args = _parsed(parser, sys.argv[1:] if arguments is None else arguments)
     with _log_on_stderr(args), handled() as signals:
         for renamed in getattr(args, "renamed", []):
             log.warning(renamed)
@@ -92,7 +98,7 @@ def _exit_code(error: BaseException, interrupted: bool) -> int | None:
     ):  # after which any error may follow from it
         _say("interrupted")
         return INTERRUPTED
-    return WORLD
+    return FAILED
 
 
 def _say(words: str) -> None:
@@ -108,14 +114,34 @@ def _drop_output() -> None:
         os.close(null)
 
 
-def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Names of inputs and styles may stand between flags, which argparse alone does not allow."""
-    args, rest = parser.parse_known_args(arguments)
+def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments. Names of inputs and styles may stand between flags."""
+    args, rest = parser.parse_known_args(_with_command(parser, arguments))
     if any(word.startswith("-") for word in rest) or (rest and not hasattr(args, "names")):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         args.names += rest
     return args
+
+
+def _with_command(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Sequence[str]:
+    """The arguments, with ``render`` before them where they begin with an input or a flag of its.
+
+    Without arguments the help is printed, and the program ends.
+    """
+    if not arguments:
+        parser.print_help(sys.stderr)
+        raise SystemExit(USAGE)
+    first = arguments[0]
+    if first in COMMANDS or (first.startswith("-") and first not in (PIPE, *RENDER_FLAGS)):
+        return arguments
+    looks_like_input = any(letter in first for letter in "./\\%") or Path(first).exists()
+    if first.startswith("-") or looks_like_input:
+        return ["render", *arguments]
+    nearest = difflib.get_close_matches(first, COMMANDS, n=1)
+    hint = f": did you mean {nearest[0]}?" if nearest else f"; commands are {', '.join(COMMANDS)}"
+    _say(f"{first!r} is neither a command nor an existing file{hint}")
+    raise SystemExit(USAGE)
 
 
 def _limit_threads(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -151,16 +177,8 @@ def _log_on_stderr(args: argparse.Namespace) -> Iterator[None]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    commands = {
-        "render": render.run,
-        "live": live.run,
-        "train-features": train.run,
-        "bench": bench.run,
-        "obs": obs.run,
-        "info": _info,
-    }
-    return parser_of(commands)
+    """The parser of the whole command line."""
+    return make_parser(COMMANDS)
 
 
 def _info(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -168,3 +186,16 @@ def _info(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
     for line in lines():
         print(line)
+
+
+COMMANDS: Mapping[str, Command] = {
+    "render": render.run,
+    "live": live.run,
+    "train-features": train.run,
+    "bench": bench.run,
+    "obs": obs.run,
+    "info": _info,
+}
+
+RENDER_FLAGS = ("-i", "--input", "-s", "--style", "-o", "--output")
+"""Flags that ``vidstyle`` may be followed by without the command ``render``."""

@@ -3,7 +3,8 @@
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..batch import render_all
     from ..features.weights import load_features
     from ..flow.methods import load_flow
-    from ..inputs import expand_folders, output_is_folder
+    from ..inputs import expand_folders
     from ..render_job import check_job
     from ..runtime.device import choose_device
     from ..styles import find_style
@@ -31,8 +32,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         given, style_names = _inputs_and_styles(args)
         styles = [str(find_style(style)) for style in style_names]
         names = expand_folders(given)
-        several = bool(args.styles)
-        into_folder = output_is_folder(given, args.output, several)
+        into_folder = _choose_output(args, given, styles)
         if args.trace and len(names) > 1:
             raise ValueError("--trace works with one input only: render the others without it")
         settings = {name: _settings(args, name) for name in names}
@@ -42,7 +42,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     jobs = _with_outputs(args, jobs, into_folder)
     if not jobs:
         return
-    if not into_folder and args.preview is None:
+    batch = into_folder or len(names) > 1
+    if not batch and args.preview is None:
         check_job(jobs[0], settings[names[0]])
     with usage_errors(parser):
         features = load_features(args.features, args.device, args.weights)
@@ -53,35 +54,110 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     def render(job: Any) -> None:
         _render(args, job, Stylizer(features, style, settings[job.input]), into_folder)
 
-    if into_folder:
-        render_all(jobs, render, args.quiet, len(names) - len(jobs), in_flags)
+    with _events_written(args.json) as listener:
+        jobs = [replace(job, listener=listener) for job in jobs]
+        if batch:
+            render_all(jobs, render, args.quiet, len(names) - len(jobs), in_flags)
+        else:
+            render(jobs[0])
+
+
+@contextmanager
+def _events_written(name: str | None) -> Iterator[Any]:
+    """A listener that writes JSON lines to a file, or to standard output; None where not wanted."""
+    from ..io.files import PIPE
+    from ..progress import EventWriter
+
+    if name is None:
+        yield None
+    elif name == PIPE:
+        yield EventWriter(sys.stdout)
     else:
-        render(jobs[0])
+        with Path(name).open("w", encoding="utf-8") as file:
+            yield EventWriter(file)
 
 
 def _render(args: argparse.Namespace, job: Any, stylizer: Any, into_folder: bool) -> None:
-    from ..inputs import resolve_output
     from ..preview import preview
     from ..render_job import render_job
 
     if args.preview is None:
         render_job(job, stylizer)
     else:
-        final = resolve_output(job.input, args.output, into_folder, preview=False)
-        preview(job, stylizer, args.preview, final)
+        preview(job, stylizer, args.preview, _output(args, job, into_folder, preview=False))
 
 
 def _inputs_and_styles(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     """(names of inputs, names of styles).
 
     Raises:
-        ValueError: there is no style.
+        ValueError: there is no input or no style.
+        InputError: a clip is given as the style of an image.
     """
-    if args.styles:
-        return [args.input, *args.names], args.styles
-    if not args.names:
-        raise ValueError("no style given: name an image or a bundled style after the input")
-    return [args.input], args.names
+    from ..styles import check_not_swapped, is_clip
+
+    names = [*([] if args.input is None else [args.input]), *args.names]
+    if args.inputs:
+        inputs, styles = [*args.inputs, *(names if args.styles else [])], args.styles or names
+    elif args.styles:
+        inputs, styles = names, args.styles
+    else:
+        inputs, styles = names[:1], names[1:]
+    if not inputs:
+        after = " (all names after --style are styles)" if args.styles else ""
+        raise ValueError(f"no input given: name a clip, an image or a folder first{after}")
+    if styles and all(is_clip(name) for name in (*inputs, *styles)):
+        clips = " ".join(names or inputs)
+        raise ValueError(
+            f"all names are clips, and no style is given: name one after --style, as in vidstyle "
+            f"{clips} --style strokes"
+        )
+    if not styles:
+        raise ValueError(
+            f"no style given: name an image or a bundled style after the input, as in vidstyle "
+            f"{inputs[0]} strokes"
+        )
+    check_not_swapped(inputs[0], styles)
+    return inputs, styles
+
+
+def _choose_output(args: argparse.Namespace, given: Sequence[str], styles: Sequence[str]) -> bool:
+    """Whether the output is a folder. A folder as input gets a folder of its own if none is given.
+
+    Raises:
+        ValueError: it is not clear where to write to.
+        OutputError: the output must be a folder and cannot be one.
+    """
+    from ..inputs import default_output, is_taken, output_is_folder
+    from ..io.files import PIPE
+
+    if args.json == PIPE and args.output == PIPE:
+        raise ValueError("--json - and -o - both write to standard output: give one of them a file")
+    if args.output is None and any(Path(name).is_dir() for name in given):
+        if len(given) > 1:
+            raise ValueError("several inputs with a folder among them need a folder: add -o FOLDER")
+        fixed = args.overwrite or args.resume or args.skip_existing
+        args.output = str(default_output(given[0], styles, None if fixed else is_taken))
+        log.info("output folder: %s", args.output)
+    return args.output is not None and output_is_folder(given, args.output, bool(args.styles))
+
+
+def _output(args: argparse.Namespace, job: Any, into_folder: bool, preview: bool) -> str | Path:
+    """Where the output of a job is written to."""
+    from ..inputs import default_output, is_taken, resolve_output
+    from ..io.files import part_folder
+
+    if args.output is not None:
+        return resolve_output(job.input, args.output, into_folder, preview)
+    taken: Callable[[Path], bool] | None = is_taken
+    if args.overwrite or args.skip_existing:
+        taken = None
+    elif args.resume:  # the unfinished run, if there is one
+        taken = lambda path: path.exists() and not part_folder(path).exists()  # noqa: E731
+    elif args.preview is not None:
+        taken = lambda path: Path(resolve_output(job.input, path, False, True)).exists()  # noqa: E731
+    styles = list(job.origin["styles"])
+    return resolve_output(job.input, default_output(str(job.input), styles, taken), False, preview)
 
 
 def _with_outputs(args: argparse.Namespace, jobs: Sequence[Any], into_folder: bool) -> list[Any]:
@@ -90,19 +166,20 @@ def _with_outputs(args: argparse.Namespace, jobs: Sequence[Any], into_folder: bo
     Raises:
         VidstyleError: two jobs have the same output, or an output is an input.
     """
-    from ..inputs import resolve_output
-    from ..io.files import part_folder
+    from ..io.files import PIPE, check_writable, part_folder
     from ..io.outputs import check_apart, exists
 
     by_output: dict[str | Path, Any] = {}
     for job in jobs:
-        output = resolve_output(job.input, args.output, into_folder, args.preview is not None)
+        output = _output(args, job, into_folder, args.preview is not None)
         if output in by_output:
             both = f"{by_output[output].input} and {job.input} would both become {output}"
             raise VidstyleError(f"{both}: rename one, or render them into different folders")
         by_output[output] = replace(job, output=output)
-    written = [*by_output, *([args.trace] if args.trace else [])]
-    check_apart(written, [job.input for job in jobs] + list(jobs[0].files))
+    reports = [name for name in (args.trace, args.json) if name and name != PIPE]
+    check_apart([*by_output, *reports], [job.input for job in jobs] + list(jobs[0].files))
+    if args.json and args.json != PIPE:
+        check_writable(args.json, args.overwrite or args.resume or args.skip_existing)
     existing = [output for output in by_output if args.skip_existing and exists(output)]
     if existing:
         log.info("%d of %d outputs exist and are skipped", len(existing), len(by_output))
@@ -137,7 +214,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         raise ValueError("--preview cannot be used with -ss, -t, -to, --trace or --resume")
     return RenderJob(
         name,
-        args.output,
+        args.output or "",
         start=args.start,
         stop=stop,
         rate=args.rate,

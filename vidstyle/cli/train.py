@@ -2,10 +2,33 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from ..runtime.interrupts import deferred
 from ..settings import TrainConfig
+from .shared_flags import add_device_flags
 from .usage import usage_errors
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags to the parser of the command."""
+    add = parser.add_argument
+    add("images", type=Path, metavar="IMAGES", help="folder or tar file of images")
+    add(
+        "-o",
+        "--output",
+        dest="output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="safetensors file to write",
+    )
+    add("-y", dest="overwrite", action="store_true", help="replace an existing file")
+    for name, text in (("steps", "training steps"), ("batch", "crops per step"), ("seed", "seed")):
+        default = getattr(TrainConfig, name)
+        help_text = f"{text} (default: %(default)s)"
+        add(f"--{name}", type=int, default=default, metavar="N", help=help_text)
+    add_device_flags(parser)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -21,17 +44,17 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..training import Progress, held_out_trial, picture_files, read_pictures, train
 
     with usage_errors(parser):
-        recipe = TrainConfig(steps=args.steps, batch=args.batch, seed=args.seed)
+        config = TrainConfig(steps=args.steps, batch=args.batch, seed=args.seed)
         device = choose_device(args.device)
     check_writable(args.output, args.overwrite)
     checkpoint = args.output.with_name(f"{args.output.name}.checkpoint")
     sheet = check_writable(args.output.with_name(f"{args.output.stem}.png"), args.overwrite)
     check_apart([args.output, sheet, checkpoint], [args.images, *picture_files(args.images)])
     with OutputLock(args.output), deferred():
-        pictures = read_pictures(args.images, recipe.picture_px)
+        pictures = read_pictures(args.images, config.picture_px)
         if checkpoint.exists():
-            print(f"going on from {checkpoint}", file=sys.stderr)
-        with ProgressDisplay("step", recipe.steps, args.quiet) as display:
+            print(f"resumed from {checkpoint}", file=sys.stderr)
+        with ProgressDisplay("step", config.steps, args.quiet) as display:
 
             def report(progress: Progress) -> None:
                 display.show(
@@ -40,8 +63,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
                 )
 
             used, content, style = pictures[:-2], pictures[-2], pictures[-1]
-            weights = train(used, recipe, device, report, checkpoint)
-        write_network(args.output, weights, SMALL, f"{len(used)} pictures, {recipe}")
+            weights = train(used, config, device, report, checkpoint)
+        write_network(args.output, weights, SMALL, f"{len(used)} pictures, {config}")
         trial = held_out_trial(
             bundled_features(read_network(args.output)).to(device), content, style
         )

@@ -12,6 +12,7 @@ USAGE = 2
 
 SHORT_FLAGS: Mapping[str, str] = MappingProxyType(
     {
+        "output": "-o",
         "overwrite": "-y",
         "start": "-ss",
         "stop": "-to",

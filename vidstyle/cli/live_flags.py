@@ -1,0 +1,144 @@
+"""The flags of ``vidstyle live``."""
+
+import argparse
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ..settings import PRESETS
+from . import values
+from .shared_flags import (
+    add_basic_settings,
+    add_expert_settings,
+    add_model_flags,
+    add_preset_flag,
+)
+
+LIVE_DEFAULTS: Mapping[str, str] = MappingProxyType(
+    {"steps": "as many as there is time for, 8 at most", "initial_steps": "6"}
+)
+"""Defaults of ``vidstyle live`` that the presets do not set, as the help shows them."""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add them to the parser of the command: basic ones first, then groups for experts."""
+    add = parser.add_argument
+    add(
+        "names",
+        nargs="*",
+        metavar="STYLE",
+        help="style image(s), or names of bundled styles, switched by keys (default: all bundled "
+        "styles)",
+    )
+    add(
+        "--camera",
+        default="0",
+        metavar="NAME",
+        help="number, name, path or address of a camera, @FILE with an address in it, or a clip "
+        "(default: 0)",
+    )
+    add("--loop", action="store_true", help="play a clip again and again")
+    add("--camera-size", type=values.sizes, metavar="WxH", help="size to request of the camera")
+    add(
+        "--fps",
+        type=float,
+        default=30.0,
+        metavar="N",
+        help="target frame rate in frames per second (default: 30)",
+    )
+    add(
+        "--fade",
+        dest="fade_seconds",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="duration of the crossfade between two styles in seconds (default: 1)",
+    )
+    add("-t", dest="duration", type=values.time, metavar="TIME", help="end after this time")
+    add_preset_flag(parser, "draft", "draft")
+    add_basic_settings(parser, PRESETS["draft"])
+    _add_outputs(parser)
+    _add_virtual_camera(parser)
+    _add_control_page(parser)
+    add_expert_settings(parser, PRESETS["draft"], LIVE_DEFAULTS)
+    add_model_flags(parser)
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("outputs").add_argument
+    add(
+        "--no-window",
+        dest="window",
+        action="store_false",
+        help="open no window; another output is then needed",
+    )
+    add(
+        "-o",
+        "--output",
+        dest="outputs",
+        action="append",
+        default=[],
+        metavar="WHERE",
+        help="record into this file, or stream to this address: rtmp://, rtsp://, udp://, tcp://; "
+        "@FILE reads the address from a file, so that no list of processes shows its key (may be "
+        "given more than once)",
+    )
+    add("-y", dest="overwrite", action="store_true", help="replace an existing recording")
+    add(
+        "--obs",
+        action="store_true",
+        help="share the frames with vidstyle's source in OBS, and serve the control page for its "
+        "panel",
+    )
+
+
+def _add_virtual_camera(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("virtual camera").add_argument
+    add(
+        "--virtual-camera",
+        nargs="?",
+        const="",
+        metavar="DEVICE",
+        help="act as a webcam for other programs: a device such as /dev/video10 (default: the first "
+        "virtual camera)",
+    )
+    add(
+        "--virtual-camera-size",
+        type=values.sizes,
+        default=((1280, 720),),
+        metavar="WxH",
+        help="its size (default: 1280x720)",
+    )
+    add(
+        "--virtual-camera-fps",
+        type=float,
+        default=30.0,
+        metavar="N",
+        help="its frames per second (default: 30)",
+    )
+    add(
+        "--camera-matrix",
+        choices=("601", "709"),
+        default="601",
+        help="its colour matrix: 601 for video calls (default), 709 for OBS",
+    )
+
+
+def _add_control_page(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("control page").add_argument
+    add(
+        "--web",
+        nargs="?",
+        const="",
+        metavar="HOST:PORT",
+        help="serve a web page that shows the frames and controls the settings (default: "
+        "127.0.0.1:8765, for this machine only)",
+    )
+    add(
+        "--allow-host",
+        dest="allowed_hosts",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer to this host name too, for a proxy, a tunnel or a home network; the page then "
+        "needs its token everywhere (may be given more than once)",
+    )

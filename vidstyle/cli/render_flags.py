@@ -1,0 +1,184 @@
+"""The flags of ``vidstyle render``."""
+
+import argparse
+from pathlib import Path
+
+from ..settings import PRESETS
+from . import values
+from .shared_flags import (
+    add_basic_settings,
+    add_expert_settings,
+    add_model_flags,
+    add_preset_flag,
+)
+
+EXAMPLES = """examples:
+  vidstyle clip.mp4 painting.jpg                 writes clip_painting.mp4
+  vidstyle clip.mp4 strokes -o out.mp4           in the bundled style "strokes"
+  vidstyle clip.mp4 ink --preview 0:12           one frame and an estimate of the time
+  vidstyle clip.mp4 ink mosaic --preset draft    a fast blend of two styles
+  vidstyle holiday/ -s watercolor                every clip and image of a folder"""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add them to the parser of the command: basic ones first, then groups for experts."""
+    parser.usage = "vidstyle render [INPUT] [STYLE ...] [-o OUTPUT] [options]"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    _add_names(parser)
+    presets = "standard for clips, still for images"
+    add_preset_flag(parser, None, presets)
+    parser.add_argument(
+        "--style-weights",
+        type=values.numbers,
+        metavar="W,W",
+        help="blend weights of several styles (default: equal weights)",
+    )
+    add_basic_settings(parser, PRESETS["standard"])
+    _add_part(parser)
+    _add_existing(parser)
+    _add_encoding(parser)
+    _add_reports(parser)
+    add_expert_settings(parser, PRESETS["standard"])
+    add_model_flags(parser)
+
+
+def _add_names(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "input",
+        nargs="?",
+        metavar="INPUT",
+        help="clip, image, folder of them, image sequence (frame_%%05d.png), URL, or - for standard "
+        "input",
+    )
+    add(
+        "names",
+        nargs="*",
+        metavar="STYLE",
+        help="style image(s), or names of bundled styles such as strokes; several are blended",
+    )
+    add(
+        "-i",
+        "--input",
+        dest="inputs",
+        action="append",
+        metavar="INPUT",
+        help="an input (may be given more than once); names without a flag are then styles",
+    )
+    add(
+        "-s",
+        "--style",
+        dest="styles",
+        nargs="+",
+        action="extend",
+        metavar="STYLE",
+        help="style(s); names without a flag are then inputs, and OUTPUT is a folder if there are "
+        "several",
+    )
+    add(
+        "-o",
+        "--output",
+        dest="output",
+        metavar="OUTPUT",
+        help="file to write, its format chosen by the ending (mp4 mov mkv webm gif webp png jpg); "
+        "out_%%05d.png; or - for a pipe (default: INPUT_STYLE next to the input, with a number if "
+        "that exists)",
+    )
+
+
+def _add_part(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-ss",
+        dest="start",
+        type=values.time,
+        metavar="TIME",
+        help="start at this time, in seconds or [HH:]MM:SS",
+    )
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument(
+        "-t", dest="duration", type=values.time, metavar="TIME", help="stylise this duration only"
+    )
+    end.add_argument(
+        "-to", dest="stop", type=values.time, metavar="TIME", help="stop at this time of the clip"
+    )
+    parser.add_argument(
+        "--preview",
+        type=values.time,
+        metavar="TIME",
+        help="write only the frame at this time (to OUTPUT if that is an image file, else to "
+        "NAME.preview.png), and estimate the time for the whole clip",
+    )
+
+
+def _add_existing(parser: argparse.ArgumentParser) -> None:
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "-y", dest="overwrite", action="store_true", help="replace an existing output"
+    )
+    existing.add_argument(
+        "-n",
+        dest="never",
+        action="store_true",
+        help="never replace an existing output, and do not ask",
+    )
+    existing.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="skip inputs whose output exists, and resume unfinished ones",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="resume an unfinished run of the same command"
+    )
+
+
+def _add_encoding(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("encoding").add_argument
+    add("-an", dest="sound", action="store_false", help="do not copy the audio")
+    add(
+        "-c:v",
+        dest="codec",
+        metavar="NAME",
+        help="h264, hevc, av1, vp9, prores, ffv1, hardware, or FFmpeg's name of an encoder",
+    )
+    add(
+        "-crf",
+        type=int,
+        metavar="N",
+        help="quality of the video encoder, lower is better (default: 17 for H.264)",
+    )
+    add(
+        "-f",
+        dest="pipe",
+        default="matroska",
+        metavar="NAME",
+        help="container on standard output: matroska, nut, yuv4mpegpipe (default: matroska)",
+    )
+    add(
+        "-r",
+        dest="rate",
+        type=values.rate,
+        metavar="N",
+        help="frames per second of an image sequence, such as 30000/1001 (default: 25)",
+    )
+    add(
+        "--hdr",
+        choices=("keep", "sdr"),
+        default="keep",
+        help="keep HDR, or convert it to standard dynamic range (default: keep)",
+    )
+
+
+def _add_reports(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("reports").add_argument
+    add(
+        "--json",
+        metavar="FILE",
+        help="write the progress as JSON lines, for other programs; - for standard output",
+    )
+    add(
+        "--trace",
+        type=Path,
+        metavar="FILE",
+        help="write the losses of all iterations as .json, or as a .png plot",
+    )

@@ -1,0 +1,47 @@
+"""Types of flag values: times, rates, sizes and lists."""
+
+import re
+from argparse import ArgumentTypeError
+from fractions import Fraction
+
+
+def time(text: str) -> Fraction:
+    """Seconds or [HH:]MM:SS, as an exact number of seconds."""
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", text)
+    if not match:
+        raise ArgumentTypeError(f"{text!r} is not a valid time: use seconds, or [HH:]MM:SS")
+    hours, minutes, seconds = match.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+
+
+def rate(text: str) -> Fraction:
+    """Frames per second: 25, 29.97 or 30000/1001."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ArgumentTypeError(
+            f"{text!r} is not a valid frame rate: use 25, 29.97 or 30000/1001"
+        ) from None
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers separated by commas."""
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise ArgumentTypeError(
+            f"{text!r} is not a list of numbers: separate numbers with commas, such as 2,1"
+        ) from None
+
+
+def sizes(text: str) -> tuple[tuple[int, int], ...]:
+    """Sizes WIDTHxHEIGHT separated by commas, in px."""
+    pairs = [re.fullmatch(r"(\d+)x(\d+)", size) for size in text.split(",")]
+    if not all(pairs):
+        raise ArgumentTypeError(f"{text!r} is not a valid size: use e.g. 320x180,640x360")
+    return tuple((int(pair[1]), int(pair[2])) for pair in pairs if pair)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
