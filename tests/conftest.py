@@ -223,3 +223,24 @@ def client(page_session):
 
     with httpx.Client(base_url=page_session.page.url, timeout=20) as found:
         yield found
+
+
+@pytest.fixture
+def vidstyle(features_file, tmp_path, monkeypatch, capsys):
+    """Run a command in an empty folder; returns (exit code, stdout, stderr)."""
+    from vidstyle import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        if arguments[0] == "render":
+            arguments = ("render", *QUICK_FLAGS, "--features", features_file, *arguments[1:])
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as leaving:
+            code = leaving.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return run

@@ -3,12 +3,13 @@
 import itertools
 import logging
 from fractions import Fraction
+from types import SimpleNamespace
 
 import cv2
 import pytest
 from conftest import QUICK_FLAGS, scene, write_clip
 
-from vidstyle import VidstyleError, cli, inputs, progress, render_job
+from vidstyle import OutputError, VidstyleError, batch, cli, inputs, progress, render_job
 from vidstyle.batch import render_all
 from vidstyle.inputs import expand_folders, output_is_folder
 from vidstyle.progress import ProgressDisplay
@@ -152,6 +153,23 @@ def test_render_all_names_an_exception_that_is_a_fault(tmp_path, capsys, caplog)
     with caplog.at_level(logging.DEBUG, "vidstyle"), pytest.raises(VidstyleError):
         render_all(jobs_of(tmp_path, 3), render, quiet=True)
     assert "in render" in caplog.text  # -v shows where
+
+
+@pytest.mark.parametrize(
+    "reason, free_bytes",
+    [("No space left on device", 1 << 30), ("the encoder ended", 0)],
+)
+def test_render_all_ends_with_a_full_disk(tmp_path, monkeypatch, capsys, reason, free_bytes):
+    started = []
+
+    def render(job):
+        started.append(job.input)
+        raise OutputError(f"cannot write {job.output} ({reason}): free some space")
+
+    monkeypatch.setattr(batch.shutil, "disk_usage", lambda path: SimpleNamespace(free=free_bytes))
+    with pytest.raises(OutputError, match=r"full: 0 of 3 files are finished; .* --skip-existing"):
+        render_all(jobs_of(tmp_path, 3), render, quiet=True)
+    assert started == ["0.png"]
 
 
 def test_render_all_checks_and_opens_nothing_before_its_turn(tmp_path):

@@ -248,17 +248,21 @@ def announce(job: RenderJob, source: Source, stylizer: Stylizer) -> None:
     frames = f", {source.format.frames} frames" if (source.format.frames or 0) > 1 else ""
     log.info("%s: %dx%d%s", job.input, *given, frames)
     log.info(
-        "stylised at %dx%d on %s%s; about %.1f GB of memory",
+        "stylised at %dx%d on %s%s; about %s of memory",
         *working,
         stylizer.features.device,
         enlarged,
-        memory / 1e9,
+        _memory_text(memory),
     )
     if job.listener:
         device = str(stylizer.features.device)
         frame_count = source.format.frames
         names = str(job.input), str(job.output)
         job.listener(StartEvent(*names, frame_count, given, working, output, device, memory))
+
+
+def _memory_text(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def _announce_resume(job: RenderJob, sink: FileSink) -> None:
