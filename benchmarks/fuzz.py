@@ -203,12 +203,12 @@ class Worker:
     def run(self, number):
         """The outcome of case ``number``."""
         if self._process is None:
-            self._pipe, theirs = multiprocessing.Pipe()
+            self._pipe, child_pipe = multiprocessing.Pipe()
             self._process = multiprocessing.get_context("fork").Process(
-                target=work, args=(theirs, *self._arguments), daemon=True
+                target=work, args=(child_pipe, *self._arguments), daemon=True
             )
             self._process.start()
-            theirs.close()
+            child_pipe.close()
         self._pipe.send(number)
         try:
             if self._pipe.poll(TIMEOUT_SECONDS):

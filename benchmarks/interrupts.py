@@ -109,7 +109,7 @@ def render(clip, folder, cold):
         with (folder.parent / f"{folder.name}.log").open("w") as log:
             return subprocess.Popen([sys.executable, "-m", "vidstyle", *words], stderr=log)
 
-    def painted():
+    def run():
         log = os.open(folder.parent / f"{folder.name}.log", os.O_WRONLY | os.O_CREAT)
         os.dup2(log, 2)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -120,7 +120,7 @@ def render(clip, folder, cold):
             sys.stderr.flush()
             os._exit(leaving.code or 0)
 
-    return Forked(painted)
+    return Forked(run)
 
 
 def interrupted(process, after, number):

@@ -133,6 +133,10 @@ class RecordingWindow:
     def close(self):
         pass
 
+    def intervals(self):
+        """Seconds between successive shown frames, without warm-up."""
+        return [after[0] - before[0] for before, after in pairwise(self.shown[WARM_UP_FRAMES:])]
+
 
 def camera_images():
     """Two seconds of an object that moves forth and back, so that a loop has no jump."""
@@ -176,64 +180,48 @@ def pace_rows(studio, clip, count, fps):
     window = RecordingWindow(studio.features, count)
     with ClockedFile(clip, loop=True) as camera:
         stylizer = studio.run(camera, window, LiveOptions(fps=fps))
-    shown = window.shown[WARM_UP_FRAMES:]
-    intervals = [after[0] - before[0] for before, after in pairwise(shown)]
-    median, slow = statistics.median(intervals), sorted(intervals)[int(0.95 * len(intervals))]
-    late = [when - clock for when, clock in shown]
-    wrong = sum(after[1] <= before[1] for before, after in pairwise(shown))
-    gaps = [
-        max(intervals[max(0, n - WARM_UP_FRAMES - 5) : n - WARM_UP_FRAMES + 45])
-        for n in window.switched
-    ]
     (memory, files), (memory_after, files_after) = window.usage
-    tenth = len(late) // 10
+    growth = f"memory after {count} frames relative to {WARM_UP_FRAMES} frames"
+    threads = sum(thread.name.startswith("vidstyle") for thread in threading.enumerate())
     return [
-        Row("frames per second", 1 / median),
+        Row("frames per second", 1 / statistics.median(window.intervals())),
         Row("working size, long side", max(stylizer.working_size(SIZE)), "px"),
-        Row(
-            "added latency, in median frame intervals",
-            statistics.median(late) / median,
-            "",
-            "<= 1.5",
-        ),
-        Row("added latency", 1000 * statistics.median(late), "ms"),
-        Row(
-            "latency of the last tenth relative to the first tenth",
-            statistics.median(late[-tenth:]) / statistics.median(late[:tenth]),
-        ),
-        Row(
-            "95th percentile of the frame interval relative to its median",
-            slow / median,
-            "",
-            "<= 1.25",
-        ),
-        Row("frames stylised twice or shown out of order", wrong, "", "0"),
-        Row(
-            "style switch: longest interval, in median intervals, median of all switches",
-            statistics.median(gaps) / median,
-            "",
-            "<= 2",
-        ),
-        Row(
-            "style switch: longest interval, in median intervals, longest of all switches",
-            max(gaps) / median,
-            "",
-            "<= 2",
-        ),
-        Row("longest interval of the run, in median intervals", max(intervals) / median),
-        Row(
-            f"memory after {count} frames relative to {WARM_UP_FRAMES} frames",
-            memory_after / memory,
-            "",
-            "<= 1.02",
-        ),
-        Row(
-            "threads left over",
-            sum(thread.name.startswith("vidstyle") for thread in threading.enumerate()),
-            "",
-            "0",
-        ),
+        *latency_rows(window),
+        *interval_rows(window),
+        Row(growth, memory_after / memory, "", "<= 1.02"),
+        Row("threads left over", threads, "", "0"),
         Row("open files left over", files_after - files, "", "0"),
+    ]
+
+
+def latency_rows(window):
+    """Times from a camera image to its display."""
+    latencies = [when - clock for when, clock in window.shown[WARM_UP_FRAMES:]]
+    median, tenth = statistics.median(latencies), len(latencies) // 10
+    last, first = statistics.median(latencies[-tenth:]), statistics.median(latencies[:tenth])
+    relative = median / statistics.median(window.intervals())
+    return [
+        Row("added latency, in median frame intervals", relative, "", "<= 1.5"),
+        Row("added latency", 1000 * median, "ms"),
+        Row("latency of the last tenth relative to the first tenth", last / first),
+    ]
+
+
+def interval_rows(window):
+    """Times between two shown frames, in general and after switches of style."""
+    intervals = window.intervals()
+    median, slow = statistics.median(intervals), sorted(intervals)[int(0.95 * len(intervals))]
+    wrong = sum(after[1] <= before[1] for before, after in pairwise(window.shown[WARM_UP_FRAMES:]))
+    around = [(max(0, n - 5), n + 45) for n in (n - WARM_UP_FRAMES for n in window.switched)]
+    longest = [max(intervals[start:end]) / median for start, end in around]
+    name = "95th percentile of the frame interval relative to its median"
+    switch = "style switch: longest interval, in median intervals"
+    return [
+        Row(name, slow / median, "", "<= 1.25"),
+        Row("frames stylised twice or shown out of order", wrong, "", "0"),
+        Row(f"{switch}, median of all switches", statistics.median(longest), "", "<= 2"),
+        Row(f"{switch}, longest of all switches", max(longest), "", "<= 2"),
+        Row("longest interval of the run, in median intervals", max(intervals) / median),
     ]
 
 

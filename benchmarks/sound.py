@@ -30,9 +30,9 @@ PAGE = ROOT / "docs" / "sound.md"
 OUTPUTS = (".mp4", ".mov", ".mkv", ".webm", "- (matroska)", "- (nut)")
 """Endings of files (.m4v is .mp4 by another name), and what ``-o -`` writes with ``-f``."""
 
-PICTURE_RATE, SECONDS, FLASH_SECONDS = 25, 2, 1
+VIDEO_FPS, SECONDS, FLASH_SECONDS = 25, 2, 1
 
-PICTURES = {
+VIDEO = {
     ".wmv": ("wmv2", (64, 48)),
     ".asf": ("wmv2", (64, 48)),
     ".flv": ("flv1", (64, 48)),
@@ -45,7 +45,7 @@ PICTURES = {
     ".rm": ("rv10", (176, 144)),
     ".dv": ("dvvideo", (720, 576)),
 }
-"""Codec and size of the pictures by the ending of the clip; MPEG-4 elsewhere."""
+"""Extension of a clip -> video codec and size; others have MPEG-4."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ CLIPS = (
 )
 
 
-def picture(number, size):
+def flash_image(number, size):
     """A grey frame, or a white one at the flash."""
-    value = 250 if number == PICTURE_RATE * FLASH_SECONDS else 20
+    value = 250 if number == VIDEO_FPS * FLASH_SECONDS else 20
     return np.full((size[1], size[0], 3), value, np.uint8)
 
 
@@ -151,7 +151,7 @@ def make(clip, folder):
     if not clip.options:
         return write(path, clip, clip.encoder)
     plain = write(folder / "plain.mkv", clip, "pcm_s16le")
-    video, _ = PICTURES.get(clip.ending, ("mpeg4", None))
+    video, _ = VIDEO.get(clip.ending, ("mpeg4", None))
     codecs = ["-c:v", video, "-c:a", clip.encoder, *clip.options]
     command = ["ffmpeg", "-v", "error", "-y", "-i", plain, *codecs, path]
     subprocess.run(command, check=True, timeout=60)
@@ -160,11 +160,11 @@ def make(clip, folder):
 
 def write(path, clip, encoder):
     """Encode the clip with PyAV."""
-    codec, size = PICTURES.get(path.suffix, ("mpeg4", (64, 48)))
+    codec, size = VIDEO.get(path.suffix, ("mpeg4", (64, 48)))
     kind = {".m2ts": "mpegts", ".wmv": "asf"}.get(path.suffix)
     options = {"mpegts_m2ts_mode": "1"} if path.suffix == ".m2ts" else {}
     with av.open(str(path), "w", format=kind, options=options) as output:
-        video = output.add_stream(codec, rate=PICTURE_RATE)
+        video = output.add_stream(codec, rate=VIDEO_FPS)
         video.width, video.height = size
         video.pix_fmt = "yuv420p"
         track = output.add_stream(
@@ -172,10 +172,10 @@ def write(path, clip, encoder):
         )
         wanted = track.codec_context.format.name
         resampler = av.AudioResampler(wanted, clip.layout, clip.rate)
-        samples, block = sound(clip), clip.rate // PICTURE_RATE
-        for number in range(PICTURE_RATE * SECONDS):
-            frame = av.VideoFrame.from_ndarray(picture(number, size), "rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, PICTURE_RATE)
+        samples, block = sound(clip), clip.rate // VIDEO_FPS
+        for number in range(VIDEO_FPS * SECONDS):
+            frame = av.VideoFrame.from_ndarray(flash_image(number, size), "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, VIDEO_FPS)
             output.mux(video.encode(frame))
             part = samples[:, number * block : (number + 1) * block].T.reshape(1, -1)
             heard = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), "flt", clip.layout)

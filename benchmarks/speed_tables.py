@@ -96,6 +96,9 @@ KINDS = {
 }
 
 
+MEMORY = "bundled: resident memory after 2000 frames relative to 200 frames"
+
+
 def targets(values):
     """Targets and measurements of each measured precision and engine."""
     live = "320x180, bundled, {}, draft: end to end"
@@ -107,9 +110,6 @@ def targets(values):
             f"{values[f'{size}, bundled, {kind}, standard: {figure}']:.2f}" for kind in kinds
         )
 
-    def of_textbook(size):
-        return columns("step relative to the textbook's in float32", size)
-
     def ratio(figure, preset="standard"):
         times = [
             1 / values[f"320x180, bundled, {precision}, {preset}: {figure}"]
@@ -120,8 +120,8 @@ def targets(values):
     def exponent(preset):
         return values[f"bundled, auto, {precisions[-1]}, {preset}: exponent of time against pixels"]
 
+    textbook = "step relative to the textbook's in float32"
     against = "time per frame relative to 300 iterations of L-BFGS"
-    memory = "bundled: resident memory after 2000 frames relative to 200 frames"
 
     def reached(preset):
         cells = [f"320x180, bundled, {precision}, {preset}" for precision in precisions]
@@ -140,9 +140,9 @@ def targets(values):
         "| an iteration, relative to forward and backward through the features alone "
         f"| {columns('step relative to its features')} | <= 1.30 |",
         "| an iteration, relative to the textbook in float32 "
-        f"| {of_textbook('320x180')} | <= 0.40 in bf16 |",
-        f"| the same at 640 x 360 | {of_textbook('640x360')} | <= 0.40 in bf16 |",
-        f"| the same at 1280 x 720 | {of_textbook('1280x720')} | <= 0.40 in bf16 |",
+        f"| {columns(textbook, '320x180')} | <= 0.40 in bf16 |",
+        f"| the same at 640 x 360 | {columns(textbook, '640x360')} | <= 0.40 in bf16 |",
+        f"| the same at 1280 x 720 | {columns(textbook, '1280x720')} | <= 0.40 in bf16 |",
         "| a frame of `standard`, relative to 300 iterations of L-BFGS "
         f"| {ratio(against)} | 1/50 |",
         "| its loss, relative to L-BFGS (to L-BFGS clipped to displayable colours) "
@@ -155,7 +155,7 @@ def targets(values):
         "| exponent of time against pixels, `draft`; `standard` "
         f"| {quick:.2f}; {slow:.2f} | 0.9 to 1.1 |",
         "| resident memory after 2,000 frames relative to 200 frames "
-        f"| {values[memory]:.3f} | <= 1.02 |",
+        f"| {values[MEMORY]:.3f} | <= 1.02 |",
         f"| stylizer waiting for reader and writer, at most | {idle:.1f} % | <= 5 % |",
     ]
 
@@ -208,17 +208,17 @@ def gpu(values):
 
 
 def neighbours(values):
-    """A render alone and beside busy programs, for each way in which idle threads wait."""
+    """A render alone and next to busy programs, for each wait policy of idle threads."""
     document = values["document"]
     busy = f"with {document['machine']['cores']} busy programs"
     lines = [f"| idle threads | alone | {busy} | ratio |", "|---|---|---|---|"]
     names = dict.fromkeys(figure.split(": ")[0] for figure in values["rows"])
     for name in names:
-        alone, beside, ratio = (
+        alone, with_busy, ratio = (
             values[f"{name}: {figure}"] for figure in ("alone", busy, "busy relative to alone")
         )
-        more = "more than " if beside >= document["machine"]["patience_seconds"] else ""
-        lines.append(f"| {name} | {alone:.1f} s | {more}{beside:.1f} s | {more}{ratio:.1f} |")
+        more = "more than " if with_busy >= document["machine"]["patience_seconds"] else ""
+        lines.append(f"| {name} | {alone:.1f} s | {more}{with_busy:.1f} s | {more}{ratio:.1f} |")
     return lines
 
 

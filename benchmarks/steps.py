@@ -45,21 +45,23 @@ def rounds(compiled):
     for features, name in ((bundled, ""), (vgg19, "VGG-19, ")):
         fixture = fixture_of(features)
 
-        def ours(preset="standard", fixture=fixture, **settings):
+        def own_steps(preset="standard", fixture=fixture, **settings):
             return stylizer_steps(
                 fixture.stylizer(replace(vs.PRESETS[preset], **settings)), content
             )
 
         made[f"{name}textbook"] = textbook_steps(fixture.textbook_loss(STANDARD, content), content)
-        made[f"{name}float32"] = ours(precision="fp32")
-        made[f"{name}bfloat16"] = ours(precision="bf16")
+        made[f"{name}float32"] = own_steps(precision="fp32")
+        made[f"{name}bfloat16"] = own_steps(precision="bf16")
         if features is bundled:
             made["textbook, channels first"] = channels_first(features, content)
-            made["fast style layers, bfloat16"] = ours(precision="bf16", fast_style_layers=True)
-            made["draft, float32"] = ours("draft", precision="fp32")
-            made["draft, bfloat16"] = ours("draft", precision="bf16")
+            made["fast style layers, bfloat16"] = own_steps(
+                precision="bf16", fast_style_layers=True
+            )
+            made["draft, float32"] = own_steps("draft", precision="fp32")
+            made["draft, bfloat16"] = own_steps("draft", precision="bf16")
             if compiled:
-                made["bfloat16, compiled"] = ours(precision="bf16", engine="compile")
+                made["bfloat16, compiled"] = own_steps(precision="bf16", engine="compile")
     return made
 
 
