@@ -116,7 +116,7 @@ def process(case, file, folder, seeds):
         with open_job(folder / "out" / "state.mp4", resume=True) as sink:
             if sink.resumed:
                 with contextlib.suppress(ValueError):  # the state of another network
-                    StylizerState.from_state(sink.resumed.state, torch.device("cpu"))
+                    StylizerState.from_state_dict(sink.resumed.state, torch.device("cpu"))
             send(sink, sink.resumed.frames if sink.resumed else 0)
         return
     if file.suffix == ".safetensors":

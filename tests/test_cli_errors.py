@@ -71,7 +71,7 @@ def bad(tmp_path, kind):
         "directory as style": ([clip, "folder", "-o", "out.mp4"], "is a directory"),
         "directory as output": ([clip, style, "-o", "folder"], "is a directory"),
         "no folder for output": ([clip, style, "-o", "no/out.mp4"], "folder no does not exist"),
-        "unknown ending": ([clip, style, "-o", "out.xyz"], "ending"),
+        "unknown ending": ([clip, style, "-o", "out.xyz"], "extension"),
         "clip to picture": ([clip, style, "-o", "out.png"], "--preview TIME"),
         "picture to clip": (["still.png", style, "-o", "out.mp4"], "is an image"),
         "output is input": ([clip, style, "-o", clip, "-y"], "which is read"),
