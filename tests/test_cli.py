@@ -165,7 +165,7 @@ def test_verbose_shows_stages_and_quiet_nothing(vidstyle, picture_file, style_fi
     layers = ["--content-layers", "half.relu2_1", "--style-layers", "relu2_1,oriented2"]
     _, _, err = vidstyle("render", picture_file, style_file, "-o", "a.png", "-v", *layers)
     for line in (
-        "content picture 1 x 3 x 48 x 64",
+        "content image 1 x 3 x 48 x 64",
         "content target half.relu2_1: 1 x 8 x 12 x 16",
         "relu2_1: Gram matrix 8 x 8",
         "oriented2: Gram matrix 96 x 96",

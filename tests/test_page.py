@@ -172,7 +172,7 @@ def test_page_upload_reports_unused_images_of_a_file(client, page_session, tmp_p
     data = (tmp_path / "two.tiff").read_bytes()
     assert client.post("/styles", params={"name": "two"}, content=data).status_code == 204
     (message,) = client.get("/state").json()["messages"]
-    assert message["text"].startswith("two was added; two has several images ")
+    assert message["text"].startswith("two was added; two has several images:")
     assert message["text"].endswith("only the first is used") and not message["error"]
 
 

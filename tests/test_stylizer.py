@@ -322,7 +322,8 @@ def asked(monkeypatch):
     return layers
 
 
-def test_stylizer_uses_the_chosen_layers(features, style, frame, asked):
+def test_stylizer_uses_the_chosen_layers(features, frame, asked):
+    style = Style.from_images([stripes()], features)  # of which nothing is in the cache
     paint = painter(features, style, style_layers=("relu1_1",), content_layers=("relu2_1",))
     paint(frame)
     assert asked and all(layers == {"relu1_1"} for layers in asked)
