@@ -71,7 +71,7 @@ def test_select_encoder_refuses_tiny_clips_with_a_working_remedy(tmp_path, outpu
         else:
             with pytest.raises(
                 OutputError,
-                match=r"px and more, these are .*: write to a \.webm or \.mkv file with -c:v vp9$",
+                match=r"px, not .*: write to a \.webm or \.mkv file with -c:v vp9$",
             ):
                 write(path, size, depth)
             write(tmp_path / "remedy.webm", size, depth, "vp9")

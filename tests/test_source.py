@@ -338,6 +338,10 @@ def test_an_address_that_the_user_wrote_is_fetched(tmp_path, monkeypatch):
                 sink.send(frame)
         with pytest.raises(InputError, match=r"nothing.mp4 is not a clip .*404"):
             open_source(address.replace("clip", "nothing"))
+        secret = address.replace("//", "//user:hunter2@")
+        with pytest.raises(InputError, match="no frame at or after") as caught:
+            open_source(secret, start=Fraction(99))
+        assert "hunter2" not in str(caught.value)
         server.shutdown()
     assert times_of(tmp_path / "out.mp4") == times_of(tmp_path / "clip.mp4")
     assert sound_of(tmp_path / "out.mp4") == sound_of(tmp_path / "clip.mp4")

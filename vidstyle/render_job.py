@@ -16,7 +16,7 @@ from . import __version__
 from .errors import OutputError, VidstyleError
 from .flow.methods import FlowMethod
 from .io.codecs import try_hardware
-from .io.files import PIPE, check_readable, fingerprint, part_folder
+from .io.files import PIPE, check_readable, fingerprint, part_folder, without_secrets
 from .io.image_names import existing_numbers, image_path, is_image, is_numbered
 from .io.outputs import check_apart
 from .io.sink import ImageWriter, open_sink
@@ -75,6 +75,11 @@ class RenderJob:
     flow: FlowMethod | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str | Path, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The input's name for messages and files: an address without password and query."""
+        return without_secrets(str(self.input))
 
     def open_source(self) -> Source:
         """Open the part of the input that is to be stylised.
@@ -138,7 +143,7 @@ class RenderJob:
             "threads": torch.get_num_threads(),
         }
         return {
-            "input": str(self.input),
+            "input": self.label,
             "rate": str(self.rate),
             "sdr": self.sdr,
             **contents,
@@ -183,12 +188,12 @@ def check_kinds(job: RenderJob, source: Source) -> None:
     image_file = is_image(output) and not is_numbered(output)
     if still and not image_file and str(output) != PIPE:
         remedy = f"write it to an image file such as {output.with_suffix('.png').name}"
-        raise OutputError(f"{job.input} is an image: {remedy}")
+        raise OutputError(f"{job.label} is an image: {remedy}")
     if image_file and not still and output.suffix.lower() != ".webp":
         video = output.with_suffix(".mp4").name
         sequence = output.with_name(f"{output.stem}_%05d{output.suffix}").name
         raise OutputError(
-            f"{job.input} is a clip: write it to a video file such as {video}, to the image sequence "
+            f"{job.label} is a clip: write it to a video file such as {video}, to the image sequence "
             f"{sequence}, or write one frame with preview=TIME",
             "preview",
         )
@@ -231,7 +236,7 @@ def render_job(job: RenderJob, stylizer: Stylizer) -> str | Path:
     log.debug("stages: %s", stages)
     log.info("%s: %d frames in %s", job.output, report.frames, duration_text(seconds))
     if job.listener:
-        job.listener(EndEvent(str(job.input), str(job.output), report.frames, seconds))
+        job.listener(EndEvent(job.label, str(job.output), report.frames, seconds))
     return job.output
 
 
@@ -246,7 +251,7 @@ def announce(job: RenderJob, source: Source, stylizer: Stylizer) -> None:
     factor = max(output) / max(working)
     enlarged = f", enlarged {factor:.1f} times to {output[0]}x{output[1]}" if factor > 1 else ""
     frames = f", {source.format.frames} frames" if (source.format.frames or 0) > 1 else ""
-    log.info("%s: %dx%d%s", job.input, *given, frames)
+    log.info("%s: %dx%d%s", job.label, *given, frames)
     log.info(
         "stylised at %dx%d on %s%s; about %s of memory",
         *working,
@@ -257,7 +262,7 @@ def announce(job: RenderJob, source: Source, stylizer: Stylizer) -> None:
     if job.listener:
         device = str(stylizer.features.device)
         frame_count = source.format.frames
-        names = str(job.input), str(job.output)
+        names = job.label, str(job.output)
         job.listener(StartEvent(*names, frame_count, given, working, output, device, memory))
 
 

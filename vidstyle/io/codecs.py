@@ -230,7 +230,7 @@ def _check_size(name: str, codec: EncoderSpec, size: tuple[int, int]) -> None:
     if width < codec.min_size[0] or height < codec.min_size[1]:
         min_size = "{}x{}".format(*codec.min_size)
         raise OutputError(
-            f"{name} takes pictures of {min_size} px and more, these are {size[0]}x{size[1]}: "
+            f"{name} needs frames of at least {min_size} px, not {size[0]}x{size[1]}: "
             "write to a .webm or .mkv file with -c:v vp9"
         )
 

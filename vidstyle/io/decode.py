@@ -20,7 +20,7 @@ from av.video.reformatter import VideoReformatter
 from ..errors import InputError
 from .color import color_of, depth_of, has_alpha, to_rgb
 from .container import StandardInput, codec_threads, open_input, timeout_error
-from .files import PIPE, is_url
+from .files import PIPE, is_url, without_secrets
 from .frame import Frame, Image
 from .hdr import hdr_to_display, to_sdr
 from .side_data import display_rotation, hdr_metadata_of, side_data_of, unsupported_views
@@ -67,6 +67,7 @@ class VideoFile:
         apply_rotation: bool = False,
     ) -> None:
         self._name = str(name)
+        self._label = without_secrets(self._name)  # for messages
         self._sdr, self._apply_rotation = sdr, apply_rotation
         self._quarter_turns, self._mirrored = 0, False
         self._pipe = StandardInput()
@@ -86,13 +87,13 @@ class VideoFile:
         if len(self._container.streams) == 1:  # no side streams to read later
             self._pipe.drop_copy()
         try:
-            self._stream = select_video_stream(self._container, self._name)
+            self._stream = select_video_stream(self._container, self._label)
             origin = start_time(self._container)
             part = (start or Fraction(0)) + origin, None if stop is None else stop + origin
             self._frames = self._decode_from(part[0] if start else None)
             first = next(self._frames, None)
             if first is None or (part[1] is not None and frame_time(first, part[0]) >= part[1]):
-                raise InputError(no_frame_message(self._name, start, stop))
+                raise InputError(no_frame_message(self._label, start, stop))
             self._first: av.VideoFrame | None = first
             # A part starts with its first frame, whose distance may be below the time base.
             self.format = self._describe(
@@ -107,7 +108,7 @@ class VideoFile:
 
     def _describe(self, first: Any, start: Fraction, stop: Fraction | None) -> VideoInfo:
         stream = self._stream
-        color = supported_color(first, color_of(stream.codec_context), self._name)
+        color = supported_color(first, color_of(stream.codec_context), self._label)
         rate = frame_rate(stream)
         container_duration = (
             Fraction(self._container.duration, av.time_base) if self._container.duration else None
@@ -137,7 +138,7 @@ class VideoFile:
         for view in unsupported_views(side_data):
             log.warning(
                 "%s: its %s metadata is dropped: players will show the output as it is stored",
-                self._name,
+                self._label,
                 view,
             )
         aspect = Fraction(stream.sample_aspect_ratio or 1)
@@ -179,7 +180,7 @@ class VideoFile:
             if earlier is None and self._name != PIPE:
                 self._container.close()
                 self._container = open_input(self._name)
-                self._stream = select_video_stream(self._container, self._name)
+                self._stream = select_video_stream(self._container, self._label)
             elif earlier is not None:
                 with suppress(av.error.FFmpegError, OverflowError):
                     self._container.seek(
@@ -239,7 +240,7 @@ class VideoFile:
 
     def _warn(self, count: int, what: str) -> None:
         if count:
-            log.warning("%s: %d %s", self._name, count, what)
+            log.warning("%s: %d %s", self._label, count, what)
 
     def __iter__(self) -> Iterator[Frame]:
         reformatter = VideoReformatter()
@@ -298,7 +299,7 @@ class VideoFile:
             ends, said = float(end - origin), float(self._declared_end - origin)
             log.warning(
                 "%s ends after %.1f s instead of the declared %.1f s: it is truncated",
-                self._name,
+                self._label,
                 ends,
                 said,
             )
@@ -325,7 +326,7 @@ class VideoFile:
     def close(self) -> None:
         """Close the file, unless another thread that was told to stop still reads it."""
         if getgeneratorstate(self._frames) == GEN_RUNNING:
-            log.warning("%s does not answer and stays open", self._name)
+            log.warning("%s does not answer and stays open", self._label)
             return
         self._frames.close()
         self._container.close()

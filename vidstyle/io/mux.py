@@ -13,6 +13,7 @@ import av.error
 
 from ..errors import OutputError
 from .container import open_input, reason_of, reasons
+from .files import without_secrets
 from .metadata import TimedPacket
 from .side_streams import SideStreams
 from .stream_info import VideoInfo
@@ -100,13 +101,16 @@ def join(
             if without == (AUDIO_COPY,):
                 log.warning(
                     "%s: its audio could not be copied and was re-encoded (%s)",
-                    source.path,
+                    without_secrets(str(source.path)),
                     reason_of(failed),
                 )
             elif without:
                 what = " and ".join("audio" if kind == "audio" else f"{kind}s" for kind in without)
                 log.warning(
-                    "%s: left out as damaged: %s (%s)", source.path, what, reason_of(failed)
+                    "%s: left out as damaged: %s (%s)",
+                    without_secrets(str(source.path)),
+                    what,
+                    reason_of(failed),
                 )
             return
     except (av.error.FFmpegError, OSError) as error:
@@ -161,7 +165,9 @@ def _join(
         damaged = _mux(output, tracks)
         if damaged:
             log.warning(
-                "%s: %d damaged packets of audio and subtitles were left out", source.path, damaged
+                "%s: %d damaged packets of audio and subtitles were left out",
+                without_secrets(str(source.path)),
+                damaged,
             )
 
 

@@ -59,6 +59,11 @@ class VideoWriter(FileSink):
                 raise OutputError(
                     f"{path} is an animation without choice of codec and crf: leave those out"
                 )
+            if source.size[0] < 2:  # the lossless segments need two columns
+                raise OutputError(
+                    f"{path} needs frames of at least 2x1 px, not {source.size[0]}x"
+                    f"{source.size[1]}: write to a .webm or .mkv file with -c:v vp9"
+                )
             self._encoder = select_encoder("ffv1", None, "matroska", source)
         else:
             self._encoder = select_encoder(encoding.codec, encoding.crf, CONTAINERS[ending], source)
