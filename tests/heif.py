@@ -1,4 +1,5 @@
-"""HEIC pictures made of tiles, as phones write them, put together box by box (ISO/IEC 14496-12 and 23008-12)."""
+"""HEIC pictures made of tiles, as phones write them, put together box by box (ISO/IEC 14496-12 and
+23008-12)."""
 
 import struct
 from fractions import Fraction
@@ -37,7 +38,8 @@ def _units(stream):
 
 
 def _record(units):
-    """HEVCDecoderConfigurationRecord (ISO/IEC 14496-15): main still picture, 4:2:0, 8 bits, lengths of 4 bytes."""
+    """HEVCDecoderConfigurationRecord (ISO/IEC 14496-15): main still picture, 4:2:0, 8 bits, lengths
+    of 4 bytes."""
     head = bytes(
         (
             1,

@@ -70,7 +70,7 @@ def grey_profile(gamma):
 
 
 def cmyk_profile():
-    """Of a press whose inks are all grey: one makes half the lightness, more than one make black."""
+    """Of a press whose inks are all grey: one halves the lightness, more than one make black."""
     corners = [100 if not inks else 50 if inks & (inks - 1) == 0 else 0 for inks in range(16)]
     straight = bytes(range(256))
     table = struct.pack(">4sIBBBB", b"mft1", 0, 4, 3, 2, 0) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)

@@ -1,4 +1,5 @@
-"""The functions that most users call: the same kind of image out, clear errors, nothing imported too early."""
+"""The functions that most users call: the same kind of image out, clear errors, nothing imported
+too early."""
 
 import doctest
 import subprocess

@@ -136,7 +136,8 @@ def test_strided_conv_agrees_with_its_reference(size):
 
 @pytest.mark.parametrize("border", [0, 1])
 def test_conv_relu_backward_agrees_with_its_reference(border, monkeypatch):
-    # A CPU lacks cuDNN's kernel. In its place stand the same operations; the backward pass is tested.
+    # A CPU lacks cuDNN's kernel. In its place stand the same operations; the backward pass is
+    # tested.
     def kernel(x, weight, bias, stride, padding, dilation, groups):
         return F.relu(F.conv2d(x, weight, bias, stride, padding, dilation, groups))
 

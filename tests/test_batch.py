@@ -173,7 +173,8 @@ def test_render_all_ends_with_a_full_disk(tmp_path, monkeypatch, capsys, reason,
 
 
 def test_render_all_checks_and_opens_nothing_before_its_turn(tmp_path):
-    """500 inputs that do not exist: one at a time is looked at, and of many that fail only some are named at the end."""
+    """500 inputs that do not exist: one at a time is looked at, and of many that fail only some are
+    named at the end."""
     opened = []
 
     def render(job):

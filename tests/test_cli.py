@@ -1,4 +1,5 @@
-"""``vidstyle render`` and the other commands: what comes out, on which stream, with which exit code."""
+"""``vidstyle render`` and the other commands: what comes out, on which stream, with which exit
+code."""
 
 import json
 from fractions import Fraction

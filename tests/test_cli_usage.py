@@ -1,4 +1,4 @@
-"""How a command is typed: what may be left out, which names are chosen, what helps after a mistake."""
+"""How a command is typed: optional parts, default names, help after mistakes."""
 
 import json
 from dataclasses import fields
@@ -14,7 +14,7 @@ from vidstyle.inputs import default_output, is_taken
 
 @pytest.fixture
 def short(features_file, tmp_path, monkeypatch, capsys):
-    """Run a command line as it is in an empty folder, with fast settings; returns (code, out, err)."""
+    """Run a command line in an empty folder with fast settings; returns (code, out, err)."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, quick=True):

@@ -51,7 +51,8 @@ def test_a_picture_gets_the_mean_and_the_spread_it_is_led_to():
         color_statistics(theirs),
     )
     assert torch.allclose(led[0], wanted[0], atol=0.01)
-    # The floor of the spread holds it back: sqrt(0.2 ** 2 / (0.2 ** 2 + 0.1 ** 2)) = 0.89 of what is wanted for these greys.
+    # The floor of the spread holds it back: sqrt(0.2 ** 2 / (0.2 ** 2 + 0.1 ** 2)) = 0.89 of what
+    # is wanted for these greys.
     spread, wanted_spread = (
         (led - torch.outer(led[0], led[0])).diag()[1:].sqrt(),
         (wanted - torch.outer(wanted[0], wanted[0])).diag()[1:].sqrt(),

@@ -1,4 +1,5 @@
-"""What of a clip is still there after a stylizer that changes nothing: depth, range, fields, alpha, clocks."""
+"""What of a clip is still there after a stylizer that changes nothing: depth, range, fields, alpha,
+clocks."""
 
 import struct
 from fractions import Fraction
@@ -178,7 +179,8 @@ def test_hdr_to_display_keeps_highlights_below_the_peak():
 
 
 def test_tone_mapping_follows_the_standards():
-    # ST 2084: code 0.508 is 100 nits, 0.752 is 1000; BT.2100 HLG: half the signal is a twelfth of the light
+    # ST 2084: code 0.508 is 100 nits, 0.752 is 1000; BT.2100 HLG: half the signal is a twelfth of
+    # the light
     assert pq_to_nits(np.array([0.0, 0.5081, 0.7518, 1.0])) == pytest.approx(
         [0, 100, 1000, 10000], rel=0.01
     )
@@ -515,7 +517,8 @@ def test_where_rotation_cannot_be_kept_pictures_are_turned(tmp_path):
     [((-1, 0, 0, 1), (0, True)), ((1, 0, 0, -1), (180, True)), ((0, 1, 1, 0), (90, True))],
 )
 def test_a_mirrored_clip_is_mirrored_and_not_turned_upside_down(matrix, expected):
-    """Matrices (a, b, c, d) of a player that flips left and right, up and down, and along the diagonal."""
+    """Matrices (a, b, c, d) of a player that flips left and right, up and down, and along the
+    diagonal."""
     a, b, c, d = (value * 65536 for value in matrix)
 
     class Mirrored:

@@ -1,4 +1,4 @@
-"""The README and the documentation site: complete, in step with the code, built without a warning."""
+"""README and documentation site: complete, up to date, built without a warning."""
 
 import argparse
 import ast
@@ -25,7 +25,8 @@ README_LINES = 150
 HTTP_PAGE = DOCS / "guide" / "http.md"
 
 NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
-"""Whoever opens a connection in spite of the configuration is refused: nothing listens on port 9."""
+"""Whoever opens a connection in spite of the configuration is refused: nothing listens on port 9.
+"""
 
 
 def code_blocks(language):

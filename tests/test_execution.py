@@ -120,7 +120,7 @@ def test_program_cache_keeps_two_programs(features, style, plain):
 
 
 class Again:
-    """Stands in for ``CudaGraph``: ``replay`` calls the function, and overwrites the first outputs."""
+    """Stands in for ``CudaGraph``: ``replay`` calls the function and overwrites the outputs."""
 
     made = 0
 

@@ -111,7 +111,8 @@ def stripes(angle, size=64):
 
 def test_the_structure_is_the_doubled_angle_of_strokes():
     for angle in (0.0, math.pi / 4, math.pi / 2, 2.0):
-        # The gradient is across the strokes; half an energy's share each for a picture with the same everywhere.
+        # The gradient is across the strokes; half an energy's share each for a picture with the
+        # same everywhere.
         expected = torch.tensor([-math.cos(2 * angle) / 2, -math.sin(2 * angle) / 2, 0.0])
         seen = structure(stripes(angle)).mean((0, 2, 3))
         torch.testing.assert_close(

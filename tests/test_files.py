@@ -96,7 +96,10 @@ def test_standard_input_that_cannot_be_kept_is_named(tmp_path, monkeypatch, capf
     monkeypatch.setattr(container, "NamedTemporaryFile", lambda **options: FullFile(writes))
     with clip.open() as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
-        message = r"standard input cannot be kept in a temporary file \(No space left on device\): free some space, set TMPDIR"
+        message = (
+            r"standard input cannot be kept in a temporary file \(No space left on device\): "
+            "free some space, set TMPDIR"
+        )
         with pytest.raises(InputError, match=message), open_source("-") as source:
             assert list(source)
     assert capfd.readouterr().err == ""

@@ -16,7 +16,8 @@ TRACED = {stages.__file__, threading.__file__, queue.__file__}
 
 
 class InterruptAt:
-    """Raises KeyboardInterrupt in this thread at the n-th instruction within the files of queues and threads."""
+    """Raises KeyboardInterrupt in this thread at the n-th instruction within the files of queues
+    and threads."""
 
     def __init__(self, number):
         self.left = number
@@ -105,7 +106,8 @@ with interrupts.handled():
 
 
 def run(body, *pauses, number=signal.SIGINT):
-    """Run a program and send it a signal, and another after each pause. Returns its exit code and what it wrote."""
+    """Run a program and send it a signal, and another after each pause. Returns its exit code and
+    what it wrote."""
     script = HEAD + "".join(f"    {line}\n" for line in body.strip().splitlines())
     before = signal.signal(number, signal.SIG_DFL)  # a child would inherit that it is ignored
     process = subprocess.Popen(

@@ -12,7 +12,8 @@ from vidstyle.runtime import limits
 
 @pytest.fixture
 def group(tmp_path, monkeypatch):
-    """Writes the files of a cgroup; without a path of its own the cgroup is the root that a container sees."""
+    """Writes the files of a cgroup; without a path of its own the cgroup is the root that a
+    container sees."""
     own = tmp_path / "own"
     own.write_text("0::/\n")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)

@@ -76,7 +76,8 @@ def test_the_check_finds_what_an_object_uncovers():
 
 
 def test_what_a_thing_uncovers_takes_a_rim_with_it():
-    """Where the thing's edge was the painting holds its edge: kept as ground, it would stay behind as specks."""
+    """Where the thing's edge was the painting holds its edge: kept as ground, it would stay behind
+    as specks."""
     still, thing = (
         cv2.GaussianBlur(
             np.random.default_rng(seed).integers(0, 256, (96, 160, 3), np.uint8), None, 1
@@ -268,7 +269,8 @@ def at_rest():
 
 
 def hills(step):
-    """Two ranges of hills under a cloudy sky, each of one colour; the nearer one has gone by ``step`` px, the other by half."""
+    """Two ranges of hills under a cloudy sky, each of one colour; the nearer one has gone by
+    ``step`` px, the other by half."""
     x, y = np.meshgrid(np.arange(160.0), np.arange(96.0))
     picture = at_rest()
     for level, colour, gone in ((36, (110, 140, 170), step / 2), (60, (60, 120, 70), step)):

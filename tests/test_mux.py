@@ -21,7 +21,8 @@ CUES = [(500, 700, "Hello"), (1000, 1500, "there"), (3000, 500, "Goodbye")]
 
 
 def with_everything(path, subtitles=("subrip", "ass"), second_video=False):
-    """Four seconds with two sound tracks, two subtitle tracks, chapters, a font and tags, as far as the container can."""
+    """Four seconds with two sound tracks, two subtitle tracks, chapters, a font and tags, as far as
+    the container can."""
     matroska = path.suffix == ".mkv"
     with av.open(str(path), "w") as output:
         output.metadata.update(

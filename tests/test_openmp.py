@@ -107,7 +107,8 @@ def test_other_programs_are_told_from_this_one(tmp_path, monkeypatch):
     write("0 0 0 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 0 0 0")
     others = OtherPrograms(times)
     clock[0], own[0] = 102.0, 6.5
-    # 2 s of user, 0.5 s of nice and 1 s of interrupts on the two CPUs that count; idle, iowait and steal do not.
+    # 2 s of user, 0.5 s of nice and 1 s of interrupts on the two CPUs that count; idle, iowait and
+    # steal do not.
     write(
         f"{2 * tick} 0 0 {9 * tick} {9 * tick} 0 0 {9 * tick} 0 0",
         f"0 {tick // 2} 0 0 0 {tick} 0 0 0 0",

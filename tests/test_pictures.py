@@ -35,7 +35,7 @@ def saved(path, array, profile=None, mode=None, **options):
 
 
 def colours():
-    """(32, 48, 3) uint8 blocks of 16 px, so that JPEG keeps them: greys, bright and dark colours."""
+    """(32, 48, 3) uint8 blocks of 16 px, which JPEG keeps: greys, bright and dark colours."""
     blocks = [
         [(200, 60, 60), (60, 180, 60), (70, 70, 200)],
         [(128, 128, 128), (230, 220, 210), (30, 40, 20)],
@@ -235,7 +235,10 @@ def test_an_avif_picture_is_read_whole_with_alpha_profile_and_orientation(tmp_pa
 
 def test_a_png_with_a_profile_through_a_pipe_does_not_end_the_process(tmp_path):
     path = saved(tmp_path / "in.png", colours(), icc.rgb_profile(*PROFILES["display p3"]))
-    code = "import gc; from vidstyle.io.source import open_source\nwith open_source('-') as s: print(len(list(s)))\ngc.collect()"
+    code = (
+        "import gc; from vidstyle.io.source import open_source\n"
+        "with open_source('-') as s: print(len(list(s)))\ngc.collect()"
+    )
     with path.open("rb") as file:
         result = subprocess.run(
             [sys.executable, "-c", code], stdin=file, capture_output=True, timeout=60, check=False

@@ -191,7 +191,8 @@ def test_the_report_adds_up_the_stages():
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_motion_is_the_same_wherever_it_is_computed(device):
-    """On the painter's thread where both share a CPU, else on the reader's; nothing here touches the device."""
+    """On the painter's thread where both share a CPU, else on the reader's; nothing here touches
+    the device."""
     painter = Painter(device=device)
     report = run(Clip(5), painter, [Collector()])
     expected = [motion for _, motion in with_motion(Clip(5), dis_flow, size_px=lambda: 64)]

@@ -1,4 +1,5 @@
-"""The shape of the project itself: imports point one way, the public names are the documented ones, the tools agree."""
+"""The shape of the project itself: imports point one way, the public names are the documented ones,
+the tools agree."""
 
 import ast
 import subprocess
@@ -15,7 +16,8 @@ ROWS = (
     "errors settings progress",
     "runtime.limits runtime.interrupts runtime.worker runtime.device runtime.openmp",
     "io.files io.locks io.stream_info io.frame io.hdr io.container io.color io.timestamps io.icc",
-    "io.heif io.image_names io.images io.tensor_file io.part_folder io.checkpoints io.side_data io.video_stream io.decode",
+    "io.heif io.image_names io.images io.tensor_file io.part_folder io.checkpoints",
+    "io.side_data io.video_stream io.decode",
     "io.source io.subtitles io.packets io.channel_layouts io.audio_encoder io.audio",
     "io.metadata io.side_streams io.codecs io.encode io.animation io.mux io.outputs io.sink_base",
     "io.video_writer io.recording_names io.direct_writer io.pipe_writer io.sink",
@@ -46,7 +48,8 @@ ORDER = [name for row in ROWS for name in row.split()]
 
 
 def imports_of(path):
-    """Names in ``ORDER`` of what a module imports, whether ``from ..media.frame import Frame`` or ``from . import measure``."""
+    """Names in ``ORDER`` of what a module imports, whether ``from ..media.frame import Frame`` or
+    ``from . import measure``."""
     package = path.relative_to(ROOT / "vidstyle").parent.parts
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -87,7 +90,10 @@ def test_all_names_what_is_imported_and_nothing_else():
 
 
 def test_neither_help_nor_the_camera_waits_for_pytorch():
-    code = "import sys, vidstyle.cli, vidstyle.live.startup; vidstyle.cli.build_parser(); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, vidstyle.cli, vidstyle.live.startup; vidstyle.cli.build_parser(); "
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

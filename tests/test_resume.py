@@ -155,7 +155,8 @@ def test_resume_refuses_another_job(shots, tmp_path):
         sink = open_sink(tmp_path / "out.mp4", source, job={"steps": 1, "style": "a"})
         sink.send(Frame(scene(), Fraction(0), 1 / RATE))
         sink.abandon()
-        with pytest.raises(OutputError, match="steps was 1 and is now 2; style was \"a\" and is now \"b\""):  # fmt: skip
+        difference = 'steps was 1 and is now 2; style was "a" and is now "b"'
+        with pytest.raises(OutputError, match=difference):
             open_sink(tmp_path / "out.mp4", source, job={"steps": 2, "style": "b"}, resume=True)
         with pytest.raises(OutputError, match="encoder options was"):
             open_sink(
@@ -275,7 +276,8 @@ def test_resume_command_after_an_interrupt(vidstyle, features_file, shots, style
 
 
 def test_resume_after_a_full_disk(vidstyle, shots, style_file):
-    """Files are limited to what segments need: the whole does not fit. Python ignores the signal, and writing fails."""
+    """Files are limited to what segments need: the whole does not fit. Python ignores the signal,
+    and writing fails."""
     large = ["--size", "128", "-crf", "0"]
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     assert vidstyle(shots, style_file, "-o", "whole.mp4", *large)[0] == 0
@@ -296,7 +298,8 @@ def test_resume_after_a_full_disk(vidstyle, shots, style_file):
     not Path("/proc/self/fd").exists(), reason="this system does not list open files"
 )
 def test_video_writer_closes_its_segments(tmp_path):
-    """2,000 frames in segments of a fifth of a second each: as many segments as a render of some seven minutes has."""
+    """2,000 frames in segments of a fifth of a second each: as many segments as a render of some
+    seven minutes has."""
     opened = []
     with open_source(write_clip(tmp_path / "in.mp4", count=1, rate=RATE)) as source:
         sink = open_sink(tmp_path / "out.mp4", source)

@@ -1,4 +1,5 @@
-"""Sound: copied where the output can hold it, re-encoded in step where it cannot, never a reason to refuse a clip."""
+"""Sound: copied where the output can hold it, re-encoded in step where it cannot, never a reason to
+refuse a clip."""
 
 import json
 import subprocess
@@ -110,7 +111,8 @@ def test_audio_encoder_keeps_a_part_in_sync(tmp_path, clip_of, ending):
 
 
 def with_packets(path, output, change):
-    """Copy a clip, its sound's packets changed by a function of (number, packet) that may return None."""
+    """Copy a clip, its sound's packets changed by a function of (number, packet) that may return
+    None."""
     with av.open(str(path)) as origin, av.open(str(output), "w") as target:
         copies = {
             stream.index: target.add_stream_from_template(stream) for stream in origin.streams
@@ -238,19 +240,23 @@ def test_channel_layout_with_custom_order_keeps_channels(tmp_path):
             with av.open(str(path)) as container:
                 stream = container.streams.audio[0]
                 names = [channel.name for channel in channel_layout(stream.codec_context).channels]
-                use_native_order(stream.codec_context)  # as it says, so that the samples stay where they are
+                use_native_order(stream.codec_context)
                 energy = 0
                 for packet in container.demux(stream):
                     for frame in decode_audio(packet):
-                        for packed in av.AudioResampler("flt", frame.layout.name, frame.sample_rate).resample(frame):
-                            energy = energy + (packed.to_ndarray().reshape(-1, len(names)) ** 2).sum(0)
+                        rate, order = frame.sample_rate, frame.layout.name
+                        for packed in av.AudioResampler("flt", order, rate).resample(frame):
+                            samples = packed.to_ndarray().reshape(-1, len(names))
+                            energy = energy + (samples**2).sum(0)
                 return {name: value / energy.max() for name, value in zip(names, energy)}
 
         plain = bench.sound
         bench.sound = lambda clip: plain(clip) * np.linspace(0.3, 1, 8, dtype=np.float32)[:, None]
         folder = Path(sys.argv[3])
-        path = bench.write(folder / "in.mov", bench.Clip("", "pcm_s16le", ".mov", layout="7.1"), "pcm_s16le")
-        data, native, tag = path.read_bytes(), "000100000000063f", "0080000800000000"  # as a bitmap, and as MPEG 7.1 C
+        clip = bench.Clip("", "pcm_s16le", ".mov", layout="7.1")
+        path = bench.write(folder / "in.mov", clip, "pcm_s16le")
+        # The layout as a bitmap, and as MPEG 7.1 C.
+        data, native, tag = path.read_bytes(), "000100000000063f", "0080000800000000"
         assert data.count(bytes.fromhex(native)) == 1
         path.write_bytes(data.replace(bytes.fromhex(native), bytes.fromhex(tag)))
         before, after = loudness(path), loudness(through(path, folder / "out.webm"))

@@ -114,7 +114,8 @@ def test_the_network_sees_what_it_was_trained_to_see():
     with torch.no_grad():
         trained = classifier.blocks[:10]((picture - classifier.mean[0]) / classifier.std[0])
         painting = network(picture, ["relu2_1"])["relu2_1"]
-    # Borders are padded by zeros in training, and by reflection afterwards. What remains is rounding.
+    # Borders are padded by zeros in training, and by reflection afterwards. What remains is
+    # rounding.
     torch.testing.assert_close(
         painting[..., 4:-4, 4:-4], trained[..., 4:-4, 4:-4], rtol=1e-4, atol=1e-4
     )

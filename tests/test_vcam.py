@@ -1,4 +1,4 @@
-"""A virtual camera and a webcam of the kernel in an emulated machine: ``pytest -m vcam``, minutes."""
+"""Virtual camera and webcam of the kernel, in an emulated machine: ``pytest -m vcam``, minutes."""
 
 import numpy as np
 import pytest

@@ -278,7 +278,8 @@ def test_remedy_on_other_systems(monkeypatch, platform, words):
 
 def test_describe_error_replaces_message_of_pyvirtualcam(system):
     error = RuntimeError(
-        "'v4l2loopback' backend: No v4l2 loopback device found at /dev/video[0-99]. Did you run ...?"
+        "'v4l2loopback' backend: No v4l2 loopback device found at /dev/video[0-99]. "
+        "Did you run ...?"
     )
     assert describe_error(error) == remedy("") and "\n" not in describe_error(RuntimeError("a\nb"))
 

@@ -110,7 +110,8 @@ def test_vgg19_is_downloaded_once_cut_and_cached(vgg19_state, monkeypatch):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one file under any name; ``sent`` bytes of it, if not all, as a connection that breaks would."""
+    """Serves one file under any name; ``sent`` bytes of it, if not all, as a connection that breaks
+    would."""
 
     def __init__(self, data, sent=None):
         self.data, self.sent, self.requests = data, sent, 0
@@ -131,7 +132,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def published(vgg19_state, tmp_path, monkeypatch):
-    """``published(hash=..., sent=...)``: torchvision's VGG-19 is served from this machine, named with its hash or another."""
+    """``published(hash=..., sent=...)``: torchvision's VGG-19 is served from this machine, named
+    with its hash or another."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()

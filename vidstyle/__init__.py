@@ -2,9 +2,9 @@
 
 import vidstyle as vs
 
-vs.render("in.mp4", "painting.jpg", "out.mp4")              # a file, with its sound
-image = vs.stylize(image, "strokes")                        # NumPy, PyTorch or PIL; the same kind out
-for image in vs.stylize_video("in.mp4", "painting.jpg"):    # an iterator of arrays
+vs.render("in.mp4", "painting.jpg", "out.mp4")              # a file, with its sound image =
+vs.stylize(image, "strokes")                        # NumPy, PyTorch or PIL; the same kind out for
+image in vs.stylize_video("in.mp4", "painting.jpg"):    # an iterator of arrays
     ...
 with vs.stream("strokes", preset="draft") as stylized:      # frames as they arrive
     image = stylized(frame)
@@ -148,7 +148,7 @@ _RENAMED = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use: PyTorch takes seconds, and ``vidstyle --help`` should not."""
+    """Import a public name on first use: PyTorch takes seconds, ``vidstyle --help`` should not."""
     if name in _RENAMED:
         new = _RENAMED[name]
         warnings.warn(f"vidstyle.{name} is now {new}", DeprecationWarning, stacklevel=2)

@@ -51,8 +51,8 @@ def stylize(image: Any, style: Any, **settings: Any) -> Any:
         style: path of an image, the name of a bundled style such as ``"strokes"``, an image like
             ``image``, a ``Style``, or a list of these, which blends them.
         settings: those of ``Settings`` (``initial_steps``, ``working_size``, ...), ``preset``
-            (default: ``"still"``), ``style_weights``, ``features``, ``weights`` and ``device`` as for
-            ``render``.
+            (default: ``"still"``), ``style_weights``, ``features``, ``weights`` and ``device`` as
+            for ``render``.
 
     Returns:
         An image of the same kind, type and, unless ``size`` or ``compare`` is given, shape.
@@ -85,8 +85,8 @@ def stylize_video(frames: Any, style: Any, **settings: Any) -> Iterator[Any]:
         settings: as for ``stylize``; the default preset is ``"standard"``. Also ``flow_weights``.
 
     Returns:
-        An iterator of images of the same kind; of (H, W, 3 or 4) arrays for a path. It reads two frames
-        ahead to tell cuts from flashes.
+        An iterator of images of the same kind; of (H, W, 3 or 4) arrays for a path. It reads two
+        frames ahead to tell cuts from flashes.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, shape or range.
@@ -168,8 +168,8 @@ def stream(style: Any, **settings: Any) -> "Stream":
 class Stream:
     """Stylises frames one at a time and computes the optical flow between them itself.
 
-    A cut is detected and the shot after it starts anew. Without frames to look ahead at, a flash counts
-    as a cut.
+    A cut is detected and the shot after it starts anew. Without frames to look ahead at, a flash
+    counts as a cut.
 
     Args:
         stylizer: does the work.
@@ -203,7 +203,7 @@ class Stream:
 
     @property
     def style(self) -> Style:
-        """The style from the next frame on. Whatever ``stylize`` takes as a style may be assigned."""
+        """The style from the next frame on. Anything that ``stylize`` takes may be assigned."""
         return self._stylizer.style
 
     @style.setter
@@ -277,8 +277,8 @@ def render(  # noqa: PLR0913 (all are keywords)
             input, with a number if that exists.
         preset: name of a preset (``draft``, ``standard``, ``final``, ``still``) or ``Settings``
             (default: ``standard`` for clips, ``still`` for images).
-        progress: True: show a bar on standard error; False: show nothing; or a function that is called
-            with a ``vidstyle.ProgressEvent`` at each iteration and frame.
+        progress: True: show a bar on standard error; False: show nothing; or a function that is
+            called with a ``vidstyle.ProgressEvent`` at each iteration and frame.
         overwrite: replace an existing output.
         resume: resume an unfinished render of the same arguments.
         start: of the part of the clip to stylise, in seconds.
@@ -289,7 +289,8 @@ def render(  # noqa: PLR0913 (all are keywords)
         settings: those of ``Settings``, and
 
             - ``style_weights``: one for each style of a list,
-            - ``features``: ``"bundled"``, ``"vgg19"``, the path of a feature network, or ``Features``,
+            - ``features``: ``"bundled"``, ``"vgg19"``, the path of a feature network, or
+            ``Features``,
             - ``weights``: file with VGG-19's weights, where they cannot be downloaded,
             - ``flow_weights``: file with RAFT's weights, where they cannot be downloaded,
             - ``device``: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
@@ -395,7 +396,7 @@ def _settings(preset: object, default: str, given: dict[str, Any]) -> Settings:
 
 
 def _features(options: dict[str, Any], style: Any) -> Features:
-    """The features that were asked for, those that a ``Style`` was made with, or the bundled ones."""
+    """The requested features, those that a ``Style`` was made with, or the bundled ones."""
     features = options.get("features")
     if isinstance(features, Features):
         return features
@@ -432,7 +433,7 @@ def _refuse_path(image: Any, style: Any, function: str) -> None:
     if isinstance(image, (str, Path)):
         swapped = " (or are image and style swapped?)" if is_image(style) else ""
         raise TypeError(
-            f"{function} takes an image, not a path: use vidstyle.render for files, or open the file "
+            f"{function} takes an image, not a path: use vidstyle.render for files, or open it "
             f"with PIL.Image.open{swapped}"
         )
     if isinstance(image, Style):

@@ -38,7 +38,8 @@ LEVELS_16_BIT = 65535
 def to_frame(
     image: Any, name: str = "image", time: Fraction = Fraction(0)
 ) -> tuple[Frame, Restore]:
-    """A frame with the pixels of an image, and a function that makes an image of that kind of a frame.
+    """A frame with the pixels of an image, and a function that makes an image of that kind of a
+    frame.
 
     Args:
         image: see the table above.

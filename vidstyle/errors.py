@@ -9,15 +9,16 @@
     SettingValueError       a ValueError about a setting, such as a negative weight
     SettingTypeError        a TypeError about a setting
 
-A ``VidstyleError`` is about the world: files, devices, other programs. A wrong call raises ``ValueError``
-or ``TypeError``, as everywhere in Python. Messages name settings and arguments as Python spells them
-(``working_size``, ``overwrite=True``) and list these names in ``settings``, so that the command line can
-print its own flags instead (``--working-size``, ``-y``).
+A ``VidstyleError`` is about the world: files, devices, other programs. A wrong call raises
+``ValueError`` or ``TypeError``, as everywhere in Python. Messages name settings and arguments as
+Python spells them (``working_size``, ``overwrite=True``) and list these names in ``settings``, so
+that the command line can print its own flags instead (``--working-size``, ``-y``).
 """
 
 
 class VidstyleError(Exception):
-    """Base class of all errors about the world. ``str(error)`` is one line: the trouble and a remedy.
+    """Base class of all errors about the world. ``str(error)`` is one line: the trouble and a
+    remedy.
 
     Args:
         text: the message.

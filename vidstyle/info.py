@@ -59,13 +59,14 @@ def lines() -> Iterator[str]:
     for name, opened_by in found.items():
         yield f"camera {opened_by}: {name}"
     if not found:
-        yield "camera: none found; a clip can take its place: vidstyle live --camera clip.mp4 --loop"
+        yield "camera: none found; use a clip instead: vidstyle live --camera clip.mp4 --loop"
     yield from diagnose()
     yield "styles: " + ", ".join(bundled_styles())
     bundled = resources.files("vidstyle") / "data" / "small.safetensors"
     yield f"features bundled: {'there' if bundled.is_file() else 'missing; install vidstyle again'}"
     cached = vgg19_cache()
-    yield f"features vgg19: {cached if cached.exists() else 'not downloaded yet; 548 MB at first use, or give --weights FILE'}"
+    missing = "not downloaded yet; 548 MB at first use, or give --weights FILE"
+    yield f"features vgg19: {cached if cached.exists() else missing}"
 
 
 def _version(name: str) -> str:

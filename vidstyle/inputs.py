@@ -24,8 +24,8 @@ CLIP_ENDINGS = frozenset(
     f".{ending}"
     for ending in re.findall(
         r"\w+",
-        """3g2 3gp asf avi divx dv f4v flv gif ivf m1v m2ts m2v m4v mj2 mjpg mkv mov mp4 mpeg mpg mts
-        mxf nut ogm ogv qt rm rmvb ts vob webm wmv y4m""",
+        """3g2 3gp asf avi divx dv f4v flv gif ivf m1v m2ts m2v m4v mj2 mjpg mkv mov mp4 mpeg mpg
+        mts mxf nut ogm ogv qt rm rmvb ts vob webm wmv y4m""",
     )
 )
 """Endings by which clips are found in a folder. A clip with another ending can be named itself."""
@@ -37,8 +37,8 @@ MAX_LISTED_NAMES = 20
 def expand_folders(names: Sequence[str]) -> list[str]:
     """The names, with each folder replaced by the clips and images in it, sorted by name.
 
-    Folders within folders are not searched and hidden files are left out. Other files are skipped, and
-    their names are logged.
+    Folders within folders are not searched and hidden files are left out. Other files are skipped,
+    and their names are logged.
 
     Raises:
         InputError: a folder holds no clips or images, or cannot be read.
@@ -113,10 +113,11 @@ def resolve_output(name: str, output: str | Path, into_folder: bool, preview: bo
     Args:
         name: of the input.
         output: as given.
-        into_folder: whether ``output`` is a folder. The file in it has the name of the input, with its
-            ending where files of that kind can be written, else .png for an image and .mp4 for a clip.
-        preview: whether only one frame is wanted. It is written to the output if that is an image file,
-            else to ``NAME.preview.png`` in the same folder.
+        into_folder: whether ``output`` is a folder. The file in it has the name of the input, with
+            its ending where files of that kind can be written, else .png for an image and .mp4 for
+            a clip.
+        preview: whether only one frame is wanted. It is written to the output if that is an image
+            file, else to ``NAME.preview.png`` in the same folder.
     """
     path: str | Path = output
     if into_folder:
@@ -138,10 +139,11 @@ def _default_ending(name: Path) -> str:
 def default_output(
     name: str, styles: Sequence[str | Path], taken: Callable[[Path], bool] | None = None
 ) -> Path:
-    """A name for the output of an input: ``clip.mp4`` in the style ``strokes`` -> ``clip_strokes.mp4``.
+    """A name for the output of an input: ``clip.mp4`` in the style ``strokes`` ->
+    ``clip_strokes.mp4``.
 
-    The output lies in the folder of the input; that of an address in the working directory. A folder
-    becomes a folder. A name that is taken gets a number: ``clip_strokes_2.mp4``.
+    The output lies in the folder of the input; that of an address in the working directory. A
+    folder becomes a folder. A name that is taken gets a number: ``clip_strokes_2.mp4``.
 
     Args:
         name: of the input.

@@ -1,7 +1,7 @@
 """Quality metrics of a stylised image that need no network.
 
-No metric is sufficient alone, and all can be fooled: compare with the metrics of the ``colors_only``
-control, and look at the image.
+No metric is sufficient alone, and all can be fooled: compare with the metrics of the
+``colors_only`` control, and look at the image.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,5 @@
-"""The pipeline: frames are read ahead in one thread, stylised in the calling one, written in a third."""
+"""The pipeline: frames are read ahead in one thread, stylised in the calling one, written in a
+third."""
 
 import logging
 import sys
@@ -27,15 +28,16 @@ from .stylizer.warm_start import LONG_TERM
 log = logging.getLogger(__name__)
 
 MAX_PARALLEL_FLOWS = 8
-"""Maximum number of optical flows computed at once beside a GPU. Each keeps two cores busy, and the GPU
-stylises a frame in less time than one flow takes."""
+"""Maximum number of optical flows computed at once beside a GPU. Each keeps two cores busy, and the
+GPU stylises a frame in less time than one flow takes."""
 
 GPU_SEGMENT_FACTOR = 10
-"""Factor by which segments are longer with a GPU: saving the state of a large frame takes as long there
-as stylising dozens of frames."""
+"""Factor by which segments are longer with a GPU: saving the state of a large frame takes as long
+there as stylising dozens of frames."""
 
 GPU_SWITCH_INTERVAL = ProcessSetting(sys.getswitchinterval, sys.setswitchinterval, 0.001)
-"""Python's thread switch interval in seconds, a fifth of the default: a GPU would be idle in between."""
+"""Python's thread switch interval in seconds, a fifth of the default: a GPU would be idle in
+between."""
 
 SINGLE_THREADED_OPENCV = ProcessSetting(cv2.getNumThreads, cv2.setNumThreads, 1)
 """OpenCV's threads while several flows are computed at once, each in a thread of its own."""
@@ -60,9 +62,9 @@ class Report:
     Args:
         frames: number of frames stylised.
         dropped: number of frames of the source that were skipped.
-        seconds: stage -> seconds that the calling thread spent in it. "read" and "write" are waits for
-            the other threads, "motion" is 0 where another thread computes the flow, "controls" is the
-            time spent in ``controls``.
+        seconds: stage -> seconds that the calling thread spent in it. "read" and "write" are waits
+            for the other threads, "motion" is 0 where another thread computes the flow, "controls"
+            is the time spent in ``controls``.
         source: the last stylised frame as it was read.
         frame: the last stylised frame.
         iterations: the losses of that frame.
@@ -89,23 +91,25 @@ def run(
 ) -> Report:
     """Stylise all frames of a source and send each to every sink.
 
-    A source needs ``__iter__`` only, and a sink ``send`` only: a list of frames and an object with that
-    one method will do. Sources such as ``vidstyle.Source`` also have ``format`` (whether the source is
-    live, the size of its frames), ``skip`` and ``stop``; sinks such as ``vidstyle.Sink`` have
-    ``segment_seconds`` and ``checkpoint``. These are used where they exist.
+    A source needs ``__iter__`` only, and a sink ``send`` only: a list of frames and an object with
+    that one method will do. Sources such as ``vidstyle.Source`` also have ``format`` (whether the
+    source is live, the size of its frames), ``skip`` and ``stop``; sinks such as ``vidstyle.Sink``
+    have ``segment_seconds`` and ``checkpoint``. These are used where they exist.
 
     Args:
-        source: is iterated over in a thread of its own, a few frames ahead. With a GPU the optical flow
-            is computed in further threads; on a CPU in the calling thread.
+        source: is iterated over in a thread of its own, a few frames ahead. With a GPU the optical
+            flow is computed in further threads; on a CPU in the calling thread.
         stylizer: is used in the calling thread.
         sinks: are written to in one thread, a few frames behind. They are not closed.
-        controls: is called before the first frame and after each with the report so far, and while a
-            live source lets the caller wait. It may assign the stylizer's ``style`` and ``settings``.
+        controls: is called before the first frame and after each with the report so far, and while
+            a live source lets the caller wait. It may assign the stylizer's ``style`` and
+            ``settings``.
         flow: optical flow method; None: as the stylizer's settings say at the start.
-        resume: the frames before it are read but not stylised, and the stylizer's state is restored.
+        resume: the frames before it are read but not stylised, and the stylizer's state is
+            restored.
 
-    The error of the thread that failed first is raised. The frames stylised before it were sent to the
-    sinks that still work. No thread is left, except that of a source which does not end
+    The error of the thread that failed first is raised. The frames stylised before it were sent to
+    the sinks that still work. No thread is left, except that of a source which does not end
     ``READER_STOP_SECONDS`` after its ``stop``.
 
     Returns:
@@ -131,8 +135,8 @@ def run(
     source = _SourceAdapter(source)
     live = source.format.live
     on_cpu = stylizer.features.device.type == "cpu"
-    # On a CPU the flow and the optimisation would compete for the same cores. Which frames of a live
-    # source are dropped is not known before the calling thread takes the next frame.
+    # On a CPU the flow and the optimisation would compete for the same cores. Which frames of a
+    # live source are dropped is not known before the calling thread takes the next frame.
     flow_in_caller = live or on_cpu
     done, shot = (resume.frames, resume.frames_in_shot) if resume else (0, 0)
     past = min(shot, HISTORY_FRAMES)
@@ -268,7 +272,8 @@ class CheckpointScheduler:
 
     Args:
         stylizer: its state is saved.
-        sinks: the shortest of their ``segment_seconds`` counts; without any there are no checkpoints.
+        sinks: the shortest of their ``segment_seconds`` counts; without any there are no
+            checkpoints.
         done: frames stylised before.
         shot: how many of them belong to the current shot.
     """
@@ -293,8 +298,8 @@ class CheckpointScheduler:
         ):
             self._segment_start = frame.time
             state = {} if motion.cut else self._stylizer.state()
-            # A resumed run starts from the saved state. Loading it here as well makes both runs equal,
-            # even if saving changes the last bit of a value.
+            # A resumed run starts from the saved state. Loading it here as well makes both runs
+            # equal, even if saving changes the last bit of a value.
             self._stylizer.load_state(state)
             made = Checkpoint(self._frames, self._shot, state)
         self._frames += 1

@@ -25,7 +25,8 @@ PIPE_ENDING = ".mkv"
 
 
 def preview(job: RenderJob, stylizer: Stylizer, at: Fraction, final_output: str | Path) -> Path:
-    """Stylise the first frame at or after a time, write it, and estimate the time for the whole clip.
+    """Stylise the first frame at or after a time, write it, and estimate the time for the whole
+    clip.
 
     For the estimate ``ESTIMATE_FRAMES`` more frames are stylised and encoded to a temporary file.
 
@@ -67,7 +68,8 @@ class _Frames(StatelessSource):
 
 
 class _TimedRun:
-    """Stylises and encodes some frames, and notes when the first frame and the last one are finished."""
+    """Stylises and encodes some frames, and notes when the first frame and the last one are
+    finished."""
 
     def __init__(self) -> None:
         self.stylized: list[Frame] = []

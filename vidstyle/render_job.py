@@ -113,7 +113,8 @@ class RenderJob:
         return open_sink(self.output, source, self.overwrite, encoding, identity, self.resume)
 
     def open_trace(self) -> Trace | None:
-        """A collector of the losses, or None. A resumed run replaces the trace of the unfinished run.
+        """A collector of the losses, or None. A resumed run replaces the trace of the unfinished
+        run.
 
         Raises:
             OutputError: the file exists or cannot be written.
@@ -193,14 +194,15 @@ def check_kinds(job: RenderJob, source: Source) -> None:
         video = output.with_suffix(".mp4").name
         sequence = output.with_name(f"{output.stem}_%05d{output.suffix}").name
         raise OutputError(
-            f"{job.label} is a clip: write it to a video file such as {video}, to the image sequence "
+            f"{job.label} is a clip: write it to a video file such as {video}, the image sequence "
             f"{sequence}, or write one frame with preview=TIME",
             "preview",
         )
 
 
 def resolve_layout(settings: Settings, source: Source) -> Settings:
-    """The settings, with ``compare`` below instead of beside where players rotate the clip by 90 degrees."""
+    """The settings, with ``compare`` below instead of beside where players rotate the clip by 90
+    degrees."""
     beside = settings.compare == "beside" and source.format.rotation % 180
     return replace(settings, compare="below") if beside else settings
 
@@ -208,8 +210,8 @@ def resolve_layout(settings: Settings, source: Source) -> Settings:
 def render_job(job: RenderJob, stylizer: Stylizer) -> str | Path:
     """Stylise a whole clip or image and return the output.
 
-    After an exception (an interrupt too) the frames that are finished are kept as ``NAME.part.EXT``, and
-    the log says so.
+    After an exception (an interrupt too) the frames that are finished are kept as
+    ``NAME.part.EXT``, and the log says so.
 
     Raises:
         VidstyleError: see the source, stylizer and sink.

@@ -1,6 +1,7 @@
 """Every setting that changes the image or the speed, declared once.
 
-The Python API takes them as ``Settings`` or as keywords; the command line generates its flags from them.
+The Python API takes them as ``Settings`` or as keywords; the command line generates its flags from
+them.
 """
 
 import sys
@@ -59,8 +60,8 @@ def _accept_old_names(cls: type["Settings"]) -> type["Settings"]:
 class Settings:
     """All settings of the stylisation. Immutable: ``dataclasses.replace`` makes a changed copy.
 
-    The weights mean the same at every size and with every feature network, since each loss is divided
-    by the energy of its target.
+    The weights mean the same at every size and with every feature network, since each loss is
+    divided by the energy of its target.
 
     Raises:
         ValueError: a value out of range, not finite, or not one of the choices.
@@ -101,7 +102,7 @@ class Settings:
     fast_style_layers: bool = _setting(False, "use fewer style layers: faster, slightly coarser")
     init: str = _setting(
         "previous",
-        "what the optimisation of a frame starts from: the previous stylised frame, the frame's own "
+        "where the optimisation of a frame starts: the previous stylised frame, the frame's own "
         "content, or noise",
         choices=INITS,
     )
@@ -137,7 +138,7 @@ class Settings:
     )
     long_term: bool = _setting(
         False,
-        "long-term temporal consistency: use the stylised frames two and four frames back where the "
+        "long-term temporal consistency: use the stylised frames two and four frames ago where the "
         "previous frame is occluded",
     )
     pyramid_levels: int = _setting(
@@ -167,13 +168,13 @@ class Settings:
     )
     engine: str = _setting(
         "auto",
-        "how optimisation steps are executed: eager, compile (torch.compile) or graph (a CUDA graph); "
+        "how optimisation steps are executed: eager, compile (torch.compile), graph (CUDA graph); "
         "auto: graph on CUDA, else eager",
         choices=ENGINES,
     )
     precision: str = _setting(
         "auto",
-        "floating-point type of the convolutions; auto: bf16 where the hardware supports it, else fp32",
+        "floating-point type of the convolutions; auto: bf16 where supported, else fp32",
         choices=PRECISIONS,
     )
     seed: int = _setting(0, "random seed of the noise", low=0, high=2**63 - 1)
@@ -197,7 +198,7 @@ class Settings:
 
 
 def _check(setting: Field[Any], value: Any) -> None:
-    """Raise SettingValueError or SettingTypeError where ``value`` is out of the setting's limits."""
+    """Raise SettingValueError or SettingTypeError for a value out of the setting's limits."""
     name, limits = setting.name, setting.metadata
     if value is None and setting.default is None:
         return
@@ -272,8 +273,8 @@ PRESETS = Presets(
         "still": Settings(initial_steps=300),
     }
 )
-"""Named settings: ``draft`` (fast), ``standard`` (the default for clips), ``final`` (best quality) and
-``still`` (the default for single images)."""
+"""Named settings: ``draft`` (fast), ``standard`` (the default for clips), ``final`` (best quality)
+and ``still`` (the default for single images)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""Styles by whatever a user names them: a file, a bundled style, an image in memory, or several of these."""
+"""Styles by whatever a user names them: a file, a bundled style, an image in memory, or several of
+these."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -64,7 +65,8 @@ def check_not_swapped(input: str | Path, styles: Iterable[object]) -> None:
 
 
 def to_style(style: Any, features: Features, weights: Sequence[float] | None = None) -> Style:
-    """A ``Style`` of a path, the name of a bundled style, an image, a ``Style``, or a list of these.
+    """A ``Style`` of a path, the name of a bundled style, an image, a ``Style``, or a list of
+    these.
 
     Args:
         style: images as ``conversions`` lists them.
@@ -99,6 +101,6 @@ def _style_image(style: Any) -> Path | Image:
     if is_image(style):
         return to_8_bits(to_frame(style, "style")[0].image)
     raise TypeError(
-        f"style must be a path, the name of a bundled style, {KINDS}, a vidstyle.Style, or a list of "
+        f"style must be a path, the name of a bundled style, {KINDS}, a vidstyle.Style, a list of "
         f"these, not {type(style).__name__}"
     )

@@ -14,8 +14,9 @@ PLOT_ENDINGS = (".png", ".svg", ".pdf")
 class Trace:
     """Collects losses frame by frame and writes them to a file.
 
-    ``{"frames": [{"frame": 0, "time": seconds, "iterations": [{"iteration": 1, "size": [w, h], "total": ...,
-    "content": ..., "style": ...}]}]}`` as ``.json``, or a plot of the same as ``.png``.
+    ``{"frames": [{"frame": 0, "time": seconds, "iterations": [{"iteration": 1, "size": [w, h],
+    "total": ..., "content": ..., "style": ...}]}]}`` as ``.json``, or a plot of the same as
+    ``.png``.
 
     Args:
         path: ends in .json, or in .png, .svg or .pdf for a plot.

@@ -1,7 +1,8 @@
 """Train the small network of the bundled features from any folder (or tar) of pictures.
 
-The task is instance discrimination (Dosovitskiy et al. 2014; Wu et al. 2018): every picture is a class of its own, and
-a strongly distorted crop of it must be told from crops of all the others. No labels, no ImageNet weights.
+The task is instance discrimination (Dosovitskiy et al. 2014; Wu et al. 2018): every picture is a
+class of its own, and a strongly distorted crop of it must be told from crops of all the others. No
+labels, no ImageNet weights.
 """
 
 import logging
@@ -54,9 +55,11 @@ class Progress:
 
 
 def read_pictures(path: Path, side_px: int) -> Tensor:
-    """Square centre crops of all pictures in a folder (searched through) or tar file, (N, 3, S, S) uint8 RGB.
+    """Square centre crops of all pictures in a folder (searched through) or tar file, (N, 3, S, S)
+    uint8 RGB.
 
-    Files that are no pictures are passed over; pictures that cannot be read are too, and a warning counts them.
+    Files that are no pictures are passed over; pictures that cannot be read are too, and a warning
+    counts them.
 
     Raises:
         InputError: nothing there, or fewer than four pictures.
@@ -127,7 +130,8 @@ class _Halving(nn.Module):
 
 
 class Classifier(nn.Module):
-    """The network with batch normalisation, global average pooling, and one unit-length prototype per picture."""
+    """The network with batch normalisation, global average pooling, and one unit-length prototype
+    per picture."""
 
     def __init__(self, shape: NetworkShape, classes: int) -> None:
         super().__init__()
@@ -225,9 +229,9 @@ def train(
     Args:
         pictures: (N, 3, S, S) uint8 RGB.
         report: called after every step.
-        checkpoint: a file in which the state is kept, every ``CHECKPOINT_SECONDS``. If it is there, training goes
-            on from it, to the same weights as without the break. It is kept after an interrupt of the
-            command too, and removed at the end.
+        checkpoint: a file in which the state is kept, every ``CHECKPOINT_SECONDS``. If it is there,
+            training goes on from it, to the same weights as without the break. It is kept after an
+            interrupt of the command too, and removed at the end.
 
     Raises:
         InputError: the checkpoint is of another training, or damaged.
@@ -268,7 +272,8 @@ class _Run:
             self.classifier.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.pictures = pictures.to(device)
-        # What a checkpoint must agree on: a seed's stream of crops is only the same for the same pictures.
+        # What a checkpoint must agree on: a seed's stream of crops is only the same for the same
+        # pictures.
         digest = zlib.crc32(pictures.cpu().contiguous().numpy().data)
         self._described = {name: str(value) for name, value in asdict(recipe).items()}
         self._described["pictures"] = f"{len(pictures)} ({digest:08x})"
@@ -313,7 +318,8 @@ class _Run:
             if had.get(name) != value
         ]:
             raise InputError(
-                f"{path} was left by another training ({'; '.join(other)}): delete it to train from the start"
+                f"{path} is from another training ({'; '.join(other)}): "
+                "delete it to train from the start"
             )
         self.classifier.load_state_dict(_under("model.", tensors))
         state = self.optimiser.state_dict()
@@ -335,7 +341,8 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Trial(NamedTuple):
-    """How features paint a picture like another: figures, those of the control, and content, style, painting in a row."""
+    """How features paint a picture like another: figures, those of the control, and content, style,
+    painting in a row."""
 
     painted: QualityMetrics
     control: QualityMetrics

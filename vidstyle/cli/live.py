@@ -85,7 +85,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 def _screens(
     args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack
 ) -> list[Any]:
-    """All but the window that shows the pictures. What can be wrong is seen before anything else begins."""
+    """All but the window that shows the pictures. What can be wrong is seen before anything else
+    begins."""
     from ..io.files import is_url
 
     screens: list[Any] = []

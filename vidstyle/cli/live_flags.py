@@ -98,7 +98,7 @@ def _add_virtual_camera(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="DEVICE",
-        help="act as a webcam for other programs: a device such as /dev/video10 (default: the first "
+        help="act as a webcam for other programs: a device such as /dev/video10 (default: first "
         "virtual camera)",
     )
     add(

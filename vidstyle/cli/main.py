@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def reserve_standard_streams() -> None:
-    """Open the null device as standard input, output or error where the program was started without it.
+    """Open the null device as standard input, output or error where the program was started without
+    it.
 
     Otherwise the first files to be opened would take these places, and whatever a library prints
     would be written into them.
@@ -78,7 +79,8 @@ def reserve_standard_streams() -> None:
 
 
 def _exit_code(error: BaseException, interrupted: bool) -> int | None:
-    """Say in one line what ended a command, and return the exit code; None where a traceback is due."""
+    """Say in one line what ended a command, and return the exit code; None where a traceback is
+    due."""
     if isinstance(error, VidstyleError):
         _say(in_flags(error))
     elif isinstance(error, ImportError) and "cannot open shared object" in str(error):
@@ -88,7 +90,8 @@ def _exit_code(error: BaseException, interrupted: bool) -> int | None:
         _drop_output()
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
         _say(
-            f"cannot write {error.filename or 'output'}: no space is left; free some, or choose another place"
+            f"cannot write {error.filename or 'output'}: no space is left; "
+            "free some, or choose another place"
         )
         _drop_output()
     elif not interrupted and not isinstance(error, KeyboardInterrupt):
@@ -107,7 +110,7 @@ def _say(words: str) -> None:
 
 
 def _drop_output() -> None:
-    """Let what is still to be written to standard output go nowhere: Python writes it at its end."""
+    """Discard buffered standard output, which Python would write when it exits."""
     if sys.stdout is sys.__stdout__ is not None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
@@ -145,7 +148,8 @@ def _with_command(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> 
 
 
 def _limit_threads(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """``--threads``, for everything that computes, decodes or encodes. PyTorch follows when it is loaded."""
+    """``--threads``, for everything that computes, decodes or encodes. PyTorch follows when it is
+    loaded."""
     if getattr(args, "threads", None) is None:
         return
     import cv2
@@ -156,7 +160,8 @@ def _limit_threads(args: argparse.Namespace, parser: argparse.ArgumentParser) ->
 
 
 class _StandardErrorHandler(logging.StreamHandler[TextIO]):
-    """Writes to what standard error is at that moment: while a progress bar is shown, the lines go above the bar."""
+    """Writes to what standard error is at that moment: while a progress bar is shown, the lines go
+    above the bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr

@@ -60,7 +60,7 @@ def make_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(
         "vidstyle",
-        description="Neural style transfer for videos and webcams: turn video into moving paintings.",
+        description="Neural style transfer for video and webcam: turn video into moving paintings.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -49,8 +49,7 @@ def _add_names(parser: argparse.ArgumentParser) -> None:
         "input",
         nargs="?",
         metavar="INPUT",
-        help="clip, image, folder of them, image sequence (frame_%%05d.png), URL, or - for standard "
-        "input",
+        help="clip, image, folder, image sequence (frame_%%05d.png), URL, or - for standard input",
     )
     add(
         "names",

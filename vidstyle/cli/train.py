@@ -70,6 +70,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         )
         write_image(sheet, trial.sheet)
     print(
-        f"the last picture but one painted like the last, which were held out, is in {sheet}: {trial.painted}"
+        f"{sheet} has the last image but one in the style of the last, both held out: "
+        f"{trial.painted}"
     )
     print(f"to compare, its colours matched and nothing painted: {trial.control}")

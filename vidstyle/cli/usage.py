@@ -1,4 +1,4 @@
-"""What several commands do with their arguments: report wrong values in flags, list weights files."""
+"""Arguments of several commands: wrong values are reported as flags, weights files listed."""
 
 import argparse
 import re
@@ -34,8 +34,8 @@ def in_flags(error: BaseException) -> str:
     """The message of an error, with the settings that the error names spelled as flags.
 
     ``working_size=512`` becomes ``--working-size 512``, ``device='cpu'`` becomes ``--device cpu``,
-    ``overwrite=True`` becomes ``-y``. A name without a value becomes its flag where the name cannot be
-    an English word: at the start of the message, or with an underscore in it.
+    ``overwrite=True`` becomes ``-y``. A name without a value becomes its flag where the name cannot
+    be an English word: at the start of the message, or with an underscore in it.
     """
     text = str(error)
     for name in getattr(error, "settings", ()):

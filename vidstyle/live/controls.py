@@ -157,7 +157,7 @@ class Controls:
         self.blend([0.0] * len(names) + [1.0])
 
     def thumbnail(self, number: int, long_side: int) -> Image:
-        """Return the first image of a style, (H, W, 3) uint8, with ``long_side`` px. Thread-safe."""
+        """The first image of a style, (H, W, 3) uint8, with ``long_side`` px. Thread-safe."""
         image = self.styles[number][1].images[0]
         return to_image(resize(image, fit((image.shape[-1], image.shape[-2]), long_side)))
 

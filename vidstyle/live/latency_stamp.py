@@ -1,4 +1,4 @@
-"""Latency measurement: draw the present time into an image as a binary bar code, and read it back."""
+"""Latency measurement: the time drawn into an image as a binary bar code, and read back."""
 
 import time
 

@@ -2,8 +2,8 @@
 
 FFmpeg blocks while a camera does not answer. A process can be killed then, a thread cannot. The
 process reads the address from standard input, since the command line would show its password in the
-list of processes. It writes images to standard output: width and height as two 32-bit integers, then
-(H, W, 3) uint8 BGR. It ends when the camera does.
+list of processes. It writes images to standard output: width and height as two 32-bit integers,
+then (H, W, 3) uint8 BGR. It ends when the camera does.
 """
 
 import os

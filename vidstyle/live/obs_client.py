@@ -93,8 +93,8 @@ class ObsClient:
         """Return a source as OBS renders it.
 
         Returns:
-            (time in seconds of ``time.time``, (H, W, 3) uint8 RGB), or (time, None) if the source has
-            no image.
+            (time in seconds of ``time.time``, (H, W, 3) uint8 RGB), or (time, None) if the source
+            has no image.
         """
         start = time.time()
         try:

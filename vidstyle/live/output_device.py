@@ -1,7 +1,7 @@
 """Base class of outputs that may be absent or disappear: a virtual camera, a stream.
 
-A thread opens the device, sends the newest image at a constant rate, and opens the device again after
-an error.
+A thread opens the device, sends the newest image at a constant rate, and opens the device again
+after an error.
 """
 
 import logging
@@ -50,9 +50,9 @@ class OutputDevice:
     """An ``Output`` that sends the newest image to a device, on a thread of its own.
 
     Images are scaled to fit, with black borders. ``device`` is the device's name while it is open,
-    else None; ``sent`` counts the images sent. Subclasses set ``kind``. By default images are sent at
-    the rate; a subclass with ``repeat_seconds`` sends a new image at once, and repeats the last one
-    after so many seconds.
+    else None; ``sent`` counts the images sent. Subclasses set ``kind``. By default images are sent
+    at the rate; a subclass with ``repeat_seconds`` sends a new image at once, and repeats the last
+    one after so many seconds.
 
     Args:
         size: (width, height) in px, both even; None: the first image's, rounded up to even.

@@ -1,8 +1,8 @@
 """Frame rate control: choose the steps per frame, and then the working size, to keep a frame rate.
 
 A step's cost is measured with every frame. The controller fits as many steps as the frame interval
-allows. If even one step takes too long it lowers the working size, and raises the working size again
-when there has been time for a larger one for a while (with exponential backoff).
+allows. If even one step takes too long it lowers the working size, and raises the working size
+again when there has been time for a larger one for a while (with exponential backoff).
 """
 
 import statistics
@@ -19,7 +19,8 @@ SIZE_FACTOR = 0.8
 """Largest factor by which the working size shrinks at once, and the factor by which it grows."""
 
 LATE_FRAMES, LATE_SECONDS = 2, 0.3
-"""The working size shrinks after so many more late than timely frames, which took so many seconds."""
+"""The working size shrinks after so many more late than timely frames, which took so many seconds.
+"""
 
 GROWTH_SECONDS, MAX_GROWTH_SECONDS = 4.0, 40.0
 """Seconds with time for a larger working size after which it grows.
@@ -49,8 +50,8 @@ GROWTH_SHARE = 0.6
 class FrameRateController:
     """Adapts a stylizer's steps and working size to a target frame rate.
 
-    ``target_fps`` and ``max_steps`` may be assigned at any time. ``note`` is a line for viewers while
-    the working size is reduced, else "".
+    ``target_fps`` and ``max_steps`` may be assigned at any time. ``note`` is a line for viewers
+    while the working size is reduced, else "".
 
     Args:
         target_fps: frames per second, at most the camera's.

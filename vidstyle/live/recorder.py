@@ -32,8 +32,9 @@ def log_message(text: str, error: bool = False) -> None:
 class Recorder:
     """A sink that writes frames to a file between ``start`` and ``stop``.
 
-    A file is completed on a thread of its own, while the next recording may run already. A recording
-    that cannot be written ends, and the session goes on. ``failure`` is the first error, or None.
+    A file is completed on a thread of its own, while the next recording may run already. A
+    recording that cannot be written ends, and the session goes on. ``failure`` is the first error,
+    or None.
 
     Args:
         source: format of the frames.

@@ -201,7 +201,7 @@ class Session:
             pass
 
     def _dispatch(self, action: Callable[[], None]) -> None:
-        """Execute an action. An error, such as a full disk, becomes a message; the session goes on."""
+        """Execute an action. An error, such as a full disk, becomes a message."""
         try:
             action()
         except (VidstyleError, ValueError) as error:

@@ -1,8 +1,9 @@
 """Shared memory output: the newest frame for other programs on this machine, without a codec.
 
-The script source of OBS reads it. Layout of the file, little-endian: a header (``HEADER``, padded to
-``HEADER_BYTES``), then ``SLOTS`` slots of ``SLOT_BYTES``, each of which is a header (``SLOT_HEADER``,
-padded to ``HEADER_BYTES``) and rows of BGRA without padding. Frame N is in slot N modulo ``SLOTS``.
+The script source of OBS reads it. Layout of the file, little-endian: a header (``HEADER``, padded
+to ``HEADER_BYTES``), then ``SLOTS`` slots of ``SLOT_BYTES``, each of which is a header
+(``SLOT_HEADER``, padded to ``HEADER_BYTES``) and rows of BGRA without padding. Frame N is in slot N
+modulo ``SLOTS``.
 """
 
 import contextlib
@@ -59,8 +60,8 @@ class SharedMemoryOutput:
     """An ``Output`` that keeps the newest frame in shared memory.
 
     The file remains when vidstyle ends, so that a program that has mapped it sees the frames of the
-    next start. A file lock, held until ``close``, admits one writing process at a time; the operating
-    system releases the lock of a killed process.
+    next start. A file lock, held until ``close``, admits one writing process at a time; the
+    operating system releases the lock of a killed process.
 
     Args:
         path: None: ``shared_memory_path()``.
@@ -155,8 +156,8 @@ def _check_private(path: Path, status: os.stat_result) -> None:
 def _map_file(descriptor: int) -> mmap.mmap:
     """Map the file into memory.
 
-    The storage is reserved first, since writing to unreserved memory of a full file system would end
-    the process (SIGBUS).
+    The storage is reserved first, since writing to unreserved memory of a full file system would
+    end the process (SIGBUS).
     """
     if os.fstat(descriptor).st_size != FILE_BYTES:
         os.ftruncate(descriptor, FILE_BYTES)

@@ -1,4 +1,4 @@
-"""Options of a live session, and its start: the camera is shown while PyTorch and the styles load."""
+"""Options and start of a live session: the camera is shown while PyTorch loads."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +15,8 @@ from .window import Window
 Loaded = TypeVar("Loaded")
 
 LIVE_INITIAL_STEPS = 6
-"""Steps of the first frame: few, so that the camera appears at once and the style develops on it."""
+"""Steps of the first frame: few, so that the camera appears at once and the style develops on it.
+"""
 
 MAX_STEPS = 100
 """Largest number of steps per frame that can be requested."""

@@ -1,9 +1,9 @@
 """The process that sends a stream: ``python -m vidstyle.live.stream_worker WIDTH HEIGHT RATE``.
 
-It is a process because PyAV holds the GIL while FFmpeg connects: a server that does not answer would
-stop the session. Its standard input is a line with the address, since the command line would show the
-stream key in the list of processes, followed by images in I420. It writes ``open`` to standard output
-when it is connected, and ends at the end of its input.
+It is a process because PyAV holds the GIL while FFmpeg connects: a server that does not answer
+would stop the session. Its standard input is a line with the address, since the command line would
+show the stream key in the list of processes, followed by images in I420. It writes ``open`` to
+standard output when it is connected, and ends at the end of its input.
 """
 
 import faulthandler
@@ -26,7 +26,8 @@ MUXERS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp":
 """Scheme of the address -> FFmpeg's muxer."""
 
 COLOR = ColorInfo(BT709, LIMITED, BT709, BT709)
-"""Colours of the stream: what receivers assume of untagged streams; this stream is tagged as well."""
+"""Colours of the stream: what receivers assume of untagged streams; this stream is tagged as well.
+"""
 
 TIME_BASE = Fraction(1, 90000)
 """Unit of time stamps, in seconds."""

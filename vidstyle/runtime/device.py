@@ -16,7 +16,8 @@ from .limits import free_cgroup_memory, threads
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device called ``auto`` (CUDA, else Apple's MPS, else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """The device called ``auto`` (CUDA, else Apple's MPS, else the CPU), ``cpu``, ``cuda``,
+    ``cuda:N`` or ``mps``.
 
     Raises:
         ValueError: no such name.
@@ -37,7 +38,8 @@ def choose_device(name: str = "auto") -> torch.device:
     kind, _, number = name.partition(":")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise DeviceError(
-            f"{name} is not available: {torch.cuda.device_count()} CUDA devices were found; use device='cpu'",
+            f"{name} is not available: {torch.cuda.device_count()} CUDA devices were found; "
+            "use device='cpu'",
             "device",
         )
     if kind == "mps" and not torch.backends.mps.is_available():
@@ -46,7 +48,8 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type that ``auto``, ``fp32``, ``bf16`` or ``fp16`` means on a device; ``auto``: bf16 where its hardware has it.
+    """The type that ``auto``, ``fp32``, ``bf16`` or ``fp16`` means on a device; ``auto``: bf16
+    where its hardware has it.
 
     Raises:
         DeviceError: fp16 on a CPU, which would be slower than fp32.
@@ -73,7 +76,8 @@ def _quick_at_bf16(device: torch.device) -> bool:
 
 
 def limit_threads() -> None:
-    """Let PyTorch use no more threads than this process may keep busy; it does not look at cgroup quotas itself."""
+    """Let PyTorch use no more threads than this process may keep busy; it does not look at cgroup
+    quotas itself."""
     if torch.get_num_threads() > threads():
         torch.set_num_threads(threads())
 
@@ -85,7 +89,8 @@ def disable_unsupported_nnpack() -> None:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes free on the device, None where the system does not say. On a CPU a cgroup's memory limit counts."""
+    """Bytes free on the device, None where the system does not say. On a CPU a cgroup's memory
+    limit counts."""
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
             device
@@ -109,7 +114,8 @@ def _free_system_memory() -> int | None:
 
 
 MMAP_THRESHOLD_BYTES = 2**26
-"""Bytes of the largest block of memory that is kept. At 1280 x 720 the peak hardly rises by it; by twice as much, 15 %."""
+"""Bytes of the largest block of memory that is kept. At 1280 x 720 the peak hardly rises by it; by
+twice as much, 15 %."""
 
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
 """In glibc's malloc.h."""
@@ -119,7 +125,8 @@ M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
 def keep_freed_memory() -> None:
     """Keep in this process what is freed in each step and needed in the next.
 
-    glibc would give large blocks back to the system, which clears each of their pages anew: 7 % of a step at 1280 x 720.
+    glibc would give large blocks back to the system, which clears each of their pages anew: 7 % of
+    a step at 1280 x 720.
     """
     with suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -128,7 +135,8 @@ def keep_freed_memory() -> None:
 
 
 def resident_memory(device: torch.device) -> int | None:
-    """Bytes in use now: on a CUDA device what PyTorch holds there, else of this process; None where the system does not say."""
+    """Bytes in use now: on a CUDA device what PyTorch holds there, else of this process; None where
+    the system does not say."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return _process_memory("VmRSS")
@@ -144,7 +152,8 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 def reset_peak_memory(device: torch.device) -> bool:
-    """Begin anew to watch for the peak; whether the system can. What was freed goes back to it first, where it takes it."""
+    """Begin anew to watch for the peak; whether the system can. What was freed goes back to it
+    first, where it takes it."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -1,9 +1,9 @@
 """Signals that ask the program to end: SIGINT, SIGTERM and SIGHUP.
 
-Python runs a signal handler in the main thread only, between any two instructions. An exception that
-such a handler raises can leave a lock held or a queue half changed; it ends the process where C++ has
-called Python, as while PyTorch is imported; and code that FFmpeg calls back drops it. While the main
-thread waits in C code, no handler runs at all. So no handler raises anything here:
+Python runs a signal handler in the main thread only, between any two instructions. An exception
+that such a handler raises can leave a lock held or a queue half changed; it ends the process where
+C++ has called Python, as while PyTorch is imported; and code that FFmpeg calls back drops it. While
+the main thread waits in C code, no handler runs at all. So no handler raises anything here:
 
 - A signal is noted, and ``check`` raises KeyboardInterrupt at points where nothing can be left half
   changed.
@@ -144,8 +144,8 @@ if hasattr(os, "register_at_fork"):
 def deferred() -> AbstractContextManager[None]:
     """A context in which there is something to finish after a first signal, however long it takes.
 
-    The end of the context raises KeyboardInterrupt like ``check``. Contexts may be nested. Outside of
-    ``handled`` they change nothing.
+    The end of the context raises KeyboardInterrupt like ``check``. Contexts may be nested. Outside
+    of ``handled`` they change nothing.
     """
     return _signals.deferred()
 

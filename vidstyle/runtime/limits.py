@@ -1,7 +1,8 @@
 """What this process may use of the machine: CPU cores and memory, after affinity and cgroup limits.
 
-A container's limits are those of its control groups (cgroup v2: ``cpu.max``, ``memory.max``; v1: ``cpu.cfs_quota_us``,
-``memory.limit_in_bytes``), which ``os.cpu_count`` and ``/proc/meminfo`` do not know about.
+A container's limits are those of its control groups (cgroup v2: ``cpu.max``, ``memory.max``; v1:
+``cpu.cfs_quota_us``, ``memory.limit_in_bytes``), which ``os.cpu_count`` and ``/proc/meminfo`` do
+not know about.
 """
 
 import math
@@ -17,7 +18,8 @@ _threads: int | None = None
 
 
 def set_threads(count: int) -> None:
-    """Use at most ``count`` threads for computing, decoding and encoding each, whatever this process may use.
+    """Use at most ``count`` threads for computing, decoding and encoding each, whatever this
+    process may use.
 
     Raises:
         ValueError: fewer than one.
@@ -29,12 +31,14 @@ def set_threads(count: int) -> None:
 
 
 def threads() -> int:
-    """How many threads to use at once: the cores this process may use, or fewer if ``set_threads`` says so."""
+    """How many threads to use at once: the cores this process may use, or fewer if ``set_threads``
+    says so."""
     return min(_threads or usable_cores(), usable_cores())
 
 
 def usable_cores(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
-    """CPU cores this process may keep busy: its affinity, and the whole cores of its cgroups' quota. At least 1."""
+    """CPU cores this process may keep busy: its affinity, and the whole cores of its cgroups'
+    quota. At least 1."""
     allowed = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
@@ -53,7 +57,8 @@ def usable_cores(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
 
 
 def free_cgroup_memory(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int | None:
-    """Bytes that the tightest memory limit of this process's cgroups leaves free; None where there is no limit.
+    """Bytes that the tightest memory limit of this process's cgroups leaves free; None where there
+    is no limit.
 
     The cache of files counts as free, since the kernel gives it up before it kills a process.
     """
@@ -75,7 +80,8 @@ def free_cgroup_memory(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int 
 
 
 def _folders(cgroups: Path, own: Path, controller: str) -> Iterator[Path]:
-    """This process's cgroups for a controller, from its own up to the root; a container often sees its own as the root."""
+    """This process's cgroups for a controller, from its own up to the root; a container often sees
+    its own as the root."""
     try:
         lines = own.read_text().splitlines()
     except OSError:

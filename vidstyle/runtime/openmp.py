@@ -1,10 +1,12 @@
-"""How the idle threads of OpenMP wait: they spin on an idle machine, and sleep while other programs need its cores.
+"""How the idle threads of OpenMP wait: they spin on an idle machine, and sleep while other programs
+need its cores.
 
-PyTorch shares each operation among threads of GNU OpenMP (libgomp). A thread without work spins for some milliseconds
-before it sleeps, since waking a thread takes longer than most operations do. On an idle machine nothing is quicker;
-beside another program a spinning thread takes the core that the thread it waits for needs, and a render takes ten times
-as long. libgomp hardly spins while it manages more threads than there are CPUs (its manual, ``GOMP_SPINCOUNT``). So while
-other programs are busy, a thread here keeps a team of idle OpenMP threads. As many threads as before compute, and
+PyTorch shares each operation among threads of GNU OpenMP (libgomp). A thread without work spins for
+some milliseconds before it sleeps, since waking a thread takes longer than most operations do. On
+an idle machine nothing is quicker; beside another program a spinning thread takes the core that the
+thread it waits for needs, and a render takes ten times as long. libgomp hardly spins while it
+manages more threads than there are CPUs (its manual, ``GOMP_SPINCOUNT``). So while other programs
+are busy, a thread here keeps a team of idle OpenMP threads. As many threads as before compute, and
 every bit of what they compute stays the same.
 
 macOS, Windows and PyTorch with another OpenMP are left as they are.
@@ -28,7 +30,8 @@ SAMPLE_SECONDS = 0.5
 """How often the use of the CPU is read. The kernel counts it in hundredths of a second."""
 
 BUSY_CORES, IDLE_CORES = 0.3, 0.15
-"""Other programs are busy from when they use this many cores, until they use fewer than that many."""
+"""Other programs are busy from when they use this many cores, until they use fewer than that many.
+"""
 
 LINGER_SECONDS = 3.0
 """How long the CPU is still watched after the last frame: the next one may come soon."""
@@ -68,7 +71,8 @@ class OtherPrograms:
 
 
 class SpinControl:
-    """Lets OpenMP's idle threads sleep while other programs are busy. Within a ``with`` block, and shortly after.
+    """Lets OpenMP's idle threads sleep while other programs are busy. Within a ``with`` block, and
+    shortly after.
 
     Several threads may be within at once.
 
@@ -117,7 +121,8 @@ class SpinControl:
                     return
 
     def _keep_team(self, stage: Worker) -> None:
-        """Have one OpenMP thread more than there are CPUs until told to end; libgomp ends a team with its thread."""
+        """Have one OpenMP thread more than there are CPUs until told to end; libgomp ends a team
+        with its thread."""
         nothing = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p)
         self._openmp.GOMP_parallel(nothing, None, (os.cpu_count() or 1) + 1, 0)
         stage.stopped.wait()

@@ -10,7 +10,8 @@ from typing import Any
 from .interrupts import check
 
 QUEUE_SIZE = 4
-"""Maximum number of items in a queue: enough to even out the speeds of two threads, and little memory."""
+"""Maximum number of items in a queue: enough to even out the speeds of two threads, and little
+memory."""
 
 PATIENCE_SECONDS = 0.1
 """How often a waiting thread checks whether the other one ended."""
@@ -55,9 +56,9 @@ class Worker(Thread):
     """A thread with a bounded queue, which it fills with its results or takes its work from.
 
     An error of the thread is kept, and raised where its items are taken. The queue consists of two
-    ``SimpleQueue``, whose methods are single operations in C: an exception that a signal raises cannot
-    leave a lock held, nor a waiting thread that takes the wake-up call of another, as it can with
-    ``queue.Queue``. At worst the queue holds one item less from then on.
+    ``SimpleQueue``, whose methods are single operations in C: an exception that a signal raises
+    cannot leave a lock held, nor a waiting thread that takes the wake-up call of another, as it can
+    with ``queue.Queue``. At worst the queue holds one item less from then on.
 
     Args:
         work: what the thread does.
@@ -143,7 +144,8 @@ class Worker(Thread):
         self.join()
 
     def __iter__(self) -> Iterator[Any]:
-        """Take items until no item will follow; then raise the error of the thread, if there is one."""
+        """Take items until no item will follow; then raise the error of the thread, if there is
+        one."""
         while (item := self.get()) is not SENTINEL:
             yield item
         self.raise_error()

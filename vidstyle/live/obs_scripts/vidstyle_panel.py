@@ -1,7 +1,7 @@
 """The vidstyle panel in OBS: start and stop vidstyle, select styles, set parameters, hotkeys.
 
-It runs in the Python of OBS and needs only the standard library. It sends HTTP commands to the control
-page of ``vidstyle live --obs``, on a thread, so that OBS does not wait for the answers.
+It runs in the Python of OBS and needs only the standard library. It sends HTTP commands to the
+control page of ``vidstyle live --obs``, on a thread, so that OBS does not wait for the answers.
 """
 
 import http.client

@@ -39,9 +39,9 @@ class Access:
 
     A server on the loopback interface accepts requests from this machine. Any other server, and any
     with additional host names, requires a random token: as ``?token=TOKEN``, as ``Authorization:
-    Bearer TOKEN``, or as ``X-Vidstyle-Token: TOKEN``, which leaves ``Authorization`` to a proxy that
-    requires a password. The page sets no cookie, since browsers would send it for other sites too.
-    ``token`` is "" if none is required.
+    Bearer TOKEN``, or as ``X-Vidstyle-Token: TOKEN``, which leaves ``Authorization`` to a proxy
+    that requires a password. The page sets no cookie, since browsers would send it for other sites
+    too. ``token`` is "" if none is required.
 
     Args:
         host: IP address on which the server listens.

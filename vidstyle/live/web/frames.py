@@ -40,16 +40,16 @@ JPEG_START = b"\xff\xd8\xff\xe0"
 class FrameBroadcast:
     """Encodes each frame once for all viewers, and only if there are any.
 
-    ``show``, ``viewers`` and ``call`` are thread-safe; everything else runs on the event loop of the
-    server.
+    ``show``, ``viewers`` and ``call`` are thread-safe; everything else runs on the event loop of
+    the server.
     """
 
     def __init__(self) -> None:
         self._image: Image | None = None  # the newest frame
         self._encoded_image: Image | None = None  # the frame in _jpeg
         self._jpeg, self._number = b"", 0
-        # Viewer -> time.monotonic until which it counts. The dictionary is replaced, never modified,
-        # since another thread reads it.
+        # Viewer -> time.monotonic until which it counts. The dictionary is replaced, never
+        # modified, since another thread reads it.
         self._viewers: dict[object, float] = {}
         self._new_frame, self._encoded = asyncio.Event(), asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
