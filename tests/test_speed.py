@@ -9,7 +9,7 @@ import torch
 from conftest import FAST_SETTINGS, scene, stripes
 
 from vidstyle import Frame, Settings, Style, Stylizer
-from vidstyle.bench import baseline, fixtures, speed, textbook, timing
+from vidstyle.bench import baseline, fixtures, speed, temporal, textbook, timing
 from vidstyle.bench.clips import View, camera_clip
 from vidstyle.bench.fixtures import Fixture
 from vidstyle.bench.op_count import OperationCounter
@@ -136,3 +136,25 @@ def test_bench_command_refuses_flags_of_the_other_benchmark(capsys):
             main(["bench", *flags])
         assert end.value.code == 2
     assert "choose out of draft" in capsys.readouterr().err
+
+
+def test_bench_command_passes_options_to_the_speed_benchmark(monkeypatch, features_file):
+    given = []
+    monkeypatch.setattr(speed, "speed", lambda *arguments: given.append(arguments))
+    for features in (str(features_file), speed.RANDOM_VGG19):
+        main(["bench", "--quick", "--features", features, "--frames", "9", "--device", "cpu"])
+    (options, style, name), (_, random_style, random_name) = given
+    assert options == replace(speed.QUICK, frames=9)
+    assert (name, random_name) == (str(features_file), speed.RANDOM_VGG19)
+    assert style.features.network.shape != random_style.features.network.shape
+
+
+def test_bench_command_passes_options_to_the_temporal_benchmark(
+    monkeypatch, features_file, style_file
+):
+    given = []
+    monkeypatch.setattr(temporal, "temporal", lambda *arguments: given.append(arguments))
+    flags = ["--style", str(style_file), "--features", str(features_file), "--device", "cpu"]
+    main(["bench", "--temporal", *flags, "--size", "64", "--drift-frames", "3", "--flow", "none"])
+    ((options, _, flow),) = given
+    assert (options.size, options.drift_frames, flow) == (64, 3, None)
