@@ -42,7 +42,7 @@ import vidstyle as vs
 from vidstyle.bench.results import machine
 from vidstyle.features.weights import read_network
 from vidstyle.io.image_names import is_image
-from vidstyle.stylizer.warm_start import StylizerState
+from vidstyle.stylizer.state import StylizerState
 
 TIMEOUT_SECONDS = 10
 """Time limit of a case."""

@@ -62,7 +62,7 @@ def send(sink, begin):
     """Send the frames from index ``begin`` on, with a checkpoint after each shot."""
     for number in range(begin, FRAMES):
         if number and number % SHOT_FRAMES == 0:
-            sink.checkpoint(vs.Checkpoint(number, 1, {"picture": torch.rand(1, 3, 8, 8)}))
+            sink.checkpoint(vs.Checkpoint(number, 1, {"image": torch.rand(1, 3, 8, 8)}))
         sink.send(vs.Frame(drawn(number), Fraction(number, 25), Fraction(1, 25)))
 
 
