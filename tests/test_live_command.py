@@ -48,7 +48,7 @@ def test_live_command_records_clip(tmp_path, monkeypatch, capsys, features_file)
         (
             ["stripes.png", "--camera", "clip.mp4"],
             2,
-            "--no-window leaves nobody to paint for: add -o, --web",
+            "--no-window leaves no output: add -o, --web",
         ),
         (
             ["stripes.png", "--camera", "@nothing.txt", "-o", "b.mp4"],

@@ -1,20 +1,24 @@
 """The functions most users need: ``stylize``, ``stylize_video``, ``stream`` and ``render``."""
 
-import difflib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .api_arguments import (
+    check_paths,
+    exact_seconds,
+    long_term_distances,
+    make_stylizer,
+    refuse_path,
+    style_names,
+    style_parts,
+)
 from .conversions import Restore, is_image, to_frame
-from .features.extractor import Features
-from .features.weights import load_features
 from .flow.clip_motion import LOOK_AHEAD_FRAMES, with_motion
-from .flow.methods import FlowMethod, load_flow
+from .flow.methods import FlowMethod
 from .inputs import default_output, is_taken
 from .io.frame import Frame
 from .io.image_names import is_numbered, is_still
@@ -22,24 +26,13 @@ from .io.sink_base import Encoding
 from .io.source import open_source
 from .progress import Event, ProgressEvent
 from .render_job import RenderJob, render_job
-from .settings import PRESETS, RENAMED_SETTINGS, Settings
+from .settings import Settings
 from .styles import check_not_swapped, find_style, to_style
 from .stylizer.style import Style
 from .stylizer.stylizer import Stylizer
-from .stylizer.warm_start import LONG_TERM
 
 FRAME_RATE = Fraction(25)
 """Frames per second of images that carry no times. The result does not depend on it."""
-
-MAX_CACHED_NETWORKS = 2
-"""Number of feature networks that stay in memory for the next call."""
-
-ENGINE_OPTIONS = ("features", "device", "weights", "flow_weights", "style_weights", "preset")
-
-
-@lru_cache(MAX_CACHED_NETWORKS)
-def _cached_features(name: str, device: str, weights: str | None) -> Features:
-    return load_features(name, device, weights)
 
 
 def stylize(image: Any, style: Any, **settings: Any) -> Any:
@@ -69,9 +62,9 @@ def stylize(image: Any, style: Any, **settings: Any) -> Any:
     """
     if "steps" in settings:
         raise TypeError("a single image is optimised from scratch: use initial_steps, not steps")
-    _refuse_path(image, style, "stylize")
+    refuse_path(image, style, "stylize")
     frame, restore = to_frame(image)
-    stylizer, _ = _engine("stylize", style, settings, "still")
+    stylizer, _ = make_stylizer("stylize", style, settings, "still")
     return restore(stylizer(frame))
 
 
@@ -100,15 +93,14 @@ def stylize_video(frames: Any, style: Any, **settings: Any) -> Iterator[Any]:
         (48, 64, 3)
         (48, 64, 3)
     """
-    single = is_image(frames) and len(getattr(frames, "shape", ())) != 4
-    if single:
+    if is_image(frames) and len(getattr(frames, "shape", ())) != 4:
         raise ValueError("frames is a single image: use vidstyle.stylize, or give a list of images")
-    if not isinstance(frames, (str, Path)) and not hasattr(frames, "__iter__"):
+    if isinstance(frames, (str, Path)):
+        check_not_swapped(frames, style_parts(style))
+    elif not hasattr(frames, "__iter__"):
         kind = type(frames).__name__
         raise TypeError(f"frames must be the path of a clip or an iterable of images, not {kind}")
-    if isinstance(frames, (str, Path)):
-        check_not_swapped(frames, _parts(style))
-    stylizer, flow = _engine("stylize_video", style, settings, "standard")
+    stylizer, flow = make_stylizer("stylize_video", style, settings, "standard")
     if isinstance(frames, (str, Path)):
         return _stylized_file(frames, stylizer, flow)
     return _stylized_frames(frames, stylizer, flow)
@@ -134,7 +126,11 @@ def _stylized_frames(
             yield frame
 
     for frame, motion in with_motion(
-        frames(), flow, _distances(stylizer), LOOK_AHEAD_FRAMES, lambda: stylizer.flow_px(size)
+        frames(),
+        flow,
+        long_term_distances(stylizer),
+        LOOK_AHEAD_FRAMES,
+        lambda: stylizer.flow_px(size),
     ):
         yield kinds.popleft()(stylizer(frame, motion))
 
@@ -161,7 +157,7 @@ def stream(style: Any, **settings: Any) -> "Stream":
         (48, 64, 3)
         (48, 64, 3)
     """
-    stylizer, flow = _engine("stream", style, settings, "standard")
+    stylizer, flow = make_stylizer("stream", style, settings, "standard")
     return Stream(stylizer, flow)
 
 
@@ -221,7 +217,7 @@ class Stream:
         self._stylizer.reset()
         self._frame = None
         self._pairs = with_motion(
-            self._frames(), self._flow, _distances(self._stylizer), 0, self._flow_px
+            self._frames(), self._flow, long_term_distances(self._stylizer), 0, self._flow_px
         )
 
     def _frames(self) -> Iterator[Frame]:
@@ -233,7 +229,7 @@ class Stream:
         return self._stylizer.flow_px(self._frame.size if self._frame else (1, 1))
 
     def close(self) -> None:
-        """Free the memory of the frames. Calling it twice does no harm."""
+        """Free the memory of the frames. May be called twice."""
         self._closed = True
         self.reset()
 
@@ -289,10 +285,8 @@ def render(  # noqa: PLR0913 (all are keywords)
         settings: those of ``Settings``, and
 
             - ``style_weights``: one for each style of a list,
-            - ``features``: ``"bundled"``, ``"vgg19"``, the path of a feature network, or
-            ``Features``,
-            - ``weights``: file with VGG-19's weights, where they cannot be downloaded,
-            - ``flow_weights``: file with RAFT's weights, where they cannot be downloaded,
+            - ``features``: ``"bundled"``, ``"vgg19"``, the path of a network, or ``Features``,
+            - ``weights``, ``flow_weights``: files with VGG-19's and RAFT's weights, offline,
             - ``device``: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
 
     Returns:
@@ -312,21 +306,20 @@ def render(  # noqa: PLR0913 (all are keywords)
         'sky_ink.png'
         >>> folder.cleanup()
     """
-    _check_paths(input, style, output)
+    check_paths(input, style, output)
     default = "still" if is_still(input) and not is_numbered(input) else "standard"
-    given = {**settings, "preset": preset}
-    stylizer, flow = _engine("render", style, given, default)
-    names = _style_names(style)
+    stylizer, flow = make_stylizer("render", style, {**settings, "preset": preset}, default)
+    names = style_names(style)
     if output is None:
         output = default_output(
             str(input), names or ["stylized"], None if overwrite or resume else is_taken
         )
-    files = tuple(part for part in _parts(style) if isinstance(part, (str, Path)))
+    files = tuple(part for part in style_parts(style) if isinstance(part, (str, Path)))
     job = RenderJob(
         input,
         output,
-        start=_seconds(start),
-        stop=_seconds(stop),
+        start=exact_seconds(start),
+        stop=exact_seconds(stop),
         overwrite=overwrite,
         resume=resume,
         encoding=Encoding(codec, crf),
@@ -355,95 +348,3 @@ def _listener(progress: object) -> Callable[[Event], None] | None:
             progress(event)
 
     return listener
-
-
-def _engine(
-    function: str, style: Any, settings: dict[str, Any], default_preset: str
-) -> tuple[Stylizer, FlowMethod | None]:
-    """A stylizer and an optical flow method of the keywords of a function."""
-    options = {name: settings[name] for name in ENGINE_OPTIONS if name in settings}
-    chosen = {name: value for name, value in settings.items() if name not in options}
-    _check_keywords(function, chosen)
-    values = _settings(options.get("preset"), default_preset, chosen)
-    features = _features(options, style)
-    made = to_style(style, features, options.get("style_weights"))
-    stylizer = Stylizer(features, made, values)
-    flow_weights = options.get("flow_weights")
-    return stylizer, load_flow(values.flow, features.device, flow_weights)
-
-
-def _check_keywords(function: str, given: Iterable[str]) -> None:
-    known = [setting.name for setting in fields(Settings)] + list(ENGINE_OPTIONS)
-    for name in given:
-        if name not in known and name not in RENAMED_SETTINGS:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f": did you mean {nearest[0]!r}?" if nearest else ""
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
-
-
-def _settings(preset: object, default: str, given: dict[str, Any]) -> Settings:
-    if preset is None:
-        preset = default
-    if isinstance(preset, Settings):
-        return replace(preset, **given)
-    if not isinstance(preset, str):
-        raise TypeError(f"preset must be a name or vidstyle.Settings, not {preset!r}")
-    try:
-        base = PRESETS[preset]
-    except KeyError:
-        raise ValueError(f"unknown preset {preset!r}: use one of {', '.join(PRESETS)}") from None
-    return replace(base, **given)
-
-
-def _features(options: dict[str, Any], style: Any) -> Features:
-    """The requested features, those that a ``Style`` was made with, or the bundled ones."""
-    features = options.get("features")
-    if isinstance(features, Features):
-        return features
-    made = next((part for part in _parts(style) if isinstance(part, Style)), None)
-    if features is None and made is not None:
-        return made.features
-    weights = options.get("weights")
-    return _cached_features(
-        str(features or "bundled"),
-        str(options.get("device", "auto")),
-        None if weights is None else str(weights),
-    )
-
-
-def _parts(style: Any) -> Sequence[Any]:
-    return style if isinstance(style, (list, tuple)) else [style]
-
-
-def _style_names(style: Any) -> list[str]:
-    return [Path(part).name for part in _parts(style) if isinstance(part, (str, Path))]
-
-
-def _distances(stylizer: Stylizer) -> Sequence[int]:
-    return LONG_TERM if stylizer.settings.long_term else ()
-
-
-def _seconds(value: float | Fraction | None) -> Fraction | None:
-    """Seconds as written in decimals: 0.1 is 1/10."""
-    return None if value is None else Fraction(str(value))
-
-
-def _refuse_path(image: Any, style: Any, function: str) -> None:
-    """Explain that a path is not an image."""
-    if isinstance(image, (str, Path)):
-        swapped = " (or are image and style swapped?)" if is_image(style) else ""
-        raise TypeError(
-            f"{function} takes an image, not a path: use vidstyle.render for files, or open it "
-            f"with PIL.Image.open{swapped}"
-        )
-    if isinstance(image, Style):
-        raise TypeError("image is a vidstyle.Style: image and style seem to be swapped")
-
-
-def _check_paths(input: Any, style: Any, output: Any) -> None:
-    for name, value in (("input", input), ("output", output)):
-        if is_image(value):
-            raise TypeError(f"{name} is an image, and render works on files: use vidstyle.stylize")
-        if not isinstance(value, (str, Path)) and not (name == "output" and value is None):
-            raise TypeError(f"{name} must be a path, not {type(value).__name__}")
-    check_not_swapped(input, _parts(style))

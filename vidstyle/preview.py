@@ -15,7 +15,8 @@ from .io.sink import open_sink
 from .io.source import ImageSource, Source, StatelessSource
 from .pipeline import Report, run
 from .progress import duration_text
-from .render_job import ESTIMATE_FRAMES, RenderJob, announce, iteration_progress
+from .render_job import RenderJob, announce
+from .render_progress import ESTIMATE_FRAMES, iteration_progress
 from .stylizer.stylizer import Stylizer
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,10 @@ def preview(job: RenderJob, stylizer: Stylizer, at: Fraction, final_output: str 
         announce(job, source, stylizer)
         with job.open_sink(ImageSource.of(frames[0]), stylizer.settings) as sink:
             timed = _TimedRun()
-            with iteration_progress(stylizer, job), temporary_folder() as folder:
+            with (
+                iteration_progress(stylizer, job.quiet, job.within, job.listener),
+                temporary_folder() as folder,
+            ):
                 timed.run(job, stylizer, _Frames(source, frames), folder, str(final_output))
             sink.send(timed.stylized[0])
     estimate = timed.seconds_for(total or 1)

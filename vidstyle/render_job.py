@@ -24,6 +24,7 @@ from .io.sink_base import Encoding, FileSink
 from .io.source import ImageSource, Source, open_source
 from .pipeline import Report, run
 from .progress import EndEvent, Listener, ProgressDisplay, StartEvent, duration_text
+from .render_progress import ClipProgress, iteration_progress
 from .runtime.interrupts import deferred
 from .settings import Settings
 from .stylizer.memory_check import BYTES_PER_PIXEL, OUTPUT_BYTES_PER_PIXEL
@@ -31,9 +32,6 @@ from .stylizer.stylizer import Stylizer
 from .trace import Trace
 
 log = logging.getLogger(__name__)
-
-ESTIMATE_FRAMES = 4
-"""Warm-started frames that are timed before the time for the rest of a clip is estimated."""
 
 
 @dataclass(frozen=True)
@@ -313,12 +311,12 @@ def _stylize_all(
         traced = report.frames
 
     if isinstance(sink, ImageWriter):
-        with iteration_progress(stylizer, job):
+        with iteration_progress(stylizer, job.quiet, job.within, job.listener):
             return run(source, stylizer, [sink], lambda _, report: add_to_trace(report), job.flow)
     before = sink.resumed.frames if sink.resumed else 0
     total = source.format.frames
     with ProgressDisplay("frame", total, job.quiet, job.within, job.listener) as display:
-        progress = _ClipProgress(display, stylizer, before, total)
+        progress = ClipProgress(display, stylizer, before, total)
 
         def watch(_: Stylizer, report: Report) -> None:
             add_to_trace(report)
@@ -329,69 +327,3 @@ def _stylize_all(
             return run(source, stylizer, [sink], watch, job.flow, sink.resumed)
         finally:
             stylizer.on_iteration = lambda: None
-
-
-class _ClipProgress:
-    """Shows the frames of a clip, the iterations of its first frame, and an estimate of the time.
-
-    Args:
-        display: where to show them.
-        stylizer: does the work.
-        before: frames that an unfinished run finished.
-        total: frames of the clip; None where unknown.
-    """
-
-    def __init__(
-        self, display: ProgressDisplay, stylizer: Stylizer, before: int, total: int | None
-    ) -> None:
-        self._display, self._before, self._total = display, before, total
-        self._initial_steps = stylizer.settings.initial_steps
-        self._report = Report()
-        self._iterations = 0
-        self._first_done = 0.0
-
-    def on_iteration(self) -> None:
-        """Called when an iteration begins."""
-        self._iterations += 1
-        done = min(self._iterations, self._initial_steps)
-        note = _losses(self._report) or f"first frame: iteration {done}/{self._initial_steps}"
-        self._display.show(self._before + self._report.frames, note)
-
-    def on_frame(self, report: Report) -> None:
-        """Called before the first frame and after each."""
-        self._report = report
-        if not report.frames:
-            return
-        self._display.show(self._before + report.frames, _losses(report))
-        remaining = (self._total or 0) - self._before - report.frames
-        if report.frames == 1:
-            self._first_done = time.perf_counter()
-        elif report.frames == 1 + ESTIMATE_FRAMES and remaining > ESTIMATE_FRAMES:
-            per_frame = (time.perf_counter() - self._first_done) / ESTIMATE_FRAMES
-            log.info("about %s for the rest of the clip", duration_text(per_frame * remaining))
-
-
-@contextmanager
-def iteration_progress(stylizer: Stylizer, job: RenderJob) -> Iterator[None]:
-    """Show the iterations of a single image."""
-    total, done = stylizer.settings.initial_steps, 0
-    with ProgressDisplay("iteration", total, job.quiet, job.within, job.listener) as display:
-
-        def on_iteration() -> None:
-            nonlocal done
-            done += 1
-            if done <= total:  # L-BFGS evaluates the loss once more at the end
-                display.show(done)
-
-        stylizer.on_iteration = on_iteration
-        try:
-            yield
-        finally:
-            stylizer.on_iteration = lambda: None
-
-
-def _losses(report: Report) -> str:
-    if not report.iterations:
-        return ""
-    last = report.iterations[-1]
-    return f"loss {last.total:.4f} (content {last.content:.3f}, style {last.style:.4f})"

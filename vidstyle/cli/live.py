@@ -13,49 +13,25 @@ from .usage import usage_errors, weights_files
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Stylize a camera as it happens."""
+    """Stylise a camera in real time."""
     from ..io.files import is_url, name_in_file
     from ..io.outputs import check_apart
     from ..io.recording_names import check_recording
     from ..live.camera import open_camera
-    from ..live.startup import LIVE_INITIAL_STEPS, LiveOptions, SessionClosed, preview_while_loading
+    from ..live.startup import LiveOptions, SessionClosed, preview_while_loading
     from ..live.window import DisplayCheck, Window
 
-    args.outputs, args.camera = (
-        [name_in_file(output) for output in args.outputs],
-        name_in_file(args.camera),
-    )
+    args.outputs = [name_in_file(output) for output in args.outputs]
+    args.camera = name_in_file(args.camera)
     with usage_errors(parser):
         files = [Path(output) for output in args.outputs if not is_url(output)]
-        if len(files) > 1:
-            raise ValueError(
-                "one recording at a time: give -o one file (and as many addresses as you like)"
-            )
-        if args.allowed_hosts and args.web is None and not args.obs:
-            raise ValueError("--allow-host is for the control page: add --web")
-        if not (
-            args.window
-            or args.outputs
-            or args.web is not None
-            or args.obs
-            or args.virtual_camera is not None
-        ):
-            raise ValueError(
-                "--no-window leaves nobody to paint for: add -o, --web, --virtual-camera or --obs"
-            )
+        _check(args, files)
         seconds = None if args.duration is None else float(args.duration)
         max_steps = {} if args.steps is None else {"max_steps": args.steps}
         show = LiveOptions(
             args.fps, args.fade_seconds, seconds, files[0] if files else None, **max_steps
         )
-        given = {knob.name: getattr(args, knob.name) for knob in fields(Settings)}
-        base = replace(PRESETS[args.preset], initial_steps=LIVE_INITIAL_STEPS)
-        settings = replace(
-            base, **{name: value for name, value in given.items() if value is not None}
-        )
-        settings = replace(
-            settings, steps=min(settings.steps, base.steps)
-        )  # more as soon as there is time for them
+        settings = _settings(args)
     check_apart(files, (args.camera, *args.names, *weights_files(args)))
     for file in files:
         check_recording(file, args.overwrite)
@@ -80,6 +56,31 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
         with deferred():  # a recording is to be finished
             live(Session(show, source, stylizer, styles, window, screens), source, stylizer, flow)
+
+
+def _check(args: argparse.Namespace, files: list[Path]) -> None:
+    """Check flags that depend on each other.
+
+    Raises:
+        ValueError: two recordings, no output at all, or a host name without a control page.
+    """
+    if len(files) > 1:
+        raise ValueError("one recording at a time: give -o one file, and any number of addresses")
+    if args.allowed_hosts and args.web is None and not args.obs:
+        raise ValueError("--allow-host is for the control page: add --web")
+    outputs = args.window, args.outputs, args.web is not None, args.obs
+    if not any(outputs) and args.virtual_camera is None:
+        raise ValueError("--no-window leaves no output: add -o, --web, --virtual-camera or --obs")
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    """The settings at the start of a session; iterations are added when there is time for them."""
+    from ..live.startup import LIVE_INITIAL_STEPS
+
+    base = replace(PRESETS[args.preset], initial_steps=LIVE_INITIAL_STEPS)
+    given = {setting.name: getattr(args, setting.name) for setting in fields(Settings)}
+    settings = replace(base, **{name: value for name, value in given.items() if value is not None})
+    return replace(settings, steps=min(settings.steps, base.steps))
 
 
 def _screens(

@@ -110,26 +110,11 @@ class VideoFile:
         stream = self._stream
         color = supported_color(first, color_of(stream.codec_context), self._label)
         rate = frame_rate(stream)
-        container_duration = (
-            Fraction(self._container.duration, av.time_base) if self._container.duration else None
-        )
-        duration = (
-            stream.duration * Fraction(stream.time_base) if stream.duration else container_duration
-        )
-        frames = stream.frames or (math.ceil(duration * rate) if duration and rate else None)
-        origin = start_time(self._container)
-        if duration and (start > origin or stop is not None) and rate:
-            until = duration if stop is None else min(stop - origin, duration)
-            frames = max(1, math.ceil((until - (start - origin)) * rate))
+        frames = self._estimate_frames(rate, start, stop)
         self._declared_end = declared_end(self._container, stream)
-        self._decoded_color = (
-            color  # what the decoder gives, whatever is said of what is made of it
-        )
-        self._hdr_metadata, bit_depth, side_data = (
-            None,
-            depth_of(first),
-            side_data_of(first, stream.codec_context.name),
-        )
+        self._decoded_color = color  # of the decoder; the format has that of the frames
+        self._hdr_metadata, bit_depth = None, depth_of(first)
+        side_data = side_data_of(first, stream.codec_context.name)
         if color.transfer in (PQ, HLG) and bit_depth > 8:
             self._hdr_metadata = hdr_metadata_of(side_data)
             if self._sdr:
@@ -162,12 +147,31 @@ class VideoFile:
             rotation=rotation,
             sample_aspect_ratio=aspect,
             incomplete=self._name == PIPE,
-            path=self._pipe.copy
-            if self._name == PIPE
-            else self._name
-            if is_url(self._name)
-            else Path(self._name),
+            path=self._path(),
         )
+
+    def _path(self) -> Path | str | None:
+        """Where the side streams are read from."""
+        if self._name == PIPE:
+            return self._pipe.copy
+        return self._name if is_url(self._name) else Path(self._name)
+
+    def _estimate_frames(
+        self, rate: Fraction | None, start: Fraction, stop: Fraction | None
+    ) -> int | None:
+        """Number of frames from ``start`` to ``stop``, by the header; None where it has none."""
+        stream, duration = self._stream, None
+        if stream.duration:
+            duration = stream.duration * Fraction(stream.time_base)
+        elif self._container.duration:
+            duration = Fraction(self._container.duration, av.time_base)
+        origin = start_time(self._container)
+        if not duration or not rate:
+            return stream.frames or None
+        if start > origin or stop is not None:
+            until = duration if stop is None else min(stop - origin, duration)
+            return max(1, math.ceil((until - (start - origin)) * rate))
+        return stream.frames or math.ceil(duration * rate)
 
     def _decode_from(self, start: Fraction | None) -> Generator[Any, None, None]:
         """Frames from ``start`` on. Where a seek lands too late, an earlier one is tried."""
