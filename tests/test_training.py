@@ -14,11 +14,10 @@ from vidstyle.io.tensor_file import read_tensors
 from vidstyle.training import (
     Classifier,
     TrainConfig,
-    distorted_crops,
     held_out_trial,
-    read_pictures,
     train,
 )
+from vidstyle.training_images import augmented_crops, read_images
 
 SMALL_RECIPE = TrainConfig(steps=14, batch=8, picture_px=48, crop_px=32, learning_rate=3e-3)
 
@@ -34,49 +33,49 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_folders_and_tars_are_read_and_what_is_no_picture_is_passed_over(folder):
+def test_read_images_reads_folders_and_tar_files_and_skips_other_files(folder):
     with tarfile.open(folder / "all.tar", "w") as archive:
         archive.add(folder / "deep")
         archive.add(folder / "broken.jpg")
-    pictures = read_pictures(folder, 48)
+    pictures = read_images(folder, 48)
     assert pictures.shape == (5, 3, 48, 48) and pictures.dtype == torch.uint8
-    assert torch.equal(read_pictures(folder / "all.tar", 48), pictures)
+    assert torch.equal(read_images(folder / "all.tar", 48), pictures)
 
 
 @pytest.mark.parametrize("name", ["nothing", "notes.txt", "empty"])
-def test_without_pictures_it_is_refused(folder, name):
+def test_read_images_rejects_a_path_without_images(folder, name):
     (folder / "empty").mkdir()
     with pytest.raises(InputError):
-        read_pictures(folder / name, 48)
+        read_images(folder / name, 48)
 
 
-def test_files_that_only_look_like_pictures_do_no_harm(folder):
+def test_read_images_skips_files_with_the_name_of_an_image(folder):
     (folder / "folder.jpg").mkdir()
     (folder / "empty.jpg").touch()
-    assert len(read_pictures(folder, 48)) == 5
+    assert len(read_images(folder, 48)) == 5
     (folder / "short.tar.gz").write_bytes(b"\x1f\x8b\x08\x00" + b"\x00" * 20)
     with pytest.raises(InputError):
-        read_pictures(folder / "short.tar.gz", 48)
+        read_images(folder / "short.tar.gz", 48)
 
 
 @pytest.mark.parametrize(
     "change", [{"steps": 0}, {"steps": -4}, {"batch": 0}, {"batch": 1}, {"seed": -1}]
 )
-def test_a_recipe_that_cannot_train_is_refused(change):
+def test_train_config_rejects_values_that_cannot_train(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         TrainConfig(**change)
 
 
-def test_crops_differ_from_each_other_and_are_seeded(folder):
-    pictures = read_pictures(folder, 48)[[0, 0, 1]]
-    crops = distorted_crops(pictures, 32, torch.Generator().manual_seed(3))
+def test_augmented_crops_differ_and_are_seeded(folder):
+    pictures = read_images(folder, 48)[[0, 0, 1]]
+    crops = augmented_crops(pictures, 32, torch.Generator().manual_seed(3))
     assert crops.shape == (3, 3, 32, 32)
     assert (crops[0] - crops[1]).abs().mean() > 0.02
-    assert torch.equal(crops, distorted_crops(pictures, 32, torch.Generator().manual_seed(3)))
+    assert torch.equal(crops, augmented_crops(pictures, 32, torch.Generator().manual_seed(3)))
 
 
-def test_training_learns_and_is_seeded(folder):
-    pictures = read_pictures(folder, 48)
+def test_train_lowers_the_loss_and_is_seeded(folder):
+    pictures = read_images(folder, 48)
     losses = []
     weights = train(
         pictures, SMALL_RECIPE, torch.device("cpu"), lambda progress: losses.append(progress.loss)
@@ -105,7 +104,7 @@ def train_until(pictures, recipe, step, checkpoint):
         train(pictures, recipe, torch.device("cpu"), report, checkpoint)
 
 
-def test_the_network_sees_what_it_was_trained_to_see():
+def test_classifier_folded_network_computes_the_trained_activations():
     torch.manual_seed(0)
     classifier = Classifier(SMALL, 4).eval()
     network = Network(SMALL, "relu2_1")
@@ -121,8 +120,8 @@ def test_the_network_sees_what_it_was_trained_to_see():
     )
 
 
-def test_training_broken_off_goes_on_to_the_same_weights(folder, tmp_path):
-    pictures, checkpoint = read_pictures(folder, 48), tmp_path / "mine.checkpoint"
+def test_train_resumes_to_the_same_weights(folder, tmp_path):
+    pictures, checkpoint = read_images(folder, 48), tmp_path / "mine.checkpoint"
     recipe = replace(SMALL_RECIPE, steps=5)
     whole = train(pictures, recipe, torch.device("cpu"))
     train_until(pictures, recipe, 3, checkpoint)
@@ -139,11 +138,11 @@ def test_training_broken_off_goes_on_to_the_same_weights(folder, tmp_path):
     assert not checkpoint.exists()
 
 
-def test_an_interrupt_in_the_middle_of_a_step_costs_that_step_only(folder, tmp_path, monkeypatch):
-    pictures, checkpoint = read_pictures(folder, 48), tmp_path / "mine.checkpoint"
+def test_train_saves_the_last_whole_step_at_an_interrupt(folder, tmp_path, monkeypatch):
+    pictures, checkpoint = read_images(folder, 48), tmp_path / "mine.checkpoint"
     recipe = replace(SMALL_RECIPE, steps=4)
     whole = train(pictures, recipe, torch.device("cpu"))
-    crops, calls = training.distorted_crops, []
+    crops, calls = training.augmented_crops, []
 
     def interrupted(*args):
         calls.append(1)
@@ -151,7 +150,7 @@ def test_an_interrupt_in_the_middle_of_a_step_costs_that_step_only(folder, tmp_p
             raise KeyboardInterrupt
         return crops(*args)
 
-    monkeypatch.setattr(training, "distorted_crops", interrupted)
+    monkeypatch.setattr(training, "augmented_crops", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(pictures, recipe, torch.device("cpu"), checkpoint=checkpoint)
     assert int(read_tensors(checkpoint)[0]["step"]) == 2
@@ -159,34 +158,34 @@ def test_an_interrupt_in_the_middle_of_a_step_costs_that_step_only(folder, tmp_p
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_a_checkpoint_of_another_training_is_refused(folder, tmp_path):
-    pictures, checkpoint = read_pictures(folder, 48), tmp_path / "mine.checkpoint"
+def test_train_rejects_the_checkpoint_of_another_training(folder, tmp_path):
+    pictures, checkpoint = read_images(folder, 48), tmp_path / "mine.checkpoint"
     train_until(pictures, SMALL_RECIPE, 1, checkpoint)
     with pytest.raises(InputError, match="steps 14, not 20"):
         train(pictures, replace(SMALL_RECIPE, steps=20), torch.device("cpu"), checkpoint=checkpoint)
-    with pytest.raises(InputError, match="pictures"):
+    with pytest.raises(InputError, match="images"):
         train(pictures.flip(0), SMALL_RECIPE, torch.device("cpu"), checkpoint=checkpoint)
     checkpoint.write_bytes(checkpoint.read_bytes()[:-9])
     with pytest.raises(InputError, match="delete it"):
         train(pictures, SMALL_RECIPE, torch.device("cpu"), checkpoint=checkpoint)
 
 
-def test_features_are_tried_on_pictures_held_out(folder, features):
-    content, style = read_pictures(folder, 48)[:2]
+def test_held_out_trial_stylizes_and_evaluates(folder, features):
+    content, style = read_images(folder, 48)[:2]
     trial = held_out_trial(features, content, style)
     assert trial.sheet.shape == (48, 144, 3)
     assert (trial.sheet[:, 96:].astype(int) - trial.sheet[:, :48]).any()
-    assert 0 <= trial.painted.style < trial.control.style + 1
+    assert 0 <= trial.stylized.style < trial.control.style + 1
 
 
-def test_read_pictures_waits_for_no_pipe(tmp_path):
+def test_read_images_rejects_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe.tar")
     with pytest.raises(InputError, match="is not an ordinary file"):
-        read_pictures(tmp_path / "pipe.tar", 32)
+        read_images(tmp_path / "pipe.tar", 32)
 
 
-def test_train_keeps_its_state_when_it_is_interrupted(folder, tmp_path, monkeypatch):
-    pictures, checkpoint, steps = read_pictures(folder, 48), tmp_path / "mine.checkpoint", []
+def test_train_resumes_after_an_interrupt_between_steps(folder, tmp_path, monkeypatch):
+    pictures, checkpoint, steps = read_images(folder, 48), tmp_path / "mine.checkpoint", []
     recipe = replace(SMALL_RECIPE, steps=4)
 
     def check():

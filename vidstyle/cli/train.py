@@ -41,7 +41,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..io.outputs import check_apart
     from ..progress import ProgressDisplay
     from ..runtime.device import choose_device
-    from ..training import Progress, held_out_trial, picture_files, read_pictures, train
+    from ..training import Progress, held_out_trial, train
+    from ..training_images import image_files, read_images
 
     with usage_errors(parser):
         config = TrainConfig(steps=args.steps, batch=args.batch, seed=args.seed)
@@ -49,9 +50,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     check_writable(args.output, args.overwrite)
     checkpoint = args.output.with_name(f"{args.output.name}.checkpoint")
     sheet = check_writable(args.output.with_name(f"{args.output.stem}.png"), args.overwrite)
-    check_apart([args.output, sheet, checkpoint], [args.images, *picture_files(args.images)])
+    check_apart([args.output, sheet, checkpoint], [args.images, *image_files(args.images)])
     with OutputLock(args.output), deferred():
-        pictures = read_pictures(args.images, config.picture_px)
+        images = read_images(args.images, config.picture_px)
         if checkpoint.exists():
             print(f"resumed from {checkpoint}", file=sys.stderr)
         with ProgressDisplay("step", config.steps, args.quiet) as display:
@@ -62,15 +63,15 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
                     f"loss {progress.loss:.3f}, {progress.accuracy:.0%} of crops recognised",
                 )
 
-            used, content, style = pictures[:-2], pictures[-2], pictures[-1]
+            used, content, style = images[:-2], images[-2], images[-1]
             weights = train(used, config, device, report, checkpoint)
-        write_network(args.output, weights, SMALL, f"{len(used)} pictures, {config}")
+        write_network(args.output, weights, SMALL, f"{len(used)} images, {config}")
         trial = held_out_trial(
             bundled_features(read_network(args.output)).to(device), content, style
         )
         write_image(sheet, trial.sheet)
     print(
-        f"{sheet} has the last image but one in the style of the last, both held out: "
-        f"{trial.painted}"
+        f"the last but one image, stylised in the style of the last one (both held out), "
+        f"is in {sheet}: {trial.stylized}"
     )
-    print(f"to compare, its colours matched and nothing painted: {trial.control}")
+    print(f"for comparison, with the colours of the style alone: {trial.control}")

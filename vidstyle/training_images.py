@@ -1,0 +1,138 @@
+"""Training images: reading a folder or tar file, and augmentation."""
+
+import logging
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import InputError
+from .io.files import check_readable
+from .io.image_names import is_still
+from .io.images import decode_image
+from .runtime.interrupts import check
+
+log = logging.getLogger(__name__)
+
+MIN_IMAGES = 4
+"""Two images to tell apart, and two that are held out."""
+
+
+def read_images(path: Path, side_px: int) -> Tensor:
+    """Read all images of a folder, subfolders included, or of a tar file, as square centre crops.
+
+    Files of other kinds are skipped. Images that cannot be read are skipped with a warning.
+
+    Args:
+        path: of the folder or tar file.
+        side_px: side S of the crops.
+
+    Returns:
+        (N, 3, S, S) uint8 RGB.
+
+    Raises:
+        InputError: the path cannot be read, or has fewer than ``MIN_IMAGES`` images.
+    """
+    images, unreadable = [], []
+    for name, data in _image_data(path):
+        check()
+        try:
+            image = decode_image(data, name)
+        except InputError as error:
+            unreadable.append(str(error))
+            continue
+        if image is None:
+            continue
+        height, width = image.shape[:2]
+        scale = side_px / min(height, width)
+        size = (max(side_px, round(width * scale)), max(side_px, round(height * scale)))
+        resized = cv2.resize(
+            image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        )
+        top, left = (size[1] - side_px) // 2, (size[0] - side_px) // 2
+        crop = resized[top : top + side_px, left : left + side_px]
+        images.append(torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1))
+    if unreadable:
+        log.warning("%d images were skipped, the first since %s", len(unreadable), unreadable[0])
+    if len(images) < MIN_IMAGES:
+        raise InputError(
+            f"{path} holds {len(images)} readable images: training needs at least {MIN_IMAGES}, "
+            "two of them held out, and better 1,000"
+        )
+    return torch.stack(images)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Paths of all images in a folder and its subfolders, sorted; empty if it is not a folder."""
+    return (
+        [file for file in sorted(folder.rglob("*")) if is_still(file) and file.is_file()]
+        if folder.is_dir()
+        else []
+    )
+
+
+def _image_data(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each file whose name has the extension of an image."""
+    if path.is_dir():
+        for file in image_files(path):
+            yield str(file), file.read_bytes()
+        return
+    try:
+        with tarfile.open(check_readable(path)) as archive:
+            for member in archive:
+                if is_still(member.name) and member.isfile():
+                    stream = archive.extractfile(member)
+                    if stream is not None:
+                        yield member.name, stream.read()
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        raise InputError(
+            f"{path} is neither a folder nor a tar file of images ({error}): name one"
+        ) from None
+
+
+def augmented_crops(images: Tensor, crop_px: int, generator: torch.Generator) -> Tensor:
+    """One random crop of each image: scaled, rotated, stretched, flipped, recoloured.
+
+    Each image of the batch gets parameters of its own from one generator, in two operations on the
+    device. torchvision's transforms draw one set of parameters for a whole batch, and from the
+    global generator, which would change the trained weights.
+
+    Args:
+        images: (B, 3, S, S) uint8 RGB.
+        crop_px: side of the crops.
+        generator: on the CPU, so that crops are the same on all devices.
+
+    Returns:
+        (B, 3, crop_px, crop_px) float32, about [0, 1].
+    """
+    count, device = len(images), images.device
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=generator) * (high - low) + low
+
+    def normal(std: float, *shape: int) -> Tensor:
+        return torch.randn(count, *shape, generator=generator) * std
+
+    scale, angle, stretch = uniform(0.2, 0.9), normal(0.25), torch.exp(normal(0.12))
+    flip = torch.where(uniform(0, 1) < 0.5, 1.0, -1.0)
+    matrix = torch.zeros(count, 2, 3)
+    matrix[:, 0, 0], matrix[:, 0, 1] = scale * angle.cos() * flip * stretch, -scale * angle.sin()
+    matrix[:, 1, 0], matrix[:, 1, 1] = scale * angle.sin() * flip, scale * angle.cos() / stretch
+    matrix[:, :, 2] = uniform(-1, 1, 2) * (1 - scale)[:, None]
+    contrast, saturation = uniform(0.6, 1.4, 1, 1, 1), uniform(0.5, 1.4, 1, 1, 1)
+    saturation = torch.where(uniform(0, 1, 1, 1, 1) < 0.15, 0.0, saturation)  # some are grey
+    tint = normal(0.08, 3, 1, 1)
+
+    grid = F.affine_grid(matrix.to(device), [count, 3, crop_px, crop_px], align_corners=False)
+    crops = F.grid_sample(
+        images.float() / 255, grid, padding_mode="reflection", align_corners=False
+    )
+    grey = crops.mean(1, keepdim=True)
+    crops = grey + (crops - grey) * saturation.to(device)
+    return (crops - 0.5) * contrast.to(device) + 0.5 + tint.to(device)
