@@ -23,12 +23,12 @@ def soft(level, amplitude, seed=0):
     return to_tensor((np.array(level) + amplitude * noise).clip(0, 255).astype(np.uint8))
 
 
-def test_opponent_colours_are_orthonormal():
+def test_opponent_matrix_is_orthonormal():
     basis = opponent_matrix(torch.device("cpu"))
     assert torch.allclose(basis @ basis.T, torch.eye(3), atol=1e-6)
 
 
-def test_moments_hold_means_and_are_the_same_in_any_size():
+def test_color_statistics_hold_means_and_do_not_depend_on_size():
     picture = soft((120, 90, 60), 20)
     moments = color_statistics(picture)
     grey = picture.sum(1).mean() / 3**0.5
@@ -44,7 +44,7 @@ def test_moments_hold_means_and_are_the_same_in_any_size():
     )  # but for what resampling rounds off at edges
 
 
-def test_a_picture_gets_the_mean_and_the_spread_it_is_led_to():
+def test_match_color_statistics_sets_mean_and_standard_deviation():
     ours, theirs = soft((90, 120, 140), 30, 1), soft((150, 110, 70), 18, 2)
     led, wanted = (
         color_statistics(match_color_statistics(ours, color_statistics(theirs))),
@@ -60,7 +60,7 @@ def test_a_picture_gets_the_mean_and_the_spread_it_is_led_to():
     assert (spread > 0.7 * wanted_spread).all() and (spread < 1.02 * wanted_spread).all()
 
 
-def test_what_is_lighter_stays_lighter(content):
+def test_match_color_statistics_keeps_the_order_of_greys(content):
     style = soft((60, 80, 160), 25)
     ramp = torch.linspace(0.2, 0.8, 64).expand(1, 3, 64, 64).contiguous()
     grey = match_color_statistics(ramp, color_statistics(style)).sum(1)[0, 0]
@@ -68,7 +68,7 @@ def test_what_is_lighter_stays_lighter(content):
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_a_flat_picture_becomes_flat_and_its_noise_no_picture(level):
+def test_match_color_statistics_does_not_amplify_noise(level):
     noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) / 255
     flat = torch.full((1, 3, 64, 64), level)
     wild = to_tensor(stripes())
@@ -79,14 +79,14 @@ def test_a_flat_picture_becomes_flat_and_its_noise_no_picture(level):
     )  # one level of noise; the most it may grow is 1 / MIN_STD
 
 
-def test_a_grey_style_takes_the_colours_away(content):
+def test_match_color_statistics_of_a_grey_style_removes_colour(content):
     grey = to_tensor(stripes().mean(2, keepdims=True).repeat(3, 2).astype(np.uint8))
     led = match_color_statistics(content, color_statistics(grey))
     assert (led.amax(1) - led.amin(1)).max() < 0.02 < (content.amax(1) - content.amin(1)).max()
     assert min(MIN_STD) > 0
 
 
-def test_colours_of_a_blend_are_those_of_its_pictures_in_proportion(features):
+def test_style_colours_of_a_blend_are_the_weighted_mean(features):
     one, other = stripes(), scene(size=(64, 64))
     blend = Style.from_images([one, other], features, [3.0, 1.0])
     wanted = sum(

@@ -17,7 +17,7 @@ from vidstyle.features.network import VGG19, Network
 from vidstyle.losses.style import gram
 
 
-def test_vgg19_maps_have_the_published_shapes():
+def test_features_of_vgg19_have_the_published_shapes():
     network = Network(VGG19, "relu5_1")
     features = Features(network, layers=Layers({"relu4_2": 1.0}, {"relu1_1": 1.0, "relu5_1": 1.0}))
     maps = features(
@@ -35,13 +35,13 @@ def test_vgg19_maps_have_the_published_shapes():
     }
 
 
-def test_half_maps_are_the_maps_of_the_half_size_picture(features):
+def test_features_half_layers_are_the_layers_of_the_half_size_image(features):
     picture = torch.rand(1, 3, 64, 96)
     half = features(picture, ["half.relu2_1"])["half.relu2_1"]
     torch.testing.assert_close(half, features(blur_pool2(picture), ["relu2_1"])["relu2_1"])
 
 
-def test_nothing_deeper_than_asked_for_is_computed(features, monkeypatch):
+def test_network_computes_no_layer_deeper_than_asked_for(features, monkeypatch):
     asked = []
     for name, module in features.network.named_children():
         monkeypatch.setattr(
@@ -51,7 +51,7 @@ def test_nothing_deeper_than_asked_for_is_computed(features, monkeypatch):
     assert asked == ["conv1_1", "conv2_1"]
 
 
-def test_names_and_order_do_not_matter_to_the_maps(features):
+def test_features_do_not_depend_on_the_order_of_layers(features):
     picture = torch.rand(1, 3, 48, 64)
     everything = features(picture, features.layers)
     assert set(everything) == set(features.layers)
@@ -59,7 +59,7 @@ def test_names_and_order_do_not_matter_to_the_maps(features):
         torch.testing.assert_close(features(picture, [layer])[layer], everything[layer])
 
 
-def test_oriented_filters_are_blind_to_flat_colour_and_know_directions():
+def test_filter_bank_responds_to_orientation_and_not_to_flat_colour():
     bank = gabor_pairs(11, 8, 4.0, 3.0, 1.3)
     assert bank.shape == (16, 1, 11, 11)
     torch.testing.assert_close(
@@ -73,7 +73,7 @@ def test_oriented_filters_are_blind_to_flat_colour_and_know_directions():
     assert by_orientation.argmax() == 4  # the filter that is long from top to bottom
 
 
-def test_the_colour_map_has_the_mean_colour_in_its_gram_matrix(features):
+def test_filter_bank_colour_layer_has_the_mean_colour_in_its_gram_matrix(features):
     picture = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     matrix = gram(features(picture, ["colour"])["colour"])
     assert matrix.shape == (4, 4)
@@ -89,7 +89,7 @@ def test_the_colour_map_has_the_mean_colour_in_its_gram_matrix(features):
     assert reddish > 0.5 and greenish < -0.5
 
 
-def test_contrast_counts_less_and_less_but_for_the_finest_filters():
+def test_filter_bank_responses_saturate_except_at_the_finest_scale():
     faint = torch.full((1, 3, 64, 64), 0.5)
     faint[..., 32:] += 0.1
     strong = torch.full((1, 3, 64, 64), 0.5)
@@ -109,7 +109,7 @@ def stripes(angle, size=64):
     ]
 
 
-def test_the_structure_is_the_doubled_angle_of_strokes():
+def test_structure_is_the_doubled_angle_of_strokes():
     for angle in (0.0, math.pi / 4, math.pi / 2, 2.0):
         # The gradient is across the strokes; half an energy's share each for a picture with the
         # same everywhere.
@@ -120,7 +120,7 @@ def test_the_structure_is_the_doubled_angle_of_strokes():
         )  # differences of pixels only come near a gradient
 
 
-def test_strokes_that_cross_or_lie_in_one_place_are_told_from_parallel_ones():
+def test_structure_separates_parallel_from_crossed_and_uneven_strokes():
     parallel, crossed = stripes(0.5), (stripes(0.5) + stripes(0.5 + math.pi / 2)) / 2
     uneven = torch.where(torch.arange(64) < 32, parallel, 0.5)
     order = [gram(structure(picture)) for picture in (parallel, crossed, uneven)]
@@ -130,7 +130,7 @@ def test_strokes_that_cross_or_lie_in_one_place_are_told_from_parallel_ones():
 
 
 @pytest.mark.parametrize("size", [(38, 41), (45, 39)])
-def test_every_pixel_up_to_the_border_counts_in_the_structure(size):
+def test_structure_has_a_gradient_at_every_pixel(size):
     picture = torch.rand(
         1, 1, *size, generator=torch.Generator().manual_seed(0), requires_grad=True
     )
@@ -138,35 +138,35 @@ def test_every_pixel_up_to_the_border_counts_in_the_structure(size):
     assert gradient.abs().min() > 0
 
 
-def test_the_gradient_of_the_structure_is_that_of_its_formula():
+def test_structure_gradient_agrees_with_finite_differences():
     picture = torch.rand(
         1, 1, 11, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )
     assert torch.autograd.gradcheck(structure, picture.requires_grad_(True))
 
 
-def test_a_picture_without_strokes_has_no_structure():
+def test_structure_of_a_flat_image_is_zero():
     structureless = structure(torch.full((1, 1, 32, 40), 0.7))
     assert structureless.shape == (1, 3, 3, 4)
     torch.testing.assert_close(structureless[:, :2], torch.zeros(1, 2, 3, 4))
     assert structure(torch.rand(1, 1, 8, 10)).isfinite().all()
 
 
-def test_small_pictures_work_down_to_the_stated_side_and_no_further(features):
+def test_features_reject_images_below_the_minimum_side(features):
     maps = features(torch.rand(1, 3, 32, 40), features.layers)
     assert all(x.isfinite().all() for x in maps.values())
     with pytest.raises(ValueError, match="at least 32 px"):
         features(torch.rand(1, 3, 31, 40), ["relu1_1"])
 
 
-def test_an_unknown_layer_is_named(features):
+def test_features_name_an_unknown_layer(features):
     with pytest.raises(ValueError, match="'relu9_9'"):
         features(torch.rand(1, 3, 64, 64), ["relu9_9"])
     with pytest.raises(ValueError, match="oriented1"):
         Features(tiny_network(), layers=Layers(style={"oriented1": 1.0}))
 
 
-def test_the_bundled_features_are_in_the_package_and_see_something():
+def test_load_features_finds_the_bundled_weights():
     features = load_features("bundled", "cpu")
     assert set(features.fast_style_layers) < set(features.style_layers)
     assert {"half.relu5_1", "oriented4", "colour"} <= set(features.style_layers)

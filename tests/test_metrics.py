@@ -18,31 +18,31 @@ def style():
     return to_tensor(np.clip(stripes((256, 256)) + grain, 0, 255).astype(np.uint8))
 
 
-def test_the_content_itself_is_judged_as_not_painted(content, style):
+def test_evaluate_of_the_content_gives_style_1_and_structure_1(content, style):
     figures = evaluate(content, content, style)
     assert figures.style == pytest.approx(1) and figures.structure == pytest.approx(1)
 
 
-def test_the_style_itself_is_judged_as_painted_and_of_no_structure(content, style):
+def test_evaluate_of_the_style_gives_style_0_and_no_structure(content, style):
     figures = evaluate(style, content, style)
     assert figures.style == pytest.approx(0, abs=1e-6) and abs(figures.structure) < 0.3
     assert figures.strokes == pytest.approx((1, 1, 1, 1)) and figures.energy == pytest.approx(1)
 
 
-def test_noise_has_no_strokes_and_blur_no_energy(content, style):
+def test_evaluate_gives_noise_few_strokes_and_blur_little_energy(content, style):
     noise = torch.rand(style.shape, generator=torch.Generator().manual_seed(0))
     assert evaluate(noise, content, style).strokes[0] < 0.4
     blurred = torch.nn.functional.avg_pool2d(style, 9, 1, 4)
     assert evaluate(blurred, content, style).energy < 0.5
 
 
-def test_long_strokes_are_cleaner_than_crossed_ones():
+def test_stroke_coherence_is_higher_for_long_than_for_crossed_strokes():
     slanted = to_tensor(stripes((128, 128)))
     assert stroke_coherence(slanted)[0] > 0.95  # one direction everywhere: 1 but for the border
     assert stroke_coherence((slanted + slanted.flip(-1)) / 2)[0] < 0.6
 
 
-def test_the_control_has_the_styles_colours_and_the_contents_edges(content, style):
+def test_colors_only_has_the_colours_of_the_style_and_the_edges_of_the_content(content, style):
     control = colors_only(content, style)
     torch.testing.assert_close(
         control.mean((2, 3)), style.mean((2, 3)), atol=0.02, rtol=0
@@ -51,5 +51,5 @@ def test_the_control_has_the_styles_colours_and_the_contents_edges(content, styl
     assert figures.structure > 0.7 and figures.style < 1
 
 
-def test_distance_is_the_same_in_every_run(content, style):
+def test_style_distance_is_the_same_in_every_run(content, style):
     assert style_distance(content, style) == style_distance(content, style)

@@ -41,7 +41,7 @@ def cuts(frames, **options):
 
 
 @pytest.mark.parametrize("clip", known_motion_clips(SIZE, 8)[:4], ids=lambda clip: clip.name)
-def test_the_generated_clips_move_as_they_say(clip):
+def test_known_motion_clips_agree_with_their_motion(clip):
     pictures = [to_tensor(frame.image) for frame in clip.frames]
     for before, now, motion in zip(pictures, pictures[1:], clip.motions[1:], strict=False):
         error = ((now - warp(before, motion.flow)).square() * motion.reliable).mean()
@@ -51,7 +51,7 @@ def test_the_generated_clips_move_as_they_say(clip):
 
 
 @pytest.mark.parametrize("step", [(3.0, 0.0), (-2.4, 1.3)])
-def test_dis_finds_a_known_motion(step):
+def test_dis_flow_finds_a_known_motion(step):
     clip = camera_clip("pan", SIZE, 2, lambda n: View(step[0] * n, step[1] * n))
     motion = between(clip.frames[1].image, clip.frames[0].image, dis_flow)
     inside = motion.flow[..., 10:-10, 10:-10]
@@ -61,21 +61,21 @@ def test_dis_finds_a_known_motion(step):
     ).abs().mean() < 0.2  # DIS is good to a tenth of a pixel here
 
 
-def test_what_comes_into_view_is_not_reliable():
+def test_estimate_motion_marks_what_enters_the_frame_as_occluded():
     clip = camera_clip("pan", SIZE, 2, lambda n: View(6.0 * n))
     motion = between(clip.frames[1].image, clip.frames[0].image, dis_flow)
     assert motion.reliable[..., 10:-10, -4:].mean() < 0.2
     assert motion.reliable[..., 10:-10, 10:-10].mean() > 0.95
 
 
-def test_the_check_finds_what_an_object_uncovers():
+def test_estimate_motion_marks_the_disocclusion_of_an_object():
     clip = object_clip("object", SIZE, 2, 8.0)
     motion = between(clip.frames[1].image, clip.frames[0].image, dis_flow)
     hidden = clip.motions[1].reliable == 0
     assert (1 - motion.reliable)[hidden].mean() > 5 * (1 - motion.reliable)[~hidden].mean()
 
 
-def test_what_a_thing_uncovers_takes_a_rim_with_it():
+def test_estimate_motion_grows_disocclusions_by_one_pixel():
     """Where the thing's edge was the painting holds its edge: kept as ground, it would stay behind
     as specks."""
     still, thing = (
@@ -101,13 +101,13 @@ def test_what_a_thing_uncovers_takes_a_rim_with_it():
     assert (known[34:62, 30:38] == 1).all() and (known[34:62, 48:86] == 1).all()
 
 
-def test_noise_is_no_motion():
+def test_estimate_motion_of_noise_is_zero():
     clip = changing_clip("noise", SIZE, 2, noisy(4))
     motion = between(clip.frames[1].image, clip.frames[0].image, dis_flow)
     assert (motion.flow.square().sum(1).sqrt() < 0.5).float().mean() > 0.98
 
 
-def test_large_frames_are_looked_at_small():
+def test_flow_input_limits_the_size_of_large_frames():
     image = np.zeros((400, 1600, 3), np.uint8)
     seen = []
 
@@ -121,7 +121,7 @@ def test_large_frames_are_looked_at_small():
 
 @pytest.mark.parametrize("size", [(640, 360), (641, 359), (1280, 90), (40, 30)])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_copies_to_look_at_are_like_the_picture_whatever_its_size(size, kind):
+def test_area_resize_agrees_with_opencv_at_any_size(size, kind):
     picture = np.dstack(
         [scene(size=size), scene(size=size)[..., :1]]
     )  # with alpha, which is not looked at
@@ -134,40 +134,40 @@ def test_copies_to_look_at_are_like_the_picture_whatever_its_size(size, kind):
 
 
 @pytest.mark.parametrize("size", [(2, 2), (600, 3), (7, 40)])
-def test_the_tiniest_frames_have_motion_too(size):
+def test_estimate_motion_accepts_the_smallest_frames(size):
     assert between(scene(0.1, size), scene(0, size), dis_flow).flow.isfinite().all()
 
 
-def test_sixteen_bit_frames_have_motion_too():
+def test_estimate_motion_accepts_16_bit_frames():
     one, other = (scene(time, size=(96, 64)).astype(np.uint16) * 257 for time in (0, 0.1))
     assert between(one, other, dis_flow).flow.isfinite().all()
 
 
-def test_a_hard_cut_is_found_where_it_is():
+def test_with_motion_finds_a_cut():
     assert cuts(cut_clip("cut", SIZE, 10, 6).frames) == [6]
 
 
 @pytest.mark.parametrize("at", [1, 8])
-def test_a_cut_near_either_end_is_found(at):
+def test_with_motion_finds_a_cut_near_either_end(at):
     assert cuts(cut_clip("cut", SIZE, 9, at).frames) == [at]
 
 
-def test_without_looking_ahead_a_cut_is_still_found():
+def test_with_motion_finds_a_cut_without_look_ahead():
     assert cuts(cut_clip("cut", SIZE, 10, 6).frames, look_ahead=0) == [6]
 
 
 @pytest.mark.parametrize(
     "change", [fading(8, 3), flashing(5), noisy(8)], ids=["fade", "flash", "noise"]
 )
-def test_fades_flashes_and_noise_are_no_cuts(change):
+def test_with_motion_finds_no_cut_in_fades_flashes_and_noise(change):
     assert cuts(changing_clip("light", SIZE, 19, change).frames) == []
 
 
-def test_a_moving_camera_is_no_cut():
+def test_with_motion_finds_no_cut_in_camera_motion():
     assert cuts(camera_clip("pan", SIZE, 8, lambda n: View(8.0 * n)).frames) == []
 
 
-def test_frames_come_out_as_they_went_in_with_the_motion_asked_for():
+def test_with_motion_keeps_frames_and_adds_long_term_motion():
     frames = [Frame(scene(number / 5)) for number in range(7)]
     pairs = list(with_motion(iter(frames), dis_flow, (2, 4)))
     assert [frame for frame, _ in pairs] == frames
@@ -184,19 +184,19 @@ def test_frames_come_out_as_they_went_in_with_the_motion_asked_for():
     assert all(motion.flow is not None for _, motion in pairs[1:])
 
 
-def test_nothing_is_compared_across_a_cut():
+def test_with_motion_computes_no_flow_across_a_cut():
     pairs = list(with_motion(cut_clip("cut", SIZE, 9, 5).frames, dis_flow, (2, 4)))
     assert [sorted(motion.earlier) for _, motion in pairs[5:]] == [[], [], [2], [2]]
     assert pairs[5][1].flow is None and pairs[6][1].flow is not None
 
 
-def test_frames_of_another_size_start_without_motion():
+def test_with_motion_starts_anew_at_another_frame_size():
     frames = [Frame(scene()), Frame(scene(size=(80, 60))), Frame(scene(size=(80, 60)))]
     flows = [motion.flow is not None for _, motion in with_motion(frames, dis_flow)]
     assert flows == [False, False, True]
 
 
-def test_the_motion_of_a_thing_does_not_spill_over_its_outline():
+def test_sharpen_motion_boundaries_follows_the_outline_of_an_object():
     clip = object_clip("object", (160, 96), 3, 4.3)
     now, before, truth = clip.frames[2].image, clip.frames[1].image, clip.motions[2]
     spilt, still = dis_flow(now, before), np.zeros((96, 160, 2), np.float32)
@@ -217,7 +217,7 @@ def test_the_motion_of_a_thing_does_not_spill_over_its_outline():
     )  # pixels beside the outline go by themselves: else 0.5
 
 
-def test_noise_does_not_fray_a_thing():
+def test_estimate_motion_of_a_noisy_object_has_no_frayed_outline():
     clip = object_clip("object", (160, 96), 3, 4.3)
     now, before = (
         noisy(2.0)(frame.image.astype(np.float32), number).clip(0, 255).astype(np.uint8)
@@ -241,7 +241,7 @@ def grey_wall_with_a_door(noise_seed):
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def test_a_bare_wall_stands_still_before_a_still_camera():
+def test_estimate_motion_of_a_flat_region_is_zero_for_a_still_camera():
     """Codec specks give it flow, which would make its painting boil."""
     one, other = grey_wall_with_a_door(0), grey_wall_with_a_door(1)
     raw = np.hypot(*dis_flow(one, other).transpose(2, 0, 1))
@@ -250,7 +250,7 @@ def test_a_bare_wall_stands_still_before_a_still_camera():
     assert (motion.flow == 0).float().mean() > 0.99 and (motion.reliable == 1).all()
 
 
-def test_a_bare_wall_goes_with_the_camera():
+def test_estimate_motion_of_a_flat_region_follows_the_camera():
     """Nothing on the wall tells its motion; the things around it do."""
     clip = camera_clip("zoom", (160, 96), 2, lambda n: View(2 * n, zoom=0.98**n))
     earlier = clip.frames[0].image.copy()
@@ -279,7 +279,7 @@ def hills(step):
     return picture.clip(0, 255).astype(np.uint8), y - outline
 
 
-def test_flat_things_go_with_their_outlines():
+def test_estimate_motion_of_a_flat_object_follows_its_outline():
     """Else the outlines slide over what is painted on the hills."""
     (earlier, _), (now, depth) = hills(0.0), hills(1.0)
     motion = between(now, earlier, dis_flow)
@@ -289,7 +289,7 @@ def test_flat_things_go_with_their_outlines():
     assert (motion.reliable[0, 0, 75:, -1:] == 0).all()  # what came in
 
 
-def test_a_bare_wall_stays_behind_what_moves():
+def test_estimate_motion_of_a_flat_background_ignores_an_object_before_it():
     pictures = []
     for number in range(2):
         picture = at_rest().clip(0, 255).astype(np.uint8)
@@ -304,7 +304,7 @@ def test_a_bare_wall_stays_behind_what_moves():
 @pytest.mark.parametrize(
     "change", [lambda picture, number: picture, noisy(4)], ids=["clean", "noisy"]
 )
-def test_a_very_slow_pan_is_no_still_camera(change):
+def test_estimate_motion_follows_a_very_slow_pan(change):
     clip = camera_clip("slow", (320, 160), 2, lambda n: View(0.12 * n))
     pictures = [
         np.clip(change(f.image.astype(np.float32), n), 0, 255).astype(np.uint8)
@@ -316,7 +316,7 @@ def test_a_very_slow_pan_is_no_still_camera(change):
     )  # DIS is no more exact
 
 
-def test_motion_follows_a_painting_that_becomes_smaller():
+def test_with_motion_asks_for_the_flow_size_at_each_frame():
     sizes = iter((64, 64, 40, 40, 64))
     frames = [Frame(scene(number / 10)) for number in range(5)]
     found = [

@@ -46,7 +46,7 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_a_network_survives_its_file(tmp_path):
+def test_read_network_returns_what_write_network_wrote(tmp_path):
     network = tiny_network()
     write_network(tmp_path / "net.safetensors", network.state_dict(), TINY)
     read = read_network(tmp_path / "net.safetensors")
@@ -58,7 +58,7 @@ def test_a_network_survives_its_file(tmp_path):
         )  # stored in half precision
 
 
-def test_a_file_says_what_is_in_it(tmp_path):
+def test_write_network_describes_the_network_in_metadata(tmp_path):
     write_network(tmp_path / "net.safetensors", tiny_network().state_dict(), TINY, "two pictures")
     metadata = read_tensors(tmp_path / "net.safetensors")[1]
     assert metadata["layers"].split() == list(TINY.layers) and metadata["card"] == "two pictures"
@@ -66,7 +66,7 @@ def test_a_file_says_what_is_in_it(tmp_path):
     assert len(metadata["sha256"]) == 64
 
 
-def test_folding_batch_norm_changes_nothing():
+def test_classifier_folded_weights_agree_with_batch_normalisation():
     torch.manual_seed(0)
     classifier = Classifier(TINY, 3)
     for module in classifier.modules():
@@ -85,7 +85,7 @@ def test_folding_batch_norm_changes_nothing():
     )
 
 
-def test_torchvisions_state_dict_becomes_the_cut_network(vgg19_state):
+def test_load_features_cuts_vgg19_from_a_state_dict(vgg19_state):
     features = load_features("vgg19", "cpu", vgg19_state)
     state = torch.load(vgg19_state, weights_only=True)
     assert torch.equal(features.network.conv4_2.weight, state["features.21.weight"])
@@ -93,7 +93,7 @@ def test_torchvisions_state_dict_becomes_the_cut_network(vgg19_state):
     assert features.content_layers == {"relu4_2": 1.0}
 
 
-def test_vgg19_is_downloaded_once_cut_and_cached(vgg19_state, monkeypatch):
+def test_load_features_downloads_vgg19_once(vgg19_state, monkeypatch):
     downloads = []
     state = torch.load(vgg19_state, weights_only=True)
     monkeypatch.setattr(
@@ -167,7 +167,7 @@ def left_behind(tmp_path):
     ]
 
 
-def test_vgg19_is_fetched_from_a_server_its_hash_checked(published, vgg19_state, tmp_path, capsys):
+def test_load_features_checks_the_hash_of_a_download(published, vgg19_state, tmp_path, capsys):
     server = published()
     features = load_features("vgg19", "cpu")
     assert torch.equal(
@@ -182,7 +182,7 @@ def test_vgg19_is_fetched_from_a_server_its_hash_checked(published, vgg19_state,
 @pytest.mark.parametrize(
     "broken", [{"digest": "0badf00d"}, {"sent": 70_000}], ids=["wrong hash", "connection lost"]
 )
-def test_a_download_gone_wrong_says_so_and_leaves_nothing(published, tmp_path, broken):
+def test_load_features_reports_a_failed_download_and_leaves_no_file(published, tmp_path, broken):
     published(**broken)
     with pytest.raises(FeaturesError, match=r"invalid hash.*weights=FILE") as caught:
         load_features("vgg19", "cpu")
@@ -192,7 +192,7 @@ def test_a_download_gone_wrong_says_so_and_leaves_nothing(published, tmp_path, b
     load_features("vgg19", "cpu")  # and the next try starts clean
 
 
-def test_two_at_once_both_get_their_weights(published, tmp_path):
+def test_vgg19_weights_may_be_loaded_by_two_threads(published, tmp_path):
     published()
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(lambda _: vgg19_weights(None), range(2))
@@ -201,7 +201,7 @@ def test_two_at_once_both_get_their_weights(published, tmp_path):
     load_features("vgg19", "cpu")
 
 
-def test_a_full_disk_costs_the_cache_but_not_the_weights(published, tmp_path, monkeypatch):
+def test_load_features_works_without_a_cache_on_a_full_disk(published, tmp_path, monkeypatch):
     published()
 
     def full(path, data):
@@ -213,7 +213,7 @@ def test_a_full_disk_costs_the_cache_but_not_the_weights(published, tmp_path, mo
     assert left_behind(tmp_path) == []
 
 
-def test_what_torchvision_has_fetched_before_is_used(published, vgg19_state, tmp_path):
+def test_load_features_uses_the_cache_of_torchvision(published, vgg19_state, tmp_path):
     server = published()
     had = (
         tmp_path
@@ -228,7 +228,7 @@ def test_what_torchvision_has_fetched_before_is_used(published, vgg19_state, tmp
     assert server.requests == 0
 
 
-def test_without_a_network_the_remedy_is_named(monkeypatch):
+def test_load_features_names_a_remedy_without_a_network(monkeypatch):
     def offline(*args, **kwargs):
         raise OSError("Name or service not known")
 
@@ -325,7 +325,7 @@ def malicious(path):
         (malicious, "cannot be read as safetensors"),
     ],
 )
-def test_a_wrong_feature_file_is_refused_in_one_line(tmp_path, make, reason):
+def test_load_features_rejects_a_wrong_feature_file_in_one_line(tmp_path, make, reason):
     path = tmp_path / "features.safetensors"
     make(path)
     with pytest.raises(FeaturesError, match=reason) as caught:
@@ -353,14 +353,14 @@ WRONG = [
 
 @pytest.mark.parametrize("make", WRONG)
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_wrong_vgg19_weights_are_refused_in_one_line(tmp_path, make, name):
+def test_load_features_rejects_wrong_vgg19_weights_in_one_line(tmp_path, make, name):
     make(tmp_path / name)
     with pytest.raises(FeaturesError) as caught:
         load_features("vgg19", "cpu", tmp_path / name)
     assert "\n" not in str(caught.value)
 
 
-def test_weights_belong_to_vgg19_only(tmp_path):
+def test_load_features_rejects_weights_for_bundled_features(tmp_path):
     with pytest.raises(ValueError, match="vgg19"):
         load_features("bundled", "cpu", tmp_path / "w.pth")
 
@@ -375,7 +375,7 @@ def raft_state(tmp_path_factory):
     return path
 
 
-def test_raft_is_read_from_a_file_and_runs_on_frames_of_any_size(raft_state):
+def test_raft_accepts_frames_of_any_size(raft_state):
     frames = [scene(time, size=(70, 50)) for time in (0.1, 0.0)]
     flow = load_flow("raft", torch.device("cpu"), raft_state)(
         *frames
@@ -383,7 +383,7 @@ def test_raft_is_read_from_a_file_and_runs_on_frames_of_any_size(raft_state):
     assert flow.shape == (50, 70, 2) and np.isfinite(flow).all()
 
 
-def test_raft_can_be_asked_from_several_threads(raft_state, monkeypatch):
+def test_raft_may_be_called_from_several_threads(raft_state, monkeypatch):
     """torchvision's keeps correlations in itself while it runs: one call at a time."""
     method, running = load_flow("raft", torch.device("cpu"), raft_state), []
 
@@ -400,7 +400,7 @@ def test_raft_can_be_asked_from_several_threads(raft_state, monkeypatch):
     assert len(found) == 3
 
 
-def test_raft_is_downloaded_once_and_cached(raft_state, tmp_path, monkeypatch):
+def test_load_flow_downloads_raft_once(raft_state, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     downloads, state = [], torch.load(raft_state, weights_only=True)
     monkeypatch.setattr(
@@ -411,7 +411,7 @@ def test_raft_is_downloaded_once_and_cached(raft_state, tmp_path, monkeypatch):
     assert len(downloads) == 1 and "flow_weights=" in downloads[0] and "flow='dis'" in downloads[0]
 
 
-def test_weights_of_something_else_are_no_raft(tmp_path):
+def test_load_flow_rejects_weights_of_another_network(tmp_path):
     torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(FeaturesError, match="raft_large"):
         load_flow("raft", torch.device("cpu"), tmp_path / "other.pth")
@@ -419,7 +419,7 @@ def test_weights_of_something_else_are_no_raft(tmp_path):
         load_flow("raft", torch.device("cpu"), tmp_path / "missing.pth")
 
 
-def test_flow_methods_by_name():
+def test_load_flow_by_name():
     cpu = torch.device("cpu")
     assert load_flow("none", cpu) is None and load_flow("dis", cpu) is not None
     with pytest.raises(ValueError, match="unknown flow"):
