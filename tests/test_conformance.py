@@ -146,13 +146,15 @@ def test_hdr10_is_passed_on_with_its_metadata(tmp_path):
         )  # what Apple's players look for
 
 
-def hdr10(folder, mastering=MASTERING):
+# Within the mastering display's range: PQ reaches 1000 nits at three quarters
+HDR_CHART = (DEEP_CHART * 0.7).astype(np.uint16)
+
+
+def hdr10(folder, mastering=MASTERING, image=HDR_CHART):
     parameters = f"log-level=none:hdr10=1:master-display={mastering}:max-cll=1000,400"
     color = ColorInfo(9, 1, 9, PQ)
-    # Within the mastering display's range: PQ reaches 1000 nits at three quarters
-    images = [(DEEP_CHART * 0.7).astype(np.uint16)] * 2
     options = {"crf": "4", "x265-params": parameters}
-    return encoded(folder / "in.mkv", images, "libx265", "yuv420p10le", color, options=options)
+    return encoded(folder / "in.mkv", [image] * 2, "libx265", "yuv420p10le", color, options=options)
 
 
 def test_hdr_becomes_standard_range_by_choice(tmp_path):
@@ -166,6 +168,38 @@ def test_hdr_becomes_standard_range_by_choice(tmp_path):
 def test_hdr_metadata_of_reads_the_peak_of_the_mastering_display(tmp_path):
     path = hdr10(tmp_path, MASTERING.replace("L(10000000", "L(40000000"))
     assert pictures_of(path)[1].light.peak_nits == 4000
+
+
+def highlight_of_a_4000_nit_display(folder):
+    """A clip of one grey of 1500 nits, which a peak of 1000 nits would clip; the grey."""
+    code = round(float(nits_to_pq(np.array(1500.0))) * 65535)
+    grey = np.full_like(HDR_CHART, code)
+    return hdr10(folder, MASTERING.replace("L(10000000", "L(40000000"), grey), grey
+
+
+def test_open_source_maps_hdr_by_the_peak_of_the_mastering_display(tmp_path):
+    path, grey = highlight_of_a_4000_nit_display(tmp_path)
+    expected = patches(hdr_to_display(grey, 4000))
+    # Within two levels of 255: ten bits and x265 at CRF 4. A peak of 1000 nits gives white.
+    assert np.abs(patches(pictures_of(path)[0][0]) - expected).max() <= 2 * 257
+    assert np.abs(expected - 65535).min() > 4 * 257
+
+
+def test_open_source_maps_hdr_to_standard_range_by_the_peak(tmp_path):
+    path, grey = highlight_of_a_4000_nit_display(tmp_path)
+    expected = patches(to_sdr(grey, PQ, 4000) >> 8)
+    shown = patches(pictures_of(path, sdr=True)[0][0])
+    # Within two levels of 255: ten bits and x265 at CRF 4. A peak of 1000 nits gives white.
+    assert np.abs(shown - expected).max() <= 2 and expected.max() < 255 - 4
+
+
+def test_open_sink_writes_hdr_by_the_peak_of_the_mastering_display(tmp_path):
+    path, grey = highlight_of_a_4000_nit_display(tmp_path)
+    output = through(path, tmp_path / "out.mp4", crf=4)
+    (after, *_), _ = pictures_of(output)
+    # The reader's own peak is tested above. Two encodings at CRF 4: within two levels of 255.
+    written = patches(display_to_hdr(after, 4000))
+    assert np.abs(written - patches(grey)).max() <= 2 * 257
 
 
 def test_hdr_to_display_keeps_highlights_below_the_peak():

@@ -267,7 +267,7 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatc
     monkeypatch.setattr(images, "_imdecode", lambda *a: pytest.fail("it was decoded"))
     data = png_header(400, 300)
     with pytest.raises(
-        InputError, match="the picture has 400x300 px, more than 0 million: resize it"
+        InputError, match="the image has 400x300 px, more than 0 million: resize it"
     ):
         decode_image(data, "the picture", max_px=400 * 300 - 1)
     assert decode_image(b"rubbish", "the picture", max_px=1) is None

@@ -153,6 +153,8 @@ def test_stream_output_invalid_address_hides_secrets():
         ("rtmp://a.example/live", "rtmp://a.example/live"),
         ("udp://10.0.0.2:9000?pkt_size=1316", "udp://10.0.0.2:9000"),
         ("rtsp://me:pass@a.example/cam", "rtsp://a.example/cam"),
+        ("http:/user:secret@host/a.mp4", "http:/host/a.mp4"),  # as Path makes it
+        ("http://user:secret@[bad/a.mp4", "http://[bad/a.mp4"),
     ],
 )
 def test_without_secrets_removes_passwords_and_keys(address, shown):

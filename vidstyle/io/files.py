@@ -29,10 +29,17 @@ def is_url(name: str | Path) -> bool:
 
 
 def without_secrets(name: str) -> str:
-    """A name for messages: an address without password and query, and without RTMP's stream key."""
-    if not is_url(name):
-        return name
-    parts = urlsplit(name)
+    """A name for messages: an address without password and query, and without RTMP's stream key.
+
+    ``Path`` makes ``http:/`` of ``http://``; such names and malformed addresses lose their password
+    too.
+    """
+    try:
+        parts = urlsplit(name) if is_url(name) else None
+    except ValueError:  # such as an invalid IPv6 address
+        parts = None
+    if parts is None:
+        return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+:/+)[^/@]*@", r"\1", name)
     path = parts.path
     if parts.scheme.lower().startswith("rtmp") and path.count("/") > 1:
         path = path.rpartition("/")[0] + "/..."
@@ -72,7 +79,7 @@ def check_readable(path: str | Path) -> Path:
         if path.is_dir():
             raise InputError(f"{path} is a directory: name a file in it")
         if not path.exists():
-            raise InputError(f"{path} does not exist: check the name")
+            raise InputError(f"{without_secrets(str(path))} does not exist: check the name")
         if not path.is_file():  # a pipe or device may block for ever
             raise InputError(f"{path} is not an ordinary file: write what it gives to a file first")
         if not os.access(path, os.R_OK):

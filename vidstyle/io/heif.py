@@ -62,5 +62,5 @@ def open_heif(data: bytes, name: str) -> Pillow.Image:
     ) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{name} is a HEIF picture that cannot be read ({reason}): convert it to JPEG or PNG"
+            f"{name} is a HEIF image that cannot be read ({reason}): convert it to JPEG or PNG"
         ) from None

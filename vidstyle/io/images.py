@@ -83,7 +83,7 @@ def style_file(name: str | Path) -> str | Path:
 
 def decode_image(
     data: bytes,
-    name: str = "the picture",
+    name: str = "the image",
     max_px: int | None = None,
     reduced: bool = False,
     warn: Callable[..., None] = log.warning,

@@ -88,7 +88,7 @@ def check_apart(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> 
 
 
 def _file_id(name: str | Path) -> FileId | None:
-    """What a file is told by; None where there is none."""
+    """The identity of a file; None where there is none."""
     try:
         found = os.fstat(sys.stdin.fileno()) if str(name) == PIPE else Path(name).stat()
     except (OSError, ValueError, AttributeError):  # standard input is closed, or no file
