@@ -1,1 +1,1 @@
-"""A camera in, its painting out: the session, how it is steered, and where it is shown."""
+"""Live sessions: stylise a camera's frames, and send them to a window and other outputs."""
