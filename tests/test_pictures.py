@@ -196,7 +196,7 @@ def test_a_heic_picture_is_refused_without_pillow_heif(photo, features, tmp_path
     with pytest.raises(InputError, match=r"vidstyle\[heic\]"):
         Style.from_images([path], features)
     with pytest.raises(InputError, match=r"vidstyle\[heic\]"):
-        decode_image(path.read_bytes(), "the picture", max_px=1 << 20)
+        decode_image(path.read_bytes(), "the image", max_px=1 << 20)
 
 
 def test_the_tiles_of_a_heic_picture_are_joined(photo, caplog):
@@ -269,8 +269,8 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatc
     with pytest.raises(
         InputError, match="the image has 400x300 px, more than 0 million: resize it"
     ):
-        decode_image(data, "the picture", max_px=400 * 300 - 1)
-    assert decode_image(b"rubbish", "the picture", max_px=1) is None
+        decode_image(data, "the image", max_px=400 * 300 - 1)
+    assert decode_image(b"rubbish", "the image", max_px=1) is None
     huge = data[:16] + struct.pack(">II", 60000, 60000) + data[24:29]
     with pytest.raises(InputError, match="resize it"):
         decode_image(

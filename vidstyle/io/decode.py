@@ -167,11 +167,11 @@ class VideoFile:
             duration = Fraction(self._container.duration, av.time_base)
         origin = start_time(self._container)
         if not duration or not rate:
-            return stream.frames or None
+            return int(stream.frames) or None
         if start > origin or stop is not None:
             until = duration if stop is None else min(stop - origin, duration)
-            return max(1, math.ceil((until - (start - origin)) * rate))
-        return stream.frames or math.ceil(duration * rate)
+            return max(1, int(math.ceil((until - (start - origin)) * rate)))
+        return int(stream.frames) or math.ceil(duration * rate)
 
     def _decode_from(self, start: Fraction | None) -> Generator[Any, None, None]:
         """Frames from ``start`` on. Where a seek lands too late, an earlier one is tried."""
