@@ -181,7 +181,7 @@ def test_browser_token_link_survives_reload_and_second_instance(
 ):
     def shows_the_page():
         until(lambda: "fps" in driver.execute_script(STATUS))
-        until(lambda: (colors(driver) != 0).any())
+        until(lambda: colors(driver).max() > 0)
         return driver.current_url
 
     one = open_page_session(page_camera, features, style, allowed=["studio.example"])

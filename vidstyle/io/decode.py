@@ -170,7 +170,8 @@ class VideoFile:
             return int(stream.frames) or None
         if start > origin or stop is not None:
             until = duration if stop is None else min(stop - origin, duration)
-            return max(1, int(math.ceil((until - (start - origin)) * rate)))
+            frames: int = math.ceil((until - (start - origin)) * rate)
+            return max(1, frames)
         return int(stream.frames) or math.ceil(duration * rate)
 
     def _decode_from(self, start: Fraction | None) -> Generator[Any, None, None]:
