@@ -10,11 +10,9 @@ from typing import Any
 from .api_arguments import (
     check_paths,
     exact_seconds,
-    long_term_distances,
     make_stylizer,
     refuse_path,
     style_names,
-    style_parts,
 )
 from .conversions import Restore, is_image, to_frame
 from .flow.clip_motion import LOOK_AHEAD_FRAMES, with_motion
@@ -27,9 +25,10 @@ from .io.source import open_source
 from .progress import Event, ProgressEvent
 from .render_job import RenderJob, render_job
 from .settings import Settings
-from .styles import check_not_swapped, find_style, to_style
+from .styles import check_not_swapped, find_style, style_parts, to_style
 from .stylizer.style import Style
 from .stylizer.stylizer import Stylizer
+from .stylizer.warm_start import flow_distances
 
 FRAME_RATE = Fraction(25)
 """Frames per second of images that carry no times. The result does not depend on it."""
@@ -128,7 +127,7 @@ def _stylized_frames(
     for frame, motion in with_motion(
         frames(),
         flow,
-        long_term_distances(stylizer),
+        flow_distances(stylizer.settings),
         LOOK_AHEAD_FRAMES,
         lambda: stylizer.flow_px(size),
     ):
@@ -217,7 +216,7 @@ class Stream:
         self._stylizer.reset()
         self._frame = None
         self._pairs = with_motion(
-            self._frames(), self._flow, long_term_distances(self._stylizer), 0, self._flow_px
+            self._frames(), self._flow, flow_distances(self._stylizer.settings), 0, self._flow_px
         )
 
     def _frames(self) -> Iterator[Frame]:

@@ -1,7 +1,7 @@
 """Arguments of the functions of ``api``: checked, and turned into a stylizer and settings."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -13,10 +13,9 @@ from .features.extractor import Features
 from .features.weights import load_features
 from .flow.methods import FlowMethod, load_flow
 from .settings import PRESETS, RENAMED_SETTINGS, Settings
-from .styles import check_not_swapped, to_style
+from .styles import check_not_swapped, style_parts, to_style
 from .stylizer.style import Style
 from .stylizer.stylizer import Stylizer
-from .stylizer.warm_start import LONG_TERM
 
 MAX_CACHED_NETWORKS = 2
 """Number of feature networks that stay in memory for the next call."""
@@ -93,19 +92,9 @@ def choose_features(options: dict[str, Any], style: Any) -> Features:
     )
 
 
-def style_parts(style: Any) -> Sequence[Any]:
-    """The styles of a list or tuple; a single style as a list."""
-    return style if isinstance(style, (list, tuple)) else [style]
-
-
 def style_names(style: Any) -> list[str]:
     """File names of the styles that are paths or names."""
     return [Path(part).name for part in style_parts(style) if isinstance(part, (str, Path))]
-
-
-def long_term_distances(stylizer: Stylizer) -> Sequence[int]:
-    """Distances in frames of long-term temporal consistency; empty where it is off."""
-    return LONG_TERM if stylizer.settings.long_term else ()
 
 
 def exact_seconds(value: float | Fraction | None) -> Fraction | None:

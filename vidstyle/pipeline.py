@@ -23,7 +23,7 @@ from .runtime.limits import threads
 from .runtime.worker import SENTINEL, ProcessSetting, Worker
 from .stylizer.iterations import Iteration
 from .stylizer.stylizer import Stylizer
-from .stylizer.warm_start import LONG_TERM
+from .stylizer.warm_start import flow_distances
 
 log = logging.getLogger(__name__)
 
@@ -214,12 +214,16 @@ def _motion_adder(
     if settings.init != "previous":  # no frame starts from the previous one
         method = None
     ahead = 0 if source.format.live else LOOK_AHEAD_FRAMES
-    distances = LONG_TERM if settings.long_term else ()
     parallel_flows = max(1, min(MAX_PARALLEL_FLOWS, threads() // 2))
 
     def add_motion(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
         tasks = with_motion_tasks(
-            frames, method, distances, ahead, lambda: stylizer.flow_px(source.format.size), past
+            frames,
+            method,
+            flow_distances(settings),
+            ahead,
+            lambda: stylizer.flow_px(source.format.size),
+            past,
         )
         if one_by_one:
             return ((frame, task()) for frame, task in tasks)

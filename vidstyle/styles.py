@@ -64,6 +64,11 @@ def check_not_swapped(input: str | Path, styles: Iterable[object]) -> None:
             )
 
 
+def style_parts(style: Any) -> Sequence[Any]:
+    """The styles of a list or tuple; a single style as a list."""
+    return style if isinstance(style, (list, tuple)) else [style]
+
+
 def to_style(style: Any, features: Features, weights: Sequence[float] | None = None) -> Style:
     """A ``Style`` of a path, the name of a bundled style, an image, a ``Style``, or a list of
     these.
@@ -78,7 +83,7 @@ def to_style(style: Any, features: Features, weights: Sequence[float] | None = N
         TypeError: another kind of object.
         ValueError: an empty list, or not one weight for each element.
     """
-    parts = list(style) if isinstance(style, (list, tuple)) else [style]
+    parts = style_parts(style)
     if not parts:
         raise ValueError("style is an empty list: give at least one style")
     if weights is not None and len(weights) != len(parts):

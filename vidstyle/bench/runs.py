@@ -17,7 +17,7 @@ from ..ops.tensors import resize, to_tensor
 from ..settings import PRESETS, Settings
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
-from ..stylizer.warm_start import LONG_TERM
+from ..stylizer.warm_start import flow_distances
 from . import temporal_metrics, textbook
 from .clips import Clip
 
@@ -187,8 +187,8 @@ class ClipRunner:
     def with_estimated_motion(self, clip: Clip, settings: Settings) -> list[tuple[Frame, Motion]]:
         """The frames with their motion by the optical flow method, as in a render."""
         flow_px = self._stylizer(settings).flow_px(clip.frames[0].size)
-        long_term = LONG_TERM if settings.long_term else ()
-        return list(with_motion(clip.frames, self._flow, long_term, size_px=lambda: flow_px))
+        distances = flow_distances(settings)
+        return list(with_motion(clip.frames, self._flow, distances, size_px=lambda: flow_px))
 
     def _stylizer(self, settings: Settings) -> Stylizer:
         settings = replace(settings, working_size=self._size_px)

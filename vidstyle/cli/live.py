@@ -3,13 +3,13 @@
 import argparse
 import sys
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..runtime.interrupts import deferred
 from ..settings import PRESETS, Settings
-from .usage import usage_errors, weights_files
+from .usage import settings_of, usage_errors, weights_files
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -78,8 +78,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     from ..live.startup import LIVE_INITIAL_STEPS
 
     base = replace(PRESETS[args.preset], initial_steps=LIVE_INITIAL_STEPS)
-    given = {setting.name: getattr(args, setting.name) for setting in fields(Settings)}
-    settings = replace(base, **{name: value for name, value in given.items() if value is not None})
+    settings = settings_of(args, base)
     return replace(settings, steps=min(settings.steps, base.steps))
 
 

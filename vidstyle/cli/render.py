@@ -5,13 +5,13 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import VidstyleError
 from ..settings import PRESETS, Settings
-from .usage import in_flags, usage_errors, weights_files
+from .usage import in_flags, settings_of, usage_errors, weights_files
 
 log = logging.getLogger(__name__)
 
@@ -244,8 +244,5 @@ def _asked(output: str | Path) -> bool:
 def _settings(args: argparse.Namespace, name: str) -> Settings:
     from ..io.image_names import is_numbered, is_still
 
-    preset = PRESETS[
-        args.preset or ("still" if is_still(name) and not is_numbered(name) else "standard")
-    ]
-    given = {setting.name: getattr(args, setting.name) for setting in fields(Settings)}
-    return replace(preset, **{name: value for name, value in given.items() if value is not None})
+    default = "still" if is_still(name) and not is_numbered(name) else "standard"
+    return settings_of(args, PRESETS[args.preset or default])

@@ -4,8 +4,11 @@ import argparse
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
+
+from ..settings import Settings
 
 USAGE = 2
 """Exit code of a wrong call."""
@@ -56,6 +59,12 @@ def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         parser.exit(USAGE, f"vidstyle: {in_flags(error)}\n")
+
+
+def settings_of(args: argparse.Namespace, base: Settings) -> Settings:
+    """The settings of a preset, changed by the flags that were given."""
+    given = {setting.name: getattr(args, setting.name) for setting in fields(Settings)}
+    return replace(base, **{name: value for name, value in given.items() if value is not None})
 
 
 def weights_files(args: argparse.Namespace) -> list[str | Path]:

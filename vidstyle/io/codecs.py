@@ -172,7 +172,11 @@ class EncoderConfig:
 
 
 def select_encoder(
-    codec: str | None, crf: int | None, container: str, format: VideoInfo
+    codec: str | None,
+    crf: int | None,
+    container: str,
+    format: VideoInfo,
+    label: str | None = None,
 ) -> EncoderConfig:
     """Choose and configure the encoder of a clip.
 
@@ -181,6 +185,7 @@ def select_encoder(
         crf: constant rate factor; None for the codec's default.
         container: FFmpeg's name.
         format: of the source.
+        label: what needs larger frames, for the error; None: the encoder.
 
     Raises:
         ValueError: an unknown codec, or a ``crf`` that it does not take.
@@ -198,7 +203,7 @@ def select_encoder(
         raise OutputError(
             f"{name} is not supported in this container: end the output's name in {endings}"
         )
-    _check_size(name, chosen, format.size)
+    _check_size(label or name, chosen, format.size)
     drops_alpha = name == "libvpx-vp9" and container not in ("webm", "matroska")
     keeps = format.alpha and chosen.alpha and not drops_alpha
     if format.alpha and drops_alpha:
@@ -225,12 +230,12 @@ def select_encoder(
     )
 
 
-def _check_size(name: str, codec: EncoderSpec, size: tuple[int, int]) -> None:
+def _check_size(label: str, codec: EncoderSpec, size: tuple[int, int]) -> None:
     width, height = (side if codec.odd_sizes else side - side % 2 for side in size)
     if width < codec.min_size[0] or height < codec.min_size[1]:
         min_size = "{}x{}".format(*codec.min_size)
         raise OutputError(
-            f"{name} needs frames of at least {min_size} px, not {size[0]}x{size[1]}: "
+            f"{label} needs frames of at least {min_size} px, not {size[0]}x{size[1]}: "
             "write to a .webm or .mkv file with -c:v vp9"
         )
 

@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 
-from ..errors import OutputError
 from .codecs import EncoderConfig, select_encoder
 from .encode import EncodedFile
 from .files import check_writable, fsync_path
@@ -11,7 +10,7 @@ from .frame import Frame
 from .locks import OutputLock
 from .mux import CONTAINERS
 from .recording_names import create_part_file
-from .sink_base import DEFAULT_ENCODING, Encoding, FileSink, OutputErrors
+from .sink_base import DEFAULT_ENCODING, Encoding, FileSink, OutputErrors, publish
 from .stream_info import VideoInfo
 
 log = logging.getLogger(__name__)
@@ -122,13 +121,8 @@ class DirectWriter(FileSink):
             return None
         with self._output_errors():
             file.close()
-            fsync_path(part)
             if not complete:
+                fsync_path(part)
                 return part
-            if self._path.exists() and not self._overwrite:  # created by another program
-                raise OutputError(
-                    f"{self._path} was created meanwhile: rename {part}, which is complete"
-                )
-            part.replace(self._path)
-            fsync_path(self._path)
+            publish(part, self._path, self._overwrite)
         return self._path

@@ -77,9 +77,7 @@ def cmyk_to_srgb(image: Pillow.Image, profile: bytes, warn: Callable[[str], None
             f"has a colour profile that is unusable ({_first_line(error)}): colours are approximate"
         )
         return image.convert("RGB")
-    converted = ImageCms.applyTransform(image, transform)
-    assert converted is not None  # None only for conversions in place
-    return converted
+    return transform.apply(image)
 
 
 @lru_cache(4)

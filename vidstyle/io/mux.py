@@ -13,7 +13,6 @@ import av.error
 
 from ..errors import OutputError
 from .container import open_input, reason_of, reasons
-from .files import without_secrets
 from .metadata import TimedPacket
 from .side_streams import SideStreams
 from .stream_info import VideoInfo
@@ -101,14 +100,14 @@ def join(
             if without == (AUDIO_COPY,):
                 log.warning(
                     "%s: its audio could not be copied and was re-encoded (%s)",
-                    without_secrets(str(source.path)),
+                    source.label,
                     reason_of(failed),
                 )
             elif without:
                 what = " and ".join("audio" if kind == "audio" else f"{kind}s" for kind in without)
                 log.warning(
                     "%s: left out as damaged: %s (%s)",
-                    without_secrets(str(source.path)),
+                    source.label,
                     what,
                     reason_of(failed),
                 )
@@ -166,7 +165,7 @@ def _join(
         if damaged:
             log.warning(
                 "%s: %d damaged packets of audio and subtitles were left out",
-                without_secrets(str(source.path)),
+                source.label,
                 damaged,
             )
 

@@ -15,7 +15,6 @@ from av.stream import Disposition
 from .audio import AudioPlan, copy_audio, plan_audio
 from .audio_encoder import ENCODER_LABELS, PREROLL_SECONDS, PYAV_ERRORS, AudioEncoder
 from .container import open_input, reasons
-from .files import without_secrets
 from .metadata import (
     TimedPacket,
     chapters_within,
@@ -65,7 +64,6 @@ class SideStreams:
         pipe: bool = False,
     ) -> None:
         self._source, self._container, self._without = source, container, without
-        self._label = without_secrets(str(source.path))  # for messages
         self._input = open_input(str(source.path))
         try:
             self._start, self._stop = source.start, source.stop if stop is None else stop
@@ -117,15 +115,17 @@ class SideStreams:
             output: what to call the output, such as ``.mp4 file``.
         """
         for kind in self.dropped:
-            log.warning("%s: dropped, a %s cannot hold it: %s", self._label, output, kind)
+            log.warning("%s: dropped, a %s cannot hold it: %s", self._source.label, output, kind)
         encoded: dict[str, list[str]] = {}
         for plan in self._audio.values():
-            log.debug("%s: audio %s", self._label, plan)
+            log.debug("%s: audio %s", self._source.label, plan)
             if plan.encoder and plan.codec not in encoded.setdefault(plan.encoder, []):
                 encoded[plan.encoder].append(plan.codec)
         for encoder, codecs in encoded.items():
             said = "%s: a %s cannot hold %s audio: it is re-encoded as %s (-an drops it)"
-            log.warning(said, self._label, output, " and ".join(codecs), ENCODER_LABELS[encoder])
+            log.warning(
+                said, self._source.label, output, " and ".join(codecs), ENCODER_LABELS[encoder]
+            )
 
     def _assign(self, stream: Any) -> None:
         """Decide whether a stream is copied, transcoded or dropped."""
@@ -264,7 +264,7 @@ class SideStreams:
         if order.dropped:
             log.warning(
                 "%s: %d overlapping or stray audio packets were dropped",
-                self._label,
+                self._source.label,
                 order.dropped,
             )
 
@@ -279,7 +279,7 @@ class SideStreams:
             yield from _with_track(index, encoder.flush())
         damaged = sum(encoder.damaged for encoder in encoders.values())
         if damaged:
-            log.warning("%s: %d damaged audio packets were dropped", self._label, damaged)
+            log.warning("%s: %d damaged audio packets were dropped", self._source.label, damaged)
 
     def _seek(self) -> None:
         """Skip what lies long before the part, where the container's timestamps are continuous."""

@@ -12,6 +12,7 @@ from ..errors import InputError, OutputError
 from .checkpoints import Checkpoint
 from .codecs import check_codec
 from .container import reason_of
+from .files import fsync_path
 from .frame import Frame
 
 PIPE_CONTAINERS = ("matroska", "nut", "yuv4mpegpipe")
@@ -83,6 +84,20 @@ class FileSink:
 
     def abandon(self) -> None:
         """Release the output without finishing it; nothing that was written is removed."""
+
+
+def publish(part: Path, path: Path, overwrite: bool) -> None:
+    """Give a complete part file its final name, and flush both to disk.
+
+    Raises:
+        OutputError: another program created the file meanwhile.
+        OSError: it cannot be renamed or flushed.
+    """
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} was created meanwhile: rename {part}, which is complete")
+    fsync_path(part)
+    part.replace(path)
+    fsync_path(path)
 
 
 class OutputErrors:

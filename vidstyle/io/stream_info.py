@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from .files import without_secrets
+
 RGB, UNSPECIFIED, BT709, BT601, BT2020 = 0, 2, 1, 6, 9
 """Matrix coefficients, ITU-T H.273 table 4. Primaries and transfers use the same numbers."""
 
@@ -78,3 +80,8 @@ class VideoInfo:
     path: Path | str | None = None
     incomplete: bool = False
     live: bool = False
+
+    @property
+    def label(self) -> str:
+        """Name of ``path`` for messages: an address without its password."""
+        return without_secrets(str(self.path))

@@ -12,11 +12,11 @@ from .animation import ANIMATIONS, animate
 from .checkpoints import Checkpoint, SegmentFolder
 from .codecs import select_encoder
 from .encode import EncodedFile
-from .files import check_writable, fsync_path
+from .files import check_writable
 from .frame import Frame
 from .locks import OutputLock
 from .mux import CONTAINERS, join, report_dropped_streams
-from .sink_base import DEFAULT_ENCODING, Encoding, FileSink, OutputErrors
+from .sink_base import DEFAULT_ENCODING, Encoding, FileSink, OutputErrors, publish
 from .stream_info import VideoInfo
 
 log = logging.getLogger(__name__)
@@ -59,12 +59,8 @@ class VideoWriter(FileSink):
                 raise OutputError(
                     f"{path} is an animation without choice of codec and crf: leave those out"
                 )
-            if source.size[0] < 2:  # the lossless segments need two columns
-                raise OutputError(
-                    f"{path} needs frames of at least 2x1 px, not {source.size[0]}x"
-                    f"{source.size[1]}: write to a .webm or .mkv file with -c:v vp9"
-                )
-            self._encoder = select_encoder("ffv1", None, "matroska", source)
+            # The codec of the segments is nothing that a user has asked for.
+            self._encoder = select_encoder("ffv1", None, "matroska", source, str(path))
         else:
             self._encoder = select_encoder(encoding.codec, encoding.crf, CONTAINERS[ending], source)
             report_dropped_streams(source, path, encoding.sound)
@@ -223,12 +219,6 @@ class VideoWriter(FileSink):
         if not complete:
             return part
         with self._output_errors():
-            if self._path.exists() and not self._overwrite:  # created by another program
-                raise OutputError(
-                    f"{self._path} was created meanwhile: rename {part}, which is complete"
-                )
-            fsync_path(part)  # before the segments are deleted
-            part.replace(self._path)
-            fsync_path(self._path)
+            publish(part, self._path, self._overwrite)  # before the segments are deleted
             self._folder.remove()
         return self._path

@@ -1,5 +1,6 @@
 """Warm start from the previous stylised frame and its Adam state, both warped by optical flow."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from ..flow.warp import resize_flow, warp, warp_sharp
 from ..ops.pytree import register_dataclass
 from ..ops.tensors import reflect_crop
 from ..optim.adam import FAST_LR_DECAY, AdamState, StepSize
+from ..settings import Settings
 from .denoise import denoise
 from .state import StylizerState
 
@@ -43,6 +45,11 @@ MEDIAN_STRIDE_PX = 8
 LONG_TERM = (2, 4)
 """Distances in frames of the further stylised frames that fill disocclusions (Ruder et al. 2016,
 section 4.2)."""
+
+
+def flow_distances(settings: Settings) -> Sequence[int]:
+    """Distances in frames, besides 1, of the earlier frames whose motion a stylizer needs."""
+    return LONG_TERM if settings.long_term else ()
 
 
 @register_dataclass
