@@ -1,5 +1,6 @@
 """A live session with a control page that a test drives frame by frame; and a headless browser."""
 
+import faulthandler
 import os
 import shutil
 import signal
@@ -69,6 +70,8 @@ def open_page_session(camera, features, style, address="127.0.0.1:0", allowed=()
         yield made
     finally:
         made.session.close()
+        if made.page._thread.is_alive():
+            faulthandler.dump_traceback()  # shows what the server waits for
         assert not made.page._thread.is_alive()
 
 
