@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,8 @@ PIPE = "-"
 DIGEST_SAMPLES, DIGEST_SAMPLE_BYTES = 1024, 1 << 16
 """Files of up to 64 MiB are hashed whole, larger ones by this many samples of this many bytes."""
 
+DIGEST_CACHE_FILES = 4096
+"""Number of files whose digest is kept: a check and the render after it need the same ones."""
 
 MAX_ADDRESS_LENGTH = 10_000
 """Maximum length of an address in an ``@FILE``, in characters."""
@@ -213,7 +216,12 @@ def fingerprint(path: str | Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    size = Path(path).stat().st_size
+    status = Path(path).stat()
+    return _fingerprint(str(path), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=DIGEST_CACHE_FILES)
+def _fingerprint(path: str, size: int, modified_ns: int) -> str:
     step = max(1, size // (DIGEST_SAMPLES * DIGEST_SAMPLE_BYTES)) * DIGEST_SAMPLE_BYTES
     digest = sha256()
     with Path(path).open("rb") as file:
