@@ -197,7 +197,10 @@ def test_stylize_video_equals_the_pipeline(quick, features, style):
     assert all(np.array_equal(a, b) for a, b in zip(results, sink.images, strict=True))
 
 
-def test_stylize_video_reads_two_frames_ahead_and_no_more(quick, style):
+@pytest.mark.parametrize("backward_steps, ahead", [(0, [0, 1, 2]), (0.5, [0, 1, 2, 3, 4, 5])])
+def test_stylize_video_reads_no_more_frames_ahead_than_it_needs(
+    quick, style, backward_steps, ahead
+):
     read = []
 
     def frames():
@@ -205,9 +208,9 @@ def test_stylize_video_reads_two_frames_ahead_and_no_more(quick, style):
             read.append(number)
             yield torch.from_numpy(image / 255).permute(2, 0, 1)
 
-    results = vidstyle.stylize_video(frames(), style, **quick)
+    results = vidstyle.stylize_video(frames(), style, **quick, backward_steps=backward_steps)
     assert not read
-    assert next(results).shape == (3, 48, 64) and read == [0, 1, 2]
+    assert next(results).shape == (3, 48, 64) and read == ahead
     assert len(list(results)) == 5
 
 

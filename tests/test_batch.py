@@ -102,7 +102,7 @@ def test_render_goes_on_after_a_bad_file_and_skips_what_exists(folder, run, tmp_
 def test_render_that_skips_existing_files_goes_on_with_an_unfinished_clip(
     folder, run, tmp_path, monkeypatch
 ):
-    write_clip(folder / "clip.avi", count=54, rate=Fraction(25), codec="mpeg4")
+    write_clip(folder / "clip.avi", count=80, rate=Fraction(25), codec="mpeg4")
     for name in ("a.jpg", "b.png", "C.PNG"):
         (folder / name).unlink()
     paint = render_job.run
@@ -110,7 +110,7 @@ def test_render_that_skips_existing_files_goes_on_with_an_unfinished_clip(
     def breaks(source, stylizer, sinks, controls, *rest, **more):
         def watch(painter, report):
             controls(painter, report)
-            if report.frames == 53:
+            if report.frames == 70:
                 raise KeyboardInterrupt
 
         return paint(source, stylizer, sinks, watch, *rest, **more)

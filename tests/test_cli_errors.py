@@ -286,11 +286,11 @@ def test_render_keeps_finished_frames_after_an_error(vidstyle, clip, style_file,
     calls = []
 
     class Failing(render_job.Stylizer):
-        def __call__(self, frame, motion=None, steps=None):
+        def __call__(self, frame, motion=None, steps=None, proposal=None):
             calls.append(1)
             if len(calls) == 4:
                 raise VidstyleError("the painter broke: paint less")
-            return super().__call__(frame, motion, steps)
+            return super().__call__(frame, motion, steps, proposal)
 
     monkeypatch.setattr("vidstyle.stylizer.stylizer.Stylizer", Failing)
     code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", "--trace", "trace.json")

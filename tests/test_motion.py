@@ -163,8 +163,32 @@ def test_with_motion_finds_no_cut_in_fades_flashes_and_noise(change):
     assert cuts(changing_clip("light", SIZE, 19, change).frames) == []
 
 
-def test_with_motion_finds_no_cut_in_camera_motion():
-    assert cuts(camera_clip("pan", SIZE, 8, lambda n: View(8.0 * n)).frames) == []
+@pytest.mark.parametrize("speed", [8.0, 16.0])
+def test_with_motion_finds_no_cut_in_camera_motion(speed):
+    assert cuts(camera_clip("pan", SIZE, 8, lambda n: View(speed * n)).frames) == []
+
+
+def test_with_motion_finds_no_cut_in_a_fast_pan_of_fine_contrasts():
+    """Successive frames differ as much as two shots do; flow tracks them."""
+    random = np.random.default_rng(0)
+    wide = random.integers(0, 256, (24, 160, 3)).astype(np.uint8)
+    wide = cv2.resize(wide, (960, 144), interpolation=cv2.INTER_CUBIC)
+    assert cuts([Frame(wide[:, 10 * n : 10 * n + 256].copy()) for n in range(10)]) == []
+
+
+def test_with_motion_finds_a_cut_between_flat_shots():
+    colors = [(200, 60, 60)] * 5 + [(20, 20, 20)] * 5
+    frames = [Frame(np.full((96, 160, 3), color, np.uint8)) for color in colors]
+    assert cuts(frames) == [5]
+
+
+def test_with_motion_finds_no_cut_in_saturated_noise():
+    random = np.random.default_rng(0)
+    frames = [
+        Frame((30 + random.normal(0, 25, (180, 320, 3))).clip(0, 255).astype(np.uint8))
+        for _ in range(10)
+    ]
+    assert cuts(frames) == []
 
 
 def test_with_motion_keeps_frames_and_adds_long_term_motion():

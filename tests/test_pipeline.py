@@ -55,7 +55,7 @@ class Painter:
             [],
         )
         self.settings, self.features, self.motions = (
-            Settings(),
+            Settings(backward_steps=0),
             SimpleNamespace(device=torch.device(device)),
             [],
         )
@@ -63,7 +63,7 @@ class Painter:
     def flow_px(self, size):
         return max(size)
 
-    def __call__(self, frame, motion):
+    def __call__(self, frame, motion, proposal=None):
         self.motions.append(motion)
         if self.calls == self.fail_at:
             raise self.error
@@ -186,7 +186,7 @@ def test_the_report_adds_up_the_stages():
     report = run(Clip(4, pause=0.02), Painter(pause=0.02), [Collector()])
     assert isinstance(report, Report)
     assert report.seconds["paint"] >= 0.08
-    assert set(report.seconds) == {"read", "motion", "paint", "write", "controls"}
+    assert set(report.seconds) == {"read", "motion", "backward", "paint", "write", "controls"}
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -85,19 +85,20 @@ def whole(shots, features, style, tmp_path_factory):
     return output.read_bytes()
 
 
-@pytest.mark.parametrize("crash_at", [1, 52, 66, 117, 149])
+@pytest.mark.parametrize("crash_at", [1, 52, 66, 131, 149])
 def test_resume_equals_an_undisturbed_render(shots, features, style, whole, tmp_path, crash_at):
     output = tmp_path / "out.mp4"
     with pytest.raises(CrashError):
         paint(shots, output, features, style, crash_at)
     assert not output.exists()
     segments = sorted(path.name for path in (tmp_path / "out.part").glob("0*[0-9].mp4"))
-    # Segments end after two seconds and at the cut: at frames 50, 65 and 115
-    assert len(segments) == sum(crash_at > end for end in (50, 65, 115))
+    # Segments end at the cut, and with the first window of 32 frames after two seconds.
+    ends = 64, 65, 65 + 64
+    assert len(segments) == sum(crash_at > end for end in ends)
     for segment in segments:
         assert times_of(tmp_path / "out.part" / segment)
     painted = paint(shots, output, features, style, resume=True)
-    assert painted == 150 - max(end for end in (0, 50, 65, 115) if end == 0 or crash_at > end)
+    assert painted == 150 - max(end for end in (0, *ends) if end == 0 or crash_at > end)
     assert output.read_bytes() == whole
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
@@ -140,7 +141,7 @@ def test_video_writer_names_a_part_only_when_complete(
             paint(shots, tmp_path / "out.mp4", features, style)
     assert there == ["out.part"]
     (tmp_path / "out.part" / "joined.mp4").write_bytes(b"half of it")  # as after a kill
-    assert paint(shots, tmp_path / "out.mp4", features, style, resume=True) == 150 - 115
+    assert paint(shots, tmp_path / "out.mp4", features, style, resume=True) == 150 - 129
     assert (tmp_path / "out.mp4").read_bytes() == whole
     assert not (tmp_path / "out.part").exists()
 

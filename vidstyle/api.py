@@ -26,6 +26,7 @@ from .progress import Event, ProgressEvent
 from .render_job import RenderJob, render_job
 from .settings import Settings
 from .styles import check_not_swapped, find_style, style_parts, to_style
+from .stylizer.backward_pass import BackwardPass, uses_backward_pass
 from .stylizer.style import Style
 from .stylizer.stylizer import Stylizer
 from .stylizer.warm_start import flow_distances
@@ -77,8 +78,8 @@ def stylize_video(frames: Any, style: Any, **settings: Any) -> Iterator[Any]:
         settings: as for ``stylize``; the default preset is ``"standard"``. Also ``flow_weights``.
 
     Returns:
-        An iterator of images of the same kind; of (H, W, 3 or 4) arrays for a path. It reads two
-        frames ahead to tell cuts from flashes.
+        An iterator of images of the same kind; of (H, W, 3 or 4) arrays for a path. It reads up to
+        34 frames ahead: for the backward pass, and to tell cuts from flashes.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, shape or range.
@@ -124,14 +125,17 @@ def _stylized_frames(
             size = frame.size
             yield frame
 
-    for frame, motion in with_motion(
+    pairs = with_motion(
         frames(),
         flow,
         flow_distances(stylizer.settings),
         LOOK_AHEAD_FRAMES,
         lambda: stylizer.flow_px(size),
-    ):
-        yield kinds.popleft()(stylizer(frame, motion))
+        reverse=uses_backward_pass(stylizer),
+    )
+    for planned in BackwardPass(pairs, stylizer):
+        stylized = stylizer(planned.frame, planned.motion, proposal=planned.proposal)
+        yield kinds.popleft()(stylized)
 
 
 def stream(style: Any, **settings: Any) -> "Stream":

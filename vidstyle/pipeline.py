@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, Protocol
 
 import cv2
 
+from .checkpoint_scheduler import CheckpointScheduler
 from .flow.clip_motion import HISTORY_FRAMES, LOOK_AHEAD_FRAMES, run_ahead, with_motion_tasks
 from .flow.methods import FlowMethod, load_flow
 from .flow.motion import Motion
@@ -21,6 +21,7 @@ from .io.stream_info import VideoInfo
 from .runtime.interrupts import check
 from .runtime.limits import threads
 from .runtime.worker import SENTINEL, ProcessSetting, Worker
+from .stylizer.backward_pass import BackwardPass, uses_backward_pass
 from .stylizer.iterations import Iteration
 from .stylizer.stylizer import Stylizer
 from .stylizer.warm_start import flow_distances
@@ -30,10 +31,6 @@ log = logging.getLogger(__name__)
 MAX_PARALLEL_FLOWS = 8
 """Maximum number of optical flows computed at once beside a GPU. Each keeps two cores busy, and the
 GPU stylises a frame in less time than one flow takes."""
-
-GPU_SEGMENT_FACTOR = 10
-"""Factor by which segments are longer with a GPU: saving the state of a large frame takes as long
-there as stylising dozens of frames."""
 
 GPU_SWITCH_INTERVAL = ProcessSetting(sys.getswitchinterval, sys.setswitchinterval, 0.001)
 """Python's thread switch interval in seconds, a fifth of the default: a GPU would be idle in
@@ -45,7 +42,7 @@ SINGLE_THREADED_OPENCV = ProcessSetting(cv2.getNumThreads, cv2.setNumThreads, 1)
 READER_STOP_SECONDS = 5.0
 """How long to wait at the end for a source that was told to stop."""
 
-STAGES = ("read", "motion", "paint", "write", "controls")
+STAGES = ("read", "motion", "backward", "paint", "write", "controls")
 
 
 class FrameSink(Protocol):
@@ -63,8 +60,9 @@ class Report:
         frames: number of frames stylised.
         dropped: number of frames of the source that were skipped.
         seconds: stage -> seconds that the calling thread spent in it. "read" and "write" are waits
-            for the other threads, "motion" is 0 where another thread computes the flow, "controls"
-            is the time spent in ``controls``.
+            for the other threads, "motion" is 0 where another thread computes the flow, "backward"
+            is the backward pass, "controls" is the time spent in ``controls``.
+        backward_seconds: time of the backward pass per frame.
         source: the last stylised frame as it was read.
         frame: the last stylised frame.
         iterations: the losses of that frame.
@@ -73,6 +71,7 @@ class Report:
     frames: int = 0
     dropped: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    backward_seconds: float = 0.0
     source: Frame | None = None
     frame: Frame | None = None
     iterations: list[Iteration] = field(default_factory=list)
@@ -157,7 +156,8 @@ def run(
             process_settings.enter_context(SINGLE_THREADED_OPENCV)
         try:
             pairs = add_motion(reader) if flow_in_caller else reader
-            _stylize(pairs, (reader, writer), stylizer, controls, scheduler, report)
+            planned = BackwardPass(pairs, stylizer, live)
+            _stylize(planned, (reader, writer), stylizer, controls, scheduler, report)
         finally:
             _end(reader, writer, source)
     writer.raise_error()
@@ -213,7 +213,8 @@ def _motion_adder(
     method = flow or load_flow(settings.flow, stylizer.features.device)
     if settings.init != "previous":  # no frame starts from the previous one
         method = None
-    ahead = 0 if source.format.live else LOOK_AHEAD_FRAMES
+    live = source.format.live
+    ahead = 0 if live else LOOK_AHEAD_FRAMES
     parallel_flows = max(1, min(MAX_PARALLEL_FLOWS, threads() // 2))
 
     def add_motion(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
@@ -224,6 +225,7 @@ def _motion_adder(
             ahead,
             lambda: stylizer.flow_px(source.format.size),
             past,
+            reverse=uses_backward_pass(stylizer) and not live,
         )
         if one_by_one:
             return ((frame, task()) for frame, task in tasks)
@@ -271,48 +273,8 @@ def _end(reader: Worker, writer: Worker, source: _SourceAdapter) -> None:
         )
 
 
-class CheckpointScheduler:
-    """Makes a checkpoint where a segment ends: at a cut, or when the segment is long enough.
-
-    Args:
-        stylizer: its state is saved.
-        sinks: the shortest of their ``segment_seconds`` counts; without any there are no
-            checkpoints.
-        done: frames stylised before.
-        shot: how many of them belong to the current shot.
-    """
-
-    def __init__(
-        self, stylizer: Stylizer, sinks: Sequence[FrameSink], done: int, shot: int
-    ) -> None:
-        durations = [getattr(sink, "segment_seconds", None) for sink in sinks]
-        wanted = [each for each in durations if each is not None]
-        factor = 1 if stylizer.features.device.type == "cpu" else GPU_SEGMENT_FACTOR
-        self._seconds: Fraction | None = factor * min(wanted) if wanted else None
-        self._stylizer, self._frames, self._shot = stylizer, done, shot
-        self._segment_start: Fraction | None = None
-
-    def maybe_checkpoint(self, frame: Frame, motion: Motion) -> Checkpoint | None:
-        """A checkpoint if one is due before this frame."""
-        made = None
-        if self._segment_start is None:
-            self._segment_start = frame.time
-        elif self._seconds is not None and (
-            motion.cut or frame.time - self._segment_start >= self._seconds
-        ):
-            self._segment_start = frame.time
-            state = {} if motion.cut else self._stylizer.state()
-            # A resumed run starts from the saved state. Loading it here as well makes both runs
-            # equal, even if saving changes the last bit of a value.
-            self._stylizer.load_state(state)
-            made = Checkpoint(self._frames, self._shot, state)
-        self._frames += 1
-        self._shot = 1 if motion.cut else self._shot + 1
-        return made
-
-
 def _stylize(
-    pairs: Iterable[tuple[Frame, Motion]],
+    frames: BackwardPass,
     workers: tuple[Worker, Worker],
     stylizer: Stylizer,
     controls: Controls | None,
@@ -324,11 +286,12 @@ def _stylize(
     if controls:
         controls(stylizer, report)
     started = time.perf_counter()
-    for frame, motion in pairs:
+    for planned in frames:
         check()
         got = time.perf_counter()
-        checkpoint = scheduler.maybe_checkpoint(frame, motion)
-        stylized = stylizer(frame, motion)
+        checkpoint = scheduler.maybe_checkpoint(planned)
+        frame = planned.frame
+        stylized = stylizer(frame, planned.motion, proposal=planned.proposal)
         done = time.perf_counter()
         if not ((checkpoint is None or writer.put(checkpoint)) and writer.put(stylized)):
             return
@@ -336,7 +299,9 @@ def _stylize(
         report.dropped = reader.dropped
         report.source, report.frame, report.iterations = frame, stylized, stylizer.iterations
         motion_seconds = got - started - (reader.waited - report.seconds["read"])
-        report.seconds["read"] = reader.waited
+        motion_seconds -= frames.seconds - report.seconds["backward"]
+        report.seconds["read"], report.seconds["backward"] = reader.waited, frames.seconds
+        report.backward_seconds = frames.seconds_per_frame
         for stage, spent in (
             ("motion", motion_seconds),
             ("paint", done - got),

@@ -30,16 +30,21 @@ class ClipProgress:
         self, display: ProgressDisplay, stylizer: Stylizer, before: int, total: int | None
     ) -> None:
         self._display, self._before, self._total = display, before, total
-        self._initial_steps = stylizer.settings.initial_steps
+        self._stylizer, self._initial_steps = stylizer, stylizer.settings.initial_steps
         self._report = Report()
-        self._iterations = 0
+        self._iterations = self._backward_iterations = 0
         self._first_done = 0.0
 
     def on_iteration(self) -> None:
         """Called when an iteration begins."""
-        self._iterations += 1
-        done = min(self._iterations, self._initial_steps)
-        note = losses_text(self._report) or f"first frame: iteration {done}/{self._initial_steps}"
+        if self._stylizer.separate:
+            self._backward_iterations += 1
+            note = f"backward pass: iteration {self._backward_iterations}"
+        else:
+            self._iterations += 1
+            done = min(self._iterations, self._initial_steps)
+            first = f"first frame: iteration {done}/{self._initial_steps}"
+            note = losses_text(self._report) or first
         self._display.show(self._before + self._report.frames, note)
 
     def on_frame(self, report: Report) -> None:
@@ -53,6 +58,7 @@ class ClipProgress:
             self._first_done = time.perf_counter()
         elif report.frames == 1 + ESTIMATE_FRAMES and remaining > ESTIMATE_FRAMES:
             per_frame = (time.perf_counter() - self._first_done) / ESTIMATE_FRAMES
+            per_frame += report.backward_seconds  # was spent before the first frame
             log.info("about %s for the rest of the clip", duration_text(per_frame * remaining))
 
 

@@ -125,6 +125,13 @@ class Settings:
         low=1,
         high=100_000,
     )
+    backward_steps: float = _setting(
+        0.5,
+        "mean iterations per frame of the backward pass, which stylises the next frames of a clip "
+        "in reverse first: regions that come into view start from its images (0: no such pass)",
+        low=0,
+        high=1000,
+    )
     flow: str = _setting(
         "dis",
         "optical flow method: dis (fast), raft (more accurate, needs a GPU) or none",
@@ -265,11 +272,12 @@ PRESETS = Presets(
             patch_weight=0,
             initial_steps=60,
             steps=2,
+            backward_steps=0,
             fast_style_layers=True,
             flow_scale=0.5,
         ),
         "standard": Settings(),
-        "final": Settings(initial_steps=400, steps=8, long_term=True),
+        "final": Settings(initial_steps=400, steps=8, backward_steps=1, long_term=True),
         "still": Settings(initial_steps=300),
     }
 )

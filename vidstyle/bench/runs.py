@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -15,6 +15,7 @@ from ..io.frame import Frame
 from ..losses.objective import Objective
 from ..ops.tensors import resize, to_tensor
 from ..settings import PRESETS, Settings
+from ..stylizer.backward_pass import BackwardPass, PlannedFrame, uses_backward_pass
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from ..stylizer.warm_start import flow_distances
@@ -77,19 +78,19 @@ class StylizedRun:
 
 
 def stylize_frames(
-    stylizer: Stylizer, frames: Sequence[tuple[Frame, Motion]], steps: int | None = None
+    stylizer: Stylizer, frames: Iterable[PlannedFrame], steps: int | None = None
 ) -> StylizedRun:
     """Stylise frames one after the other and keep the unrounded images.
 
     Args:
         stylizer: with the state of the frame before the first of ``frames``.
-        frames: each with its motion from the frame before.
+        frames: each with its motion, and with its proposal where there is one.
         steps: of each frame; None: as many as the stylizer chooses.
     """
     run = StylizedRun()
-    for frame, motion in frames:
+    for planned in frames:
         began = time.perf_counter()
-        stylizer(frame, motion, steps)
+        stylizer(planned.frame, planned.motion, steps, planned.proposal)
         run.seconds.append(time.perf_counter() - began)
         run.images.append(stylizer.state()["image"])
         run.steps.append(len(stylizer.iterations))
@@ -145,9 +146,13 @@ class ClipRunner:
         words = steps or f"at most {settings.steps}"
         log.debug(f"{clip.name}: stylising {len(clip.frames)} frames, {words} steps each")
         stylizer = self._stylizer(settings)
+        planner = BackwardPass(self.with_estimated_motion(clip, settings), stylizer)
+        planned = list(planner)[1:]
         stylizer.load_state(self._cold_state(clip.frames[0], settings)[0])
-        run = stylize_frames(stylizer, self.with_estimated_motion(clip, settings)[1:], steps)
-        return replace(run, images=[self.cold_start(clip.frames[0], settings), *run.images])
+        run = stylize_frames(stylizer, planned, steps)
+        seconds = [spent + planner.seconds_per_frame for spent in run.seconds]
+        first = self.cold_start(clip.frames[0], settings)
+        return replace(run, images=[first, *run.images], seconds=seconds)
 
     def run_naively(self, clip: Clip, settings: Settings) -> StylizedRun:
         """The same cold start, then ``stylize_naively`` with ``settings.steps`` steps per frame."""
@@ -186,9 +191,14 @@ class ClipRunner:
 
     def with_estimated_motion(self, clip: Clip, settings: Settings) -> list[tuple[Frame, Motion]]:
         """The frames with their motion by the optical flow method, as in a render."""
-        flow_px = self._stylizer(settings).flow_px(clip.frames[0].size)
-        distances = flow_distances(settings)
-        return list(with_motion(clip.frames, self._flow, distances, size_px=lambda: flow_px))
+        stylizer = self._stylizer(settings)
+        flow_px = stylizer.flow_px(clip.frames[0].size)
+        distances, reverse = flow_distances(settings), uses_backward_pass(stylizer)
+        return list(
+            with_motion(
+                clip.frames, self._flow, distances, size_px=lambda: flow_px, reverse=reverse
+            )
+        )
 
     def _stylizer(self, settings: Settings) -> Stylizer:
         settings = replace(settings, working_size=self._size_px)
@@ -197,7 +207,10 @@ class ClipRunner:
     def _cold_state(self, frame: Frame, settings: Settings) -> tuple[dict[str, Tensor], float]:
         """The stylizer's state after a cold start, and the seconds that the cold start took."""
         # These settings do not change a cold start.
-        key = frame.image.tobytes(), replace(settings, steps=1, flow="none", long_term=False)
+        key = (
+            frame.image.tobytes(),
+            replace(settings, steps=1, backward_steps=0, flow="none", long_term=False),
+        )
         if key not in self._cold_starts:
             log.debug(f"stylising a first frame, {settings.initial_steps} steps")
             stylizer = self._stylizer(settings)

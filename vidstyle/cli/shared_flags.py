@@ -26,6 +26,7 @@ SETTING_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "temporal consistency and optical flow": (
             "temporal_weight",
+            "backward_steps",
             "long_term",
             "flow",
             "flow_scale",

@@ -3,15 +3,24 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
+import cv2
 import numpy as np
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
 from ..io.frame import Frame
-from .estimate import estimate_motion
-from .fields import Pixels, area_resize, flow_input
-from .methods import MAX_FLOW_SIDE_PX, FlowMethod
+from .estimate import PATCH_SIDE_PX, estimate_motion
+from .fields import (
+    Pixels,
+    area_resize,
+    box_filter,
+    flow_input,
+    forward_backward_check,
+    warp_error,
+)
+from .methods import MAX_FLOW_SIDE_PX, FlowMethod, dis_flow
 from .motion import Motion
 
 LOOK_AHEAD_FRAMES = 2
@@ -32,17 +41,31 @@ DETECTOR_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lu
 DARK_MEAN_LEVELS = 24
 """Mean code value (of 255) below which saturation is unstable too: only luma is compared."""
 
+MIN_TRACKED_FRACTION = 0.3
+"""Fraction of a frame that flow must track to the previous one in the same shot. Flow between two
+shots tracks less than 0.1, flow of a fast pan 0.9."""
+
+TRACKED_MAX_LEVELS = 20
+"""Warp error in code values of 0 to 255 up to which a patch counts as tracked: flow between flat
+areas of two colours passes the check as well."""
+
+NOISE_FILTER_PX = 5
+"""Window in which frames are averaged for cut detection: sensor noise changes saturation in each
+frame."""
+
 MotionTask = Callable[[], Motion]
 """Computes the motion of one frame. It may be called in any thread, and more than once."""
 
 
-def with_motion(
+def with_motion(  # noqa: PLR0913 (most have defaults)
     frames: Iterable[Frame],
     method: FlowMethod | None,
     long_term: Sequence[int] = (),
     look_ahead: int = LOOK_AHEAD_FRAMES,
     size_px: Callable[[], int] = lambda: MAX_FLOW_SIDE_PX,
     past: int = 0,
+    *,
+    reverse: bool = False,
 ) -> Iterator[tuple[Frame, Motion]]:
     """Compute the motion of each frame of a clip. Frames come out ``look_ahead`` frames late.
 
@@ -55,18 +78,23 @@ def with_motion(
         size_px: limit of the long side for flow, asked again for each frame.
         past: number of leading frames that come from the shot before and are not returned;
             ``HISTORY_FRAMES`` are enough.
+        reverse: compute ``Motion.reverse`` too.
     """
-    for frame, task in with_motion_tasks(frames, method, long_term, look_ahead, size_px, past):
+    for frame, task in with_motion_tasks(
+        frames, method, long_term, look_ahead, size_px, past, reverse=reverse
+    ):
         yield frame, task()
 
 
-def with_motion_tasks(
+def with_motion_tasks(  # noqa: PLR0913 (those of with_motion)
     frames: Iterable[Frame],
     method: FlowMethod | None,
     long_term: Sequence[int],
     look_ahead: int,
     size_px: Callable[[], int],
     past: int,
+    *,
+    reverse: bool,
 ) -> Iterator[tuple[Frame, MotionTask]]:
     """``with_motion`` with the motion still to be computed."""
     earlier: deque[_FrameCopies] = deque(maxlen=HISTORY_FRAMES)
@@ -77,9 +105,9 @@ def with_motion_tasks(
             continue
         pending.append(_FrameCopies(frame))
         if len(pending) > look_ahead:
-            yield _next_task(earlier, pending, method, long_term, size_px())
+            yield _next_task(earlier, pending, method, long_term, size_px(), reverse)
     while pending:
-        yield _next_task(earlier, pending, method, long_term, size_px())
+        yield _next_task(earlier, pending, method, long_term, size_px(), reverse)
 
 
 def run_ahead(
@@ -105,7 +133,8 @@ class _FrameCopies:
         self._flow_input: tuple[int, Pixels] | None = None
         height = max(1, round(DETECTOR_WIDTH_PX * frame.size[1] / frame.size[0]))
         reduced = area_resize(frame.image, (DETECTOR_WIDTH_PX, height))
-        self.detector_input = np.ascontiguousarray(reduced[..., ::-1])  # PySceneDetect reads BGR
+        smooth = cv2.blur(reduced, (NOISE_FILTER_PX, NOISE_FILTER_PX))
+        self.detector_input: Pixels = np.ascontiguousarray(smooth[..., ::-1], np.uint8)  # BGR
 
     def flow_input(self, size_px: int) -> Pixels:
         """``flow_input`` of the frame, cached: later frames are compared with this frame too.
@@ -121,8 +150,9 @@ class _FrameCopies:
 def is_cut(before: Sequence[Pixels], frame: Pixels, after: Sequence[Pixels]) -> bool:
     """Shot boundary detection (PySceneDetect's content detector) with a check for flashes.
 
-    A frame is the first of a shot if it differs from the frames before it, and the frames after it
-    differ from the previous one.
+    A frame is the first of a shot if it differs from the frames before it, the frames after it
+    differ from the previous one, and optical flow cannot track it to the previous one: frames of a
+    fast pan differ as much as two shots do.
 
     Args:
         before: earlier frames of the shot, the previous one first, (H, W, 3) uint8 BGR.
@@ -131,7 +161,17 @@ def is_cut(before: Sequence[Pixels], frame: Pixels, after: Sequence[Pixels]) -> 
     """
     if not before or any(not _differ(other, frame) for other in before[:LOOK_BACK_FRAMES]):
         return False
-    return all(_differ(before[0], other) for other in after)
+    if any(not _differ(before[0], other) for other in after):
+        return False
+    return _tracked_fraction(frame, before[0]) < MIN_TRACKED_FRACTION
+
+
+def _tracked_fraction(frame: Pixels, earlier: Pixels) -> float:
+    """Fraction of the pixels that flow tracks to pixels like them, and back: of two shots, few."""
+    flow = dis_flow(frame, earlier)
+    tracked = forward_backward_check(flow, dis_flow(earlier, frame))
+    alike = box_filter(warp_error(frame, earlier, flow), PATCH_SIDE_PX) < TRACKED_MAX_LEVELS
+    return float((tracked & alike).mean())
 
 
 def _differ(one: Pixels, other: Pixels) -> bool:
@@ -150,6 +190,7 @@ def _next_task(
     method: FlowMethod | None,
     long_term: Sequence[int],
     size_px: int,
+    reverse: bool,
 ) -> tuple[Frame, MotionTask]:
     """Move the first pending frame to the earlier ones, and return it with its motion task."""
     current = pending.popleft()
@@ -170,12 +211,15 @@ def _next_task(
     def task() -> Motion:
         motions = {
             distance: estimate_motion(
-                current.flow_input(size_px), before[distance - 1].flow_input(size_px), method
+                current.flow_input(size_px),
+                before[distance - 1].flow_input(size_px),
+                method,
+                reverse and distance == 1,
             )
             for distance in (1, *long_term)
             if distance <= len(before)
         }
         previous = motions.pop(1)
-        return Motion(previous.flow, previous.reliable, earlier=motions)
+        return replace(previous, earlier=motions)
 
     return current.frame, task

@@ -9,6 +9,8 @@ of the frame and the warped earlier frame.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -116,17 +118,41 @@ DISOCCLUSION_WINDOW = np.ones((3, 3), np.uint8)
 """Disoccluded regions grow by 1 px: pixels at an outline mix object and background."""
 
 
-def estimate_motion(frame: Pixels, earlier: Pixels, method: FlowMethod) -> Motion:
+class _RefinedFlow(NamedTuple):
+    """Flow between two frames, the camera's flow, and the warp error of the camera's flow."""
+
+    flow: Flow
+    camera: Flow
+    camera_error: Map
+
+
+def estimate_motion(
+    frame: Pixels, earlier: Pixels, method: FlowMethod, reverse: bool = False
+) -> Motion:
     """Flow from a frame to an earlier one, with an occlusion mask.
 
     Args:
         frame, earlier: (H, W, 3) uint8 of one size, from ``flow_input``.
         method: computes flow.
+        reverse: give the motion its ``reverse`` too. The flow of both directions is computed in
+            any case.
     """
     with ThreadPoolExecutor(1, "vidstyle-flow") as thread:
-        reverse = thread.submit(_refined_flow, earlier, frame, method)
-        flow, camera, camera_error = _refined_flow(frame, earlier, method)
-    visible = forward_backward_check(flow, reverse.result()[0])
+        other = thread.submit(_refined_flow, earlier, frame, method)
+        forward = _refined_flow(frame, earlier, method)
+    backward = other.result()
+    motion = _checked_motion(frame, earlier, forward, backward.flow)
+    if not reverse:
+        return motion
+    return replace(motion, reverse=_checked_motion(earlier, frame, backward, forward.flow))
+
+
+def _checked_motion(
+    frame: Pixels, earlier: Pixels, refined: _RefinedFlow, reverse_flow: Flow
+) -> Motion:
+    """The motion of a flow, with the occlusion mask of the forward-backward check."""
+    flow, camera, camera_error = refined
+    visible = forward_backward_check(flow, reverse_flow)
     # Flow in flat regions is arbitrary and may fail the check. A patch that is unchanged under the
     # camera motion is visible; it has the camera's flow, unless its own flow explains it as well.
     error = warp_error(frame, earlier, flow)
@@ -155,12 +181,8 @@ def _disoccluded(visible: Mask) -> Mask:
     return grown
 
 
-def _refined_flow(frame: Pixels, earlier: Pixels, method: FlowMethod) -> tuple[Flow, Flow, Map]:
-    """A method's flow with the camera's where that explains the frame as well.
-
-    Returns:
-        The flow, the camera's flow, and the warp error of the camera's flow.
-    """
+def _refined_flow(frame: Pixels, earlier: Pixels, method: FlowMethod) -> _RefinedFlow:
+    """A method's flow with the camera's where that explains the frame as well."""
     raw = method(frame, earlier)
     unwarped_error = warp_error(frame, earlier)
     camera = camera_flow(raw, frame, unwarped_error, warp_error(frame, earlier, raw))
@@ -183,7 +205,7 @@ def _refined_flow(frame: Pixels, earlier: Pixels, method: FlowMethod) -> tuple[F
     moving = (squared_magnitude(flow - camera) > OBJECT_MOTION_MIN_PX**2).view(np.uint8)
     outline = cv2.morphologyEx(moving, cv2.MORPH_GRADIENT, OUTLINE_WINDOW) > 0
     outside = outline & (camera_error + OUTLINE_MARGIN_LEVELS < error)
-    return select(outside, camera, flow), camera, camera_error
+    return _RefinedFlow(select(outside, camera, flow), camera, camera_error)
 
 
 def _explains_equally(simple: Map, error: Map, side_px: int, margin_levels: float) -> Mask:

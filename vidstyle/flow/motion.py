@@ -22,9 +22,12 @@ class Motion:
         cut: this frame is the first of a shot; earlier frames are not used.
         earlier: motion to frames further back: distance in frames -> motion. The previous frame,
             at distance 1, is not among them.
+        reverse: motion from the earlier frame to this one, whose ``flow`` displaces pixels of the
+            earlier frame; None: not computed.
     """
 
     flow: Tensor | None = None
     reliable: Tensor | None = None
     cut: bool = False
     earlier: Mapping[int, "Motion"] = field(default_factory=dict)
+    reverse: "Motion | None" = None

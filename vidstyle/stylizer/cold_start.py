@@ -1,15 +1,90 @@
 """Cold start: a first frame is optimised coarse to fine, from its content or from noise."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from ..features.extractor import MIN_SIDE_PX
 from ..io.frame import fit
+from ..losses.objective import Objective
 from ..ops.color import match_color_statistics
+from ..ops.tensors import resize
+from ..optim.adam import AdamState, Losses, OptimResult, StepSize
 from ..settings import Settings
+from .iterations import Size
 
 PYRAMID_RATIO = 0.6
 """Size of a pyramid level relative to the next finer one."""
+
+REMATCH_STEPS = 10
+"""Steps after which the targets that depend on the image, such as matches, are computed again."""
+
+
+class MakeObjective(Protocol):
+    """``Stylizer.objective``."""
+
+    def __call__(self, content: Tensor, previous: tuple[Tensor, Tensor], /) -> Objective:
+        """The objective of a frame."""
+
+
+class Minimize(Protocol):
+    """Steps of the optimiser of the settings."""
+
+    def __call__(
+        self,
+        image: Tensor,
+        state: AdamState,
+        objective: Objective,
+        steps: int,
+        step_size: StepSize,
+        prepared: bool,
+        /,
+    ) -> OptimResult:
+        """Take steps, by a prepared program or eagerly."""
+
+
+def cold_start(
+    content: Tensor,
+    steps: int,
+    settings: Settings,
+    color_statistics: Tensor,
+    make_objective: MakeObjective,
+    minimize: Minimize,
+) -> tuple[OptimResult, list[tuple[Size, Losses]]]:
+    """Stylise a first frame, coarse to fine, from the content or from noise.
+
+    Args:
+        content: (1, 3, H, W) RGB in [0, 1].
+        steps: on all pyramid levels together.
+        settings: of the stylizer.
+        color_statistics: (4, 4) of the style.
+        make_objective, minimize: of the stylizer.
+
+    Returns:
+        The result at the full size, and the losses of each iteration with its size.
+    """
+    sizes = pyramid_sizes(settings, (content.shape[-1], content.shape[-2]))
+    image = initial_image(settings, resize(content, sizes[0]), color_statistics)
+    step_size = StepSize(settings.learning_rate)
+    losses: list[tuple[Size, Losses]] = []
+    for number, size in enumerate(sizes):
+        target, image = resize(content, size), resize(image, size)
+        share = steps * (number + 1) // len(sizes) - steps * number // len(sizes)
+        # A temporal term that is valid nowhere: all frames then share one compiled program.
+        objective = make_objective(target, (image, torch.zeros_like(image[:, :1])))
+        # Coarse strokes come first: the content has its full weight at the full size alone.
+        objective = objective.reweighted(content=(number + 1) / len(sizes))
+        # A program prepared for a coarse size would not be used again.
+        prepared = size == sizes[-1]
+        state = AdamState.zero(image)
+        while share > 0:
+            count = share if settings.optimizer == "lbfgs" else min(share, REMATCH_STEPS)
+            fixed = objective.with_fixed_targets(image)
+            result = minimize(image, state, fixed, count, step_size, prepared)
+            image, state, share = result.image, result.state, share - count
+            losses += [(size, loss) for loss in result.losses]
+    return OptimResult(image, state, []), losses
 
 
 def pyramid_sizes(settings: Settings, size: tuple[int, int]) -> list[tuple[int, int]]:

@@ -1,14 +1,18 @@
 """The setup of a warm-started frame: where it starts, and the targets of its losses."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..features.extractor import Features
 from ..flow.motion import Motion
 from ..losses.base import Loss
 from ..losses.objective import fix_targets, prepare_targets
+from ..settings import Settings
 from .state import StylizerState
+from .style import Style
 from .warm_start import WarmStart, warm_start
 
 
@@ -26,6 +30,30 @@ class StyleContext(NamedTuple):
     targets: tuple[Any, ...]
 
 
+def style_context(
+    style: Style, settings: Settings, losses: Mapping[Loss, float], content: Tensor
+) -> StyleContext:
+    """What frames of the size of ``content`` need of a style; cached by the style."""
+    size_px = style_px(settings, content)
+    strokes = style.strokes(size_px, (content.shape[-1], content.shape[-2]))
+    if not settings.style_weight:
+        strokes = torch.zeros_like(strokes)
+    return StyleContext(style.color_statistics(), strokes, style.targets(losses, size_px))
+
+
+def style_px(settings: Settings, content: Tensor) -> int:
+    """Long side in px at which the style images are analysed."""
+    return round(max(content.shape[-2:]) * settings.style_scale)
+
+
+class FrameInput(NamedTuple):
+    """A frame, its motion and its proposal: see ``warm_start``."""
+
+    content: Tensor
+    motion: Motion
+    proposal: Tensor | None
+
+
 class FrameSetup(NamedTuple):
     """The setup of a frame: its start, and the target of each loss."""
 
@@ -38,8 +66,7 @@ def prepare_frame(
     losses: tuple[Loss, ...],
     style: StyleContext,
     state: StylizerState,
-    frame: Tensor,
-    motion: Motion,
+    frame: FrameInput,
 ) -> FrameSetup:
     """The setup of a warm-started frame: a function of pytrees that can be recorded.
 
@@ -47,9 +74,10 @@ def prepare_frame(
         features: compute activations.
         losses: of the objective.
         style: prepared for the size of the frame.
-        state, frame, motion: see ``warm_start``.
+        state: of the previous frame.
+        frame: to be stylised.
     """
-    start = warm_start(state, frame, motion, style.strokes)
+    start = warm_start(state, frame.content, frame.motion, style.strokes, frame.proposal)
     previous = start.image, start.valid
     targets = prepare_targets(
         features, losses, style.targets, style.color_statistics, start.content, previous

@@ -3,6 +3,7 @@
 import torch
 
 from ..features.extractor import MIN_SIDE_PX
+from ..flow.methods import MAX_FLOW_SIDE_PX, MIN_FLOW_SIDE_PX
 from ..io.frame import fit
 from ..settings import Settings
 
@@ -29,3 +30,9 @@ def working_size(
     long_side = settings.working_size or default_working_px(device)
     width, height = fit(output, min(long_side, max(output)))
     return max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX)
+
+
+def flow_px(settings: Settings, working_size: tuple[int, int]) -> int:
+    """Long side at which optical flow is computed."""
+    scaled = round(settings.flow_scale * max(working_size))
+    return max(MIN_FLOW_SIDE_PX, min(MAX_FLOW_SIDE_PX, scaled))

@@ -1,9 +1,8 @@
 """The stylizer optimises the pixels of each frame, starting from the previous stylised frame."""
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..features.extractor import Features
-from ..flow.methods import MAX_FLOW_SIDE_PX, MIN_FLOW_SIDE_PX
 from ..flow.motion import Motion
 from ..io.frame import Frame
 from ..losses.base import Loss
@@ -26,19 +24,16 @@ from ..runtime.device import choose_precision, keep_freed_memory, out_of_memory_
 from ..runtime.interrupts import check
 from ..runtime.openmp import spin_control
 from ..settings import Settings
-from .cold_start import initial_image, pyramid_sizes
-from .frame_setup import StyleContext, prepare_frame
-from .iterations import Iteration, Size, fetch_iterations, loss_decrease
+from .cold_start import cold_start
+from .frame_setup import FrameInput, prepare_frame, style_context, style_px
+from .iterations import Iteration, fetch_iterations
 from .memory_check import MemoryChecker
 from .output import compose_output
 from .report import log_objective
-from .sizes import output_size, working_size
+from .sizes import flow_px, output_size, working_size
 from .state import StylizerState
 from .style import Style
-from .warm_start import LONG_TERM, step_budget, warm_step_size
-
-REMATCH_STEPS = 10
-"""Steps of a first frame after which the targets that depend on the image are fixed anew."""
+from .warm_start import LONG_TERM, state_after, step_budget, warm_start, warm_step_size
 
 MOMENT_RETENTION = 0.1
 """Fraction of the Adam state's weight kept by ``reset_learning_rate``: that of ten steps of
@@ -94,6 +89,7 @@ class Stylizer:
         self.iterations: list[Iteration] = []
         self._memory = MemoryChecker(features.device)
         self.on_iteration: Callable[[], None] = do_nothing
+        self.separate = False
         self.reset()
 
     def __repr__(self) -> str:
@@ -184,18 +180,34 @@ class Stylizer:
 
     def flow_px(self, frame_size: tuple[int, int]) -> int:
         """Long side in px at which optical flow is computed."""
-        scaled = round(self.settings.flow_scale * max(self.working_size(frame_size)))
-        return max(MIN_FLOW_SIDE_PX, min(MAX_FLOW_SIDE_PX, scaled))
+        return flow_px(self.settings, self.working_size(frame_size))
+
+    @contextmanager
+    def separate_state(self) -> Iterator[None]:
+        """Stylise other frames within the block, beginning with a first frame.
+
+        The state before the block comes back at its end. ``separate`` is True meanwhile.
+        """
+        before, self._state, self.separate = (self._state, self.iterations), None, True
+        try:
+            yield
+        finally:
+            (self._state, self.iterations), self.separate = before, False
 
     def __call__(
-        self, frame: Frame, motion: Motion | None = None, steps: int | None = None
+        self,
+        frame: Frame,
+        motion: Motion | None = None,
+        steps: int | None = None,
+        proposal: Tensor | None = None,
     ) -> Frame:
         """Stylise one frame.
 
         Args:
             frame: any size; sizes may change between frames.
-            motion: from the previous frame to this one; None: nothing moved.
+            motion: from this frame to the previous one; None: nothing moved.
             steps: iterations for this frame in place of the settings'.
+            proposal: see ``warm_start``, of any size.
 
         Returns:
             A frame of the same time, duration, depth and alpha, of the settings' ``size``.
@@ -206,88 +218,83 @@ class Stylizer:
         """
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
-        device, size = self.features.device, self.working_size(frame.size)
         output = self.output_size(frame.size)
-        with self._idle_threads, out_of_memory_named(self._memory.check((size, output))):
-            source = to_tensor(frame.image, device)
-            content = resize(source, size)
-            if (motion and motion.cut) or self.settings.init != "previous":
-                self.reset()
-            if self._state is None:
-                stylized = self._stylize_initial(content, steps)
-            else:
-                stylized = self._stylize_next(self._state, content, motion or Motion(), steps)
-            alpha = alpha_of(frame.image, device)
+        with self._enough_memory(frame):
+            source = to_tensor(frame.image, self.features.device)
+            stylized = self._stylize(source, frame, motion, steps, proposal)
+            alpha = alpha_of(frame.image, self.features.device)
             stylized = compose_output(stylized, source, alpha, output, self.settings)
             image = to_image(stylized, deep=frame.image.dtype == np.uint16)
         return replace(frame, image=image)
 
-    def _stylize_next(
-        self, state: StylizerState, content: Tensor, motion: Motion, steps: int | None
+    def stylize_reduced(self, frame: Frame, motion: Motion | None, steps: int) -> Tensor:
+        """Stylise one frame at its working size: (1, 3, H, W). Arguments as for a call.
+
+        Without ``steps`` the previous stylised frame is only warped.
+        """
+        with self._enough_memory(frame):
+            source = to_tensor(frame.image, self.features.device)
+            return self._stylize(source, frame, motion, steps, None)
+
+    @contextmanager
+    def _enough_memory(self, frame: Frame) -> Iterator[None]:
+        sizes = self.working_size(frame.size), self.output_size(frame.size)
+        with self._idle_threads, out_of_memory_named(self._memory.check(sizes)):
+            yield
+
+    def _stylize(
+        self,
+        source: Tensor,
+        frame: Frame,
+        motion: Motion | None,
+        steps: int | None,
+        proposal: Tensor | None,
     ) -> Tensor:
+        size = self.working_size(frame.size)
+        content = resize(source, size)
+        if (motion and motion.cut) or self.settings.init != "previous":
+            self.reset()
+        if self._state is None:
+            return self._stylize_initial(content, steps)
+        if proposal is not None:
+            proposal = resize(proposal.to(content), size)
+        given = FrameInput(content, replace(motion or Motion(), reverse=None), proposal)
+        return self._stylize_next(self._state, given, steps)
+
+    def _stylize_next(self, state: StylizerState, frame: FrameInput, steps: int | None) -> Tensor:
         """Stylise a warm-started frame."""
-        features = self._active_features
+        features, content = self._active_features, frame.content
         losses = self.losses(features, self.settings)
-        start, targets = self._prepare_frame(
-            features,
-            tuple(losses),
-            self._style_context(content, losses),
-            state.without_numbers(),
-            content,
-            motion,
-        )
+        style = style_context(self.style, self.settings, losses, content)
+        full = state.full_lr_steps if state.image.shape == content.shape else FULL_LR_STEPS
+        kept = max(LONG_TERM) - 1 if self.settings.long_term else 0
+        before = state.without_numbers()
+        if steps == 0:
+            start = warm_start(before, content, frame.motion, style.strokes)
+            result = OptimResult(start.image, start.adam, [])
+            self._state = state_after(state, start, result, [], full, kept)
+            return start.image
+        start, targets = self._prepare_frame(features, tuple(losses), style, before, frame)
         steps = steps or step_budget(start, state.loss_decrease, self.settings.steps)
         objective = self.objective(start.content, targets=targets)
-        full = state.full_lr_steps if state.image.shape == content.shape else FULL_LR_STEPS
         step_size = warm_step_size(self.settings.learning_rate, full, state.restyle_steps)
-        runner = partial(self.step_runner, step_size=step_size)
-        result = self._minimize(start.image, start.adam, objective, steps, runner)
+        result = self._minimize(start.image, start.adam, objective, steps, step_size)
         size = content.shape[-1], content.shape[-2]
         self.iterations = fetch_iterations([(size, loss) for loss in result.losses])
-        kept = max(LONG_TERM) - 1 if self.settings.long_term else 0
-        self._state = StylizerState(
-            result.image,
-            result.state,
-            start.content.clone(),  # the next replay of a recorded setup overwrites it
-            start.residual_flow.clone(),
-            start.camera_translation.clone(),
-            loss=self.iterations[-1].total,
-            loss_decrease=loss_decrease(state.loss, self.iterations),
-            full_lr_steps=max(0, full - steps),
-            restyle_steps=max(0, state.restyle_steps - steps),
-            earlier=(state.image, *state.earlier)[:kept],
-        )
+        self._state = state_after(state, start, result, self.iterations, full, kept)
         return result.image
 
     def _stylize_initial(self, content: Tensor, steps: int | None) -> Tensor:
-        """Stylise a first frame, coarse to fine, from the content or from noise."""
+        """Stylise a first frame."""
         steps = steps or self.settings.initial_steps
-        sizes = pyramid_sizes(self.settings, (content.shape[-1], content.shape[-2]))
-        colors = self.style.color_statistics()
-        image = initial_image(self.settings, resize(content, sizes[0]), colors)
-        losses: list[tuple[Size, Losses]] = []
-        for number, size in enumerate(sizes):
-            target, image = resize(content, size), resize(image, size)
-            share = steps * (number + 1) // len(sizes) - steps * number // len(sizes)
-            # A temporal term that is valid nowhere: all frames then share one compiled program.
-            objective = self.objective(target, (image, torch.zeros_like(image[:, :1])))
-            # Coarse strokes come first: the content has its full weight at the full size alone.
-            objective = objective.reweighted(content=(number + 1) / len(sizes))
-            # A program prepared for a coarse size would not be used again.
-            engine = self.step_runner if size == sizes[-1] else adam
-            runner = partial(engine, step_size=StepSize(self.settings.learning_rate))
-            state = AdamState.zero(image)
-            while share > 0:
-                count = share if self.settings.optimizer == "lbfgs" else min(share, REMATCH_STEPS)
-                fixed = objective.with_fixed_targets(image)
-                result = self._minimize(image, state, fixed, count, runner)
-                image, state, share = result.image, result.state, share - count
-                losses += [(size, loss) for loss in result.losses]
+        start = self.settings, self.style.color_statistics(), self.objective, self._minimize
+        result, losses = cold_start(content, steps, *start)
         self.iterations = fetch_iterations(losses)
-        full = max(0, FULL_LR_STEPS - sum(size == sizes[-1] for size, _ in losses))
+        size = content.shape[-1], content.shape[-2]
+        full = max(0, FULL_LR_STEPS - sum(each == size for each, _ in losses))
         total = self.iterations[-1].total
-        self._state = StylizerState.initial(image, state, content, total, full)
-        return image
+        self._state = StylizerState.initial(result.image, result.state, content, total, full)
+        return result.image
 
     def objective(
         self,
@@ -306,26 +313,16 @@ class Stylizer:
         features = self._active_features
         losses = self.losses(features, self.settings)
         if targets is None:
-            style = self._style_context(content, losses)
+            style = style_context(self.style, self.settings, losses, content)
             targets = prepare_targets(
                 features, losses, style.targets, style.color_statistics, content, previous
             )
         objective = Objective.of(features, losses, targets)
         if self._state is None:
-            log_objective(objective, content, self.style, self._style_px(content), self.settings)
+            log_objective(
+                objective, content, self.style, style_px(self.settings, content), self.settings
+            )
         return objective
-
-    def _style_context(self, content: Tensor, losses: Mapping[Loss, float]) -> StyleContext:
-        size_px = self._style_px(content)
-        strokes = self.style.strokes(size_px, (content.shape[-1], content.shape[-2]))
-        if not self.settings.style_weight:
-            strokes = torch.zeros_like(strokes)
-        targets = self.style.targets(losses, size_px)
-        return StyleContext(self.style.color_statistics(), strokes, targets)
-
-    def _style_px(self, content: Tensor) -> int:
-        """Long side in px at which the style images are analysed."""
-        return round(max(content.shape[-2:]) * self.settings.style_scale)
 
     def _minimize(
         self,
@@ -333,8 +330,10 @@ class Stylizer:
         state: AdamState,
         objective: Objective,
         steps: int,
-        runner: Callable[..., OptimResult],
+        step_size: StepSize,
+        prepared: bool = True,
     ) -> OptimResult:
+        """Take steps; ``prepared``: by the engine of the settings."""
         if self.settings.optimizer == "lbfgs":
 
             def evaluate(image: Tensor) -> Losses:
@@ -342,7 +341,9 @@ class Stylizer:
                 return objective(image)
 
             return lbfgs(image, evaluate, steps)
-        return runner(image, objective, steps, state, on_step=self._begin_iteration)
+        runner = self.step_runner if prepared else adam
+        on_step = self._begin_iteration
+        return runner(image, objective, steps, state, step_size=step_size, on_step=on_step)
 
     def _begin_iteration(self) -> None:
         check()

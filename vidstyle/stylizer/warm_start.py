@@ -11,9 +11,10 @@ from ..flow.motion import Motion
 from ..flow.warp import resize_flow, warp, warp_sharp
 from ..ops.pytree import register_dataclass
 from ..ops.tensors import reflect_crop
-from ..optim.adam import FAST_LR_DECAY, AdamState, StepSize
+from ..optim.adam import FAST_LR_DECAY, AdamState, OptimResult, StepSize
 from ..settings import Settings
 from .denoise import denoise
+from .iterations import Iteration, loss_decrease
 from .state import StylizerState
 
 MIN_MOTION_PX = 0.2
@@ -44,7 +45,7 @@ MEDIAN_STRIDE_PX = 8
 
 LONG_TERM = (2, 4)
 """Distances in frames of the further stylised frames that fill disocclusions (Ruder et al. 2016,
-section 4.2)."""
+section 4.3)."""
 
 
 def flow_distances(settings: Settings) -> Sequence[int]:
@@ -77,7 +78,13 @@ class WarmStart:
     change: Tensor
 
 
-def warm_start(state: StylizerState, frame: Tensor, motion: Motion, strokes: Tensor) -> WarmStart:
+def warm_start(
+    state: StylizerState,
+    frame: Tensor,
+    motion: Motion,
+    strokes: Tensor,
+    proposal: Tensor | None = None,
+) -> WarmStart:
     """Warp the state of the previous frame to the present one.
 
     Args:
@@ -85,6 +92,8 @@ def warm_start(state: StylizerState, frame: Tensor, motion: Motion, strokes: Ten
         frame: (1, 3, H, W), the present frame.
         motion: from earlier frames to the present one.
         strokes: (1, 3, H, W), fine detail of the style, added to disoccluded regions.
+        proposal: (1, 3, H, W), a stylised version of the frame from which disoccluded regions
+            start; None: they start from the content and the strokes.
     """
     state = state.resized(frame)
     valid = _valid_mask(motion, frame)
@@ -110,12 +119,13 @@ def warm_start(state: StylizerState, frame: Tensor, motion: Motion, strokes: Ten
             warped = _warp_image(state.earlier[distance - 2], earlier)
             image = torch.where(found, warped, image)
             valid = valid | found
-    # The strokes move with the camera, so that those of strips disoccluded one after the other
-    # join.
-    x, y = camera_translation.round().long()
-    moved_strokes = reflect_crop(strokes, frame.shape[-1], frame.shape[-2], x, y)
-    filling = _match_colors(image, content, valid, denoised) + STROKE_GAIN * moved_strokes
-    image = torch.where(valid, image, filling.clamp(0, 1))
+    if proposal is None:
+        # The strokes move with the camera, so that those of strips disoccluded one after the other
+        # join.
+        x, y = camera_translation.round().long()
+        moved_strokes = reflect_crop(strokes, frame.shape[-1], frame.shape[-2], x, y)
+        proposal = _match_colors(image, content, valid, denoised) + STROKE_GAIN * moved_strokes
+    image = torch.where(valid, image, proposal.to(frame).clamp(0, 1))
     return WarmStart(
         image, adam, denoised, residual_flow, camera_translation, valid.to(frame), change
     )
@@ -201,6 +211,41 @@ def _mask_adam(state: AdamState, mask: Tensor) -> AdamState:
     squares = (square * share for square, share in zip(state.exp_avg_sq, masks, strict=True))
     corrections = (x * share for x, share in zip(state.bias_correction, masks, strict=True))
     return AdamState(state.exp_avg * mask, tuple(squares), tuple(corrections))
+
+
+def state_after(
+    before: StylizerState,
+    start: WarmStart,
+    result: OptimResult,
+    iterations: Sequence[Iteration],
+    full_lr_steps: int,
+    earlier_frames: int,
+) -> StylizerState:
+    """The state after a warm-started frame.
+
+    Args:
+        before: the state after the previous frame.
+        start: where the frame started.
+        result: of its last step.
+        iterations: its losses; none for a frame that was only warped.
+        full_lr_steps: steps at the full learning rate that were left before it.
+        earlier_frames: number of stylised frames to keep.
+    """
+    loss, decrease = before.loss, before.loss_decrease
+    if iterations:
+        loss, decrease = iterations[-1].total, loss_decrease(before.loss, iterations)
+    return StylizerState(
+        result.image,
+        result.state,
+        start.content.clone(),  # the next replay of a recorded setup overwrites it
+        start.residual_flow.clone(),
+        start.camera_translation.clone(),
+        loss=loss,
+        loss_decrease=decrease,
+        full_lr_steps=max(0, full_lr_steps - len(iterations)),
+        restyle_steps=max(0, before.restyle_steps - len(iterations)),
+        earlier=(before.image, *before.earlier)[:earlier_frames],
+    )
 
 
 def step_budget(start: WarmStart, loss_decrease: float, steps: int) -> int:

@@ -1,0 +1,131 @@
+"""Backward pass: the next frames are stylised in reverse first.
+
+A form of the multi-pass algorithm of Ruder et al. 2016, section 4.4.
+
+A region that a frame disoccludes stays in view afterwards. In reverse order it has been stylised
+for many frames when that frame comes, so the frame starts there from the image of the backward
+pass. Only starts come from that pass, so one step for every second frame suffices.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ..flow.motion import Motion
+from ..io.frame import Frame
+from .stylizer import Stylizer
+
+WINDOW_FRAMES = 32
+"""Number of frames that are stylised in reverse at a time. Each window costs a cold start."""
+
+MIN_WINDOW_FRAMES = 8
+"""Number of frames of a window however large they are."""
+
+WINDOW_BYTES = 256 << 20
+"""Memory of the source frames of a window, in bytes."""
+
+INITIAL_STEPS_FRACTION = 0.25
+"""Iterations of the cold start of a window, as a fraction of those of a first frame."""
+
+MIN_DISOCCLUSION = 0.01
+"""Disoccluded area in a whole window, in frames, below which a backward pass is not worth its
+time."""
+
+
+class PlannedFrame(NamedTuple):
+    """A frame with all that it is stylised from.
+
+    Attributes:
+        frame: the frame.
+        motion: from the frame to the previous one.
+        proposal: the frame from the backward pass, (1, 3, H, W) float16; None without such a pass.
+        first_of_window: this frame and those after it do not depend on an earlier backward pass: a
+            run may be resumed here.
+    """
+
+    frame: Frame
+    motion: Motion
+    proposal: Tensor | None = None
+    first_of_window: bool = True
+
+
+class BackwardPass:
+    """Adds proposals to frames, window by window. A window ends at a cut.
+
+    Frames come out up to ``WINDOW_FRAMES`` late. Without ``Settings.backward_steps`` each frame
+    comes out at once, without a proposal.
+
+    Args:
+        pairs: frames, each with its motion, which has ``Motion.reverse``.
+        stylizer: stylises the windows in reverse; its own state stays as it is.
+        live: the frames are of a live source, which has no frames ahead.
+    """
+
+    def __init__(
+        self, pairs: Iterable[tuple[Frame, Motion]], stylizer: Stylizer, live: bool = False
+    ) -> None:
+        self._pairs, self._stylizer = pairs, stylizer
+        used = uses_backward_pass(stylizer) and not live
+        self._steps = stylizer.settings.backward_steps if used else 0
+        self.seconds, self.frames = 0.0, 0
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """Mean time of the backward pass per frame so far."""
+        return self.seconds / max(1, self.frames)
+
+    def __iter__(self) -> Iterator[PlannedFrame]:
+        window: list[tuple[Frame, Motion]] = []
+        for frame, motion in self._pairs:
+            if not self._steps:
+                yield PlannedFrame(frame, motion)
+                continue
+            if window and motion.cut:
+                yield from self._planned(window)
+                window = []
+            window.append((frame, motion))
+            if len(window) == _window_frames(frame):
+                yield from self._planned(window)
+                window = []
+        yield from self._planned(window)
+
+    def _planned(self, window: Sequence[tuple[Frame, Motion]]) -> Iterator[PlannedFrame]:
+        started = time.perf_counter()
+        proposals: Sequence[Tensor | None] = [None] * len(window)
+        if sum(_disoccluded_fraction(motion) for _, motion in window) >= MIN_DISOCCLUSION:
+            proposals = self._stylize_in_reverse(window)
+        self.seconds += time.perf_counter() - started
+        self.frames += len(window)
+        for number, (frame, motion) in enumerate(window):
+            yield PlannedFrame(frame, motion, proposals[number], not number)
+
+    def _stylize_in_reverse(self, window: Sequence[tuple[Frame, Motion]]) -> list[Tensor]:
+        images: list[Tensor] = []
+        initial_steps = round(INITIAL_STEPS_FRACTION * self._stylizer.settings.initial_steps)
+        motion: Motion | None = None
+        with self._stylizer.separate_state():
+            for frame, forward in reversed(window):
+                steps = max(1, initial_steps)
+                if images:  # the mean of whole numbers is the number in the settings
+                    steps = int(len(images) * self._steps) - int((len(images) - 1) * self._steps)
+                images.append(self._stylizer.stylize_reduced(frame, motion, steps).half())
+                motion = forward.reverse
+        return images[::-1]
+
+
+def uses_backward_pass(stylizer: Stylizer) -> bool:
+    """Whether frames of a file are stylised in reverse first, which needs ``Motion.reverse``."""
+    return bool(stylizer.settings.backward_steps) and stylizer.settings.init == "previous"
+
+
+def _window_frames(frame: Frame) -> int:
+    """The number of frames of a window, by the memory that a frame takes."""
+    return max(MIN_WINDOW_FRAMES, min(WINDOW_FRAMES, WINDOW_BYTES // frame.image.nbytes))
+
+
+def _disoccluded_fraction(motion: Motion) -> float:
+    if motion.reliable is None:
+        return 0.0
+    return 1 - motion.reliable.mean().item()
