@@ -1,5 +1,7 @@
 """Flow, occlusions and cuts on clips whose motion is known."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -161,6 +163,47 @@ def test_with_motion_finds_a_cut_without_look_ahead():
 )
 def test_with_motion_finds_no_cut_in_fades_flashes_and_noise(change):
     assert cuts(changing_clip("light", SIZE, 19, change).frames) == []
+
+
+@pytest.mark.parametrize("sigma", [4, 6, 9])
+def test_estimate_motion_of_noise_at_rest_is_zero(sigma):
+    """A scene with texture, in the noise of a webcam in a dim room."""
+    frames = changing_clip("noise", (320, 180), 2, noisy(sigma)).frames
+    motion = between(frames[1].image, frames[0].image, dis_flow)
+    assert (motion.flow.square().sum(1).sqrt() > 0.2).float().mean() <= 0.01
+    assert 1 - motion.reliable.mean() <= 0.01
+
+
+def test_estimate_motion_follows_a_slow_pan_in_noise():
+    clip = camera_clip("slow pan", (320, 180), 4, lambda n: View(0.25 * n))
+    noise = noisy(6)
+    images = [
+        noise(frame.image, number).clip(0, 255).astype(np.uint8)
+        for number, frame in enumerate(clip.frames)
+    ]
+    for earlier, frame in pairwise(images):
+        flow = between(frame, earlier, dis_flow).flow
+        assert abs(flow[:, 0].median() - 0.25) < 0.1 and abs(flow[:, 1].median()) < 0.1
+
+
+def test_estimate_motion_leaves_flat_ground_beside_an_object_at_rest():
+    """A textured disc in front of flat ground: DIS extends its flow over the ground."""
+
+    def frame(x):
+        canvas = np.full((180 * 4, 320 * 4, 3), (140, 205, 245), np.uint8)
+        center = round(x * 4), 90 * 4
+        cv2.circle(canvas, center, 26 * 4, (235, 90, 70), -1, cv2.LINE_AA)
+        cv2.circle(canvas, center, 26 * 4, (30, 20, 20), 8, cv2.LINE_AA)
+        cv2.circle(canvas, (center[0] - 40, center[1] - 30), 24, (30, 20, 20), 8, cv2.LINE_AA)
+        return cv2.resize(canvas, (320, 180), interpolation=cv2.INTER_AREA)
+
+    y, x = np.mgrid[:180, :320]
+    for place in (100, 107, 114):
+        motion = between(frame(place + 7), frame(place), dis_flow)
+        disc = np.hypot(x - place - 7, y - 90) < 28
+        moved = motion.flow.square().sum(1).sqrt()[0].numpy() > 0.5
+        reliable = motion.reliable[0, 0].numpy() > 0
+        assert (moved & reliable & ~disc).sum() <= 0.05 * disc.sum()
 
 
 @pytest.mark.parametrize("speed", [8.0, 16.0])

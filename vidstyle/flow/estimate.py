@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from .fields import (
-    CHANNEL_MEAN,
     Flow,
     Map,
     Mask,
@@ -32,6 +31,8 @@ from .fields import (
 )
 from .methods import FlowMethod
 from .motion import Motion
+from .noise import MIN_NOISE_LEVELS, Tolerance, grain_level, noise_level, smooth
+from .regions import FlatRegions
 
 PATCH_SIDE_PX = 9
 """Window over which warp errors are averaged, odd: as small as noise allows."""
@@ -39,14 +40,8 @@ PATCH_SIDE_PX = 9
 WIDE_PATCH_SIDE_PX = 31
 """The same for flow that differs much from the camera's: one object at least fills the window."""
 
-UNCHANGED_MAX_LEVELS = 6
-"""Warp error below which a patch shows the same content: codec noise stays below it."""
-
 EQUAL_ERROR_RATIO = 1.1
 """Two flows explain a patch equally well up to this ratio of their errors, plus a margin."""
-
-NEAR_MARGIN_LEVELS = 0.3
-"""Margin for flow near the camera's, whose error can hardly differ from the camera's."""
 
 FAR_MARGIN_LEVELS = 4
 """Margin for flow far from the camera's: if such flow were right, the camera's would fail badly."""
@@ -57,23 +52,15 @@ FLOW_NOISE_PX = 2.5
 OUTLINE_AT_REST_PX = 0.2
 """An edge whose flow is this near to the camera's belongs to the background."""
 
-EDGE_WINDOW = np.ones((3, 3), np.uint8)
-"""Window in which the contrast of an edge is measured: edges are to stay thin."""
-
-EDGE_MIN_CONTRAST_LEVELS = 8
-"""Contrast that makes an edge; edges separate regions."""
-
-REGION_VOTE_WINDOW = np.ones((7, 7), np.uint8)
-"""An edge votes for the motion of regions within 3 px: edges are a few px wide."""
-
-CLOSING_WINDOW = np.ones((5, 5), np.uint8)
-"""Gaps narrower than this inside a moving region move with the region."""
-
 STILL_CAMERA_MIN_FRACTION = 0.5
 """The camera is still if this fraction of the frame is explained equally well without motion."""
 
 CAMERA_MIN_INLIER_FRACTION = 0.3
 """Inliers, as a fraction of the corners, that a camera motion needs."""
+
+CAMERA_MIN_SPREAD = 0.2
+"""Bounding box of the corners, as a fraction of the frame, that a camera motion needs: all corners
+of a smaller one may be those of an object on flat ground."""
 
 MAX_CORNERS = 400
 """Corners from which the camera motion is estimated."""
@@ -93,6 +80,12 @@ DRIFT_MIN_PX = 0.04
 DRIFT_TOLERANCE_PX = 0.1
 """Corners agree on a slow pan if their flow differs by less than this from the median."""
 
+DRIFT_MAX_TOLERANCE_PX, DRIFT_SPREADS = 0.4, 3
+"""The same in noise: this many times the median deviation, up to this limit."""
+
+DRIFT_ERRORS = 5
+"""A slow pan is this many times as fast as the uncertainty of the median."""
+
 DRIFT_MIN_FRACTION = 0.9
 """Fraction of the corners that must agree on a slow pan."""
 
@@ -111,11 +104,21 @@ OBJECT_MOTION_MIN_PX = 1.0
 OUTLINE_WINDOW = np.ones((5, 5), np.uint8)
 """Pixels within 2 px of a moving object's outline are compared one by one."""
 
-OUTLINE_MARGIN_LEVELS = 2
-"""How much better the camera's flow must explain such a pixel; with less, noise frays outlines."""
-
 DISOCCLUSION_WINDOW = np.ones((3, 3), np.uint8)
 """Disoccluded regions grow by 1 px: pixels at an outline mix object and background."""
+
+
+class _FramePair(NamedTuple):
+    """Two frames, (H, W, 3) uint8, and the warp errors that noise makes likely."""
+
+    frame: Pixels
+    earlier: Pixels
+    tolerance: Tolerance
+
+    @property
+    def swapped(self) -> "_FramePair":
+        """The pair in the other order."""
+        return _FramePair(self.earlier, self.frame, self.tolerance)
 
 
 class _RefinedFlow(NamedTuple):
@@ -137,29 +140,37 @@ def estimate_motion(
         reverse: give the motion its ``reverse`` too. The flow of both directions is computed in
             any case.
     """
+    raw, tolerance = None, Tolerance()
+    noise = min(noise_level(frame, earlier), grain_level(frame))
+    if noise > MIN_NOISE_LEVELS:  # or everything moves, and has fine detail
+        raw = method(frame, earlier)
+        noise = min(noise, noise_level(frame, earlier, raw))
+    if noise > MIN_NOISE_LEVELS:
+        frame, earlier, raw = smooth(frame, noise), smooth(earlier, noise), None
+        tolerance = Tolerance.of_noise(noise_level(frame, earlier))
+    pair = _FramePair(frame, earlier, tolerance)
     with ThreadPoolExecutor(1, "vidstyle-flow") as thread:
-        other = thread.submit(_refined_flow, earlier, frame, method)
-        forward = _refined_flow(frame, earlier, method)
+        other = thread.submit(_refined_flow, pair.swapped, method)
+        forward = _refined_flow(pair, method, raw)
     backward = other.result()
-    motion = _checked_motion(frame, earlier, forward, backward.flow)
+    motion = _checked_motion(pair, forward, backward.flow)
     if not reverse:
         return motion
-    return replace(motion, reverse=_checked_motion(earlier, frame, backward, forward.flow))
+    return replace(motion, reverse=_checked_motion(pair.swapped, backward, forward.flow))
 
 
-def _checked_motion(
-    frame: Pixels, earlier: Pixels, refined: _RefinedFlow, reverse_flow: Flow
-) -> Motion:
+def _checked_motion(pair: _FramePair, refined: _RefinedFlow, reverse_flow: Flow) -> Motion:
     """The motion of a flow, with the occlusion mask of the forward-backward check."""
+    frame, earlier, tolerance = pair
     flow, camera, camera_error = refined
     visible = forward_backward_check(flow, reverse_flow)
     # Flow in flat regions is arbitrary and may fail the check. A patch that is unchanged under the
     # camera motion is visible; it has the camera's flow, unless its own flow explains it as well.
     error = warp_error(frame, earlier, flow)
     unchanged = inside_image(camera) & inside_image(flow)
-    unchanged &= box_filter(camera_error, PATCH_SIDE_PX) < UNCHANGED_MAX_LEVELS
+    unchanged &= box_filter(camera_error, PATCH_SIDE_PX) < tolerance.unchanged
     keep = squared_magnitude(flow - camera) < FLOW_NOISE_PX**2
-    keep &= _explains_equally(error, camera_error, PATCH_SIDE_PX, NEAR_MARGIN_LEVELS)
+    keep &= _explains_equally(error, camera_error, PATCH_SIDE_PX, tolerance.near_margin)
     flow = select(unchanged & ~visible & ~keep, camera, flow)
     visible |= unchanged
     reliable = (visible & ~_disoccluded(visible)).astype(np.float32)
@@ -181,30 +192,39 @@ def _disoccluded(visible: Mask) -> Mask:
     return grown
 
 
-def _refined_flow(frame: Pixels, earlier: Pixels, method: FlowMethod) -> _RefinedFlow:
+def _refined_flow(pair: _FramePair, method: FlowMethod, raw: Flow | None = None) -> _RefinedFlow:
     """A method's flow with the camera's where that explains the frame as well."""
-    raw = method(frame, earlier)
+    frame, earlier, tolerance = pair
+    if raw is None:
+        raw = method(frame, earlier)
     unwarped_error = warp_error(frame, earlier)
-    camera = camera_flow(raw, frame, unwarped_error, warp_error(frame, earlier, raw))
+    errors = unwarped_error, warp_error(frame, earlier, raw)
+    camera = camera_flow(raw, frame, *errors, tolerance.near_margin)
     flow = sharpen_motion_boundaries(raw, camera, frame, earlier)
     camera_error = warp_error(frame, earlier, camera) if camera.any() else unwarped_error
     error = warp_error(frame, earlier, flow)
     distance = squared_magnitude(flow - camera)
     near = distance < FLOW_NOISE_PX**2
-    # Any flow explains a flat region inside a moving object, so its surroundings or its outline
-    # decide.
+    # Any flow explains a flat region inside a moving object or beside it, so its surroundings or
+    # its outline decide.
+    regions = FlatRegions(frame)
     background = (
         ~near
         & _explains_equally(camera_error, error, PATCH_SIDE_PX, FAR_MARGIN_LEVELS)
         & _explains_equally(camera_error, error, WIDE_PATCH_SIDE_PX, FAR_MARGIN_LEVELS)
     )
-    moves = ~_explains_equally(camera_error, error, PATCH_SIDE_PX, NEAR_MARGIN_LEVELS)
-    background |= near & ~_moving_regions(moves, distance, frame)
+    moves = ~_explains_equally(camera_error, error, PATCH_SIDE_PX, tolerance.near_margin)
+    # A distance without a better explanation, as at an edge that moves along itself, is no vote.
+    votes = np.where(distance < OUTLINE_AT_REST_PX**2, -1, moves).astype(np.float32)
+    background |= near & ~regions.add_moving(moves, votes)
+    votes = np.where(distance < OBJECT_MOTION_MIN_PX**2, -1, 1).astype(np.float32)
+    same = box_filter(camera_error, PROPAGATION_PATCH_SIDE_PX) < tolerance.unchanged
+    background |= ~near & same & regions.large_at_rest(votes)
     flow = select(background, camera, flow)
     # The flow of an object extends beyond its outline: single pixels there take the camera's flow.
     moving = (squared_magnitude(flow - camera) > OBJECT_MOTION_MIN_PX**2).view(np.uint8)
     outline = cv2.morphologyEx(moving, cv2.MORPH_GRADIENT, OUTLINE_WINDOW) > 0
-    outside = outline & (camera_error + OUTLINE_MARGIN_LEVELS < error)
+    outside = outline & (camera_error + tolerance.outline_margin < error)
     return _RefinedFlow(select(outside, camera, flow), camera, camera_error)
 
 
@@ -215,49 +235,16 @@ def _explains_equally(simple: Map, error: Map, side_px: int, margin_levels: floa
     return equal
 
 
-def _moving_regions(moves: Mask, distance: Map, frame: Pixels) -> Mask:
-    """Add flat regions to a mask of moving pixels, by a vote of the edges around each region.
-
-    Edges of the frame separate regions (connected components). A region moves if more of its edge
-    pixels move than rest. Without the vote, the outlines of passing hills would slide over the
-    stylised hills. The border of the frame votes for rest: a wall behind a person stays.
-
-    Args:
-        moves: pixels that the flow explains better than the camera's flow.
-        distance: squared distance of both flows, px^2. A distance without a better explanation, as
-            at an edge that moves along itself, is no vote.
-        frame: (H, W, 3) uint8.
-    """
-    if not moves.any():
-        return moves
-    contrast = cv2.morphologyEx(cv2.blur(frame, (3, 3)), cv2.MORPH_GRADIENT, EDGE_WINDOW)
-    edges = cv2.transform(contrast.astype(np.float32), CHANNEL_MEAN) > EDGE_MIN_CONTRAST_LEVELS
-    count, regions = cv2.connectedComponents((~edges).view(np.uint8), connectivity=4)
-    votes = np.where(distance < OUTLINE_AT_REST_PX**2, -1, moves).astype(np.float32)
-    for border in (np.s_[:1], np.s_[-1:], np.s_[:, :1], np.s_[:, -1:]):
-        edges[border], votes[border] = True, -1
-    # An edge has a region on either side: the highest and the lowest label nearby.
-    highest = cv2.dilate(regions.astype(np.float32), REGION_VOTE_WINDOW)[edges].astype(int)
-    labels = np.where(regions, regions, count).astype(np.float32)
-    lowest = cv2.erode(labels, REGION_VOTE_WINDOW)[edges].astype(int)
-    votes = votes[edges]
-    sums = np.bincount(highest, votes, count + 1)
-    sums = sums + np.bincount(lowest, np.where(lowest != highest, votes, 0), count + 1)
-    sums[[0, count]] = 0
-    moving = (sums > 0)[regions]
-    moving[edges] = (sums[highest] > 0) & (sums[lowest] > 0)
-    moving |= moves
-    closed = cv2.morphologyEx(moving.view(np.uint8), cv2.MORPH_CLOSE, CLOSING_WINDOW)
-    return closed.view(np.bool_)
-
-
-def camera_flow(flow: Flow, frame: Pixels, unwarped_error: Map, error: Map) -> Flow:
+def camera_flow(
+    flow: Flow, frame: Pixels, unwarped_error: Map, error: Map, near_margin_levels: float
+) -> Flow:
     """Camera motion: rotation, zoom and shift, estimated with RANSAC from the flow at corners.
 
     Args:
         flow: from ``frame`` to the earlier frame.
         frame: (H, W, 3) uint8.
         unwarped_error, error: warp errors without motion, and with ``flow``.
+        near_margin_levels: see ``Tolerance``.
 
     Returns:
         Flow of the static background: zero for a still camera, and if no motion is found.
@@ -270,9 +257,11 @@ def camera_flow(flow: Flow, frame: Pixels, unwarped_error: Map, error: Map) -> F
     if corners is None or len(corners) < MIN_CORNERS:
         return zero
     corners = corners[:, 0].astype(np.float64)
+    if np.prod(np.ptp(corners, 0)) < CAMERA_MIN_SPREAD * height * width:
+        return zero
     x, y = corners.round().astype(int).T
     displacements = flow[y, x]
-    unmoved = _explains_equally(unwarped_error, error, PATCH_SIDE_PX, NEAR_MARGIN_LEVELS)
+    unmoved = _explains_equally(unwarped_error, error, PATCH_SIDE_PX, near_margin_levels)
     if unmoved.mean() > STILL_CAMERA_MIN_FRACTION and not _drifts(displacements):
         return zero
     matrix, inliers = cv2.estimateAffinePartial2D(
@@ -290,8 +279,12 @@ def camera_flow(flow: Flow, frame: Pixels, unwarped_error: Map, error: Map) -> F
 def _drifts(displacements: Flow) -> bool:
     """Whether all corners, (N, 2) px, move alike: a pan too slow for single patches to show."""
     median = np.median(displacements, 0)
-    agree = np.hypot(*(displacements - median).T) < DRIFT_TOLERANCE_PX
-    return bool(np.hypot(*median) > DRIFT_MIN_PX and agree.mean() > DRIFT_MIN_FRACTION)
+    distances = np.hypot(*(displacements - median).T)
+    spread = float(np.median(distances))
+    tolerance = max(DRIFT_TOLERANCE_PX, min(DRIFT_MAX_TOLERANCE_PX, DRIFT_SPREADS * spread))
+    least = max(DRIFT_MIN_PX, DRIFT_ERRORS * spread / len(distances) ** 0.5)
+    agree = (distances < tolerance).mean()
+    return bool(np.hypot(*median) > least and agree > DRIFT_MIN_FRACTION)
 
 
 def sharpen_motion_boundaries(flow: Flow, camera: Flow, frame: Pixels, earlier: Pixels) -> Flow:

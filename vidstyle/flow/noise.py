@@ -1,0 +1,84 @@
+"""Temporal noise between two frames: how much there is, and what warp errors it makes likely."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .fields import CHANNEL_MEAN, Flow, Map, Pixels, box_filter, warp_error
+
+NOISE_WINDOW_PX = 9
+"""Window over which the difference of two frames is averaged to measure noise."""
+
+NOISE_STRIDE_PX = 4
+"""Distance in px of the windows that are looked at."""
+
+CALM_FRACTION = 0.2
+"""The noise is that of the calmest windows: this fraction of a frame neither moves nor changes."""
+
+MIN_NOISE_LEVELS = 2.0
+"""Noise below which frames are taken as they are, in mean absolute code values."""
+
+MAX_SMOOTHING_PX = 1.6
+"""Largest standard deviation of the smoothing: more would hide motion boundaries."""
+
+SMOOTHING_PX_PER_LEVEL = 0.35
+"""Standard deviation of the smoothing per level of noise."""
+
+
+LAPLACIAN_DIFFERENCE = np.outer((1, -2, 1), (1, -2, 1)).astype(np.float32) * (2**0.5 / 6)
+"""Filter whose output for noise is as large as the difference of two noisy frames."""
+
+
+class Tolerance(NamedTuple):
+    """Warp errors that noise makes likely, in code values of 0 to 255.
+
+    Attributes:
+        unchanged: warp error below which a patch shows the same content.
+        near_margin: margin for flow near the camera's, whose error can hardly differ from the
+            camera's.
+        outline_margin: how much better the camera's flow must explain a pixel at an outline.
+    """
+
+    unchanged: float = 6.0
+    near_margin: float = 0.3
+    outline_margin: float = 2.0
+
+    @classmethod
+    def of_noise(cls, noise: float) -> "Tolerance":
+        """The tolerances for smoothed frames with this much noise left."""
+        least = cls()
+        return cls(
+            max(least.unchanged, 1.8 * noise),
+            max(least.near_margin, 0.35 * noise),
+            max(least.outline_margin, noise),
+        )
+
+
+def noise_level(frame: Pixels, earlier: Pixels, flow: Flow | None = None) -> float:
+    """Mean absolute difference of two frames in the calmest windows, in code values.
+
+    Args:
+        frame, earlier: (H, W, 3) uint8.
+        flow: from ``frame`` to ``earlier``; None: zero.
+    """
+    error = box_filter(warp_error(frame, earlier, flow), NOISE_WINDOW_PX)
+    return float(np.quantile(error[::NOISE_STRIDE_PX, ::NOISE_STRIDE_PX], CALM_FRACTION))
+
+
+def grain_level(frame: Pixels) -> float:
+    """Noise of a single frame in its calmest windows, on the scale of ``noise_level``.
+
+    The difference of two Laplacians (Immerkaer 1996, Fast Noise Variance Estimation) of a clean
+    frame is small in smooth areas, however fast they move.
+    """
+    grain = cv2.filter2D(frame, cv2.CV_32F, LAPLACIAN_DIFFERENCE, borderType=cv2.BORDER_REFLECT_101)
+    magnitude: Map = cv2.transform(np.abs(grain), CHANNEL_MEAN)  # type: ignore[assignment]
+    means = box_filter(magnitude, NOISE_WINDOW_PX)
+    return float(np.quantile(means[::NOISE_STRIDE_PX, ::NOISE_STRIDE_PX], CALM_FRACTION))
+
+
+def smooth(frame: Pixels, noise: float) -> Pixels:
+    """A frame smoothed as much as its noise needs."""
+    sigma = min(MAX_SMOOTHING_PX, SMOOTHING_PX_PER_LEVEL * noise)
+    return cv2.GaussianBlur(frame, (0, 0), sigma)  # type: ignore[return-value]
