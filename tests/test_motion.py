@@ -200,7 +200,7 @@ def test_estimate_motion_leaves_flat_ground_beside_an_object_at_rest():
     y, x = np.mgrid[:180, :320]
     for place in (100, 107, 114):
         motion = between(frame(place + 7), frame(place), dis_flow)
-        disc = np.hypot(x - place - 7, y - 90) < 28
+        disc = np.hypot(x - place - 7, y - 90) < 30  # with its outline, and 2 px of tolerance
         moved = motion.flow.square().sum(1).sqrt()[0].numpy() > 0.5
         reliable = motion.reliable[0, 0].numpy() > 0
         assert (moved & reliable & ~disc).sum() <= 0.05 * disc.sum()
