@@ -171,9 +171,20 @@ def camera_clip(
     return _clip(name, images, motions, [np.ones(size[::-1], bool)] * count)
 
 
-def object_clip(name: str, size: tuple[int, int], count: int, speed: float, seed: int = 1) -> Clip:
-    """A textured disc passes a still background, ``speed`` px per frame to the right."""
-    back = render_view(View(), size, draw_landscape((2 * size[0], 2 * size[1]), seed))
+def object_clip(
+    name: str,
+    size: tuple[int, int],
+    count: int,
+    speed: float,
+    seed: int = 1,
+    back: Pixels | None = None,
+) -> Clip:
+    """A textured disc passes a still background, ``speed`` px per frame to the right.
+
+    ``back`` is the background, (H, W, 3) of ``size``; None: a landscape.
+    """
+    if back is None:
+        back = render_view(View(), size, draw_landscape((2 * size[0], 2 * size[1]), seed))
     skin = draw_landscape((2 * size[0], 2 * size[1]), seed + 100)[..., ::-1].copy()
     y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
     radius, row = size[1] / 4, size[1] / 2
@@ -216,6 +227,19 @@ def changing_clip(
         motions,
         [np.ones(size[::-1], bool)] * count,
     )
+
+
+def crossfade_clip(name: str, size: tuple[int, int], count: int, end: int) -> Clip:
+    """A scene at rest, and a crossfade to another one that is complete in frame ``end``."""
+    canvases = (draw_landscape((2 * size[0], 2 * size[1]), seed) for seed in (1, 2))
+    before, after = (render_view(View(), size, canvas) for canvas in canvases)
+
+    def change(image: Pixels, number: int) -> Pixels:
+        share = np.float32(np.clip((number - 2) / (end - 2), 0, 1))
+        mixed: Pixels = before * (1 - share) + after * share
+        return mixed
+
+    return changing_clip(name, size, count, change)
 
 
 def cut_clip(name: str, size: tuple[int, int], count: int, at: int) -> Clip:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -29,6 +30,13 @@ class Row:
     value: float
     unit: str = ""
     target: str = ""
+
+
+class AddRow(Protocol):
+    """Takes the fields of one more ``Row``."""
+
+    def __call__(self, figure: str, value: float, unit: str = "", target: str = "", /) -> None:
+        """Add a row."""
 
 
 def row_text(row: Row) -> str:

@@ -25,21 +25,17 @@ from ..metrics import gradient_energy
 from ..settings import PRESETS
 from ..stylizer.style import Style
 from . import temporal_metrics
-from .clips import Clip, changing_clip, known_motion_clips, noisy, object_scenes
+from .clips import Clip, known_motion_clips, object_scenes
 from .contact_strip import contact_strip
+from .new_regions import NewRegionsBench
 from .results import Row, machine, row_text, table, write_results
 from .runs import ClipRunner, ReferenceFrame, StylizedRun
+from .still_scenes import measure_drift, measure_noise
 
 log = logging.getLogger(__name__)
 
 FIRST_MEASURED_FRAME = 6
 """Index of the first frame that figures are taken from; the cold start of frame 0 has faded."""
-
-FIRST_NOISE_FRAME = 30
-"""The same for temporal noise, which takes longer to become stationary."""
-
-NOISE_FRAMES = 10
-"""Number of frames that temporal noise is measured on."""
 
 SCENES = 4
 """Number of clips that lag is measured on."""
@@ -152,10 +148,11 @@ class TemporalBench:
         self._measure_recovery(clips["flash"])
         self._measure_recovery(clips["fade"])
         self._measure_cut(clips["cut"])
-        self._measure_noise(size)
-        self._measure_drift(size, self._options.drift_frames)
+        measure_noise(self._runner, self._row, size)
+        measure_drift(self._runner, self._row, size, self._options.drift_frames)
         for name in ("pan", "object"):
             self._measure_presets(clips[name])
+        NewRegionsBench(self._runner, self._row, size, count).measure()
 
     def measure_clip(self, name: str, frames: Sequence[Frame]) -> None:
         """Measure a clip of unknown motion; the flow method estimates the motion for flicker."""
@@ -308,25 +305,6 @@ class TemporalBench:
         difference = (run.images[cut] - self._runner.cold_start(clip.frames[cut])).abs().mean()
         words = "cut: mean difference of the first frame from a cold start"
         self._row(words, difference.item() * 255, "levels", "<= 2")
-
-    def _measure_noise(self, size: tuple[int, int]) -> None:
-        """Temporal noise under sensor noise of 4 levels."""
-        clip = changing_clip("noise", size, FIRST_NOISE_FRAME + NOISE_FRAMES, noisy(4))
-        run = self._runner.run(clip, PRESETS["standard"])
-        contents = [self._runner.content(frame) for frame in clip.frames]
-        source = temporal_metrics.temporal_noise(contents, FIRST_NOISE_FRAME)
-        ratio = temporal_metrics.temporal_noise(run.images, FIRST_NOISE_FRAME) / source
-        self._row("noise: temporal noise relative to the source's", ratio, "", "<= 0.2")
-        self._row("noise: mean steps per frame", float(np.mean(run.steps)))
-
-    def _measure_drift(self, size: tuple[int, int], count: int) -> None:
-        """Drift of mean luminance in a still clip."""
-        clip = changing_clip("still", size, 1, lambda image, number: image)
-        clip = Clip("still", clip.frames * count, clip.motions * count, clip.moving * count)
-        run = self._runner.run(clip, PRESETS["standard"])
-        words = f"still: drift of mean luminance over {count} frames"
-        self._row(words, 100 * temporal_metrics.drift(run.images), "%", "<= 1")
-        self._row("still: mean steps per frame", float(np.mean(run.steps)))
 
     def _row(self, figure: str, value: float, unit: str = "", target: str = "") -> None:
         self.rows.append(Row(figure, value, unit, target))

@@ -34,7 +34,8 @@ BORDERS = np.s_[:1], np.s_[-1:], np.s_[:, :1], np.s_[:, -1:]
 class FlatRegions:
     """The flat regions of a frame, and the votes of their outlines.
 
-    The border of the frame votes for rest: a wall behind a person stays.
+    The border of the frame votes for rest: a wall behind a person stays. The outline of a hole in a
+    large region has no vote on that region: it is the outline of an object in front.
 
     Args:
         frame: (H, W, 3) uint8.
@@ -60,6 +61,30 @@ class FlatRegions:
         lowest = cv2.erode(marked, REGION_VOTE_WINDOW)[self._edges]
         return highest.astype(int), lowest.astype(int)
 
+    @cached_property
+    def _large(self) -> NDArray[np.bool_]:
+        """For each label, whether its region is large."""
+        areas = self._statistics[:, cv2.CC_STAT_AREA]
+        large: NDArray[np.bool_] = areas > LARGE_REGION_FRACTION * self._labels.size
+        large[0] = False
+        return large
+
+    @cached_property
+    def _holes(self) -> list[tuple[int, Mask]]:
+        """For each large region, which of the edge pixels next to it lie in a hole of it."""
+        highest, lowest = self._neighbors
+        holes = []
+        for label in np.flatnonzero(self._large).tolist():
+            region = (self._labels == label).view(np.uint8)
+            outer, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            filled = np.zeros_like(region)
+            cv2.drawContours(filled, outer, -1, 1, cv2.FILLED)
+            for border in BORDERS:
+                filled[border] = 0
+            inside = (filled > 0)[self._edges] & ((highest == label) | (lowest == label))
+            holes.append((label, inside))
+        return holes
+
     def _sums(self, votes: Map) -> NDArray[np.float64]:
         """The sum of the votes for each label."""
         highest, lowest = self._neighbors
@@ -70,6 +95,8 @@ class FlatRegions:
         sums = np.zeros(self._count + 1)
         for labels, values in ((highest, cast), (lowest, other)):
             sums += np.bincount(labels, values, self._count + 1)
+        for label, inside in self._holes:
+            sums[label] -= cast[inside].sum()
         sums[[0, self._count]] = 0
         return sums
 
@@ -97,7 +124,5 @@ class FlatRegions:
         Args:
             votes: as in ``add_moving``.
         """
-        areas = self._statistics[:, cv2.CC_STAT_AREA]
-        large = areas > LARGE_REGION_FRACTION * self._labels.size
-        at_rest: Mask = ((self._sums(votes) < 0) & np.append(large, False))[self._labels]
+        at_rest: Mask = ((self._sums(votes) < 0) & np.append(self._large, False))[self._labels]
         return at_rest
