@@ -11,7 +11,14 @@ import torch
 from conftest import scene, stripes
 
 from vidstyle import Frame, InputError, Motion, Style
-from vidstyle.bench import runs, temporal, temporal_metrics, textbook
+from vidstyle.bench import (
+    new_regions,
+    runs,
+    still_scenes,
+    temporal,
+    temporal_metrics,
+    textbook,
+)
 from vidstyle.bench.clips import View, camera_clip
 from vidstyle.bench.temporal import TemporalOptions
 from vidstyle.flow.methods import dis_flow
@@ -69,15 +76,15 @@ def quick(monkeypatch):
     monkeypatch.setattr(textbook, "REFERENCE_ITERATIONS", 2)
     monkeypatch.setattr(textbook, "REMATCH_ITERATIONS", 2)
     monkeypatch.setattr(temporal, "FIRST_MEASURED_FRAME", 2)
-    monkeypatch.setattr(temporal, "FIRST_NOISE_FRAME", 2)
-    monkeypatch.setattr(temporal, "NOISE_FRAMES", 2)
+    monkeypatch.setattr(still_scenes, "FIRST_NOISE_FRAME", 2)
+    monkeypatch.setattr(still_scenes, "NOISE_FRAMES", 2)
     monkeypatch.setattr(temporal, "CURVE_STEPS", (1,))
     monkeypatch.setattr(temporal, "SCENES", 2)
     presets = {
         name: replace(settings, initial_steps=2, pyramid_levels=1)
         for name, settings in temporal.PRESETS.items()
     }
-    for module in (temporal, runs):
+    for module in (temporal, runs, still_scenes, new_regions):
         monkeypatch.setattr(module, "PRESETS", presets)
 
 
@@ -104,6 +111,7 @@ def test_temporal_measures_every_figure(features, tmp_path, capsys, quick):
         "fade: RMS difference of the frames before and after",
         "flash: mean luminance of the last frame relative to a cold start",
         "noise: temporal noise relative to the source's",
+        "flat ground: drag per frame",
     ):
         assert figure in figures
     assert len(capsys.readouterr().out.splitlines()) == 2 + len(document["rows"])

@@ -1,20 +1,23 @@
 """vidstyle: neural style transfer for video, by optimising every frame.
 
-import vidstyle as vs
+Example::
 
-vs.render("in.mp4", "painting.jpg", "out.mp4")              # a file, with its sound image =
-vs.stylize(image, "strokes")                        # NumPy, PyTorch or PIL; the same kind out for
-image in vs.stylize_video("in.mp4", "painting.jpg"):    # an iterator of arrays
-    ...
-with vs.stream("strokes", preset="draft") as stylized:      # frames as they arrive
-    image = stylized(frame)
+    import vidstyle as vs
 
-The parts that these are made of, for full control:
+    vs.render("in.mp4", "painting.jpg", "out.mp4")  # a file, with its sound
+    image = vs.stylize(image, "strokes")  # NumPy, PyTorch or PIL; the same kind out
+    for image in vs.stylize_video("in.mp4", "painting.jpg"):  # an iterator of arrays
+        ...
+    with vs.stream("strokes", preset="draft") as stylized:  # frames as they arrive
+        image = stylized(frame)
 
-features = vs.load_features("bundled", device="auto")
-stylizer = vs.Stylizer(features, vs.Style.from_images(["style.jpg"], features), vs.Settings())
-with vs.open_source("in.mp4") as source, vs.open_sink("out.mp4", source) as sink:
-    vs.run(source, stylizer, [sink])
+The parts that these are made of, for full control::
+
+    features = vs.load_features("bundled", device="auto")
+    style = vs.Style.from_images(["style.jpg"], features)
+    stylizer = vs.Stylizer(features, style, vs.Settings())
+    with vs.open_source("in.mp4") as source, vs.open_sink("out.mp4", source) as sink:
+        vs.run(source, stylizer, [sink])
 """
 
 import os

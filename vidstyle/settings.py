@@ -60,8 +60,8 @@ def _accept_old_names(cls: type["Settings"]) -> type["Settings"]:
 class Settings:
     """All settings of the stylisation. Immutable: ``dataclasses.replace`` makes a changed copy.
 
-    The weights mean the same at every size and with every feature network, since each loss is
-    divided by the energy of its target.
+    The weights of content and style mean the same at every size and with every feature network,
+    since these losses are divided by the energy of their targets.
 
     Raises:
         ValueError: a value out of range, not finite, or not one of the choices.
@@ -109,7 +109,7 @@ class Settings:
     optimizer: str = _setting("adam", "optimiser of the pixels", choices=OPTIMIZERS)
     learning_rate: float = _setting(
         0.06,
-        "Adam's step size in grey levels, where 1 is the range from black to white",
+        "step size of Adam, for pixels in the range 0 to 1",
         low=1e-6,
         high=1,
     )

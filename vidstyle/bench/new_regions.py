@@ -88,6 +88,8 @@ class NewRegionsBench:
         run = self._runner.run(clip, settings)
         ages = pixel_ages(clip.motions, self._size)
         numbers = [n for n in range(2 + age, self._count) if (ages[n] == age).any()]
+        if not numbers:
+            return  # the clip is too short
         chosen = sorted({numbers[len(numbers) // 3], numbers[2 * len(numbers) // 3], numbers[-1]})
         energies, strokes = [], []
         for number in chosen:
@@ -109,6 +111,8 @@ class NewRegionsBench:
         last = self._count - 1
         covered = np.any(clip.moving[1:last], 0) & ~clip.moving[0] & ~clip.moving[last]
         never = ~np.any(clip.moving, 0)
+        if not covered.any():
+            return  # the clip is too short
         difference = (run.images[last] - run.images[0]).square().mean(1)[0].numpy()
         difference = cv2.resize(difference, self._size, interpolation=cv2.INTER_AREA)
         ratio = float((difference[covered].mean() / difference[never].mean()) ** 0.5)
@@ -140,8 +144,9 @@ class NewRegionsBench:
 
     def _measure_crossfade(self) -> None:
         """The frame after a crossfade between two scenes at rest."""
-        clip = crossfade_clip("crossfade", self._size, self._count, self._count - 4)
-        number = self._count - 3
+        end = max(3, self._count - 4)
+        clip = crossfade_clip("crossfade", self._size, self._count, end)
+        number = end + 1
         run = self._runner.run(clip, PRESETS["standard"])
         content = self._runner.content(clip.frames[number]).cpu()
         everywhere = torch.ones(content.shape[-2:], dtype=torch.bool)

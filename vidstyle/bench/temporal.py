@@ -62,6 +62,7 @@ class TemporalOptions:
         frames: number of frames of each clip.
         drift_frames: number of frames of the still clip.
         json, picture: files for the figures and the contact strips; None: no file.
+        regions: measure only what comes into view and what moves.
     """
 
     clip: Path | None = None
@@ -70,6 +71,7 @@ class TemporalOptions:
     drift_frames: int = 600
     json: Path | None = None
     picture: Path | None = None
+    regions: bool = False
 
 
 def temporal(options: TemporalOptions, style: Style, flow: FlowMethod | None) -> list[Row]:
@@ -96,7 +98,9 @@ def temporal(options: TemporalOptions, style: Style, flow: FlowMethod | None) ->
             write_image(options.picture, np.vstack(strips).astype(np.uint8))
 
     bench = TemporalBench(style, options, flow, write_rows, write_strips)
-    if options.clip:
+    if options.regions:
+        bench.measure_new_regions()
+    elif options.clip:
         bench.measure_clip(options.clip.name, frames)
     else:
         bench.measure_known_motion()
@@ -152,7 +156,12 @@ class TemporalBench:
         measure_drift(self._runner, self._row, size, self._options.drift_frames)
         for name in ("pan", "object"):
             self._measure_presets(clips[name])
-        NewRegionsBench(self._runner, self._row, size, count).measure()
+        self.measure_new_regions()
+
+    def measure_new_regions(self) -> None:
+        """Measure what comes into view and what moves, on generated clips."""
+        size = self._options.size, self._options.size // 2
+        NewRegionsBench(self._runner, self._row, size, self._options.frames).measure()
 
     def measure_clip(self, name: str, frames: Sequence[Frame]) -> None:
         """Measure a clip of unknown motion; the flow method estimates the motion for flicker."""

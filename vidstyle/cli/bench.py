@@ -86,6 +86,13 @@ def _bench_temporal(args: argparse.Namespace, parser: argparse.ArgumentParser) -
         sizes = {"size": args.size, "drift_frames": args.drift_frames}
         given = {name: value for name, value in sizes.items() if value is not None}
         bench = TemporalOptions(
-            args.clip, frames=args.frames, json=args.json, picture=args.picture, **given
+            args.clip,
+            frames=args.frames,
+            json=args.json,
+            picture=args.picture,
+            regions=args.regions,
+            **given,
         )
+        if args.regions and (args.clip or args.picture):
+            raise ValueError("--regions measures generated clips: leave out --clip and --picture")
     temporal(bench, Style.from_images(args.styles, features), flow)

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         display = DisplayCheck() if args.window else None
         if display is not None:
             stack.callback(display.close)
-        screens = _screens(args, parser, stack)
+        screens = _open_outputs(args, parser, stack)
         source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
         window = Window(check=display) if display is not None else None
         if window is not None:
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         try:
             with usage_errors(parser):
                 stylizer, styles, flow = preview_while_loading(
-                    source, window, lambda: _painter(args, settings, source.format.size)
+                    source, window, lambda: _load_stylizer(args, settings, source.format.size)
                 )
         except SessionClosed:
             return
@@ -82,14 +82,13 @@ def _settings(args: argparse.Namespace) -> Settings:
     return replace(settings, steps=min(settings.steps, base.steps))
 
 
-def _screens(
+def _open_outputs(
     args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack
 ) -> list[Any]:
-    """All but the window that shows the pictures. What can be wrong is seen before anything else
-    begins."""
+    """Open every output except the window; invalid arguments are reported before anything else."""
     from ..io.files import is_url
 
-    screens: list[Any] = []
+    outputs: list[Any] = []
     if args.web is not None or args.obs:
         from ..live.web.address import check_host_name, listen
         from ..live.web.server import Page
@@ -97,30 +96,32 @@ def _screens(
         with usage_errors(parser):
             allowed = [check_host_name(name) for name in args.allowed_hosts]
             page = Page(listen(args.web or ""), allowed)
-        screens.append(page)
+        outputs.append(page)
         print(f"vidstyle: control page at {page.url}", file=sys.stderr)
     if args.virtual_camera is not None:
         from ..live.virtual_camera import VirtualCamera
 
         size, rate = args.virtual_camera_size[0], args.virtual_camera_fps
         with usage_errors(parser):
-            screens.append(
+            outputs.append(
                 VirtualCamera(args.virtual_camera or None, size, rate, args.camera_matrix)
             )
     for address in filter(is_url, args.outputs):
         from ..live.stream_output import StreamOutput
 
-        screens.append(StreamOutput(address, args.fps))
+        outputs.append(StreamOutput(address, args.fps))
     if args.obs:
         from ..live.shared_memory import SharedMemoryOutput
 
-        screens.append(SharedMemoryOutput())
-    for screen in screens:
-        stack.callback(screen.close)
-    return screens
+        outputs.append(SharedMemoryOutput())
+    for output in outputs:
+        stack.callback(output.close)
+    return outputs
 
 
-def _painter(args: argparse.Namespace, settings: Settings, frame_size: tuple[int, int]) -> Any:
+def _load_stylizer(
+    args: argparse.Namespace, settings: Settings, frame_size: tuple[int, int]
+) -> Any:
     """(stylizer, [(name, style)], flow), all that takes long to load."""
     from ..features.weights import load_features
     from ..flow.methods import load_flow

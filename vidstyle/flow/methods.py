@@ -16,7 +16,8 @@ from ..features.pretrained import last_line, raft_weights, read_state_dict
 from ..io.frame import Image
 
 MAX_FLOW_SIDE_PX = 512
-"""Long side of the frames from which flow is computed: half a px of any output, at bounded cost."""
+"""Largest long side at which flow is computed. Larger frames cost time, and their flow is hardly
+better: it is enlarged to the size of the frames."""
 
 MIN_FLOW_SIDE_PX = 16
 """Smallest side, to which narrower frames are stretched: DIS refuses sides below 12 px."""

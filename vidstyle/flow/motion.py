@@ -17,7 +17,7 @@ class Motion:
         flow: (1, 2, H, W) float32: displacement of each pixel of *this* frame to its position in
             the earlier frame, (dx, dy) in px of an image of W x H. It is rescaled for images of
             other sizes. None: no motion.
-        reliable: occlusion mask, (1, 1, H, W) float32 in [0, 1]: 0 where the earlier frame does
+        reliable: validity mask, (1, 1, H, W) float32 in [0, 1]: 0 where the earlier frame does
             not show this pixel (disocclusion). None: 1 everywhere.
         cut: this frame is the first of a shot; earlier frames are not used.
         earlier: motion to frames further back: distance in frames -> motion. The previous frame,

@@ -204,9 +204,10 @@ def _copy_refusal(
 
 
 def _readback_refusal(file: io.BytesIO, expected: Any, frames: Sequence[Any]) -> str | None:
-    """Why the muxed packets do not decode to the same audio frames at the same distances; None if
-    they
-    do."""
+    """Why the muxed packets do not decode to the same audio frames at the same distances.
+
+    None if they do.
+    """
     file.seek(0)
     try:
         with av.open(file, "r") as container:

@@ -30,11 +30,9 @@ class VideoWriter(FileSink):
 
     Timestamps are the frames' own, exact where the container allows it (Matroska and WebM count
     milliseconds). Colours are converted with the source's matrix and range, and tagged so. Where
-    the
-    codec needs even sizes, one row or column is cropped. Finished segments lie in a folder
-    ``NAME.part``;
-    a run that ends early joins them as ``NAME.part.EXT``. The output is locked until ``close`` or
-    ``abandon``.
+    the codec needs even sizes, one row or column is cropped. Finished segments lie in a folder
+    ``NAME.part``; a run that ends early joins them as ``NAME.part.EXT``. The output is locked until
+    ``close`` or ``abandon``.
 
     Raises:
         OutputError: the file cannot be written, exists and may not be replaced, is being written by

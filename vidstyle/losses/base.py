@@ -32,15 +32,15 @@ class StyleStatistics(Protocol):
 
 
 class FrameContext(NamedTuple):
-    """What a loss prepares its target for a frame from.
+    """The inputs from which a loss computes its target for one frame.
 
     Attributes:
         features: compute activations of any other image.
         content: (1, 3, H, W) RGB in [0, 1], the frame with the color statistics of the style.
         activations: layer -> (1, C, H', W') of ``content``, for all ``Loss.content_layers``.
         style: what ``Loss.style_target`` of the same loss returned.
-        previous: (1, 3, H, W), the earlier stylised frame warped by optical flow; None: there is no
-            such term.
+        previous: (1, 3, H, W), the earlier stylised frame warped by optical flow; None: a first
+            frame.
         valid: (1, 1, H, W), 1 where ``previous`` shows what the frame shows, 0 in disoccluded
             regions.
     """

@@ -51,7 +51,7 @@ COLORS = "colors"
 """Key of the patches' colours in ``extract_patches``, next to layer names."""
 
 TEMPERATURE = 0.05
-"""Of the Sinkhorn kernel, in units of the similarity."""
+"""Temperature of the Sinkhorn kernel, in units of the similarity."""
 
 SINKHORN_ITERATIONS = 3
 """Sinkhorn iterations per assignment."""

@@ -11,7 +11,7 @@ from .base import FrameContext, Loss
 
 
 class TemporalTarget(NamedTuple):
-    """The previous stylised frame.
+    """Earlier stylised frames: the previous one, and older ones with long-term consistency.
 
     Args:
         image: (1, 3, H, W), warped by optical flow.

@@ -152,8 +152,11 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 def reset_peak_memory(device: torch.device) -> bool:
-    """Begin anew to watch for the peak; whether the system can. What was freed goes back to it
-    first, where it takes it."""
+    """Return freed memory to the system and reset the peak counter.
+
+    Returns:
+        Whether the system supports it.
+    """
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

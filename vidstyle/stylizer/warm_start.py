@@ -22,14 +22,14 @@ MIN_MOTION_PX = 0.2
 noise."""
 
 FULL_BUDGET_DISOCCLUSION = 0.05
-"""Disoccluded share of a frame from which on it takes all its steps."""
+"""Above this disoccluded fraction, a frame takes the maximum number of steps."""
 
 FULL_BUDGET_CHANGE = 0.02
-"""Root mean square change of the content beyond its motion, of 1, from which on a frame takes all
-its steps."""
+"""Above this root mean square change of the content beyond its motion, with pixels in [0, 1], a
+frame takes the maximum number of steps."""
 
 FULL_BUDGET_DECREASE = 0.01
-"""Relative decrease of the loss per step of the last frame from which on a frame takes all its
+"""Above this relative decrease of the loss per step in the previous frame, a frame takes all its
 steps."""
 
 COLOR_RIDGE = 1e-3
@@ -90,7 +90,7 @@ def warm_start(
     Args:
         state: after the previous frame.
         frame: (1, 3, H, W), the present frame.
-        motion: from earlier frames to the present one.
+        motion: from the present frame to earlier ones.
         strokes: (1, 3, H, W), fine detail of the style, added to disoccluded regions.
         proposal: (1, 3, H, W), a stylised version of the frame from which disoccluded regions
             start; None: they start from the content and the strokes.
