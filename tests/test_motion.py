@@ -174,6 +174,19 @@ def test_estimate_motion_of_noise_at_rest_is_zero(sigma):
     assert 1 - motion.reliable.mean() <= 0.01
 
 
+def test_estimate_motion_of_codec_noise_at_rest_is_zero():
+    """Noise of a codec is smooth and strong in dark, flat areas: each frame has other blocks."""
+    random = np.random.default_rng(0)
+    still = 60 + cv2.resize(random.normal(0, 4, (18, 32, 3)), (320, 180))
+    frames = []
+    for _ in range(2):
+        blocks = cv2.resize(random.normal(0, 5, (23, 40, 3)), (320, 180))
+        frames.append((still + blocks).clip(0, 255).astype(np.uint8))
+    motion = between(frames[1], frames[0], dis_flow)
+    assert (motion.flow.square().sum(1).sqrt() > 0.2).float().mean() <= 0.01
+    assert 1 - motion.reliable.mean() <= 0.01
+
+
 def test_estimate_motion_follows_a_slow_pan_in_noise():
     clip = camera_clip("slow pan", (320, 180), 4, lambda n: View(0.25 * n))
     noise = noisy(6)

@@ -31,7 +31,14 @@ from .fields import (
 )
 from .methods import FlowMethod
 from .motion import Motion
-from .noise import MIN_NOISE_LEVELS, Tolerance, grain_level, noise_level, smooth
+from .noise import (
+    MAX_CODEC_NOISE_LEVELS,
+    MIN_NOISE_LEVELS,
+    Tolerance,
+    grain_level,
+    noise_level,
+    smooth,
+)
 from .regions import FlatRegions
 
 PATCH_SIDE_PX = 9
@@ -141,10 +148,12 @@ def estimate_motion(
             any case.
     """
     raw, tolerance = None, Tolerance()
-    noise = min(noise_level(frame, earlier), grain_level(frame))
-    if noise > MIN_NOISE_LEVELS:  # or everything moves, and has fine detail
+    noise = noise_level(frame, earlier)
+    if noise > MIN_NOISE_LEVELS:  # or everything moves
         raw = method(frame, earlier)
         noise = min(noise, noise_level(frame, earlier, raw))
+    if noise > MAX_CODEC_NOISE_LEVELS:  # or the flow is wrong
+        noise = min(noise, grain_level(frame))
     if noise > MIN_NOISE_LEVELS:
         frame, earlier, raw = smooth(frame, noise), smooth(earlier, noise), None
         tolerance = Tolerance.of_noise(noise_level(frame, earlier))
@@ -216,7 +225,7 @@ def _refined_flow(pair: _FramePair, method: FlowMethod, raw: Flow | None = None)
     moves = ~_explains_equally(camera_error, error, PATCH_SIDE_PX, tolerance.near_margin)
     # A distance without a better explanation, as at an edge that moves along itself, is no vote.
     votes = np.where(distance < OUTLINE_AT_REST_PX**2, -1, moves).astype(np.float32)
-    background |= near & ~regions.add_moving(moves, votes)
+    background |= near & ~regions.add_moving(moves, votes, still_camera=not camera.any())
     votes = np.where(distance < OBJECT_MOTION_MIN_PX**2, -1, 1).astype(np.float32)
     same = box_filter(camera_error, PROPAGATION_PATCH_SIDE_PX) < tolerance.unchanged
     background |= ~near & same & regions.large_at_rest(votes)

@@ -19,6 +19,10 @@ CALM_FRACTION = 0.2
 MIN_NOISE_LEVELS = 2.0
 """Noise below which frames are taken as they are, in mean absolute code values."""
 
+MAX_CODEC_NOISE_LEVELS = 5.0
+"""Largest noise of a codec. It is smooth, so that a single frame does not show it: larger
+differences are noise only as far as the frame has grain."""
+
 MAX_SMOOTHING_PX = 1.6
 """Largest standard deviation of the smoothing: more would hide motion boundaries."""
 

@@ -100,7 +100,7 @@ class FlatRegions:
         sums[[0, self._count]] = 0
         return sums
 
-    def add_moving(self, moves: Mask, votes: Map) -> Mask:
+    def add_moving(self, moves: Mask, votes: Map, still_camera: bool) -> Mask:
         """Add the regions that move to a mask of moving pixels.
 
         Without the vote, the outlines of passing hills would slide over the stylised hills.
@@ -108,12 +108,18 @@ class FlatRegions:
         Args:
             moves: pixels that move.
             votes: 1 for motion, -1 for rest, 0 for none; changed at the border.
+            still_camera: large regions at rest contain no moving pixels. With a moving camera,
+                regions at different depths move differently.
         """
         if not moves.any():
             return moves
         sums, (highest, lowest) = self._sums(votes), self._neighbors
         moving = (sums > 0)[self._labels]
         moving[self._edges] = (sums[highest] > 0) & (sums[lowest] > 0)
+        if still_camera:
+            # Inside a large region there is no texture that could show motion, only noise.
+            at_rest = (sums < 0) & np.append(self._large, False)
+            moves = moves & ~at_rest[self._labels]
         moving |= moves
         closed = cv2.morphologyEx(moving.view(np.uint8), cv2.MORPH_CLOSE, CLOSING_WINDOW)
         return closed.view(np.bool_)
