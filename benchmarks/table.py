@@ -156,6 +156,15 @@ def kills(values):
     ]
 
 
+def regions(values):
+    """What comes into view and what moves."""
+    lines = ["| figure | measured | target |", "|---|---|---|"]
+    for figure, (value, unit, target) in values["rows"].items():
+        shown = f"{value:.3g} {unit}".rstrip()
+        lines.append(f"| {figure} | {shown} | {target} |")
+    return lines
+
+
 def interrupts(values):
     """Interrupted renders."""
     found = values["document"]
@@ -196,6 +205,7 @@ ROBUSTNESS = "docs/benchmarks/robustness.md"
 TABLES = {
     "hardware": ("README.md", "speed-cpu speed-gpu live-cpu", speed_tables.hardware),
     "temporal": (CONSISTENCY, "temporal-cpu", temporal),
+    "regions": (CONSISTENCY, "new-regions-cpu", regions),
     "presets": (CONSISTENCY, "temporal-cpu", presets),
     "gallery": ("docs/benchmarks/images.md", "gallery", gallery),
     "steps": (SPEED, "steps-cpu", speed_tables.steps),
