@@ -63,6 +63,7 @@ class Report:
             for the other threads, "motion" is 0 where another thread computes the flow, "backward"
             is the backward pass, "controls" is the time spent in ``controls``.
         backward_seconds: time of the backward pass per frame.
+        backward_frames: number of frames that the backward pass has looked at.
         source: the last stylised frame as it was read.
         frame: the last stylised frame.
         iterations: the losses of that frame.
@@ -72,6 +73,7 @@ class Report:
     dropped: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     backward_seconds: float = 0.0
+    backward_frames: int = 0
     source: Frame | None = None
     frame: Frame | None = None
     iterations: list[Iteration] = field(default_factory=list)
@@ -301,7 +303,7 @@ def _stylize(
         motion_seconds = got - started - (reader.waited - report.seconds["read"])
         motion_seconds -= frames.seconds - report.seconds["backward"]
         report.seconds["read"], report.seconds["backward"] = reader.waited, frames.seconds
-        report.backward_seconds = frames.seconds_per_frame
+        report.backward_seconds, report.backward_frames = frames.seconds_per_frame, frames.frames
         for stage, spent in (
             ("motion", motion_seconds),
             ("paint", done - got),

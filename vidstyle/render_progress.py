@@ -58,8 +58,10 @@ class ClipProgress:
             self._first_done = time.perf_counter()
         elif report.frames == 1 + ESTIMATE_FRAMES and remaining > ESTIMATE_FRAMES:
             per_frame = (time.perf_counter() - self._first_done) / ESTIMATE_FRAMES
-            per_frame += report.backward_seconds  # was spent before the first frame
-            log.info("about %s for the rest of the clip", duration_text(per_frame * remaining))
+            # The backward pass of the first window is done.
+            windows = max(0, remaining + report.frames - report.backward_frames)
+            seconds = per_frame * remaining + report.backward_seconds * windows
+            log.info("about %s for the rest of the clip", duration_text(seconds))
 
 
 @contextmanager
