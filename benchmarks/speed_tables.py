@@ -226,9 +226,9 @@ MINUTE_FRAMES = 60 * 30
 """Frames in a minute of video of 30 frames per second."""
 
 HARDWARE_ROWS = (
-    (0, "320 x 180, `draft`", "320x180, bundled, auto, auto, draft"),
-    (0, "640 x 360, `standard`", "640x360, bundled, auto, auto, standard"),
-    (0, "1280 x 720, `standard`", "1280x720, bundled, auto, auto, standard"),
+    (0, "320 x 180, `draft`", "320x180, bundled, auto, fp32, draft"),
+    (0, "640 x 360, `standard`", "640x360, bundled, auto, fp32, standard"),
+    (0, "1280 x 720, `standard`", "1280x720, bundled, auto, fp32, standard"),
     (1, "1280 x 720, `standard`, VGG-19's shape", "1280x720, vgg19-random, auto, auto, standard"),
     (1, "1920 x 1080, `draft`", "1920x1080, bundled, auto, auto, draft"),
 )
@@ -238,7 +238,7 @@ HARDWARE_ROWS = (
 def hardware(values):
     """What to expect of a machine, for the README."""
     cpu, gpu_machine, live_machine = values["machines"]
-    cores = f"{cpu['threads']} CPU cores with bfloat16 ({cpu['processor']})"
+    cores = f"{cpu['threads']} CPU cores without bfloat16 ({cpu['processor']})"
     live_cores = f"{live_machine['threads']} CPU cores ({live_machine['processor']})"
     names = (cores, gpu_machine["device"])
     lines = [

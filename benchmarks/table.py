@@ -203,7 +203,7 @@ LIVE = "docs/benchmarks/live.md"
 ROBUSTNESS = "docs/benchmarks/robustness.md"
 
 TABLES = {
-    "hardware": ("README.md", "speed-cpu speed-gpu live-cpu", speed_tables.hardware),
+    "hardware": ("README.md", "speed-avx2-cpu speed-gpu live-cpu", speed_tables.hardware),
     "temporal": (CONSISTENCY, "temporal-cpu", temporal),
     "regions": (CONSISTENCY, "new-regions-cpu", regions),
     "presets": (CONSISTENCY, "temporal-cpu", presets),
