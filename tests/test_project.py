@@ -34,7 +34,7 @@ ROWS = (
     "stylizer.cold_start stylizer.frame_setup stylizer.memory_check stylizer.sizes stylizer.output",
     "stylizer.report stylizer.stylizer stylizer.backward_pass checkpoint_scheduler",
     "metrics training_images training pipeline trace inputs conversions styles",
-    "render_progress render_job preview batch api_arguments api",
+    "render_progress render_job preview batch api_arguments api_stream api",
     "live.v4l2loopback live.latency_stamp live.shared_memory live.window live.network_camera",
     "live.capture live.camera live.slate live.output_device live.virtual_camera",
     "live.stream_worker live.stream_output live.recorder live.rate_control live.filenames",

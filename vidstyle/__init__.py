@@ -26,7 +26,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import Stream, render, stream, stylize, stylize_video
+    from .api import render, stream, stylize, stylize_video
+    from .api_stream import Stream
     from .errors import DeviceError, FeaturesError, InputError, OutputError, VidstyleError
     from .features.extractor import Features
     from .features.weights import load_features

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from .api_arguments import (
@@ -14,6 +13,7 @@ from .api_arguments import (
     refuse_path,
     style_names,
 )
+from .api_stream import Stream
 from .conversions import Restore, is_image, to_frame
 from .flow.clip_motion import LOOK_AHEAD_FRAMES, with_motion
 from .flow.methods import FlowMethod
@@ -25,9 +25,8 @@ from .io.source import open_source
 from .progress import Event, ProgressEvent
 from .render_job import RenderJob, render_job
 from .settings import Settings
-from .styles import check_not_swapped, find_style, style_parts, to_style
+from .styles import check_not_swapped, find_style, style_parts
 from .stylizer.backward_pass import BackwardPass, uses_backward_pass
-from .stylizer.style import Style
 from .stylizer.stylizer import Stylizer
 from .stylizer.warm_start import flow_distances
 
@@ -138,7 +137,7 @@ def _stylized_frames(
         yield kinds.popleft()(stylized)
 
 
-def stream(style: Any, **settings: Any) -> "Stream":
+def stream(style: Any, **settings: Any) -> Stream:
     """A stylizer for frames that arrive one at a time, as from a camera.
 
     Args:
@@ -162,94 +161,6 @@ def stream(style: Any, **settings: Any) -> "Stream":
     """
     stylizer, flow = make_stylizer("stream", style, settings, "standard")
     return Stream(stylizer, flow)
-
-
-class Stream:
-    """Stylises frames one at a time and computes the optical flow between them itself.
-
-    A cut is detected and the shot after it starts anew. Without frames to look ahead at, a flash
-    counts as a cut.
-
-    Args:
-        stylizer: does the work.
-        flow: optical flow method; None: cuts are detected, motion is not.
-    """
-
-    def __init__(self, stylizer: Stylizer, flow: FlowMethod | None) -> None:
-        self._stylizer, self._flow = stylizer, flow
-        self._closed = False
-        self._frame: Frame | None = None
-        self.reset()
-
-    def __call__(self, image: Any) -> Any:
-        """Stylise the next frame.
-
-        Args:
-            image: as for ``stylize``; the size may change.
-
-        Returns:
-            An image of the same kind.
-
-        Raises:
-            TypeError, ValueError: an image of another kind or shape, or a stream that is closed.
-            DeviceError: out of memory.
-        """
-        if self._closed:
-            raise ValueError("the stream is closed: open another one with vidstyle.stream")
-        self._frame, restore = to_frame(image)
-        frame, motion = next(self._pairs)
-        return restore(self._stylizer(frame, motion))
-
-    @property
-    def style(self) -> Style:
-        """The style from the next frame on. Anything that ``stylize`` takes may be assigned."""
-        return self._stylizer.style
-
-    @style.setter
-    def style(self, style: Any) -> None:
-        self._stylizer.style = to_style(style, self._stylizer.features)
-        self._stylizer.reset_learning_rate()
-
-    @property
-    def stylizer(self) -> Stylizer:
-        """The stylizer that does the work."""
-        return self._stylizer
-
-    def reset(self) -> None:
-        """Forget all frames: the next one is optimised from scratch."""
-        self._stylizer.reset()
-        self._frame = None
-        self._pairs = with_motion(
-            self._frames(), self._flow, flow_distances(self._stylizer.settings), 0, self._flow_px
-        )
-
-    def _frames(self) -> Iterator[Frame]:
-        """The frame of each call, when the motion of that frame is asked for."""
-        while self._frame is not None:
-            yield self._frame
-
-    def _flow_px(self) -> int:
-        return self._stylizer.flow_px(self._frame.size if self._frame else (1, 1))
-
-    def close(self) -> None:
-        """Free the memory of the frames. May be called twice."""
-        self._closed = True
-        self.reset()
-
-    def __enter__(self) -> "Stream":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else "open"
-        return f"Stream({self._stylizer!r}, {state})"
 
 
 def render(  # noqa: PLR0913 (all are keywords)

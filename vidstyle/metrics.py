@@ -143,17 +143,35 @@ def stroke_coherence(image: Tensor, scales: int = 4, window_px: int = 9) -> list
     """
     coherences = []
     for _ in range(scales):
-        gray = image.mean(1, keepdim=True)
-        dx = gray[..., 1:-1, 2:] - gray[..., 1:-1, :-2]
-        dy = gray[..., 2:, 1:-1] - gray[..., :-2, 1:-1]
-        xx, yy, xy = (
-            F.avg_pool2d(product, window_px, 1) for product in (dx * dx, dy * dy, dx * dy)
-        )
-        energy = xx + yy
-        coherence = ((xx - yy).square() + 4 * xy.square()).sqrt() / (energy + 1e-6)
+        coherent, energy = structure_energy(image, window_px)
+        coherence = coherent / (energy + 1e-6)
         coherences.append(((coherence * energy).sum() / energy.sum().clamp_min(1e-12)).item())
         image = F.avg_pool2d(image, 2)
     return coherences
+
+
+def structure_energy(image: Tensor, window_px: int, padded: bool = False) -> tuple[Tensor, Tensor]:
+    """Difference and sum of the eigenvalues of the structure tensor (Bigün & Granlund 1987).
+
+    Args:
+        image: (1, 3, H, W) RGB in [0, 1].
+        window_px: side of the tensor's window, odd.
+        padded: results for all pixels; the gradient is zero at the border and outside.
+
+    Returns:
+        The coherent part of the energy, and the energy: (1, 1, H - w - 1, W - w - 1) each, or (1,
+        1, H, W).
+    """
+    gray = image.mean(1, keepdim=True)
+    dx = gray[..., 1:-1, 2:] - gray[..., 1:-1, :-2]
+    dy = gray[..., 2:, 1:-1] - gray[..., :-2, 1:-1]
+    if padded:
+        dx, dy = F.pad(dx, [1] * 4), F.pad(dy, [1] * 4)
+    margin = window_px // 2 if padded else 0
+    xx, yy, xy = (
+        F.avg_pool2d(product, window_px, 1, margin) for product in (dx * dx, dy * dy, dx * dy)
+    )
+    return ((xx - yy).square() + 4 * xy.square()).sqrt(), xx + yy
 
 
 def correlation(one: Tensor, other: Tensor) -> float:

@@ -62,7 +62,6 @@ class Report:
         seconds: stage -> seconds that the calling thread spent in it. "read" and "write" are waits
             for the other threads, "motion" is 0 where another thread computes the flow, "backward"
             is the backward pass, "controls" is the time spent in ``controls``.
-        backward_seconds: time of the backward pass per frame.
         backward_frames: number of frames that the backward pass has looked at.
         source: the last stylised frame as it was read.
         frame: the last stylised frame.
@@ -72,7 +71,6 @@ class Report:
     frames: int = 0
     dropped: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    backward_seconds: float = 0.0
     backward_frames: int = 0
     source: Frame | None = None
     frame: Frame | None = None
@@ -227,7 +225,7 @@ def _motion_adder(
             ahead,
             lambda: stylizer.flow_px(source.format.size),
             past,
-            reverse=uses_backward_pass(stylizer) and not live,
+            reverse=uses_backward_pass(stylizer, live),
         )
         if one_by_one:
             return ((frame, task()) for frame, task in tasks)
@@ -303,7 +301,7 @@ def _stylize(
         motion_seconds = got - started - (reader.waited - report.seconds["read"])
         motion_seconds -= frames.seconds - report.seconds["backward"]
         report.seconds["read"], report.seconds["backward"] = reader.waited, frames.seconds
-        report.backward_seconds, report.backward_frames = frames.seconds_per_frame, frames.frames
+        report.backward_frames = frames.frames
         for stage, spent in (
             ("motion", motion_seconds),
             ("paint", done - got),

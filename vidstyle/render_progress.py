@@ -60,7 +60,8 @@ class ClipProgress:
             per_frame = (time.perf_counter() - self._first_done) / ESTIMATE_FRAMES
             # The backward pass of the first window is done.
             windows = max(0, remaining + report.frames - report.backward_frames)
-            seconds = per_frame * remaining + report.backward_seconds * windows
+            backward = report.seconds["backward"] / max(1, report.backward_frames)
+            seconds = per_frame * remaining + backward * windows
             log.info("about %s for the rest of the clip", duration_text(seconds))
 
 

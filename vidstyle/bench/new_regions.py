@@ -11,11 +11,12 @@ drag                         resting ground that the estimated motion moves, in 
 discarded, moved             fraction of a resting, noisy scene that the estimated motion marks
                              as disoccluded, or moves
 edges after a crossfade      correlation of edge strengths with the new scene, one frame after
-                             the crossfade, divided by that of a cold start
+                             the crossfade
 ===========================  ===================================================================
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from ..flow.motion import Motion
 from ..flow.warp import warp
-from ..metrics import squared_gradient
+from ..metrics import squared_gradient, structure_energy
 from ..settings import PRESETS, Settings
 from . import temporal_metrics
 from .clips import Clip, View, camera_clip, changing_clip, crossfade_clip, noisy, object_clip
@@ -72,9 +73,9 @@ class NewRegionsBench:
         pan = camera_clip("fast pan", self._size, self._count, lambda n: View(FAST_PAN * width * n))
         walk = object_clip("walker", self._size, self._count, WALK * width)
         standard = PRESETS["standard"]
+        live = replace(standard, backward_steps=0)
         for clip in (pan, walk):
             self._measure_new_regions(clip, standard, "file", 0, "0.9 to 1.1")
-            live = Settings(backward_steps=0)
             self._measure_new_regions(clip, live, "live", LIVE_AGE_FRAMES, ">= 0.8")
         self._measure_uncovered_ground()
         self._measure_drag()
@@ -123,7 +124,7 @@ class NewRegionsBench:
         flat = np.full((self._size[1], self._size[0], 3), (140.0, 205.0, 245.0), np.float32)
         clip = object_clip("flat", self._size, 8, 0.02 * self._size[0], back=flat)
         shares = []
-        for number, (_, motion) in enumerate(self._estimated(clip)):
+        for number, motion in enumerate(self._estimated(clip)):
             if motion.flow is None or motion.reliable is None:
                 continue
             near = cv2.dilate(clip.moving[number].view(np.uint8), np.ones((RIM_PX, RIM_PX))) > 0
@@ -134,7 +135,7 @@ class NewRegionsBench:
 
     def _measure_resting_noise(self) -> None:
         clip = changing_clip("noise", self._size, 8, noisy(NOISE_SIGMA))
-        motions = [motion for _, motion in self._estimated(clip) if motion.reliable is not None]
+        motions = [motion for motion in self._estimated(clip) if motion.reliable is not None]
         reliable = [motion.reliable for motion in motions if motion.reliable is not None]
         discarded = 1 - torch.cat(reliable).mean().item()
         moved = np.mean([(_length(motion) > RESTING_MOVED_PX).mean() for motion in motions])
@@ -156,8 +157,9 @@ class NewRegionsBench:
         self._row("crossfade: edges of the new scene, one frame after it", own, "", ">= 0.6")
         self._row("crossfade: the same of a cold start", cold)
 
-    def _estimated(self, clip: Clip) -> list[tuple[object, Motion]]:
-        return list(self._runner.with_estimated_motion(clip, PRESETS["standard"]))
+    def _estimated(self, clip: Clip) -> list[Motion]:
+        pairs = self._runner.with_estimated_motion(clip, PRESETS["standard"])
+        return [motion for _, motion in pairs]
 
 
 def pixel_ages(motions: Sequence[Motion], size: tuple[int, int]) -> list[np.ndarray]:
@@ -188,15 +190,8 @@ def masked_coherence(image: Tensor, mask: Tensor) -> float:
 
     See ``metrics.stroke_coherence``.
     """
-    gray = image.mean(1, keepdim=True)
-    dx = F.pad(gray[..., 1:-1, 2:] - gray[..., 1:-1, :-2], [1, 1, 1, 1])
-    dy = F.pad(gray[..., 2:, 1:-1] - gray[..., :-2, 1:-1], [1, 1, 1, 1])
-    xx, yy, xy = (
-        F.avg_pool2d(product, STROKE_WINDOW_PX, 1, STROKE_WINDOW_PX // 2)[0, 0][mask]
-        for product in (dx * dx, dy * dy, dx * dy)
-    )
-    length = ((xx - yy).square() + 4 * xy.square()).sqrt().sum()
-    return (length / (xx + yy).sum().clamp_min(1e-12)).item()
+    coherent, energy = structure_energy(image, STROKE_WINDOW_PX, padded=True)
+    return (coherent[0, 0][mask].sum() / energy[0, 0][mask].sum().clamp_min(1e-12)).item()
 
 
 def _length(motion: Motion) -> np.ndarray:

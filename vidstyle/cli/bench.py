@@ -17,6 +17,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             if getattr(args, name):
                 works = "cannot be used with" if args.temporal else "needs"
                 raise ValueError(f"{flag_of(name)} {works} --temporal")
+        if args.regions and (args.clip or args.picture):
+            raise ValueError("--regions measures generated clips: leave out --clip and --picture")
         for name, value, lowest in (
             ("frames", args.frames, 8),
             ("drift-frames", args.drift_frames, 2),
@@ -93,6 +95,4 @@ def _bench_temporal(args: argparse.Namespace, parser: argparse.ArgumentParser) -
             regions=args.regions,
             **given,
         )
-        if args.regions and (args.clip or args.picture):
-            raise ValueError("--regions measures generated clips: leave out --clip and --picture")
     temporal(bench, Style.from_images(args.styles, features), flow)

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         display = DisplayCheck() if args.window else None
         if display is not None:
             stack.callback(display.close)
-        screens = _open_outputs(args, parser, stack)
+        outputs = _open_outputs(args, parser, stack)
         source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
         window = Window(check=display) if display is not None else None
         if window is not None:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         from ..live.session import Session, live
 
         with deferred():  # a recording is to be finished
-            live(Session(show, source, stylizer, styles, window, screens), source, stylizer, flow)
+            live(Session(show, source, stylizer, styles, window, outputs), source, stylizer, flow)
 
 
 def _check(args: argparse.Namespace, files: list[Path]) -> None:

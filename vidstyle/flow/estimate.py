@@ -116,16 +116,17 @@ DISOCCLUSION_WINDOW = np.ones((3, 3), np.uint8)
 
 
 class _FramePair(NamedTuple):
-    """Two frames, (H, W, 3) uint8, and the warp errors that noise makes likely."""
+    """Two frames, (H, W, 3) uint8, their difference, and the warp errors that noise causes."""
 
     frame: Pixels
     earlier: Pixels
+    difference: Map
     tolerance: Tolerance
 
     @property
     def swapped(self) -> "_FramePair":
         """The pair in the other order."""
-        return _FramePair(self.earlier, self.frame, self.tolerance)
+        return _FramePair(self.earlier, self.frame, self.difference, self.tolerance)
 
 
 class _RefinedFlow(NamedTuple):
@@ -147,17 +148,18 @@ def estimate_motion(
         reverse: give the motion its ``reverse`` too. The flow of both directions is computed in
             any case.
     """
-    raw, tolerance = None, Tolerance()
-    noise = noise_level(frame, earlier)
+    raw, tolerance, difference = None, Tolerance(), warp_error(frame, earlier)
+    noise = noise_level(difference)
     if noise > MIN_NOISE_LEVELS:  # or everything moves
         raw = method(frame, earlier)
-        noise = min(noise, noise_level(frame, earlier, raw))
+        noise = min(noise, noise_level(warp_error(frame, earlier, raw)))
     if noise > MAX_CODEC_NOISE_LEVELS:  # or the flow is wrong
         noise = min(noise, grain_level(frame))
     if noise > MIN_NOISE_LEVELS:
         frame, earlier, raw = smooth(frame, noise), smooth(earlier, noise), None
-        tolerance = Tolerance.of_noise(noise_level(frame, earlier))
-    pair = _FramePair(frame, earlier, tolerance)
+        difference = warp_error(frame, earlier)
+        tolerance = Tolerance.of_noise(noise_level(difference))
+    pair = _FramePair(frame, earlier, difference, tolerance)
     with ThreadPoolExecutor(1, "vidstyle-flow") as thread:
         other = thread.submit(_refined_flow, pair.swapped, method)
         forward = _refined_flow(pair, method, raw)
@@ -170,7 +172,7 @@ def estimate_motion(
 
 def _checked_motion(pair: _FramePair, refined: _RefinedFlow, reverse_flow: Flow) -> Motion:
     """The motion of a flow, with the occlusion mask of the forward-backward check."""
-    frame, earlier, tolerance = pair
+    frame, earlier, _, tolerance = pair
     flow, camera, camera_error = refined
     visible = forward_backward_check(flow, reverse_flow)
     # Flow in flat regions is arbitrary and may fail the check. A patch that is unchanged under the
@@ -203,14 +205,13 @@ def _disoccluded(visible: Mask) -> Mask:
 
 def _refined_flow(pair: _FramePair, method: FlowMethod, raw: Flow | None = None) -> _RefinedFlow:
     """A method's flow with the camera's where that explains the frame as well."""
-    frame, earlier, tolerance = pair
+    frame, earlier, difference, tolerance = pair
     if raw is None:
         raw = method(frame, earlier)
-    unwarped_error = warp_error(frame, earlier)
-    errors = unwarped_error, warp_error(frame, earlier, raw)
+    errors = difference, warp_error(frame, earlier, raw)
     camera = camera_flow(raw, frame, *errors, tolerance.near_margin)
     flow = sharpen_motion_boundaries(raw, camera, frame, earlier)
-    camera_error = warp_error(frame, earlier, camera) if camera.any() else unwarped_error
+    camera_error = warp_error(frame, earlier, camera) if camera.any() else difference
     error = warp_error(frame, earlier, flow)
     distance = squared_magnitude(flow - camera)
     near = distance < FLOW_NOISE_PX**2

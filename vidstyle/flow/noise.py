@@ -5,7 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .fields import CHANNEL_MEAN, Flow, Map, Pixels, box_filter, warp_error
+from .fields import CHANNEL_MEAN, Map, Pixels, box_filter
 
 NOISE_WINDOW_PX = 9
 """Window over which the difference of two frames is averaged to measure noise."""
@@ -59,15 +59,10 @@ class Tolerance(NamedTuple):
         )
 
 
-def noise_level(frame: Pixels, earlier: Pixels, flow: Flow | None = None) -> float:
-    """Mean absolute difference of two frames in the calmest windows, in code values.
-
-    Args:
-        frame, earlier: (H, W, 3) uint8.
-        flow: from ``frame`` to ``earlier``; None: zero.
-    """
-    error = box_filter(warp_error(frame, earlier, flow), NOISE_WINDOW_PX)
-    return float(np.quantile(error[::NOISE_STRIDE_PX, ::NOISE_STRIDE_PX], CALM_FRACTION))
+def noise_level(error: Map) -> float:
+    """Mean of a warp error, (H, W), in its calmest windows."""
+    means = box_filter(error, NOISE_WINDOW_PX)
+    return float(np.quantile(means[::NOISE_STRIDE_PX, ::NOISE_STRIDE_PX], CALM_FRACTION))
 
 
 def grain_level(frame: Pixels) -> float:
@@ -78,8 +73,7 @@ def grain_level(frame: Pixels) -> float:
     """
     grain = cv2.filter2D(frame, cv2.CV_32F, LAPLACIAN_DIFFERENCE, borderType=cv2.BORDER_REFLECT_101)
     magnitude: Map = cv2.transform(np.abs(grain), CHANNEL_MEAN)  # type: ignore[assignment]
-    means = box_filter(magnitude, NOISE_WINDOW_PX)
-    return float(np.quantile(means[::NOISE_STRIDE_PX, ::NOISE_STRIDE_PX], CALM_FRACTION))
+    return noise_level(magnitude)
 
 
 def smooth(frame: Pixels, noise: float) -> Pixels:

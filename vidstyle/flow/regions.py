@@ -63,8 +63,8 @@ class FlatRegions:
 
     @cached_property
     def _large(self) -> NDArray[np.bool_]:
-        """For each label, whether its region is large."""
-        areas = self._statistics[:, cv2.CC_STAT_AREA]
+        """For each label, and the one that marks edges, whether its region is large."""
+        areas = np.append(self._statistics[:, cv2.CC_STAT_AREA], 0)
         large: NDArray[np.bool_] = areas > LARGE_REGION_FRACTION * self._labels.size
         large[0] = False
         return large
@@ -118,8 +118,7 @@ class FlatRegions:
         moving[self._edges] = (sums[highest] > 0) & (sums[lowest] > 0)
         if still_camera:
             # Inside a large region there is no texture that could show motion, only noise.
-            at_rest = (sums < 0) & np.append(self._large, False)
-            moves = moves & ~at_rest[self._labels]
+            moves = moves & ~self._large_at_rest(sums)
         moving |= moves
         closed = cv2.morphologyEx(moving.view(np.uint8), cv2.MORPH_CLOSE, CLOSING_WINDOW)
         return closed.view(np.bool_)
@@ -130,5 +129,8 @@ class FlatRegions:
         Args:
             votes: as in ``add_moving``.
         """
-        at_rest: Mask = ((self._sums(votes) < 0) & np.append(self._large, False))[self._labels]
+        return self._large_at_rest(self._sums(votes))
+
+    def _large_at_rest(self, sums: NDArray[np.float64]) -> Mask:
+        at_rest: Mask = ((sums < 0) & self._large)[self._labels]
         return at_rest

@@ -67,7 +67,7 @@ class BackwardPass:
         self, pairs: Iterable[tuple[Frame, Motion]], stylizer: Stylizer, live: bool = False
     ) -> None:
         self._pairs, self._stylizer = pairs, stylizer
-        used = uses_backward_pass(stylizer) and not live
+        used = uses_backward_pass(stylizer, live)
         self._steps = stylizer.settings.backward_steps if used else 0
         self.seconds, self.frames = 0.0, 0
 
@@ -115,9 +115,10 @@ class BackwardPass:
         return images[::-1]
 
 
-def uses_backward_pass(stylizer: Stylizer) -> bool:
-    """Whether frames of a file are stylised in reverse first, which needs ``Motion.reverse``."""
-    return bool(stylizer.settings.backward_steps) and stylizer.settings.init == "previous"
+def uses_backward_pass(stylizer: Stylizer, live: bool = False) -> bool:
+    """Whether frames are stylised in reverse first, which needs ``Motion.reverse``."""
+    settings = stylizer.settings
+    return bool(settings.backward_steps) and settings.init == "previous" and not live
 
 
 def _window_frames(frame: Frame) -> int:

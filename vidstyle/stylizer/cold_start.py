@@ -1,6 +1,6 @@
 """Cold start: a first frame is optimised coarse to fine, from its content or from noise."""
 
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -21,27 +21,11 @@ REMATCH_STEPS = 10
 """Steps after which the targets that depend on the image, such as matches, are computed again."""
 
 
-class MakeObjective(Protocol):
-    """``Stylizer.objective``."""
+MakeObjective = Callable[[Tensor, tuple[Tensor, Tensor]], Objective]
+"""``Stylizer.objective``: of the content, and of the previous image with its mask."""
 
-    def __call__(self, content: Tensor, previous: tuple[Tensor, Tensor], /) -> Objective:
-        """The objective of a frame."""
-
-
-class Minimize(Protocol):
-    """Steps of the optimiser of the settings."""
-
-    def __call__(
-        self,
-        image: Tensor,
-        state: AdamState,
-        objective: Objective,
-        steps: int,
-        step_size: StepSize,
-        prepared: bool,
-        /,
-    ) -> OptimResult:
-        """Take steps, by a prepared program or eagerly."""
+Minimize = Callable[[Tensor, AdamState, Objective, int, StepSize, bool], OptimResult]
+"""Steps of the optimiser of the settings: by a prepared program if the last argument is True."""
 
 
 def cold_start(
