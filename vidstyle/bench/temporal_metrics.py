@@ -22,6 +22,7 @@ drift               ``max |Y(x_t) / Y(x_0) - 1|`` in a still clip; ``Y`` is the 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -78,7 +79,7 @@ def without_small_motion(motion: Motion, still_px: float = 0.5) -> Motion:
     if motion.flow is None:
         return motion
     moves = motion.flow.square().sum(1, keepdim=True) > still_px**2
-    return Motion(motion.flow * moves, motion.reliable, motion.cut)
+    return replace(motion, flow=motion.flow * moves)
 
 
 def edge_alignment(image: Tensor, content: Tensor, moving: Tensor) -> float:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .fields import (
     Flow,
@@ -24,6 +25,8 @@ from .fields import (
     box_filter,
     forward_backward_check,
     inside_image,
+    local_contrast,
+    median_filter,
     pixel_grid,
     select,
     squared_magnitude,
@@ -49,9 +52,6 @@ WIDE_PATCH_SIDE_PX = 31
 
 EQUAL_ERROR_RATIO = 1.1
 """Two flows explain a patch equally well up to this ratio of their errors, plus a margin."""
-
-FAR_MARGIN_LEVELS = 4
-"""Margin for flow far from the camera's: if such flow were right, the camera's would fail badly."""
 
 FLOW_NOISE_PX = 2.5
 """Flow in flat regions is mostly this near to the true flow. Beyond, it may be an object's."""
@@ -111,28 +111,41 @@ OBJECT_MOTION_MIN_PX = 1.0
 OUTLINE_WINDOW = np.ones((5, 5), np.uint8)
 """Pixels within 2 px of a moving object's outline are compared one by one."""
 
+MEDIAN_SIDE_PX = 5
+"""Window of the median filter of the refined flow (Sun et al. 2010)."""
+
 DISOCCLUSION_WINDOW = np.ones((3, 3), np.uint8)
 """Disoccluded regions grow by 1 px: pixels at an outline mix object and background."""
 
 
+CameraMatrix = NDArray[np.float64]
+"""(2, 3), an affine map."""
+
+
 class _FramePair(NamedTuple):
-    """Two frames, (H, W, 3) uint8, their difference, and the warp errors that noise causes."""
+    """Two frames, (H, W, 3) uint8, their difference, and the warp errors that noise causes.
+
+    ``contrast`` is the local contrast of each frame.
+    """
 
     frame: Pixels
     earlier: Pixels
     difference: Map
     tolerance: Tolerance
+    contrast: tuple[Map, Map]
 
     @property
     def swapped(self) -> "_FramePair":
         """The pair in the other order."""
-        return _FramePair(self.earlier, self.frame, self.difference, self.tolerance)
+        contrast = self.contrast[::-1]
+        return _FramePair(self.earlier, self.frame, self.difference, self.tolerance, contrast)
 
 
 class _RefinedFlow(NamedTuple):
-    """Flow between two frames, the camera's flow, and the warp error of the camera's flow."""
+    """Flow between two frames, the camera's motion and flow, and the warp error of its flow."""
 
     flow: Flow
+    matrix: CameraMatrix | None
     camera: Flow
     camera_error: Map
 
@@ -158,8 +171,9 @@ def estimate_motion(
     if noise > MIN_NOISE_LEVELS:
         frame, earlier, raw = smooth(frame, noise), smooth(earlier, noise), None
         difference = warp_error(frame, earlier)
-        tolerance = Tolerance.of_noise(noise_level(difference))
-    pair = _FramePair(frame, earlier, difference, tolerance)
+        tolerance = Tolerance.of_noise(min(noise, noise_level(difference)))
+    contrast = local_contrast(frame), local_contrast(earlier)
+    pair = _FramePair(frame, earlier, difference, tolerance, contrast)
     with ThreadPoolExecutor(1, "vidstyle-flow") as thread:
         other = thread.submit(_refined_flow, pair.swapped, method)
         forward = _refined_flow(pair, method, raw)
@@ -172,14 +186,14 @@ def estimate_motion(
 
 def _checked_motion(pair: _FramePair, refined: _RefinedFlow, reverse_flow: Flow) -> Motion:
     """The motion of a flow, with the occlusion mask of the forward-backward check."""
-    frame, earlier, _, tolerance = pair
-    flow, camera, camera_error = refined
+    frame, earlier, _, tolerance, (contrast, _) = pair
+    flow, matrix, camera, camera_error = refined
     visible = forward_backward_check(flow, reverse_flow)
     # Flow in flat regions is arbitrary and may fail the check. A patch that is unchanged under the
     # camera motion is visible; it has the camera's flow, unless its own flow explains it as well.
     error = warp_error(frame, earlier, flow)
     unchanged = inside_image(camera) & inside_image(flow)
-    unchanged &= box_filter(camera_error, PATCH_SIDE_PX) < tolerance.unchanged
+    unchanged &= box_filter(camera_error, PATCH_SIDE_PX) < tolerance.unchanged_below(contrast)
     keep = squared_magnitude(flow - camera) < FLOW_NOISE_PX**2
     keep &= _explains_equally(error, camera_error, PATCH_SIDE_PX, tolerance.near_margin)
     flow = select(unchanged & ~visible & ~keep, camera, flow)
@@ -187,7 +201,11 @@ def _checked_motion(pair: _FramePair, refined: _RefinedFlow, reverse_flow: Flow)
     reliable = (visible & ~_disoccluded(visible)).astype(np.float32)
     # NumPy transposes: PyTorch would start threads of its own in this thread.
     planes = np.ascontiguousarray(flow.transpose(2, 0, 1))
-    return Motion(torch.from_numpy(planes)[None], torch.from_numpy(reliable)[None, None])
+    return Motion(
+        torch.from_numpy(planes)[None],
+        torch.from_numpy(reliable)[None, None],
+        None if matrix is None else torch.from_numpy(matrix.astype(np.float32)),
+    )
 
 
 def _disoccluded(visible: Mask) -> Mask:
@@ -205,11 +223,12 @@ def _disoccluded(visible: Mask) -> Mask:
 
 def _refined_flow(pair: _FramePair, method: FlowMethod, raw: Flow | None = None) -> _RefinedFlow:
     """A method's flow with the camera's where that explains the frame as well."""
-    frame, earlier, difference, tolerance = pair
+    frame, earlier, difference, tolerance, (contrast, _) = pair
     if raw is None:
         raw = method(frame, earlier)
     errors = difference, warp_error(frame, earlier, raw)
-    camera = camera_flow(raw, frame, *errors, tolerance.near_margin)
+    matrix = camera_motion(raw, frame, *errors, tolerance.near_margin)
+    camera = np.zeros_like(raw) if matrix is None else affine_flow(matrix, raw.shape)
     flow = sharpen_motion_boundaries(raw, camera, frame, earlier)
     camera_error = warp_error(frame, earlier, camera) if camera.any() else difference
     error = warp_error(frame, earlier, flow)
@@ -218,36 +237,37 @@ def _refined_flow(pair: _FramePair, method: FlowMethod, raw: Flow | None = None)
     # Any flow explains a flat region inside a moving object or beside it, so its surroundings or
     # its outline decide.
     regions = FlatRegions(frame)
-    background = (
-        ~near
-        & _explains_equally(camera_error, error, PATCH_SIDE_PX, FAR_MARGIN_LEVELS)
-        & _explains_equally(camera_error, error, WIDE_PATCH_SIDE_PX, FAR_MARGIN_LEVELS)
-    )
+    far_margin, background = tolerance.far_margin(contrast), ~near
+    for side in (PATCH_SIDE_PX, WIDE_PATCH_SIDE_PX):
+        background &= _explains_equally(camera_error, error, side, far_margin)
     moves = ~_explains_equally(camera_error, error, PATCH_SIDE_PX, tolerance.near_margin)
     # A distance without a better explanation, as at an edge that moves along itself, is no vote.
     votes = np.where(distance < OUTLINE_AT_REST_PX**2, -1, moves).astype(np.float32)
     background |= near & ~regions.add_moving(moves, votes, still_camera=not camera.any())
     votes = np.where(distance < OBJECT_MOTION_MIN_PX**2, -1, 1).astype(np.float32)
-    same = box_filter(camera_error, PROPAGATION_PATCH_SIDE_PX) < tolerance.unchanged
-    background |= ~near & same & regions.large_at_rest(votes)
+    small_error = box_filter(camera_error, PROPAGATION_PATCH_SIDE_PX)
+    unchanged = small_error < tolerance.unchanged_below(contrast)
+    background |= ~near & unchanged & regions.large_at_rest(votes)
     flow = select(background, camera, flow)
     # The flow of an object extends beyond its outline: single pixels there take the camera's flow.
     moving = (squared_magnitude(flow - camera) > OBJECT_MOTION_MIN_PX**2).view(np.uint8)
     outline = cv2.morphologyEx(moving, cv2.MORPH_GRADIENT, OUTLINE_WINDOW) > 0
     outside = outline & (camera_error + tolerance.outline_margin < error)
-    return _RefinedFlow(select(outside, camera, flow), camera, camera_error)
+    # Single pixels that chose another flow than their neighbours would show as speckles.
+    flow = median_filter(select(outside, camera, flow), MEDIAN_SIDE_PX)
+    return _RefinedFlow(flow, matrix, camera, camera_error)
 
 
-def _explains_equally(simple: Map, error: Map, side_px: int, margin_levels: float) -> Mask:
+def _explains_equally(simple: Map, error: Map, side_px: int, margin_levels: float | Map) -> Mask:
     """True where the warp error of a simpler flow is not clearly larger than that of another."""
     limit = EQUAL_ERROR_RATIO * box_filter(error, side_px) + margin_levels
     equal: Mask = box_filter(simple, side_px) < limit
     return equal
 
 
-def camera_flow(
+def camera_motion(
     flow: Flow, frame: Pixels, unwarped_error: Map, error: Map, near_margin_levels: float
-) -> Flow:
+) -> CameraMatrix | None:
     """Camera motion: rotation, zoom and shift, estimated with RANSAC from the flow at corners.
 
     Args:
@@ -257,23 +277,23 @@ def camera_flow(
         near_margin_levels: see ``Tolerance``.
 
     Returns:
-        Flow of the static background: zero for a still camera, and if no motion is found.
+        The affine map of the static background, see ``Motion``; None for a still camera, and if no
+        motion is found.
     """
-    zero = np.zeros_like(flow)
     height, width = frame.shape[:2]
     gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     spacing = max(3, max(height, width) / 40)
     corners = cv2.goodFeaturesToTrack(gray, MAX_CORNERS, CORNER_QUALITY_LEVEL, spacing)
     if corners is None or len(corners) < MIN_CORNERS:
-        return zero
+        return None
     corners = corners[:, 0].astype(np.float64)
     if np.prod(np.ptp(corners, 0)) < CAMERA_MIN_SPREAD * height * width:
-        return zero
+        return None
     x, y = corners.round().astype(int).T
     displacements = flow[y, x]
     unmoved = _explains_equally(unwarped_error, error, PATCH_SIDE_PX, near_margin_levels)
     if unmoved.mean() > STILL_CAMERA_MIN_FRACTION and not _drifts(displacements):
-        return zero
+        return None
     matrix, inliers = cv2.estimateAffinePartial2D(
         corners,
         corners + displacements,
@@ -281,8 +301,13 @@ def camera_flow(
         ransacReprojThreshold=RANSAC_THRESHOLD_PX,
     )
     if matrix is None or inliers.mean() < CAMERA_MIN_INLIER_FRACTION:
-        return zero
-    grid = pixel_grid(width, height)
+        return None
+    return matrix.astype(np.float64)
+
+
+def affine_flow(matrix: CameraMatrix, shape: tuple[int, ...]) -> Flow:
+    """Flow of an affine map, for a frame of (H, W, ...)."""
+    grid = pixel_grid(shape[1], shape[0])
     return (cv2.transform(grid, matrix) - grid).astype(np.float32)
 
 

@@ -29,6 +29,9 @@ Mask = NDArray[np.bool_]
 CHANNEL_MEAN = np.full((1, 3), 1 / 3, np.float32)
 """Matrix for ``cv2.transform``, which averages channels several times as fast as NumPy."""
 
+CONTRAST_WINDOW_PX = 9
+"""Window in which the contrast of a texture is measured, odd."""
+
 BORDER_TOLERANCE_PX = 0.5
 """How far outside the image a position may be: pixels at the border must tolerate small errors."""
 
@@ -71,6 +74,11 @@ def select(mask: Mask, flow: Flow, other: Flow) -> Flow:
     return cv2.copyTo(np.ascontiguousarray(flow), mask.view(np.uint8), other.copy())  # type: ignore[return-value]
 
 
+def median_filter(flow: Flow, side_px: int) -> Flow:
+    """Median of each component over a square window: outliers go, motion boundaries stay."""
+    return cv2.merge([cv2.medianBlur(component, side_px) for component in cv2.split(flow)])  # type: ignore[return-value]
+
+
 def warp_error(frame: Pixels, earlier: Pixels, flow: Flow | None = None) -> Map:
     """Absolute difference of a frame and the warped earlier frame, averaged over channels.
 
@@ -88,6 +96,13 @@ def warp_error(frame: Pixels, earlier: Pixels, flow: Flow | None = None) -> Map:
 def box_filter(values: Map, side_px: int) -> Map:
     """Mean over a square window around each pixel."""
     return cv2.blur(values, (side_px, side_px))  # type: ignore[return-value]
+
+
+def local_contrast(frame: Pixels) -> Map:
+    """Mean absolute deviation from the local mean, averaged over channels, (H, W) code values."""
+    window = (CONTRAST_WINDOW_PX, CONTRAST_WINDOW_PX)
+    deviation = cv2.absdiff(frame, cv2.blur(frame, window)).astype(np.float32)
+    return box_filter(cv2.transform(deviation, CHANNEL_MEAN), CONTRAST_WINDOW_PX)  # type: ignore[arg-type]
 
 
 def forward_backward_check(flow: Flow, reverse: Flow) -> Mask:

@@ -19,6 +19,8 @@ class Motion:
             other sizes. None: no motion.
         reliable: validity mask, (1, 1, H, W) float32 in [0, 1]: 0 where the earlier frame does
             not show this pixel (disocclusion). None: 1 everywhere.
+        camera: (2, 3) float32, affine map of pixels of this frame to their position in the earlier
+            frame as far as the camera alone moves, in px like ``flow``. None: the camera rests.
         cut: this frame is the first of a shot; earlier frames are not used.
         earlier: motion to frames further back: distance in frames -> motion. The previous frame,
             at distance 1, is not among them.
@@ -28,6 +30,7 @@ class Motion:
 
     flow: Tensor | None = None
     reliable: Tensor | None = None
+    camera: Tensor | None = None
     cut: bool = False
     earlier: Mapping[int, "Motion"] = field(default_factory=dict)
     reverse: "Motion | None" = None

@@ -30,6 +30,12 @@ SMOOTHING_PX_PER_LEVEL = 0.35
 """Standard deviation of the smoothing per level of noise."""
 
 
+MARGIN_PER_CONTRAST = 0.25
+"""Warp error, as a fraction of the contrast of a patch, that still shows the same content."""
+
+MAX_FAR_MARGIN_LEVELS = 4
+"""Largest ``Tolerance.far_margin``."""
+
 LAPLACIAN_DIFFERENCE = np.outer((1, -2, 1), (1, -2, 1)).astype(np.float32) * (2**0.5 / 6)
 """Filter whose output for noise is as large as the difference of two noisy frames."""
 
@@ -38,13 +44,15 @@ class Tolerance(NamedTuple):
     """Warp errors that noise makes likely, in code values of 0 to 255.
 
     Attributes:
-        unchanged: warp error below which a patch shows the same content.
+        unchanged: warp error below which a patch of high contrast shows the same content.
+        least_unchanged: the same of a flat patch.
         near_margin: margin for flow near the camera's, whose error can hardly differ from the
             camera's.
         outline_margin: how much better the camera's flow must explain a pixel at an outline.
     """
 
     unchanged: float = 6.0
+    least_unchanged: float = 2.0
     near_margin: float = 0.3
     outline_margin: float = 2.0
 
@@ -54,9 +62,30 @@ class Tolerance(NamedTuple):
         least = cls()
         return cls(
             max(least.unchanged, 1.8 * noise),
+            max(least.least_unchanged, 1.2 * noise),
             max(least.near_margin, 0.35 * noise),
             max(least.outline_margin, noise),
         )
+
+    def unchanged_below(self, contrast: Map) -> Map:
+        """Warp error below which each patch shows the same content.
+
+        A warp error near to the contrast of a patch explains nothing: in dark frames whole textures
+        have a contrast of few code values.
+
+        Args:
+            contrast: ``fields.local_contrast`` of the frame.
+        """
+        return (MARGIN_PER_CONTRAST * contrast).clip(self.least_unchanged, self.unchanged)
+
+    def far_margin(self, contrast: Map) -> Map:
+        """Margin for flow far from the camera's: if it were right, the camera's would fail badly.
+
+        Args:
+            contrast: see ``unchanged_below``.
+        """
+        limits = self.near_margin, max(self.near_margin, MAX_FAR_MARGIN_LEVELS)
+        return (MARGIN_PER_CONTRAST * contrast).clip(*limits)
 
 
 def noise_level(error: Map) -> float:

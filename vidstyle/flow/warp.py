@@ -1,6 +1,7 @@
 """Backward warping of image tensors by optical flow."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,24 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     scale = constant((width / flow.shape[3], height / flow.shape[2]), flow.device)
     resized = F.interpolate(flow, (height, width), mode="bilinear", align_corners=False)
     return resized * scale[None, :, None, None]
+
+
+def affine_flow(matrix: Tensor, size: Sequence[int], new_size: Sequence[int]) -> Tensor:
+    """The flow of an affine map of pixels, resized.
+
+    Args:
+        matrix: (2, 3), in px of an image of (H, W) = ``size``.
+        size, new_size: (H, W).
+
+    Returns:
+        (1, 2, H, W) float32 px of the new size.
+    """
+    (height, width), (new_height, new_width) = size, new_size
+    across, down = width / new_width, height / new_height
+    x = (torch.arange(new_width, device=matrix.device) + 0.5) * across - 0.5
+    y = (torch.arange(new_height, device=matrix.device)[:, None] + 0.5) * down - 0.5
+    moved = matrix[:, :1, None] * x + matrix[:, 1:2, None] * y + matrix[:, 2:, None]
+    return torch.stack([(moved[0] - x) / across, (moved[1] - y) / down])[None]
 
 
 def warp(image: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:

@@ -78,8 +78,8 @@ def prepare_frame(
         frame: to be stylised.
     """
     start = warm_start(state, frame.content, frame.motion, style.strokes, frame.proposal)
-    previous = start.image, start.valid
+    previous = start.frame.image, start.valid
     targets = prepare_targets(
-        features, losses, style.targets, style.color_statistics, start.content, previous
+        features, losses, style.targets, style.color_statistics, start.frame.content, previous
     )
-    return FrameSetup(start, fix_targets(features, losses, targets, start.image))
+    return FrameSetup(start, fix_targets(features, losses, targets, start.frame.image))

@@ -9,6 +9,8 @@ from torch import Tensor
 from ..ops.pytree import register_dataclass
 from ..ops.tensors import resize
 from ..optim.adam import AdamState
+from .background import Background
+from .layer import Layer
 
 
 @register_dataclass
@@ -17,11 +19,8 @@ class StylizerState:
     """The state after a frame.
 
     Args:
-        image: (1, 3, H, W), the stylised frame at its working size.
-        adam: of the optimiser.
-        content: (1, 3, H, W), the frame itself, denoised.
-        residual_flow: (1, 2, H, W) px, the flow since each pixel was last warped: too short to warp
-            by.
+        frame: the stylised frame.
+        background: what is behind the objects of the frame.
         camera_translation: (2,) px, the sum of the median flows since the shot began; (dx, dy) to
             the earlier frame.
         loss: the total before the frame's last step.
@@ -33,10 +32,8 @@ class StylizerState:
             looks at.
     """
 
-    image: Tensor
-    adam: AdamState
-    content: Tensor
-    residual_flow: Tensor
+    frame: Layer
+    background: Background
     camera_translation: Tensor
     loss: float = 0.0
     loss_decrease: float = 1.0
@@ -54,9 +51,14 @@ class StylizerState:
         full_lr_steps: int = 0,
     ) -> "StylizerState":
         """The state after the first frame of a shot."""
-        still = torch.zeros_like(image[:, :2])
-        translation = image.new_zeros(2)
-        return cls(image, adam, content, still, translation, loss, full_lr_steps=full_lr_steps)
+        frame, translation = Layer.at_rest(image, content, adam), image.new_zeros(2)
+        background = Background.initial(frame)
+        return cls(frame, background, translation, loss, full_lr_steps=full_lr_steps)
+
+    @property
+    def image(self) -> Tensor:
+        """The stylised frame, (1, 3, H, W)."""
+        return self.frame.image
 
     def resized(self, content: Tensor) -> "StylizerState":
         """The state in the size of ``content``; the Adam state of another size is zero."""
@@ -64,6 +66,14 @@ class StylizerState:
             return self
         image = resize(self.image, (content.shape[-1], content.shape[-2]))
         return StylizerState.initial(image, AdamState.zero(image), content)
+
+    def with_decayed_adam(self, fraction: float) -> "StylizerState":
+        """See ``AdamState.with_decayed_weight``."""
+        frame, plate = (
+            replace(layer, adam=layer.adam.with_decayed_weight(fraction))
+            for layer in (self.frame, self.background.layer)
+        )
+        return replace(self, frame=frame, background=replace(self.background, layer=plate))
 
     def without_numbers(self) -> "StylizerState":
         """The tensors alone: numbers belong to the signature of a recorded function."""
@@ -74,11 +84,10 @@ class StylizerState:
         return {name: tensor.to("cpu", copy=True) for name, tensor in self._named().items()}
 
     def _named(self) -> dict[str, Tensor]:
-        names = ("image", "content", "residual_flow", "camera_translation")
-        named: dict[str, Tensor] = {name: getattr(self, name) for name in names}
-        named["exp_avg"] = self.adam.exp_avg
-        named |= {f"exp_avg_sq{i}": x for i, x in enumerate(self.adam.exp_avg_sq)}
-        named |= {f"bias_correction{i}": x for i, x in enumerate(self.adam.bias_correction)}
+        named = _named_tensors(self.frame, "")
+        named |= _named_tensors(self.background.layer, BACKGROUND)
+        named["background_shown"] = self.background.shown
+        named["camera_translation"] = self.camera_translation
         named |= {f"earlier{i}": image for i, image in enumerate(self.earlier)}
         numbers = self.loss, self.loss_decrease, self.full_lr_steps, self.restyle_steps
         return named | {"numbers": torch.tensor(numbers, dtype=torch.float64)}
@@ -90,28 +99,18 @@ class StylizerState:
         Raises:
             ValueError: tensors missing, or of shapes that do not belong together.
         """
-
-        def one(name: str) -> Tensor:
-            return state[name].to(device, copy=True)
-
-        def several(name: str) -> tuple[Tensor, ...]:
-            keys = [f"{name}{i}" for i in range(len(state)) if f"{name}{i}" in state]
-            return tuple(one(key) for key in keys)
-
+        tensors = {name: tensor.to(device, copy=True) for name, tensor in state.items()}
         try:
-            adam = AdamState(one("exp_avg"), several("exp_avg_sq"), several("bias_correction"))
             loss, loss_decrease, full_lr_steps, restyle_steps = state["numbers"].tolist()
             loaded = cls(
-                one("image"),
-                adam,
-                one("content"),
-                one("residual_flow"),
-                one("camera_translation"),
+                _layer(tensors, ""),
+                Background(_layer(tensors, BACKGROUND), tensors["background_shown"]),
+                tensors["camera_translation"],
                 loss,
                 loss_decrease,
                 int(full_lr_steps),
                 int(restyle_steps),
-                several("earlier"),
+                _several(tensors, "earlier"),
             )
         except KeyError as error:
             raise ValueError(
@@ -127,3 +126,32 @@ class StylizerState:
         blank = replace(blank, earlier=(self.image,) * len(self.earlier))
         expected = {name: tensor.shape for name, tensor in blank._named().items()}
         return {name: tensor.shape for name, tensor in self._named().items()} == expected
+
+
+BACKGROUND = "background_"
+"""Prefix of the names of the plate's tensors in a state dict."""
+
+
+def _named_tensors(layer: Layer, prefix: str) -> dict[str, Tensor]:
+    named = {name: getattr(layer, name) for name in ("image", "content", "residual_flow")}
+    named["exp_avg"] = layer.adam.exp_avg
+    named |= {f"exp_avg_sq{i}": x for i, x in enumerate(layer.adam.exp_avg_sq)}
+    named |= {f"bias_correction{i}": x for i, x in enumerate(layer.adam.bias_correction)}
+    return {prefix + name: tensor for name, tensor in named.items()}
+
+
+def _layer(tensors: Mapping[str, Tensor], prefix: str) -> Layer:
+    """The layer whose ``_named_tensors`` are among the tensors."""
+    image, content, residual_flow, exp_avg = (
+        tensors[prefix + name] for name in ("image", "content", "residual_flow", "exp_avg")
+    )
+    squares, corrections = (
+        _several(tensors, prefix + name) for name in ("exp_avg_sq", "bias_correction")
+    )
+    return Layer(image, content, AdamState(exp_avg, squares, corrections), residual_flow)
+
+
+def _several(tensors: Mapping[str, Tensor], name: str) -> tuple[Tensor, ...]:
+    """The tensors ``name0``, ``name1`` and so on."""
+    keys = [f"{name}{i}" for i in range(len(tensors)) if f"{name}{i}" in tensors]
+    return tuple(tensors[key] for key in keys)

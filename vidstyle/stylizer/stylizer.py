@@ -150,8 +150,7 @@ class Stylizer:
         """Restore the full learning rate, for a change of style."""
         if self._state is not None:
             self._state = replace(
-                self._state,
-                adam=self._state.adam.with_decayed_weight(MOMENT_RETENTION),
+                self._state.with_decayed_adam(MOMENT_RETENTION),
                 loss_decrease=1.0,
                 full_lr_steps=FULL_LR_STEPS,
                 restyle_steps=FULL_LR_STEPS,
@@ -271,14 +270,14 @@ class Stylizer:
         before = state.without_numbers()
         if steps == 0:
             start = warm_start(before, content, frame.motion, style.strokes)
-            result = OptimResult(start.image, start.adam, [])
+            result = OptimResult(start.frame.image, start.frame.adam, [])
             self._state = state_after(state, start, result, [], full, kept)
-            return start.image
+            return start.frame.image
         start, targets = self._prepare_frame(features, tuple(losses), style, before, frame)
         steps = steps or step_budget(start, state.loss_decrease, self.settings.steps)
-        objective = self.objective(start.content, targets=targets)
+        objective = self.objective(start.frame.content, targets=targets)
         step_size = warm_step_size(self.settings.learning_rate, full, state.restyle_steps)
-        result = self._minimize(start.image, start.adam, objective, steps, step_size)
+        result = self._minimize(start.frame.image, start.frame.adam, objective, steps, step_size)
         size = content.shape[-1], content.shape[-2]
         self.iterations = fetch_iterations([(size, loss) for loss in result.losses])
         self._state = state_after(state, start, result, self.iterations, full, kept)

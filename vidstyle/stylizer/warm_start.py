@@ -8,18 +8,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..flow.motion import Motion
-from ..flow.warp import resize_flow, warp, warp_sharp
-from ..ops.pytree import register_dataclass
+from ..flow.warp import affine_flow, resize_flow, warp_sharp
+from ..ops.pytree import register_dataclass, tensors_in, with_tensors
 from ..ops.tensors import reflect_crop
-from ..optim.adam import FAST_LR_DECAY, AdamState, OptimResult, StepSize
+from ..optim.adam import FAST_LR_DECAY, OptimResult, StepSize
 from ..settings import Settings
+from .background import Background, matches, shows_background, warp_plate
 from .denoise import denoise
 from .iterations import Iteration, loss_decrease
+from .layer import Layer, is_motion, masked_adam
 from .state import StylizerState
-
-MIN_MOTION_PX = 0.2
-"""Pixels that moved by less since they were last warped are not resampled: so short a flow can be
-noise."""
 
 FULL_BUDGET_DISOCCLUSION = 0.05
 """Above this disoccluded fraction, a frame takes the maximum number of steps."""
@@ -59,20 +57,19 @@ class WarmStart:
     """Where a frame starts.
 
     Args:
-        image: (1, 3, H, W) to start from: warped earlier stylised frames; in disoccluded regions
-            the content in their colours, with strokes of the style.
-        adam: the state of the optimiser, warped; zero in disoccluded regions.
-        content: (1, 3, H, W), the frame, denoised.
-        residual_flow, camera_translation: see ``StylizerState``.
-        valid: (1, 1, H, W), 1 where ``image`` is a warped stylised frame, 0 in disoccluded regions.
-        change: (2,), the disoccluded share of the frame, and the root mean square change of the
-            content beyond motion.
+        frame: the previous frame, warped. Its image is what to start from: in disoccluded regions
+            the background plate, the proposal, or the content in stylised colours with strokes of
+            the style. Its content is the present frame, denoised. The Adam state is zero where
+            neither frame nor plate has one.
+        background: for ``StylizerState``.
+        camera_translation: see ``StylizerState``.
+        valid: (1, 1, H, W), 1 where the image is an earlier stylised frame, 0 elsewhere.
+        change: (2,), the share of the frame that is not valid, and the root mean square change of
+            the content beyond motion.
     """
 
-    image: Tensor
-    adam: AdamState
-    content: Tensor
-    residual_flow: Tensor
+    frame: Layer
+    background: Background
     camera_translation: Tensor
     valid: Tensor
     change: Tensor
@@ -97,22 +94,24 @@ def warm_start(
     """
     state = state.resized(frame)
     valid = _valid_mask(motion, frame)
-    image, content, adam = state.image, state.content, state.adam
-    residual_flow, camera_translation = state.residual_flow, state.camera_translation
+    layer, plate = state.frame, state.background.updated(state.frame)
+    shown, camera_translation = state.background.shown, state.camera_translation
     if motion.flow is not None:
         flow = _resized_flow(motion.flow, frame)
-        residual_flow = flow + warp(state.residual_flow, flow, "bilinear")
+        layer = layer.warped(flow, valid)
+        camera = torch.zeros_like(flow)
+        if motion.camera is not None:
+            camera = affine_flow(motion.camera.to(flow), motion.flow.shape[-2:], flow.shape[-2:])
+            plate = warp_plate(plate, camera)
+        uncovered = ~valid & matches(plate, frame)
+        shown = (shows_background(flow, camera) | ~valid).to(frame)
+        layer = plate.where(uncovered, layer)
         camera_translation = camera_translation + _median(flow)
-        moves = _is_motion(residual_flow) & valid
-        both = torch.cat([image, content], 1)
-        both = torch.where(moves, warp_sharp(both, residual_flow), both)
-        image, content = both[:, :3], both[:, 3:]
-        adam = _warp_adam(adam, torch.where(moves, residual_flow, 0))
-        residual_flow = torch.where(moves | ~valid, 0, residual_flow)
-    content = torch.where(valid, content, frame)
+        valid = valid | uncovered
+    content = torch.where(valid, layer.content, frame)
     denoised = torch.where(valid, denoise(content, frame), frame)
     change = torch.stack([1 - valid.float().mean(), (denoised - content).square().mean().sqrt()])
-    adam = _mask_adam(adam, valid.to(frame))
+    image, adam = layer.image, masked_adam(layer.adam, valid.to(frame))
     for distance, earlier in sorted(motion.earlier.items()):
         if distance - 2 < len(state.earlier) and state.earlier[distance - 2].shape == frame.shape:
             found = _valid_mask(earlier, frame) & ~valid
@@ -126,9 +125,9 @@ def warm_start(
         moved_strokes = reflect_crop(strokes, frame.shape[-1], frame.shape[-2], x, y)
         proposal = _match_colors(image, content, valid, denoised) + STROKE_GAIN * moved_strokes
     image = torch.where(valid, image, proposal.to(frame).clamp(0, 1))
-    return WarmStart(
-        image, adam, denoised, residual_flow, camera_translation, valid.to(frame), change
-    )
+    layer = Layer(image, denoised, adam, layer.residual_flow)
+    background = Background(plate, shown)
+    return WarmStart(layer, background, camera_translation, valid.to(frame), change)
 
 
 def _median(flow: Tensor) -> Tensor:
@@ -173,44 +172,12 @@ def _resized_flow(flow: Tensor, frame: Tensor) -> Tensor:
     return resize_flow(flow.to(frame), (frame.shape[-1], frame.shape[-2]))
 
 
-def _is_motion(flow: Tensor) -> Tensor:
-    return flow.square().sum(1, keepdim=True) >= MIN_MOTION_PX**2
-
-
 def _warp_image(image: Tensor, motion: Motion) -> Tensor:
     """An earlier stylised frame, warped where it moved."""
     if motion.flow is None:
         return image
     flow = _resized_flow(motion.flow, image)
-    return torch.where(_is_motion(flow), warp_sharp(image, flow), image)
-
-
-def _warp_adam(state: AdamState, flow: Tensor) -> AdamState:
-    """The Adam state, warped by the same flow as its image at all scales."""
-
-    def moved(tensor: Tensor) -> Tensor:
-        return warp(tensor, resize_flow(flow, (tensor.shape[-1], tensor.shape[-2])), "bilinear")
-
-    scales = [
-        moved(torch.cat(scale, 1))
-        for scale in zip(state.exp_avg_sq, state.bias_correction, strict=True)
-    ]
-    return AdamState(
-        moved(state.exp_avg),
-        tuple(scale[:, :3] for scale in scales),
-        tuple(scale[:, 3:] for scale in scales),
-    )
-
-
-def _mask_adam(state: AdamState, mask: Tensor) -> AdamState:
-    """The Adam state times a mask, (1, 1, H, W), averaged over the pixels of coarse scales."""
-    masks: list[Tensor] = []
-    for correction in state.bias_correction:  # each from the next finer one, to read fewer pixels
-        size = correction.shape[-2], correction.shape[-1]
-        masks.append(F.adaptive_avg_pool2d(masks[-1] if masks else mask, size))
-    squares = (square * share for square, share in zip(state.exp_avg_sq, masks, strict=True))
-    corrections = (x * share for x, share in zip(state.bias_correction, masks, strict=True))
-    return AdamState(state.exp_avg * mask, tuple(squares), tuple(corrections))
+    return torch.where(is_motion(flow), warp_sharp(image, flow), image)
 
 
 def state_after(
@@ -234,12 +201,19 @@ def state_after(
     loss, decrease = before.loss, before.loss_decrease
     if iterations:
         loss, decrease = iterations[-1].total, loss_decrease(before.loss, iterations)
+    # The next replay of a recorded setup overwrites the tensors of the start.
+    made = (
+        start.frame.content,
+        start.frame.residual_flow,
+        start.background,
+        start.camera_translation,
+    )
+    copies = with_tensors(made, [tensor.clone() for tensor in tensors_in(made)])
+    content, residual_flow, background, camera_translation = copies
     return StylizerState(
-        result.image,
-        result.state,
-        start.content.clone(),  # the next replay of a recorded setup overwrites it
-        start.residual_flow.clone(),
-        start.camera_translation.clone(),
+        Layer(result.image, content, result.state, residual_flow),
+        background,
+        camera_translation,
         loss=loss,
         loss_decrease=decrease,
         full_lr_steps=max(0, full_lr_steps - len(iterations)),

@@ -1,0 +1,86 @@
+"""Background plate: the static scene as it was last stylised, without the objects in front of it.
+
+Ground that an object uncovers then gets the strokes back that it had before, where a stylisation
+from other starts would differ. The plate covers the present frame alone: what the camera leaves
+behind is forgotten.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..ops.pytree import register_dataclass
+from .layer import Layer
+
+MAX_DEVIATION_PX = 0.7
+"""Pixels whose flow is this near to the camera's belong to the background."""
+
+OUTLINE_PX = 7
+"""Window, odd, by which objects are grown: pixels at an outline mix object and background."""
+
+ALIKE_PATCH_PX = 5
+"""Window, odd, over which the plate's content is compared with the frame."""
+
+MAX_CONTENT_DIFFERENCE = 10 / 255
+"""Mean absolute difference up to which the plate shows what the frame shows, with pixels in [0, 1].
+Sensor noise and slow changes of light pass."""
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class Background:
+    """The background plate in the coordinates of a frame.
+
+    Args:
+        layer: of the frames that showed the background last. Pixels that no frame has shown have a
+            content that matches no frame.
+        shown: (1, 1, H, W), 1 where the last frame shows the background, 0 where an object does.
+    """
+
+    layer: Layer
+    shown: Tensor
+
+    @classmethod
+    def initial(cls, layer: Layer) -> "Background":
+        """The plate after a first frame. The content tells the objects in it from ground."""
+        return cls(layer, torch.ones_like(layer.image[:, :1]))
+
+    def updated(self, frame: Layer) -> Layer:
+        """The layer of the plate after the frame of ``shown`` has been stylised."""
+        return frame.where(self.shown > 0, self.layer)
+
+
+def warp_plate(plate: Layer, camera: Tensor) -> Layer:
+    """A plate in the coordinates of the present frame.
+
+    Args:
+        plate: in those of the frame before.
+        camera: flow of the camera to the frame before, (1, 2, H, W) px.
+    """
+    height, width = camera.shape[-2:]
+    x = torch.arange(width, device=camera.device) + camera[:, :1]
+    y = torch.arange(height, device=camera.device)[:, None] + camera[:, 1:]
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    warped = plate.warped(camera, inside)
+    opposite = (warped.content < 0.5).to(warped.content)
+    return replace(warped, content=torch.where(inside, warped.content, opposite))
+
+
+def matches(plate: Layer, frame: Tensor) -> Tensor:
+    """(1, 1, H, W) bool, where a plate shows what a frame, (1, 3, H, W), shows."""
+    difference = (plate.content - frame).abs().mean(1, keepdim=True)
+    margin = ALIKE_PATCH_PX // 2
+    padded = F.pad(difference, [margin] * 4, "replicate")
+    return F.avg_pool2d(padded, ALIKE_PATCH_PX, 1) < MAX_CONTENT_DIFFERENCE
+
+
+def shows_background(flow: Tensor, camera: Tensor) -> Tensor:
+    """(1, 1, H, W) bool, False at objects and near their outlines.
+
+    Args:
+        flow, camera: (1, 2, H, W) px.
+    """
+    moves = (flow - camera).square().sum(1, keepdim=True) > MAX_DEVIATION_PX**2
+    return F.max_pool2d(moves.to(flow), OUTLINE_PX, 1, OUTLINE_PX // 2) == 0

@@ -1,0 +1,115 @@
+"""A layer: a stylised image with its content and its Adam state, which are warped together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..flow.warp import resize_flow, warp, warp_sharp
+from ..ops.pytree import register_dataclass
+from ..optim.adam import AdamState
+
+MIN_MOTION_PX = 0.2
+"""Pixels that moved by less since they were last warped are not resampled: so short a flow can be
+noise."""
+
+
+@register_dataclass
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A stylised image and all that its optimisation goes on from.
+
+    Args:
+        image: (1, 3, H, W), the stylised frame at its working size.
+        content: (1, 3, H, W), the frame itself, denoised.
+        adam: state of the optimiser.
+        residual_flow: (1, 2, H, W) px, the flow since each pixel was last warped: too short to warp
+            by.
+    """
+
+    image: Tensor
+    content: Tensor
+    adam: AdamState
+    residual_flow: Tensor
+
+    @classmethod
+    def at_rest(cls, image: Tensor, content: Tensor, adam: AdamState) -> "Layer":
+        """A layer without residual flow."""
+        return cls(image, content, adam, torch.zeros_like(image[:, :2]))
+
+    def warped(self, flow: Tensor, valid: Tensor) -> "Layer":
+        """The layer, backward warped.
+
+        Args:
+            flow: (1, 2, H, W) px, from the present frame to that of the layer.
+            valid: (1, 1, H, W) bool; pixels elsewhere are not warped.
+        """
+        flow = flow + warp(self.residual_flow, flow, "bilinear")
+        moves = is_motion(flow) & valid
+        both = torch.cat([self.image, self.content], 1)
+        both = torch.where(moves, warp_sharp(both, flow), both)
+        adam = _warp_adam(self.adam, torch.where(moves, flow, 0))
+        return Layer(both[:, :3], both[:, 3:], adam, torch.where(moves | ~valid, 0, flow))
+
+    def where(self, mask: Tensor, other: "Layer") -> "Layer":
+        """This layer where the mask, (1, 1, H, W) bool, is True; the other elsewhere."""
+        return Layer(
+            torch.where(mask, self.image, other.image),
+            torch.where(mask, self.content, other.content),
+            _select_adam(mask, self.adam, other.adam),
+            torch.where(mask, self.residual_flow, other.residual_flow),
+        )
+
+
+def is_motion(flow: Tensor) -> Tensor:
+    """(1, 1, H, W) bool, where a flow is long enough to warp by."""
+    return flow.square().sum(1, keepdim=True) >= MIN_MOTION_PX**2
+
+
+def masked_adam(state: AdamState, mask: Tensor) -> AdamState:
+    """The Adam state times a mask, (1, 1, H, W), averaged over the pixels of coarse scales."""
+    return _map_scales(lambda tensor, share: tensor * share, mask, state)
+
+
+def _select_adam(mask: Tensor, state: AdamState, other: AdamState) -> AdamState:
+    """A state where the mask is True; coarse scales mix both states."""
+
+    def mixed(tensor: Tensor, tensor_of_other: Tensor, share: Tensor) -> Tensor:
+        return torch.lerp(tensor_of_other, tensor, share)
+
+    return _map_scales(mixed, mask.to(state.exp_avg), state, other)
+
+
+def _map_scales(function: Callable[..., Tensor], mask: Tensor, *states: AdamState) -> AdamState:
+    """Apply a function to the tensors of states and to the mask at the scale of the tensors."""
+    masks: list[Tensor] = []
+    for correction in states[0].bias_correction:
+        # Each mask is reduced from the next finer one, to read fewer pixels.
+        size = correction.shape[-2], correction.shape[-1]
+        masks.append(F.adaptive_avg_pool2d(masks[-1] if masks else mask, size))
+    squares = zip(*(state.exp_avg_sq for state in states), masks, strict=True)
+    corrections = zip(*(state.bias_correction for state in states), masks, strict=True)
+    return AdamState(
+        function(*(state.exp_avg for state in states), mask),
+        tuple(function(*scale) for scale in squares),
+        tuple(function(*scale) for scale in corrections),
+    )
+
+
+def _warp_adam(state: AdamState, flow: Tensor) -> AdamState:
+    """The Adam state, warped by the same flow as its image at all scales."""
+
+    def moved(tensor: Tensor) -> Tensor:
+        return warp(tensor, resize_flow(flow, (tensor.shape[-1], tensor.shape[-2])), "bilinear")
+
+    scales = [
+        moved(torch.cat(scale, 1))
+        for scale in zip(state.exp_avg_sq, state.bias_correction, strict=True)
+    ]
+    return AdamState(
+        moved(state.exp_avg),
+        tuple(scale[:, :3] for scale in scales),
+        tuple(scale[:, 3:] for scale in scales),
+    )
