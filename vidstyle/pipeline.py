@@ -42,7 +42,7 @@ SINGLE_THREADED_OPENCV = ProcessSetting(cv2.getNumThreads, cv2.setNumThreads, 1)
 READER_STOP_SECONDS = 5.0
 """How long to wait at the end for a source that was told to stop."""
 
-STAGES = ("read", "motion", "backward", "paint", "write", "controls")
+STAGES = ("read", "motion", "backward", "stylize", "write", "controls")
 
 
 class FrameSink(Protocol):
@@ -304,7 +304,7 @@ def _stylize(
         report.backward_frames = frames.frames
         for stage, spent in (
             ("motion", motion_seconds),
-            ("paint", done - got),
+            ("stylize", done - got),
             ("write", time.perf_counter() - done),
         ):
             report.seconds[stage] += spent

@@ -39,7 +39,7 @@ MEMORY_FRAMES = (200, 2000)
 MEMORY_SIZE = 96, 64
 
 STAGES = {
-    "paint": "optimising",
+    "stylize": "optimising",
     "motion": "in optical flow",
     "read": "waiting to read",
     "write": "waiting to write",
