@@ -30,8 +30,8 @@ MAX_STYLE_PATCHES = 2048
 """Number of random patches kept of a style image."""
 
 CONTENT_SHARE = 0.2
-"""Share of the content's descriptor in the query of a patch; the image has the rest. It keeps
-shapes."""
+"""Share of the content's descriptor in the query of a patch; the image's descriptor has the rest.
+With a share of the content, the matched patches follow the shapes of the content."""
 
 COLOR_WEIGHT = 0.5
 """Weight of a squared difference of colour in the similarity: a blue sky is matched to blue patches
@@ -266,7 +266,7 @@ def patch_loss(descriptors: Tensor, target: PatchTarget) -> Tensor:
 
 @dataclass(frozen=True)
 class PatchMatchingLoss(Loss):
-    """``patch_loss`` with nearest neighbours that are assigned anew by ``fix_target``.
+    """``patch_loss`` with nearest neighbours; ``fix_target`` assigns them before a run of steps.
 
     Args:
         descriptor_layers: layers that describe a patch.

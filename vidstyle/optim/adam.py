@@ -54,9 +54,9 @@ class AdamState:
         exp_avg: (1, 3, H, W), exponential average of the gradient.
         exp_avg_sq: per scale (1, 3, h, w), exponential average of the squared gradient of that
             scale.
-        bias_correction: per scale (1, 1, h, w), the sum of the weights in ``exp_avg_sq``: ``1 -
-            BETA2 ** step``. In place of a step count, since it can be interpolated: the correction
-            stays exact when the state is warped.
+        bias_correction: per scale (1, 1, h, w) in [0, 1], the divisor of ``exp_avg_sq`` in Adam's
+            bias correction: ``1 - BETA2 ** step``. It replaces the step count, because the optical
+            flow warps it like ``exp_avg_sq``, and the quotient of the two stays exact.
     """
 
     exp_avg: Tensor
@@ -85,8 +85,8 @@ class StepSize(NamedTuple):
     Args:
         lr: learning rate, the length in RGB of a first step in grey at the finest scale, with
             pixels in [0, 1].
-        decay: how much of the learning rate the bias correction, from 0 to 1, takes away; at least
-            ``MIN_LR_FRACTION`` remains.
+        decay: decay of the learning rate: the rate is ``lr * (1 - decay * bias_correction)``, and
+            at least ``lr * MIN_LR_FRACTION``. The bias correction rises from 0 to 1 with the steps.
         nesterov: 1 for Nesterov momentum (NAdam: Dozat 2016), 0 for plain momentum. Warm-started
             frames converge closer and flicker less with it, first frames do not.
         coarse_gain: step of a scale relative to the next finer one. Finer scales move what a coarse
