@@ -240,7 +240,7 @@ def render(  # noqa: PLR0913 (all are keywords)
         quiet=progress is not True,
         listener=_listener(progress),
         flow=flow,
-        origin={
+        provenance={
             "features": Path(str(settings.get("features", "bundled"))).name,
             "styles": names,
             "style_weights": settings.get("style_weights"),

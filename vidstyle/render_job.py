@@ -50,10 +50,11 @@ class RenderJob:
         encoding: how the output is encoded. The settings are added to it as a comment.
         trace: file to write the losses to; None: no file.
         quiet: show no progress.
-        within: progress of the batch that the job belongs to.
+        batch_display: progress display of the batch that the job belongs to; None: no batch.
         listener: is called with every ``progress.Event`` of the job.
         flow: optical flow method; None: as the settings say.
-        origin: features, styles and style weights, for the output's metadata.
+        provenance: names of the features and styles, style weights and device, which the output's
+            metadata record.
         files: files of styles and weights. An unfinished run is resumed only if none has changed.
     """
 
@@ -68,10 +69,10 @@ class RenderJob:
     encoding: Encoding = Encoding()
     trace: Path | None = None
     quiet: bool = False
-    within: ProgressDisplay | None = None
+    batch_display: ProgressDisplay | None = None
     listener: Listener | None = None
     flow: FlowMethod | None = None
-    origin: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str | Path, ...] = ()
 
     @property
@@ -125,7 +126,7 @@ class RenderJob:
             "start": str(self.start or 0),
             "stop": str(self.stop) if self.stop is not None else None,
         }
-        return {**self.origin, **part, "settings": asdict(settings)}
+        return {**self.provenance, **part, "settings": asdict(settings)}
 
     def _identity_of_inputs(self) -> dict[str, Any]:
         """Fingerprints of the files, and the versions that a result depends on."""
@@ -311,11 +312,11 @@ def _stylize_all(
         traced = report.frames
 
     if isinstance(sink, ImageWriter):
-        with iteration_progress(stylizer, job.quiet, job.within, job.listener):
+        with iteration_progress(stylizer, job.quiet, job.batch_display, job.listener):
             return run(source, stylizer, [sink], lambda _, report: add_to_trace(report), job.flow)
     before = sink.resumed.frames if sink.resumed else 0
     total = source.format.frames
-    with ProgressDisplay("frame", total, job.quiet, job.within, job.listener) as display:
+    with ProgressDisplay("frame", total, job.quiet, job.batch_display, job.listener) as display:
         progress = ClipProgress(display, stylizer, before, total)
 
         def watch(_: Stylizer, report: Report) -> None:

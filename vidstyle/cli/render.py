@@ -156,7 +156,7 @@ def _output(args: argparse.Namespace, job: Any, into_folder: bool, preview: bool
         taken = lambda path: path.exists() and not part_folder(path).exists()  # noqa: E731
     elif args.preview is not None:
         taken = lambda path: Path(resolve_output(job.input, path, False, True)).exists()  # noqa: E731
-    styles = list(job.origin["styles"])
+    styles = list(job.provenance["styles"])
     return resolve_output(job.input, default_output(str(job.input), styles, taken), False, preview)
 
 
@@ -223,7 +223,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         encoding=Encoding(args.codec, args.crf, args.sound, pipe=args.pipe),
         trace=args.trace,
         quiet=args.quiet,
-        origin={
+        provenance={
             "features": Path(args.features).name,
             "styles": [Path(style).name for style in styles],
             "style_weights": args.style_weights,
