@@ -217,12 +217,12 @@ def _readback_refusal(file: io.BytesIO, expected: Any, frames: Sequence[Any]) ->
                 return f"it would be read as {stream.codec.canonical_name}"
             use_native_order(stream.codec_context)
             found = [frame for packet in container.demux(stream) for frame in decode_audio(packet)]
-            said = (stream.duration or 0) * Fraction(stream.time_base or 1)
+            declared_seconds = (stream.duration or 0) * Fraction(stream.time_base or 1)
     except PYAV_ERRORS:
         return "it could not be read back"
     if not found:
         return "it could not be read back"
-    shortened = 0 < said < _duration_seconds(found) / 2
+    shortened = 0 < declared_seconds < _duration_seconds(found) / 2
     if shortened or abs(_gap_seconds(found) - _gap_seconds(frames)) > TOLERANCE_SECONDS:
         return "its timestamps would be lost"
     return None

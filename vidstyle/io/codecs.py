@@ -325,11 +325,13 @@ def trial_encoder(name: str) -> EncoderConfig:
 
 
 def _hdr10(name: str, options: Mapping[str, str], format: VideoInfo) -> dict[str, str]:
-    if format.light is None:
+    if format.hdr_metadata is None:
         return {}
     if name != "libx265":
         log.warning("%s cannot write HDR10 metadata here: -c:v hevc can", name)
         return {}
-    light, parameters = format.light, options["x265-params"] + ":hdr10=1:hdr10-opt=1"
-    parameters += f":master-display={light.mastering}" if light.mastering else ""
-    return {"x265-params": parameters + (f":max-cll={light.content}" if light.content else "")}
+    metadata, parameters = format.hdr_metadata, options["x265-params"] + ":hdr10=1:hdr10-opt=1"
+    parameters += f":master-display={metadata.mastering}" if metadata.mastering else ""
+    return {
+        "x265-params": parameters + (f":max-cll={metadata.content}" if metadata.content else "")
+    }

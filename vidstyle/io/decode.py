@@ -143,7 +143,7 @@ class VideoFile:
             alpha=has_alpha(first)
             and not (stream.codec_context.name == "gif" and is_opaque(first)),
             color=color,
-            light=self._hdr_metadata if color.transfer == PQ else None,
+            hdr_metadata=self._hdr_metadata if color.transfer == PQ else None,
             rotation=rotation,
             sample_aspect_ratio=aspect,
             incomplete=self._name == PIPE,
@@ -287,7 +287,7 @@ class VideoFile:
             ).astype("uint8")
         return (
             hdr_to_display(image, self._hdr_metadata.peak_nits)
-            if self.format.light and self._hdr_metadata
+            if self.format.hdr_metadata and self._hdr_metadata
             else image
         )
 
@@ -301,12 +301,12 @@ class VideoFile:
             and not self.format.stop
         ):
             origin = start_time(self._container)
-            ends, said = float(end - origin), float(self._declared_end - origin)
+            ends, declared = float(end - origin), float(self._declared_end - origin)
             log.warning(
                 "%s ends after %.1f s instead of the declared %.1f s: it is truncated",
                 self._label,
                 ends,
-                said,
+                declared,
             )
 
     def __enter__(self) -> "VideoFile":

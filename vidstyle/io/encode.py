@@ -80,12 +80,12 @@ class EncodedFile:
             image = image[:height, :width]
         if self._stream is None:
             self._begin((image.shape[1], image.shape[0]))
-        if source.light is not None and image.dtype == np.uint16:
-            image = display_to_hdr(image, source.light.peak_nits)
-        picture = from_rgb(image, encoder.pixels, source.color, self._reformatter)
-        picture.pts, picture.time_base = pts, source.time_base
+        if source.hdr_metadata is not None and image.dtype == np.uint16:
+            image = display_to_hdr(image, source.hdr_metadata.peak_nits)
+        video_frame = from_rgb(image, encoder.pixels, source.color, self._reformatter)
+        video_frame.pts, video_frame.time_base = pts, source.time_base
         self._durations[pts] = round(frame.duration / source.time_base)
-        self._write(picture)
+        self._write(video_frame)
         self._mux_side_packets(frame.time)
         self.frames += 1
 
@@ -127,10 +127,12 @@ class EncodedFile:
                 "codec",
             ) from None
 
-    def _write(self, picture: "av.VideoFrame | None") -> None:
-        packets = self._stream.encode(picture)
+    def _write(self, video_frame: "av.VideoFrame | None") -> None:
+        packets = self._stream.encode(video_frame)
         held_back = (
-            self._stream.codec_context.name == "libx265" and picture is None and not self._written
+            self._stream.codec_context.name == "libx265"
+            and video_frame is None
+            and not self._written
         )
         if held_back:  # x265 invents dts for a clip shorter than its delay
             for number, packet in enumerate(packets):

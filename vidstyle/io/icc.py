@@ -104,8 +104,8 @@ def _apply(
     transform: ImageCms.ImageCmsTransform, samples: NDArray[Any], space: str
 ) -> NDArray[np.uint8]:
     """Convert (H, W, 3) uint8 samples; a grey profile describes the first channel."""
-    picture = Pillow.fromarray(samples if space == "RGB" else np.ascontiguousarray(samples[..., 0]))
-    return np.asarray(ImageCms.applyTransform(picture, transform))
+    image = Pillow.fromarray(samples if space == "RGB" else np.ascontiguousarray(samples[..., 0]))
+    return np.asarray(ImageCms.applyTransform(image, transform))
 
 
 def _apply_16_bit(
