@@ -27,8 +27,7 @@ class Animation:
         pixels: FFmpeg's name of the pixel format.
         time_base: in seconds.
         min_ticks: minimum duration of a frame in units of ``time_base``. Browsers show frames of 10
-            ms
-            and less for 100 ms.
+            ms and less for 100 ms.
         options: of the encoder.
     """
 
@@ -51,10 +50,8 @@ def animate(segments: Sequence[Path], path: Path) -> None:
     """Encode an animation that loops for ever.
 
     A GIF gets one palette of 256 colours for all frames (FFmpeg's palettegen), with ordered
-    dithering,
-    which stays in place where nothing moves. Frames shorter than the format's minimum are dropped,
-    and
-    the previous frame lasts longer.
+    dithering, which stays in place where nothing moves. Frames shorter than the format's minimum
+    are dropped, and the previous frame lasts longer.
 
     Args:
         segments: lossless video files whose timestamps continue from one to the next.

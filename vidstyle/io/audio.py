@@ -47,8 +47,7 @@ class AudioPlan:
         refusal: why the container cannot hold the track as it is; empty where it can.
         kept: whether the output has the track.
         header: codec configuration (AudioSpecificConfig) that the source carries within packets, as
-            AAC
-            in MPEG streams (ADTS) does; empty elsewhere.
+            AAC in MPEG streams (ADTS) does; empty elsewhere.
     """
 
     codec: str
@@ -85,8 +84,7 @@ def plan_audio(
     """Decide for each audio track of a file whether it is copied, re-encoded or dropped.
 
     The first packets of each track are muxed into memory and read back, since only that shows what
-    a
-    muxer accepts and a demuxer restores.
+    a muxer accepts and a demuxer restores.
 
     Args:
         path: a file or an address.
@@ -265,8 +263,8 @@ def copy_audio(output: Any, stream: Any, header: bytes = b"") -> Any:
     """Create a stream of an output that takes the packets of an audio track as they are.
 
     PyAV refuses codecs that FFmpeg does not list for a container, while ``ffmpeg -c copy`` leaves
-    the
-    decision to the muxer. Where PyAV refuses, a "null" bitstream filter sets the stream's codec.
+    the decision to the muxer. Where PyAV refuses, a "null" bitstream filter sets the stream's
+    codec.
 
     Args:
         output: the container, before its header is written.
@@ -275,8 +273,7 @@ def copy_audio(output: Any, stream: Any, header: bytes = b"") -> Any:
 
     Raises:
         PYAV_ERRORS: the container cannot hold the codec. Some raise when the header is written, or
-            with
-            the first packets.
+            with the first packets.
     """
     try:
         copy = output.add_stream_from_template(stream)

@@ -164,8 +164,7 @@ class EncoderConfig:
     @property
     def ending(self) -> str:
         """File extension of segments: MP4, whose time base is as fine as any source's, where it
-        holds
-        the codec."""
+        holds the codec."""
         if self.name == "libvpx-vp9" and self.pixels == "yuva420p":
             return ".mkv"  # MP4 has no place for VP9's alpha
         return {"ffv1": ".mkv", "prores_ks": ".mov"}.get(self.name, ".mp4")

@@ -148,8 +148,7 @@ def temporary_name(path: Path) -> Path:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Atomic replacement: yields a temporary path, renamed to ``path`` at the end and removed after
-    an
-    error.
+    an error.
 
     Readers see the old or the new file, also after a power failure.
 

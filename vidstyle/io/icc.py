@@ -34,9 +34,8 @@ def to_srgb(image: Image, profile: bytes, mode: str, warn: Callable[[str], None]
     """Convert decoded RGB(A) samples from their ICC profile to sRGB.
 
     Colours outside of sRGB are clipped. 16-bit samples are interpolated between 8-bit conversions,
-    since
-    Pillow has no 16-bit RGB: greys are within half a level of 255, 99.9 % of other colours within
-    4.
+    since Pillow has no 16-bit RGB: greys are within half a level of 255, 99.9 % of other colours
+    within 4.
 
     Args:
         image: (H, W, 3 or 4) as decoded; grey images have three equal channels.

@@ -187,9 +187,8 @@ def _video_packets(segments: Sequence[Path], stream: Any, first: Any) -> Iterato
     """Yield the video packets with new dts.
 
     Each segment's encoder starts its dts anew. The new dts are the sorted pts, delayed by the
-    largest
-    reordering of any segment, which is why all timestamps are read before the first packet is
-    written.
+    largest reordering of any segment, which is why all timestamps are read before the first packet
+    is written.
     """
     unit = Fraction(first.time_base)
     all_pts: list[int] = []

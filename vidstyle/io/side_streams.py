@@ -292,8 +292,7 @@ class SideStreams:
 
     def _is_before_edit_list(self, time: Fraction, length: Fraction) -> bool:
         """Whether an audio packet ends before an edit list begins, apart from the one that primes
-        the
-        decoder."""
+        the decoder."""
         return (
             self._whole
             and self._container in ("matroska", "webm")

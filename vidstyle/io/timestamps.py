@@ -8,8 +8,7 @@ import av
 
 MAX_BACKWARD_SECONDS, MAX_FORWARD_SECONDS = Fraction(1, 2), Fraction(10)
 """A larger backward step of the video's dts is a jump. In containers whose timestamps may wrap
-(MPEG
-streams) so is a forward step above the second value; elsewhere a frame may last a minute."""
+(MPEG streams) so is a forward step above the second value; elsewhere a frame may last a minute."""
 
 MAX_BACKWARD_FRAMES = 17
 """The same in frames: FFmpeg's guess of a missing dts varies by as many frames."""

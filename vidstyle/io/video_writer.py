@@ -166,8 +166,7 @@ class VideoWriter(FileSink):
         """Finish the file.
 
         An incomplete output stays as a playable ``NAME.part.EXT``, with audio up to its last frame,
-        and as
-        the folder of segments, from which a later run can resume.
+        and as the folder of segments, from which a later run can resume.
 
         Returns:
             The file written; None where no frame came.
