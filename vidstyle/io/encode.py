@@ -58,7 +58,9 @@ class EncodedFile:
         self._encoder, self._source = encoder, source
         self._reformatter = VideoReformatter()
         name = f"file:{file}" if isinstance(file, Path) else file
-        usual = FRAGMENTS if container in ("mp4", "mov") else {}
+        # The file of a later segment begins with an empty edit, which is rounded down to this unit.
+        timescale = {"movie_timescale": str(source.time_base.denominator)}
+        usual = {**FRAGMENTS, **timescale} if container in ("mp4", "mov") else {}
         self._container: Any = av.open(
             name, "w", format=container, options=dict(usual if options is None else options)
         )
