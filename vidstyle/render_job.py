@@ -4,11 +4,11 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -151,31 +151,34 @@ class RenderJob:
         }
 
 
-def check_job(job: RenderJob, settings: Settings) -> None:
-    """Check the files of a job before the costly part begins. Nothing is written.
+class JobFiles(NamedTuple):
+    """The open files of a job: source, sink, and trace where the job has one."""
 
-    Raises:
-        InputError, OutputError: the same errors as the render would raise later.
-    """
-    job.check_apart()
-    job.open_trace()
-    try_hardware(job.encoding.codec)
-    if str(job.input) != PIPE:  # standard input can be read only once
-        with quiet_warnings(), job.open_source() as source:
-            check_kinds(job, source)
-            job.open_sink(source, resolve_layout(settings, source)).abandon()
+    source: Source
+    sink: FileSink
+    trace: Trace | None
 
 
 @contextmanager
-def quiet_warnings() -> Iterator[None]:
-    """Log errors only: files that are opened for a check are opened again, and warn then."""
-    package = logging.getLogger(__package__)
-    before = package.level
-    package.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        package.setLevel(before)
+def open_files(job: RenderJob, settings: Settings) -> Iterator[JobFiles]:
+    """Check the files of a job and open them, before the costly part begins. Nothing is written.
+
+    The context closes the source, and releases the sink if ``Sink.close`` was not called.
+
+    Raises:
+        InputError, OutputError: a file cannot be read or written; see ``io.source.open_source`` and
+            ``io.sink.open_sink``.
+    """
+    job.check_apart()
+    trace = job.open_trace()
+    try_hardware(job.encoding.codec)
+    with job.open_source() as source:
+        check_kinds(job, source)
+        sink = job.open_sink(source, resolve_layout(settings, source))
+        try:
+            yield JobFiles(source, sink, trace)
+        finally:
+            sink.abandon()
 
 
 def check_kinds(job: RenderJob, source: Source) -> None:
@@ -206,32 +209,40 @@ def resolve_layout(settings: Settings, source: Source) -> Settings:
     return replace(settings, compare="below") if beside else settings
 
 
-def render_job(job: RenderJob, stylizer: Stylizer) -> str | Path:
+def render_job(job: RenderJob, stylizer: Stylizer, files: JobFiles | None = None) -> str | Path:
     """Stylise a whole clip or image and return the output.
 
     After an exception (an interrupt too) the frames that are finished are kept as
     ``NAME.part.EXT``, and the log says so.
 
+    Args:
+        job: what to render.
+        stylizer: does the work.
+        files: from ``open_files`` of the same job; None: they are opened here.
+
     Raises:
         VidstyleError: see the source, stylizer and sink.
     """
-    trace = job.open_trace()
-    with job.open_source() as source, deferred():
-        check_kinds(job, source)
-        stylizer.settings = resolve_layout(stylizer.settings, source)
-        sink = job.open_sink(source, stylizer.settings)
-        announce(job, source, stylizer)
-        _announce_resume(job, sink)
-        started = time.perf_counter()
-        try:
-            report = _stylize_all(job, source, stylizer, sink, trace)
-        except BaseException:
-            with _keep_first_error(trace):
-                _keep_finished_frames(job, sink)
-            raise
-        sink.close()
-        if trace:
-            trace.write()
+    with nullcontext(files) if files else open_files(job, stylizer.settings) as opened, deferred():
+        return _render(job, stylizer, *opened)
+
+
+def _render(
+    job: RenderJob, stylizer: Stylizer, source: Source, sink: FileSink, trace: Trace | None
+) -> str | Path:
+    stylizer.settings = resolve_layout(stylizer.settings, source)
+    announce(job, source, stylizer)
+    _announce_resume(job, sink)
+    started = time.perf_counter()
+    try:
+        report = _stylize_all(job, source, stylizer, sink, trace)
+    except BaseException:
+        with _keep_first_error(trace):
+            _keep_finished_frames(job, sink)
+        raise
+    sink.close()
+    if trace:
+        trace.write()
     seconds = time.perf_counter() - started
     stages = ", ".join(f"{name} {spent:.1f} s" for name, spent in report.seconds.items())
     log.debug("stages: %s", stages)
