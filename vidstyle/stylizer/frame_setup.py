@@ -17,7 +17,7 @@ from .warm_start import WarmStart, warm_start
 
 
 class StyleContext(NamedTuple):
-    """What a frame needs of the style.
+    """The targets and statistics of the style for the frames of one size.
 
     Args:
         color_statistics: (4, 4), see ``ops.color``.
@@ -33,7 +33,7 @@ class StyleContext(NamedTuple):
 def style_context(
     style: Style, settings: Settings, losses: Mapping[Loss, float], content: Tensor
 ) -> StyleContext:
-    """What frames of the size of ``content`` need of a style; cached by the style."""
+    """The ``StyleContext`` of frames of the size of ``content``; cached by the style."""
     size_px = style_px(settings, content)
     strokes = style.strokes(size_px, (content.shape[-1], content.shape[-2]))
     if not settings.style_weight:

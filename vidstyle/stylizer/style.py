@@ -164,7 +164,7 @@ class Style:
         ]
 
     def targets(self, losses: Iterable[Loss], size_px: int) -> tuple[Any, ...]:
-        """What each loss prepares from the style (``Loss.style_target``), cached.
+        """The part of each loss's target from the style (``Loss.style_target``), cached.
 
         Args:
             losses: constants; the key of the cache.

@@ -56,7 +56,7 @@ def flow_distances(settings: Settings) -> Sequence[int]:
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class WarmStart:
-    """Where a frame starts.
+    """The start of a frame.
 
     Args:
         image: (1, 3, H, W) to start from: warped earlier stylised frames; in disoccluded regions
