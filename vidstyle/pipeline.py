@@ -46,7 +46,7 @@ SINGLE_THREADED_OPENCV = ProcessSetting(cv2.getNumThreads, cv2.setNumThreads, 1)
 """OpenCV's threads while several flows are computed at once, each in a thread of its own."""
 
 READER_STOP_SECONDS = 5.0
-"""How long to wait at the end for a source that was told to stop."""
+"""Time in seconds to wait at the end for a source after its ``stop``."""
 
 STAGES = ("read", "motion", "backward", "stylize", "write", "controls")
 

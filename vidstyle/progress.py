@@ -17,7 +17,7 @@ LINE_INTERVAL_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """How far some work is.
+    """The progress of some work.
 
     Args:
         unit: what is counted: ``frame``, ``iteration`` (of a single image), ``file`` or ``step``.

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One input to stylise and how its output is written.
+    """One input to stylise, and the options of its output.
 
     Args:
         input: a file, an image sequence, an address, or ``-``.

@@ -52,7 +52,8 @@ RANDOM_VGG19 = "vgg19-random"
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """What to measure: every combination of sizes, engines, precisions and presets.
+    """Options of the speed benchmark, for every combination of sizes, engines, precisions and
+    presets.
 
     Args:
         sizes: (width, height) of the generated clips, px.

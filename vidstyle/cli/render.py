@@ -140,7 +140,7 @@ def _choose_output(args: argparse.Namespace, given: Sequence[str], styles: Seque
 
 
 def _output(args: argparse.Namespace, job: Any, into_folder: bool, preview: bool) -> str | Path:
-    """Where the output of a job is written to."""
+    """The output of a job: the name that was given, or the default name."""
     from ..inputs import default_output, is_taken, resolve_output
     from ..io.files import part_folder
 

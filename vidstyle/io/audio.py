@@ -32,12 +32,13 @@ TRIAL_PACKETS = 8
 """Number of packets of each audio track that are muxed in the trial."""
 
 MAX_SEARCH_PACKETS, MAX_SEARCH_BYTES = 4000, 1 << 26
-"""How far into a file the trial looks for these packets."""
+"""Limits of the search for these packets from the start of the file: packets of all streams, and
+their size in bytes."""
 
 
 @dataclass(frozen=True)
 class AudioPlan:
-    """What is done with one audio track.
+    """The plan for one audio track: copied, re-encoded or dropped.
 
     Args:
         codec: the track's codec, FFmpeg's name.

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """What an encoder of FFmpeg supports, and the options it gets.
+    """Formats that an encoder of FFmpeg supports, and its options.
 
     Args:
         containers: FFmpeg's names of the containers that hold its output.

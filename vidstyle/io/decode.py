@@ -41,7 +41,7 @@ NO_TIMESTAMPS_FLAG = 0x0080
 """FFmpeg's AVFMT_NOTIMESTAMPS: raw streams of H.264 and the like."""
 
 TRUNCATION_SECONDS = 1
-"""How much earlier than declared a clip may end without a warning."""
+"""Time in seconds by which a clip may end before its declared end without a warning."""
 
 
 class VideoFile:
@@ -51,7 +51,7 @@ class VideoFile:
         name: the file, a URL, or ``-``.
         start: where the part starts, in seconds from the start of the file's timestamps.
         stop: where it ends.
-        sdr: whether HDR is turned into standard range; else it is to be written as HDR again.
+        sdr: whether HDR is converted to standard dynamic range; else the sink writes HDR again.
         apply_rotation: rotate frames as players show them; else ``format.rotation`` has the angle.
 
     Raises:
@@ -151,7 +151,7 @@ class VideoFile:
         )
 
     def _path(self) -> Path | str | None:
-        """Where the side streams are read from."""
+        """The file or address of the side streams."""
         if self._name == PIPE:
             return self._pipe.copy
         return self._name if is_url(self._name) else Path(self._name)

@@ -35,10 +35,10 @@ FALLBACKS: tuple[tuple[str, ...], ...] = (
     ("audio",),
     ("audio", "subtitle", "attachment"),
 )
-"""What is left out when muxing fails, in the order of the attempts."""
+"""Kinds of streams that each attempt leaves out; an attempt follows where the last one failed."""
 
 MUXER_ERRORS = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError)
-"""What FFmpeg raises where a muxer rejects a stream or packet. A full disk raises none of these."""
+"""Exceptions of a muxer that rejects a stream or packet. A full disk raises none of these."""
 
 VIDEO_TRACK = -1
 """Track number of the video, which sorts before all others at equal dts."""
@@ -186,7 +186,7 @@ def _mux(output: Any, tracks: Sequence[Iterator[TimedPacket]]) -> int:
 def _video_packets(segments: Sequence[Path], stream: Any, first: Any) -> Iterator[TimedPacket]:
     """Yield the video packets with new dts.
 
-    Each segment's encoder starts its dts anew. The new dts are the sorted pts, delayed by the
+    The dts of each segment start again. The new dts are the sorted pts, delayed by the
     largest reordering of any segment, which is why all timestamps are read before the first packet
     is written.
     """

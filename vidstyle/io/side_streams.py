@@ -34,7 +34,7 @@ SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska":
 """Container -> the codec that text subtitles are converted to where it cannot hold their own."""
 
 SUBTITLE_LOOKBACK_SECONDS = 60
-"""How long before a part packets are read: a subtitle may be on screen since then."""
+"""Time in seconds before a part at which reading starts: a subtitle may be on screen since then."""
 
 
 class SideStreams:

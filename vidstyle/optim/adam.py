@@ -17,7 +17,7 @@ BETA1, BETA2 = 0.9, 0.97
 scenes change."""
 
 PYRAMID_SCALES = 6
-"""Scales at which the gradient is followed, each half the size of the next finer one."""
+"""Number of scales of the gradient pyramid, each half the size of the next finer one."""
 
 EPSILON = 1e-12
 """Added to the root of the second moment. Gradients of a mean over pixels are small themselves."""
@@ -89,8 +89,8 @@ class StepSize(NamedTuple):
             at least ``lr * MIN_LR_FRACTION``. The bias correction rises from 0 to 1 with the steps.
         nesterov: 1 for Nesterov momentum (NAdam: Dozat 2016), 0 for plain momentum. Warm-started
             frames converge closer and flicker less with it, first frames do not.
-        coarse_gain: step of a scale relative to the next finer one. Finer scales move what a coarse
-            scale moves.
+        coarse_gain: step of a scale relative to the next finer one. The steps of all scales add up
+            at each pixel.
         chroma_gain: step of the chromatic channels relative to grey. They vary less in images, and
             flicker as much.
     """
@@ -128,9 +128,9 @@ def adam(
     """Minimise by Adam (Kingma & Ba 2015, algorithm 1) on an image pyramid, pixels in [0, 1].
 
     A step is the sum of Adam's steps at several scales, each with its own second moment. A change
-    of a whole region then takes few steps, where single pixels would each have to follow their
-    gradient. Steps are taken in opponent colours: RGB channels change together, and their
-    differences would hardly be followed. The second moment is corrected for bias, the first is not,
+    of a whole region then takes fewer steps than with a step for each pixel alone. Steps are taken
+    in opponent colours: RGB channels change together, and steps in RGB would hardly change their
+    differences. The second moment is corrected for bias, the first is not,
     which makes the first steps small.
 
     Args:
