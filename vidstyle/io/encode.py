@@ -1,5 +1,6 @@
 """One encoded video stream in one file, with the frames' own timestamps."""
 
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -42,6 +43,7 @@ class EncodedFile:
         options: of the container.
 
     ``side_streams`` may be assigned before the first frame: their packets are muxed with the video.
+    ``packet_pts`` are the pts of the video packets so far, in decoding order.
 
     Raises:
         av.error.FFmpegError, OSError: the file cannot be written. All methods raise these too.
@@ -66,7 +68,7 @@ class EncodedFile:
         )
         self._stream: Any = None
         self._threads = ExitStack()
-        self._written = False
+        self.packet_pts = array("q")  # eight bytes each: a recording may last for days
         self.frames = 0
         self.side_streams: SideStreams | None = None
         self._side_packets: Iterator[TimedPacket] = iter(())
@@ -134,7 +136,7 @@ class EncodedFile:
         held_back = (
             self._stream.codec_context.name == "libx265"
             and video_frame is None
-            and not self._written
+            and not self.packet_pts
         )
         if held_back:  # x265 invents dts for a clip shorter than its delay
             for number, packet in enumerate(packets):
@@ -142,8 +144,8 @@ class EncodedFile:
         for packet in packets:
             # Encoders do not pass durations on.
             packet.duration = self._durations.pop(packet.pts, 0)
+            self.packet_pts.append(packet.pts)
             self._container.mux(packet)
-            self._written = True
 
     def _mux_side_packets(self, time: Fraction | None = None) -> None:
         """Mux packets of the side streams up to a time, or all of them; drop damaged ones."""
