@@ -85,9 +85,7 @@ class VideoWriter(FileSink):
             raise
         self._started, self._closed = self.resumed is not None, False
         self._file: EncodedFile | None = None
-        self._packet_pts: dict[
-            Path, Sequence[int]
-        ] = {}  # of the segments that this run has written
+        self._packet_pts: dict[Path, Sequence[int]] = {}  # of the segments written by this run
         self._size: tuple[int, int] | None = None
 
     def _restore_times(self, checkpoint: Checkpoint | None) -> tuple[int, Fraction]:
