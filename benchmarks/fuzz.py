@@ -163,11 +163,11 @@ def outcome_of(case, watch, seeds):
             try:
                 process(case, file, folder, seeds)
             except vs.VidstyleError as error:
-                said = str(error)
+                message = str(error)
                 outcome = (
                     "refused"
-                    if said.isprintable() and ": " in said
-                    else f"FAILED: not one line: {said!r}"
+                    if message.isprintable() and ": " in message
+                    else f"FAILED: not one line: {message!r}"
                 )
             except BaseException as error:  # noqa: BLE001 (this is what the fuzzer searches)
                 outcome = f"FAILED: {type(error).__name__}: {error}"

@@ -297,8 +297,8 @@ def first_rows(clip):
     for _ in range(STARTS):
         began = time.monotonic()
         command = [sys.executable, "-c", CHILD, str(clip)]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        for line in said.splitlines():
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for line in output.splitlines():
             kind, when = line.split()
             found[kind].append(float(when) - began)
     return [

@@ -32,7 +32,7 @@ def steps(values):
         values["first frame, coarse to fine"],
         values.get("first frame, full size only, to the same loss"),
     )
-    said = (
+    comparison = (
         f"in {fine:.1f} s at full size only"
         if fine
         else "not within three times as many iterations at full size only"
@@ -42,7 +42,7 @@ def steps(values):
         "",
         f"An iteration takes 1/{wide:.1f} of the time with VGG-19 in float32 and 1/{half:.1f} in "
         f"bfloat16; that of `draft` 1/{wide_live:.1f} and 1/{half_live:.1f}. "
-        f"A first frame reaches its loss in {coarse:.1f} s with pyramid levels, {said}.",
+        f"A first frame reaches its loss in {coarse:.1f} s with pyramid levels, {comparison}.",
     ]
 
 

@@ -218,7 +218,7 @@ def test_progress_of_a_batch_is_shown_before_that_of_its_file(capsys, monkeypatc
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     with ProgressDisplay("file", 500) as files:
         files.show(36)
-        with ProgressDisplay("frame", 10, within=files) as frames:
+        with ProgressDisplay("frame", 10, parent=files) as frames:
             frames.show(5)
             frames.show(10)
         files.show(37)
@@ -235,7 +235,7 @@ def test_progress_of_a_batch_on_a_terminal_is_two_bars(capsys, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     with ProgressDisplay("file", 500) as files:
         files.show(36)
-        with ProgressDisplay("frame", 10, within=files) as frames:
+        with ProgressDisplay("frame", 10, parent=files) as frames:
             frames.show(5)
             files._bar.refresh()
     err = capsys.readouterr().err

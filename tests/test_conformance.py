@@ -135,10 +135,12 @@ def test_ten_bits_stay_ten_bits(tmp_path, ending, codec, pixels):
 def test_hdr10_is_passed_on_with_its_metadata(tmp_path):
     path = hdr10(tmp_path)
     (before, *_), known = pictures_of(path)
-    assert known.color.transfer == PQ and known.light == HDRMetadata(1000.0, MASTERING, "1000,400")
+    assert known.color.transfer == PQ and known.hdr_metadata == HDRMetadata(
+        1000.0, MASTERING, "1000,400"
+    )
     output = through(path, tmp_path / "out.mp4", crf=4)
     (after, *_), written = pictures_of(output)
-    assert written.light == known.light and written.color == known.color
+    assert written.hdr_metadata == known.hdr_metadata and written.color == known.color
     assert np.abs(patches(after) - patches(before)).max() <= 2 * 257
     with av.open(str(output)) as container:
         assert (
@@ -160,14 +162,18 @@ def hdr10(folder, mastering=MASTERING, image=HDR_CHART):
 def test_hdr_becomes_standard_range_by_choice(tmp_path):
     output = through(hdr10(tmp_path), tmp_path / "out.mp4", sdr=True)
     (image, *_), known = pictures_of(output)
-    assert image.dtype == np.uint8 and known.color == ColorInfo(1, 1, 1, 1) and known.light is None
+    assert (
+        image.dtype == np.uint8
+        and known.color == ColorInfo(1, 1, 1, 1)
+        and known.hdr_metadata is None
+    )
     with av.open(str(output)) as container:
         assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
 
 
 def test_hdr_metadata_of_reads_the_peak_of_the_mastering_display(tmp_path):
     path = hdr10(tmp_path, MASTERING.replace("L(10000000", "L(40000000"))
-    assert pictures_of(path)[1].light.peak_nits == 4000
+    assert pictures_of(path)[1].hdr_metadata.peak_nits == 4000
 
 
 def highlight_of_a_4000_nit_display(folder):

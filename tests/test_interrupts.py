@@ -142,19 +142,19 @@ with interrupts.deferred():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupts_let_finish_what_is_begun(number):
-    code, said = run(FINISHING.format(0.5), number=number)
-    assert "finished" in said and "KeyboardInterrupt" in said and code in (1, -signal.SIGINT)
+    code, output = run(FINISHING.format(0.5), number=number)
+    assert "finished" in output and "KeyboardInterrupt" in output and code in (1, -signal.SIGINT)
 
 
 def test_interrupts_of_the_same_moment_count_as_one():
-    code, said = run(FINISHING.format(0.5), 0.05, 0.05)
-    assert "finished" in said and code in (1, -signal.SIGINT)
+    code, output = run(FINISHING.format(0.5), 0.05, 0.05)
+    assert "finished" in output and code in (1, -signal.SIGINT)
 
 
 def test_interrupts_end_the_program_the_second_time():
-    code, said = run(FINISHING.format(60), 1.5)
-    assert code == 130 and "finished\n" not in said
-    assert "again to end at once" in said and said.endswith(
+    code, output = run(FINISHING.format(60), 1.5)
+    assert code == 130 and "finished\n" not in output
+    assert "again to end at once" in output and output.endswith(
         "vidstyle: interrupted again: ended at once\n"
     )
 
@@ -164,8 +164,8 @@ def test_interrupts_end_a_wait_in_c_code_the_first_time_where_nothing_is_to_be_f
 
 
 def test_interrupts_end_a_wait_in_c_code_the_second_time_where_something_is_to_be_finished():
-    code, said = run("with interrupts.deferred():\n    wait_in_c()", 0.7)
-    assert code == 130 and said.endswith("ended at once\n")
+    code, output = run("with interrupts.deferred():\n    wait_in_c()", 0.7)
+    assert code == 130 and output.endswith("ended at once\n")
 
 
 def test_interrupts_raise_nothing_where_nothing_is_checked():
@@ -180,7 +180,7 @@ finally:
 
 
 def test_interrupts_let_tidy_up_where_nothing_is_to_be_finished():
-    code, said = run("""
+    code, output = run("""
 interrupts.NOTICE_SECONDS = 20
 ready()
 try:
@@ -190,18 +190,18 @@ finally:
     time.sleep(0.3)
     print("tidied up", flush=True)
 """)
-    assert "tidied up" in said and "KeyboardInterrupt" in said and code in (1, -signal.SIGINT)
+    assert "tidied up" in output and "KeyboardInterrupt" in output and code in (1, -signal.SIGINT)
 
 
 def test_interrupts_that_come_while_the_last_step_runs_are_raised_after_it():
-    code, said = run("""
+    code, output = run("""
 with interrupts.deferred():
     ready()
     time.sleep(0.5)
     print("whole", flush=True)
 print("went on")
 """)
-    assert "whole" in said and "went on" not in said and code in (1, -signal.SIGINT)
+    assert "whole" in output and "went on" not in output and code in (1, -signal.SIGINT)
 
 
 def test_interrupts_of_a_forked_child_are_not_its_parents():

@@ -214,5 +214,5 @@ def test_content_loss_weighs_flat_regions_less_than_detailed_ones():
     changed[1][..., 22:30] += 0.5
     full, flat = (content_loss(each, target) for each in changed)
     assert 0 < 1.5 * flat < full
-    lines = ContentTarget.from_activations(maps, SPATIAL_WEIGHTING["lines"])
-    assert content_loss(changed[1], lines) == 0 < content_loss(changed[0], lines)
+    edges = ContentTarget.from_activations(maps, SPATIAL_WEIGHTING["edges"])
+    assert content_loss(changed[1], edges) == 0 < content_loss(changed[0], edges)

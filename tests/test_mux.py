@@ -11,9 +11,10 @@ from conftest import scene, sound_of, times_of, write_clip
 from test_conformance import flash_and_click, flashes_and_clicks, through
 
 from vidstyle import Frame, OutputError, VideoInfo, open_source
+from vidstyle.io import mux
 from vidstyle.io.codecs import select_encoder
 from vidstyle.io.encode import EncodedFile
-from vidstyle.io.mux import join
+from vidstyle.io.mux import Segment, join
 from vidstyle.io.subtitles import ASS_HEADER
 from vidstyle.io.timestamps import TimestampFixer
 
@@ -322,14 +323,14 @@ def test_mux_keeps_a_late_audio_start(tmp_path):
 
 
 def segment(path, times, codec="libx264", size=(64, 48)):
-    """One encoder's file of frames at these times."""
+    """One encoder's file of frames at these times, with its timestamps in milliseconds."""
     source = VideoInfo(size, time_base=Fraction(1, 1000))
     coder = select_encoder(codec, None, "matroska" if codec == "ffv1" else "mp4", source)
     file = EncodedFile(path, {".mkv": "matroska", ".mp4": "mp4"}[path.suffix], coder, source)
     for time in times:
         file.send(Frame(scene(time / 1000, size), Fraction(time, 1000), Fraction(20, 1000)), time)
     file.close()
-    return path
+    return Segment(path, file.packet_pts)
 
 
 CONSTANT = [[40 * n for n in range(25)], [1000 + 40 * n for n in range(25)], [2000]]
@@ -349,17 +350,34 @@ VARIABLE = [[0, 7, 100, 101, 102, 300, 900], [901, 902, 1500, 1501, 1502, 1503, 
         ("ffv1", ".mkv", ".mkv"),
     ],
 )
-def test_join_keeps_every_packet_once(tmp_path, times, codec, kind, ending):
+def test_join_keeps_every_packet_once(tmp_path, times, codec, kind, ending, monkeypatch):
+    reads, read = [], mux._read_segment
+
+    def counted(path, first):
+        reads.append(path)
+        return read(path, first)
+
+    monkeypatch.setattr(mux, "_read_segment", counted)
     segments = [
         segment(tmp_path / f"{number}{kind}", part, codec) for number, part in enumerate(times)
     ]
     output = tmp_path / f"out{ending}"
     join(segments, VideoInfo((64, 48), time_base=Fraction(1, 1000)), output)
+    assert sorted(reads) == sorted(part.path for part in segments)  # each is read once
     assert times_of(output) == [Fraction(time, 1000) for part in times for time in part]
     with av.open(str(output)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.dts is not None]
     decoded = [packet.dts for packet in packets]
     assert decoded == sorted(set(decoded)) and all(packet.dts <= packet.pts for packet in packets)
+
+
+@pytest.mark.parametrize("times", [CONSTANT, VARIABLE], ids=["constant", "variable"])
+def test_join_reads_the_timestamps_of_segments_of_an_earlier_run(tmp_path, times):
+    known = [segment(tmp_path / f"{number}.mp4", part) for number, part in enumerate(times)]
+    source = VideoInfo((64, 48), time_base=Fraction(1, 1000))
+    join(known, source, tmp_path / "known.mp4")
+    join([known[0]._replace(pts=None), *known[1:]], source, tmp_path / "read.mp4")
+    assert (tmp_path / "read.mp4").read_bytes() == (tmp_path / "known.mp4").read_bytes()
 
 
 def test_join_refuses_segments_of_another_codec(tmp_path):
@@ -368,7 +386,11 @@ def test_join_refuses_segments_of_another_codec(tmp_path):
         segment(tmp_path / "1.mp4", [80, 120], size=(96, 64)),
     ]
     with pytest.raises(OutputError, match="another codec or size"):
-        join(segments, VideoInfo((64, 48), time_base=Fraction(1, 1000)), tmp_path / "out.mp4")
+        join(
+            segments,
+            VideoInfo((64, 48), time_base=Fraction(1, 1000)),
+            tmp_path / "out.mp4",
+        )
 
 
 def test_audio_order_counts_damaged_packets(tmp_path, caplog, monkeypatch):

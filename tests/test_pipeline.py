@@ -185,8 +185,8 @@ def test_controls_are_asked_before_each_frame_and_after_the_last():
 def test_the_report_adds_up_the_stages():
     report = run(Clip(4, pause=0.02), Painter(pause=0.02), [Collector()])
     assert isinstance(report, Report)
-    assert report.seconds["paint"] >= 0.08
-    assert set(report.seconds) == {"read", "motion", "backward", "paint", "write", "controls"}
+    assert report.seconds["stylize"] >= 0.08
+    assert set(report.seconds) == {"read", "motion", "backward", "stylize", "write", "controls"}
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -22,7 +22,7 @@ def test_frame_rate_controller_chooses_steps(features, style):
     controller, report = FrameRateController(10, 8), Report(5, frame=Frame(scene(size=(320, 240))))
     for seconds, expected in ((0.02, 3), (0.02, 4), (0.15, 3), (0.15, 2), (0.001, 3)):
         report.iterations = [None] * stylizer.settings.steps
-        report.seconds["paint"] += seconds
+        report.seconds["stylize"] += seconds
         controller.adjust(stylizer, report)
         assert stylizer.settings.steps == expected
     controller.max_steps = 2
@@ -37,7 +37,7 @@ def test_frame_rate_controller_shrinks_after_late_seconds(features, style, fps, 
     report = Report(frame=Frame(scene(size=(640, 480))), iterations=[None])
     while stylizer.settings.working_size == 512:
         report.frames += 1
-        report.seconds["paint"] += seconds
+        report.seconds["stylize"] += seconds
         controller.adjust(stylizer, report)
     expected = max(MIN_WORKING_PX, round(512 * (PLANNED_SHARE / fps / seconds) ** 0.5))
     assert report.frames == 2 and stylizer.settings.working_size == expected
@@ -49,7 +49,7 @@ def test_frame_rate_controller_ignores_single_late_frames_and_grows_again(featur
     report = Report(5, frame=Frame(scene(size=(320, 240))), iterations=[None])
 
     def size_after(seconds):
-        report.seconds["paint"] += seconds
+        report.seconds["stylize"] += seconds
         controller.adjust(stylizer, report)
         return stylizer.settings.working_size
 

@@ -40,8 +40,10 @@ def test_lost_views_are_named_when_a_clip_is_opened(tmp_path, caplog):
     path = write_clip(tmp_path / "in.mp4", count=3)
     assert not warnings_of(path, caplog)
     make_spherical(path)
-    (said,) = warnings_of(path, caplog)
-    assert "its 360-degree (spherical) metadata is dropped" in said
+    (warning,) = warnings_of(path, caplog)
+    assert "its 360-degree (spherical) metadata is dropped" in warning
     side_by_side = {"crf": "20", "x264-params": "frame-packing=3"}
-    (said,) = warnings_of(encoded(tmp_path / "3d.mp4", [scene()] * 3, options=side_by_side), caplog)
-    assert "its 3D (stereoscopic) metadata is dropped" in said
+    (warning,) = warnings_of(
+        encoded(tmp_path / "3d.mp4", [scene()] * 3, options=side_by_side), caplog
+    )
+    assert "its 3D (stereoscopic) metadata is dropped" in warning

@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 from conftest import scene, sound_of, times_of, write_clip
 
-from vidstyle import Encoding, Frame, OutputError, VideoInfo, cli, open_sink, open_source
+from vidstyle import (
+    Checkpoint,
+    Encoding,
+    Frame,
+    OutputError,
+    VideoInfo,
+    VideoWriter,
+    cli,
+    open_sink,
+    open_source,
+)
 from vidstyle.io import pipe_writer
 from vidstyle.io.codecs import CODECS
 from vidstyle.io.color import PACKED_FORMATS
@@ -297,6 +307,18 @@ def through(path, output, start=None, stop=None, **encoding):
 def test_video_writer_keeps_exact_timestamps(tmp_path, rate, ending):
     path = write_clip(tmp_path / "in.mp4", count=12, rate=rate)
     assert times_of(through(path, tmp_path / f"out{ending}")) == times_of(path)
+
+
+@pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(60)])
+@pytest.mark.parametrize("ending", [".mp4", ".mov"])
+def test_video_writer_keeps_exact_timestamps_of_later_segments(tmp_path, rate, ending):
+    path = tmp_path / f"out{ending}"
+    with VideoWriter(path, VideoInfo((64, 48), rate, 1 / rate)) as sink:
+        for number in range(30):
+            if number in (10, 20):
+                sink.checkpoint(Checkpoint(number, number, {}))
+            sink.send(Frame(scene(number / 25), number / rate, 1 / rate))
+    assert times_of(path) == [number / rate for number in range(30)]
 
 
 @pytest.mark.parametrize("ending", CLIPS)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import render, stream, stylize, stylize_video
+    from .api_arguments import RenderOptions
     from .api_stream import Stream
     from .errors import DeviceError, FeaturesError, InputError, OutputError, VidstyleError
     from .features.extractor import Features
@@ -84,6 +85,7 @@ __all__ = [
     "OutputError",
     "PipeWriter",
     "ProgressEvent",
+    "RenderOptions",
     "Report",
     "Settings",
     "Sink",
@@ -134,6 +136,7 @@ _MODULES = (
     "stylizer.stylizer",
     "pipeline",
     "trace",
+    "api_arguments",
     "api",
 )
 """Modules that define the public names, in the order in which they import one another."""

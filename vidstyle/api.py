@@ -2,15 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from .api_arguments import (
     check_paths,
-    exact_seconds,
+    job_style,
     make_stylizer,
     refuse_path,
+    split_render_keywords,
     style_names,
 )
 from .api_stream import Stream
@@ -20,12 +22,11 @@ from .flow.methods import FlowMethod
 from .inputs import default_output, is_taken
 from .io.frame import Frame
 from .io.image_names import is_numbered, is_still
-from .io.sink_base import Encoding
 from .io.source import open_source
 from .progress import Event, ProgressEvent
-from .render_job import RenderJob, render_job
+from .render_job import render_job
 from .settings import Settings
-from .styles import check_not_swapped, find_style, style_parts
+from .styles import check_not_swapped, style_parts
 from .stylizer.backward_pass import BackwardPass, uses_backward_pass
 from .stylizer.stylizer import Stylizer
 from .stylizer.warm_start import flow_distances
@@ -163,20 +164,14 @@ def stream(style: Any, **settings: Any) -> Stream:
     return Stream(stylizer, flow)
 
 
-def render(  # noqa: PLR0913 (all are keywords)
+def render(
     input: str | Path,
     style: Any,
     output: str | Path | None = None,
     *,
     preset: str | Settings | None = None,
     progress: bool | Callable[[ProgressEvent], None] = True,
-    overwrite: bool = False,
-    resume: bool = False,
-    start: float | Fraction | None = None,
-    stop: float | Fraction | None = None,
-    codec: str | None = None,
-    crf: int | None = None,
-    **settings: Any,
+    **keywords: Any,
 ) -> Path:
     """Stylise a clip or an image file, with its sound, subtitles and colours, into a file.
 
@@ -189,14 +184,8 @@ def render(  # noqa: PLR0913 (all are keywords)
             (default: ``standard`` for clips, ``still`` for images).
         progress: True: show a bar on standard error; False: show nothing; or a function that is
             called with a ``vidstyle.ProgressEvent`` at each iteration and frame.
-        overwrite: replace an existing output.
-        resume: resume an unfinished render of the same arguments.
-        start: of the part of the clip to stylise, in seconds.
-        stop: end of that part, in seconds.
-        codec: encoder, such as ``h264``, ``hevc``, ``av1``, ``vp9``, ``prores``, ``ffv1`` or
-            ``hardware``.
-        crf: constant rate factor of the encoder; lower is better.
-        settings: those of ``Settings``, and
+        keywords: those of ``RenderOptions`` (``overwrite``, ``resume``, ``start``, ``stop``,
+            ``rate``, ``hdr``, ``audio``, ``codec``, ``crf``, ``trace``), those of ``Settings``, and
 
             - ``style_weights``: one for each style of a list,
             - ``features``: ``"bundled"``, ``"vgg19"``, the path of a network, or ``Features``,
@@ -212,41 +201,26 @@ def render(  # noqa: PLR0913 (all are keywords)
             frames that are finished are kept, and ``resume=True`` resumes them.
 
     Example:
-        >>> import tempfile, numpy as np, PIL.Image, vidstyle as vs
-        >>> folder = tempfile.TemporaryDirectory()
-        >>> image = folder.name + "/sky.png"
-        >>> PIL.Image.new("RGB", (64, 48), "skyblue").save(image)
-        >>> vs.render(image, "ink", initial_steps=2, device="cpu", progress=False).name
+        >>> import tempfile, PIL.Image, vidstyle as vs
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     image = folder + "/sky.png"
+        ...     PIL.Image.new("RGB", (64, 48), "skyblue").save(image)
+        ...     vs.render(image, "ink", initial_steps=2, device="cpu", progress=False).name
         'sky_ink.png'
-        >>> folder.cleanup()
     """
     check_paths(input, style, output)
+    options, settings = split_render_keywords(keywords)
     default = "still" if is_still(input) and not is_numbered(input) else "standard"
     stylizer, flow = make_stylizer("render", style, {**settings, "preset": preset}, default)
-    names = style_names(style)
     if output is None:
-        output = default_output(
-            str(input), names or ["stylized"], None if overwrite or resume else is_taken
-        )
-    files = tuple(part for part in style_parts(style) if isinstance(part, (str, Path)))
-    job = RenderJob(
-        input,
-        output,
-        start=exact_seconds(start),
-        stop=exact_seconds(stop),
-        overwrite=overwrite,
-        resume=resume,
-        encoding=Encoding(codec, crf),
+        taken = None if options.overwrite or options.resume else is_taken
+        output = default_output(str(input), style_names(style) or ["stylized"], taken)
+    job = replace(
+        options.job(input, output),
         quiet=progress is not True,
         listener=_listener(progress),
         flow=flow,
-        origin={
-            "features": Path(str(settings.get("features", "bundled"))).name,
-            "styles": names,
-            "style_weights": settings.get("style_weights"),
-            "device": str(stylizer.features.device),
-        },
-        files=tuple(find_style(name) for name in files),
+        **job_style(style, settings, str(stylizer.features.device)),
     )
     return Path(render_job(job, stylizer))
 

@@ -1,8 +1,8 @@
-"""Arguments of the functions of ``api``: checked, and turned into a stylizer and settings."""
+"""Arguments of the functions of ``api``: checked, and turned into a stylizer, settings or a job."""
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -12,8 +12,10 @@ from .conversions import is_image
 from .features.extractor import Features
 from .features.weights import load_features
 from .flow.methods import FlowMethod, load_flow
+from .io.sink_base import Encoding
+from .render_job import RenderJob
 from .settings import PRESETS, RENAMED_SETTINGS, Settings
-from .styles import check_not_swapped, style_parts, to_style
+from .styles import check_not_swapped, find_style, style_parts, to_style
 from .stylizer.style import Style
 from .stylizer.stylizer import Stylizer
 
@@ -22,6 +24,78 @@ MAX_CACHED_NETWORKS = 2
 
 
 ENGINE_OPTIONS = ("features", "device", "weights", "flow_weights", "style_weights", "preset")
+"""Keywords that are no settings, of all functions."""
+
+HDR_CHOICES = ("keep", "sdr")
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """Keywords of ``render`` besides the settings: what is read, and how the output is written.
+
+    Args:
+        overwrite: replace an existing output.
+        resume: resume an unfinished render of the same arguments.
+        start: of the part of the clip to stylise, in seconds.
+        stop: end of that part, in seconds.
+        rate: frames per second of an image sequence; None: 25.
+        hdr: ``"keep"``: HDR stays HDR; ``"sdr"``: convert it to standard dynamic range.
+        audio: whether the output has the clip's audio.
+        codec: encoder, such as ``h264``, ``hevc``, ``av1``, ``vp9``, ``prores``, ``ffv1`` or
+            ``hardware``; None: the default of the container.
+        crf: constant rate factor of the encoder, lower is better; None: the encoder's default.
+        trace: file for the losses of all iterations, as ``.json`` or as a ``.png`` plot; None: no
+            file.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind or range.
+    """
+
+    overwrite: bool = False
+    resume: bool = False
+    start: float | Fraction | None = None
+    stop: float | Fraction | None = None
+    rate: float | Fraction | None = None
+    hdr: str = "keep"
+    audio: bool = True
+    codec: str | None = None
+    crf: int | None = None
+    trace: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.hdr not in HDR_CHOICES:
+            raise ValueError(f"hdr is {self.hdr!r}: use one of {', '.join(HDR_CHOICES)}")
+        if not isinstance(self.audio, bool):
+            raise TypeError(f"audio must be True or False, not {self.audio!r}")
+        if not isinstance(self.trace, (str, Path, type(None))):
+            raise TypeError(f"trace must be a path, not {type(self.trace).__name__}")
+
+    def job(self, input: str | Path, output: str | Path) -> RenderJob:
+        """The job of these options."""
+        return RenderJob(
+            input,
+            output,
+            start=exact_fraction(self.start),
+            stop=exact_fraction(self.stop),
+            rate=exact_fraction(self.rate),
+            sdr=self.hdr == "sdr",
+            overwrite=self.overwrite,
+            resume=self.resume,
+            encoding=Encoding(self.codec, self.crf, self.audio),
+            trace=None if self.trace is None else Path(self.trace),
+        )
+
+
+def split_render_keywords(keywords: dict[str, Any]) -> tuple[RenderOptions, dict[str, Any]]:
+    """(options, all other keywords) of ``api.render``.
+
+    Raises:
+        TypeError, ValueError: an unknown keyword, or an option of the wrong kind or range.
+    """
+    names = [option.name for option in fields(RenderOptions)]
+    check_keywords("render", keywords, names)
+    options = {name: value for name, value in keywords.items() if name in names}
+    return RenderOptions(**options), {k: v for k, v in keywords.items() if k not in options}
 
 
 @lru_cache(MAX_CACHED_NETWORKS)
@@ -51,9 +125,15 @@ def make_stylizer(
     return stylizer, load_flow(values.flow, features.device, flow_weights)
 
 
-def check_keywords(function: str, given: Iterable[str]) -> None:
-    """Raise TypeError for an unknown keyword, with the nearest known one."""
-    known = [setting.name for setting in fields(Settings)] + list(ENGINE_OPTIONS)
+def check_keywords(function: str, given: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Raise TypeError for an unknown keyword, with the nearest known one.
+
+    Args:
+        function: its name, for the error.
+        given: names of keywords.
+        others: further known names.
+    """
+    known = [*(setting.name for setting in fields(Settings)), *ENGINE_OPTIONS, *others]
     for name in given:
         if name not in known and name not in RENAMED_SETTINGS:
             nearest = difflib.get_close_matches(name, known, n=1)
@@ -97,8 +177,26 @@ def style_names(style: Any) -> list[str]:
     return [Path(part).name for part in style_parts(style) if isinstance(part, (str, Path))]
 
 
-def exact_seconds(value: float | Fraction | None) -> Fraction | None:
-    """Seconds as an exact fraction of their decimal form: 0.1 is 1/10."""
+def job_style(style: Any, options: dict[str, Any], device: str) -> dict[str, Any]:
+    """The fields of a ``RenderJob`` that depend on the style: ``provenance`` and ``files``.
+
+    Args:
+        style: as ``api.render`` takes it.
+        options: ``features`` and ``style_weights``, where they are given.
+        device: its name.
+    """
+    provenance = {
+        "features": Path(str(options.get("features", "bundled"))).name,
+        "styles": style_names(style),
+        "style_weights": options.get("style_weights"),
+        "device": device,
+    }
+    paths = [part for part in style_parts(style) if isinstance(part, (str, Path))]
+    return {"provenance": provenance, "files": tuple(find_style(path) for path in paths)}
+
+
+def exact_fraction(value: float | Fraction | None) -> Fraction | None:
+    """A number as an exact fraction of its decimal form: 0.1 is 1/10."""
     return None if value is None else Fraction(str(value))
 
 

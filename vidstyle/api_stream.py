@@ -17,8 +17,8 @@ from .stylizer.warm_start import flow_distances
 class Stream:
     """Stylises frames one at a time and computes the optical flow between them itself.
 
-    A cut is detected and the shot after it starts anew. Without frames to look ahead at, a flash
-    counts as a cut.
+    A cut is detected and the shot after it starts with a first frame. Without frames to look ahead
+    at, a flash counts as a cut.
 
     Args:
         stylizer: does the work.

@@ -37,7 +37,7 @@ def render_all(
 
     Args:
         jobs: what to render.
-        render: renders one job, with its progress shown within that of the batch.
+        render: renders one job, and shows its progress in the display of the batch.
         quiet: show no progress.
         skipped: number of further jobs of the batch that are done already.
         message: makes the message of an error.
@@ -53,7 +53,7 @@ def render_all(
             done = skipped + number - len(failed)
             try:
                 _make_folder(Path(job.output).parent)
-                render(replace(job, within=display))
+                render(replace(job, batch_display=display))
             except VidstyleError as error:
                 print(f"vidstyle: {message(error)}", file=sys.stderr)
                 failed.append(str(job.input))

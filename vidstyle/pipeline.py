@@ -1,11 +1,17 @@
 """The pipeline: frames are read ahead in one thread, stylised in the calling one, written in a
-third."""
+third.
+
+A source needs ``__iter__`` only, and a sink ``send`` only: a list of frames and an object with that
+one method will do. Sources such as ``vidstyle.Source`` also have ``format`` (whether the source is
+live, the size of its frames), ``skip`` and ``stop``; sinks such as ``vidstyle.Sink`` have
+``segment_seconds`` and ``checkpoint``. These are used where they exist.
+"""
 
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,9 +46,9 @@ SINGLE_THREADED_OPENCV = ProcessSetting(cv2.getNumThreads, cv2.setNumThreads, 1)
 """OpenCV's threads while several flows are computed at once, each in a thread of its own."""
 
 READER_STOP_SECONDS = 5.0
-"""How long to wait at the end for a source that was told to stop."""
+"""Time in seconds to wait at the end for a source after its ``stop``."""
 
-STAGES = ("read", "motion", "backward", "paint", "write", "controls")
+STAGES = ("read", "motion", "backward", "stylize", "write", "controls")
 
 
 class FrameSink(Protocol):
@@ -90,16 +96,11 @@ def run(
 ) -> Report:
     """Stylise all frames of a source and send each to every sink.
 
-    A source needs ``__iter__`` only, and a sink ``send`` only: a list of frames and an object with
-    that one method will do. Sources such as ``vidstyle.Source`` also have ``format`` (whether the
-    source is live, the size of its frames), ``skip`` and ``stop``; sinks such as ``vidstyle.Sink``
-    have ``segment_seconds`` and ``checkpoint``. These are used where they exist.
-
     Args:
         source: is iterated over in a thread of its own, a few frames ahead. With a GPU the optical
             flow is computed in further threads; on a CPU in the calling thread.
         stylizer: is used in the calling thread.
-        sinks: are written to in one thread, a few frames behind. They are not closed.
+        sinks: objects with ``send``, written to in one thread, a few frames behind, and not closed.
         controls: is called before the first frame and after each with the report so far, and while
             a live source lets the caller wait. It may assign the stylizer's ``style`` and
             ``settings``.
@@ -107,59 +108,41 @@ def run(
         resume: the frames before it are read but not stylised, and the stylizer's state is
             restored.
 
-    The error of the thread that failed first is raised. The frames stylised before it were sent to
-    the sinks that still work. No thread is left, except that of a source which does not end
-    ``READER_STOP_SECONDS`` after its ``stop``.
-
     Returns:
         The report on the whole run.
 
     Raises:
         TypeError: the source yields something else than frames.
+        Exception: the error of the thread that failed first. The frames stylised before it were
+            sent to the sinks that still work. No thread is left, except that of a source which does
+            not end ``READER_STOP_SECONDS`` after its ``stop``.
 
     Example:
         >>> import numpy as np, vidstyle as vs
-        >>> class Sizes:
-        ...     def send(self, frame):
-        ...         print(frame.size)
         >>> features = vs.load_features(device="cpu")
         >>> style = vs.Style.from_images([np.zeros((64, 64, 3), np.uint8)], features)
         >>> stylizer = vs.Stylizer(features, style, vs.Settings(initial_steps=2, steps=1))
         >>> frames = [vs.Frame(np.zeros((48, 64, 3), np.uint8)) for _ in range(2)]
-        >>> vs.run(frames, stylizer, [Sizes()]).frames
-        (64, 48)
-        (64, 48)
+        >>> vs.run(frames, stylizer, sinks=[]).frames
         2
     """
-    source = _SourceAdapter(source)
-    live = source.format.live
-    on_cpu = stylizer.features.device.type == "cpu"
-    # On a CPU the flow and the optimisation would compete for the same cores. Which frames of a
-    # live source are dropped is not known before the calling thread takes the next frame.
-    flow_in_caller = live or on_cpu
+    adapter = _SourceAdapter(source)
     done, shot = (resume.frames, resume.frames_in_shot) if resume else (0, 0)
-    past = min(shot, HISTORY_FRAMES)
-    add_motion = _motion_adder(source, stylizer, flow, past, flow_in_caller)
+    motion = _MotionAdder(adapter, stylizer, flow, min(shot, HISTORY_FRAMES))
     if resume:
         stylizer.load_state(resume.state)
     report = Report()
-    ahead = None if flow_in_caller else add_motion
-    reader = Worker(lambda worker: _read(worker, source, done - past, ahead), "reader", newest=live)
-    writer = Worker(lambda worker: _write(worker, sinks), "writer")
-    if live and controls:
+    reader, writer = _make_workers(adapter, motion, done, sinks)
+    if adapter.format.live and controls:
         reader.on_idle = lambda: controls(stylizer, report)
     scheduler = CheckpointScheduler(stylizer, sinks, done, shot)
-    with ExitStack() as process_settings:
-        if not on_cpu:
-            process_settings.enter_context(GPU_SWITCH_INTERVAL)
-        if not flow_in_caller:
-            process_settings.enter_context(SINGLE_THREADED_OPENCV)
+    with _process_settings(stylizer, motion):
         try:
-            pairs = add_motion(reader) if flow_in_caller else reader
-            planned = BackwardPass(pairs, stylizer, live)
+            pairs = motion.add(reader) if motion.in_caller else reader
+            planned = BackwardPass(pairs, stylizer, adapter.format.live)
             _stylize(planned, (reader, writer), stylizer, controls, scheduler, report)
         finally:
-            _end(reader, writer, source)
+            _end(reader, writer, adapter)
     writer.raise_error()
     return report
 
@@ -201,37 +184,66 @@ class _SourceAdapter:
             stop()
 
 
-def _motion_adder(
-    source: _SourceAdapter,
-    stylizer: Stylizer,
-    flow: FlowMethod | None,
-    past: int,
-    one_by_one: bool,
-) -> Callable[[Iterable[Frame]], Iterator[tuple[Frame, Motion]]]:
-    """A function that pairs frames with their motion: one by one, or ahead in several threads."""
-    settings = stylizer.settings
-    method = flow or load_flow(settings.flow, stylizer.features.device)
-    if settings.init != "previous":  # no frame starts from the previous one
-        method = None
-    live = source.format.live
-    ahead = 0 if live else LOOK_AHEAD_FRAMES
-    parallel_flows = max(1, min(MAX_PARALLEL_FLOWS, threads() // 2))
+class _MotionAdder:
+    """Pairs frames with their motion: one by one in the calling thread, or ahead in several others.
 
-    def add_motion(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
+    Args:
+        source: of the frames.
+        stylizer: its settings choose the method where ``flow`` is None.
+        flow: optical flow method.
+        past: number of frames before the first one that the motion refers to.
+    """
+
+    def __init__(
+        self, source: _SourceAdapter, stylizer: Stylizer, flow: FlowMethod | None, past: int
+    ) -> None:
+        self._source, self._stylizer, self.past = source, stylizer, past
+        settings, device = stylizer.settings, stylizer.features.device
+        self._distances, self._live = flow_distances(settings), source.format.live
+        # On a CPU the flow and the optimisation would compete for the same cores. Which frames of a
+        # live source are dropped is not known before the calling thread takes the next frame.
+        self.in_caller = self._live or device.type == "cpu"
+        method = flow or load_flow(settings.flow, device)
+        # With another init no frame starts from the previous one.
+        self._method = method if settings.init == "previous" else None
+
+    def add(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
+        """Yield each frame with its motion."""
         tasks = with_motion_tasks(
             frames,
-            method,
-            flow_distances(settings),
-            ahead,
-            lambda: stylizer.flow_px(source.format.size),
-            past,
-            reverse=uses_backward_pass(stylizer, live),
+            self._method,
+            self._distances,
+            0 if self._live else LOOK_AHEAD_FRAMES,
+            lambda: self._stylizer.flow_px(self._source.format.size),
+            self.past,
+            reverse=uses_backward_pass(self._stylizer, self._live),
         )
-        if one_by_one:
+        if self.in_caller:
             return ((frame, task()) for frame, task in tasks)
-        return run_ahead(tasks, parallel_flows)
+        return run_ahead(tasks, max(1, min(MAX_PARALLEL_FLOWS, threads() // 2)))
 
-    return add_motion
+
+def _make_workers(
+    source: _SourceAdapter, motion: _MotionAdder, done: int, sinks: Sequence[FrameSink]
+) -> tuple[Worker, Worker]:
+    """(reader of the frames after the first ``done``, writer)."""
+    ahead = None if motion.in_caller else motion.add
+    skipped = done - motion.past
+    reader = Worker(
+        lambda worker: _read(worker, source, skipped, ahead), "reader", newest=source.format.live
+    )
+    return reader, Worker(lambda worker: _write(worker, sinks), "writer")
+
+
+@contextmanager
+def _process_settings(stylizer: Stylizer, motion: _MotionAdder) -> Iterator[None]:
+    """The settings of the process during a run."""
+    with ExitStack() as stack:
+        if stylizer.features.device.type != "cpu":
+            stack.enter_context(GPU_SWITCH_INTERVAL)
+        if not motion.in_caller:
+            stack.enter_context(SINGLE_THREADED_OPENCV)
+        yield
 
 
 def _read(
@@ -304,7 +316,7 @@ def _stylize(
         report.backward_frames = frames.frames
         for stage, spent in (
             ("motion", motion_seconds),
-            ("paint", done - got),
+            ("stylize", done - got),
             ("write", time.perf_counter() - done),
         ):
             report.seconds[stage] += spent

@@ -50,7 +50,7 @@ def preview(job: RenderJob, stylizer: Stylizer, at: Fraction, final_output: str 
         with job.open_sink(ImageSource.of(frames[0]), stylizer.settings) as sink:
             timed = _TimedRun()
             with (
-                iteration_progress(stylizer, job.quiet, job.within, job.listener),
+                iteration_progress(stylizer, job.quiet, job.batch_display, job.listener),
                 temporary_folder() as folder,
             ):
                 timed.run(job, stylizer, _Frames(source, frames), folder, str(final_output))

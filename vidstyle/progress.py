@@ -17,7 +17,7 @@ LINE_INTERVAL_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """How far some work is.
+    """The progress of some work.
 
     Args:
         unit: what is counted: ``frame``, ``iteration`` (of a single image), ``file`` or ``step``.
@@ -107,7 +107,8 @@ class ProgressDisplay:
         unit: what is counted, e.g. "frame".
         total: how many there will be; None where unknown.
         quiet: show nothing.
-        within: the display of longer work, one unit of which this work is. Both are shown.
+        parent: display of the work that this work is one unit of; both are shown. None: no such
+            work.
         listener: is called with a ``ProgressEvent`` at every ``show``.
     """
 
@@ -116,24 +117,24 @@ class ProgressDisplay:
         unit: str,
         total: int | None,
         quiet: bool = False,
-        within: "ProgressDisplay | None" = None,
+        parent: "ProgressDisplay | None" = None,
         listener: Listener | None = None,
     ) -> None:
-        self._unit, self._total, self._quiet, self._within = unit, total, quiet, within
+        self._unit, self._total, self._quiet, self._parent = unit, total, quiet, parent
         self._listener = listener
-        self._console: Console = within._console if within else Console(stderr=True)
+        self._console: Console = parent._console if parent else Console(stderr=True)
         self._created = self._shown = time.monotonic()
         # Time and count after the first unit, which often takes longest: the rate leaves it out.
         self._rate_start: tuple[float, float] | None = None
         self._done = 0.0
-        self._bar: Progress | None = within._bar if within else None
-        if within is None and self._console.is_terminal and not quiet:
+        self._bar: Progress | None = parent._bar if parent else None
+        if parent is None and self._console.is_terminal and not quiet:
             self._bar = _bar(self._console)
         if self._bar:
             self._task = self._bar.add_task(unit, total=total, count=self._count(), note="")
 
     def __enter__(self) -> "ProgressDisplay":
-        if self._bar and not self._within:
+        if self._bar and not self._parent:
             self._bar.start()
         return self
 
@@ -143,7 +144,7 @@ class ProgressDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar and self._within:
+        if self._bar and self._parent:
             self._bar.remove_task(self._task)
         elif self._bar:
             self._bar.stop()
@@ -154,8 +155,8 @@ class ProgressDisplay:
         now = time.monotonic()
         if self._rate_start is None and done:
             self._rate_start = now, done
-        if self._within and self._total:
-            self._within.advance(done / self._total)
+        if self._parent and self._total:
+            self._parent.advance(done / self._total)
         if self._listener:
             self._listener(self._event(now, note))
         if self._bar:
@@ -164,7 +165,7 @@ class ProgressDisplay:
             now - self._shown >= LINE_INTERVAL_SECONDS or (done == self._total != before)
         ):
             self._shown = now
-            line = f"{self._within.text() if self._within else ''}{self.text()}{note}"
+            line = f"{self._parent.text() if self._parent else ''}{self.text()}{note}"
             with suppress(OSError):  # a full disk under a log file does not stop the work
                 self._console.print(line, highlight=False, soft_wrap=True)
 

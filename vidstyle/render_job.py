@@ -4,11 +4,11 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One input to stylise and how its output is written.
+    """One input to stylise, and the options of its output.
 
     Args:
         input: a file, an image sequence, an address, or ``-``.
@@ -50,10 +50,11 @@ class RenderJob:
         encoding: how the output is encoded. The settings are added to it as a comment.
         trace: file to write the losses to; None: no file.
         quiet: show no progress.
-        within: progress of the batch that the job belongs to.
+        batch_display: progress display of the batch that the job belongs to; None: no batch.
         listener: is called with every ``progress.Event`` of the job.
         flow: optical flow method; None: as the settings say.
-        origin: features, styles and style weights, for the output's metadata.
+        provenance: names of the features and styles, style weights and device, which the output's
+            metadata record.
         files: files of styles and weights. An unfinished run is resumed only if none has changed.
     """
 
@@ -68,10 +69,10 @@ class RenderJob:
     encoding: Encoding = Encoding()
     trace: Path | None = None
     quiet: bool = False
-    within: ProgressDisplay | None = None
+    batch_display: ProgressDisplay | None = None
     listener: Listener | None = None
     flow: FlowMethod | None = None
-    origin: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str | Path, ...] = ()
 
     @property
@@ -125,7 +126,7 @@ class RenderJob:
             "start": str(self.start or 0),
             "stop": str(self.stop) if self.stop is not None else None,
         }
-        return {**self.origin, **part, "settings": asdict(settings)}
+        return {**self.provenance, **part, "settings": asdict(settings)}
 
     def _identity_of_inputs(self) -> dict[str, Any]:
         """Fingerprints of the files, and the versions that a result depends on."""
@@ -150,31 +151,34 @@ class RenderJob:
         }
 
 
-def check_job(job: RenderJob, settings: Settings) -> None:
-    """Check the files of a job before the costly part begins. Nothing is written.
+class JobFiles(NamedTuple):
+    """The open files of a job: source, sink, and trace where the job has one."""
 
-    Raises:
-        InputError, OutputError: the same errors as the render would raise later.
-    """
-    job.check_apart()
-    job.open_trace()
-    try_hardware(job.encoding.codec)
-    if str(job.input) != PIPE:  # standard input can be read only once
-        with quiet_warnings(), job.open_source() as source:
-            check_kinds(job, source)
-            job.open_sink(source, resolve_layout(settings, source)).abandon()
+    source: Source
+    sink: FileSink
+    trace: Trace | None
 
 
 @contextmanager
-def quiet_warnings() -> Iterator[None]:
-    """Log errors only: files that are opened for a check are opened again, and warn then."""
-    package = logging.getLogger(__package__)
-    before = package.level
-    package.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        package.setLevel(before)
+def open_files(job: RenderJob, settings: Settings) -> Iterator[JobFiles]:
+    """Check the files of a job and open them, before the costly part begins. Nothing is written.
+
+    The context closes the source, and releases the sink if ``Sink.close`` was not called.
+
+    Raises:
+        InputError, OutputError: a file cannot be read or written; see ``io.source.open_source`` and
+            ``io.sink.open_sink``.
+    """
+    job.check_apart()
+    trace = job.open_trace()
+    try_hardware(job.encoding.codec)
+    with job.open_source() as source:
+        check_kinds(job, source)
+        sink = job.open_sink(source, resolve_layout(settings, source))
+        try:
+            yield JobFiles(source, sink, trace)
+        finally:
+            sink.abandon()
 
 
 def check_kinds(job: RenderJob, source: Source) -> None:
@@ -205,32 +209,40 @@ def resolve_layout(settings: Settings, source: Source) -> Settings:
     return replace(settings, compare="below") if beside else settings
 
 
-def render_job(job: RenderJob, stylizer: Stylizer) -> str | Path:
+def render_job(job: RenderJob, stylizer: Stylizer, files: JobFiles | None = None) -> str | Path:
     """Stylise a whole clip or image and return the output.
 
     After an exception (an interrupt too) the frames that are finished are kept as
     ``NAME.part.EXT``, and the log says so.
 
+    Args:
+        job: what to render.
+        stylizer: does the work.
+        files: from ``open_files`` of the same job; None: they are opened here.
+
     Raises:
         VidstyleError: see the source, stylizer and sink.
     """
-    trace = job.open_trace()
-    with job.open_source() as source, deferred():
-        check_kinds(job, source)
-        stylizer.settings = resolve_layout(stylizer.settings, source)
-        sink = job.open_sink(source, stylizer.settings)
-        announce(job, source, stylizer)
-        _announce_resume(job, sink)
-        started = time.perf_counter()
-        try:
-            report = _stylize_all(job, source, stylizer, sink, trace)
-        except BaseException:
-            with _keep_first_error(trace):
-                _keep_finished_frames(job, sink)
-            raise
-        sink.close()
-        if trace:
-            trace.write()
+    with nullcontext(files) if files else open_files(job, stylizer.settings) as opened, deferred():
+        return _render(job, stylizer, *opened)
+
+
+def _render(
+    job: RenderJob, stylizer: Stylizer, source: Source, sink: FileSink, trace: Trace | None
+) -> str | Path:
+    stylizer.settings = resolve_layout(stylizer.settings, source)
+    announce(job, source, stylizer)
+    _announce_resume(job, sink)
+    started = time.perf_counter()
+    try:
+        report = _stylize_all(job, source, stylizer, sink, trace)
+    except BaseException:
+        with _keep_first_error(trace):
+            _keep_finished_frames(job, sink)
+        raise
+    sink.close()
+    if trace:
+        trace.write()
     seconds = time.perf_counter() - started
     stages = ", ".join(f"{name} {spent:.1f} s" for name, spent in report.seconds.items())
     log.debug("stages: %s", stages)
@@ -311,11 +323,11 @@ def _stylize_all(
         traced = report.frames
 
     if isinstance(sink, ImageWriter):
-        with iteration_progress(stylizer, job.quiet, job.within, job.listener):
+        with iteration_progress(stylizer, job.quiet, job.batch_display, job.listener):
             return run(source, stylizer, [sink], lambda _, report: add_to_trace(report), job.flow)
     before = sink.resumed.frames if sink.resumed else 0
     total = source.format.frames
-    with ProgressDisplay("frame", total, job.quiet, job.within, job.listener) as display:
+    with ProgressDisplay("frame", total, job.quiet, job.batch_display, job.listener) as display:
         progress = ClipProgress(display, stylizer, before, total)
 
         def watch(_: Stylizer, report: Report) -> None:

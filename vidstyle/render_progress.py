@@ -67,11 +67,11 @@ class ClipProgress:
 
 @contextmanager
 def iteration_progress(
-    stylizer: Stylizer, quiet: bool, within: ProgressDisplay | None, listener: Listener | None
+    stylizer: Stylizer, quiet: bool, parent: ProgressDisplay | None, listener: Listener | None
 ) -> Iterator[None]:
     """Show the iterations of a single image; the arguments are those of ``ProgressDisplay``."""
     total, done = stylizer.settings.initial_steps, 0
-    with ProgressDisplay("iteration", total, quiet, within, listener) as display:
+    with ProgressDisplay("iteration", total, quiet, parent, listener) as display:
 
         def on_iteration() -> None:
             nonlocal done

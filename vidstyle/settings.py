@@ -287,7 +287,7 @@ and ``still`` (the default for single images)."""
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How the small feature network is trained. The defaults made the bundled weights.
+    """Training of the small feature network. The bundled weights were trained with the defaults.
 
     Args:
         steps: optimiser steps.

@@ -23,7 +23,7 @@ NAIVE = "previous frame, fresh Adam"
 
 @dataclass(frozen=True)
 class NaiveRun:
-    """What the naive baseline needs to reach vidstyle's objective.
+    """Steps and time that the naive baseline needs to reach vidstyle's objective.
 
     Args:
         milliseconds: median per frame.

@@ -1,4 +1,4 @@
-"""What the speed benchmark measures: a style, clips whose camera moves, and L* of their frames."""
+"""Inputs of the speed benchmark: a style, clips whose camera moves, and L* of their frames."""
 
 import logging
 import time

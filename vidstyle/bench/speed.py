@@ -39,7 +39,7 @@ MEMORY_FRAMES = (200, 2000)
 MEMORY_SIZE = 96, 64
 
 STAGES = {
-    "paint": "optimising",
+    "stylize": "optimising",
     "motion": "in optical flow",
     "read": "waiting to read",
     "write": "waiting to write",
@@ -52,7 +52,8 @@ RANDOM_VGG19 = "vgg19-random"
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """What to measure: every combination of sizes, engines, precisions and presets.
+    """Options of the speed benchmark, for every combination of sizes, engines, precisions and
+    presets.
 
     Args:
         sizes: (width, height) of the generated clips, px.

@@ -54,7 +54,7 @@ NAIVE = "previous frame, fresh Adam"
 
 @dataclass(frozen=True)
 class TemporalOptions:
-    """What to measure.
+    """Options of the benchmark of temporal consistency.
 
     Args:
         clip: a clip of the user's; None: the generated clips.

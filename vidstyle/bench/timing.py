@@ -17,7 +17,7 @@ from ..io.sink_base import Encoding
 from ..io.source import Source, StatelessSource, open_source
 from ..io.stream_info import VideoInfo
 from ..io.video_writer import VideoWriter
-from ..pipeline import Report, run
+from ..pipeline import STAGES, Report, run
 from ..runtime.device import peak_memory, reset_peak_memory, resident_memory
 from ..stylizer.stylizer import Stylizer
 from .clips import RATE_FPS, Clip
@@ -106,7 +106,7 @@ def time_source(
         on_frame: called after each frame. If it is given, the stylised frames are not kept.
     """
     timed = TimedRun(time.perf_counter())
-    warm_up_seconds = dict.fromkeys(("read", "motion", "paint", "write"), 0.0)
+    warm_up_seconds = dict.fromkeys(STAGES, 0.0)
 
     def observe(_: Stylizer, report: Report) -> None:
         if report.frames == len(timed.timestamps):  # the pipeline calls before the first frame too

@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..features.weights import load_features
     from ..flow.methods import load_flow
     from ..inputs import expand_folders
-    from ..render_job import check_job
+    from ..preview import preview
+    from ..render_job import open_files, render_job
     from ..runtime.device import choose_device
     from ..styles import find_style
     from ..stylizer.style import Style
@@ -43,18 +44,24 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if not jobs:
         return
     batch = into_folder or len(names) > 1
-    if not batch and args.preview is None:
-        check_job(jobs[0], settings[names[0]])
-    with usage_errors(parser):
-        features = load_features(args.features, args.device, args.weights)
-        style = Style.from_images(styles, features, args.style_weights)
-        for chosen in dict.fromkeys(settings.values()):
-            Stylizer(features, style, chosen)  # reports unknown layers before the work begins
+    with ExitStack() as stack:
+        files = None
+        if not batch and args.preview is None:
+            files = stack.enter_context(open_files(jobs[0], settings[names[0]]))
+        with usage_errors(parser):
+            features = load_features(args.features, args.device, args.weights)
+            style = Style.from_images(styles, features, args.style_weights)
+            for chosen in dict.fromkeys(settings.values()):
+                Stylizer(features, style, chosen)  # reports unknown layers before the work begins
 
-    def render(job: Any) -> None:
-        _render(args, job, Stylizer(features, style, settings[job.input]), into_folder)
+        def render(job: Any) -> None:
+            stylizer = Stylizer(features, style, settings[job.input])
+            if args.preview is None:
+                render_job(job, stylizer, files)
+            else:
+                preview(job, stylizer, args.preview, _output(args, job, into_folder, preview=False))
 
-    with _events_written(args.json) as listener:
+        listener = stack.enter_context(_events_written(args.json))
         jobs = [replace(job, listener=listener) for job in jobs]
         if batch:
             render_all(jobs, render, args.quiet, len(names) - len(jobs), in_flags)
@@ -75,16 +82,6 @@ def _events_written(name: str | None) -> Iterator[Any]:
     else:
         with Path(name).open("w", encoding="utf-8") as file:
             yield EventWriter(file)
-
-
-def _render(args: argparse.Namespace, job: Any, stylizer: Any, into_folder: bool) -> None:
-    from ..preview import preview
-    from ..render_job import render_job
-
-    if args.preview is None:
-        render_job(job, stylizer)
-    else:
-        preview(job, stylizer, args.preview, _output(args, job, into_folder, preview=False))
 
 
 def _inputs_and_styles(args: argparse.Namespace) -> tuple[list[str], list[str]]:
@@ -143,7 +140,7 @@ def _choose_output(args: argparse.Namespace, given: Sequence[str], styles: Seque
 
 
 def _output(args: argparse.Namespace, job: Any, into_folder: bool, preview: bool) -> str | Path:
-    """Where the output of a job is written to."""
+    """The output of a job: the name that was given, or the default name."""
     from ..inputs import default_output, is_taken, resolve_output
     from ..io.files import part_folder
 
@@ -156,7 +153,7 @@ def _output(args: argparse.Namespace, job: Any, into_folder: bool, preview: bool
         taken = lambda path: path.exists() and not part_folder(path).exists()  # noqa: E731
     elif args.preview is not None:
         taken = lambda path: Path(resolve_output(job.input, path, False, True)).exists()  # noqa: E731
-    styles = list(job.origin["styles"])
+    styles = list(job.provenance["styles"])
     return resolve_output(job.input, default_output(str(job.input), styles, taken), False, preview)
 
 
@@ -223,7 +220,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         encoding=Encoding(args.codec, args.crf, args.sound, pipe=args.pipe),
         trace=args.trace,
         quiet=args.quiet,
-        origin={
+        provenance={
             "features": Path(args.features).name,
             "styles": [Path(style).name for style in styles],
             "style_weights": args.style_weights,

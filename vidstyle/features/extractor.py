@@ -91,16 +91,16 @@ class Features(nn.Module):
         """Device of the weights."""
         return self.network.mean.device
 
-    def layer_kind(self, layer: str) -> str:
-        """The kind of a layer, which decides how the content loss weights positions.
+    def measured_property(self, layer: str) -> str:
+        """The property of an image that a layer measures; the content loss weights positions by it.
 
         Returns:
-            ``lines`` for oriented filters (zero where the image is flat), ``tones`` for the
-            thumbnail, ``shapes`` for all others.
+            ``edges`` for oriented filters, whose responses are zero where the image is flat,
+            ``mean color`` for the thumbnail, ``content`` for all other layers.
         """
         if self.bank and layer in self.bank.scales:
-            return "lines"
-        return "tones" if layer == "tone" else "shapes"
+            return "edges"
+        return "mean color" if layer == "tone" else "content"
 
     def in_precision(self, precision: torch.dtype) -> "Features":
         """The same extractor with convolutions and activations of another dtype.

@@ -206,7 +206,7 @@ class FilterBank(nn.Module):
 
 
 def _tone_map(image: Tensor) -> Tensor:
-    """Average of square cells. Pooling rows and columns in turn is faster on a GPU."""
+    """Average of square cells. Pooling rows first, then columns, is faster on a GPU."""
     side = max(1, round(max(image.shape[-2:]) / TONE_CELLS))
     rows = F.avg_pool2d(image, (1, side), ceil_mode=True)
     return F.avg_pool2d(rows, (side, 1), ceil_mode=True)

@@ -185,7 +185,7 @@ def estimate_motion(
 
 
 def _checked_motion(pair: _FramePair, refined: _RefinedFlow, reverse_flow: Flow) -> Motion:
-    """The motion of a flow, with the occlusion mask of the forward-backward check."""
+    """A flow with the occlusion mask of the forward-backward check (Sundaram et al. 2010)."""
     frame, earlier, _, tolerance, (contrast, _) = pair
     flow, matrix, camera, camera_error = refined
     visible = forward_backward_check(flow, reverse_flow)
@@ -212,7 +212,7 @@ def _disoccluded(visible: Mask) -> Mask:
     """Regions not visible in the earlier frame, grown by the blended rim around them.
 
     Morphological opening drops regions thinner than the rim, such as uncertain pixels along an
-    outline: stylised anew in each frame, these would flicker.
+    outline: stylised from scratch in each frame, such regions would flicker.
     """
     # Repeated borders: a strip that enters at the border of the frame may be thin.
     hidden = cv2.copyMakeBorder((~visible).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
@@ -268,7 +268,9 @@ def _explains_equally(simple: Map, error: Map, side_px: int, margin_levels: floa
 def camera_motion(
     flow: Flow, frame: Pixels, unwarped_error: Map, error: Map, near_margin_levels: float
 ) -> CameraMatrix | None:
-    """Camera motion: rotation, zoom and shift, estimated with RANSAC from the flow at corners.
+    """Camera motion: rotation, zoom and shift from the flow at corners (Shi & Tomasi 1994).
+
+    RANSAC (Fischler & Bolles 1981) fits them.
 
     Args:
         flow: from ``frame`` to the earlier frame.

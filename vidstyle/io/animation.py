@@ -27,8 +27,7 @@ class Animation:
         pixels: FFmpeg's name of the pixel format.
         time_base: in seconds.
         min_ticks: minimum duration of a frame in units of ``time_base``. Browsers show frames of 10
-            ms
-            and less for 100 ms.
+            ms and less for 100 ms.
         options: of the encoder.
     """
 
@@ -51,10 +50,8 @@ def animate(segments: Sequence[Path], path: Path) -> None:
     """Encode an animation that loops for ever.
 
     A GIF gets one palette of 256 colours for all frames (FFmpeg's palettegen), with ordered
-    dithering,
-    which stays in place where nothing moves. Frames shorter than the format's minimum are dropped,
-    and
-    the previous frame lasts longer.
+    dithering, which stays in place where nothing moves. Frames shorter than the format's minimum
+    are dropped, and the previous frame lasts longer.
 
     Args:
         segments: lossless video files whose timestamps continue from one to the next.
@@ -126,10 +123,10 @@ def _on_time_base(frames: Iterator[Any], kind: Animation) -> Iterator[Any]:
         yield previous
     if dropped:
         most = 1 / (kind.min_ticks * kind.time_base)
-        said = (
+        message = (
             "%d of %d frames were dropped: browsers show at most %d frames per second of a %s file"
         )
-        log.warning(said, dropped, count, most, kind.container)
+        log.warning(message, dropped, count, most, kind.container)
 
 
 def _decode(segments: Sequence[Path]) -> Iterator[Any]:
@@ -161,20 +158,20 @@ def _add_buffer(graph: Any, frame: Any) -> Any:
 def _apply_palette(frames: Iterator[Any], palette: Any) -> Iterator[Any]:
     first = next(frames)
     graph = av.filter.Graph()
-    pictures, colours, sink = (
+    images, colors, sink = (
         _add_buffer(graph, first),
         _add_buffer(graph, palette),
         graph.add("buffersink"),
     )
     use = graph.add("paletteuse", "dither=bayer:bayer_scale=3:diff_mode=rectangle")
-    pictures.link_to(use, 0, 0)
-    colours.link_to(use, 0, 1)
+    images.link_to(use, 0, 0)
+    colors.link_to(use, 0, 1)
     use.link_to(sink)
     graph.configure()
-    colours.push(palette)
-    colours.push(None)
+    colors.push(palette)
+    colors.push(None)
     for frame in chain([first], frames, [None]):
-        pictures.push(frame)
+        images.push(frame)
         with suppress(BlockingIOError, EOFError):
             while True:
                 yield sink.pull()

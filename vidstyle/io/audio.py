@@ -32,12 +32,13 @@ TRIAL_PACKETS = 8
 """Number of packets of each audio track that are muxed in the trial."""
 
 MAX_SEARCH_PACKETS, MAX_SEARCH_BYTES = 4000, 1 << 26
-"""How far into a file the trial looks for these packets."""
+"""Limits of the search for these packets from the start of the file: packets of all streams, and
+their size in bytes."""
 
 
 @dataclass(frozen=True)
 class AudioPlan:
-    """What is done with one audio track.
+    """The plan for one audio track: copied, re-encoded or dropped.
 
     Args:
         codec: the track's codec, FFmpeg's name.
@@ -47,8 +48,7 @@ class AudioPlan:
         refusal: why the container cannot hold the track as it is; empty where it can.
         kept: whether the output has the track.
         header: codec configuration (AudioSpecificConfig) that the source carries within packets, as
-            AAC
-            in MPEG streams (ADTS) does; empty elsewhere.
+            AAC in MPEG streams (ADTS) does; empty elsewhere.
     """
 
     codec: str
@@ -85,8 +85,7 @@ def plan_audio(
     """Decide for each audio track of a file whether it is copied, re-encoded or dropped.
 
     The first packets of each track are muxed into memory and read back, since only that shows what
-    a
-    muxer accepts and a demuxer restores.
+    a muxer accepts and a demuxer restores.
 
     Args:
         path: a file or an address.
@@ -217,12 +216,12 @@ def _readback_refusal(file: io.BytesIO, expected: Any, frames: Sequence[Any]) ->
                 return f"it would be read as {stream.codec.canonical_name}"
             use_native_order(stream.codec_context)
             found = [frame for packet in container.demux(stream) for frame in decode_audio(packet)]
-            said = (stream.duration or 0) * Fraction(stream.time_base or 1)
+            declared_seconds = (stream.duration or 0) * Fraction(stream.time_base or 1)
     except PYAV_ERRORS:
         return "it could not be read back"
     if not found:
         return "it could not be read back"
-    shortened = 0 < said < _duration_seconds(found) / 2
+    shortened = 0 < declared_seconds < _duration_seconds(found) / 2
     if shortened or abs(_gap_seconds(found) - _gap_seconds(frames)) > TOLERANCE_SECONDS:
         return "its timestamps would be lost"
     return None
@@ -265,8 +264,8 @@ def copy_audio(output: Any, stream: Any, header: bytes = b"") -> Any:
     """Create a stream of an output that takes the packets of an audio track as they are.
 
     PyAV refuses codecs that FFmpeg does not list for a container, while ``ffmpeg -c copy`` leaves
-    the
-    decision to the muxer. Where PyAV refuses, a "null" bitstream filter sets the stream's codec.
+    the decision to the muxer. Where PyAV refuses, a "null" bitstream filter sets the stream's
+    codec.
 
     Args:
         output: the container, before its header is written.
@@ -275,8 +274,7 @@ def copy_audio(output: Any, stream: Any, header: bytes = b"") -> Any:
 
     Raises:
         PYAV_ERRORS: the container cannot hold the codec. Some raise when the header is written, or
-            with
-            the first packets.
+            with the first packets.
     """
     try:
         copy = output.add_stream_from_template(stream)

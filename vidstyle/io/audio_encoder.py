@@ -23,14 +23,14 @@ BITS_PER_SAMPLE, MAX_BITS_PER_SECOND = 3, 128_000
 """Bit rate of lossy audio per channel: 128 kbit/s from 43 kHz on, 24 kbit/s at 8 kHz."""
 
 PREROLL_SECONDS = Fraction(1, 2)
-"""How long before a part decoding starts: many decoders need earlier packets."""
+"""Time in seconds before a part at which decoding starts: many decoders need earlier packets."""
 
 TOLERANCE_SECONDS = Fraction(1, 25)
 """Deviations of a frame's timestamp from the end of the previous frame that count as rounding, in
 seconds. Larger ones become silence or are cut."""
 
 PYAV_ERRORS = (av.error.FFmpegError, ValueError, TypeError, AttributeError, IndexError)
-"""What PyAV raises where a container, encoder or filter rejects something."""
+"""Exceptions of PyAV where a container, encoder or filter rejects its input."""
 
 
 class AudioEncoder:

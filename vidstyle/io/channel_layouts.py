@@ -22,10 +22,8 @@ def channel_layout(owner: Any) -> Any:
     """The channel layout of an audio codec context or frame.
 
     A layout with a custom order ("8 channels (FL+FR+...)", as in MOV files of some cameras) shares
-    its
-    memory with its owner, and PyAV frees it twice, which kills the process. A reference to such a
-    layout
-    is kept for ever.
+    its memory with its owner, and PyAV frees it twice, which kills the process. A reference to such
+    a layout is kept for ever.
     """
     layout = owner.layout
     if has_custom_order(layout):
@@ -58,8 +56,7 @@ def default_layout(layout: Any) -> str:
 
 def set_default_layout(copy: Any) -> None:
     """Name the channels of a copied stream: PCM in AVI and Matroska gives their number only, MP4
-    needs
-    names."""
+    needs names."""
     context = copy.codec_context
     layout = channel_layout(context)
     if not has_custom_order(layout) and default_layout(layout) != layout.name:

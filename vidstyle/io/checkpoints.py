@@ -86,7 +86,7 @@ class SegmentFolder(PartFolder):
                 now[key],
             )
         if changed:
-            said = "; ".join(
+            differences = "; ".join(
                 f"{key} was {_shorten(before.get(key))} and is now {_shorten(now[key])}"
                 for key in changed[:3]
             )
@@ -94,7 +94,7 @@ class SegmentFolder(PartFolder):
                 "use the same arguments, or restart with overwrite=True and without resume=True"
             )
             raise OutputError(
-                f"{self.folder} is from another job: {said}; {remedy}", "overwrite", "resume"
+                f"{self.folder} is from another job: {differences}; {remedy}", "overwrite", "resume"
             )
 
     def next_segment(self) -> Path:

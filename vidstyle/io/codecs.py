@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """What an encoder of FFmpeg supports, and the options it gets.
+    """Formats that an encoder of FFmpeg supports, and its options.
 
     Args:
         containers: FFmpeg's names of the containers that hold its output.
@@ -164,8 +164,7 @@ class EncoderConfig:
     @property
     def ending(self) -> str:
         """File extension of segments: MP4, whose time base is as fine as any source's, where it
-        holds
-        the codec."""
+        holds the codec."""
         if self.name == "libvpx-vp9" and self.pixels == "yuva420p":
             return ".mkv"  # MP4 has no place for VP9's alpha
         return {"ffv1": ".mkv", "prores_ks": ".mov"}.get(self.name, ".mp4")
@@ -325,11 +324,13 @@ def trial_encoder(name: str) -> EncoderConfig:
 
 
 def _hdr10(name: str, options: Mapping[str, str], format: VideoInfo) -> dict[str, str]:
-    if format.light is None:
+    if format.hdr_metadata is None:
         return {}
     if name != "libx265":
         log.warning("%s cannot write HDR10 metadata here: -c:v hevc can", name)
         return {}
-    light, parameters = format.light, options["x265-params"] + ":hdr10=1:hdr10-opt=1"
-    parameters += f":master-display={light.mastering}" if light.mastering else ""
-    return {"x265-params": parameters + (f":max-cll={light.content}" if light.content else "")}
+    metadata, parameters = format.hdr_metadata, options["x265-params"] + ":hdr10=1:hdr10-opt=1"
+    parameters += f":master-display={metadata.mastering}" if metadata.mastering else ""
+    return {
+        "x265-params": parameters + (f":max-cll={metadata.content}" if metadata.content else "")
+    }

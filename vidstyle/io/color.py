@@ -94,6 +94,6 @@ def from_rgb(
     )
 
 
-def from_i420(picture: NDArray[np.uint8], size: tuple[int, int]) -> av.VideoFrame:
+def from_i420(planes: NDArray[np.uint8], size: tuple[int, int]) -> av.VideoFrame:
     """(H * W * 3 / 2) bytes of Y, U and V planes as a frame for an encoder."""
-    return av.VideoFrame.from_ndarray(picture.reshape(size[1] * 3 // 2, size[0]), format="yuv420p")
+    return av.VideoFrame.from_ndarray(planes.reshape(size[1] * 3 // 2, size[0]), format="yuv420p")

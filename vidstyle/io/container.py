@@ -169,9 +169,7 @@ def timeout_error(name: str) -> InputError:
 
 class _File:
     """A file as FFmpeg reads it, which ends early if opening takes too long: some demuxers search
-    the
-    whole
-    file for a header."""
+    the whole file for a header."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
@@ -216,8 +214,7 @@ class _CodecThreads:
     """Counts open decoders and encoders with threads of their own.
 
     FFmpeg's log must be off meanwhile: a codec thread that logs waits for Python's lock, whose
-    holder may
-    wait for that thread.
+    holder may wait for that thread.
     """
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ NO_TIMESTAMPS_FLAG = 0x0080
 """FFmpeg's AVFMT_NOTIMESTAMPS: raw streams of H.264 and the like."""
 
 TRUNCATION_SECONDS = 1
-"""How much earlier than declared a clip may end without a warning."""
+"""Time in seconds by which a clip may end before its declared end without a warning."""
 
 
 class VideoFile:
@@ -51,7 +51,7 @@ class VideoFile:
         name: the file, a URL, or ``-``.
         start: where the part starts, in seconds from the start of the file's timestamps.
         stop: where it ends.
-        sdr: whether HDR is turned into standard range; else it is to be written as HDR again.
+        sdr: whether HDR is converted to standard dynamic range; else the sink writes HDR again.
         apply_rotation: rotate frames as players show them; else ``format.rotation`` has the angle.
 
     Raises:
@@ -143,7 +143,7 @@ class VideoFile:
             alpha=has_alpha(first)
             and not (stream.codec_context.name == "gif" and is_opaque(first)),
             color=color,
-            light=self._hdr_metadata if color.transfer == PQ else None,
+            hdr_metadata=self._hdr_metadata if color.transfer == PQ else None,
             rotation=rotation,
             sample_aspect_ratio=aspect,
             incomplete=self._name == PIPE,
@@ -151,7 +151,7 @@ class VideoFile:
         )
 
     def _path(self) -> Path | str | None:
-        """Where the side streams are read from."""
+        """The file or address of the side streams."""
         if self._name == PIPE:
             return self._pipe.copy
         return self._name if is_url(self._name) else Path(self._name)
@@ -287,7 +287,7 @@ class VideoFile:
             ).astype("uint8")
         return (
             hdr_to_display(image, self._hdr_metadata.peak_nits)
-            if self.format.light and self._hdr_metadata
+            if self.format.hdr_metadata and self._hdr_metadata
             else image
         )
 
@@ -301,12 +301,12 @@ class VideoFile:
             and not self.format.stop
         ):
             origin = start_time(self._container)
-            ends, said = float(end - origin), float(self._declared_end - origin)
+            ends, declared = float(end - origin), float(self._declared_end - origin)
             log.warning(
                 "%s ends after %.1f s instead of the declared %.1f s: it is truncated",
                 self._label,
                 ends,
-                said,
+                declared,
             )
 
     def __enter__(self) -> "VideoFile":

@@ -37,9 +37,8 @@ class DirectWriter(FileSink):
     """Writes a video without audio to ``NAME.part.EXT``, which is renamed when it is complete.
 
     A killed program leaves a playable ``NAME.part.EXT`` that lacks at most the last second. That
-    file is
-    never replaced: the next one is called ``NAME.part-2.EXT``. Nothing is encoded or copied at the
-    end.
+    file is never replaced: the next one is called ``NAME.part-2.EXT``. Nothing is encoded or copied
+    at the end.
 
     Args:
         path: ends in .mp4, .m4v, .mov, .mkv or .webm.

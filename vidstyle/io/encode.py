@@ -1,5 +1,6 @@
 """One encoded video stream in one file, with the frames' own timestamps."""
 
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -42,6 +43,7 @@ class EncodedFile:
         options: of the container.
 
     ``side_streams`` may be assigned before the first frame: their packets are muxed with the video.
+    ``packet_pts`` are the pts of the video packets so far, in decoding order.
 
     Raises:
         av.error.FFmpegError, OSError: the file cannot be written. All methods raise these too.
@@ -58,13 +60,15 @@ class EncodedFile:
         self._encoder, self._source = encoder, source
         self._reformatter = VideoReformatter()
         name = f"file:{file}" if isinstance(file, Path) else file
-        usual = FRAGMENTS if container in ("mp4", "mov") else {}
+        # The file of a later segment begins with an empty edit, which is rounded down to this unit.
+        timescale = {"movie_timescale": str(source.time_base.denominator)}
+        usual = {**FRAGMENTS, **timescale} if container in ("mp4", "mov") else {}
         self._container: Any = av.open(
             name, "w", format=container, options=dict(usual if options is None else options)
         )
         self._stream: Any = None
         self._threads = ExitStack()
-        self._written = False
+        self.packet_pts = array("q")  # eight bytes each: a recording may last for days
         self.frames = 0
         self.side_streams: SideStreams | None = None
         self._side_packets: Iterator[TimedPacket] = iter(())
@@ -80,12 +84,12 @@ class EncodedFile:
             image = image[:height, :width]
         if self._stream is None:
             self._begin((image.shape[1], image.shape[0]))
-        if source.light is not None and image.dtype == np.uint16:
-            image = display_to_hdr(image, source.light.peak_nits)
-        picture = from_rgb(image, encoder.pixels, source.color, self._reformatter)
-        picture.pts, picture.time_base = pts, source.time_base
+        if source.hdr_metadata is not None and image.dtype == np.uint16:
+            image = display_to_hdr(image, source.hdr_metadata.peak_nits)
+        video_frame = from_rgb(image, encoder.pixels, source.color, self._reformatter)
+        video_frame.pts, video_frame.time_base = pts, source.time_base
         self._durations[pts] = round(frame.duration / source.time_base)
-        self._write(picture)
+        self._write(video_frame)
         self._mux_side_packets(frame.time)
         self.frames += 1
 
@@ -127,10 +131,12 @@ class EncodedFile:
                 "codec",
             ) from None
 
-    def _write(self, picture: "av.VideoFrame | None") -> None:
-        packets = self._stream.encode(picture)
+    def _write(self, video_frame: "av.VideoFrame | None") -> None:
+        packets = self._stream.encode(video_frame)
         held_back = (
-            self._stream.codec_context.name == "libx265" and picture is None and not self._written
+            self._stream.codec_context.name == "libx265"
+            and video_frame is None
+            and not self.packet_pts
         )
         if held_back:  # x265 invents dts for a clip shorter than its delay
             for number, packet in enumerate(packets):
@@ -138,8 +144,8 @@ class EncodedFile:
         for packet in packets:
             # Encoders do not pass durations on.
             packet.duration = self._durations.pop(packet.pts, 0)
+            self.packet_pts.append(packet.pts)
             self._container.mux(packet)
-            self._written = True
 
     def _mux_side_packets(self, time: Fraction | None = None) -> None:
         """Mux packets of the side streams up to a time, or all of them; drop damaged ones."""

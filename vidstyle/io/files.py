@@ -20,7 +20,7 @@ DIGEST_SAMPLES, DIGEST_SAMPLE_BYTES = 1024, 1 << 16
 """Files of up to 64 MiB are hashed whole, larger ones by this many samples of this many bytes."""
 
 DIGEST_CACHE_FILES = 4096
-"""Number of files whose digest is kept: a check and the render after it need the same ones."""
+"""Number of files whose digest is kept: the jobs of a batch have the same styles and weights."""
 
 MAX_ADDRESS_LENGTH = 10_000
 """Maximum length of an address in an ``@FILE``, in characters."""
@@ -148,8 +148,7 @@ def temporary_name(path: Path) -> Path:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Atomic replacement: yields a temporary path, renamed to ``path`` at the end and removed after
-    an
-    error.
+    an error.
 
     Readers see the old or the new file, also after a power failure.
 

@@ -56,8 +56,7 @@ def hlg_to_scene(code: Floats) -> Floats:
 
 def compress(nits: Floats, peak_nits: float) -> Floats:
     """Tone curve of Reinhard et al. 2002 (equation 4) with a white point, then gamma: [0, peak] ->
-    [0,
-    1]."""
+    [0, 1]."""
     light, white = (
         np.minimum(nits, peak_nits) / REFERENCE_WHITE_NITS,
         peak_nits / REFERENCE_WHITE_NITS,

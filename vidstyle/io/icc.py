@@ -34,9 +34,8 @@ def to_srgb(image: Image, profile: bytes, mode: str, warn: Callable[[str], None]
     """Convert decoded RGB(A) samples from their ICC profile to sRGB.
 
     Colours outside of sRGB are clipped. 16-bit samples are interpolated between 8-bit conversions,
-    since
-    Pillow has no 16-bit RGB: greys are within half a level of 255, 99.9 % of other colours within
-    4.
+    since Pillow has no 16-bit RGB: greys are within half a level of 255, 99.9 % of other colours
+    within 4.
 
     Args:
         image: (H, W, 3 or 4) as decoded; grey images have three equal channels.
@@ -104,8 +103,8 @@ def _apply(
     transform: ImageCms.ImageCmsTransform, samples: NDArray[Any], space: str
 ) -> NDArray[np.uint8]:
     """Convert (H, W, 3) uint8 samples; a grey profile describes the first channel."""
-    picture = Pillow.fromarray(samples if space == "RGB" else np.ascontiguousarray(samples[..., 0]))
-    return np.asarray(ImageCms.applyTransform(picture, transform))
+    image = Pillow.fromarray(samples if space == "RGB" else np.ascontiguousarray(samples[..., 0]))
+    return np.asarray(ImageCms.applyTransform(image, transform))
 
 
 def _apply_16_bit(

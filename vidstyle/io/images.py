@@ -46,7 +46,7 @@ PILLOW_ERRORS = (
     struct.error,
     zlib.error,
 )
-"""What Pillow raises for damaged or unknown files."""
+"""Exceptions of Pillow for damaged or unknown files."""
 
 JPEG_FORMATS = ("JPEG", "MPO")
 """Pillow's names of JPEG; MPO has further images behind the first."""

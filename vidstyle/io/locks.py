@@ -26,10 +26,8 @@ class OutputLock:
     """An exclusive lock on an output, held from ``acquire`` to ``release``.
 
     The lock file ``.NAME.lock`` is empty and lies in the output's folder. The operating system
-    releases
-    the lock of a program that ends in any way; ``release`` also removes the file. A lock file left
-    by a
-    killed program does no harm.
+    releases the lock of a program that ends in any way; ``release`` also removes the file. A lock
+    file left by a killed program does no harm.
 
     Args:
         output: the file to write; it need not exist.

@@ -2,11 +2,12 @@
 
 import heapq
 import logging
+import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import av.error
@@ -35,13 +36,26 @@ FALLBACKS: tuple[tuple[str, ...], ...] = (
     ("audio",),
     ("audio", "subtitle", "attachment"),
 )
-"""What is left out when muxing fails, in the order of the attempts."""
+"""Kinds of streams that each attempt leaves out; an attempt follows where the last one failed."""
 
 MUXER_ERRORS = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError)
-"""What FFmpeg raises where a muxer rejects a stream or packet. A full disk raises none of these."""
+"""Exceptions of a muxer that rejects a stream or packet. A full disk raises none of these."""
 
 VIDEO_TRACK = -1
 """Track number of the video, which sorts before all others at equal dts."""
+
+
+class Segment(NamedTuple):
+    """An encoded video file that is joined with others.
+
+    Args:
+        path: of the file.
+        pts: of its packets in decoding order, in units of the source's time base; None: they are
+            read from the file.
+    """
+
+    path: Path
+    pts: Sequence[int] | None = None
 
 
 def report_dropped_streams(source: VideoInfo, path: Path, sound: bool = True) -> None:
@@ -64,7 +78,7 @@ def report_dropped_streams(source: VideoInfo, path: Path, sound: bool = True) ->
 
 
 def join(
-    segments: Sequence[Path],
+    segments: Sequence[Segment],
     source: VideoInfo,
     path: Path,
     end: Fraction | None = None,
@@ -75,9 +89,9 @@ def join(
     source.
 
     Args:
-        segments: encoded video files of the same codec and size, whose timestamps continue from one
-            to the next.
-        source: ``path``, ``start`` and ``stop`` say which part of which file has the side streams.
+        segments: of the same codec and size; their timestamps continue from one to the next.
+        source: ``path``, ``start`` and ``stop`` say which part of which file has the side streams;
+            ``time_base`` is the unit of the segments' ``pts``.
         end: where the video ends, in output seconds, if it ends before the source does.
         sound: False leaves audio out.
         comment: the container's comment tag.
@@ -119,7 +133,7 @@ def join(
 
 
 def _join(
-    segments: Sequence[Path],
+    segments: Sequence[Segment],
     source: VideoInfo,
     path: Path,
     end: Fraction | None,
@@ -144,7 +158,8 @@ def _join(
         output = stack.enter_context(
             av.open(f"file:{path}", "w", format=container, options=options)
         )
-        first = _video_stream(stack.enter_context(open_input(segments[0])), segments[0])
+        start = segments[0].path
+        first = _video_stream(stack.enter_context(open_input(start)), start)
         # Without a rate Matroska would show the 1000 ticks of its time base.
         rate: Any = {"framerate": source.rate} if source.rate else {}
         video: Any = output.add_stream_from_template(first, opaque=True, **rate)
@@ -154,7 +169,7 @@ def _join(
         video.codec_context.sample_aspect_ratio = source.sample_aspect_ratio
         if ALPHA_MODE_TAG in first.metadata:
             video.metadata[ALPHA_MODE_TAG] = first.metadata[ALPHA_MODE_TAG]
-        tracks = [_video_packets(segments, video, first)]
+        tracks = [_video_packets(segments, source.time_base, video, first)]
         if side_streams:
             tracks.append(side_streams.add_to(output, video))
         if comment:
@@ -183,32 +198,41 @@ def _mux(output: Any, tracks: Sequence[Iterator[TimedPacket]]) -> int:
     return damaged
 
 
-def _video_packets(segments: Sequence[Path], stream: Any, first: Any) -> Iterator[TimedPacket]:
+def _video_packets(
+    segments: Sequence[Segment], time_base: Fraction, stream: Any, first: Any
+) -> Iterator[TimedPacket]:
     """Yield the video packets with new dts.
 
-    Each segment's encoder starts its dts anew. The new dts are the sorted pts, delayed by the
-    largest
-    reordering of any segment, which is why all timestamps are read before the first packet is
-    written.
+    The dts of each segment start again. The new dts are the sorted pts, delayed by the largest
+    reordering of any segment, so all timestamps are needed before the first packet is written.
     """
     unit = Fraction(first.time_base)
     all_pts: list[int] = []
     delay = 0
     for segment in segments:
-        times = [packet.pts for packet in _read_segment(segment, first)]
+        times = _packet_times(segment, time_base, first)
         ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
         delay = max([delay, *(number - ranks[pts] for number, pts in enumerate(times))])
         all_pts += sorted(times)
     step = all_pts[1] - all_pts[0] if len(all_pts) > 1 else 1
     number = 0
     for segment in segments:
-        for packet in _read_segment(segment, first):
+        for packet in _read_segment(segment.path, first):
             packet.dts = (
                 all_pts[number - delay] if number >= delay else all_pts[0] - (delay - number) * step
             )
             packet.stream = stream
             yield packet.dts * unit, VIDEO_TRACK, packet
             number += 1
+
+
+def _packet_times(segment: Segment, time_base: Fraction, first: Any) -> list[int]:
+    """The pts of a segment's packets in decoding order, in units of the files."""
+    if segment.pts is None:
+        return [packet.pts for packet in _read_segment(segment.path, first)]
+    ratio = time_base / Fraction(first.time_base)
+    half = Fraction(1, 2)  # rounding to nearest, as FFmpeg's muxers do
+    return [math.floor(pts * ratio + half) for pts in segment.pts]
 
 
 def _read_segment(segment: Path, first: Any) -> Iterator[Any]:

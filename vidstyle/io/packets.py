@@ -41,8 +41,7 @@ def with_fixed_timestamps(packets: Iterator[Any], clock: TimestampFixer) -> Iter
 
 class AudioOrder:
     """Drops audio packets that overlap earlier ones or lie far off on their own: the file is
-    damaged
-    there.
+    damaged there.
 
     Args:
         start: where the wanted part begins, in seconds of the file's timeline.

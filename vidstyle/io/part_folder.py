@@ -30,15 +30,11 @@ class PartFolder:
     """The folder ``NAME.part`` of an unfinished output ``NAME.EXT``.
 
     It holds segments ``000000.mp4`` ... and, after each, a checkpoint ``000001.safetensors``; at
-    the end
-    also ``joined.EXT``, which becomes ``NAME.part.EXT`` when it is complete. The folder belongs to
-    vidstyle when it holds a ``job.json`` of vidstyle, which names the output and the number of
-    segments
-    started. The number is written before a segment is started, so after a crash the job lists every
-    file
-    of vidstyle. Files that the job does not list are never touched, nor is a ``NAME.part.EXT``
-    without a
-    job that names its output.
+    the end also ``joined.EXT``, which becomes ``NAME.part.EXT`` when it is complete. The folder
+    belongs to vidstyle when it holds a ``job.json`` of vidstyle, which names the output and the
+    number of segments started. The number is written before a segment is started, so after a crash
+    the job lists every file of vidstyle. Files that the job does not list are never touched, nor is
+    a ``NAME.part.EXT`` without a job that names its output.
 
     Args:
         output: the file that the segments become; the folder lies in the same folder.
@@ -61,8 +57,7 @@ class PartFolder:
 
         Raises:
             OutputError: other files have these names, an unfinished run may not be replaced, or the
-                system
-                does not allow the names.
+                system does not allow the names.
         """
         try:
             existing = [

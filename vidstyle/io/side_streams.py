@@ -34,7 +34,7 @@ SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska":
 """Container -> the codec that text subtitles are converted to where it cannot hold their own."""
 
 SUBTITLE_LOOKBACK_SECONDS = 60
-"""How long before a part packets are read: a subtitle may be on screen since then."""
+"""Time in seconds before a part at which reading starts: a subtitle may be on screen since then."""
 
 
 class SideStreams:
@@ -122,9 +122,9 @@ class SideStreams:
             if plan.encoder and plan.codec not in encoded.setdefault(plan.encoder, []):
                 encoded[plan.encoder].append(plan.codec)
         for encoder, codecs in encoded.items():
-            said = "%s: a %s cannot hold %s audio: it is re-encoded as %s (-an drops it)"
+            message = "%s: a %s cannot hold %s audio: it is re-encoded as %s (-an drops it)"
             log.warning(
-                said, self._source.label, output, " and ".join(codecs), ENCODER_LABELS[encoder]
+                message, self._source.label, output, " and ".join(codecs), ENCODER_LABELS[encoder]
             )
 
     def _assign(self, stream: Any) -> None:
@@ -176,20 +176,20 @@ class SideStreams:
             return False
         return True
 
-    def add_to(self, output: Any, pictures: Any) -> Iterator[TimedPacket]:
+    def add_to(self, output: Any, video: Any) -> Iterator[TimedPacket]:
         """Create the side streams, chapters, attachments and tags of an output before its header is
         written.
 
         Args:
             output: the output container.
-            pictures: its video stream, which gets the tags of the source's video stream.
+            video: its video stream, which gets the tags of the source's video stream.
 
         Returns:
             The packets of the side streams, in order of dts.
         """
         copy_file_tags(output, self._input)
         if self._video is not None:
-            copy_stream_tags(pictures, self._video, self._container)
+            copy_stream_tags(video, self._video, self._container)
         copies, transcoders = {}, {}
         encoders: dict[int, AudioEncoder] = {}
         end = None if self._stop is None else self._stop - self._start
@@ -292,8 +292,7 @@ class SideStreams:
 
     def _is_before_edit_list(self, time: Fraction, length: Fraction) -> bool:
         """Whether an audio packet ends before an edit list begins, apart from the one that primes
-        the
-        decoder."""
+        the decoder."""
         return (
             self._whole
             and self._container in ("matroska", "webm")

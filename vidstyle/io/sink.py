@@ -69,8 +69,7 @@ def open_sink(
 
     Args:
         path: a file, which appears when it is complete; ``out_%05d.png`` for an image sequence;
-            ``-`` for
-            standard output.
+            ``-`` for standard output.
         source: the source of the frames, for colours, timestamps and side streams.
         overwrite: whether an existing file, or an unfinished run, may be replaced.
         encoding: codec, quality and tags.
@@ -80,8 +79,7 @@ def open_sink(
 
     Raises:
         OutputError: the output cannot be written, exists, is the source itself, belongs to another
-            job,
-            or is being written by another program.
+            job, or is being written by another program.
     """
     if str(path) == PIPE:
         return PipeWriter(source.format, encoding)

@@ -21,7 +21,7 @@ PIPE_CONTAINERS = ("matroska", "nut", "yuv4mpegpipe")
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file is encoded.
+    """Parameters of the encoding of a file.
 
     Args:
         codec: an encoder, see ``codecs.CODEC_NAMES``; None for the default of container and bit

@@ -56,8 +56,8 @@ class VideoInfo:
         bit_depth: bits per component. Frames of more than 8 bits are uint16.
         alpha: whether frames have alpha.
         color: colour tags; by default BT.709 from 720 lines on, else BT.601, limited range.
-        light: metadata of an HDR source whose frames have compressed highlights, see ``hdr``; else
-            None.
+        hdr_metadata: static metadata of an HDR source whose highlights are compressed, see ``hdr``;
+            None for all other sources.
         rotation: degrees counter-clockwise by which players rotate the frames.
         sample_aspect_ratio: width of a pixel over its height.
         path: file or address with the side streams; None where there is none.
@@ -74,7 +74,7 @@ class VideoInfo:
     bit_depth: int = 8
     alpha: bool = False
     color: ColorInfo = ColorInfo()
-    light: HDRMetadata | None = None
+    hdr_metadata: HDRMetadata | None = None
     rotation: int = 0
     sample_aspect_ratio: Fraction = Fraction(1)
     path: Path | str | None = None

@@ -31,8 +31,7 @@ class SubtitleTranscoder:
     """Transcodes one stream of text cues.
 
     In mov_text a cue ends where the next one begins: MP4 shows one cue at a time, and players would
-    show
-    the next one late.
+    show the next one late.
 
     Args:
         output: the container, before its header is written.
@@ -49,8 +48,7 @@ class SubtitleTranscoder:
 
     def packets(self, packet: Any, start: Fraction, length: Fraction) -> Iterator[Any]:
         """Transcode a packet shown at ``start`` for ``length`` seconds; yields the previous cue,
-        which
-        ends now."""
+        which ends now."""
         for cue in packet.decode():
             text = getattr(cue, "ass", None)
             if text:

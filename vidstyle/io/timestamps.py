@@ -8,8 +8,7 @@ import av
 
 MAX_BACKWARD_SECONDS, MAX_FORWARD_SECONDS = Fraction(1, 2), Fraction(10)
 """A larger backward step of the video's dts is a jump. In containers whose timestamps may wrap
-(MPEG
-streams) so is a forward step above the second value; elsewhere a frame may last a minute."""
+(MPEG streams) so is a forward step above the second value; elsewhere a frame may last a minute."""
 
 MAX_BACKWARD_FRAMES = 17
 """The same in frames: FFmpeg's guess of a missing dts varies by as many frames."""
@@ -61,17 +60,15 @@ class TimestampFixer:
 
     Args:
         container: the file.
-        pictures: its video stream.
+        video: its video stream.
     """
 
-    def __init__(self, container: Any, pictures: Any) -> None:
+    def __init__(self, container: Any, video: Any) -> None:
         self.jumps = 0
         self._ahead = MAX_FORWARD_SECONDS if container.format.flags & DISCONTINUOUS_FLAG else None
-        self._pictures = pictures.index
+        self._video_index = video.index
         self._tick = (
-            1 / (frame_rate(pictures) or Fraction(25))
-            if pictures.type == "video"
-            else Fraction(1, 25)
+            1 / (frame_rate(video) or Fraction(25)) if video.type == "video" else Fraction(1, 25)
         )
         self._back = (
             MAX_BACKWARD_SECONDS
@@ -88,13 +85,13 @@ class TimestampFixer:
             return
         unit, index = Fraction(packet.time_base), packet.stream.index
         # Matroska has no dts, and pts are not monotonic where frames are reordered.
-        if packet.dts is None and index == self._pictures:
+        if packet.dts is None and index == self._video_index:
             packet.pts = raw + round(self._shift / unit)
             return
         time = raw * unit
         expected = self._next.get(index)
         shift = self._shift
-        if expected is not None and index == self._pictures:
+        if expected is not None and index == self._video_index:
             shift = self._video_shift(time, expected)
         elif expected is not None:  # near a jump a packet may belong to either side
             shift = min((self._shift, self._before), key=lambda shift: abs(time + shift - expected))
@@ -102,7 +99,7 @@ class TimestampFixer:
             packet.duration * unit
             if packet.duration
             else self._tick
-            if index == self._pictures
+            if index == self._video_index
             else Fraction(0)
         )
         self._next[index] = time + shift + length

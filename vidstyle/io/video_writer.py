@@ -1,7 +1,7 @@
 """Video files, encoded in segments that survive a crash and joined at the end."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from .encode import EncodedFile
 from .files import check_writable
 from .frame import Frame
 from .locks import OutputLock
-from .mux import CONTAINERS, join, report_dropped_streams
+from .mux import CONTAINERS, Segment, join, report_dropped_streams
 from .sink_base import DEFAULT_ENCODING, Encoding, FileSink, OutputErrors, publish
 from .stream_info import VideoInfo
 
@@ -85,6 +85,7 @@ class VideoWriter(FileSink):
             raise
         self._started, self._closed = self.resumed is not None, False
         self._file: EncodedFile | None = None
+        self._packet_pts: dict[Path, Sequence[int]] = {}  # of the segments written by this run
         self._size: tuple[int, int] | None = None
 
     def _restore_times(self, checkpoint: Checkpoint | None) -> tuple[int, Fraction]:
@@ -147,6 +148,7 @@ class VideoWriter(FileSink):
             file.close()
             if file.frames:
                 self._folder.finish_segment()
+                self._packet_pts[self._folder.segments[-1]] = file.packet_pts
             else:
                 self._folder.open_segment.unlink(missing_ok=True)
 
@@ -166,8 +168,7 @@ class VideoWriter(FileSink):
         """Finish the file.
 
         An incomplete output stays as a playable ``NAME.part.EXT``, with audio up to its last frame,
-        and as
-        the folder of segments, from which a later run can resume.
+        and as the folder of segments, from which a later run can resume.
 
         Returns:
             The file written; None where no frame came.
@@ -196,8 +197,9 @@ class VideoWriter(FileSink):
             if self._path.suffix.lower() in ANIMATIONS:
                 animate(self._folder.segments, joined)
             else:
+                segments = self._folder.segments
                 join(
-                    self._folder.segments,
+                    [Segment(path, self._packet_pts.get(path)) for path in segments],
                     self._source,
                     joined,
                     end,

@@ -226,7 +226,7 @@ class PacedFile(LiveSource):
         with VideoFile(name) as clip:
             known = clip.format
         self.format = replace(
-            known, frames=None, bit_depth=8, alpha=False, light=None, path=None, live=True
+            known, frames=None, bit_depth=8, alpha=False, hdr_metadata=None, path=None, live=True
         )
 
     def _read_frames(self) -> Iterator[Frame]:

@@ -25,7 +25,7 @@ from ..runtime.worker import Worker
 log = logging.getLogger(__name__)
 
 DEVICE_ERRORS = (DeviceError, RuntimeError, OSError, ValueError, av.error.FFmpegError)
-"""What opening and sending raise if the device is absent or disappears."""
+"""Exceptions of opening and sending where the device is absent or disappears."""
 
 RETRY_SECONDS = 1.0
 """Interval in seconds at which an absent device is tried, and an open one is checked."""

@@ -81,8 +81,8 @@ class FrameRateController:
         if warming_up or not report.iterations:
             return
         frame_seconds = sum(seconds.values())
-        step_seconds = seconds["paint"] / len(report.iterations)
-        fixed_seconds = frame_seconds - seconds["paint"]
+        step_seconds = seconds["stylize"] / len(report.iterations)
+        fixed_seconds = frame_seconds - seconds["stylize"]
         self._choose_steps(stylizer, step_seconds, fixed_seconds)
         self._count_lateness(fixed_seconds + step_seconds, frame_seconds)
         size = max(stylizer.working_size(report.frame.size)) if report.frame else 0

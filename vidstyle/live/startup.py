@@ -75,7 +75,7 @@ def preview_while_loading(
         load: takes no arguments.
 
     Returns:
-        What ``load`` returned.
+        The result of ``load``.
 
     Raises:
         SessionClosed: the user closed the window.

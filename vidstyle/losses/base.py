@@ -38,7 +38,7 @@ class FrameContext(NamedTuple):
         features: compute activations of any other image.
         content: (1, 3, H, W) RGB in [0, 1], the frame with the color statistics of the style.
         activations: layer -> (1, C, H', W') of ``content``, for all ``Loss.content_layers``.
-        style: what ``Loss.style_target`` of the same loss returned.
+        style: the result of ``Loss.style_target`` of the same loss.
         previous: (1, 3, H, W), the earlier stylised frame warped by optical flow; None: a first
             frame.
         valid: (1, 1, H, W), 1 where ``previous`` shows what the frame shows, 0 in disoccluded
@@ -90,7 +90,7 @@ class Loss:
         return ()
 
     def style_target(self, style: StyleStatistics, size_px: int) -> Any:
-        """Prepare what depends on the style alone. It is cached for each style and size.
+        """Prepare the part of the target that depends on the style alone; cached by style and size.
 
         Args:
             style: the style images and their statistics.

@@ -37,13 +37,14 @@ class SpatialWeighting(NamedTuple):
 
 
 SPATIAL_WEIGHTING = {
-    "shapes": SpatialWeighting(0.5, 0.3),
-    "lines": SpatialWeighting(0.0, 2.0),
-    "tones": SpatialWeighting(1.0, 1.0),
+    "content": SpatialWeighting(0.5, 0.3),
+    "edges": SpatialWeighting(0.0, 2.0),
+    "mean color": SpatialWeighting(1.0, 1.0),
 }
-"""By ``Features.layer_kind``. Strokes are welcome where the content has no lines; the strongest
-lines are cables and the rims of glasses. Tones weigh the same everywhere: otherwise all bright
-parts of a style gather in flat regions."""
+"""By ``Features.measured_property``. Edges have no weight where the content has none, so that
+strokes can form there; the edges with the strongest responses are cables and the rims of glasses.
+The mean color has the same weight everywhere: otherwise all bright parts of a style gather in flat
+regions."""
 
 
 class ContentTarget(NamedTuple):
@@ -63,7 +64,7 @@ class ContentTarget(NamedTuple):
     def from_activations(
         cls,
         activations: Tensor,
-        weighting: SpatialWeighting = SPATIAL_WEIGHTING["shapes"],
+        weighting: SpatialWeighting = SPATIAL_WEIGHTING["content"],
         weight: float = 1.0,
     ) -> "ContentTarget":
         """The target for these activations; ``weight``: of the whole layer."""
@@ -115,7 +116,7 @@ class ContentLoss(Loss):
         return {
             layer: ContentTarget.from_activations(
                 frame.activations[layer],
-                SPATIAL_WEIGHTING[frame.features.layer_kind(layer)],
+                SPATIAL_WEIGHTING[frame.features.measured_property(layer)],
                 weight * len(self.layer_weights) / total,
             )
             for layer, weight in self.layer_weights

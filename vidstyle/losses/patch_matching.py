@@ -1,10 +1,11 @@
 """Nearest-neighbour patch matching (Li & Wand 2016; Kolkin et al. 2022).
 
-Gram matrices hold which features a style has, not which ones occur in one place: an image can
-satisfy them with strokes in one region and flat colour in another. So each patch of the image, a
-square of twice ``GRID_PX``, is compared with the style patch that is its nearest neighbour in
-cosine similarity. Sinkhorn scaling (Cuturi 2013) makes all style patches about equally likely to be
-chosen; otherwise a few flat ones would be the nearest neighbours of most.
+Gram matrices measure which features a style has, not which features occur in one place: an image
+can have the same Gram matrices with strokes in one region and flat colour in another. So the loss
+compares each patch of the image, a square of twice ``GRID_PX``, with its nearest neighbour among
+the style patches in cosine similarity. Sinkhorn scaling (Cuturi 2013) makes all style patches about
+equally likely to be chosen; otherwise a few flat style patches would be the nearest neighbours of
+most image patches.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,15 +24,15 @@ from ..ops.tensors import constant, upcast_half
 from .base import FrameContext, Loss, StyleStatistics
 
 GRID_PX = 8
-"""Distance of neighbouring patches in px, half of their side. The overlap hides where a stroke lies
-on the grid."""
+"""Distance of neighbouring patches in px, half of their side. With this overlap the loss hardly
+depends on the position of a stroke relative to the grid."""
 
 MAX_STYLE_PATCHES = 2048
 """Number of random patches kept of a style image."""
 
 CONTENT_SHARE = 0.2
-"""Share of the content's descriptor in the query of a patch; the image has the rest. It keeps
-shapes."""
+"""Share of the content's descriptor in the query of a patch; the image's descriptor has the rest.
+With a share of the content, the matched patches follow the shapes of the content."""
 
 COLOR_WEIGHT = 0.5
 """Weight of a squared difference of colour in the similarity: a blue sky is matched to blue patches
@@ -176,8 +177,9 @@ def join_patches(
 class NearestNeighborMatcher(NamedTuple):
     """Finds the nearest style patch of each patch of an image with some content.
 
-    The similarity is a product of rows. ``keys`` hold units and colours of the style's patches; a
-    query holds the descriptor and the colours of one of the image's, with a share of the content.
+    The similarity is a product of rows. A key holds the unit vector and the colours of a style
+    patch; a query holds the descriptor and the colours of an image patch, with a share of the
+    content's.
 
     Args:
         patches: of the style.
@@ -211,7 +213,11 @@ class NearestNeighborMatcher(NamedTuple):
         return cls(patches, keys, CONTENT_SHARE * units, COLOR_WEIGHT * doubled)
 
     def assign(self, descriptors: Tensor) -> PatchTarget:
-        """The nearest style patch of each patch of an image, given its ``patch_descriptors``."""
+        """The nearest style patch of each patch of an image, with Sinkhorn scaling (Cuturi 2013).
+
+        Args:
+            descriptors: (N, C) of the image, from ``patch_descriptors``.
+        """
         with torch.no_grad():
             units = (1 - CONTENT_SHARE) * _normalized(descriptors, self.patches)
             dtype = self.keys.dtype
@@ -266,7 +272,7 @@ def patch_loss(descriptors: Tensor, target: PatchTarget) -> Tensor:
 
 @dataclass(frozen=True)
 class PatchMatchingLoss(Loss):
-    """``patch_loss`` with nearest neighbours that are assigned anew by ``fix_target``.
+    """``patch_loss`` with nearest neighbours; ``fix_target`` assigns them before a run of steps.
 
     Args:
         descriptor_layers: layers that describe a patch.

@@ -28,7 +28,7 @@ def register_dataclass(cls: Registered) -> Registered:
 
 
 class Signature(NamedTuple):
-    """What a nested value consists of, without the numbers in its tensors. Compare it with ``==``.
+    """Structure of a nested value, and shape and dtype of its tensors. Compare it with ``==``.
 
     Args:
         structure: containers, and how they are nested.

@@ -63,28 +63,6 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(image, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def reflect_crop(
-    image: Tensor, width: int, height: int, left: Tensor | int = 0, top: Tensor | int = 0
-) -> Tensor:
-    """Crop from an image that is extended without limit by reflection at its borders.
-
-    Args:
-        image: (1, C, H, W).
-        width, height: of the crop, in px.
-        left, top: position of the crop in the image, in px: integers, or integer tensors of one
-            element.
-
-    Returns:
-        (1, C, height, width).
-    """
-    for side, count, start in ((-1, width, left), (-2, height, top)):
-        length = image.shape[side]
-        positions = (torch.arange(count, device=image.device) + start) % (2 * length)
-        reflected = torch.where(positions < length, positions, 2 * length - 1 - positions)
-        image = image.index_select(side, reflected)
-    return image
-
-
 def upcast_half(maps: Tensor) -> Tensor:
     """Activations whose squares do not overflow: float16 becomes float32, other dtypes are kept."""
     return maps.float() if maps.dtype == torch.float16 else maps

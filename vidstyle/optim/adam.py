@@ -17,7 +17,7 @@ BETA1, BETA2 = 0.9, 0.97
 scenes change."""
 
 PYRAMID_SCALES = 6
-"""Scales at which the gradient is followed, each half the size of the next finer one."""
+"""Number of scales of the gradient pyramid, each half the size of the next finer one."""
 
 EPSILON = 1e-12
 """Added to the root of the second moment. Gradients of a mean over pixels are small themselves."""
@@ -32,6 +32,9 @@ FAST_LR_DECAY = 2.0
 """Decay of the learning rate within twenty steps, for warm-started frames: an image that keeps
 changing flickers. A still faster decay flickers less, but leaves disoccluded regions without
 strokes."""
+
+INITIAL_GAIN_END = 0.25
+"""Bias correction at which ``StepSize.initial_gain`` ends: that of ten steps."""
 
 ObjectiveFunction = Callable[[Tensor], Mapping[str, Tensor]]
 """An image -> losses by name; ``total`` is minimised."""
@@ -54,9 +57,9 @@ class AdamState:
         exp_avg: (1, 3, H, W), exponential average of the gradient.
         exp_avg_sq: per scale (1, 3, h, w), exponential average of the squared gradient of that
             scale.
-        bias_correction: per scale (1, 1, h, w), the sum of the weights in ``exp_avg_sq``: ``1 -
-            BETA2 ** step``. In place of a step count, since it can be interpolated: the correction
-            stays exact when the state is warped.
+        bias_correction: per scale (1, 1, h, w) in [0, 1], the divisor of ``exp_avg_sq`` in Adam's
+            bias correction: ``1 - BETA2 ** step``. It replaces the step count, because the optical
+            flow warps it like ``exp_avg_sq``, and the quotient of the two stays exact.
     """
 
     exp_avg: Tensor
@@ -85,12 +88,14 @@ class StepSize(NamedTuple):
     Args:
         lr: learning rate, the length in RGB of a first step in grey at the finest scale, with
             pixels in [0, 1].
-        decay: how much of the learning rate the bias correction, from 0 to 1, takes away; at least
-            ``MIN_LR_FRACTION`` remains.
+        decay: decay of the learning rate: the rate is ``lr * (1 - decay * bias_correction)``, and
+            at least ``lr * MIN_LR_FRACTION``. The bias correction rises from 0 to 1 with the steps.
         nesterov: 1 for Nesterov momentum (NAdam: Dozat 2016), 0 for plain momentum. Warm-started
             frames converge closer and flicker less with it, first frames do not.
-        coarse_gain: step of a scale relative to the next finer one. Finer scales move what a coarse
-            scale moves.
+        initial_gain: how much longer, as a fraction, the very first step of a pixel is; nothing
+            remains of it at ``INITIAL_GAIN_END``.
+        coarse_gain: step of a scale relative to the next finer one. The steps of all scales add up
+            at each pixel.
         chroma_gain: step of the chromatic channels relative to grey. They vary less in images, and
             flicker as much.
     """
@@ -98,6 +103,7 @@ class StepSize(NamedTuple):
     lr: float | Tensor
     decay: float | Tensor = SLOW_LR_DECAY
     nesterov: float | Tensor = 0.0
+    initial_gain: float | Tensor = 0.0
     coarse_gain: float | Tensor = 0.6
     chroma_gain: float | Tensor = 0.4
 
@@ -128,9 +134,9 @@ def adam(
     """Minimise by Adam (Kingma & Ba 2015, algorithm 1) on an image pyramid, pixels in [0, 1].
 
     A step is the sum of Adam's steps at several scales, each with its own second moment. A change
-    of a whole region then takes few steps, where single pixels would each have to follow their
-    gradient. Steps are taken in opponent colours: RGB channels change together, and their
-    differences would hardly be followed. The second moment is corrected for bias, the first is not,
+    of a whole region then takes fewer steps than with a step for each pixel alone. Steps are taken
+    in opponent colours: RGB channels change together, and steps in RGB would hardly change their
+    differences. The second moment is corrected for bias, the first is not,
     which makes the first steps small.
 
     Args:
@@ -181,6 +187,12 @@ def _update(state: AdamState, gradient: Tensor, step_size: StepSize) -> tuple[Ad
     rate = torch._foreach_mul(correction, -step_size.decay)
     torch._foreach_add_(rate, 1)
     torch._foreach_clamp_min_(rate, MIN_LR_FRACTION)
+    boost = torch._foreach_mul(correction, -1 / INITIAL_GAIN_END)
+    torch._foreach_add_(boost, 1)
+    torch._foreach_clamp_min_(boost, 0)
+    torch._foreach_mul_(boost, step_size.initial_gain)
+    torch._foreach_add_(boost, 1)
+    torch._foreach_mul_(rate, boost)
     roots = torch._foreach_div(squares, correction)
     torch._foreach_sqrt_(roots)
     torch._foreach_add_(roots, EPSILON)

@@ -1,4 +1,4 @@
-"""Where the arithmetic runs, and what happens when it does not fit there."""
+"""The device of the arithmetic: its choice, its precision, and errors for lack of memory."""
 
 import ctypes
 import gc
@@ -125,7 +125,7 @@ M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
 def keep_freed_memory() -> None:
     """Keep in this process what is freed in each step and needed in the next.
 
-    glibc would give large blocks back to the system, which clears each of their pages anew: 7 % of
+    glibc would give large blocks back to the system, which clears each of their pages again: 7 % of
     a step at 1280 x 720.
     """
     with suppress(OSError, AttributeError, TypeError):
@@ -193,6 +193,6 @@ def out_of_memory_named(remedy: str) -> Iterator[None]:
 
 
 def open_files() -> int | None:
-    """How many files this process has open; None where the system does not say."""
+    """Number of open files of this process; None where the system does not give it."""
     listed = Path("/proc/self/fd")
     return len(list(listed.iterdir())) if listed.is_dir() else None

@@ -29,10 +29,10 @@ INTERRUPTED = 130
 """The exit code of a program that was interrupted, as shells have it: 128 + SIGINT."""
 
 NOTICE_SECONDS = 1.0
-"""How long after a signal the program may take to ``check`` where there is nothing to finish."""
+"""Time in seconds from a signal to ``check`` that a program without unfinished work may take."""
 
 GRACE_SECONDS = 5.0
-"""How long the program may take to end after KeyboardInterrupt where there is nothing to finish."""
+"""Time in seconds from KeyboardInterrupt to the end of a program without unfinished work."""
 
 REPEAT_SECONDS = 0.5
 """Signals that follow the first one within so many seconds count as the same: GNU timeout sends
@@ -43,10 +43,10 @@ HINT_SECONDS = 1.0
 """After so many seconds of finishing, the user is told that a second signal ends it."""
 
 POLL_SECONDS = 0.1
-"""How often the thread looks whether the program has ended after a signal."""
+"""Interval in seconds at which the thread checks whether the program ended after a signal."""
 
 SHOW_CURSOR = b"\x1b[?25h"
-"""What makes a terminal show its cursor again, which progress bars hide."""
+"""Escape sequence that shows the cursor of a terminal again; progress bars hide the cursor."""
 
 
 class Interrupts:

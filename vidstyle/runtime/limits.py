@@ -1,4 +1,4 @@
-"""What this process may use of the machine: CPU cores and memory, after affinity and cgroup limits.
+"""Limits of this process: CPU cores and memory, by its affinity and cgroups.
 
 A container's limits are those of its control groups (cgroup v2: ``cpu.max``, ``memory.max``; v1:
 ``cpu.cfs_quota_us``, ``memory.limit_in_bytes``), which ``os.cpu_count`` and ``/proc/meminfo`` do
@@ -31,8 +31,8 @@ def set_threads(count: int) -> None:
 
 
 def threads() -> int:
-    """How many threads to use at once: the cores this process may use, or fewer if ``set_threads``
-    says so."""
+    """Number of threads to use at once: the cores of this process, or the number of ``set_threads``
+    if that is smaller."""
     return min(_threads or usable_cores(), usable_cores())
 
 

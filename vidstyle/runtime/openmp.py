@@ -1,4 +1,4 @@
-"""How the idle threads of OpenMP wait: they spin on an idle machine, and sleep while other programs
+"""Waiting of OpenMP's idle threads: they spin on an idle machine, and sleep while other programs
 need its cores.
 
 PyTorch shares each operation among threads of GNU OpenMP (libgomp). A thread without work spins for
@@ -27,14 +27,14 @@ import torch
 from .worker import Worker
 
 SAMPLE_SECONDS = 0.5
-"""How often the use of the CPU is read. The kernel counts it in hundredths of a second."""
+"""Interval in seconds at which the use of the CPU is read. The kernel counts in units of 10 ms."""
 
 BUSY_CORES, IDLE_CORES = 0.3, 0.15
 """Other programs are busy from when they use this many cores, until they use fewer than that many.
 """
 
 LINGER_SECONDS = 3.0
-"""How long the CPU is still watched after the last frame: the next one may come soon."""
+"""Time in seconds that the use of the CPU is read after the last frame: another may follow."""
 
 CHOICES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 """Environment variables by which a user chooses how threads wait."""
@@ -43,7 +43,7 @@ CPU_TIMES = Path("/proc/stat")
 
 
 class OtherPrograms:
-    """How much of the CPUs that this process may use is used by others (Linux).
+    """Use of the CPUs of this process by other programs (Linux).
 
     Args:
         times: the kernel's table of CPU times, for tests.

@@ -14,7 +14,7 @@ QUEUE_SIZE = 4
 memory."""
 
 PATIENCE_SECONDS = 0.1
-"""How often a waiting thread checks whether the other one ended."""
+"""Interval in seconds at which a waiting thread checks whether the other thread ended."""
 
 LIVE_PATIENCE_SECONDS = 0.01
 """The same with an ``on_idle``, which handles key presses."""

@@ -29,7 +29,7 @@ class TensorCache:
     """LRU cache of pytrees of tensors.
 
     Values belong to owners, and are dropped with them. The values of the latest lookups are never
-    dropped: values that every frame needs are then not made anew for each, even if they alone
+    dropped: values that every frame needs are then not computed again for each, even if they alone
     exceed the budget. Several threads may use the cache at once.
 
     Args:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from ..features.extractor import Features
@@ -17,28 +16,23 @@ from .warm_start import WarmStart, warm_start
 
 
 class StyleContext(NamedTuple):
-    """What a frame needs of the style.
+    """The targets and statistics of the style for the frames of one size.
 
     Args:
         color_statistics: (4, 4), see ``ops.color``.
-        strokes: (1, 3, H, W), see ``warm_start``.
         targets: of each loss, see ``Style.targets``.
     """
 
     color_statistics: Tensor
-    strokes: Tensor
     targets: tuple[Any, ...]
 
 
 def style_context(
     style: Style, settings: Settings, losses: Mapping[Loss, float], content: Tensor
 ) -> StyleContext:
-    """What frames of the size of ``content`` need of a style; cached by the style."""
+    """The ``StyleContext`` of frames of the size of ``content``; cached by the style."""
     size_px = style_px(settings, content)
-    strokes = style.strokes(size_px, (content.shape[-1], content.shape[-2]))
-    if not settings.style_weight:
-        strokes = torch.zeros_like(strokes)
-    return StyleContext(style.color_statistics(), strokes, style.targets(losses, size_px))
+    return StyleContext(style.color_statistics(), style.targets(losses, size_px))
 
 
 def style_px(settings: Settings, content: Tensor) -> int:
@@ -77,7 +71,7 @@ def prepare_frame(
         state: of the previous frame.
         frame: to be stylised.
     """
-    start = warm_start(state, frame.content, frame.motion, style.strokes, frame.proposal)
+    start = warm_start(state, frame.content, frame.motion, frame.proposal)
     previous = start.frame.image, start.valid
     targets = prepare_targets(
         features, losses, style.targets, style.color_statistics, start.frame.content, previous

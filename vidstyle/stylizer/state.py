@@ -21,8 +21,6 @@ class StylizerState:
     Args:
         frame: the stylised frame.
         background: what is behind the objects of the frame.
-        camera_translation: (2,) px, the sum of the median flows since the shot began; (dx, dy) to
-            the earlier frame.
         loss: the total before the frame's last step.
         loss_decrease: relative decrease of the total per step.
         full_lr_steps: steps still to be taken at the full learning rate.
@@ -34,7 +32,6 @@ class StylizerState:
 
     frame: Layer
     background: Background
-    camera_translation: Tensor
     loss: float = 0.0
     loss_decrease: float = 1.0
     full_lr_steps: int = 0
@@ -51,9 +48,8 @@ class StylizerState:
         full_lr_steps: int = 0,
     ) -> "StylizerState":
         """The state after the first frame of a shot."""
-        frame, translation = Layer.at_rest(image, content, adam), image.new_zeros(2)
-        background = Background.initial(frame)
-        return cls(frame, background, translation, loss, full_lr_steps=full_lr_steps)
+        frame = Layer.at_rest(image, content, adam)
+        return cls(frame, Background.initial(frame), loss, full_lr_steps=full_lr_steps)
 
     @property
     def image(self) -> Tensor:
@@ -87,7 +83,6 @@ class StylizerState:
         named = _named_tensors(self.frame, "")
         named |= _named_tensors(self.background.layer, BACKGROUND)
         named["background_shown"] = self.background.shown
-        named["camera_translation"] = self.camera_translation
         named |= {f"earlier{i}": image for i, image in enumerate(self.earlier)}
         numbers = self.loss, self.loss_decrease, self.full_lr_steps, self.restyle_steps
         return named | {"numbers": torch.tensor(numbers, dtype=torch.float64)}
@@ -105,7 +100,6 @@ class StylizerState:
             loaded = cls(
                 _layer(tensors, ""),
                 Background(_layer(tensors, BACKGROUND), tensors["background_shown"]),
-                tensors["camera_translation"],
                 loss,
                 loss_decrease,
                 int(full_lr_steps),

@@ -22,15 +22,12 @@ from ..losses.base import Loss
 from ..losses.patch_matching import COLORS, StylePatches, extract_patches, join_patches
 from ..losses.style import gram
 from ..ops.color import color_statistics
-from ..ops.tensors import reflect_crop, resize, to_tensor
+from ..ops.tensors import resize, to_tensor
 from .cache import TensorCache
 
 BORDER = 0.03
 """Share of a style image's shorter side cut off at each side: frames, worn edges and signatures are
 no strokes."""
-
-STROKE_PX = 16
-"""Size in px below which detail of a style image belongs to its strokes."""
 
 MAX_STYLE_PX = 2048
 """Long side in px that larger style images are reduced to: no brush stroke needs more."""
@@ -164,7 +161,7 @@ class Style:
         ]
 
     def targets(self, losses: Iterable[Loss], size_px: int) -> tuple[Any, ...]:
-        """What each loss prepares from the style (``Loss.style_target``), cached.
+        """The part of each loss's target from the style (``Loss.style_target``), cached.
 
         Args:
             losses: constants; the key of the cache.
@@ -239,32 +236,6 @@ class Style:
     def _image_patches(self, image: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
         with torch.no_grad():
             return extract_patches(resize(image, size).to(self.features.device), self.features)
-
-    def strokes(self, size_px: int, size: tuple[int, int]) -> Tensor:
-        """Detail finer than ``STROKE_PX`` of the image with the largest weight.
-
-        Args:
-            size_px: long side in px at which the image is analysed.
-            size: (width, height) px of the result; the detail is mirrored at its borders to fill
-                it.
-
-        Returns:
-            (1, 3, height, width).
-        """
-        number = max(range(len(self.weights)), key=self.weights.__getitem__)
-        analysed = self._sizes(size_px)[number]
-        with CACHE.lookup():
-            key = analysed, "strokes", size
-            make = partial(self._image_strokes, number, analysed, size)
-            return CACHE.get(self._keys[number], key, make)
-
-    def _image_strokes(
-        self, number: int, analysed: tuple[int, int], size: tuple[int, int]
-    ) -> Tensor:
-        image, (width, height) = resize(self.images[number], analysed), analysed
-        small = resize(image, (max(1, width // STROKE_PX), max(1, height // STROKE_PX)))
-        detail = image - resize(small, (width, height))
-        return reflect_crop(detail, *size).to(self.features.device)
 
     def color_statistics(self) -> Tensor:
         """Mean and covariance of the colours, averaged by weight, (4, 4): see ``ops.color``."""

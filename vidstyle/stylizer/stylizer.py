@@ -269,14 +269,16 @@ class Stylizer:
         kept = max(LONG_TERM) - 1 if self.settings.long_term else 0
         before = state.without_numbers()
         if steps == 0:
-            start = warm_start(before, content, frame.motion, style.strokes)
+            start = warm_start(before, content, frame.motion)
             result = OptimResult(start.frame.image, start.frame.adam, [])
             self._state = state_after(state, start, result, [], full, kept)
             return start.frame.image
         start, targets = self._prepare_frame(features, tuple(losses), style, before, frame)
         steps = steps or step_budget(start, state.loss_decrease, self.settings.steps)
         objective = self.objective(start.frame.content, targets=targets)
-        step_size = warm_step_size(self.settings.learning_rate, full, state.restyle_steps)
+        proposed = frame.proposal is not None
+        lr = self.settings.learning_rate
+        step_size = warm_step_size(lr, full, state.restyle_steps, proposed)
         result = self._minimize(start.frame.image, start.frame.adam, objective, steps, step_size)
         size = content.shape[-1], content.shape[-2]
         self.iterations = fetch_iterations([(size, loss) for loss in result.losses])

@@ -10,7 +10,6 @@ from torch import Tensor
 from ..flow.motion import Motion
 from ..flow.warp import affine_flow, resize_flow, warp_sharp
 from ..ops.pytree import register_dataclass, tensors_in, with_tensors
-from ..ops.tensors import reflect_crop
 from ..optim.adam import FAST_LR_DECAY, OptimResult, StepSize
 from ..settings import Settings
 from .background import Background, matches, shows_background, warp_plate
@@ -34,12 +33,9 @@ COLOR_RIDGE = 1e-3
 """Regularisation towards the source's colours of the colour map of disoccluded regions, relative to
 a mean square of 1."""
 
-STROKE_GAIN = 0.5
-"""Gain of the style's strokes in disoccluded regions. A frame's few steps would leave them flat,
-and fast motion disoccludes whole regions in every frame; at a gain of 1 they flicker."""
-
-MEDIAN_STRIDE_PX = 8
-"""Distance in px of the positions whose median flow is taken for the camera's."""
+DISOCCLUSION_GAIN = 1.0
+"""``StepSize.initial_gain`` of disoccluded regions that start from the content: a live show has few
+steps to stylise them."""
 
 LONG_TERM = (2, 4)
 """Distances in frames of the further stylised frames that fill disocclusions (Ruder et al. 2016,
@@ -54,15 +50,14 @@ def flow_distances(settings: Settings) -> Sequence[int]:
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class WarmStart:
-    """Where a frame starts.
+    """The start of a frame.
 
     Args:
         frame: the previous frame, warped. Its image is what to start from: in disoccluded regions
-            the background plate, the proposal, or the content in stylised colours with strokes of
-            the style. Its content is the present frame, denoised. The Adam state is zero where
-            neither frame nor plate has one.
+            the background plate, the proposal, or the content in stylised colours. Its content is
+            the present frame, denoised. The Adam state is zero where neither frame nor plate has
+            one.
         background: for ``StylizerState``.
-        camera_translation: see ``StylizerState``.
         valid: (1, 1, H, W), 1 where the image is an earlier stylised frame, 0 elsewhere.
         change: (2,), the share of the frame that is not valid, and the root mean square change of
             the content beyond motion.
@@ -70,7 +65,6 @@ class WarmStart:
 
     frame: Layer
     background: Background
-    camera_translation: Tensor
     valid: Tensor
     change: Tensor
 
@@ -79,7 +73,6 @@ def warm_start(
     state: StylizerState,
     frame: Tensor,
     motion: Motion,
-    strokes: Tensor,
     proposal: Tensor | None = None,
 ) -> WarmStart:
     """Warp the state of the previous frame to the present one.
@@ -88,14 +81,13 @@ def warm_start(
         state: after the previous frame.
         frame: (1, 3, H, W), the present frame.
         motion: from the present frame to earlier ones.
-        strokes: (1, 3, H, W), fine detail of the style, added to disoccluded regions.
         proposal: (1, 3, H, W), a stylised version of the frame from which disoccluded regions
-            start; None: they start from the content and the strokes.
+            start; None: they start from the content in stylised colours.
     """
     state = state.resized(frame)
     valid = _valid_mask(motion, frame)
     layer, plate = state.frame, state.background.updated(state.frame)
-    shown, camera_translation = state.background.shown, state.camera_translation
+    shown = state.background.shown
     if motion.flow is not None:
         flow = _resized_flow(motion.flow, frame)
         layer = layer.warped(flow, valid)
@@ -106,7 +98,6 @@ def warm_start(
         uncovered = ~valid & matches(plate, frame)
         shown = (shows_background(flow, camera) | ~valid).to(frame)
         layer = plate.where(uncovered, layer)
-        camera_translation = camera_translation + _median(flow)
         valid = valid | uncovered
     content = torch.where(valid, layer.content, frame)
     denoised = torch.where(valid, denoise(content, frame), frame)
@@ -119,21 +110,11 @@ def warm_start(
             image = torch.where(found, warped, image)
             valid = valid | found
     if proposal is None:
-        # The strokes move with the camera, so that those of strips disoccluded one after the other
-        # join.
-        x, y = camera_translation.round().long()
-        moved_strokes = reflect_crop(strokes, frame.shape[-1], frame.shape[-2], x, y)
-        proposal = _match_colors(image, content, valid, denoised) + STROKE_GAIN * moved_strokes
+        proposal = _match_colors(image, content, valid, denoised)
     image = torch.where(valid, image, proposal.to(frame).clamp(0, 1))
     layer = Layer(image, denoised, adam, layer.residual_flow)
     background = Background(plate, shown)
-    return WarmStart(layer, background, camera_translation, valid.to(frame), change)
-
-
-def _median(flow: Tensor) -> Tensor:
-    """Median of each component, (2,)."""
-    sample = flow[0, :, ::MEDIAN_STRIDE_PX, ::MEDIAN_STRIDE_PX].flatten(1)
-    return sample.kthvalue((sample.shape[1] + 1) // 2).values
+    return WarmStart(layer, background, valid.to(frame), change)
 
 
 def _match_colors(stylized: Tensor, content: Tensor, valid: Tensor, frame: Tensor) -> Tensor:
@@ -202,18 +183,13 @@ def state_after(
     if iterations:
         loss, decrease = iterations[-1].total, loss_decrease(before.loss, iterations)
     # The next replay of a recorded setup overwrites the tensors of the start.
-    made = (
-        start.frame.content,
-        start.frame.residual_flow,
-        start.background,
-        start.camera_translation,
-    )
+    layer = start.frame
+    made = layer.content, layer.residual_flow, start.background
     copies = with_tensors(made, [tensor.clone() for tensor in tensors_in(made)])
-    content, residual_flow, background, camera_translation = copies
+    content, residual_flow, background = copies
     return StylizerState(
         Layer(result.image, content, result.state, residual_flow),
         background,
-        camera_translation,
         loss=loss,
         loss_decrease=decrease,
         full_lr_steps=max(0, full_lr_steps - len(iterations)),
@@ -237,7 +213,9 @@ def step_budget(start: WarmStart, loss_decrease: float, steps: int) -> int:
     return 1 + round((steps - 1) * min(1.0, need))
 
 
-def warm_step_size(lr: float, full_lr_steps: int, restyle_steps: int) -> StepSize:
+def warm_step_size(
+    lr: float, full_lr_steps: int, restyle_steps: int, proposed: bool = False
+) -> StepSize:
     """The step size of a warm-started frame.
 
     Args:
@@ -246,6 +224,10 @@ def warm_step_size(lr: float, full_lr_steps: int, restyle_steps: int) -> StepSiz
             Nesterov momentum.
         restyle_steps: steps still to be taken towards another style, in which coarse scales and
             chromatic channels change as much as fine ones and grey.
+        proposed: disoccluded regions start from a proposal, which is stylised already.
     """
-    step_size = StepSize(lr) if full_lr_steps else StepSize(lr, FAST_LR_DECAY, nesterov=1)
+    step_size = StepSize(lr)
+    if not full_lr_steps:
+        gain = 0.0 if proposed else DISOCCLUSION_GAIN
+        step_size = StepSize(lr, FAST_LR_DECAY, nesterov=1, initial_gain=gain)
     return step_size._replace(coarse_gain=1, chroma_gain=1) if restyle_steps else step_size
