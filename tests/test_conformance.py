@@ -91,7 +91,7 @@ DEEP_CHART = chart().astype(np.uint16) * 257 + np.uint16(77)
 @pytest.mark.parametrize("matrix", [1, 6, 9])
 @pytest.mark.parametrize("color_range", [1, 2])
 @pytest.mark.parametrize("codec, ending", [("h264", ".mp4"), ("ffv1", ".mkv")])
-def test_a_chart_keeps_its_colours_and_tags(tmp_path, matrix, color_range, codec, ending):
+def test_open_sink_keeps_colours_and_tags(tmp_path, matrix, color_range, codec, ending):
     color = ColorInfo(matrix, color_range, matrix, 1)
     path = encoded(tmp_path / "in.mp4", [chart()] * 2, color=color)
     lossless = {} if codec == "ffv1" else {"crf": 0}
@@ -116,7 +116,7 @@ def test_a_chart_keeps_its_colours_and_tags(tmp_path, matrix, color_range, codec
         (".mp4", "h264", "yuv420p10le"),
     ],
 )
-def test_ten_bits_stay_ten_bits(tmp_path, ending, codec, pixels):
+def test_open_sink_keeps_ten_bits(tmp_path, ending, codec, pixels):
     path = encoded(
         tmp_path / "in.mkv", [DEEP_CHART] * 2, pixels="yuv420p10le", color=ColorInfo(1, 1, 1, 1)
     )
@@ -132,7 +132,7 @@ def test_ten_bits_stay_ten_bits(tmp_path, ending, codec, pixels):
     )  # within two levels of 255; flat patches hardly suffer
 
 
-def test_hdr10_is_passed_on_with_its_metadata(tmp_path):
+def test_open_sink_keeps_hdr10_and_its_metadata(tmp_path):
     path = hdr10(tmp_path)
     (before, *_), known = pictures_of(path)
     assert known.color.transfer == PQ and known.light == HDRMetadata(1000.0, MASTERING, "1000,400")
@@ -157,7 +157,7 @@ def hdr10(folder, mastering=MASTERING, image=HDR_CHART):
     return encoded(folder / "in.mkv", [image] * 2, "libx265", "yuv420p10le", color, options=options)
 
 
-def test_hdr_becomes_standard_range_by_choice(tmp_path):
+def test_open_source_maps_hdr_to_standard_range_on_request(tmp_path):
     output = through(hdr10(tmp_path), tmp_path / "out.mp4", sdr=True)
     (image, *_), known = pictures_of(output)
     assert image.dtype == np.uint8 and known.color == ColorInfo(1, 1, 1, 1) and known.light is None
@@ -212,7 +212,7 @@ def test_hdr_to_display_keeps_highlights_below_the_peak():
     assert clipped.max() < code - 1000
 
 
-def test_tone_mapping_follows_the_standards():
+def test_to_sdr_follows_the_standards():
     # ST 2084: code 0.508 is 100 nits, 0.752 is 1000; BT.2100 HLG: half the signal is a twelfth of
     # the light
     assert pq_to_nits(np.array([0.0, 0.5081, 0.7518, 1.0])) == pytest.approx(
@@ -231,7 +231,7 @@ def test_tone_mapping_follows_the_standards():
     )  # a white page is bright, with room above it
 
 
-def test_a_red_of_bt2020_is_no_other_red_in_standard_range():
+def test_to_sdr_maps_a_bt2020_red_to_pure_red():
     red = np.zeros((1, 1, 3), np.uint16)
     red[..., 0] = 30000
     r, g, b = to_sdr(red, PQ, 1000.0)[0, 0]
@@ -251,7 +251,7 @@ def combed(number):
     return image
 
 
-def test_interlaced_pictures_are_deinterlaced_and_keep_their_times(tmp_path):
+def test_open_source_deinterlaces_and_keeps_times(tmp_path):
     images = [combed(number) for number in range(5)]
     path = encoded(tmp_path / "in.mkv", images, options={"crf": "0", "x264-params": "tff=1"})
     with av.open(str(path)) as container:
@@ -272,7 +272,7 @@ def comb(image):
 @pytest.mark.parametrize(
     "codec, ending, tolerance", [("ffv1", ".mkv", 0), ("prores", ".mov", 3), ("vp9", ".webm", 3)]
 )
-def test_alpha_is_kept_where_the_codec_can(tmp_path, codec, ending, tolerance):
+def test_open_sink_keeps_alpha_where_the_codec_can(tmp_path, codec, ending, tolerance):
     alpha = np.linspace(0, 255, 64).astype(np.uint8)[None, :, None].repeat(48, 0)
     path = encoded(
         tmp_path / "in.mkv",
@@ -291,7 +291,7 @@ def test_alpha_is_kept_where_the_codec_can(tmp_path, codec, ending, tolerance):
     assert np.abs(after[..., 3:] - alpha).max() <= tolerance
 
 
-def test_alpha_that_the_codec_lacks_is_named(tmp_path, caplog):
+def test_open_sink_names_alpha_that_the_codec_lacks(tmp_path, caplog):
     path = encoded(
         tmp_path / "in.mkv",
         [np.dstack([scene(), scene()[..., :1]])],
@@ -304,7 +304,7 @@ def test_alpha_that_the_codec_lacks_is_named(tmp_path, caplog):
     assert "libx264 has no alpha" in caplog.text and "prores" in caplog.text
 
 
-def test_a_still_keeps_alpha_depth_and_orientation(tmp_path):
+def test_open_sink_keeps_alpha_depth_and_orientation_of_an_image(tmp_path):
     image = np.dstack([scene(), np.linspace(0, 255, 48).astype(np.uint8)[:, None].repeat(64, 1)])
     for name, kept in (
         ("alpha.png", image),
@@ -329,7 +329,7 @@ def test_a_still_keeps_alpha_depth_and_orientation(tmp_path):
         ("prores", ".mov", (64, 48)),
     ],
 )
-def test_odd_sizes_are_kept_where_the_codec_can(tmp_path, codec, ending, size):
+def test_open_sink_keeps_odd_sizes_where_the_codec_can(tmp_path, codec, ending, size):
     path = encoded(
         tmp_path / "in.mkv", [scene(size=(65, 49))] * 2, "ffv1", "bgr0", ColorInfo(0, 2), options={}
     )
@@ -341,7 +341,7 @@ def test_odd_sizes_are_kept_where_the_codec_can(tmp_path, codec, ending, size):
 
 
 @pytest.mark.parametrize("begins", [Fraction(7, 5), Fraction(36000)])
-def test_a_clock_that_begins_anywhere_begins_at_zero(tmp_path, begins):
+def test_open_source_starts_timestamps_at_zero(tmp_path, begins):
     path = write_clip(
         tmp_path / "in.ts",
         time_base=Fraction(1, 90000),
@@ -362,7 +362,7 @@ def joined(folder, *paths):
 
 
 @pytest.mark.parametrize("second", [0, 40000])
-def test_clocks_that_jump_are_closed_and_sound_stays_in_step(tmp_path, caplog, second):
+def test_open_source_closes_timestamp_jumps_and_keeps_audio_in_sync(tmp_path, caplog, second):
     one = flash_and_click(tmp_path / "one.ts", 0)
     two = flash_and_click(tmp_path / "two.ts", second)
     path = joined(tmp_path, one, two)
@@ -428,7 +428,7 @@ def flashes_and_clicks(path):
     return flashes, clicks
 
 
-def test_a_clip_cut_short_is_painted_as_far_as_it_goes_and_said_to_be_short(tmp_path, caplog):
+def test_open_source_reads_a_truncated_clip_and_warns(tmp_path, caplog):
     def noise(time):
         return np.random.default_rng(round(time * 25)).integers(0, 255, (48, 64, 3), np.uint8)
 
@@ -439,7 +439,7 @@ def test_a_clip_cut_short_is_painted_as_far_as_it_goes_and_said_to_be_short(tmp_
     assert "instead of the declared 4.0 s: it is truncated" in caplog.text
 
 
-def test_frames_without_times_follow_one_another(tmp_path, caplog):
+def test_open_source_times_frames_without_timestamps_consecutively(tmp_path, caplog):
     path = write_clip(tmp_path / "raw.h264", count=10, rate=Fraction(25))
     with open_source(path) as source:
         times = [frame.time for frame in source]
@@ -448,7 +448,7 @@ def test_frames_without_times_follow_one_another(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
-def test_avi_with_frames_out_of_order_says_the_same_times_from_anywhere(tmp_path, caplog, codec):
+def test_open_source_reads_the_same_times_from_any_start_in_avi(tmp_path, caplog, codec):
     path = tmp_path / "in.avi"
     with av.open(str(path), "w") as output:
         video = output.add_stream(codec, rate=25, options={"bf": "2", "g": "25"})
@@ -470,14 +470,14 @@ def test_avi_with_frames_out_of_order_says_the_same_times_from_anywhere(tmp_path
     assert not caplog.records
 
 
-def test_a_part_up_to_the_end_is_not_said_to_be_cut_short(tmp_path, caplog):
+def test_open_source_does_not_call_a_part_up_to_the_end_truncated(tmp_path, caplog):
     path = write_clip(tmp_path / "in.mp4", count=100, rate=Fraction(25))
     assert len(list(open_source(path, start=Fraction(3, 2)))) == 62  # from 1.52 s on
     assert not caplog.records
 
 
 @pytest.mark.parametrize("rate", [1, 5])
-def test_reordered_frames_at_low_rates_are_no_jumps_in_matroska(tmp_path, caplog, rate):
+def test_open_source_finds_no_jumps_in_reordered_frames_of_matroska(tmp_path, caplog, rate):
     """Matroska keeps no dts, and what FFmpeg makes up for it goes back and forth."""
     path = tmp_path / "in.mkv"
     with av.open(str(path), "w") as output:
@@ -496,7 +496,7 @@ def test_reordered_frames_at_low_rates_are_no_jumps_in_matroska(tmp_path, caplog
     assert not caplog.records
 
 
-def test_a_part_of_a_stream_without_times_is_that_part(tmp_path):
+def test_open_source_cuts_a_part_of_a_stream_without_timestamps(tmp_path):
     path = write_clip(tmp_path / "raw.h264", count=50, rate=Fraction(25))
     whole = [frame.image for frame in open_source(path)]
     part = [frame.image for frame in open_source(path, Fraction(1), Fraction(7, 5))]
@@ -505,7 +505,7 @@ def test_a_part_of_a_stream_without_times_is_that_part(tmp_path):
     )
 
 
-def test_sound_that_is_longer_than_the_pictures_makes_no_clip_cut_short(tmp_path, caplog):
+def test_open_source_does_not_call_a_clip_with_longer_audio_truncated(tmp_path, caplog):
     path = tmp_path / "in.mkv"
     with av.open(str(path), "w") as output:
         video, sound = (
@@ -527,7 +527,7 @@ def test_sound_that_is_longer_than_the_pictures_makes_no_clip_cut_short(tmp_path
     assert not caplog.records
 
 
-def test_where_rotation_cannot_be_kept_pictures_are_turned(tmp_path):
+def test_open_source_applies_rotation_on_request(tmp_path):
     path, image = tmp_path / "in.mp4", scene()
     with av.open(str(path), "w") as output:
         video = output.add_stream("libx264", rate=25, options={"crf": "0"})
@@ -550,7 +550,7 @@ def test_where_rotation_cannot_be_kept_pictures_are_turned(tmp_path):
     "matrix, expected",
     [((-1, 0, 0, 1), (0, True)), ((1, 0, 0, -1), (180, True)), ((0, 1, 1, 0), (90, True))],
 )
-def test_a_mirrored_clip_is_mirrored_and_not_turned_upside_down(matrix, expected):
+def test_display_rotation_tells_mirroring_from_rotation(matrix, expected):
     """Matrices (a, b, c, d) of a player that flips left and right, up and down, and along the
     diagonal."""
     a, b, c, d = (value * 65536 for value in matrix)
@@ -563,7 +563,7 @@ def test_a_mirrored_clip_is_mirrored_and_not_turned_upside_down(matrix, expected
     assert (abs(degrees) if degrees in (180, -180) else degrees, mirrored) == expected
 
 
-def test_frames_of_another_size_are_counted(tmp_path, caplog):
+def test_open_source_counts_frames_of_another_size(tmp_path, caplog):
     small = write_clip(tmp_path / "a.ts", count=10, rate=Fraction(25))
     large = write_clip(tmp_path / "b.ts", count=10, rate=Fraction(25), size=(96, 64))
     assert {frame.size for frame in open_source(joined(tmp_path, small, large))} == {(64, 48)}
@@ -571,7 +571,7 @@ def test_frames_of_another_size_are_counted(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "ffv1", "prores"])
-def test_every_codec_writes_what_can_be_read_again(tmp_path, codec):
+def test_open_sink_writes_readable_clips_with_every_codec(tmp_path, codec):
     path = write_clip(tmp_path / "in.mp4", count=5, rate=Fraction(25))
     output = through(
         path, tmp_path / {"prores": "out.mov", "vp9": "out.webm"}.get(codec, "out.mkv"), codec=codec
@@ -583,7 +583,7 @@ def test_every_codec_writes_what_can_be_read_again(tmp_path, codec):
         assert np.abs((picture >> (8 if picture.dtype == np.uint16 else 0)) - expected).mean() < 8
 
 
-def test_an_encoder_that_does_not_work_here_is_replaced_and_named(monkeypatch, caplog):
+def test_select_encoder_replaces_and_names_an_encoder_that_fails(monkeypatch, caplog):
     monkeypatch.setattr("vidstyle.io.codecs.probe_encoder", lambda name: "no such card")
     assert select_encoder("hevc_nvenc", None, "mp4", VideoInfo((64, 48))).name == "libx264"
     assert "hevc_nvenc: no such card" in caplog.text
@@ -594,7 +594,7 @@ def test_an_encoder_that_does_not_work_here_is_replaced_and_named(monkeypatch, c
     assert select_encoder("hardware", None, "mp4", VideoInfo((64, 48))).name == "h264_qsv"
 
 
-def test_an_encoder_is_probed_by_encoding():
+def test_probe_encoder_encodes_a_frame():
     assert probe_encoder("libx264") is None
     assert (
         "not in this build" in probe_encoder("h264_videotoolbox")
@@ -605,7 +605,7 @@ def test_an_encoder_is_probed_by_encoding():
     )
 
 
-def test_light_is_unknown_where_nothing_is_said(tmp_path):
+def test_hdr_metadata_of_an_untagged_clip_is_empty(tmp_path):
     with av.open(str(write_clip(tmp_path / "in.mp4", count=1))) as container:
         assert hdr_metadata_of(next(container.decode(video=0)).side_data) == HDRMetadata()
 

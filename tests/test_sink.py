@@ -442,7 +442,7 @@ def test_image_sequence_keeps_other_percent_signs(tmp_path):
     ]
 
 
-def test_batch_inputs_get_different_outputs(tmp_path, monkeypatch, capsys):
+def test_render_refuses_two_inputs_of_one_output_name(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for folder in ("a", "b", "out"):
         (tmp_path / folder).mkdir()

@@ -213,7 +213,7 @@ def test_stylizer_keeps_depth_and_alpha(features, style, kind):
     assert len(np.unique(painted[..., :3])) > (256 if kind == np.uint16 else 50)
 
 
-def test_reset_learning_rate_speeds_up_a_change_of_style(features, style):
+def test_stylizer_reset_learning_rate_speeds_up_a_change_of_style(features, style):
     """After as many steps towards another style the style loss is lower."""
     other, losses = Style.from_images([scene(3.0)], features), []
     for reset in (False, True):
@@ -254,7 +254,9 @@ def rates_over(frames, features, style, monkeypatch, **settings):
     return rates, paint
 
 
-def test_learning_rate_decays_fast_after_enough_steps_at_full_size(features, style, monkeypatch):
+def test_stylizer_learning_rate_decays_fast_after_enough_steps_at_full_size(
+    features, style, monkeypatch
+):
     monkeypatch.setattr(stylizer, "FULL_LR_STEPS", 8)
     rates, paint = rates_over(
         [scene()] * 6, features, style, monkeypatch, initial_steps=4, pyramid_levels=1, steps=1
@@ -265,7 +267,9 @@ def test_learning_rate_decays_fast_after_enough_steps_at_full_size(features, sty
     assert np.array_equal(again(Frame(scene(0.1))).image, paint(Frame(scene(0.1))).image)
 
 
-def test_learning_rate_is_full_again_after_a_change_of_size_or_style(features, style, monkeypatch):
+def test_stylizer_learning_rate_is_full_again_after_a_change_of_size_or_style(
+    features, style, monkeypatch
+):
     monkeypatch.setattr(stylizer, "FULL_LR_STEPS", 3)
     small = np.ascontiguousarray(scene()[::2, ::2])
     rates, paint = rates_over(
@@ -330,7 +334,9 @@ def test_stylizer_uses_the_chosen_layers(features, frame, asked):
     assert paint.iterations[0].content == 0  # it starts from the content
 
 
-def test_first_frame_starts_with_the_color_statistics_of_the_style(features, style, frame):
+def test_stylizer_starts_the_first_frame_with_the_color_statistics_of_the_style(
+    features, style, frame
+):
     paint = painter(features, style, initial_steps=1, pyramid_levels=1, learning_rate=1e-6)
     painted = to_tensor(paint(frame).image)
     assert torch.allclose(
@@ -347,7 +353,7 @@ def test_first_frame_starts_with_the_color_statistics_of_the_style(features, sty
     ).median() < 3 / 255  # its own colours are kept where that is wished for
 
 
-def test_fast_style_layers_are_used_where_set(features, frame, asked):
+def test_stylizer_uses_fast_style_layers_where_set(features, frame, asked):
     few = Style.from_images([stripes()], features)
     painter(features, few, fast_style_layers=True)(frame)
     assert asked and all(layers == set(features.fast_style_layers) for layers in asked)

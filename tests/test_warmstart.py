@@ -241,7 +241,7 @@ def naive(stylizer, images, frame):
     stylizer.load_state(blank.state_dict())
 
 
-def test_pan_flickers_far_less_than_the_naive_baseline(features, style):
+def test_stylizer_flickers_far_less_than_the_naive_baseline_in_a_pan(features, style):
     clip = camera_clip("pan", SIZE, 9, lambda n: View(2.6 * n, 0.4 * n))
     ours, _ = stylized(features, style, clip, QUICK, steps=None)
     stylizer = Stylizer(features, style, replace(QUICK, temporal_weight=0.0))
@@ -257,7 +257,7 @@ def test_pan_flickers_far_less_than_the_naive_baseline(features, style):
     assert gradient_energy(ours[-1]) > 0.8 * gradient_energy(ours[0])  # and not because it blurs
 
 
-def test_noisy_clip_does_not_boil(features, style):
+def test_stylizer_reduces_the_noise_of_a_still_clip(features, style):
     clip = changing_clip("noise", SIZE, 30, noisy(4))
     images, _ = stylized(features, style, clip, QUICK)
     source = [to_tensor(frame.image) for frame in clip.frames]
@@ -281,7 +281,7 @@ def test_stylizer_follows_slow_changes_of_light(features, style):
     )  # light counts at once; only fine detail is averaged
 
 
-def test_first_frame_after_a_cut_is_a_cold_start(features, style):
+def test_stylizer_starts_cold_after_a_cut_in_a_clip(features, style):
     clip = cut_clip("cut", SIZE, 5, 3)
     images, steps = stylized(features, style, clip, QUICK)
     fresh = Stylizer(features, style, QUICK)
@@ -290,7 +290,7 @@ def test_first_frame_after_a_cut_is_a_cold_start(features, style):
     assert steps[3] == QUICK.initial_steps
 
 
-def test_still_clip_converges_and_does_not_drift():
+def test_stylizer_converges_on_a_still_clip_without_drift():
     """After a first frame with the default steps; with half of them it would drift by 1.3 %."""
     features = load_features(
         "bundled", "cpu"

@@ -375,7 +375,7 @@ def raft_state(tmp_path_factory):
     return path
 
 
-def test_raft_accepts_frames_of_any_size(raft_state):
+def test_load_flow_raft_accepts_frames_of_any_size(raft_state):
     frames = [scene(time, size=(70, 50)) for time in (0.1, 0.0)]
     flow = load_flow("raft", torch.device("cpu"), raft_state)(
         *frames
@@ -383,7 +383,7 @@ def test_raft_accepts_frames_of_any_size(raft_state):
     assert flow.shape == (50, 70, 2) and np.isfinite(flow).all()
 
 
-def test_raft_may_be_called_from_several_threads(raft_state, monkeypatch):
+def test_load_flow_raft_may_be_called_from_several_threads(raft_state, monkeypatch):
     """torchvision's keeps correlations in itself while it runs: one call at a time."""
     method, running = load_flow("raft", torch.device("cpu"), raft_state), []
 
