@@ -6,6 +6,7 @@ from fractions import Fraction
 from types import SimpleNamespace
 
 import cv2
+import numpy as np
 import pytest
 from conftest import QUICK_FLAGS, scene, write_clip
 
@@ -253,3 +254,12 @@ def test_progress_display_continues_where_it_cannot_be_written(monkeypatch):
 
 def test_names_text_shortens_long_lists():
     assert inputs.names_text([f"{number}" for number in range(22)]).endswith("18, 19 and 2 more")
+
+
+def test_render_refuses_two_inputs_of_one_output_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b", "out"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(f"{folder}/x.png", np.zeros((48, 64, 3), np.uint8))
+    assert cli.main(["render", "a/x.png", "b/x.png", "--style", "ink", "-o", "out", "-y"]) == 1
+    assert "would both become out/x.png" in capsys.readouterr().err

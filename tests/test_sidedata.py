@@ -3,7 +3,7 @@
 import struct
 
 from conftest import scene, write_clip
-from test_conformance import encoded
+from media import encoded
 
 from vidstyle import open_source
 

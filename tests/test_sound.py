@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from conftest import scene, write_clip
-from test_conformance import through
+from media import through
 
 from vidstyle import open_sink, open_source
 from vidstyle.io import audio as sounds
@@ -233,7 +233,7 @@ def test_channel_layout_with_custom_order_keeps_channels(tmp_path):
         sys.path[:0] = sys.argv[1:3]
         import av, numpy as np, sound as bench
         from pathlib import Path
-        from test_conformance import through
+        from media import through
         from vidstyle.io.channel_layouts import channel_layout, decode_audio, use_native_order
 
         def loudness(path):
