@@ -2,6 +2,7 @@
 the tools agree."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -76,6 +77,32 @@ def test_package_imports_point_one_way():
     for name, path in files.items():
         for module in imports_of(path):
             assert ORDER.index(module) < ORDER.index(name), f"{name} imports {module}"
+
+
+def modules_in_contributing():
+    """The modules in the table of CONTRIBUTING.md, in its order, as in ``ORDER``."""
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("## Modules")[1].split("###")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| ")]
+    package = ""
+    for cell in cells:
+        if "**" in cell:
+            package = ""
+        for name in re.findall(r"`([\w/]+)`", cell):
+            whole = (package + name).replace("/", ".")
+            if not name.endswith("/"):
+                yield whole
+            elif "**" in cell and name != "cli/":
+                package = name
+            else:
+                yield from (module for module in ORDER if module.startswith(whole))
+
+
+def test_contributing_lists_every_module_in_the_order_of_imports():
+    modules = list(modules_in_contributing())
+    assert sorted(modules) == sorted(ORDER)
+    for name in modules:
+        for module in imports_of(ROOT / "vidstyle" / (name.replace(".", "/") + ".py")):
+            assert modules.index(module) < modules.index(name), f"{name} imports {module}"
 
 
 def test_package_all_lists_every_imported_name():
