@@ -53,7 +53,7 @@ ROWS = [
         "audio that the output cannot hold",
         "re-encoded in sync, see Audio",
         "unknown codec: left out, named",
-        "sound::test_audio_is_copied_or_re_encoded_in_sync",
+        "sound::test_plan_audio_copies_or_re_encodes_in_sync",
     ),
     (
         "audio that starts late (edit lists)",
@@ -77,7 +77,7 @@ ROWS = [
         "text subtitles in WebM",
         "WebVTT",
         "",
-        "side_streams::test_subtitles_are_transcoded_to_webvtt",
+        "side_streams::test_side_streams_transcode_subtitles_to_webvtt",
     ),
     (
         "chapters, languages, titles, tags",

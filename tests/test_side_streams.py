@@ -199,7 +199,7 @@ def test_side_streams_of_a_late_part_have_audio(tmp_path):
     assert times_of(output) == [Fraction(number) for number in range(5)]
 
 
-def test_subtitles_are_transcoded_to_webvtt(tmp_path):
+def test_side_streams_transcode_subtitles_to_webvtt(tmp_path):
     path = with_everything(tmp_path / "in.mkv")
     output = through(path, tmp_path / "out.webm", sound=False)
     with av.open(str(output)) as container:

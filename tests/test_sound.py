@@ -72,7 +72,7 @@ def test_audio_page_shows_the_measured_results():
         ("tta", "- (matroska)"),
     ],
 )
-def test_audio_is_copied_or_re_encoded_in_sync(tmp_path, clip_of, encoder, output):
+def test_plan_audio_copies_or_re_encodes_in_sync(tmp_path, clip_of, encoder, output):
     path = clip_of(encoder)
     before = bench.flash_and_click(str(path))
     becomes, moved = bench.cell(path, output, tmp_path, before)
@@ -80,7 +80,7 @@ def test_audio_is_copied_or_re_encoded_in_sync(tmp_path, clip_of, encoder, outpu
     assert abs(moved) < 1
 
 
-def test_audio_in_adts_is_copied_into_a_pipe(tmp_path):
+def test_plan_audio_copies_adts_into_a_pipe(tmp_path):
     clip = next(clip for clip in bench.CLIPS if clip.ending == ".ts" and not clip.options)
     path = bench.make(clip, tmp_path)
     before = bench.flash_and_click(str(path))
