@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from vidstyle.features.extractor import Features
 from vidstyle.features.network import Network, NetworkShape
 from vidstyle.features.weights import bundled_features, write_network
 from vidstyle.io.frame import Frame
+from vidstyle.settings import Settings
 from vidstyle.stylizer.style import Style
+from vidstyle.stylizer.stylizer import Stylizer
 
 TINY = NetworkShape((6, 8, 8, 8, 8), (1, 1, 1, 1, 1), (0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
 
@@ -37,6 +40,15 @@ def tiny_network(seed=0):
             weight
         )
     return network
+
+
+QUICK = Settings(initial_steps=6, steps=2, precision="fp32")
+"""Settings of ``painter``: the same frames on every machine."""
+
+
+def painter(features, style, **changes):
+    """A stylizer of the quick settings, with changes."""
+    return Stylizer(features, style, replace(QUICK, **changes))
 
 
 def until(what):
@@ -178,6 +190,12 @@ def write_clip(path, count=6, rate=Fraction(30000, 1001), size=(64, 48), **optio
 @pytest.fixture
 def clip(tmp_path) -> Path:
     return write_clip(tmp_path / "clip.mp4", sounds=1)
+
+
+@pytest.fixture
+def silent(tmp_path) -> Path:
+    """A clip without audio."""
+    return write_clip(tmp_path / "in.mp4", rate=Fraction(25))
 
 
 def times_of(path):

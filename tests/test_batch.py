@@ -6,6 +6,7 @@ from fractions import Fraction
 from types import SimpleNamespace
 
 import cv2
+import numpy as np
 import pytest
 from conftest import QUICK_FLAGS, scene, write_clip
 
@@ -209,11 +210,11 @@ def test_expand_folders_leaves_other_names_as_they_are(folder):
         (["a.mp4"], "photos", True, True),
     ],
 )
-def test_an_output_is_a_folder_where_several_inputs_go(folder, names, output, several, expected):
+def test_output_is_folder_for_several_inputs(folder, names, output, several, expected):
     assert output_is_folder(names, output, several) is expected
 
 
-def test_progress_of_a_batch_is_shown_before_that_of_its_file(capsys, monkeypatch):
+def test_progress_display_shows_the_batch_before_the_file(capsys, monkeypatch):
     clock = itertools.count(0, 10)
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     with ProgressDisplay("file", 500) as files:
@@ -230,7 +231,7 @@ def test_progress_of_a_batch_is_shown_before_that_of_its_file(capsys, monkeypatc
     assert lines[-1].startswith("file 37/500  ") and "ETA" in lines[-1]
 
 
-def test_progress_of_a_batch_on_a_terminal_is_two_bars(capsys, monkeypatch):
+def test_progress_display_of_a_batch_on_a_terminal_is_two_bars(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     with ProgressDisplay("file", 500) as files:
@@ -242,7 +243,7 @@ def test_progress_of_a_batch_on_a_terminal_is_two_bars(capsys, monkeypatch):
     assert "36/500" in err and "5/10" in err
 
 
-def test_progress_that_cannot_be_written_ends_nothing(monkeypatch):
+def test_progress_display_continues_where_it_cannot_be_written(monkeypatch):
     def full(*text, **options):
         raise OSError(28, "No space left on device")
 
@@ -253,3 +254,12 @@ def test_progress_that_cannot_be_written_ends_nothing(monkeypatch):
 
 def test_names_text_shortens_long_lists():
     assert inputs.names_text([f"{number}" for number in range(22)]).endswith("18, 19 and 2 more")
+
+
+def test_render_refuses_two_inputs_of_one_output_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b", "out"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(f"{folder}/x.png", np.zeros((48, 64, 3), np.uint8))
+    assert cli.main(["render", "a/x.png", "b/x.png", "--style", "ink", "-o", "out", "-y"]) == 1
+    assert "would both become out/x.png" in capsys.readouterr().err

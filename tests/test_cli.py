@@ -107,7 +107,7 @@ def test_render_writes_several_inputs_into_a_folder(
     assert sound_of("painted/clip.mp4") == sound_of(clip)
 
 
-def test_compare_shows_the_source_next_to_the_stylized_frame(vidstyle, clip, style_file):
+def test_render_compare_shows_the_source_next_to_the_stylized_frame(vidstyle, clip, style_file):
     assert vidstyle("render", clip, style_file, "-o", "out.mp4", "--compare")[0] == 0
     with av.open("out.mp4") as written:
         image = next(written.decode(video=0)).to_ndarray(format="rgb24").astype(int)
@@ -115,7 +115,7 @@ def test_compare_shows_the_source_next_to_the_stylized_frame(vidstyle, clip, sty
     assert np.abs(image[:, :64] - scene()).mean() < 6 < np.abs(image[:, 64:] - scene()).mean()
 
 
-def test_compare_takes_a_clip_with_rotation(vidstyle, tmp_path, style_file):
+def test_render_compare_takes_a_clip_with_rotation(vidstyle, tmp_path, style_file):
     with av.open(str(tmp_path / "turned.mp4"), "w") as output:
         video = output.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
@@ -142,7 +142,7 @@ def test_render_writes_an_animation(vidstyle, clip, style_file, ending):
     assert cv2.imread("still.webp").shape == (48, 64, 3)
 
 
-def test_preview_writes_one_frame_and_estimates_the_time(vidstyle, clip, style_file):
+def test_render_preview_writes_one_frame_and_estimates_the_time(vidstyle, clip, style_file):
     code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", "--preview", "0.1")
     assert code == 0 and "all 6 frames would take about " in err
     assert cv2.imread("out.preview.png").shape == (48, 64, 3)
@@ -155,14 +155,14 @@ def test_preview_writes_one_frame_and_estimates_the_time(vidstyle, clip, style_f
     assert code == 1 and "out.preview.png exists" in err
 
 
-def test_trace_has_every_iteration(vidstyle, clip, style_file):
+def test_render_trace_has_every_iteration(vidstyle, clip, style_file):
     assert vidstyle("render", clip, style_file, "-o", "out.mp4", "--trace", "trace.json")[0] == 0
     frames = json.loads(Path("trace.json").read_text())["frames"]
     assert [len(frame["iterations"]) for frame in frames] == [3, 1, 1, 1, 1, 1]
     assert [frame["time"] for frame in frames] == [float(time) for time in times_of(clip)]
 
 
-def test_verbose_shows_stages_and_quiet_nothing(vidstyle, picture_file, style_file):
+def test_render_verbose_shows_stages_and_quiet_nothing(vidstyle, picture_file, style_file):
     layers = ["--content-layers", "half.relu2_1", "--style-layers", "relu2_1,oriented2"]
     _, _, err = vidstyle("render", picture_file, style_file, "-o", "a.png", "-v", *layers)
     for line in (

@@ -265,7 +265,7 @@ def test_command_writes_over_no_file_that_it_reads(vidstyle, in_use, arguments):
         (["--nonsense"], "--nonsense"),
     ],
 )
-def test_wrong_usage_exits_with_2_and_writes_nothing(
+def test_render_with_wrong_usage_exits_with_2_and_writes_nothing(
     vidstyle, clip, style_file, tmp_path, flags, reason
 ):
     before = sorted(tmp_path.rglob("*"))
@@ -302,7 +302,7 @@ def test_render_keeps_finished_frames_after_an_error(vidstyle, clip, style_file,
     assert not Path("out.mp4").exists()
 
 
-def test_unknown_flag_shows_usage(vidstyle):
+def test_command_with_an_unknown_flag_shows_usage(vidstyle):
     code, _, err = vidstyle("--nonsense")
     assert code == 2 and "usage" in err
 

@@ -77,7 +77,7 @@ def test_render_keeps_audio_of_a_pipe(features_file, tmp_path, style_file):
     ]
 
 
-def test_interrupt_ends_waiting_for_a_pipe(features_file, tmp_path, style_file):
+def test_render_interrupted_stops_waiting_for_a_pipe(features_file, tmp_path, style_file):
     command = [
         sys.executable,
         "-m",
@@ -157,7 +157,9 @@ def test_render_does_not_write_over_the_file_that_standard_input_reads(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_leaves_a_playable_part_and_names_it(tmp_path, features_file, style_file, number):
+def test_render_interrupted_leaves_a_playable_part_and_names_it(
+    tmp_path, features_file, style_file, number
+):
     path = write_clip(tmp_path / "in.mp4", count=4000, rate=Fraction(25), sounds=1)
     render = [sys.executable, "-m", "vidstyle", "render", *QUICK_FLAGS, "--features", features_file]
     command = [*render, path, style_file, "-o", "out.mp4"]

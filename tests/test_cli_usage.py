@@ -48,19 +48,19 @@ def test_command_may_be_left_out_and_the_output_gets_a_name(short, clip, style_f
     ],
     ids=" ".join,
 )
-def test_input_and_style_may_be_flags(short, clip, style_file, arguments):
+def test_command_takes_input_and_style_as_flags(short, clip, style_file, arguments):
     code, _, _ = short(*arguments, "-to", "0.05")
     assert code == 0 and len(times_of("clip_stripes.mp4")) == 2
 
 
-def test_several_inputs_without_an_output_are_written_next_to_each(
+def test_command_writes_several_inputs_without_an_output_next_to_each(
     short, clip, picture_file, style_file
 ):
     assert short("clip.mp4", "picture.png", "-s", "stripes.png", "-to", "0.05")[0] == 0
     assert Path("clip_stripes.mp4").exists() and Path("picture_stripes.png").exists()
 
 
-def test_a_folder_without_an_output_is_written_to_another_folder(short, tmp_path, style_file):
+def test_command_writes_a_folder_without_an_output_to_another_folder(short, tmp_path, style_file):
     (tmp_path / "holiday").mkdir()
     write_clip(tmp_path / "holiday" / "sea.mp4", count=2)
     assert short("holiday", "stripes.png")[0] == 0
@@ -69,7 +69,7 @@ def test_a_folder_without_an_output_is_written_to_another_folder(short, tmp_path
     assert code == 2 and "add -o FOLDER" in err
 
 
-def test_preview_without_an_output_gets_a_name(short, clip, style_file):
+def test_command_names_the_output_of_a_preview(short, clip, style_file):
     for expected in ("clip_stripes.preview.png", "clip_stripes_2.preview.png"):
         assert short("clip.mp4", "stripes.png", "--preview", "0")[0] == 0
         assert Path(expected).exists()
@@ -116,14 +116,16 @@ def test_default_output_passes_over_names_that_are_taken(tmp_path):
     ],
     ids=str,
 )
-def test_a_mistake_is_answered_with_help(short, clip, picture_file, arguments, expected, message):
+def test_command_answers_a_mistake_with_help(
+    short, clip, picture_file, arguments, expected, message
+):
     before = sorted(Path().iterdir())
     code, out, err = short(*arguments, quick=False)
     assert (code, out) == (expected, "") and message in err
     assert sorted(Path().iterdir()) == before
 
 
-def test_json_has_a_line_for_each_event(short, clip, style_file):
+def test_command_writes_a_json_line_for_each_event(short, clip, style_file):
     code, out, _ = short("clip.mp4", "stripes.png", "--json", "-", "-q")
     events = [json.loads(line) for line in out.splitlines()]
     assert code == 0
@@ -148,17 +150,17 @@ def test_render_tells_sizes_and_memory_first_and_estimates_the_time(short, tmp_p
     assert any(line.startswith("about ") and "rest of the clip" in line for line in lines)
 
 
-def test_preset_takes_an_old_name_and_warns(short, picture_file, style_file):
+def test_command_takes_an_old_preset_name_and_warns(short, picture_file, style_file):
     code, _, err = short("picture.png", "stripes.png", "--preset", "quality")
     assert code == 0 and "the preset quality is now called final" in err
 
 
-def test_flag_groups_have_every_setting_once():
+def test_setting_groups_have_every_setting_once():
     listed = [*BASIC_SETTINGS, *(name for names in SETTING_GROUPS.values() for name in names)]
     assert sorted(listed) == sorted(setting.name for setting in fields(Settings))
 
 
-def test_help_lists_basic_flags_before_those_of_experts(short):
+def test_render_help_lists_basic_flags_before_those_of_experts(short):
     code, out, _ = short("render", "--help", quick=False)
     assert code == 0
     order = ["--output", "--preset", "--size", "--preview", "-crf", "--content-weight", "--device"]

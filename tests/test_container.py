@@ -74,7 +74,7 @@ def test_videofile_that_is_dropped_unclosed_lets_reasons_be_heard_again(clip, br
 
 
 @pytest.mark.skipif(not TASKS.exists(), reason="this system does not list threads by name")
-def test_log_is_never_on_beside_a_decoder(clip, broken, tmp_path, monkeypatch):
+def test_reasons_never_turns_the_log_on_beside_a_decoder(clip, broken, tmp_path, monkeypatch):
     """From the first look at a clip to its last segment and its sound."""
     beside, set_level = [], av.logging.set_level
 
@@ -184,17 +184,17 @@ def endless(request, tmp_path):
 
 
 @pytest.mark.parametrize("read", [VideoFile, read_image])
-def test_what_is_no_ordinary_file_is_not_read(read, endless):
+def test_videofile_and_read_image_refuse_what_is_no_ordinary_file(read, endless):
     with pytest.raises(InputError, match=r"is not an ordinary file|is a directory"):
         read(endless)
 
 
-def test_what_is_no_ordinary_file_is_not_written(endless):
+def test_check_writable_refuses_pipes_devices_and_directories(endless):
     with pytest.raises(OutputError, match=r"is not an ordinary file|is a directory"):
         check_writable(endless, overwrite=True)
 
 
-def test_standard_streams_that_are_closed_are_named(clip, monkeypatch):
+def test_open_source_and_open_sink_name_closed_standard_streams(clip, monkeypatch):
     monkeypatch.setattr("sys.stdin", None)
     monkeypatch.setattr("sys.stdout", None)
     with pytest.raises(InputError, match="standard input is closed"):

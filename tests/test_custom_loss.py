@@ -58,7 +58,7 @@ def stylize_three(stylizer):
     return images, [iteration.losses for iteration in stylizer.iterations]
 
 
-def test_example_runs_from_source_to_sink(example, features, style_file, tmp_path):
+def test_custom_loss_example_runs_from_source_to_sink(example, features, style_file, tmp_path):
     clip = write_clip(tmp_path / "clip.mp4", count=3)
     losses = example.main(clip, style_file, tmp_path / "out.mp4", features, SETTINGS)
     assert (tmp_path / "out.mp4").stat().st_size > 0
@@ -101,7 +101,7 @@ def test_stylizer_uses_an_overridden_objective_for_every_frame(features, style):
             )
 
 
-def test_prepared_and_graphed_steps_take_in_custom_targets(stylizer, monkeypatch):
+def test_prepared_runner_and_graphed_function_take_custom_targets(stylizer, monkeypatch):
     """A plain program stands in for a compiler, and a replayed function for a CUDA graph."""
     monkeypatch.setattr(cuda_graph, "CudaGraph", Again)
     monkeypatch.setattr(Again, "made", 0)
@@ -116,7 +116,7 @@ def test_prepared_and_graphed_steps_take_in_custom_targets(stylizer, monkeypatch
 
 
 @needs_compiler
-def test_compiled_steps_take_in_custom_targets(stylizer):
+def test_stylizer_compiled_steps_take_custom_targets(stylizer):
     eager, compiled = stylizer(), stylizer(replace(SETTINGS, engine="compile"))
     (_, losses), (_, others) = map(stylize_three, (eager, compiled))
     for name, value in losses[-1].items():

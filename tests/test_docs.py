@@ -116,14 +116,14 @@ def test_readme_names_files_that_exist():
             assert (ROOT / word.rstrip(".,`:")).exists(), word
 
 
-def test_tables_show_the_measured_figures(monkeypatch):
+def test_docs_tables_show_the_measured_figures(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     table = load(ROOT / "benchmarks" / "table.py")
     for page in table.PAGES:
         assert table.rendered(page) == (ROOT / page).read_text(), page
 
 
-def test_examples_of_commands_are_accepted_by_the_parsers():
+def test_docs_commands_are_accepted_by_the_parsers():
     lines = [
         (page, line)
         for page, block in [*code_blocks("sh"), *code_blocks("powershell")]
@@ -139,14 +139,14 @@ def test_examples_of_commands_are_accepted_by_the_parsers():
             pytest.fail(f"{page}: {line} ends with {end.code}")
 
 
-def test_examples_in_python_use_public_names():
+def test_docs_python_examples_use_public_names():
     for page, block in code_blocks("python"):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "vs":
                 assert node.attr in vidstyle.__all__, (page, node.attr)
 
 
-def test_http_page_lists_every_address_and_parameter():
+def test_docs_http_page_lists_every_address_and_parameter():
     page = HTTP_PAGE.read_text()
     server = (ROOT / "vidstyle" / "live" / "web" / "server.py").read_text()
     addresses = set(re.findall(r'Route\("(/[\w./]+)"', server))

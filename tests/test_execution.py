@@ -218,7 +218,7 @@ def on_device(features, device):
         pytest.param("graph", "cuda", marks=needs_gpu),
     ],
 )
-def test_engines_agree(features, engine, device):
+def test_stylizer_engines_agree(features, engine, device):
     """On one step, and over a clip of 30 frames in objective and flicker to 2 %."""
     features, style = on_device(features, device)
     fewest = replace(FAST_SETTINGS, patch_weight=0)  # compiled, likes take as long as all the rest
@@ -259,7 +259,7 @@ def test_engines_agree(features, engine, device):
 
 
 @needs_gpu
-def test_steps_do_not_synchronize(features):
+def test_step_runner_does_not_synchronize(features):
     features, style = on_device(features, "cuda")
     for engine in ("eager", "graph"):
         stylizer = Stylizer(features, style, replace(FAST_SETTINGS, engine=engine))
@@ -277,7 +277,9 @@ def test_steps_do_not_synchronize(features):
 
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("kind", ["scene", "black", "white", "noise"])
-def test_half_precision_gives_the_same_losses_and_no_nan(features, style, precision, kind):
+def test_stylizer_in_half_precision_has_the_same_losses_and_no_nan(
+    features, style, precision, kind
+):
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     image = {
         "scene": scene(),

@@ -53,7 +53,7 @@ def test_writers_name_a_full_disk_and_keep_the_old_file(tmp_path, style, monkeyp
     assert path.read_text() == "precious" and list(tmp_path.iterdir()) == [path]
 
 
-def test_style_that_was_saved_is_loaded(tmp_path, style, features):
+def test_style_load_returns_a_saved_style(tmp_path, style, features):
     style.save(tmp_path / "style.safetensors")
     assert Style.load(tmp_path / "style.safetensors", features).images[0].equal(style.images[0])
 
@@ -90,7 +90,7 @@ class FullFile:
 
 
 @pytest.mark.parametrize("writes", [0, 2, 10])
-def test_standard_input_that_cannot_be_kept_is_named(tmp_path, monkeypatch, capfd, writes):
+def test_open_source_names_standard_input_that_cannot_be_kept(tmp_path, monkeypatch, capfd, writes):
     clip = write_clip(tmp_path / "in.mkv", count=100, size=(128, 96), crf=0, sounds=1)
     monkeypatch.setattr(container, "BUFFER_BYTES", 1 << 12)
     monkeypatch.setattr(container, "NamedTemporaryFile", lambda **options: FullFile(writes))
@@ -105,7 +105,7 @@ def test_standard_input_that_cannot_be_kept_is_named(tmp_path, monkeypatch, capf
     assert capfd.readouterr().err == ""
 
 
-def test_standard_input_without_a_temporary_folder_is_named(tmp_path, monkeypatch):
+def test_open_source_names_a_missing_temporary_folder_for_standard_input(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="set TMPDIR"):
         open_source("-")

@@ -47,7 +47,7 @@ def returned(function):
     return found.get(timeout=5)
 
 
-def test_stage_finishes_after_an_interrupt_at_any_instruction_of_put():
+def test_worker_finishes_after_an_interrupt_at_any_instruction_of_put():
     interrupted, number = True, 0
     while interrupted:
         taken = []
@@ -65,7 +65,7 @@ def test_stage_finishes_after_an_interrupt_at_any_instruction_of_put():
     assert taken == [1] and number > 20
 
 
-def test_stage_can_be_taken_from_after_an_interrupt_at_any_instruction_of_get(monkeypatch):
+def test_worker_can_be_read_after_an_interrupt_at_any_instruction_of_get(monkeypatch):
     monkeypatch.setattr(stages, "PATIENCE_SECONDS", 0.01)
 
     def count(stage):

@@ -114,7 +114,7 @@ print(torch.get_num_threads())
 """
 
 
-def test_features_use_the_usable_cores_only():
+def test_load_features_uses_the_usable_cores_only():
     command = [sys.executable, "-c", IMPORTED]
     found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
     assert found.stdout.split() == ["1"]

@@ -156,7 +156,7 @@ def test_patch_loss_falls_by_a_few_steps(features, style):
     assert before["total"] == pytest.approx(before["patch"].item(), rel=0.05)
 
 
-def test_patch_weight_0_extracts_no_patches(features, style, monkeypatch):
+def test_stylizer_with_patch_weight_0_extracts_no_patches(features, style, monkeypatch):
     content = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(Style, "patches", None)
     objective = Stylizer(features, style, PATCHES_ALONE).objective(content)

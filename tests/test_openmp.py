@@ -46,7 +46,7 @@ def watchers():
     ]
 
 
-def test_spin_control_lets_idle_threads_sleep_while_other_programs_are_busy_and_only_then(quickly):
+def test_spin_control_lets_idle_threads_sleep_only_while_other_programs_are_busy(quickly):
     used, library = [0.0], Library()
     control = SpinControl(library, lambda: used[0])
     with control:
@@ -93,7 +93,7 @@ def test_spin_control_watches_while_any_thread_is_within(quickly):
     until(lambda: not watchers())
 
 
-def test_other_programs_are_told_from_this_one(tmp_path, monkeypatch):
+def test_other_programs_cores_exclude_this_process(tmp_path, monkeypatch):
     times, clock, own = tmp_path / "stat", [100.0], [5.0]
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2}, raising=False)
     monkeypatch.setattr(openmp.time, "monotonic", lambda: clock[0])

@@ -60,7 +60,7 @@ def running_session(page_session):
 
 
 @pytest.mark.browser
-def test_browser_shows_frames_and_selects_style(driver, page_camera, tmp_path, monkeypatch):
+def test_page_shows_frames_and_selects_style(driver, page_camera, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     features, files = load_features("bundled", "cpu"), bundled_styles()
     styles = [(name, Style.from_images([files[name]], features)) for name in ("glass", "ink")]
@@ -125,7 +125,7 @@ reach("opaque", "frame.jpg", { mode: "no-cors" });
 
 
 @pytest.mark.browser
-def test_browser_blocks_other_origins(driver, running_session):
+def test_page_blocks_other_origins(driver, running_session):
     mirrored = []
     running_session.session.actions["mirror"] = lambda: mirrored.append(True)
     with other_site(FOREIGN_PAGE.replace("PAGE", running_session.page.url)) as foreign:
@@ -160,7 +160,7 @@ def test_browser_blocks_other_origins(driver, running_session):
 
 
 @pytest.mark.browser
-def test_browser_dns_rebinding_is_rejected(driver, running_session):
+def test_page_rejects_dns_rebinding(driver, running_session):
     driver.get(
         f"http://evil.example:{port_of(running_session)}/"
     )  # DNS rebinding: the browser sees one origin
@@ -176,9 +176,7 @@ def test_browser_dns_rebinding_is_rejected(driver, running_session):
 
 
 @pytest.mark.browser
-def test_browser_token_link_survives_reload_and_second_instance(
-    driver, page_camera, features, style
-):
+def test_page_token_link_survives_reload_and_second_instance(driver, page_camera, features, style):
     def shows_the_page():
         until(lambda: "fps" in driver.execute_script(STATUS))
         until(lambda: colors(driver).max() > 0)
@@ -209,7 +207,7 @@ def test_browser_token_link_survives_reload_and_second_instance(
 
 
 @pytest.mark.browser
-def test_browser_more_tabs_than_connections(driver, page_session):
+def test_page_serves_more_tabs_than_connections(driver, page_session):
     first = driver.current_window_handle
     with page_session.stylizing(0.2):
         _use_many_tabs(driver, page_session, first)
@@ -233,7 +231,7 @@ def _use_many_tabs(driver, page_session, first):
 
 
 @pytest.mark.browser
-def test_browser_shows_messages_and_notices(
+def test_page_shows_messages_and_notices(
     driver, running_session, page_camera, tmp_path, monkeypatch
 ):
     driver.get(running_session.page.url)
@@ -267,7 +265,7 @@ def fail(*given):
 
 
 @pytest.mark.browser
-def test_browser_accessibility_names_and_live_region(driver, running_session):
+def test_page_has_accessibility_names_and_live_region(driver, running_session):
     driver.get(running_session.page.url)
     until(lambda: len(driver.find_elements("css selector", "#gallery input")) == 2)
     nodes = driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]

@@ -51,7 +51,7 @@ def levels_off(image, expected):
 
 @pytest.mark.parametrize("name", PROFILES)
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
-def test_pictures_are_read_into_srgb_from_their_colour_profile(tmp_path, name, ending):
+def test_read_image_converts_a_colour_profile_to_srgb(tmp_path, name, ending):
     options = (
         {"quality": 100, "subsampling": 0}
         if ending == "jpg"
@@ -67,7 +67,7 @@ def test_pictures_are_read_into_srgb_from_their_colour_profile(tmp_path, name, e
     assert levels_off(decode_image(path.read_bytes()), expected) < off
 
 
-def test_every_way_in_honours_a_colour_profile(tmp_path, features):
+def test_open_source_and_style_convert_a_colour_profile(tmp_path, features):
     profile = PROFILES["display p3"]
     expected = icc.in_srgb(colours() / 255, *profile)
     for number in (1, 2):
@@ -80,7 +80,7 @@ def test_every_way_in_honours_a_colour_profile(tmp_path, features):
     assert np.abs(to_image(style).astype(int) - to_image(plain)).max() <= 2
 
 
-def test_16_bits_and_alpha_survive_a_colour_profile(tmp_path):
+def test_read_image_keeps_16_bits_and_alpha_with_a_colour_profile(tmp_path):
     deep = np.linspace(0, 65535, 3 * 256).astype(np.uint16).reshape(1, 256, 3)
     image = np.dstack([np.repeat(deep, 4, 0), np.full((4, 256), 700, np.uint16)])
     path = tmp_path / "deep.png"
@@ -102,14 +102,14 @@ def test_16_bits_and_alpha_survive_a_colour_profile(tmp_path):
     assert len(np.unique(read[..., 0])) > 200  # not only the levels of 8 bits
 
 
-def test_a_grey_picture_is_read_by_its_grey_profile(tmp_path):
+def test_read_image_converts_a_grey_profile(tmp_path):
     grey = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (8, 1))
     read = read_image(saved(tmp_path / "grey.png", grey, icc.grey_profile(1.0)))
     expected = icc.in_srgb(np.repeat(grey[..., None] / 255, 3, 2), icc.SRGB, 1.0)
     assert np.abs(read - 255 * expected).max() < 1.5
 
 
-def test_cmyk_is_converted_by_its_profile_and_turned_upright(tmp_path):
+def test_read_image_converts_cmyk_and_applies_orientation(tmp_path):
     inks = np.zeros((32, 64, 4), np.uint8)
     inks[:, :32, 0] = 255  # one ink: half the lightness on this press, a grey
     exif = Pillow.Exif()
@@ -122,7 +122,7 @@ def test_cmyk_is_converted_by_its_profile_and_turned_upright(tmp_path):
     )  # L* 50 is 119 in sRGB
 
 
-def test_a_profile_of_srgb_changes_nothing_and_a_broken_one_is_named(tmp_path, caplog):
+def test_read_image_ignores_an_srgb_profile_and_names_a_broken_one(tmp_path, caplog):
     srgb = icc.rgb_profile(icc.SRGB, icc.SRGB_CURVE)
     assert np.array_equal(read_image(saved(tmp_path / "srgb.png", scene(), srgb)), scene())
     assert not caplog.text
@@ -138,7 +138,7 @@ def test_a_profile_of_srgb_changes_nothing_and_a_broken_one_is_named(tmp_path, c
         assert f"{name}.png has a colour profile" in caplog.text and len(caplog.records) == 1
 
 
-def test_adobe_rgb_by_exif_alone_is_said_to_be_taken_for_srgb(tmp_path, caplog):
+def test_read_image_warns_of_adobe_rgb_without_a_profile(tmp_path, caplog):
     exif = Pillow.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[0xA001] = 0xFFFF
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: "R03"}
@@ -152,7 +152,9 @@ def test_adobe_rgb_by_exif_alone_is_said_to_be_taken_for_srgb(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "webp", "gif"])
-def test_one_of_several_pictures_is_said_to_be_used(tmp_path, features, caplog, ending):
+def test_decode_image_uses_the_first_of_several_images_and_warns(
+    tmp_path, features, caplog, ending
+):
     several = [Pillow.fromarray(np.full((64, 64, 3), level, np.uint8)) for level in (10, 200)]
     path = tmp_path / f"several.{ending}"
     several[0].save(
@@ -184,7 +186,7 @@ def photo(tmp_path_factory):
     return path, picture
 
 
-def test_a_heic_picture_is_refused_without_pillow_heif(photo, features, tmp_path, monkeypatch):
+def test_open_source_refuses_heic_without_pillow_heif(photo, features, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     path, _ = photo
     renamed = tmp_path / "photo"
@@ -199,7 +201,7 @@ def test_a_heic_picture_is_refused_without_pillow_heif(photo, features, tmp_path
         decode_image(path.read_bytes(), "the image", max_px=1 << 20)
 
 
-def test_the_tiles_of_a_heic_picture_are_joined(photo, caplog):
+def test_open_source_joins_the_tiles_of_heic(photo, caplog):
     pytest.importorskip("pillow_heif")
     path, picture = photo
     with open_source(path) as source:
@@ -210,7 +212,7 @@ def test_the_tiles_of_a_heic_picture_are_joined(photo, caplog):
     assert not caplog.text
 
 
-def test_a_painted_heic_picture_becomes_a_png_in_a_folder(photo, tmp_path):
+def test_resolve_output_of_heic_in_a_folder_is_png(photo, tmp_path):
     path, _ = photo
     assert (
         resolve_output(str(path), str(tmp_path), into_folder=True, preview=False)
@@ -218,7 +220,7 @@ def test_a_painted_heic_picture_becomes_a_png_in_a_folder(photo, tmp_path):
     )
 
 
-def test_an_avif_picture_is_read_whole_with_alpha_profile_and_orientation(tmp_path):
+def test_open_source_reads_avif_with_alpha_profile_and_orientation(tmp_path):
     turned = np.dstack([colours(), np.full((32, 48), 90, np.uint8)])
     exif = Pillow.Exif()
     exif[0x112] = 6
@@ -233,7 +235,7 @@ def test_an_avif_picture_is_read_whole_with_alpha_profile_and_orientation(tmp_pa
     )  # encoded with loss
 
 
-def test_a_png_with_a_profile_through_a_pipe_does_not_end_the_process(tmp_path):
+def test_open_source_reads_a_png_with_a_profile_from_a_pipe(tmp_path):
     path = saved(tmp_path / "in.png", colours(), icc.rgb_profile(*PROFILES["display p3"]))
     code = (
         "import gc; from vidstyle.io.source import open_source\n"
@@ -263,7 +265,7 @@ def png_header(width, height):
     )
 
 
-def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):
+def test_decode_image_refuses_too_many_pixels_before_decoding(monkeypatch):
     monkeypatch.setattr(images, "_imdecode", lambda *a: pytest.fail("it was decoded"))
     data = png_header(400, 300)
     with pytest.raises(
@@ -280,7 +282,7 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatc
         )
 
 
-def test_a_large_jpeg_is_reduced_while_it_is_decoded(monkeypatch):
+def test_decode_image_reduces_a_large_jpeg_while_decoding(monkeypatch):
     monkeypatch.setattr(images, "REDUCED_SIDE_PX", 40)
     data = cv2.imencode(".jpg", cv2.cvtColor(scene(size=(160, 96)), cv2.COLOR_RGB2BGR))[1].tobytes()
     flags = []
@@ -298,7 +300,7 @@ def test_a_large_jpeg_is_reduced_while_it_is_decoded(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF", "AVIF", "HEIC"])
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_damaged_picture_is_refused_in_one_line(tmp_path, photo, kind, count):
+def test_read_image_refuses_a_damaged_file_in_one_line(tmp_path, photo, kind, count):
     if kind == "HEIC":
         pytest.importorskip("pillow_heif")
         data = photo[0].read_bytes()
@@ -320,7 +322,7 @@ def test_a_damaged_picture_is_refused_in_one_line(tmp_path, photo, kind, count):
             assert "\n" not in str(error)
 
 
-def test_a_name_with_a_percent_sign_is_numbered_only_where_it_can_be_meant(tmp_path, monkeypatch):
+def test_is_numbered_recognises_image_sequences_only(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("out_%d.png", "%05d.png", "a%3d_b.tif", "50%d.png"):
         assert is_numbered(name), name

@@ -93,7 +93,7 @@ def no_thread_is_left():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
 
 
-def test_every_frame_reaches_every_sink_in_order():
+def test_run_sends_every_frame_to_every_sink_in_order():
     one, two = Collector(), Collector(pause=0.002)
     report = run(Clip(20), Painter(), [one, two])
     assert report.frames == 20 and report.dropped == 0
@@ -105,32 +105,32 @@ def test_every_frame_reaches_every_sink_in_order():
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_a_failing_reader_surfaces_its_own_error(device):
+def test_run_raises_the_error_of_a_failing_source(device):
     with pytest.raises(OSError, match="the reader broke"):
         run(Clip(fail_at=3), Painter(device=device), [Collector()])
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_a_failing_writer_surfaces_its_own_error_without_painting_to_the_end(device):
+def test_run_raises_the_error_of_a_failing_sink_before_the_end_of_the_clip(device):
     painter = Painter(pause=0.02, device=device)
     with pytest.raises(OSError, match="the writer broke"):
         run(Clip(1000), painter, [Collector(fail_at=2)])
     assert painter.calls < 20
 
 
-def test_a_writer_that_fails_at_the_last_frame_is_noticed():
+def test_run_raises_the_error_of_a_sink_that_fails_at_the_last_frame():
     with pytest.raises(OSError, match="the writer broke"):
         run(Clip(4), Painter(), [Collector(fail_at=3)])
 
 
-def test_a_failing_painter_surfaces_its_own_error_and_what_is_painted_is_written():
+def test_run_raises_the_error_of_a_failing_stylizer_and_writes_finished_frames():
     sink = Collector(pause=0.01)
     with pytest.raises(RuntimeError, match="the painter broke"):
         run(Clip(1000), Painter(5, RuntimeError("the painter broke")), [sink])
     assert len(sink.frames) == 5
 
 
-def test_an_interrupt_writes_what_is_painted():
+def test_run_writes_finished_frames_after_an_interrupt():
     sink = Collector(pause=0.01)
     with pytest.raises(KeyboardInterrupt):
         run(Clip(1000), Painter(5, KeyboardInterrupt()), [sink])
@@ -138,7 +138,7 @@ def test_an_interrupt_writes_what_is_painted():
 
 
 @pytest.mark.parametrize("ends", [None, RuntimeError()])
-def test_what_is_set_for_the_whole_process_beside_a_gpu_is_set_back(ends):
+def test_run_restores_settings_of_the_process_beside_a_gpu(ends):
     def settings():
         return sys.getswitchinterval(), cv2.getNumThreads()
 
@@ -149,7 +149,7 @@ def test_what_is_set_for_the_whole_process_beside_a_gpu_is_set_back(ends):
     assert meanwhile[0] == (pytest.approx(0.001), 1) and settings() == usual
 
 
-def test_a_setting_of_the_process_lasts_until_the_last_one_leaves():
+def test_process_setting_lasts_until_the_last_user_leaves():
     values = ["usual"]
     setting = ProcessSetting(lambda: values[-1], values.append, "short")
     with ExitStack() as first, ExitStack() as second:
@@ -161,7 +161,7 @@ def test_a_setting_of_the_process_lasts_until_the_last_one_leaves():
 
 
 @pytest.mark.parametrize(("device", "ahead"), [("cpu", 0), ("cuda", MAX_PARALLEL_FLOWS + 1)])
-def test_reading_ahead_is_bounded(device, ahead):
+def test_run_reads_a_bounded_number_of_frames_ahead(device, ahead):
     clip = Clip(1000)
     with pytest.raises(RuntimeError):
         run(clip, Painter(3, RuntimeError(), pause=0.05, device=device), [Collector()])
@@ -170,7 +170,7 @@ def test_reading_ahead_is_bounded(device, ahead):
     )  # those painted, the queue, and one in hand; those whose motion is looked for
 
 
-def test_controls_are_asked_before_each_frame_and_after_the_last():
+def test_run_calls_controls_before_each_frame_and_after_the_last():
     seen = []
     painter = Painter()
     run(
@@ -182,7 +182,7 @@ def test_controls_are_asked_before_each_frame_and_after_the_last():
     assert seen == [(number, number) for number in range(4)]
 
 
-def test_the_report_adds_up_the_stages():
+def test_run_reports_the_seconds_of_each_stage():
     report = run(Clip(4, pause=0.02), Painter(pause=0.02), [Collector()])
     assert isinstance(report, Report)
     assert report.seconds["stylize"] >= 0.08
@@ -190,7 +190,7 @@ def test_the_report_adds_up_the_stages():
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_motion_is_the_same_wherever_it_is_computed(device):
+def test_run_computes_the_same_motion_on_either_thread(device):
     """On the painter's thread where both share a CPU, else on the reader's; nothing here touches
     the device."""
     painter = Painter(device=device)
@@ -209,12 +209,12 @@ def test_motion_is_the_same_wherever_it_is_computed(device):
     assert (report.seconds["motion"] > 1e-3) == (device == "cpu")
 
 
-def test_an_empty_source_is_an_empty_run():
+def test_run_of_an_empty_source_has_no_frames():
     assert run(Clip(0), Painter(), [Collector()]).frames == 0
 
 
 @pytest.mark.parametrize(("device", "after"), [("cpu", [*range(5, 52, 5)]), ("cuda", [50])])
-def test_beside_a_gpu_segments_are_longer(device, after):
+def test_run_makes_longer_segments_beside_a_gpu(device, after):
     painter, sink, kept = Painter(device=device), Collector(), []
     painter.state, painter.load_state = dict, lambda state: None
     sink.segment_seconds, sink.checkpoint = (

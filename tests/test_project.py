@@ -2,6 +2,7 @@
 the tools agree."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -27,10 +28,10 @@ ROWS = (
     "losses.base losses.content losses.style losses.patch_matching losses.total_variation",
     "losses.temporal losses.objective losses.defaults",
     "optim.adam optim.lbfgs optim.cuda_graph optim.runners",
-    "flow.motion flow.methods flow.warp flow.fields flow.noise flow.regions flow.estimate",
-    "flow.clip_motion",
-    "stylizer.cache stylizer.style stylizer.iterations stylizer.state stylizer.denoise",
-    "stylizer.warm_start",
+    "flow.motion flow.methods flow.warp flow.fields flow.noise flow.regions",
+    "flow.camera flow.estimate flow.clip_motion",
+    "stylizer.cache stylizer.style stylizer.iterations stylizer.layer",
+    "stylizer.background stylizer.state stylizer.denoise stylizer.warm_start",
     "stylizer.cold_start stylizer.frame_setup stylizer.memory_check stylizer.sizes stylizer.output",
     "stylizer.report stylizer.stylizer stylizer.backward_pass checkpoint_scheduler",
     "metrics training_images training pipeline trace inputs conversions styles",
@@ -66,7 +67,7 @@ def imports_of(path):
                     yield whole if whole in ORDER else ".".join(base)
 
 
-def test_imports_point_one_way():
+def test_package_imports_point_one_way():
     files = {
         ".".join(path.relative_to(ROOT / "vidstyle").with_suffix("").parts): path
         for path in (ROOT / "vidstyle").rglob("*.py")
@@ -78,7 +79,33 @@ def test_imports_point_one_way():
             assert ORDER.index(module) < ORDER.index(name), f"{name} imports {module}"
 
 
-def test_all_names_what_is_imported_and_nothing_else():
+def modules_in_contributing():
+    """The modules in the table of CONTRIBUTING.md, in its order, as in ``ORDER``."""
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("## Modules")[1].split("###")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| ")]
+    package = ""
+    for cell in cells:
+        if "**" in cell:
+            package = ""
+        for name in re.findall(r"`([\w/]+)`", cell):
+            whole = (package + name).replace("/", ".")
+            if not name.endswith("/"):
+                yield whole
+            elif "**" in cell and name != "cli/":
+                package = name
+            else:
+                yield from (module for module in ORDER if module.startswith(whole))
+
+
+def test_contributing_lists_every_module_in_the_order_of_imports():
+    modules = list(modules_in_contributing())
+    assert sorted(modules) == sorted(ORDER)
+    for name in modules:
+        for module in imports_of(ROOT / "vidstyle" / (name.replace(".", "/") + ".py")):
+            assert modules.index(module) < modules.index(name), f"{name} imports {module}"
+
+
+def test_package_all_lists_every_imported_name():
     tree = ast.parse((ROOT / "vidstyle" / "__init__.py").read_text())
     names = {
         name.name
@@ -92,7 +119,7 @@ def test_all_names_what_is_imported_and_nothing_else():
         vidstyle.nonsense
 
 
-def test_neither_help_nor_the_camera_waits_for_pytorch():
+def test_package_help_and_camera_do_not_import_pytorch():
     code = (
         "import sys, vidstyle.cli, vidstyle.live.startup; vidstyle.cli.build_parser(); "
         "sys.exit('torch' in sys.modules)"
@@ -101,21 +128,21 @@ def test_neither_help_nor_the_camera_waits_for_pytorch():
 
 
 @pytest.mark.parametrize("name", vidstyle.__all__)
-def test_every_public_name_is_documented(name):
+def test_package_documents_every_public_name(name):
     assert getattr(vidstyle, name).__doc__ or name == "PRESETS"
 
 
 @pytest.mark.parametrize(
     "tool", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join
 )
-def test_the_tools_agree(tool):
+def test_project_passes_ruff_and_mypy(tool):
     result = subprocess.run(
         [sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_version_is_in_the_changelog():
+def test_changelog_has_the_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"].startswith(">=3.11")
     assert f"## {vidstyle.__version__}" in (ROOT / "CHANGELOG.md").read_text()

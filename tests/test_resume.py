@@ -1,6 +1,5 @@
 """Renders that end before their time, and go on."""
 
-import json
 import resource
 import signal
 import subprocess
@@ -24,7 +23,6 @@ from vidstyle import (
     open_source,
     run,
 )
-from vidstyle.io.checkpoints import Checkpoint, SegmentFolder
 
 RATE = Fraction(25)
 
@@ -293,81 +291,3 @@ def test_resume_after_a_full_disk(vidstyle, shots, style_file):
     code, err = vidstyle(shots, style_file, "-o", "out.mp4", "--resume", *large)
     assert code == 0 and "resumed after 1" in err
     assert Path("out.mp4").read_bytes() == Path("whole.mp4").read_bytes()
-
-
-@pytest.mark.skipif(
-    not Path("/proc/self/fd").exists(), reason="this system does not list open files"
-)
-def test_video_writer_closes_its_segments(tmp_path):
-    """2,000 frames in segments of a fifth of a second each: as many segments as a render of some
-    seven minutes has."""
-    opened = []
-    with open_source(write_clip(tmp_path / "in.mp4", count=1, rate=RATE)) as source:
-        sink = open_sink(tmp_path / "out.mp4", source)
-        for number in range(2000):
-            if number and number % 10 == 0:
-                sink.checkpoint(Checkpoint(number, 1, {}))
-                opened.append(len(list(Path("/proc/self/fd").iterdir())))
-            sink.send(Frame(scene(number / 25), number / RATE, 1 / RATE))
-        sink.close()
-    assert opened[-1] <= opened[5]
-    assert times_of(tmp_path / "out.mp4") == [number / RATE for number in range(2000)]
-
-
-def folder_of_four(tmp_path):
-    folder = SegmentFolder(tmp_path / "out.mp4", ".mp4")
-    folder.begin({"a": 1})
-    for number in range(4):
-        folder.next_segment().write_bytes(b"segment")
-        folder.finish_segment()
-        folder.save(Checkpoint(10 * number, 1, {}, (5,)))
-    return folder
-
-
-def test_segment_folder_keeps_two_checkpoints(tmp_path):
-    folder = folder_of_four(tmp_path)
-    assert sorted(path.name for path in folder.folder.glob("*.safetensors")) == [
-        "000003.safetensors",
-        "000004.safetensors",
-    ]
-    found = SegmentFolder(tmp_path / "out.mp4", ".mp4").find_checkpoint({"a": 1})
-    assert (found.frames, found.frames_in_shot, found.sink_state, dict(found.state)) == (
-        30,
-        1,
-        (5,),
-        {},
-    )
-    job = json.loads((folder.folder / "job.json").read_text())
-    assert (job["output"], job["segments"], job["job"]) == ("out.mp4", 4, {"a": 1})
-    folder.remove()
-    assert not folder.folder.exists()
-
-
-@pytest.mark.parametrize(
-    "left",
-    [
-        "000004.part.mp4",
-        "000004.mp4",
-        ".000004.safetensors.0123abcd.part",
-        ".job.json.0123abcd.part",
-    ],
-)
-def test_segment_folder_finds_segments_after_a_crash(tmp_path, left):
-    """Whatever a crash interrupts was listed before it was begun."""
-    folder = folder_of_four(tmp_path)
-    folder.next_segment()
-    (folder.folder / left).write_bytes(b"half")
-    again = SegmentFolder(tmp_path / "out.mp4", ".mp4")
-    again.check(may_replace=True)
-    assert again.find_checkpoint({"a": 1}).frames == 30
-    again.remove()
-    assert not list(tmp_path.iterdir())
-
-
-def test_segment_folder_takes_over_an_empty_folder(tmp_path):
-    (tmp_path / "out.part").mkdir()  # killed before its job was listed
-    (tmp_path / "out.part" / ".job.json.0123abcd.part").touch()
-    folder = SegmentFolder(tmp_path / "out.mp4", ".mp4")
-    folder.check(may_replace=True)
-    folder.begin({})
-    assert [path.name for path in folder.folder.iterdir()] == ["job.json"]

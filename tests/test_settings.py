@@ -26,7 +26,7 @@ from vidstyle.settings import RENAMED_PRESETS, RENAMED_SETTINGS
         ("seed", -1),
     ],
 )
-def test_a_value_out_of_range_is_named(name, value):
+def test_settings_name_a_value_out_of_range(name, value):
     with pytest.raises(ValueError, match=name):
         Settings(**{name: value})
 
@@ -41,17 +41,17 @@ def test_a_value_out_of_range_is_named(name, value):
         ("tv_weight", None),
     ],
 )
-def test_a_value_of_the_wrong_type_is_named(name, value):
+def test_settings_name_a_value_of_the_wrong_type(name, value):
     with pytest.raises(TypeError, match=name):
         Settings(**{name: value})
 
 
-def test_nothing_to_aim_at_is_refused():
+def test_settings_refuse_content_and_style_weights_of_zero():
     with pytest.raises(ValueError, match="both 0"):
         Settings(content_weight=0, style_weight=0)
 
 
-def test_lbfgs_in_float16_is_refused():
+def test_settings_refuse_lbfgs_in_float16():
     with pytest.raises(ValueError, match="use precision='bf16'"):
         Settings(optimizer="lbfgs", precision="fp16")
 

@@ -3,7 +3,7 @@
 import struct
 
 from conftest import scene, write_clip
-from test_conformance import encoded
+from media import encoded
 
 from vidstyle import open_source
 
@@ -36,7 +36,7 @@ def warnings_of(path, caplog):
         return [record.message for record in caplog.records]
 
 
-def test_lost_views_are_named_when_a_clip_is_opened(tmp_path, caplog):
+def test_open_source_names_lost_spherical_and_stereoscopic_metadata(tmp_path, caplog):
     path = write_clip(tmp_path / "in.mp4", count=3)
     assert not warnings_of(path, caplog)
     make_spherical(path)

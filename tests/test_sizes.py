@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 from conftest import scene, write_clip
+from media import through
 from PIL import Image
-from test_conformance import through
 
 from vidstyle import Encoding, Frame, OutputError, VideoInfo, open_sink, open_source
 

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from conftest import scene, write_clip
-from test_conformance import through
+from media import through
 
 from vidstyle import open_sink, open_source
 from vidstyle.io import audio as sounds
@@ -72,7 +72,7 @@ def test_audio_page_shows_the_measured_results():
         ("tta", "- (matroska)"),
     ],
 )
-def test_audio_is_copied_or_re_encoded_in_sync(tmp_path, clip_of, encoder, output):
+def test_plan_audio_copies_or_re_encodes_in_sync(tmp_path, clip_of, encoder, output):
     path = clip_of(encoder)
     before = bench.flash_and_click(str(path))
     becomes, moved = bench.cell(path, output, tmp_path, before)
@@ -80,7 +80,7 @@ def test_audio_is_copied_or_re_encoded_in_sync(tmp_path, clip_of, encoder, outpu
     assert abs(moved) < 1
 
 
-def test_audio_in_adts_is_copied_into_a_pipe(tmp_path):
+def test_plan_audio_copies_adts_into_a_pipe(tmp_path):
     clip = next(clip for clip in bench.CLIPS if clip.ending == ".ts" and not clip.options)
     path = bench.make(clip, tmp_path)
     before = bench.flash_and_click(str(path))
@@ -233,7 +233,7 @@ def test_channel_layout_with_custom_order_keeps_channels(tmp_path):
         sys.path[:0] = sys.argv[1:3]
         import av, numpy as np, sound as bench
         from pathlib import Path
-        from test_conformance import through
+        from media import through
         from vidstyle.io.channel_layouts import channel_layout, decode_audio, use_native_order
 
         def loudness(path):

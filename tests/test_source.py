@@ -58,7 +58,7 @@ def any_file(request, tmp_path):
     return request.param(tmp_path)
 
 
-def test_a_source_yields_frames_as_its_format_says(any_file):
+def test_open_source_yields_frames_as_its_format_says(any_file):
     with open_source(any_file) as source:
         frames = list(source)
         assert frames
@@ -70,7 +70,7 @@ def test_a_source_yields_frames_as_its_format_says(any_file):
         assert source.format.path == (None if "%" in any_file.name else any_file)
 
 
-def test_times_are_exact_and_rise(any_file):
+def test_open_source_times_are_exact_and_increase(any_file):
     with open_source(any_file) as source:
         frames = list(source)
         assert all(
@@ -82,7 +82,7 @@ def test_times_are_exact_and_rise(any_file):
             assert [frame.time for frame in frames] == times_of(any_file)
 
 
-def test_pictures_are_right_side_up_and_rgb(any_file):
+def test_open_source_images_are_upright_and_rgb(any_file):
     with open_source(any_file) as source:
         frame = next(iter(source))
     assert frame.image.dtype == np.uint8 and frame.image.flags.c_contiguous
@@ -91,14 +91,14 @@ def test_pictures_are_right_side_up_and_rgb(any_file):
     )  # lossy codecs, halved chroma at the disc's edge
 
 
-def test_a_source_is_read_once_and_may_be_closed_twice(any_file):
+def test_open_source_may_be_closed_twice(any_file):
     source = open_source(any_file)
     assert list(source)
     source.close()
     source.close()
 
 
-def test_a_source_may_be_left_in_the_middle(any_file):
+def test_open_source_may_be_closed_before_the_end(any_file):
     with open_source(any_file) as source:
         next(iter(source))
 
@@ -106,13 +106,13 @@ def test_a_source_may_be_left_in_the_middle(any_file):
 @pytest.mark.parametrize(
     "rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(25)]
 )
-def test_broadcast_rates_stay_themselves(tmp_path, rate):
+def test_open_source_keeps_broadcast_rates_exact(tmp_path, rate):
     with open_source(write_clip(tmp_path / "clip.mp4", rate=rate)) as source:
         assert source.format.rate == rate
         assert [frame.time for frame in source] == [number / rate for number in range(6)]
 
 
-def test_a_part_is_cut_out_at_exact_times(tmp_path):
+def test_open_source_cuts_a_part_at_exact_times(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", count=20, rate=Fraction(10))
     with open_source(path, Fraction(1, 2), Fraction(11, 10)) as source:
         frames = list(source)
@@ -121,7 +121,7 @@ def test_a_part_is_cut_out_at_exact_times(tmp_path):
 
 
 @pytest.mark.parametrize("color", [(1, 1), (1, 2), (6, 1), (6, 2), (9, 1)])
-def test_colours_are_read_with_the_tagged_matrix_and_range(tmp_path, color):
+def test_open_source_reads_colours_with_the_tagged_matrix_and_range(tmp_path, color):
     path = write_clip(
         tmp_path / "clip.mp4",
         count=1,
@@ -154,14 +154,14 @@ def untagged(path, size, matrix):
 
 
 @pytest.mark.parametrize("size, matrix", [((1280, 720), 1), ((64, 48), 6)])
-def test_untagged_video_is_bt709_in_hd_and_bt601_below(tmp_path, size, matrix):
+def test_open_source_reads_untagged_video_as_bt709_in_hd_and_bt601_below(tmp_path, size, matrix):
     with open_source(untagged(tmp_path / "clip.mp4", size, matrix)) as source:
         assert source.format.color.matrix == matrix
         image = next(iter(source)).image
     assert np.abs(image[10, 10].astype(int) - (60, 140, 220)).max() <= 2
 
 
-def test_cover_art_is_not_the_video(tmp_path):
+def test_open_source_does_not_take_cover_art_for_video(tmp_path):
     path = tmp_path / "song.mp3"
     with av.open(str(path), "w") as output:
         sound = output.add_stream("libmp3lame", rate=44100, layout="mono")
@@ -242,14 +242,14 @@ def broken_picture(folder):
         "broken picture",
     ],
 )
-def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, make, reason):
+def test_open_source_refuses_unreadable_files_in_one_line(tmp_path, make, reason):
     with pytest.raises(InputError, match=reason) as caught:
         open_source(make(tmp_path))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("ending", [".ts", ".flv", ".mkv", ".mp4"])
-def test_a_part_begins_at_the_frame_asked_for_in_every_container(tmp_path, ending):
+def test_open_source_starts_a_part_at_the_requested_frame_in_every_container(tmp_path, ending):
     path = write_clip(tmp_path / f"clip{ending}", count=60, rate=Fraction(25))
     with open_source(path) as source:
         whole = [frame.time for frame in source]
@@ -258,7 +258,7 @@ def test_a_part_begins_at_the_frame_asked_for_in_every_container(tmp_path, endin
             assert [frame.time + whole[number] for frame in source] == whole[number:]
 
 
-def test_a_clip_whose_size_changes_midway_keeps_its_first_size(tmp_path):
+def test_open_source_keeps_the_first_size_of_a_clip_that_changes_size(tmp_path):
     small = write_clip(tmp_path / "a.ts", count=10, rate=Fraction(25))
     large = write_clip(tmp_path / "b.ts", count=10, rate=Fraction(25), size=(96, 64))
     (tmp_path / "both.ts").write_bytes(small.read_bytes() + large.read_bytes())
@@ -268,7 +268,7 @@ def test_a_clip_whose_size_changes_midway_keeps_its_first_size(tmp_path):
     assert {frame.size for frame in frames} == {(64, 48)}
 
 
-def test_an_unknown_matrix_is_guessed(tmp_path, caplog):
+def test_open_source_guesses_an_unknown_matrix(tmp_path, caplog):
     path = write_clip(tmp_path / "clip.mp4")
     with av.open(str(tmp_path / "odd.mp4"), "w") as output, av.open(str(path)) as origin:
         video = output.add_stream("libx264", rate=25)
@@ -283,14 +283,14 @@ def test_an_unknown_matrix_is_guessed(tmp_path, caplog):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+def test_open_source_refuses_a_named_pipe(tmp_path):
     for name in ("pipe.mp4", "pipe.png"):
         os.mkfifo(tmp_path / name)
         with pytest.raises(InputError, match="not an ordinary file"):
             open_source(tmp_path / name)
 
 
-def test_a_part_beyond_the_end_or_empty_is_refused(clip):
+def test_open_source_refuses_a_part_that_is_empty_or_beyond_the_end(clip):
     with pytest.raises(InputError, match="no frame at or after 1e"):
         open_source(clip, Fraction(10**20))
     with pytest.raises(InputError, match=r"no frame from 0\.001 s to 0\.002 s"):
@@ -301,7 +301,7 @@ def test_a_part_beyond_the_end_or_empty_is_refused(clip):
         open_source(clip, Fraction(2), Fraction(1))
 
 
-def test_damaged_packets_are_passed_over(tmp_path):
+def test_open_source_skips_damaged_packets(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", count=40)
     data = bytearray(path.read_bytes())
     for place in range(
@@ -313,20 +313,20 @@ def test_damaged_packets_are_passed_over(tmp_path):
         assert len(list(source)) > 10
 
 
-def test_a_name_with_a_colon_or_a_percent_sign_is_a_file(tmp_path):
+def test_open_source_reads_a_file_with_a_colon_or_percent_sign_in_its_name(tmp_path):
     path = write_clip(tmp_path / "clip.mp4").rename(tmp_path / "http:%d x.mp4")
     with open_source(path) as source:
         assert len(list(source)) == 6
 
 
-def test_a_playlist_cannot_reach_other_files_or_the_network(tmp_path):
+def test_open_source_refuses_a_playlist(tmp_path):
     write_clip(tmp_path / "clip.mp4")
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n")
     with pytest.raises(InputError):
         open_source(tmp_path / "list.m3u8")
 
 
-def test_an_address_that_the_user_wrote_is_fetched(tmp_path, monkeypatch):
+def test_open_source_reads_an_address(tmp_path, monkeypatch):
     write_clip(tmp_path / "clip.mp4", sounds=1)
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
     monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *words: None)

@@ -12,7 +12,7 @@ ITERATIONS = [
 ]
 
 
-def test_the_json_has_a_frame_per_frame_and_an_iteration_per_iteration(tmp_path):
+def test_trace_write_lists_every_frame_and_iteration_as_json(tmp_path):
     trace = Trace(tmp_path / "trace.json")
     trace.add(Fraction(0), ITERATIONS)
     trace.add(Fraction(1, 25), ITERATIONS[:1])
@@ -33,7 +33,7 @@ def test_the_json_has_a_frame_per_frame_and_an_iteration_per_iteration(tmp_path)
     assert frames[0]["iterations"][1] == second
 
 
-def test_the_plot_is_a_picture(tmp_path):
+def test_trace_write_plots_the_losses_as_an_image(tmp_path):
     trace = Trace(tmp_path / "trace.png")
     trace.add(Fraction(0), ITERATIONS)
     trace.add(Fraction(1), ITERATIONS)
@@ -42,6 +42,6 @@ def test_the_plot_is_a_picture(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["trace.txt", "nowhere/trace.json", ""])
-def test_a_trace_that_cannot_be_written_is_refused_at_once(tmp_path, name):
+def test_trace_refuses_a_path_that_cannot_be_written(tmp_path, name):
     with pytest.raises(OutputError):
         Trace(tmp_path / name)

@@ -11,8 +11,9 @@ from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
 from ..io.frame import Frame
-from .estimate import PATCH_SIDE_PX, estimate_motion
+from .estimate import estimate_motion
 from .fields import (
+    PATCH_SIDE_PX,
     Pixels,
     area_resize,
     box_filter,

@@ -15,21 +15,23 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from .camera import CameraMatrix, affine_flow, camera_motion
 from .fields import (
+    PATCH_SIDE_PX,
     Flow,
     Map,
     Mask,
     Pixels,
     box_filter,
+    explains_equally,
     forward_backward_check,
     inside_image,
     local_contrast,
     median_filter,
-    pixel_grid,
     select,
     squared_magnitude,
+    texture_error,
     warp_error,
 )
 from .methods import FlowMethod
@@ -44,57 +46,14 @@ from .noise import (
 )
 from .regions import FlatRegions
 
-PATCH_SIDE_PX = 9
-"""Window over which warp errors are averaged, odd: as small as noise allows."""
-
 WIDE_PATCH_SIDE_PX = 31
-"""The same for flow that differs much from the camera's: one object at least fills the window."""
-
-EQUAL_ERROR_RATIO = 1.1
-"""Two flows explain a patch equally well up to this ratio of their errors, plus a margin."""
+"""Window of warp errors of flow that differs much from the camera's, odd: one object fills it."""
 
 FLOW_NOISE_PX = 2.5
 """Flow in flat regions is mostly this near to the true flow. Beyond, it may be an object's."""
 
 OUTLINE_AT_REST_PX = 0.2
 """An edge whose flow is this near to the camera's belongs to the background."""
-
-STILL_CAMERA_MIN_FRACTION = 0.5
-"""The camera is still if this fraction of the frame is explained equally well without motion."""
-
-CAMERA_MIN_INLIER_FRACTION = 0.3
-"""Inliers, as a fraction of the corners, that a camera motion needs."""
-
-CAMERA_MIN_SPREAD = 0.2
-"""Bounding box of the corners, as a fraction of the frame, that a camera motion needs: all corners
-of a smaller one may be those of an object on flat ground."""
-
-MAX_CORNERS = 400
-"""Corners from which the camera motion is estimated."""
-
-CORNER_QUALITY_LEVEL = 0.005
-"""Weakest corner as a fraction of the strongest (``cv2.goodFeaturesToTrack``)."""
-
-MIN_CORNERS = 10
-"""Fewer corners give no reliable camera motion."""
-
-RANSAC_THRESHOLD_PX = 0.5
-"""Largest reprojection error of an inlier: flow is exact to a tenth of a px at corners."""
-
-DRIFT_MIN_PX = 0.04
-"""Slowest pan, per frame, that is told from a still camera."""
-
-DRIFT_TOLERANCE_PX = 0.1
-"""Corners agree on a slow pan if their flow differs by less than this from the median."""
-
-DRIFT_MAX_TOLERANCE_PX, DRIFT_SPREADS = 0.4, 3
-"""The same in noise: this many times the median deviation, up to this limit."""
-
-DRIFT_ERRORS = 5
-"""A slow pan is this many times as fast as the uncertainty of the median."""
-
-DRIFT_MIN_FRACTION = 0.9
-"""Fraction of the corners that must agree on a slow pan."""
 
 PROPAGATION_DISTANCE_PX = 8
 """Flow extends about this far beyond outlines; propagation goes as far back."""
@@ -114,12 +73,15 @@ OUTLINE_WINDOW = np.ones((5, 5), np.uint8)
 MEDIAN_SIDE_PX = 5
 """Window of the median filter of the refined flow (Sun et al. 2010)."""
 
+TEXTURE_WINDOW = np.ones((5, 5), np.uint8)
+"""Regions of another texture thinner than this are noise."""
+
+MIN_VISIBLE_FRACTION = 0.3
+"""Flow that tracks less of a frame follows nothing: in a whip pan it is wrong where it is
+consistent."""
+
 DISOCCLUSION_WINDOW = np.ones((3, 3), np.uint8)
 """Disoccluded regions grow by 1 px: pixels at an outline mix object and background."""
-
-
-CameraMatrix = NDArray[np.float64]
-"""(2, 3), an affine map."""
 
 
 class _FramePair(NamedTuple):
@@ -162,18 +124,19 @@ def estimate_motion(
             any case.
     """
     raw, tolerance, difference = None, Tolerance(), warp_error(frame, earlier)
-    noise = noise_level(difference)
+    contrast = local_contrast(frame)
+    noise = noise_level(difference, contrast)
     if noise > MIN_NOISE_LEVELS:  # or everything moves
         raw = method(frame, earlier)
-        noise = min(noise, noise_level(warp_error(frame, earlier, raw)))
+        noise = min(noise, noise_level(warp_error(frame, earlier, raw), contrast))
     if noise > MAX_CODEC_NOISE_LEVELS:  # or the flow is wrong
-        noise = min(noise, grain_level(frame))
+        noise = min(noise, grain_level(frame, contrast))
     if noise > MIN_NOISE_LEVELS:
         frame, earlier, raw = smooth(frame, noise), smooth(earlier, noise), None
-        difference = warp_error(frame, earlier)
-        tolerance = Tolerance.of_noise(min(noise, noise_level(difference)))
-    contrast = local_contrast(frame), local_contrast(earlier)
-    pair = _FramePair(frame, earlier, difference, tolerance, contrast)
+        difference, contrast = warp_error(frame, earlier), local_contrast(frame)
+        tolerance = Tolerance.of_noise(min(noise, noise_level(difference, contrast)))
+    contrasts = contrast, local_contrast(earlier)
+    pair = _FramePair(frame, earlier, difference, tolerance, contrasts)
     with ThreadPoolExecutor(1, "vidstyle-flow") as thread:
         other = thread.submit(_refined_flow, pair.swapped, method)
         forward = _refined_flow(pair, method, raw)
@@ -195,9 +158,15 @@ def _checked_motion(pair: _FramePair, refined: _RefinedFlow, reverse_flow: Flow)
     unchanged = inside_image(camera) & inside_image(flow)
     unchanged &= box_filter(camera_error, PATCH_SIDE_PX) < tolerance.unchanged_below(contrast)
     keep = squared_magnitude(flow - camera) < FLOW_NOISE_PX**2
-    keep &= _explains_equally(error, camera_error, PATCH_SIDE_PX, tolerance.near_margin)
+    keep &= explains_equally(error, camera_error, PATCH_SIDE_PX, tolerance.near_margin)
     flow = select(unchanged & ~visible & ~keep, camera, flow)
     visible |= unchanged
+    # Flow may be consistent and wrong: then textures differ. Rain at rest is no such case.
+    wrong = texture_error(frame, earlier, flow) > tolerance.texture_above(contrast)
+    wrong &= squared_magnitude(flow) > OBJECT_MOTION_MIN_PX**2
+    visible &= cv2.morphologyEx(wrong.view(np.uint8), cv2.MORPH_OPEN, TEXTURE_WINDOW) == 0
+    if visible.mean() < MIN_VISIBLE_FRACTION:
+        visible[:] = False
     reliable = (visible & ~_disoccluded(visible)).astype(np.float32)
     # NumPy transposes: PyTorch would start threads of its own in this thread.
     planes = np.ascontiguousarray(flow.transpose(2, 0, 1))
@@ -239,8 +208,8 @@ def _refined_flow(pair: _FramePair, method: FlowMethod, raw: Flow | None = None)
     regions = FlatRegions(frame)
     far_margin, background = tolerance.far_margin(contrast), ~near
     for side in (PATCH_SIDE_PX, WIDE_PATCH_SIDE_PX):
-        background &= _explains_equally(camera_error, error, side, far_margin)
-    moves = ~_explains_equally(camera_error, error, PATCH_SIDE_PX, tolerance.near_margin)
+        background &= explains_equally(camera_error, error, side, far_margin)
+    moves = ~explains_equally(camera_error, error, PATCH_SIDE_PX, tolerance.near_margin)
     # A distance without a better explanation, as at an edge that moves along itself, is no vote.
     votes = np.where(distance < OUTLINE_AT_REST_PX**2, -1, moves).astype(np.float32)
     background |= near & ~regions.add_moving(moves, votes, still_camera=not camera.any())
@@ -256,72 +225,6 @@ def _refined_flow(pair: _FramePair, method: FlowMethod, raw: Flow | None = None)
     # Single pixels that chose another flow than their neighbours would show as speckles.
     flow = median_filter(select(outside, camera, flow), MEDIAN_SIDE_PX)
     return _RefinedFlow(flow, matrix, camera, camera_error)
-
-
-def _explains_equally(simple: Map, error: Map, side_px: int, margin_levels: float | Map) -> Mask:
-    """True where the warp error of a simpler flow is not clearly larger than that of another."""
-    limit = EQUAL_ERROR_RATIO * box_filter(error, side_px) + margin_levels
-    equal: Mask = box_filter(simple, side_px) < limit
-    return equal
-
-
-def camera_motion(
-    flow: Flow, frame: Pixels, unwarped_error: Map, error: Map, near_margin_levels: float
-) -> CameraMatrix | None:
-    """Camera motion: rotation, zoom and shift from the flow at corners (Shi & Tomasi 1994).
-
-    RANSAC (Fischler & Bolles 1981) fits them.
-
-    Args:
-        flow: from ``frame`` to the earlier frame.
-        frame: (H, W, 3) uint8.
-        unwarped_error, error: warp errors without motion, and with ``flow``.
-        near_margin_levels: see ``Tolerance``.
-
-    Returns:
-        The affine map of the static background, see ``Motion``; None for a still camera, and if no
-        motion is found.
-    """
-    height, width = frame.shape[:2]
-    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    spacing = max(3, max(height, width) / 40)
-    corners = cv2.goodFeaturesToTrack(gray, MAX_CORNERS, CORNER_QUALITY_LEVEL, spacing)
-    if corners is None or len(corners) < MIN_CORNERS:
-        return None
-    corners = corners[:, 0].astype(np.float64)
-    if np.prod(np.ptp(corners, 0)) < CAMERA_MIN_SPREAD * height * width:
-        return None
-    x, y = corners.round().astype(int).T
-    displacements = flow[y, x]
-    unmoved = _explains_equally(unwarped_error, error, PATCH_SIDE_PX, near_margin_levels)
-    if unmoved.mean() > STILL_CAMERA_MIN_FRACTION and not _drifts(displacements):
-        return None
-    matrix, inliers = cv2.estimateAffinePartial2D(
-        corners,
-        corners + displacements,
-        method=cv2.RANSAC,
-        ransacReprojThreshold=RANSAC_THRESHOLD_PX,
-    )
-    if matrix is None or inliers.mean() < CAMERA_MIN_INLIER_FRACTION:
-        return None
-    return matrix.astype(np.float64)
-
-
-def affine_flow(matrix: CameraMatrix, shape: tuple[int, ...]) -> Flow:
-    """Flow of an affine map, for a frame of (H, W, ...)."""
-    grid = pixel_grid(shape[1], shape[0])
-    return (cv2.transform(grid, matrix) - grid).astype(np.float32)
-
-
-def _drifts(displacements: Flow) -> bool:
-    """Whether all corners, (N, 2) px, move alike: a pan too slow for single patches to show."""
-    median = np.median(displacements, 0)
-    distances = np.hypot(*(displacements - median).T)
-    spread = float(np.median(distances))
-    tolerance = max(DRIFT_TOLERANCE_PX, min(DRIFT_MAX_TOLERANCE_PX, DRIFT_SPREADS * spread))
-    least = max(DRIFT_MIN_PX, DRIFT_ERRORS * spread / len(distances) ** 0.5)
-    agree = (distances < tolerance).mean()
-    return bool(np.hypot(*median) > least and agree > DRIFT_MIN_FRACTION)
 
 
 def sharpen_motion_boundaries(flow: Flow, camera: Flow, frame: Pixels, earlier: Pixels) -> Flow:

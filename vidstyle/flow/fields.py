@@ -29,6 +29,12 @@ Mask = NDArray[np.bool_]
 CHANNEL_MEAN = np.full((1, 3), 1 / 3, np.float32)
 """Matrix for ``cv2.transform``, which averages channels several times as fast as NumPy."""
 
+PATCH_SIDE_PX = 9
+"""Window over which warp errors are averaged, odd: as small as noise allows."""
+
+EQUAL_ERROR_RATIO = 1.1
+"""Two flows explain a patch equally well up to this ratio of their errors, plus a margin."""
+
 CONTRAST_WINDOW_PX = 9
 """Window in which the contrast of a texture is measured, odd."""
 
@@ -93,9 +99,27 @@ def warp_error(frame: Pixels, earlier: Pixels, flow: Flow | None = None) -> Map:
     return cv2.transform(difference.astype(np.float32), CHANNEL_MEAN)  # type: ignore[return-value]
 
 
+def texture_error(frame: Pixels, earlier: Pixels, flow: Flow) -> Map:
+    """How much the texture of a frame differs from that of the warped earlier frame.
+
+    As ``warp_error``, but averaged over a window, without the mean difference of the window:
+    changes of light do not count.
+    """
+    difference = cv2.subtract(frame, remap(earlier, flow), dtype=cv2.CV_32F)
+    gray = cv2.transform(difference, CHANNEL_MEAN)
+    return box_filter(cv2.absdiff(gray, box_filter(gray, PATCH_SIDE_PX)), PATCH_SIDE_PX)  # type: ignore[arg-type]
+
+
 def box_filter(values: Map, side_px: int) -> Map:
     """Mean over a square window around each pixel."""
     return cv2.blur(values, (side_px, side_px))  # type: ignore[return-value]
+
+
+def explains_equally(simple: Map, error: Map, side_px: int, margin_levels: float | Map) -> Mask:
+    """True where the warp error of a simpler flow is not clearly larger than that of another."""
+    limit = EQUAL_ERROR_RATIO * box_filter(error, side_px) + margin_levels
+    equal: Mask = box_filter(simple, side_px) < limit
+    return equal
 
 
 def local_contrast(frame: Pixels) -> Map:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..flow.warp import sample_positions, warp
 from ..ops.pytree import register_dataclass
 from .layer import Layer
 
@@ -34,46 +35,46 @@ class Background:
     """The background plate in the coordinates of a frame.
 
     Args:
-        layer: of the frames that showed the background last. Pixels that no frame has shown have a
-            content that matches no frame.
+        layer: of the frames that showed the background last.
+        known: (1, 1, H, W), 1 where one of them did, 0 elsewhere.
         shown: (1, 1, H, W), 1 where the last frame shows the background, 0 where an object does.
     """
 
     layer: Layer
+    known: Tensor
     shown: Tensor
 
     @classmethod
     def initial(cls, layer: Layer) -> "Background":
         """The plate after a first frame. The content tells the objects in it from ground."""
-        return cls(layer, torch.ones_like(layer.image[:, :1]))
+        everywhere = torch.ones_like(layer.image[:, :1])
+        return cls(layer, everywhere, everywhere)
 
-    def updated(self, frame: Layer) -> Layer:
-        """The layer of the plate after the frame of ``shown`` has been stylised."""
-        return frame.where(self.shown > 0, self.layer)
+    def updated(self, frame: Layer) -> "Background":
+        """The plate after the frame of ``shown`` has been stylised."""
+        layer = frame.where(self.shown > 0, self.layer)
+        return replace(self, layer=layer, known=torch.maximum(self.known, self.shown))
 
+    def warped(self, camera: Tensor) -> "Background":
+        """The plate in the coordinates of the present frame.
 
-def warp_plate(plate: Layer, camera: Tensor) -> Layer:
-    """A plate in the coordinates of the present frame.
+        Args:
+            camera: flow of the camera to the frame before, (1, 2, H, W) px.
+        """
+        height, width = camera.shape[-2:]
+        x, y = sample_positions(camera)
+        inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+        known = (warp(self.known, camera, "bilinear") > 0.5) & inside
+        layer = self.layer.warped(camera, inside)
+        return replace(self, layer=layer, known=known.to(self.known))
 
-    Args:
-        plate: in those of the frame before.
-        camera: flow of the camera to the frame before, (1, 2, H, W) px.
-    """
-    height, width = camera.shape[-2:]
-    x = torch.arange(width, device=camera.device) + camera[:, :1]
-    y = torch.arange(height, device=camera.device)[:, None] + camera[:, 1:]
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    warped = plate.warped(camera, inside)
-    opposite = (warped.content < 0.5).to(warped.content)
-    return replace(warped, content=torch.where(inside, warped.content, opposite))
-
-
-def matches(plate: Layer, frame: Tensor) -> Tensor:
-    """(1, 1, H, W) bool, where a plate shows what a frame, (1, 3, H, W), shows."""
-    difference = (plate.content - frame).abs().mean(1, keepdim=True)
-    margin = ALIKE_PATCH_PX // 2
-    padded = F.pad(difference, [margin] * 4, "replicate")
-    return F.avg_pool2d(padded, ALIKE_PATCH_PX, 1) < MAX_CONTENT_DIFFERENCE
+    def matches(self, frame: Tensor) -> Tensor:
+        """(1, 1, H, W) bool, where the plate shows what a frame, (1, 3, H, W), shows."""
+        difference = (self.layer.content - frame).abs().mean(1, keepdim=True)
+        margin = ALIKE_PATCH_PX // 2
+        padded = F.pad(difference, [margin] * 4, "replicate")
+        mean = F.avg_pool2d(padded, ALIKE_PATCH_PX, 1)
+        return (mean < MAX_CONTENT_DIFFERENCE) & (self.known > 0)
 
 
 def shows_background(flow: Tensor, camera: Tensor) -> Tensor:

@@ -82,6 +82,7 @@ class StylizerState:
     def _named(self) -> dict[str, Tensor]:
         named = _named_tensors(self.frame, "")
         named |= _named_tensors(self.background.layer, BACKGROUND)
+        named["background_known"] = self.background.known
         named["background_shown"] = self.background.shown
         named |= {f"earlier{i}": image for i, image in enumerate(self.earlier)}
         numbers = self.loss, self.loss_decrease, self.full_lr_steps, self.restyle_steps
@@ -97,9 +98,10 @@ class StylizerState:
         tensors = {name: tensor.to(device, copy=True) for name, tensor in state.items()}
         try:
             loss, loss_decrease, full_lr_steps, restyle_steps = state["numbers"].tolist()
+            masks = tensors["background_known"], tensors["background_shown"]
             loaded = cls(
                 _layer(tensors, ""),
-                Background(_layer(tensors, BACKGROUND), tensors["background_shown"]),
+                Background(_layer(tensors, BACKGROUND), *masks),
                 loss,
                 loss_decrease,
                 int(full_lr_steps),

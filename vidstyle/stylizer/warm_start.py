@@ -1,7 +1,7 @@
 """Warm start from the previous stylised frame and its Adam state, both warped by optical flow."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from ..flow.warp import affine_flow, resize_flow, warp_sharp
 from ..ops.pytree import register_dataclass, tensors_in, with_tensors
 from ..optim.adam import FAST_LR_DECAY, OptimResult, StepSize
 from ..settings import Settings
-from .background import Background, matches, shows_background, warp_plate
+from .background import Background, shows_background
 from .denoise import denoise
 from .iterations import Iteration, loss_decrease
 from .layer import Layer, is_motion, masked_adam
@@ -86,18 +86,18 @@ def warm_start(
     """
     state = state.resized(frame)
     valid = _valid_mask(motion, frame)
-    layer, plate = state.frame, state.background.updated(state.frame)
-    shown = state.background.shown
+    layer, background = state.frame, state.background
     if motion.flow is not None:
         flow = _resized_flow(motion.flow, frame)
+        background, camera = background.updated(layer), torch.zeros_like(flow)
         layer = layer.warped(flow, valid)
-        camera = torch.zeros_like(flow)
         if motion.camera is not None:
             camera = affine_flow(motion.camera.to(flow), motion.flow.shape[-2:], flow.shape[-2:])
-            plate = warp_plate(plate, camera)
-        uncovered = ~valid & matches(plate, frame)
-        shown = (shows_background(flow, camera) | ~valid).to(frame)
-        layer = plate.where(uncovered, layer)
+            background = background.warped(camera)
+        uncovered = ~valid & background.matches(frame)
+        shown = torch.where(valid, shows_background(flow, camera), background.known == 0)
+        background = replace(background, shown=shown.to(frame))
+        layer = background.layer.where(uncovered, layer)
         valid = valid | uncovered
     content = torch.where(valid, layer.content, frame)
     denoised = torch.where(valid, denoise(content, frame), frame)
@@ -113,7 +113,6 @@ def warm_start(
         proposal = _match_colors(image, content, valid, denoised)
     image = torch.where(valid, image, proposal.to(frame).clamp(0, 1))
     layer = Layer(image, denoised, adam, layer.residual_flow)
-    background = Background(plate, shown)
     return WarmStart(layer, background, valid.to(frame), change)
 
 
