@@ -111,6 +111,7 @@ def test_warm_start_fills_disocclusions_in_stylized_colors(memory):
 
 def test_warm_start_keeps_source_colors_where_nothing_is_valid(memory):
     frame = torch.rand(1, 3, HEIGHT, WIDTH)
+    memory = with_image(memory, memory.frame.content)  # a frame without strokes
     start = warm_start(memory, frame, shift(0.0, torch.zeros(1, 1, HEIGHT, WIDTH)))
     torch.testing.assert_close(start.frame.image, frame, atol=1e-5, rtol=0)  # float32 least squares
 
@@ -130,6 +131,17 @@ def test_warm_start_fills_disocclusions_from_earlier_stylized_frames(memory):
     assert (start.frame.image[..., 8:16] == 0.2).all()
     assert (start.frame.image[..., :8] == 0.8).all()
     assert (start.valid == 1).all() and (start.frame.adam.bias_correction[0][..., :16] == 0).all()
+
+
+def test_warm_start_moves_strokes_with_flow_that_is_not_reliable(memory):
+    """On grey content the image is all strokes."""
+    grey = torch.full_like(memory.image, 0.5)
+    strokes = 0.2 * torch.sin(torch.arange(WIDTH) * torch.pi / 4).expand(1, 3, HEIGHT, WIDTH)
+    memory = replace(memory, frame=replace(memory.frame, image=grey + strokes, content=grey))
+    start = warm_start(memory, grey + 0.2, shift(3.0, torch.zeros(1, 1, HEIGHT, WIDTH)))
+    middle = (start.frame.image - start.frame.image.mean())[..., 8:-8]
+    # The mean over a window of two periods and a pixel is not quite 0.
+    torch.testing.assert_close(middle, strokes[..., 11:-5], atol=0.03, rtol=0)
 
 
 def test_warm_start_gives_uncovered_ground_its_own_image_back(memory):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..flow.motion import Motion
-from ..flow.warp import affine_flow, resize_flow, warp_sharp
+from ..flow.warp import affine_flow, resize_flow, warp, warp_sharp
 from ..ops.pytree import register_dataclass, tensors_in, with_tensors
 from ..optim.adam import FAST_LR_DECAY, OptimResult, StepSize
 from ..settings import Settings
@@ -33,9 +33,12 @@ COLOR_RIDGE = 1e-3
 """Regularisation towards the source's colours of the colour map of disoccluded regions, relative to
 a mean square of 1."""
 
-DISOCCLUSION_GAIN = 1.0
-"""``StepSize.initial_gain`` of disoccluded regions that start from the content: a live show has few
-steps to stylise them."""
+STROKE_PX = 17
+"""Window in px, odd, whose mean is no stroke."""
+
+MEAN_CORRECTION = 0.3
+"""``StepSize.mean_correction`` of frames whose disoccluded regions start from the content, and have
+few steps."""
 
 LONG_TERM = (2, 4)
 """Distances in frames of the further stylised frames that fill disocclusions (Ruder et al. 2016,
@@ -110,34 +113,71 @@ def warm_start(
             image = torch.where(found, warped, image)
             valid = valid | found
     if proposal is None:
-        proposal = _match_colors(image, content, valid, denoised)
+        colors = _fit_colors(image, content, valid)
+        proposal = _map_colors(colors, denoised) + _strokes(state.frame, colors, motion)
     image = torch.where(valid, image, proposal.to(frame).clamp(0, 1))
     layer = Layer(image, denoised, adam, layer.residual_flow)
     return WarmStart(layer, background, valid.to(frame), change)
 
 
-def _match_colors(stylized: Tensor, content: Tensor, valid: Tensor, frame: Tensor) -> Tensor:
-    """The frame in stylised colours: the least-squares affine map from content to them.
+def _fit_colors(stylized: Tensor, content: Tensor, valid: Tensor) -> Tensor:
+    """The least-squares affine map from the colours of the content to the stylised ones.
 
     In the colours of the source, disoccluded regions would stand out for some frames.
 
     Args:
-        stylized, content, frame: (1, 3, H, W).
+        stylized, content: (1, 3, H, W).
         valid: (1, 1, H, W) bool, where the map is fitted.
+
+    Returns:
+        (4, 3): a row for each channel of the content, and a constant.
     """
     count = valid.sum() + 1
     inputs = torch.cat([content, torch.ones_like(content[:, :1])], 1) * valid
     colors, targets = inputs.flatten(2)[0], (stylized * valid).flatten(2)[0]
     # The ridge keeps the map of one flat colour, or of an empty mask, near to the identity.
-    identity = torch.eye(4, 3, device=frame.device, dtype=frame.dtype)
-    ridge = COLOR_RIDGE * torch.eye(4, device=frame.device, dtype=frame.dtype)
+    identity = torch.eye(4, 3, device=content.device, dtype=content.dtype)
+    ridge = COLOR_RIDGE * torch.eye(4, device=content.device, dtype=content.dtype)
     products = colors @ colors.T / count + ridge
     # solve_ex, unlike solve, does not wait for a GPU.
-    mapping, _ = torch.linalg.solve_ex(
+    mapping: Tensor = torch.linalg.solve_ex(
         products, colors @ targets.T / count + COLOR_RIDGE * identity
-    )
+    )[0]
+    return mapping
+
+
+def _map_colors(mapping: Tensor, frame: Tensor) -> Tensor:
     mapped: Tensor = torch.einsum("oc,bohw->bchw", mapping[:3], frame) + mapping[3].view(1, 3, 1, 1)
     return mapped.clamp(0, 1)
+
+
+def _strokes(layer: Layer, colors: Tensor, motion: Motion) -> Tensor:
+    """Strokes of the previous stylised frame, warped also where the flow is not reliable.
+
+    They are its fine detail without that of the content. They move with the scene, so that fast
+    objects, which each frame disoccludes, keep strokes.
+
+    Args:
+        layer: of the previous frame.
+        colors: see ``_fit_colors``.
+        motion: to the previous frame.
+
+    Returns:
+        (1, 3, H, W), around 0.
+    """
+    detail = layer.image - _map_colors(colors, layer.content)
+    detail = detail - _box_filter(_box_filter(detail))
+    if motion.flow is None:
+        return detail
+    return warp(detail, _resized_flow(motion.flow, detail), "bilinear", "reflection")
+
+
+def _box_filter(image: Tensor) -> Tensor:
+    """Mean over a window of ``STROKE_PX``."""
+    for window in ((STROKE_PX, 1), (1, STROKE_PX)):
+        margin = window[0] // 2, window[1] // 2
+        image = F.avg_pool2d(image, window, 1, margin, count_include_pad=False)
+    return image
 
 
 def _valid_mask(motion: Motion, frame: Tensor) -> Tensor:
@@ -227,6 +267,6 @@ def warm_step_size(
     """
     step_size = StepSize(lr)
     if not full_lr_steps:
-        gain = 0.0 if proposed else DISOCCLUSION_GAIN
-        step_size = StepSize(lr, FAST_LR_DECAY, nesterov=1, initial_gain=gain)
+        correction = 0.0 if proposed else MEAN_CORRECTION
+        step_size = StepSize(lr, FAST_LR_DECAY, nesterov=1, mean_correction=correction)
     return step_size._replace(coarse_gain=1, chroma_gain=1) if restyle_steps else step_size
