@@ -36,9 +36,9 @@ def denoise(previous: Tensor, frame: Tensor) -> Tensor:
     """
     change = frame - previous
     # A single box filter inverts some frequencies, which would grow from frame to frame.
-    broad = _box_mean(_box_mean(change))
+    broad = box_mean(box_mean(change))
     fine = change - broad
-    energy = _box_mean(fine.square().mean(1, keepdim=True))
+    energy = box_mean(fine.square().mean(1, keepdim=True))
     # Windows overlap, and a GPU sorts slowly: every fourth row and column suffices.
     windows = energy[..., :: PATCH_PX // 2, :: PATCH_PX // 2].flatten()
     rank = 1 + windows.numel() // NOISE_RANK_DIVISOR
@@ -47,7 +47,7 @@ def denoise(previous: Tensor, frame: Tensor) -> Tensor:
     return (previous + broad + gain.clamp(DENOISE_MIN_GAIN, 1) * fine).clamp(0, 1)
 
 
-def _box_mean(x: Tensor) -> Tensor:
+def box_mean(x: Tensor) -> Tensor:
     """Mean of (1, C, H, W) over the window around each pixel, within the image."""
     rows, columns = torch.ones_like(x[:1, :1, :, :1]), torch.ones_like(x[:1, :1, :1])
     return _box_sum(_box_sum(x, 2), 3) / (_box_sum(rows, 2) * _box_sum(columns, 3))

@@ -27,17 +27,22 @@ class Layer:
         adam: state of the optimiser.
         residual_flow: (1, 2, H, W) px, the flow since each pixel was last warped: too short to warp
             by.
+        reference: (1, 1, H, W), brightness that the image was stylised for, see
+            ``gradual_change``.
     """
 
     image: Tensor
     content: Tensor
     adam: AdamState
     residual_flow: Tensor
+    reference: Tensor
 
     @classmethod
     def at_rest(cls, image: Tensor, content: Tensor, adam: AdamState) -> "Layer":
-        """A layer without residual flow."""
-        return cls(image, content, adam, torch.zeros_like(image[:, :2]))
+        """A layer of a frame that was stylised from scratch."""
+        return cls(
+            image, content, adam, torch.zeros_like(image[:, :2]), content.mean(1, keepdim=True)
+        )
 
     def warped(self, flow: Tensor, valid: Tensor) -> "Layer":
         """The layer, backward warped.
@@ -48,10 +53,12 @@ class Layer:
         """
         flow = flow + warp(self.residual_flow, flow, "bilinear")
         moves = is_motion(flow) & valid
-        both = torch.cat([self.image, self.content], 1)
-        both = torch.where(moves, warp_sharp(both, flow), both)
+        joined = torch.cat([self.image, self.content, self.reference], 1)
+        joined = torch.where(moves, warp_sharp(joined, flow), joined)
+        image, content, reference = joined[:, :3], joined[:, 3:6], joined[:, 6:]
         adam = _warp_adam(self.adam, torch.where(moves, flow, 0))
-        return Layer(both[:, :3], both[:, 3:], adam, torch.where(moves | ~valid, 0, flow))
+        residual_flow = torch.where(moves | ~valid, 0, flow)
+        return Layer(image, content, adam, residual_flow, reference)
 
     def where(self, mask: Tensor, other: "Layer") -> "Layer":
         """This layer where the mask, (1, 1, H, W) bool, is True; the other elsewhere."""
@@ -60,6 +67,7 @@ class Layer:
             torch.where(mask, self.content, other.content),
             _select_adam(mask, self.adam, other.adam),
             torch.where(mask, self.residual_flow, other.residual_flow),
+            torch.where(mask, self.reference, other.reference),
         )
 
 

@@ -128,8 +128,12 @@ BACKGROUND = "background_"
 """Prefix of the names of the plate's tensors in a state dict."""
 
 
+LAYER_TENSORS = "image", "content", "residual_flow", "reference"
+"""Fields of a layer that are tensors."""
+
+
 def _named_tensors(layer: Layer, prefix: str) -> dict[str, Tensor]:
-    named = {name: getattr(layer, name) for name in ("image", "content", "residual_flow")}
+    named: dict[str, Tensor] = {name: getattr(layer, name) for name in LAYER_TENSORS}
     named["exp_avg"] = layer.adam.exp_avg
     named |= {f"exp_avg_sq{i}": x for i, x in enumerate(layer.adam.exp_avg_sq)}
     named |= {f"bias_correction{i}": x for i, x in enumerate(layer.adam.bias_correction)}
@@ -138,13 +142,12 @@ def _named_tensors(layer: Layer, prefix: str) -> dict[str, Tensor]:
 
 def _layer(tensors: Mapping[str, Tensor], prefix: str) -> Layer:
     """The layer whose ``_named_tensors`` are among the tensors."""
-    image, content, residual_flow, exp_avg = (
-        tensors[prefix + name] for name in ("image", "content", "residual_flow", "exp_avg")
-    )
+    parts = {name: tensors[prefix + name] for name in LAYER_TENSORS}
     squares, corrections = (
         _several(tensors, prefix + name) for name in ("exp_avg_sq", "bias_correction")
     )
-    return Layer(image, content, AdamState(exp_avg, squares, corrections), residual_flow)
+    adam = AdamState(tensors[prefix + "exp_avg"], squares, corrections)
+    return Layer(adam=adam, **parts)
 
 
 def _several(tensors: Mapping[str, Tensor], name: str) -> tuple[Tensor, ...]:

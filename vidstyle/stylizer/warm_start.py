@@ -14,6 +14,7 @@ from ..optim.adam import FAST_LR_DECAY, OptimResult, StepSize
 from ..settings import Settings
 from .background import Background, shows_background
 from .denoise import denoise
+from .gradual_change import gradually_changed, next_reference
 from .iterations import Iteration, loss_decrease
 from .layer import Layer, is_motion, masked_adam
 from .state import StylizerState
@@ -104,6 +105,9 @@ def warm_start(
         valid = valid | uncovered
     content = torch.where(valid, layer.content, frame)
     denoised = torch.where(valid, denoise(content, frame), frame)
+    valid = valid & ~gradually_changed(layer.reference, denoised, frame - content)
+    content, denoised = (torch.where(valid, each, frame) for each in (content, denoised))
+    reference = next_reference(layer.reference, denoised, valid)
     change = torch.stack([1 - valid.float().mean(), (denoised - content).square().mean().sqrt()])
     image, adam = layer.image, masked_adam(layer.adam, valid.to(frame))
     for distance, earlier in sorted(motion.earlier.items()):
@@ -116,7 +120,7 @@ def warm_start(
         colors = _fit_colors(image, content, valid)
         proposal = _map_colors(colors, denoised) + _strokes(state.frame, colors, motion)
     image = torch.where(valid, image, proposal.to(frame).clamp(0, 1))
-    layer = Layer(image, denoised, adam, layer.residual_flow)
+    layer = Layer(image, denoised, adam, layer.residual_flow, reference)
     return WarmStart(layer, background, valid.to(frame), change)
 
 
@@ -223,11 +227,11 @@ def state_after(
         loss, decrease = iterations[-1].total, loss_decrease(before.loss, iterations)
     # The next replay of a recorded setup overwrites the tensors of the start.
     layer = start.frame
-    made = layer.content, layer.residual_flow, start.background
+    made = layer.content, layer.residual_flow, layer.reference, start.background
     copies = with_tensors(made, [tensor.clone() for tensor in tensors_in(made)])
-    content, residual_flow, background = copies
+    content, residual_flow, reference, background = copies
     return StylizerState(
-        Layer(result.image, content, result.state, residual_flow),
+        Layer(result.image, content, result.state, residual_flow, reference),
         background,
         loss=loss,
         loss_decrease=decrease,

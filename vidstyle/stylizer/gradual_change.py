@@ -1,0 +1,64 @@
+"""Gradual changes of the content: crossfades, fades, and objects that appear in place.
+
+Optical flow sees no motion in a crossfade, so that the strokes of the old scene would stay on the
+new one. Each pixel therefore keeps the brightness of the content that it was stylised for. Where
+the texture of the present frame differs from it, the region is stylised as if it were disoccluded.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .denoise import box_mean
+
+CHANGE_PER_CONTRAST = 0.6
+"""Texture change, as a fraction of the contrast of a window, of another content."""
+
+MIN_CHANGE = 3 / 255
+"""Smallest texture change of another content, with pixels in [0, 1]: no noise is as large."""
+
+MIN_FRAMES = 2.5
+"""A gradual change is this many times as large as that of the last frame: rain, sparkling water and
+strobe lights change as much in one frame."""
+
+REFERENCE_GAIN = 0.05
+"""Weight of the present frame in the brightness that is kept: slow turns of objects pass."""
+
+OPENING_PX = 5
+"""Window, odd, of the morphological opening: thinner regions are noise."""
+
+
+def gradually_changed(reference: Tensor, content: Tensor, last_change: Tensor) -> Tensor:
+    """Where the content has become another one over several frames.
+
+    Args:
+        reference: (1, 1, H, W), brightness that the region was stylised for, warped.
+        content: (1, 3, H, W), the present frame, denoised.
+        last_change: (1, 3, H, W), the present frame minus the previous one, warped.
+
+    Returns:
+        (1, 1, H, W) bool.
+    """
+    gray = content.mean(1, keepdim=True)
+    change = _texture(gray - reference)
+    contrast = torch.maximum(_texture(gray), _texture(reference))
+    changed = change > CHANGE_PER_CONTRAST * contrast + MIN_CHANGE
+    changed &= change > MIN_FRAMES * _texture(last_change.mean(1, keepdim=True))
+    eroded = -F.max_pool2d(-changed.to(gray), OPENING_PX, 1, OPENING_PX // 2)
+    return F.max_pool2d(eroded, OPENING_PX, 1, OPENING_PX // 2) > 0
+
+
+def next_reference(reference: Tensor, content: Tensor, kept: Tensor) -> Tensor:
+    """The brightness to keep, (1, 1, H, W).
+
+    Args:
+        reference, content: as for ``gradually_changed``.
+        kept: (1, 1, H, W) bool, False where the frame is stylised from a new start.
+    """
+    gray = content.mean(1, keepdim=True)
+    return torch.where(kept, torch.lerp(reference, gray, REFERENCE_GAIN), gray)
+
+
+def _texture(image: Tensor) -> Tensor:
+    """Mean absolute deviation from the mean of the window: changes of light do not count."""
+    return box_mean((image - box_mean(image)).abs())
