@@ -47,7 +47,7 @@ class Layer:
             valid: (1, 1, H, W) bool; pixels elsewhere are not warped.
         """
         flow = flow + warp(self.residual_flow, flow, "bilinear")
-        moves = is_motion(flow) & valid
+        moves = _is_motion(flow) & valid
         both = torch.cat([self.image, self.content], 1)
         both = torch.where(moves, warp_sharp(both, flow), both)
         adam = _warp_adam(self.adam, torch.where(moves, flow, 0))
@@ -63,7 +63,7 @@ class Layer:
         )
 
 
-def is_motion(flow: Tensor) -> Tensor:
+def _is_motion(flow: Tensor) -> Tensor:
     """(1, 1, H, W) bool, where a flow is long enough to warp by."""
     return flow.square().sum(1, keepdim=True) >= MIN_MOTION_PX**2
 

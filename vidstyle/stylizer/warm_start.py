@@ -8,14 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..flow.motion import Motion
-from ..flow.warp import affine_flow, resize_flow, warp_sharp
+from ..flow.warp import affine_flow, resize_flow
 from ..ops.pytree import register_dataclass, tensors_in, with_tensors
 from ..optim.adam import FAST_LR_DECAY, OptimResult, StepSize
-from ..settings import Settings
 from .background import Background, shows_background
 from .denoise import denoise
 from .iterations import Iteration, loss_decrease
-from .layer import Layer, is_motion, masked_adam
+from .layer import Layer, masked_adam
 from .state import StylizerState
 
 FULL_BUDGET_DISOCCLUSION = 0.05
@@ -36,15 +35,6 @@ a mean square of 1."""
 DISOCCLUSION_GAIN = 1.0
 """``StepSize.initial_gain`` of disoccluded regions that start from the content: a live show has few
 steps to stylise them."""
-
-LONG_TERM = (2, 4)
-"""Distances in frames of the further stylised frames that fill disocclusions (Ruder et al. 2016,
-section 4.3)."""
-
-
-def flow_distances(settings: Settings) -> Sequence[int]:
-    """Distances in frames, besides 1, of the earlier frames whose motion a stylizer needs."""
-    return LONG_TERM if settings.long_term else ()
 
 
 @register_dataclass
@@ -80,7 +70,7 @@ def warm_start(
     Args:
         state: after the previous frame.
         frame: (1, 3, H, W), the present frame.
-        motion: from the present frame to earlier ones.
+        motion: from the present frame to the previous one.
         proposal: (1, 3, H, W), a stylised version of the frame from which disoccluded regions
             start; None: they start from the content in stylised colours.
     """
@@ -102,16 +92,10 @@ def warm_start(
     content = torch.where(valid, layer.content, frame)
     denoised = torch.where(valid, denoise(content, frame), frame)
     change = torch.stack([1 - valid.float().mean(), (denoised - content).square().mean().sqrt()])
-    image, adam = layer.image, masked_adam(layer.adam, valid.to(frame))
-    for distance, earlier in sorted(motion.earlier.items()):
-        if distance - 2 < len(state.earlier) and state.earlier[distance - 2].shape == frame.shape:
-            found = _valid_mask(earlier, frame) & ~valid
-            warped = _warp_image(state.earlier[distance - 2], earlier)
-            image = torch.where(found, warped, image)
-            valid = valid | found
     if proposal is None:
-        proposal = _match_colors(image, content, valid, denoised)
-    image = torch.where(valid, image, proposal.to(frame).clamp(0, 1))
+        proposal = _match_colors(layer.image, content, valid, denoised)
+    image = torch.where(valid, layer.image, proposal.to(frame).clamp(0, 1))
+    adam = masked_adam(layer.adam, valid.to(frame))
     layer = Layer(image, denoised, adam, layer.residual_flow)
     return WarmStart(layer, background, valid.to(frame), change)
 
@@ -141,7 +125,7 @@ def _match_colors(stylized: Tensor, content: Tensor, valid: Tensor, frame: Tenso
 
 
 def _valid_mask(motion: Motion, frame: Tensor) -> Tensor:
-    """(1, 1, H, W) bool, True where the earlier frame shows what this frame shows."""
+    """(1, 1, H, W) bool, True where the previous frame shows what this frame shows."""
     if motion.reliable is None:
         return torch.ones_like(frame[:, :1], dtype=torch.bool)
     mask = motion.reliable.to(frame)
@@ -152,21 +136,12 @@ def _resized_flow(flow: Tensor, frame: Tensor) -> Tensor:
     return resize_flow(flow.to(frame), (frame.shape[-1], frame.shape[-2]))
 
 
-def _warp_image(image: Tensor, motion: Motion) -> Tensor:
-    """An earlier stylised frame, warped where it moved."""
-    if motion.flow is None:
-        return image
-    flow = _resized_flow(motion.flow, image)
-    return torch.where(is_motion(flow), warp_sharp(image, flow), image)
-
-
 def state_after(
     before: StylizerState,
     start: WarmStart,
     result: OptimResult,
     iterations: Sequence[Iteration],
     full_lr_steps: int,
-    earlier_frames: int,
 ) -> StylizerState:
     """The state after a warm-started frame.
 
@@ -176,7 +151,6 @@ def state_after(
         result: of its last step.
         iterations: its losses; none for a frame that was only warped.
         full_lr_steps: steps at the full learning rate that were left before it.
-        earlier_frames: number of stylised frames to keep.
     """
     loss, decrease = before.loss, before.loss_decrease
     if iterations:
@@ -193,7 +167,6 @@ def state_after(
         loss_decrease=decrease,
         full_lr_steps=max(0, full_lr_steps - len(iterations)),
         restyle_steps=max(0, before.restyle_steps - len(iterations)),
-        earlier=(before.image, *before.earlier)[:earlier_frames],
     )
 
 
