@@ -171,6 +171,12 @@ def test_stylize_explains_a_wrong_setting(given, error, message, features):
         vidstyle.stylize(scene(), stripes(), **{"features": features, **given})
 
 
+def test_stylize_ignores_a_removed_setting_with_a_warning(still):
+    with pytest.warns(DeprecationWarning, match="long_term is gone"):
+        result = vidstyle.stylize(scene(), stripes(), long_term=True, **still)
+    assert np.array_equal(result, vidstyle.stylize(scene(), stripes(), **still))
+
+
 def test_stylize_uses_a_preset_and_settings_on_top(features):
     preset = vidstyle.Settings(initial_steps=2, **FAST_SETTINGS)
     given = {"features": features, "preset": preset}

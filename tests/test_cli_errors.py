@@ -318,3 +318,15 @@ def test_command_with_an_unknown_flag_shows_usage(vidstyle):
 def test_parser_takes_an_old_flag_and_names_the_new_one(old, new, name, value):
     args = cli.build_parser().parse_args(["render", "a.mp4", "b.jpg", "-o", "c.mp4", *old])
     assert getattr(args, name) == value and args.renamed == [f"{old[0]} is now called {new}"]
+
+
+@pytest.mark.parametrize("command", [["render", "a.mp4", "b.jpg"], ["live", "b.jpg"]])
+def test_parser_takes_a_removed_flag_and_says_what_does_its_work(command):
+    parser = cli.build_parser()
+    args = parser.parse_args([*command, "--long-term"])
+    assert args.renamed == [
+        "--long-term is gone: the background plate gives uncovered ground its own stylisation back "
+        "in every render"
+    ]
+    del args.renamed
+    assert args == parser.parse_args(command)

@@ -77,26 +77,16 @@ def test_with_motion_finds_no_cut_in_saturated_noise():
     assert cuts(frames) == []
 
 
-def test_with_motion_keeps_frames_and_adds_long_term_motion():
+def test_with_motion_keeps_frames_and_adds_motion():
     frames = [Frame(scene(number / 5)) for number in range(7)]
-    pairs = list(with_motion(iter(frames), dis_flow, (2, 4)))
+    pairs = list(with_motion(iter(frames), dis_flow))
     assert [frame for frame, _ in pairs] == frames
     assert pairs[0][1].flow is None and not pairs[0][1].cut
-    assert [sorted(motion.earlier) for _, motion in pairs] == [
-        [],
-        [],
-        [2],
-        [2],
-        [2, 4],
-        [2, 4],
-        [2, 4],
-    ]
     assert all(motion.flow is not None for _, motion in pairs[1:])
 
 
 def test_with_motion_computes_no_flow_across_a_cut():
-    pairs = list(with_motion(cut_clip("cut", SIZE, 9, 5).frames, dis_flow, (2, 4)))
-    assert [sorted(motion.earlier) for _, motion in pairs[5:]] == [[], [], [2], [2]]
+    pairs = list(with_motion(cut_clip("cut", SIZE, 9, 5).frames, dis_flow))
     assert pairs[5][1].flow is None and pairs[6][1].flow is not None
 
 

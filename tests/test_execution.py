@@ -10,11 +10,9 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle import DeviceError, Frame, Settings, Style, Stylizer
+from vidstyle import DeviceError, Frame, Motion, Settings, Style, Stylizer
 from vidstyle.bench import temporal_metrics
 from vidstyle.bench.clips import View, camera_clip
-from vidstyle.flow.clip_motion import with_motion
-from vidstyle.flow.methods import dis_flow
 from vidstyle.ops.tensors import to_tensor
 from vidstyle.optim import cuda_graph
 from vidstyle.optim.adam import AdamState, StepSize, adam
@@ -157,16 +155,14 @@ def test_graphed_prepare_frame_is_recorded_once_and_gives_the_same_frames(
 
 
 def test_graphed_function_does_not_record_a_signature_that_comes_once(features, style, monkeypatch):
-    """With long-term consistency the first frames of a shot have different earlier frames."""
+    """One frame of the clip is given without optical flow."""
     monkeypatch.setattr(Again, "made", 0)
     monkeypatch.setattr(cuda_graph, "CudaGraph", Again)
-    clip = camera_clip("pan", (64, 48), 10, lambda number: View(0.6 * number))
-    stylizer = Stylizer(features, style, replace(FAST_SETTINGS, long_term=True))
+    clip = camera_clip("pan", (64, 48), 6, lambda number: View(0.6 * number))
+    stylizer = Stylizer(features, style, FAST_SETTINGS)
     stylizer._prepare_frame = GraphedFunction(prepare_frame, CPU, fall_back=False)
-    for _ in range(2):
-        stylizer.reset()
-        for frame, motion in with_motion(clip.frames, dis_flow, (2, 4)):
-            stylizer(frame, motion)
+    for number, (frame, motion) in enumerate(zip(clip.frames, clip.motions, strict=True)):
+        stylizer(frame, Motion() if number == 3 else motion)
     assert Again.made == 1
 
 

@@ -52,9 +52,7 @@ def paint(clip, output, features, style, crash_at=None, resume=False, **settings
     painter = Stylizer(
         features,
         style,
-        Settings(
-            working_size=64, initial_steps=2, steps=1, long_term=True, **FAST_SETTINGS, **settings
-        ),
+        Settings(working_size=64, initial_steps=2, steps=1, **FAST_SETTINGS, **settings),
     )
     calls = resumed = 0
     with open_source(clip) as source:

@@ -76,6 +76,14 @@ def test_settings_replaced_by_an_old_name_are_changed():
         assert replace(Settings(working_size=64), paint_size=128).working_size == 128
 
 
+@pytest.mark.parametrize("value", [True, False])
+def test_settings_ignore_a_removed_setting_with_a_warning(value):
+    with pytest.warns(DeprecationWarning, match="long_term is gone: the background plate"):
+        assert Settings(long_term=value) == Settings()
+    with pytest.warns(DeprecationWarning, match="long_term is gone"):
+        assert replace(PRESETS["final"], long_term=value, steps=3).steps == 3
+
+
 @pytest.mark.parametrize("old, new", RENAMED_PRESETS.items())
 def test_presets_find_an_old_name_with_a_warning(old, new):
     with pytest.warns(DeprecationWarning, match=new):

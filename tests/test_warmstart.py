@@ -116,23 +116,6 @@ def test_warm_start_keeps_source_colors_where_nothing_is_valid(memory):
     torch.testing.assert_close(start.frame.image, frame, atol=1e-5, rtol=0)  # float32 least squares
 
 
-def test_warm_start_fills_disocclusions_from_earlier_stylized_frames(memory):
-    """Long-term consistency: the nearest reliable frame first."""
-    two_ago, four_ago = torch.full_like(memory.image, 0.2), torch.full_like(memory.image, 0.8)
-    memory = replace(memory, earlier=(two_ago, memory.image, four_ago))
-    reliable = [torch.ones(1, 1, HEIGHT, WIDTH) for _ in range(3)]
-    reliable[0][..., :16] = 0  # of the previous frame the left half is of no use,
-    reliable[1][..., :8] = 0  # of the one before that a quarter
-    motion = replace(
-        shift(0.0, reliable[0]), earlier={4: shift(0.0, reliable[2]), 2: shift(0.0, reliable[1])}
-    )
-    start = warm_start(memory, 1 - memory.frame.content, motion)  # of other content than the plate
-    assert torch.equal(start.frame.image[..., 16:], memory.image[..., 16:])
-    assert (start.frame.image[..., 8:16] == 0.2).all()
-    assert (start.frame.image[..., :8] == 0.8).all()
-    assert (start.valid == 1).all() and (start.frame.adam.bias_correction[0][..., :16] == 0).all()
-
-
 def test_warm_start_moves_strokes_with_flow_that_is_not_reliable(memory):
     """On grey content the image is all strokes."""
     grey = torch.full_like(memory.image, 0.5)
@@ -311,18 +294,6 @@ def test_stylizer_is_deterministic_over_a_clip(features, style):
     clip = camera_clip("pan", SIZE, 4, lambda n: View(1.7 * n))
     one, two = (stylized(features, style, clip, QUICK)[0] for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-
-
-def test_stylizer_load_state_continues_with_long_term_frames(features, style):
-    settings = replace(QUICK, long_term=True)
-    clip = camera_clip("pan", SIZE, 7, lambda n: View(2.0 * n))
-    pairs = list(with_motion(clip.frames, dis_flow, (2, 4)))
-    whole, resumed = Stylizer(features, style, settings), Stylizer(features, style, settings)
-    for pair in pairs[:5]:
-        whole(*pair)
-    resumed.load_state(whole.state())
-    for pair in pairs[5:]:
-        assert (whole(*pair).image == resumed(*pair).image).all()
 
 
 def test_stylizer_warm_starts_after_a_change_of_size(features, style):

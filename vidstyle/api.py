@@ -17,7 +17,7 @@ from .api_arguments import (
 )
 from .api_stream import Stream
 from .conversions import Restore, is_image, to_frame
-from .flow.clip_motion import LOOK_AHEAD_FRAMES, with_motion
+from .flow.clip_motion import with_motion
 from .flow.methods import FlowMethod
 from .inputs import default_output, is_taken
 from .io.frame import Frame
@@ -29,7 +29,6 @@ from .settings import Settings
 from .styles import check_not_swapped, style_parts
 from .stylizer.backward_pass import BackwardPass, uses_backward_pass
 from .stylizer.stylizer import Stylizer
-from .stylizer.warm_start import flow_distances
 
 FRAME_RATE = Fraction(25)
 """Frames per second of images that carry no times. The result does not depend on it."""
@@ -128,9 +127,7 @@ def _stylized_frames(
     pairs = with_motion(
         frames(),
         flow,
-        flow_distances(stylizer.settings),
-        LOOK_AHEAD_FRAMES,
-        lambda: stylizer.flow_px(size),
+        size_px=lambda: stylizer.flow_px(size),
         reverse=uses_backward_pass(stylizer),
     )
     for planned in BackwardPass(pairs, stylizer):

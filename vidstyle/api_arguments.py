@@ -14,7 +14,7 @@ from .features.weights import load_features
 from .flow.methods import FlowMethod, load_flow
 from .io.sink_base import Encoding
 from .render_job import RenderJob
-from .settings import PRESETS, RENAMED_SETTINGS, Settings
+from .settings import PRESETS, REMOVED_SETTINGS, RENAMED_SETTINGS, Settings
 from .styles import check_not_swapped, find_style, style_parts, to_style
 from .stylizer.style import Style
 from .stylizer.stylizer import Stylizer
@@ -135,7 +135,7 @@ def check_keywords(function: str, given: Iterable[str], others: Iterable[str] = 
     """
     known = [*(setting.name for setting in fields(Settings)), *ENGINE_OPTIONS, *others]
     for name in given:
-        if name not in known and name not in RENAMED_SETTINGS:
+        if name not in known and name not in {**RENAMED_SETTINGS, **REMOVED_SETTINGS}:
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f": did you mean {nearest[0]!r}?" if nearest else ""
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")

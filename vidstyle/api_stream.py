@@ -11,7 +11,6 @@ from .io.frame import Frame
 from .styles import to_style
 from .stylizer.style import Style
 from .stylizer.stylizer import Stylizer
-from .stylizer.warm_start import flow_distances
 
 
 class Stream:
@@ -69,9 +68,7 @@ class Stream:
         """Forget all frames: the next one is optimised from scratch."""
         self._stylizer.reset()
         self._frame = None
-        self._pairs = with_motion(
-            self._frames(), self._flow, flow_distances(self._stylizer.settings), 0, self._flow_px
-        )
+        self._pairs = with_motion(self._frames(), self._flow, look_ahead=0, size_px=self._flow_px)
 
     def _frames(self) -> Iterator[Frame]:
         """The frame of each call, when the motion of that frame is asked for."""

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import cv2
 
 from .checkpoint_scheduler import CheckpointScheduler
-from .flow.clip_motion import HISTORY_FRAMES, LOOK_AHEAD_FRAMES, run_ahead, with_motion_tasks
+from .flow.clip_motion import LOOK_AHEAD_FRAMES, LOOK_BACK_FRAMES, run_ahead, with_motion_tasks
 from .flow.methods import FlowMethod, load_flow
 from .flow.motion import Motion
 from .io.checkpoints import Checkpoint
@@ -30,7 +30,6 @@ from .runtime.worker import SENTINEL, ProcessSetting, Worker
 from .stylizer.backward_pass import BackwardPass, uses_backward_pass
 from .stylizer.iterations import Iteration
 from .stylizer.stylizer import Stylizer
-from .stylizer.warm_start import flow_distances
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +127,7 @@ def run(
     """
     adapter = _SourceAdapter(source)
     done, shot = (resume.frames, resume.frames_in_shot) if resume else (0, 0)
-    motion = _MotionAdder(adapter, stylizer, flow, min(shot, HISTORY_FRAMES))
+    motion = _MotionAdder(adapter, stylizer, flow, min(shot, LOOK_BACK_FRAMES))
     if resume:
         stylizer.load_state(resume.state)
     report = Report()
@@ -199,7 +198,7 @@ class _MotionAdder:
     ) -> None:
         self._source, self._stylizer, self.past = source, stylizer, past
         settings, device = stylizer.settings, stylizer.features.device
-        self._distances, self._live = flow_distances(settings), source.format.live
+        self._live = source.format.live
         # On a CPU the flow and the optimisation would compete for the same cores. Which frames of a
         # live source are dropped is not known before the calling thread takes the next frame.
         self.in_caller = self._live or device.type == "cpu"
@@ -212,7 +211,6 @@ class _MotionAdder:
         tasks = with_motion_tasks(
             frames,
             self._method,
-            self._distances,
             0 if self._live else LOOK_AHEAD_FRAMES,
             lambda: self._stylizer.flow_px(self._source.format.size),
             self.past,

@@ -38,9 +38,17 @@ RENAMED_SETTINGS: Mapping[str, str] = MappingProxyType(
 )
 """Old name -> new name. Settings and flags of the old names work for one more version."""
 
+REMOVED_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "long_term": "the background plate gives uncovered ground its own stylisation back in "
+        "every render"
+    }
+)
+"""Name -> what does its work now. For one more version they are accepted, and change nothing."""
+
 
 def _accept_old_names(cls: type["Settings"]) -> type["Settings"]:
-    """Let a settings class be made with the keywords of ``RENAMED_SETTINGS`` too."""
+    """Let a settings class be made with ``RENAMED_SETTINGS`` and ``REMOVED_SETTINGS`` too."""
     init: Callable[..., None] = cls.__init__
 
     @wraps(init)
@@ -49,6 +57,10 @@ def _accept_old_names(cls: type["Settings"]) -> type["Settings"]:
             new = RENAMED_SETTINGS[old]
             warnings.warn(f"{old} is now called {new}", DeprecationWarning, stacklevel=2)
             given[new] = given.pop(old)
+        for name in [name for name in given if name in REMOVED_SETTINGS]:
+            reason = REMOVED_SETTINGS[name]
+            warnings.warn(f"{name} is gone: {reason}", DeprecationWarning, stacklevel=2)
+            del given[name]
         init(self, *args, **given)
 
     cls.__init__ = renaming_init  # type: ignore[method-assign]
@@ -142,11 +154,6 @@ class Settings:
         "resolution of the optical flow relative to the working size (at most 512 px)",
         low=0.1,
         high=10,
-    )
-    long_term: bool = _setting(
-        False,
-        "long-term temporal consistency: use the stylised frames two and four frames ago where the "
-        "previous frame is occluded",
     )
     pyramid_levels: int = _setting(
         5, "pyramid levels of the first frame of a shot, coarse to fine", low=1, high=6
@@ -277,7 +284,7 @@ PRESETS = Presets(
             flow_scale=0.5,
         ),
         "standard": Settings(),
-        "final": Settings(initial_steps=400, steps=8, backward_steps=1, long_term=True),
+        "final": Settings(initial_steps=400, steps=8, backward_steps=1),
         "still": Settings(initial_steps=300),
     }
 )

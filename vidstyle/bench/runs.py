@@ -18,7 +18,6 @@ from ..settings import PRESETS, Settings
 from ..stylizer.backward_pass import BackwardPass, PlannedFrame, uses_backward_pass
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
-from ..stylizer.warm_start import flow_distances
 from . import temporal_metrics, textbook
 from .clips import Clip
 
@@ -193,12 +192,8 @@ class ClipRunner:
         """The frames with their motion by the optical flow method, as in a render."""
         stylizer = self._stylizer(settings)
         flow_px = stylizer.flow_px(clip.frames[0].size)
-        distances, reverse = flow_distances(settings), uses_backward_pass(stylizer)
-        return list(
-            with_motion(
-                clip.frames, self._flow, distances, size_px=lambda: flow_px, reverse=reverse
-            )
-        )
+        reverse = uses_backward_pass(stylizer)
+        return list(with_motion(clip.frames, self._flow, size_px=lambda: flow_px, reverse=reverse))
 
     def _stylizer(self, settings: Settings) -> Stylizer:
         settings = replace(settings, working_size=self._size_px)
@@ -209,7 +204,7 @@ class ClipRunner:
         # These settings do not change a cold start.
         key = (
             frame.image.tobytes(),
-            replace(settings, steps=1, backward_steps=0, flow="none", long_term=False),
+            replace(settings, steps=1, backward_steps=0, flow="none"),
         )
         if key not in self._cold_starts:
             log.debug(f"stylising a first frame, {settings.initial_steps} steps")

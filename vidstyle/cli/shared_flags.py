@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..settings import PRESETS, RENAMED_PRESETS, RENAMED_SETTINGS, Settings
+from ..settings import PRESETS, REMOVED_SETTINGS, RENAMED_PRESETS, RENAMED_SETTINGS, Settings
 from . import values
 
 BASIC_SETTINGS = ("size", "strength", "style_scale", "original_colors", "compare")
@@ -27,7 +27,6 @@ SETTING_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "temporal consistency and optical flow": (
             "temporal_weight",
             "backward_steps",
-            "long_term",
             "flow",
             "flow_scale",
         ),
@@ -90,6 +89,25 @@ class RenamedFlag(argparse.Action):
         setattr(namespace, self.dest, True if self.nargs == 0 else values)
 
 
+class RemovedFlag(argparse.Action):
+    """A flag of ``REMOVED_SETTINGS``, hidden from the help; ``renamed`` lists a warning."""
+
+    def __init__(self, option_strings: list[str], dest: str, reason: str) -> None:
+        hidden = argparse.SUPPRESS
+        super().__init__(option_strings, dest, nargs=0, default=hidden, help=hidden)
+        self._reason = reason
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Set nothing."""
+        _note_renamed(namespace, f"{option_string} is gone: {self._reason}")
+
+
 def _note_renamed(namespace: argparse.Namespace, warning: str) -> None:
     """Add to the warnings about old names, which are logged before the command runs."""
     namespace.renamed = [*getattr(namespace, "renamed", []), warning]
@@ -117,7 +135,7 @@ def add_expert_settings(
     defaults: Settings,
     default_texts: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Add the flags of ``SETTING_GROUPS``, each group under its title.
+    """Add the flags of ``SETTING_GROUPS``, each group under its title, and the removed flags.
 
     Args:
         parser: to add them to.
@@ -128,6 +146,8 @@ def add_expert_settings(
         group = parser.add_argument_group(title)
         for name in names:
             _add_setting(group, _field(name), getattr(defaults, name), default_texts.get(name))
+    for name, reason in REMOVED_SETTINGS.items():
+        parser.add_argument("--" + name.replace("_", "-"), action=RemovedFlag, reason=reason)
 
 
 def _field(name: str) -> Field[Any]:

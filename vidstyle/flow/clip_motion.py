@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -30,9 +29,6 @@ LOOK_AHEAD_FRAMES = 2
 LOOK_BACK_FRAMES = 3
 """Earlier frames that a cut must differ from: after a flash the same shot goes on."""
 
-HISTORY_FRAMES = 4
-"""Earlier frames that are kept, for cut detection and for long-term temporal consistency."""
-
 DETECTOR_WIDTH_PX = 256
 """Width of the frames in which cuts are detected. Larger ones cost time and find no more cuts."""
 
@@ -58,10 +54,9 @@ MotionTask = Callable[[], Motion]
 """Computes the motion of one frame. It may be called in any thread, and more than once."""
 
 
-def with_motion(  # noqa: PLR0913 (most have defaults)
+def with_motion(
     frames: Iterable[Frame],
     method: FlowMethod | None,
-    long_term: Sequence[int] = (),
     look_ahead: int = LOOK_AHEAD_FRAMES,
     size_px: Callable[[], int] = lambda: MAX_FLOW_SIDE_PX,
     past: int = 0,
@@ -73,24 +68,21 @@ def with_motion(  # noqa: PLR0913 (most have defaults)
     Args:
         frames: of one clip, in order.
         method: optical flow method; None: only cuts are detected.
-        long_term: distances in frames of further earlier frames to which motion is computed, at
-            most ``HISTORY_FRAMES``.
         look_ahead: frames; 0 for no delay, and then a flash counts as two cuts.
         size_px: limit of the long side for flow, asked again for each frame.
         past: number of leading frames that come from the shot before and are not returned;
-            ``HISTORY_FRAMES`` are enough.
+            ``LOOK_BACK_FRAMES`` are enough.
         reverse: compute ``Motion.reverse`` too.
     """
     for frame, task in with_motion_tasks(
-        frames, method, long_term, look_ahead, size_px, past, reverse=reverse
+        frames, method, look_ahead, size_px, past, reverse=reverse
     ):
         yield frame, task()
 
 
-def with_motion_tasks(  # noqa: PLR0913 (those of with_motion)
+def with_motion_tasks(
     frames: Iterable[Frame],
     method: FlowMethod | None,
-    long_term: Sequence[int],
     look_ahead: int,
     size_px: Callable[[], int],
     past: int,
@@ -98,7 +90,7 @@ def with_motion_tasks(  # noqa: PLR0913 (those of with_motion)
     reverse: bool,
 ) -> Iterator[tuple[Frame, MotionTask]]:
     """``with_motion`` with the motion still to be computed."""
-    earlier: deque[_FrameCopies] = deque(maxlen=HISTORY_FRAMES)
+    earlier: deque[_FrameCopies] = deque(maxlen=LOOK_BACK_FRAMES)
     pending: deque[_FrameCopies] = deque()
     for number, frame in enumerate(frames):
         if number < past:
@@ -106,9 +98,9 @@ def with_motion_tasks(  # noqa: PLR0913 (those of with_motion)
             continue
         pending.append(_FrameCopies(frame))
         if len(pending) > look_ahead:
-            yield _next_task(earlier, pending, method, long_term, size_px(), reverse)
+            yield _next_task(earlier, pending, method, size_px(), reverse)
     while pending:
-        yield _next_task(earlier, pending, method, long_term, size_px(), reverse)
+        yield _next_task(earlier, pending, method, size_px(), reverse)
 
 
 def run_ahead(
@@ -156,11 +148,12 @@ def is_cut(before: Sequence[Pixels], frame: Pixels, after: Sequence[Pixels]) -> 
     fast pan differ as much as two shots do.
 
     Args:
-        before: earlier frames of the shot, the previous one first, (H, W, 3) uint8 BGR.
+        before: up to ``LOOK_BACK_FRAMES`` earlier frames of the shot, the previous one first,
+            (H, W, 3) uint8 BGR.
         frame: of the same size, like all others.
         after: the frames that follow, as far as they are known.
     """
-    if not before or any(not _differ(other, frame) for other in before[:LOOK_BACK_FRAMES]):
+    if not before or any(not _differ(other, frame) for other in before):
         return False
     if any(not _differ(before[0], other) for other in after):
         return False
@@ -189,7 +182,6 @@ def _next_task(
     earlier: "deque[_FrameCopies]",
     pending: "deque[_FrameCopies]",
     method: FlowMethod | None,
-    long_term: Sequence[int],
     size_px: int,
     reverse: bool,
 ) -> tuple[Frame, MotionTask]:
@@ -197,30 +189,20 @@ def _next_task(
     current = pending.popleft()
     if earlier and earlier[0].frame.size != current.frame.size:
         earlier.clear()
-    before = list(earlier)
+    previous = earlier[0] if earlier else None
     cut = is_cut(
-        [copies.detector_input for copies in before],
+        [copies.detector_input for copies in earlier],
         current.detector_input,
         [copies.detector_input for copies in pending],
     )
     if cut:
         earlier.clear()
     earlier.appendleft(current)
-    if cut or method is None or not before:
+    if cut or method is None or previous is None:
         return current.frame, lambda: Motion(cut=cut)
 
     def task() -> Motion:
-        motions = {
-            distance: estimate_motion(
-                current.flow_input(size_px),
-                before[distance - 1].flow_input(size_px),
-                method,
-                reverse and distance == 1,
-            )
-            for distance in (1, *long_term)
-            if distance <= len(before)
-        }
-        previous = motions.pop(1)
-        return replace(previous, earlier=motions)
+        inputs = current.flow_input(size_px), previous.flow_input(size_px)
+        return estimate_motion(*inputs, method, reverse)
 
     return current.frame, task

@@ -1,7 +1,6 @@
 """The motion between two frames of a clip."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -22,8 +21,6 @@ class Motion:
         camera: (2, 3) float32, affine map of pixels of this frame to their position in the earlier
             frame as far as the camera alone moves, in px like ``flow``. None: the camera rests.
         cut: this frame is the first of a shot; earlier frames are not used.
-        earlier: motion to frames further back: distance in frames -> motion. The previous frame,
-            at distance 1, is not among them.
         reverse: motion from the earlier frame to this one, whose ``flow`` displaces pixels of the
             earlier frame; None: not computed.
     """
@@ -32,5 +29,4 @@ class Motion:
     reliable: Tensor | None = None
     camera: Tensor | None = None
     cut: bool = False
-    earlier: Mapping[int, "Motion"] = field(default_factory=dict)
     reverse: "Motion | None" = None

@@ -11,7 +11,7 @@ from .base import FrameContext, Loss
 
 
 class TemporalTarget(NamedTuple):
-    """Earlier stylised frames: the previous one, and older ones with long-term consistency.
+    """The previous stylised frame, and in uncovered ground the background plate.
 
     Args:
         image: (1, 3, H, W), warped by optical flow.

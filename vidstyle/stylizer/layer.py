@@ -52,7 +52,7 @@ class Layer:
             valid: (1, 1, H, W) bool; pixels elsewhere are not warped.
         """
         flow = flow + warp(self.residual_flow, flow, "bilinear")
-        moves = is_motion(flow) & valid
+        moves = _is_motion(flow) & valid
         joined = torch.cat([self.image, self.content, self.reference], 1)
         joined = torch.where(moves, warp_sharp(joined, flow), joined)
         image, content, reference = joined[:, :3], joined[:, 3:6], joined[:, 6:]
@@ -71,7 +71,7 @@ class Layer:
         )
 
 
-def is_motion(flow: Tensor) -> Tensor:
+def _is_motion(flow: Tensor) -> Tensor:
     """(1, 1, H, W) bool, where a flow is long enough to warp by."""
     return flow.square().sum(1, keepdim=True) >= MIN_MOTION_PX**2
 

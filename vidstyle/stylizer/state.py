@@ -26,8 +26,6 @@ class StylizerState:
         full_lr_steps: steps still to be taken at the full learning rate.
         restyle_steps: steps still to be taken towards another style, with larger coarse and
             chromatic steps.
-        earlier: stylised frames before this one, the latest first, as many as long-term consistency
-            looks at.
     """
 
     frame: Layer
@@ -36,7 +34,6 @@ class StylizerState:
     loss_decrease: float = 1.0
     full_lr_steps: int = 0
     restyle_steps: int = 0
-    earlier: tuple[Tensor, ...] = ()
 
     @classmethod
     def initial(
@@ -84,7 +81,6 @@ class StylizerState:
         named |= _named_tensors(self.background.layer, BACKGROUND)
         named["background_known"] = self.background.known
         named["background_shown"] = self.background.shown
-        named |= {f"earlier{i}": image for i, image in enumerate(self.earlier)}
         numbers = self.loss, self.loss_decrease, self.full_lr_steps, self.restyle_steps
         return named | {"numbers": torch.tensor(numbers, dtype=torch.float64)}
 
@@ -106,7 +102,6 @@ class StylizerState:
                 loss_decrease,
                 int(full_lr_steps),
                 int(restyle_steps),
-                _several(tensors, "earlier"),
             )
         except KeyError as error:
             raise ValueError(
@@ -119,7 +114,6 @@ class StylizerState:
     def _consistent(self) -> bool:
         """Whether all shapes are those of a state of an image of this size."""
         blank = StylizerState.initial(self.image, AdamState.zero(self.image), self.image)
-        blank = replace(blank, earlier=(self.image,) * len(self.earlier))
         expected = {name: tensor.shape for name, tensor in blank._named().items()}
         return {name: tensor.shape for name, tensor in self._named().items()} == expected
 

@@ -33,7 +33,7 @@ from .report import log_objective
 from .sizes import flow_px, output_size, working_size
 from .state import StylizerState
 from .style import Style
-from .warm_start import LONG_TERM, state_after, step_budget, warm_start, warm_step_size
+from .warm_start import state_after, step_budget, warm_start, warm_step_size
 
 MOMENT_RETENTION = 0.1
 """Fraction of the Adam state's weight kept by ``reset_learning_rate``: that of ten steps of
@@ -266,12 +266,11 @@ class Stylizer:
         losses = self.losses(features, self.settings)
         style = style_context(self.style, self.settings, losses, content)
         full = state.full_lr_steps if state.image.shape == content.shape else FULL_LR_STEPS
-        kept = max(LONG_TERM) - 1 if self.settings.long_term else 0
         before = state.without_numbers()
         if steps == 0:
             start = warm_start(before, content, frame.motion)
             result = OptimResult(start.frame.image, start.frame.adam, [])
-            self._state = state_after(state, start, result, [], full, kept)
+            self._state = state_after(state, start, result, [], full)
             return start.frame.image
         start, targets = self._prepare_frame(features, tuple(losses), style, before, frame)
         steps = steps or step_budget(start, state.loss_decrease, self.settings.steps)
@@ -282,7 +281,7 @@ class Stylizer:
         result = self._minimize(start.frame.image, start.frame.adam, objective, steps, step_size)
         size = content.shape[-1], content.shape[-2]
         self.iterations = fetch_iterations([(size, loss) for loss in result.losses])
-        self._state = state_after(state, start, result, self.iterations, full, kept)
+        self._state = state_after(state, start, result, self.iterations, full)
         return result.image
 
     def _stylize_initial(self, content: Tensor, steps: int | None) -> Tensor:

@@ -8,15 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..flow.motion import Motion
-from ..flow.warp import affine_flow, resize_flow, warp, warp_sharp
+from ..flow.warp import affine_flow, resize_flow, warp
 from ..ops.pytree import register_dataclass, tensors_in, with_tensors
 from ..optim.adam import FAST_LR_DECAY, OptimResult, StepSize
-from ..settings import Settings
 from .background import Background, shows_background
 from .denoise import denoise
 from .gradual_change import gradually_changed, next_reference
 from .iterations import Iteration, loss_decrease
-from .layer import Layer, is_motion, masked_adam
+from .layer import Layer, masked_adam
 from .state import StylizerState
 
 FULL_BUDGET_DISOCCLUSION = 0.05
@@ -41,15 +40,6 @@ MEAN_CORRECTION = 0.3
 """``StepSize.mean_correction`` of frames whose disoccluded regions start from the content, and have
 few steps."""
 
-LONG_TERM = (2, 4)
-"""Distances in frames of the further stylised frames that fill disocclusions (Ruder et al. 2016,
-section 4.3)."""
-
-
-def flow_distances(settings: Settings) -> Sequence[int]:
-    """Distances in frames, besides 1, of the earlier frames whose motion a stylizer needs."""
-    return LONG_TERM if settings.long_term else ()
-
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -58,9 +48,9 @@ class WarmStart:
 
     Args:
         frame: the previous frame, warped. Its image is what to start from: in disoccluded regions
-            the background plate, the proposal, or the content in stylised colours. Its content is
-            the present frame, denoised. The Adam state is zero where neither frame nor plate has
-            one.
+            the background plate, the proposal, or the content in stylised colours with strokes of
+            the previous frame. Its content is the present frame, denoised. The Adam state is
+            zero where neither frame nor plate has one.
         background: for ``StylizerState``.
         valid: (1, 1, H, W), 1 where the image is an earlier stylised frame, 0 elsewhere.
         change: (2,), the share of the frame that is not valid, and the root mean square change of
@@ -84,9 +74,9 @@ def warm_start(
     Args:
         state: after the previous frame.
         frame: (1, 3, H, W), the present frame.
-        motion: from the present frame to earlier ones.
+        motion: from the present frame to the previous one.
         proposal: (1, 3, H, W), a stylised version of the frame from which disoccluded regions
-            start; None: they start from the content in stylised colours.
+            start; None: see ``WarmStart``.
     """
     state = state.resized(frame)
     valid = _valid_mask(motion, frame)
@@ -109,17 +99,11 @@ def warm_start(
     content, denoised = (torch.where(valid, each, frame) for each in (content, denoised))
     reference = next_reference(layer.reference, denoised, valid)
     change = torch.stack([1 - valid.float().mean(), (denoised - content).square().mean().sqrt()])
-    image, adam = layer.image, masked_adam(layer.adam, valid.to(frame))
-    for distance, earlier in sorted(motion.earlier.items()):
-        if distance - 2 < len(state.earlier) and state.earlier[distance - 2].shape == frame.shape:
-            found = _valid_mask(earlier, frame) & ~valid
-            warped = _warp_image(state.earlier[distance - 2], earlier)
-            image = torch.where(found, warped, image)
-            valid = valid | found
     if proposal is None:
-        colors = _fit_colors(image, content, valid)
+        colors = _fit_colors(layer.image, content, valid)
         proposal = _map_colors(colors, denoised) + _strokes(state.frame, colors, motion)
-    image = torch.where(valid, image, proposal.to(frame).clamp(0, 1))
+    image = torch.where(valid, layer.image, proposal.to(frame).clamp(0, 1))
+    adam = masked_adam(layer.adam, valid.to(frame))
     layer = Layer(image, denoised, adam, layer.residual_flow, reference)
     return WarmStart(layer, background, valid.to(frame), change)
 
@@ -185,7 +169,7 @@ def _box_filter(image: Tensor) -> Tensor:
 
 
 def _valid_mask(motion: Motion, frame: Tensor) -> Tensor:
-    """(1, 1, H, W) bool, True where the earlier frame shows what this frame shows."""
+    """(1, 1, H, W) bool, True where the previous frame shows what this frame shows."""
     if motion.reliable is None:
         return torch.ones_like(frame[:, :1], dtype=torch.bool)
     mask = motion.reliable.to(frame)
@@ -196,21 +180,12 @@ def _resized_flow(flow: Tensor, frame: Tensor) -> Tensor:
     return resize_flow(flow.to(frame), (frame.shape[-1], frame.shape[-2]))
 
 
-def _warp_image(image: Tensor, motion: Motion) -> Tensor:
-    """An earlier stylised frame, warped where it moved."""
-    if motion.flow is None:
-        return image
-    flow = _resized_flow(motion.flow, image)
-    return torch.where(is_motion(flow), warp_sharp(image, flow), image)
-
-
 def state_after(
     before: StylizerState,
     start: WarmStart,
     result: OptimResult,
     iterations: Sequence[Iteration],
     full_lr_steps: int,
-    earlier_frames: int,
 ) -> StylizerState:
     """The state after a warm-started frame.
 
@@ -220,7 +195,6 @@ def state_after(
         result: of its last step.
         iterations: its losses; none for a frame that was only warped.
         full_lr_steps: steps at the full learning rate that were left before it.
-        earlier_frames: number of stylised frames to keep.
     """
     loss, decrease = before.loss, before.loss_decrease
     if iterations:
@@ -237,7 +211,6 @@ def state_after(
         loss_decrease=decrease,
         full_lr_steps=max(0, full_lr_steps - len(iterations)),
         restyle_steps=max(0, before.restyle_steps - len(iterations)),
-        earlier=(before.image, *before.earlier)[:earlier_frames],
     )
 
 
