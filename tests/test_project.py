@@ -45,7 +45,7 @@ ROWS = (
     "live.web.address live.web.access live.web.connection live.web.frames live.web.server live.obs",
     "bench.results bench.clips bench.textbook bench.temporal_metrics bench.runs bench.timing",
     "bench.op_count bench.fixtures bench.step_bench bench.baseline bench.contact_strip",
-    "bench.still_scenes bench.new_regions bench.temporal bench.speed",
+    "bench.still_scenes bench.new_regions bench.sintel bench.temporal bench.speed",
     "info cli.values cli.usage cli.shared_flags cli.render_flags cli.live_flags cli.bench_flags",
     "cli.render cli.live cli.train cli.bench cli.obs cli.parsers cli.main",
 )

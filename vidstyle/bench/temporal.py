@@ -30,6 +30,7 @@ from .contact_strip import contact_strip
 from .new_regions import NewRegionsBench
 from .results import Row, machine, row_text, table, write_results
 from .runs import ClipRunner, ReferenceFrame, StylizedRun
+from .sintel import SintelBench
 from .still_scenes import measure_drift, measure_noise
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class TemporalOptions:
         frames: number of frames of each clip.
         drift_frames: number of frames of the still clip.
         json, picture: files for the figures and the contact strips; None: no file.
+        sintel: MPI Sintel's training folder; None: the generated clips.
         regions: measure only what comes into view and what moves.
     """
 
@@ -72,6 +74,7 @@ class TemporalOptions:
     json: Path | None = None
     picture: Path | None = None
     regions: bool = False
+    sintel: Path | None = None
 
 
 def temporal(options: TemporalOptions, style: Style, flow: FlowMethod | None) -> list[Row]:
@@ -98,7 +101,9 @@ def temporal(options: TemporalOptions, style: Style, flow: FlowMethod | None) ->
             write_image(options.picture, np.vstack(strips).astype(np.uint8))
 
     bench = TemporalBench(style, options, flow, write_rows, write_strips)
-    if options.regions:
+    if options.sintel:
+        bench.measure_sintel(options.sintel)
+    elif options.regions:
         bench.measure_new_regions()
     elif options.clip:
         bench.measure_clip(options.clip.name, frames)
@@ -137,7 +142,7 @@ class TemporalBench:
         on_strip: Callable[[Sequence[Image]], None],
     ) -> None:
         self._options, self._on_row, self._on_strip = options, on_row, on_strip
-        self._runner = ClipRunner(style, options.size, flow)
+        self._runner, self._flow = ClipRunner(style, options.size, flow), flow
         self.rows: list[Row] = []
         self.strips: list[Image] = []
 
@@ -162,6 +167,10 @@ class TemporalBench:
         """Measure what comes into view and what moves, on generated clips."""
         size = self._options.size, self._options.size // 2
         NewRegionsBench(self._runner, self._row, size, self._options.frames).measure()
+
+    def measure_sintel(self, folder: Path) -> None:
+        """Measure the temporal error on MPI Sintel."""
+        SintelBench(self._runner, self._row, folder, self._options.frames, self._flow).measure()
 
     def measure_clip(self, name: str, frames: Sequence[Frame]) -> None:
         """Measure a clip of unknown motion; the flow method estimates the motion for flicker."""

@@ -19,6 +19,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
                 raise ValueError(f"{flag_of(name)} {works} --temporal")
         if args.regions and (args.clip or args.picture):
             raise ValueError("--regions measures generated clips: leave out --clip and --picture")
+        if args.sintel and (args.clip or args.picture or args.regions):
+            raise ValueError("--sintel is measured alone: leave out --clip, --picture, --regions")
         for name, value, lowest in (
             ("frames", args.frames, 8),
             ("drift-frames", args.drift_frames, 2),
@@ -74,6 +76,7 @@ def _bench_speed(args: argparse.Namespace, parser: argparse.ArgumentParser) -> N
 
 
 def _bench_temporal(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from ..bench.sintel import SINTEL_WIDTH_PX
     from ..bench.temporal import TemporalOptions, temporal
     from ..features.weights import load_features
     from ..flow.methods import load_flow
@@ -85,7 +88,8 @@ def _bench_temporal(args: argparse.Namespace, parser: argparse.ArgumentParser) -
             raise ValueError("--temporal needs a style image: add --style STYLE")
         features = load_features(args.features, args.device, args.weights)
         flow = load_flow(args.flow or "dis", choose_device(args.device), args.flow_weights)
-        sizes = {"size": args.size, "drift_frames": args.drift_frames}
+        size = args.size or (SINTEL_WIDTH_PX if args.sintel else None)
+        sizes = {"size": size, "drift_frames": args.drift_frames}
         given = {name: value for name, value in sizes.items() if value is not None}
         bench = TemporalOptions(
             args.clip,
@@ -93,6 +97,7 @@ def _bench_temporal(args: argparse.Namespace, parser: argparse.ArgumentParser) -
             json=args.json,
             picture=args.picture,
             regions=args.regions,
+            sintel=args.sintel,
             **given,
         )
     temporal(bench, Style.from_images(args.styles, features), flow)

@@ -7,7 +7,16 @@ from ..settings import FLOWS
 from . import values
 from .shared_flags import add_model_flags
 
-TEMPORAL_FLAGS = ("clip", "regions", "drift_frames", "size", "picture", "flow", "flow_weights")
+TEMPORAL_FLAGS = (
+    "clip",
+    "regions",
+    "sintel",
+    "drift_frames",
+    "size",
+    "picture",
+    "flow",
+    "flow_weights",
+)
 """Flags that are for the measurement of temporal consistency only."""
 
 SPEED_FLAGS = ("quick", "baseline", "memory", "sizes", "presets", "engines", "precisions")
@@ -91,6 +100,12 @@ def _add_temporal(parser: argparse.ArgumentParser) -> None:
         "--regions",
         action="store_true",
         help="measure only what comes into view and what moves, on generated clips",
+    )
+    add(
+        "--sintel",
+        type=Path,
+        metavar="FOLDER",
+        help="measure the temporal error on MPI Sintel's training folder",
     )
     add("--drift-frames", type=int, metavar="N", help="frames of the still clip (default: 600)")
     add("--size", type=int, metavar="N", help="width of the clips in px (default: 320)")
