@@ -8,7 +8,6 @@ from conftest import QUICK, painter, scene
 from vidstyle import Frame, Motion, Style
 from vidstyle.optim.adam import BETA2, FAST_LR_DECAY, StepSize
 from vidstyle.stylizer import stylizer
-from vidstyle.stylizer.warm_start import MEAN_CORRECTION
 
 
 def test_warm_start_reaches_the_loss_of_a_cold_start_in_fewer_steps(features, style):
@@ -116,7 +115,7 @@ def test_stylizer_reset_learning_rate_speeds_up_a_change_of_style(features, styl
 FULL_LR, RESTYLE, FAST_DECAY = (
     StepSize(0)[1:],
     StepSize(0, coarse_gain=1, chroma_gain=1)[1:],
-    StepSize(0, FAST_LR_DECAY, nesterov=1, mean_correction=MEAN_CORRECTION)[1:],
+    StepSize(0, FAST_LR_DECAY, nesterov=1)[1:],
 )
 """How the learning rate falls, whether steps look ahead, and how readily regions and colours
 change."""

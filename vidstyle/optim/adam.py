@@ -1,7 +1,6 @@
 """Adam (Kingma & Ba 2015) on an image pyramid, with a state that can be warped."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -90,8 +89,6 @@ class StepSize(NamedTuple):
             at least ``lr * MIN_LR_FRACTION``. The bias correction rises from 0 to 1 with the steps.
         nesterov: 1 for Nesterov momentum (NAdam: Dozat 2016), 0 for plain momentum. Warm-started
             frames converge closer and flicker less with it, first frames do not.
-        mean_correction: how much the first moment is corrected for bias, from 0 to 1. Without
-            correction the first steps of a pixel are small.
         coarse_gain: step of a scale relative to the next finer one. The steps of all scales add up
             at each pixel.
         chroma_gain: step of the chromatic channels relative to grey. They vary less in images, and
@@ -101,7 +98,6 @@ class StepSize(NamedTuple):
     lr: float | Tensor
     decay: float | Tensor = SLOW_LR_DECAY
     nesterov: float | Tensor = 0.0
-    mean_correction: float | Tensor = 0.0
     coarse_gain: float | Tensor = 0.6
     chroma_gain: float | Tensor = 0.4
 
@@ -185,7 +181,6 @@ def _update(state: AdamState, gradient: Tensor, step_size: StepSize) -> tuple[Ad
     rate = torch._foreach_mul(correction, -step_size.decay)
     torch._foreach_add_(rate, 1)
     torch._foreach_clamp_min_(rate, MIN_LR_FRACTION)
-    torch._foreach_mul_(rate, _mean_correction(correction, step_size.mean_correction))
     roots = torch._foreach_div(squares, correction)
     torch._foreach_sqrt_(roots)
     torch._foreach_add_(roots, EPSILON)
@@ -197,22 +192,6 @@ def _update(state: AdamState, gradient: Tensor, step_size: StepSize) -> tuple[Ad
         direction = step.add_(coarser)
     direction[:, 1:] *= step_size.chroma_gain
     return AdamState(mean, tuple(squares), tuple(correction)), direction
-
-
-def _mean_correction(correction: Sequence[Tensor], share: float | Tensor) -> list[Tensor]:
-    """The factor by which steps are corrected for the bias of the first moment.
-
-    Args:
-        correction: bias correction of the second moment, ``1 - BETA2 ** step`` per pixel.
-        share: of the correction, from 0 to 1.
-    """
-    # 1 - BETA1 ** step, of the same step.
-    power = math.log(BETA1) / math.log(BETA2)
-    factors = []
-    for scale in correction:
-        weight = 1 - (1 - scale).clamp(0, 1) ** power
-        factors.append(1 + share * (1 / weight.clamp_min(1 - BETA1) - 1))
-    return factors
 
 
 def _pyramid(gradient: Tensor) -> list[Tensor]:

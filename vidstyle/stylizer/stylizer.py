@@ -275,9 +275,7 @@ class Stylizer:
         start, targets = self._prepare_frame(features, tuple(losses), style, before, frame)
         steps = steps or step_budget(start, state.loss_decrease, self.settings.steps)
         objective = self.objective(start.frame.content, targets=targets)
-        proposed = frame.proposal is not None
-        lr = self.settings.learning_rate
-        step_size = warm_step_size(lr, full, state.restyle_steps, proposed)
+        step_size = warm_step_size(self.settings.learning_rate, full, state.restyle_steps)
         result = self._minimize(start.frame.image, start.frame.adam, objective, steps, step_size)
         size = content.shape[-1], content.shape[-2]
         self.iterations = fetch_iterations([(size, loss) for loss in result.losses])

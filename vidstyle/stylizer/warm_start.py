@@ -36,9 +36,8 @@ a mean square of 1."""
 STROKE_PX = 17
 """Window in px, odd, whose mean is no stroke."""
 
-MEAN_CORRECTION = 0.3
-"""``StepSize.mean_correction`` of frames whose disoccluded regions start from the content, and have
-few steps."""
+STROKE_GAIN = 0.7
+"""Gain of the previous frame's strokes in disoccluded regions: at 1 strokes of live pans cross."""
 
 
 @register_dataclass
@@ -101,7 +100,8 @@ def warm_start(
     change = torch.stack([1 - valid.float().mean(), (denoised - content).square().mean().sqrt()])
     if proposal is None:
         colors = _fit_colors(layer.image, content, valid)
-        proposal = _map_colors(colors, denoised) + _strokes(state.frame, colors, motion)
+        strokes = _strokes(state.frame, colors, motion)
+        proposal = _map_colors(colors, denoised) + STROKE_GAIN * strokes
     image = torch.where(valid, layer.image, proposal.to(frame).clamp(0, 1))
     adam = masked_adam(layer.adam, valid.to(frame))
     layer = Layer(image, denoised, adam, layer.residual_flow, reference)
@@ -229,9 +229,7 @@ def step_budget(start: WarmStart, loss_decrease: float, steps: int) -> int:
     return 1 + round((steps - 1) * min(1.0, need))
 
 
-def warm_step_size(
-    lr: float, full_lr_steps: int, restyle_steps: int, proposed: bool = False
-) -> StepSize:
+def warm_step_size(lr: float, full_lr_steps: int, restyle_steps: int) -> StepSize:
     """The step size of a warm-started frame.
 
     Args:
@@ -240,10 +238,6 @@ def warm_step_size(
             Nesterov momentum.
         restyle_steps: steps still to be taken towards another style, in which coarse scales and
             chromatic channels change as much as fine ones and grey.
-        proposed: disoccluded regions start from a proposal, which is stylised already.
     """
-    step_size = StepSize(lr)
-    if not full_lr_steps:
-        correction = 0.0 if proposed else MEAN_CORRECTION
-        step_size = StepSize(lr, FAST_LR_DECAY, nesterov=1, mean_correction=correction)
+    step_size = StepSize(lr) if full_lr_steps else StepSize(lr, FAST_LR_DECAY, nesterov=1)
     return step_size._replace(coarse_gain=1, chroma_gain=1) if restyle_steps else step_size
