@@ -46,9 +46,9 @@ class Background:
 
     @classmethod
     def initial(cls, layer: Layer) -> "Background":
-        """The plate after a first frame. The content tells the objects in it from ground."""
-        everywhere = torch.ones_like(layer.image[:, :1])
-        return cls(layer, everywhere, everywhere)
+        """The plate after a first frame: nothing is known, since nothing has moved yet."""
+        nowhere = torch.zeros_like(layer.image[:, :1])
+        return cls(layer, nowhere, nowhere)
 
     def updated(self, frame: Layer) -> "Background":
         """The plate after the frame of ``shown`` has been stylised."""
@@ -67,6 +67,19 @@ class Background:
         known = (warp(self.known, camera, "bilinear") > 0.5) & inside
         layer = self.layer.warped(camera, inside)
         return replace(self, layer=layer, known=known.to(self.known))
+
+    def seen(self, frame: Tensor, valid: Tensor, at_rest: Tensor) -> "Background":
+        """The plate with the masks of the present frame, whose coordinates it has.
+
+        Args:
+            frame: (1, 3, H, W).
+            valid: (1, 1, H, W) bool, where the frame before shows the same.
+            at_rest: ``shows_background``.
+        """
+        # A plate that looks like a moving object was taken from the object.
+        known = (self.known > 0) & ~(valid & ~at_rest & self.matches(frame))
+        shown = torch.where(valid, at_rest, ~known)
+        return replace(self, known=known.to(frame), shown=shown.to(frame))
 
     def matches(self, frame: Tensor) -> Tensor:
         """(1, 1, H, W) bool, where the plate shows what a frame, (1, 3, H, W), shows."""
