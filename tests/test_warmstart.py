@@ -148,9 +148,9 @@ def test_warm_start_gives_uncovered_ground_its_own_image_back(memory):
     after = warm_start(state, memory.frame.content, shift(0.0, hidden))
     # Patches at the outline mix ground and object.
     assert (after.valid[..., :8] == 1).all()
-    assert torch.equal(after.frame.image[..., :8], memory.image[..., :8])
+    torch.testing.assert_close(after.frame.image[..., :8], memory.image[..., :8])
     before, now = memory.frame.adam.bias_correction[0], after.frame.adam.bias_correction[0]
-    assert torch.equal(now[..., :8], before[..., :8])
+    torch.testing.assert_close(now[..., :8], before[..., :8])
 
 
 def test_warm_start_moves_the_background_plate_with_the_camera(memory):

@@ -68,19 +68,6 @@ class Background:
         layer = self.layer.warped(camera, inside)
         return replace(self, layer=layer, known=known.to(self.known))
 
-    def seen(self, frame: Tensor, valid: Tensor, at_rest: Tensor) -> "Background":
-        """The plate with the masks of the present frame, whose coordinates it has.
-
-        Args:
-            frame: (1, 3, H, W).
-            valid: (1, 1, H, W) bool, where the frame before shows the same.
-            at_rest: ``shows_background``.
-        """
-        # A plate that looks like a moving object was taken from the object.
-        known = (self.known > 0) & ~(valid & ~at_rest & self.matches(frame))
-        shown = torch.where(valid, at_rest, ~known)
-        return replace(self, known=known.to(frame), shown=shown.to(frame))
-
     def matches(self, frame: Tensor) -> Tensor:
         """(1, 1, H, W) bool, where the plate shows what a frame, (1, 3, H, W), shows."""
         difference = (self.layer.content - frame).abs().mean(1, keepdim=True)

@@ -1,7 +1,7 @@
 """Warm start from the previous stylised frame and its Adam state, both warped by optical flow."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -87,7 +87,8 @@ def warm_start(
         if motion.camera is not None:
             camera = affine_flow(motion.camera.to(flow), motion.flow.shape[-2:], flow.shape[-2:])
             background = background.warped(camera)
-        background = background.seen(frame, valid, shows_background(flow, camera))
+        shown = torch.where(valid, shows_background(flow, camera), background.known == 0)
+        background = replace(background, shown=shown.to(frame))
         uncovered = ~valid & background.matches(frame)
         layer = background.layer.where(uncovered, layer)
         valid = valid | uncovered
