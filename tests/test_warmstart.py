@@ -18,7 +18,6 @@ from vidstyle.optim.adam import AdamState
 from vidstyle.stylizer.denoise import denoise
 from vidstyle.stylizer.state import StylizerState
 from vidstyle.stylizer.warm_start import (
-    STROKE_GAIN,
     WarmStart,
     step_budget,
     warm_start,
@@ -125,7 +124,7 @@ def test_warm_start_moves_strokes_with_flow_that_is_not_reliable(memory):
     start = warm_start(memory, grey + 0.2, shift(3.0, torch.zeros(1, 1, HEIGHT, WIDTH)))
     middle = (start.frame.image - start.frame.image.mean())[..., 8:-8]
     # The mean over a window of two periods and a pixel, or at the border, is not quite 0.
-    torch.testing.assert_close(middle, STROKE_GAIN * strokes[..., 11:-5], atol=0.05, rtol=0)
+    torch.testing.assert_close(middle, strokes[..., 11:-5], atol=0.05, rtol=0)
 
 
 def after_a_frame_at_rest(memory):

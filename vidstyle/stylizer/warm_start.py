@@ -36,9 +36,6 @@ a mean square of 1."""
 STROKE_PX = 17
 """Window in px, odd, whose mean is no stroke."""
 
-STROKE_GAIN = 0.7
-"""Gain of the previous frame's strokes in disoccluded regions: at 1 strokes of live pans cross."""
-
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -100,8 +97,7 @@ def warm_start(
     change = torch.stack([1 - valid.float().mean(), (denoised - content).square().mean().sqrt()])
     if proposal is None:
         colors = _fit_colors(layer.image, content, valid)
-        strokes = _strokes(state.frame, colors, motion)
-        proposal = _map_colors(colors, denoised) + STROKE_GAIN * strokes
+        proposal = _map_colors(colors, denoised) + _strokes(state.frame, colors, motion)
     image = torch.where(valid, layer.image, proposal.to(frame).clamp(0, 1))
     adam = masked_adam(layer.adam, valid.to(frame))
     layer = Layer(image, denoised, adam, layer.residual_flow, reference)
