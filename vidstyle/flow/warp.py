@@ -46,19 +46,22 @@ def affine_flow(matrix: Tensor, size: Sequence[int], new_size: Sequence[int]) ->
     return torch.stack([(moved[0] - x) / across, (moved[1] - y) / down])[None]
 
 
-def warp(image: Tensor, flow: Tensor, mode: str = "bicubic", padding: str = "border") -> Tensor:
+def warp(image: Tensor, flow: Tensor, mode: str = "bicubic", wrap: bool = False) -> Tensor:
     """Backward warping: the value of each pixel at its displaced position.
 
     Args:
         image: (1, C, H, W).
         flow: (1, 2, H, W) in px, as in ``Motion``.
         mode: ``bicubic``; ``bilinear`` does not overshoot.
-        padding: outside of the image: ``border``, its border repeats, or ``reflection``.
+        wrap: outside of the image comes its opposite side; else the border repeats.
 
     Returns:
         (1, C, H, W).
     """
-    return _sample(image, *sample_positions(flow), mode, padding)
+    x, y = sample_positions(flow)
+    if wrap:
+        x, y = x.remainder(image.shape[-1]), y.remainder(image.shape[-2])
+    return _sample(image, x, y, mode)
 
 
 def warp_sharp(image: Tensor, flow: Tensor) -> Tensor:
@@ -88,11 +91,11 @@ def sample_positions(flow: Tensor) -> tuple[Tensor, Tensor]:
     return columns + flow[:, :1], rows + flow[:, 1:]
 
 
-def _sample(image: Tensor, x: Tensor, y: Tensor, mode: str, padding: str = "border") -> Tensor:
+def _sample(image: Tensor, x: Tensor, y: Tensor, mode: str) -> Tensor:
     """Values at columns ``x`` and rows ``y``, (1, 1, H, W) each, in px of the image."""
     height, width = image.shape[-2:]
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)[:, 0]
-    return F.grid_sample(image, grid, mode=mode, padding_mode=padding, align_corners=False)
+    return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
 def _lanczos_taps() -> list[float]:

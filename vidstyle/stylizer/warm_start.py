@@ -139,7 +139,8 @@ def _strokes(layer: Layer, colors: Tensor, motion: Motion) -> Tensor:
     """Strokes of the previous stylised frame, warped also where the flow is not reliable.
 
     They are its fine detail without that of the content. They move with the scene, so that fast
-    objects, which each frame disoccludes, keep strokes.
+    objects, which each frame disoccludes, keep strokes. Strips that enter at a border get those of
+    the opposite side, which join from frame to frame.
 
     Args:
         layer: of the previous frame.
@@ -153,7 +154,7 @@ def _strokes(layer: Layer, colors: Tensor, motion: Motion) -> Tensor:
     detail = detail - _box_filter(_box_filter(detail))
     if motion.flow is None:
         return detail
-    return warp(detail, _resized_flow(motion.flow, detail), "bilinear", "reflection")
+    return warp(detail, _resized_flow(motion.flow, detail), "bilinear", wrap=True)
 
 
 def _box_filter(image: Tensor) -> Tensor:
