@@ -125,7 +125,10 @@ def read_truth(folder: Path, sequence: str, frame: str) -> Truth:
 
 
 def mean_error(images: Sequence[Tensor], truths: Sequence[Truth]) -> float:
-    """The root of the mean temporal error of consecutive images, (1, 3, H, W) of any size."""
+    """The root of the mean temporal error of consecutive images, (1, 3, H, W) of any size.
+
+    Where flow leaves the frame, the border repeats.
+    """
     errors = []
     for image, following, (flow, visible) in zip(images, images[1:], truths, strict=False):
         size = visible.shape[-1], visible.shape[-2]

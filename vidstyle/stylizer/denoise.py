@@ -1,8 +1,8 @@
 """Temporal denoising of the content: an exponential average where only sensor noise changes."""
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from ..ops.tensors import box_mean
 
 PATCH_PX = 9
 """Side in px of the windows in which a change is compared with noise: one more than a power of
@@ -36,30 +36,12 @@ def denoise(previous: Tensor, frame: Tensor) -> Tensor:
     """
     change = frame - previous
     # A single box filter inverts some frequencies, which would grow from frame to frame.
-    broad = box_mean(box_mean(change))
+    broad = box_mean(box_mean(change, PATCH_PX), PATCH_PX)
     fine = change - broad
-    energy = box_mean(fine.square().mean(1, keepdim=True))
+    energy = box_mean(fine.square().mean(1, keepdim=True), PATCH_PX)
     # Windows overlap, and a GPU sorts slowly: every fourth row and column suffices.
     windows = energy[..., :: PATCH_PX // 2, :: PATCH_PX // 2].flatten()
     rank = 1 + windows.numel() // NOISE_RANK_DIVISOR
     noise = windows.kthvalue(rank).values.clamp(MIN_NOISE**2, MAX_NOISE**2)
     gain = (energy / noise - NO_GAIN_RATIO) / (FULL_GAIN_RATIO - NO_GAIN_RATIO)
     return (previous + broad + gain.clamp(DENOISE_MIN_GAIN, 1) * fine).clamp(0, 1)
-
-
-def box_mean(x: Tensor) -> Tensor:
-    """Mean of (1, C, H, W) over the window around each pixel, within the image."""
-    rows, columns = torch.ones_like(x[:1, :1, :, :1]), torch.ones_like(x[:1, :1, :1])
-    return _box_sum(_box_sum(x, 2), 3) / (_box_sum(rows, 2) * _box_sum(columns, 3))
-
-
-def _box_sum(x: Tensor, dim: int) -> Tensor:
-    """Sum of ``PATCH_PX`` neighbours, in sums of 2, 4 and 8: many times faster than pooling."""
-    half, length = PATCH_PX // 2, x.shape[dim]
-    padded = F.pad(x, [half, half, 0, 0] if dim == 3 else [0, 0, half, half])
-    sums, width = padded, 1
-    while 2 * width < PATCH_PX:
-        count = sums.shape[dim] - width
-        sums = sums.narrow(dim, 0, count) + sums.narrow(dim, width, count)
-        width *= 2
-    return sums.narrow(dim, 0, length) + padded.narrow(dim, PATCH_PX - 1, length)

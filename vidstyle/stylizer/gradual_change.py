@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .denoise import box_mean
+from ..ops.tensors import box_mean
 
 CHANGE_PER_CONTRAST = 0.6
 """Texture change, as a fraction of the contrast of a window, of another content."""
@@ -23,6 +23,9 @@ strobe lights change as much in one frame."""
 
 REFERENCE_GAIN = 0.05
 """Weight of the present frame in the brightness that is kept: slow turns of objects pass."""
+
+WINDOW_PX = 9
+"""Window in which textures are measured, one more than a power of two."""
 
 OPENING_PX = 5
 """Window, odd, of the morphological opening: thinner regions are noise."""
@@ -61,4 +64,4 @@ def next_reference(reference: Tensor, content: Tensor, kept: Tensor) -> Tensor:
 
 def _texture(image: Tensor) -> Tensor:
     """Mean absolute deviation from the mean of the window: changes of light do not count."""
-    return box_mean((image - box_mean(image)).abs())
+    return box_mean((image - box_mean(image, WINDOW_PX)).abs(), WINDOW_PX)

@@ -12,6 +12,12 @@ from ..optim.adam import AdamState
 from .background import Background
 from .layer import Layer
 
+BACKGROUND = "background_"
+"""Prefix of the names of the plate's tensors in a state dict."""
+
+LAYER_TENSORS = "image", "content", "residual_flow", "reference"
+"""Fields of a layer that are tensors."""
+
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -116,14 +122,6 @@ class StylizerState:
         blank = StylizerState.initial(self.image, AdamState.zero(self.image), self.image)
         expected = {name: tensor.shape for name, tensor in blank._named().items()}
         return {name: tensor.shape for name, tensor in self._named().items()} == expected
-
-
-BACKGROUND = "background_"
-"""Prefix of the names of the plate's tensors in a state dict."""
-
-
-LAYER_TENSORS = "image", "content", "residual_flow", "reference"
-"""Fields of a layer that are tensors."""
 
 
 def _named_tensors(layer: Layer, prefix: str) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..flow.motion import Motion
 from ..flow.warp import affine_flow, resize_flow, warp
 from ..ops.pytree import register_dataclass, tensors_in, with_tensors
+from ..ops.tensors import box_mean
 from ..optim.adam import FAST_LR_DECAY, OptimResult, StepSize
 from .background import Background, shows_background
 from .denoise import denoise
@@ -34,7 +35,7 @@ COLOR_RIDGE = 1e-3
 a mean square of 1."""
 
 STROKE_PX = 17
-"""Window in px, odd, whose mean is no stroke."""
+"""Window whose mean is no stroke, in px, one more than a power of two."""
 
 
 @register_dataclass
@@ -151,18 +152,10 @@ def _strokes(layer: Layer, colors: Tensor, motion: Motion) -> Tensor:
         (1, 3, H, W), around 0.
     """
     detail = layer.image - _map_colors(colors, layer.content)
-    detail = detail - _box_filter(_box_filter(detail))
+    detail = detail - box_mean(box_mean(detail, STROKE_PX), STROKE_PX)
     if motion.flow is None:
         return detail
     return warp(detail, _resized_flow(motion.flow, detail), "bilinear", wrap=True)
-
-
-def _box_filter(image: Tensor) -> Tensor:
-    """Mean over a window of ``STROKE_PX``."""
-    for window in ((STROKE_PX, 1), (1, STROKE_PX)):
-        margin = window[0] // 2, window[1] // 2
-        image = F.avg_pool2d(image, window, 1, margin, count_include_pad=False)
-    return image
 
 
 def _valid_mask(motion: Motion, frame: Tensor) -> Tensor:
