@@ -83,6 +83,8 @@ def browser(*flags):
     missing = None if all(found) else "no Chromium with its chromedriver here"
     need(missing, "VIDSTYLE_REQUIRE_BROWSER")
     from selenium import webdriver
+    from selenium.common.exceptions import WebDriverException
+    from urllib3.exceptions import HTTPError
 
     class Chrome(webdriver.Chrome):
         """Kills the browser if it does not answer a command within ``DRIVER_SECONDS``.
@@ -124,7 +126,8 @@ def browser(*flags):
     try:
         yield driver
     finally:
-        driver.quit()
+        with suppress(WebDriverException, HTTPError, OSError):  # a killed browser cannot quit
+            driver.quit()
 
 
 @contextmanager
