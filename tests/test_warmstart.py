@@ -127,6 +127,19 @@ def test_warm_start_moves_strokes_with_flow_that_is_not_reliable(memory):
     torch.testing.assert_close(middle, strokes[..., 11:-5], atol=0.05, rtol=0)
 
 
+def test_warm_start_joins_the_proposal_without_a_seam(memory):
+    """Image and proposal are of one tone each, which differ."""
+    reliable = torch.ones(1, 1, HEIGHT, WIDTH)
+    reliable[..., 16:] = 0
+    memory = with_image(memory, torch.full_like(memory.image, 0.4))
+    proposal = torch.full_like(memory.image, 0.6)
+    frame = torch.rand(1, 3, HEIGHT, WIDTH)
+    image = warm_start(memory, frame, shift(0.0, reliable), proposal).frame.image
+    assert image.diff(dim=-1).abs().max() < 0.1  # half of the step
+    torch.testing.assert_close(image[..., :14], memory.image[..., :14])
+    torch.testing.assert_close(image[..., 26:], proposal[..., 26:])
+
+
 def after_a_frame_at_rest(memory):
     """The state of a second frame like the first one: the plate then knows the background."""
     start = warm_start(memory, memory.frame.content, shift(0.0))

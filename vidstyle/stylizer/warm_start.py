@@ -34,6 +34,17 @@ COLOR_RIDGE = 1e-3
 """Regularisation towards the source's colours of the colour map of disoccluded regions, relative to
 a mean square of 1."""
 
+JOIN_PX = 5
+"""Window over which the difference at the boundary of a proposal is smoothed, in px, one more than
+a power of two."""
+
+JOIN_FADE = 0.05
+"""Share of pixels that are kept, in that window, below which the difference fades."""
+
+FEATHER_PX = 3
+"""Window, odd, one more than a power of two, of the blend at the boundary of a proposal. The part
+of it within the pixels that are kept flickers with the mask."""
+
 STROKE_PX = 17
 """Window whose mean is no stroke, in px, one more than a power of two."""
 
@@ -99,10 +110,34 @@ def warm_start(
     if proposal is None:
         colors = _fit_colors(layer.image, content, valid)
         proposal = _map_colors(colors, denoised) + _strokes(state.frame, colors, motion)
-    image = torch.where(valid, layer.image, proposal.to(frame).clamp(0, 1))
+        image = torch.where(valid, layer.image, proposal.clamp(0, 1))
+    else:
+        image = _joined(layer.image, proposal.to(frame), valid.to(frame))
     adam = masked_adam(layer.adam, valid.to(frame))
     layer = Layer(image, denoised, adam, layer.residual_flow, reference)
     return WarmStart(layer, background, valid.to(frame), change)
+
+
+def _joined(image: Tensor, proposal: Tensor, valid: Tensor) -> Tensor:
+    """Join the warped image and the proposal without a visible seam.
+
+    Both are stylisations of the present frame, so their difference at the boundary is one of
+    strokes and tone. It is smoothed and added to the proposal, and fades with the distance from the
+    boundary (after Poisson image editing, Perez et al. 2003, but in closed form). A rim of
+    ``FEATHER_PX`` is a blend of both.
+
+    Args:
+        image, proposal: (1, 3, H, W).
+        valid: (1, 1, H, W), 1 where the image is kept.
+
+    Returns:
+        (1, 3, H, W) in [0, 1].
+    """
+    near = box_mean(box_mean(valid, JOIN_PX), JOIN_PX)
+    difference = box_mean(box_mean((image - proposal) * valid, JOIN_PX), JOIN_PX)
+    shifted = proposal + difference / (near + JOIN_FADE)
+    inside = -F.max_pool2d(-valid, FEATHER_PX, 1, FEATHER_PX // 2)
+    return torch.lerp(shifted, image, box_mean(inside, FEATHER_PX)).clamp(0, 1)
 
 
 def _fit_colors(stylized: Tensor, content: Tensor, valid: Tensor) -> Tensor:
