@@ -18,7 +18,7 @@ def share_restarted(frames):
     """The largest share of the frame that starts again in one of the frames."""
     reference, shares = frames[0].mean(1, keepdim=True), []
     for before, frame in pairwise(frames):
-        changed = gradually_changed(reference, frame, frame - before)
+        changed = gradually_changed(reference, frame, frame - before).mask
         reference = next_reference(reference, frame, ~changed)
         shares.append(changed.float().mean().item())
     return max(shares)
@@ -33,6 +33,19 @@ def scenes():
 def test_gradually_changed_finds_a_crossfade():
     old, new = scenes()
     assert share_restarted([torch.lerp(old, new, n / COUNT) for n in range(COUNT + 1)]) > 0.05
+
+
+def test_gradually_changed_weight_fades_into_regions_that_change_less():
+    """The left half of the frame changes fully, the right half a little, and the top not at all."""
+    old, new = scenes()
+    share = torch.full((1, 1, SIZE[1], SIZE[0]), 0.3)
+    share[..., : SIZE[0] // 2] = 1
+    share[:, :, : SIZE[1] // 2] = 0
+    frame = torch.lerp(old, new, share)
+    mask, weight = gradually_changed(old.mean(1, keepdim=True), frame, torch.zeros_like(frame))
+    assert mask.any() and (weight[mask] == 1).all()
+    assert ((weight > 0.1) & (weight < 0.9)).any()
+    assert weight[:, :, : SIZE[1] // 2 - 16].max() == 0  # the texture windows overlap the border
 
 
 def test_gradually_changed_ignores_light_noise_and_sudden_changes():

@@ -5,6 +5,8 @@ new one. Each pixel therefore keeps the brightness of the content that it was st
 the texture of the present frame differs from it, the region is stylised as if it were disoccluded.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,25 +32,47 @@ WINDOW_PX = 9
 OPENING_PX = 5
 """Window, odd, of the morphological opening: thinner regions are noise."""
 
+FEATHER_PX = 17
+"""Window of the ramp around a changed region, one more than a power of two. Neighbouring regions
+change a few frames later, so that a hard edge would show until then."""
 
-def gradually_changed(reference: Tensor, content: Tensor, last_change: Tensor) -> Tensor:
+FEATHER_CHANGE = 0.3, 0.8
+"""Texture change, relative to that of another content, at which the ramp begins and has its full
+weight: neighbours at rest keep their strokes."""
+
+
+class GradualChange(NamedTuple):
+    """Where the content has become another one.
+
+    Attributes:
+        mask: (1, 1, H, W) bool.
+        weight: (1, 1, H, W) in [0, 1] of a new start: 1 within the mask, with a ramp around it.
+    """
+
+    mask: Tensor
+    weight: Tensor
+
+
+def gradually_changed(reference: Tensor, content: Tensor, last_change: Tensor) -> GradualChange:
     """Where the content has become another one over several frames.
 
     Args:
         reference: (1, 1, H, W), brightness that the region was stylised for, warped.
         content: (1, 3, H, W), the present frame, denoised.
         last_change: (1, 3, H, W), the present frame minus the previous one, warped.
-
-    Returns:
-        (1, 1, H, W) bool.
     """
     gray = content.mean(1, keepdim=True)
     change = _texture(gray - reference)
     contrast = torch.maximum(_texture(gray), _texture(reference))
-    changed = change > CHANGE_PER_CONTRAST * contrast + MIN_CHANGE
+    limit = CHANGE_PER_CONTRAST * contrast + MIN_CHANGE
+    changed = change > limit
     changed &= change > MIN_FRAMES * _texture(last_change.mean(1, keepdim=True))
     eroded = -F.max_pool2d(-changed.to(gray), OPENING_PX, 1, OPENING_PX // 2)
-    return F.max_pool2d(eroded, OPENING_PX, 1, OPENING_PX // 2) > 0
+    opened = F.max_pool2d(eroded, OPENING_PX, 1, OPENING_PX // 2)
+    near = box_mean(F.max_pool2d(opened, FEATHER_PX, 1, FEATHER_PX // 2), FEATHER_PX)
+    low, high = FEATHER_CHANGE
+    ramp = ((change / limit - low) / (high - low)).clamp(0, 1)
+    return GradualChange(opened > 0, torch.maximum(near * ramp, opened))
 
 
 def next_reference(reference: Tensor, content: Tensor, kept: Tensor) -> Tensor:

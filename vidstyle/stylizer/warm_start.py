@@ -103,16 +103,21 @@ def warm_start(
         valid = valid | uncovered
     content = torch.where(valid, layer.content, frame)
     denoised = torch.where(valid, denoise(content, frame), frame)
-    valid = valid & ~gradually_changed(layer.reference, denoised, frame - content)
+    reference = torch.where(valid, layer.reference, frame.mean(1, keepdim=True))
+    changed = gradually_changed(reference, denoised, frame - content)
+    valid = valid & ~changed.mask
     content, denoised = (torch.where(valid, each, frame) for each in (content, denoised))
-    reference = next_reference(layer.reference, denoised, valid)
+    reference = next_reference(reference, denoised, valid)
     change = torch.stack([1 - valid.float().mean(), (denoised - content).square().mean().sqrt()])
     if proposal is None:
         colors = _fit_colors(layer.image, content, valid)
-        proposal = _map_colors(colors, denoised) + _strokes(state.frame, colors, motion)
-        image = torch.where(valid, layer.image, proposal.clamp(0, 1))
+        strokes = _strokes(state.frame, colors, motion)
+        proposal = (_map_colors(colors, denoised) + strokes).clamp(0, 1)
+        image = torch.where(valid, layer.image, proposal)
     else:
-        image = _joined(layer.image, proposal.to(frame), valid.to(frame))
+        proposal = proposal.to(frame)
+        image = _joined(layer.image, proposal, valid.to(frame))
+    image = torch.lerp(image, proposal, changed.weight)
     adam = masked_adam(layer.adam, valid.to(frame))
     layer = Layer(image, denoised, adam, layer.residual_flow, reference)
     return WarmStart(layer, background, valid.to(frame), change)
@@ -131,13 +136,13 @@ def _joined(image: Tensor, proposal: Tensor, valid: Tensor) -> Tensor:
         valid: (1, 1, H, W), 1 where the image is kept.
 
     Returns:
-        (1, 3, H, W) in [0, 1].
+        (1, 3, H, W); within [0, 1] where both are.
     """
     near = box_mean(box_mean(valid, JOIN_PX), JOIN_PX)
     difference = box_mean(box_mean((image - proposal) * valid, JOIN_PX), JOIN_PX)
-    shifted = proposal + difference / (near + JOIN_FADE)
+    shifted = (proposal + difference / (near + JOIN_FADE)).clamp(0, 1)
     inside = -F.max_pool2d(-valid, FEATHER_PX, 1, FEATHER_PX // 2)
-    return torch.lerp(shifted, image, box_mean(inside, FEATHER_PX)).clamp(0, 1)
+    return torch.lerp(shifted, image, box_mean(inside, FEATHER_PX))
 
 
 def _fit_colors(stylized: Tensor, content: Tensor, valid: Tensor) -> Tensor:
