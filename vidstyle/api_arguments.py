@@ -13,7 +13,7 @@ from .features.extractor import Features
 from .features.weights import load_features
 from .flow.methods import FlowMethod, load_flow
 from .io.sink_base import Encoding
-from .render_job import RenderJob
+from .job import RenderJob
 from .settings import PRESETS, REMOVED_SETTINGS, RENAMED_SETTINGS, Settings
 from .styles import check_not_swapped, find_style, style_parts, to_style
 from .stylizer.style import Style

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from .errors import OutputError, VidstyleError
 from .inputs import names_text
+from .job import RenderJob
 from .progress import ProgressDisplay
-from .render_job import RenderJob
 
 log = logging.getLogger(__name__)
 

@@ -23,6 +23,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..flow.methods import load_flow
     from ..inputs import expand_folders
     from ..preview import preview
+    from ..range_jobs import render_frames
     from ..render_job import open_files, render_job
     from ..runtime.device import choose_device
     from ..styles import find_style
@@ -34,6 +35,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         styles = [str(find_style(style)) for style in style_names]
         names = expand_folders(given)
         into_folder = _choose_output(args, given, styles)
+        if args.frames and (into_folder or len(names) > 1 or args.output is None):
+            raise ValueError("--frames works with one clip and -o FILE, such as -o 0.mp4.segments")
         if args.trace and len(names) > 1:
             raise ValueError("--trace works with one input only: render the others without it")
         settings = {name: _settings(args, name) for name in names}
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     batch = into_folder or len(names) > 1
     with ExitStack() as stack:
         files = None
-        if not batch and args.preview is None:
+        if not batch and args.preview is None and not args.frames:
             files = stack.enter_context(open_files(jobs[0], settings[names[0]]))
         with usage_errors(parser):
             features = load_features(args.features, args.device, args.weights)
@@ -56,7 +59,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
         def render(job: Any) -> None:
             stylizer = Stylizer(features, style, settings[job.input])
-            if args.preview is None:
+            if args.frames:
+                render_frames(job, stylizer, args.frames, args.warm_up_frames)
+            elif args.preview is None:
                 render_job(job, stylizer, files)
             else:
                 preview(job, stylizer, args.preview, _output(args, job, into_folder, preview=False))
@@ -200,7 +205,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         ValueError: flags that exclude each other.
     """
     from ..io.sink_base import Encoding
-    from ..render_job import RenderJob
+    from ..job import RenderJob
 
     stop = args.stop if args.duration is None else (args.start or 0) + args.duration
     if stop is not None and stop <= (args.start or 0):
@@ -209,6 +214,10 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         args.start is not None or stop is not None or args.trace or args.resume
     ):
         raise ValueError("--preview cannot be used with -ss, -t, -to, --trace or --resume")
+    if args.frames and (args.preview is not None or args.trace or args.resume):
+        raise ValueError("--frames cannot be used with --preview, --trace or --resume")
+    if args.warm_up_frames and not args.frames:
+        raise ValueError("--warm-up-frames works with --frames only: add --frames START-END")
     return RenderJob(
         name,
         args.output or "",

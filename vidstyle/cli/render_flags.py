@@ -36,6 +36,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_basic_settings(parser, PRESETS["standard"])
     _add_part(parser)
+    _add_range(parser)
     _add_existing(parser)
     _add_encoding(parser)
     _add_reports(parser)
@@ -107,6 +108,25 @@ def _add_part(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="write only the frame at this time (to OUTPUT if that is an image file, else to "
         "NAME.preview.png), and estimate the time for the whole clip",
+    )
+
+
+def _add_range(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("one range of the frames").add_argument
+    add(
+        "--frames",
+        type=values.frames,
+        metavar="START-END",
+        help="stylise only these frames, counted from 0, both included, into a file such as "
+        "000.mp4.segments; `vidstyle join` puts such files together",
+    )
+    add(
+        "--warm-up-frames",
+        type=values.count,
+        default=0,
+        metavar="N",
+        help="stylise so many frames before START too and do not write them, where START lies "
+        "within a shot (default: 0)",
     )
 
 
