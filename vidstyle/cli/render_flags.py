@@ -40,6 +40,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     _add_existing(parser)
     _add_encoding(parser)
     _add_reports(parser)
+    _add_cluster(parser)
     add_expert_settings(parser, PRESETS["standard"])
     add_model_flags(parser)
 
@@ -127,6 +128,32 @@ def _add_range(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="stylise so many frames before START too and do not write them, where START lies "
         "within a shot (default: 0)",
+    )
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("many GPUs and machines (needs vidstyle[ray])")
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="stylise the shots of clips on the workers of a Ray cluster at HOST:PORT; without an "
+        "address on several workers of this machine",
+    )
+    for flag, kind, text in (
+        ("--workers", int, "number of workers (default: as many as the cluster has room for)"),
+        ("--gpus-per-worker", float, "GPUs of each worker, 0.5 for two workers on each GPU"),
+        ("--cpus-per-worker", int, "CPU cores and threads of each worker"),
+        ("--max-tries", int, "tries of a shot whose worker or machine fails (default: 3)"),
+    ):
+        group.add_argument(flag, type=kind, metavar="N", help=text)
+    group.add_argument(
+        "--split",
+        type=values.split,
+        metavar="shots|FRAMES",
+        help="keep shots whole, as one machine renders them, or split those with more frames "
+        "(default: shots)",
     )
 
 

@@ -62,3 +62,10 @@ def count(text: str) -> int:
     if not text.isdecimal():
         raise ArgumentTypeError(f"{text!r} is not a count: use a whole number, 0 or more")
     return int(text)
+
+
+def split(text: str) -> str | int:
+    """``shots``, or the maximum number of frames of a shot."""
+    if text != "shots" and not (text.isdecimal() and int(text)):
+        raise ArgumentTypeError(f"{text!r} is no way to split: use shots, or a number of frames")
+    return text if text == "shots" else int(text)

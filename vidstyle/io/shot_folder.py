@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -185,11 +186,17 @@ class ShotFolder(PartFolder):
                 "resume=True",
                 "resume",
             )
+        return self.segments_so_far()[0]
+
+    def segments_so_far(self) -> tuple[list[Segment], Fraction | None]:
+        """(segments before the first shot that is not done, its time in seconds)."""
+        done = list(takewhile(lambda shot: shot.done, self.shots))
+        following = self.shots[len(done)].time if len(done) < len(self.shots) else None
         return [
             Segment(self.folder / name, frames=frames)
-            for shot in self.shots
+            for shot in done
             for name, frames, _ in shot.segments
-        ]
+        ], following
 
     def _write_work_list(self) -> None:
         entries = [shot.as_json() for shot in self.shots]
