@@ -112,10 +112,12 @@ def _nodes() -> dict[str, Mapping[str, Any]]:
     return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
 
 
-def default_resources() -> Resources:
-    """A GPU and two cores for each worker where there are GPUs, else a core."""
-    has_gpu = any(node["Resources"].get("GPU") for node in _nodes().values())
-    return Resources(2, 1.0) if has_gpu else Resources(1, 0.0)
+def choose_resources(cpus: int | None, gpus: float | None) -> Resources:
+    """What a worker needs: as given, else a GPU where there are GPUs, and two cores beside a GPU,
+    else one."""
+    if gpus is None:
+        gpus = float(any(node["Resources"].get("GPU") for node in _nodes().values()))
+    return Resources(cpus or (2 if gpus else 1), gpus)
 
 
 @ray.remote(max_retries=0)

@@ -13,7 +13,7 @@ from ..batch import make_folder
 from ..errors import VidstyleError
 from ..inputs import names_text
 from ..io.files import part_folder
-from ..io.shot_folder import has_work_list
+from ..io.shot_folder import has_work_list, threads_of
 from ..job import RenderJob
 from ..runtime.interrupts import deferred
 from ..settings import Settings
@@ -101,16 +101,13 @@ def render_on_cluster(
     from . import cluster
 
     with cluster.connected(options.address):
-        wanted = cluster.default_resources()
-        cpus = options.cpus_per_worker or wanted.cpus
-        gpus = wanted.gpus if options.gpus_per_worker is None else options.gpus_per_worker
-        threads = min(cpus, torch.get_num_threads()) if options.address == "local" else cpus
-        recipe = Recipe.of(stylizer, device, threads, flow_weights)
-        with _outputs(jobs, options.split, threads, message) as opened:
-            workers = cluster.RayWorkers(recipe, cluster.Resources(cpus, gpus), options.workers)
+        wanted = cluster.choose_resources(options.cpus_per_worker, options.gpus_per_worker)
+        recipe = Recipe.of(stylizer, device, wanted.cpus, flow_weights)
+        with _outputs(jobs, options.split, wanted.cpus, message) as opened:
+            workers = cluster.RayWorkers(recipe, wanted, options.workers)
             log.info(
                 "%d workers with %s (%s)",
-                *(workers.slots, cluster.Resources(cpus, gpus).text(), ", ".join(workers.devices)),
+                *(workers.slots, wanted.text(), ", ".join(workers.devices)),
             )
             try:
                 _render(workers, opened, options.max_tries, message)
@@ -126,6 +123,8 @@ def resume_shots(
 ) -> None:
     """Resume a render of shots in this process, one after another, without Ray.
 
+    Each shot is computed with as many threads as the workers had, and its frames are the same.
+
     Args:
         job: the one that began on a cluster.
         stylizer, device, flow_weights: as for ``render_on_cluster``.
@@ -133,7 +132,7 @@ def resume_shots(
     Raises:
         VidstyleError: see ``render_on_cluster``.
     """
-    threads = torch.get_num_threads()
+    threads = threads_of(part_folder(Path(job.output))) or torch.get_num_threads()
     recipe = Recipe.of(stylizer, device, threads, flow_weights)
     with _outputs([(job, stylizer.settings)], None, threads, str) as opened:
         _render(LocalWorker(recipe), opened, 1, str)

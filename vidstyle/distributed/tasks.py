@@ -5,8 +5,8 @@ import errno
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -30,7 +30,7 @@ from ..job import RenderJob
 from ..range_render import render_range
 from ..render_job import render_job
 from ..runtime.device import choose_device
-from ..runtime.limits import set_threads
+from ..runtime.limits import thread_limit
 from ..settings import Settings
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
@@ -178,7 +178,8 @@ def perform(
             node,
         )
     try:
-        return Outcome(_result(recipe, clip, task, fetch), node=node)
+        with _threads(recipe.threads):
+            return Outcome(_result(recipe, clip, task, fetch), node=node)
     except _SourceMissingError as missing:
         return Outcome(None, Trouble.SOURCE, InputError(str(missing)), node)
     except (DeviceMemoryError, MemoryError) as error:
@@ -194,7 +195,6 @@ def perform(
 def _result(
     recipe: Recipe, clip: Clip | None, task: Task, fetch: Callable[[], np.ndarray] | None
 ) -> Any:
-    _limit_threads(recipe.threads)
     device = choose_device(recipe.device)
     if clip is None or isinstance(task, Probe):
         return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -232,11 +232,18 @@ def _rendered_still(job: RenderJob, stylizer: Stylizer) -> bytes:
         return output.read_bytes()
 
 
-def _limit_threads(count: int) -> None:
-    set_threads(count)
-    if torch.get_num_threads() != count:
-        torch.set_num_threads(count)
-    cv2.setNumThreads(count)
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """All libraries compute with so many threads, on which the last bit of a result depends."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        with thread_limit(count):
+            torch.set_num_threads(count)
+            cv2.setNumThreads(count)
+            yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 _styles: dict[tuple[int, str], tuple[Features, Style]] = {}
@@ -268,7 +275,7 @@ def _local_source(clip: Clip, fetch: Callable[[], np.ndarray] | None) -> Path:
             "machines share"
         )
     try:
-        if fingerprint(path) == clip.contents:
+        if path.is_file() and fingerprint(path) == clip.contents:
             return path
     except OSError:
         pass

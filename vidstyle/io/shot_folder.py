@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import OutputError
 from .files import write_file
 from .mux import Segment
-from .part_folder import WORK_LIST_FILE, PartFolder
+from .part_folder import JOB_FILE, WORK_LIST_FILE, PartFolder
 from .range_writer import EncodedSegment
 
 
@@ -214,3 +214,11 @@ def _check_contiguous(shots: Sequence[Shot]) -> None:
 def has_work_list(folder: Path) -> bool:
     """Whether a part folder is from a render whose shots are stylised apart."""
     return (folder / WORK_LIST_FILE).is_file()
+
+
+def threads_of(folder: Path) -> int | None:
+    """The number of threads that the shots in a part folder were computed with; None: unknown."""
+    try:
+        return int(json.loads((folder / JOB_FILE).read_text())["job"]["threads"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
