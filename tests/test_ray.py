@@ -232,6 +232,6 @@ def test_interrupted_render_keeps_the_running_shots(
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume resumes it, with or without --ray" in err
-    assert shots_done() == 2
+    assert shots_done() in (1, 2)  # the second may not have begun
     frames = len(packets_of("ray.part.mp4")[0]) if Path("ray.part.mp4").exists() else 0
     assert frames in (0, 30, 75)  # the shots before the first that is missing
