@@ -187,24 +187,19 @@ def test_cuts_depend_on_where_the_shot_began():
     assert cuts_among({5: 2, 0: 3, 1: 1}) == [1]
 
 
-def test_shots_are_split_with_a_warm_up():
+def test_shots_are_split_into_equal_parts_that_fade():
     times = tuple(Fraction(number, 25) for number in range(100))
     found = Scan(times, {60: 3})
     whole = shots_of(found, Fraction(1, 25))
-    assert [(shot.first, shot.stop, shot.last_pts) for shot in whole] == [
-        (0, 60, -1),
-        (60, 100, 59),
+    assert [(shot.first, shot.stop, shot.last_pts, shot.seam) for shot in whole] == [
+        (0, 60, -1, 0),
+        (60, 100, 59, 0),
     ]
     split = shots_of(found, Fraction(1, 25), 25)
-    assert [(shot.first, shot.stop) for shot in split] == [
-        (0, 20),
-        (20, 40),
-        (40, 60),
-        (60, 80),
-        (80, 100),
-    ]
-    assert [shot.warm_up for shot in split] == [0, 16, 16, 0, 16]
-    assert [shot.time for shot in split[1:]] == [times[4], times[24], times[60], times[64]]
+    assert [shot.first for shot in split] == [0, 20, 40, 60, 80]
+    assert [shot.stop for shot in split] == [20, 40, 60, 80, 100]
+    assert [shot.seam for shot in split] == [16, 16, 0, 16, 0]
+    assert [shot.time for shot in split] == [times[shot.first] for shot in split]
 
 
 def test_scan_ranges_are_few_for_a_short_clip(tmp_path):

@@ -2,6 +2,7 @@
 
 import zipfile
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -128,16 +129,34 @@ def test_frames_beyond_the_clip_or_into_another_file_fail(vidstyle, clip, style_
     assert refusal("0-1")[0] == 2
 
 
-def test_warm_up_frames_are_not_written(vidstyle, clips, style_file):
-    render_range(vidstyle, clips[".mp4"], style_file, "0-9", "cold.mp4.segments")
-    for warm_up in ("0", "4", "20"):
-        more = "--warm-up-frames", warm_up
-        render_range(vidstyle, clips[".mp4"], style_file, "10-13", f"{warm_up}.mp4.segments", *more)
-        with zipfile.ZipFile(f"{warm_up}.mp4.segments") as archive:
-            Path("segment.mp4").write_bytes(archive.read("000000.mp4"))
-            assert len(archive.namelist()) == 2
-        assert [packet[0] for packet in sorted(packets_of("segment.mp4")[0])] == [
-            number * 512 for number in range(10, 14)
-        ]
-    with zipfile.ZipFile("0.mp4.segments") as a, zipfile.ZipFile("4.mp4.segments") as b:
-        assert a.read("000000.mp4") != b.read("000000.mp4")
+def frames_of(archive):
+    """The decoded frames of a file of segments, and their pts in the clip."""
+    with zipfile.ZipFile(archive) as members:
+        for name in sorted(members.namelist())[:-1]:
+            Path(name).write_bytes(members.read(name))
+            with av.open(name) as container:
+                for frame in container.decode(video=0):
+                    yield frame.pts, frame.to_ndarray(format="rgb24").astype(int)
+
+
+def test_range_fades_to_the_next_one_within_a_shot(vidstyle, clips, style_file):
+    def steps(*ranges, seam):
+        """Mean squared difference of each frame from the one before."""
+        images = []
+        for frames in ranges:
+            more = "--seam-frames", seam, "-y", "-c:v", "ffv1"
+            render_range(vidstyle, clips[".mp4"], style_file, frames, "a.mkv.segments", *more)
+            images += [image for _, image in frames_of("a.mkv.segments")]
+        return [np.square(b - a).mean() for a, b in pairwise(images)]
+
+    hard, faded = (steps("0-14", "15-24", seam=seam) for seam in ("0", "8"))
+    assert len(hard) == len(faded) == 24
+    assert hard[:6] == faded[:6] and hard[15:] == faded[15:]  # 8 frames before the seam change
+    assert max(faded[6:15]) < hard[14] / 2
+    hard, faded = (steps("20-29", "30-34", seam=seam) for seam in ("0", "8"))
+    assert hard == faded  # a cut is no seam
+
+
+def test_range_has_the_times_of_the_clip(vidstyle, clips, style_file):
+    render_range(vidstyle, clips[".mp4"], style_file, "60-80", "a.mp4.segments")
+    assert [pts for pts, _ in frames_of("a.mp4.segments")] == [n * 512 for n in range(60, 81)]

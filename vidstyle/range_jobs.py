@@ -29,7 +29,7 @@ from .io.video_writer import join_output, write_errors
 from .job import RenderJob, check_kinds, resolve_layout
 from .pipeline import Report
 from .progress import ProgressDisplay
-from .range_render import render_range
+from .range_render import SEAM_FRAMES, render_range
 from .render_progress import ClipProgress
 from .stylizer.stylizer import Stylizer
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def render_frames(
-    job: RenderJob, stylizer: Stylizer, frames: tuple[int, int], warm_up: int = 0
+    job: RenderJob, stylizer: Stylizer, frames: tuple[int, int], seam: int = SEAM_FRAMES
 ) -> Path:
     """Stylise one range of the frames of a clip into a file of segments.
 
@@ -45,8 +45,7 @@ def render_frames(
         job: its output is a file such as ``000.mp4.segments``.
         stylizer: does the work.
         frames: numbers of the first and the last frame, counted from 0. A clip may end earlier.
-        warm_up: number of frames before the first that are stylised and not written, where the
-            range begins within a shot.
+        seam: number of last frames that fade to the next range, where that begins within a shot.
 
     Raises:
         VidstyleError: the clip cannot be read or has no such frames, or the file cannot be written.
@@ -58,8 +57,8 @@ def render_frames(
     with job.open_source() as source:
         check_kinds(job, source)
         settings = resolve_layout(stylizer.settings, source)
-    first, warm_up = frames[0], min(warm_up, frames[0])
-    span = FrameSpan(first - warm_up, frames[1] + 1)
+    first = frames[0]
+    span = FrameSpan(first, frames[1] + 1)
     with ProgressDisplay(
         "frame", span.stop - span.first, job.quiet, job.batch_display, job.listener
     ) as display:
@@ -68,7 +67,7 @@ def render_frames(
         def watch(report: Report) -> None:
             progress.on_frame(report)
 
-        result = render_range(job, stylizer, span, warm_up, watch=watch)
+        result = render_range(job, stylizer, span, seam=seam, watch=watch)
     encoder, stop = result.encoder, first + result.frames
     archive = RangeInfo(
         first,

@@ -88,12 +88,15 @@ def _render_here(
     from ..distributed.render import is_render_of_shots, resume_shots
     from ..preview import preview
     from ..range_jobs import render_frames
+    from ..range_render import SEAM_FRAMES
     from ..render_job import render_job
+
+    seam = SEAM_FRAMES if args.seam_frames is None else args.seam_frames
 
     def render(job: Any) -> None:
         stylizer = make_stylizer(job)
         if args.frames:
-            render_frames(job, stylizer, args.frames, args.warm_up_frames)
+            render_frames(job, stylizer, args.frames, seam)
         elif args.preview is not None:
             preview(job, stylizer, args.preview, _output(args, job, skipped is not None, False))
         elif is_render_of_shots(job):
@@ -283,8 +286,8 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         raise ValueError("--preview cannot be used with -ss, -t, -to, --trace or --resume")
     if args.frames and (args.preview is not None or args.trace or args.resume):
         raise ValueError("--frames cannot be used with --preview, --trace or --resume")
-    if args.warm_up_frames and not args.frames:
-        raise ValueError("--warm-up-frames works with --frames only: add --frames START-END")
+    if args.seam_frames is not None and not args.frames:
+        raise ValueError("--seam-frames works with --frames only: add --frames START-END")
     return RenderJob(
         name,
         args.output or "",

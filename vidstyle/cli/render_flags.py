@@ -122,12 +122,11 @@ def _add_range(parser: argparse.ArgumentParser) -> None:
         "000.mp4.segments; `vidstyle join` puts such files together",
     )
     add(
-        "--warm-up-frames",
+        "--seam-frames",
         type=values.count,
-        default=0,
         metavar="N",
-        help="stylise so many frames before START too and do not write them, where START lies "
-        "within a shot (default: 0)",
+        help="where the range ends within a shot: fade its last N frames to the next range, so "
+        "that no seam shows (default: 16)",
     )
 
 

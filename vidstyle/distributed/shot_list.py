@@ -1,7 +1,7 @@
 """The shots of a clip: cuts are found in ranges of the clip, and joined as one pass finds them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..flow.cuts import LOOK_AHEAD_FRAMES, LOOK_BACK_FRAMES, cut_reaches, cuts_among
 from ..io.shot_folder import Shot
 from ..job import RenderJob
-from ..range_render import file_start
+from ..range_render import SEAM_FRAMES, file_start
 
 SCAN_MARGIN_SECONDS = Fraction(2)
 """Time in seconds before a range at which decoding begins, so that the frames before it are
@@ -17,9 +17,6 @@ known."""
 
 MIN_SCAN_SECONDS = Fraction(20)
 """Duration in seconds below which a range is not worth a seek."""
-
-WARM_UP_FRAMES = 16
-"""Frames of warm-up of a part of a long shot."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def shots_of(found: Scan, time_base: Fraction, split: int | None = None) -> list
         parts = 1 if split is None else -(-(stop - first) // split)
         for part in range(parts):
             begin, end = (first + (stop - first) * each // parts for each in (part, part + 1))
-            warm_up = min(WARM_UP_FRAMES, begin - first)
-            shot = Shot(begin, end, warm_up, found.times[begin - warm_up])
-            shots.append(replace(shot, last_pts=pts[begin - 1] if begin else -1))
+            last_pts = pts[begin - 1] if begin else -1
+            seam = SEAM_FRAMES if part + 1 < parts else 0
+            shots.append(Shot(begin, end, found.times[begin], last_pts, seam))
     return shots

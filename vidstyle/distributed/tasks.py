@@ -214,8 +214,8 @@ def render_shot(job: RenderJob, stylizer: Stylizer, shot: Shot) -> tuple[Encoded
     Raises:
         InputError: the clip has fewer frames than it had when its shots were found.
     """
-    span = FrameSpan(shot.first - shot.warm_up, shot.stop, shot.time)
-    result = render_range(job, stylizer, span, shot.warm_up, shot.last_pts)
+    span = FrameSpan(shot.first, shot.stop, shot.time)
+    result = render_range(job, stylizer, span, shot.last_pts, shot.seam)
     if result.frames != shot.frames:
         raise InputError(
             f"{job.label} has {result.frames} frames instead of {shot.frames} from frame "

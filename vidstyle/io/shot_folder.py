@@ -22,17 +22,17 @@ class Shot:
     Args:
         first: number of its first frame, counted from 0.
         stop: number after its last frame.
-        warm_up: number of frames before the first that are stylised and not written.
-        time: of the first frame of the warm-up in seconds, as ``Frame.time``; None: unknown.
-        last_pts: timestamp of the frame before ``first``, in units of the source's time base.
+        time: of its first frame in seconds, as ``Frame.time``; None: unknown.
+        last_pts: timestamp of the frame before, in units of the source's time base.
+        seam: number of last frames that fade to the next part of the same shot.
         segments: (file name, number of frames, size in bytes) of each; empty until it is done.
     """
 
     first: int
     stop: int
-    warm_up: int = 0
     time: Fraction | None = None
     last_pts: int = -1
+    seam: int = 0
     segments: tuple[tuple[str, int, int], ...] = ()
 
     @property
@@ -51,9 +51,9 @@ class Shot:
             "first": self.first,
             "stop": self.stop,
             "frames": self.frames,
-            "warm-up frames": self.warm_up,
             "time": None if self.time is None else str(self.time),
             "last pts": self.last_pts,
+            "seam frames": self.seam,
             "state": "done" if self.done else "waiting",
             "segments": [dict(zip(SEGMENT_KEYS, each, strict=True)) for each in self.segments],
         }
@@ -69,9 +69,9 @@ class Shot:
         return cls(
             int(entry["first"]),
             int(entry["stop"]),
-            int(entry["warm-up frames"]),
             None if time is None else Fraction(time),
             int(entry["last pts"]),
+            int(entry["seam frames"]),
             tuple(
                 (Path(each["file"]).name, int(each["frames"]), int(each["bytes"]))
                 for each in entry["segments"]
