@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from threading import Thread
 
+import cv2
+import numpy as np
 import pytest
-from conftest import QUICK_FLAGS, need, until
+from conftest import QUICK_FLAGS, need, stripes, until
 from test_ranges import packets_of, three_shots
 
+import vidstyle as vs
 from vidstyle import VidstyleError
 from vidstyle.distributed import tasks
 from vidstyle.runtime import limits
@@ -184,6 +187,36 @@ def test_render_sends_a_source_and_avoids_a_node_that_cannot_store_it(
     assert "free some space there; trying again" in err
     assert packets_of("ray.mp4")[0] == one_render()[0]
     assert not list(tasks.source_folder().glob("*"))
+
+
+def test_batch_on_nodes_renders_clips_and_images_and_names_what_failed(
+    vidstyle, nodes, second_node, clip, picture_file, style_file, one_render
+):
+    broken = clip.with_name("broken.mp4")
+    broken.write_bytes(b"no clip")
+    arguments = clip, picture_file, broken, "--style", style_file, "-o", "out"
+    flags = "--ray", "auto", "--gpus-per-worker", "0"
+    code, _, err = vidstyle("render", *arguments, *flags)
+    assert code == 1 and "1 of 3 failed" in err and "broken.mp4" in err
+    assert sorted(path.name for path in Path("out").iterdir()) == ["clip.mp4", "picture.png"]
+    one_render()  # sets one thread
+    assert vidstyle("render", picture_file, style_file, "-o", "one.png")[0] == 0
+    assert np.array_equal(cv2.imread("out/picture.png"), cv2.imread("one.png"))
+    code, _, err = vidstyle("render", *arguments[:2], *arguments[3:], *flags, "--skip-existing")
+    assert code == 0 and "2 of 2 outputs exist" in err
+
+
+def test_api_render_on_nodes_splits_a_long_shot_and_resumes(
+    nodes, second_node, shots_clip, features, tmp_path
+):
+    keywords = {"features": features, "device": "cpu", "initial_steps": 3, "steps": 1}
+    keywords |= {"working_size": 64, "patch_weight": 0.0, "progress": False, "ray": "auto"}
+    keywords |= {"gpus_per_worker": 0, "split": 20, "content_layers": ("relu2_1",)}
+    output = tmp_path / "out.mp4"
+    made = vs.render(shots_clip, stripes(), output, **keywords, style_layers=("relu1_1",))
+    assert made == output and len(packets_of(output)[0]) == 100
+    with pytest.raises(ValueError, match="split"):
+        vs.render(shots_clip, stripes(), tmp_path / "o.mp4", **{**keywords, "split": "frames"})
 
 
 def test_workers_of_another_version_are_refused(nodes, second_node, features, style, monkeypatch):

@@ -18,6 +18,7 @@ from .io.outputs import check_apart
 from .io.sink import open_sink
 from .io.sink_base import Encoding, FileSink
 from .io.source import ImageSource, Source, open_source
+from .io.stream_info import VideoInfo
 from .progress import Listener, ProgressDisplay
 from .settings import Settings
 from .trace import Trace
@@ -173,8 +174,8 @@ def check_kinds(job: RenderJob, source: Source) -> None:
         )
 
 
-def resolve_layout(settings: Settings, source: Source) -> Settings:
+def resolve_layout(settings: Settings, source: VideoInfo) -> Settings:
     """The settings, with ``compare`` below instead of beside where players rotate the clip by 90
     degrees."""
-    beside = settings.compare == "beside" and source.format.rotation % 180
+    beside = settings.compare == "beside" and source.rotation % 180
     return replace(settings, compare="below") if beside else settings

@@ -25,6 +25,7 @@ from .io.segment_archive import (
 from .io.shot_folder import Shot, ShotFolder
 from .io.sink_base import Encoding, publish
 from .io.source import Source, open_source
+from .io.stream_info import VideoInfo
 from .io.video_writer import join_output, write_errors
 from .job import RenderJob, check_kinds, resolve_layout
 from .pipeline import Report
@@ -56,7 +57,7 @@ def render_frames(
     try_hardware(job.encoding.codec)
     with job.open_source() as source:
         check_kinds(job, source)
-        settings = resolve_layout(stylizer.settings, source)
+        settings = resolve_layout(stylizer.settings, source.format)
     first = frames[0]
     span = FrameSpan(first, frames[1] + 1)
     with ProgressDisplay(
@@ -130,20 +131,20 @@ def join_ranges(
             for number, (name, _) in enumerate(ranges):
                 folder.add(number, read_segments(name))
         encoding = Encoding(sound=sound, comment=archive.comment)
-        finish_shots(folder, output, source, encoding, overwrite)
+        finish_shots(folder, output, source.format, encoding, overwrite)
     log.info("%s: %d frames", output, ranges[-1][1].stop)
     return output
 
 
 def finish_shots(
-    folder: ShotFolder, output: Path, source: Source, encoding: Encoding, overwrite: bool
+    folder: ShotFolder, output: Path, source: VideoInfo, encoding: Encoding, overwrite: bool
 ) -> None:
     """Join the segments of all shots into the output, and remove their folder.
 
     Raises:
         OutputError: a shot is missing, or the output cannot be written.
     """
-    join_output(folder, output, folder.segments(), source.format, encoding)
+    join_output(folder, output, folder.segments(), source, encoding)
     with write_errors(output):
         publish(folder.part, output, overwrite)
         folder.remove()

@@ -66,7 +66,7 @@ def render_range(
     """
     begins = file_start(job)
     with FrameRange(job.open_source, span, LOOK_AHEAD_FRAMES, begins) as source:
-        stylizer.settings = resolve_layout(stylizer.settings, source)
+        stylizer.settings = resolve_layout(stylizer.settings, source.format)
         stylizer.reset()
         encoder = choose_encoder(Path(job.output), source.format, job.encoding)
         with RangeWriter(encoder, source.format, last_pts, seam) as writer:

@@ -13,6 +13,7 @@ from .io.files import part_folder
 from .io.sink import ImageWriter
 from .io.sink_base import FileSink
 from .io.source import Source
+from .io.stream_info import VideoInfo
 from .job import RenderJob, check_kinds, resolve_layout
 from .pipeline import Report, run
 from .progress import EndEvent, ProgressDisplay, StartEvent, duration_text
@@ -49,7 +50,7 @@ def open_files(job: RenderJob, settings: Settings) -> Iterator[JobFiles]:
     try_hardware(job.encoding.codec)
     with job.open_source() as source:
         check_kinds(job, source)
-        sink = job.open_sink(source, resolve_layout(settings, source))
+        sink = job.open_sink(source, resolve_layout(settings, source.format))
         try:
             yield JobFiles(source, sink, trace)
         finally:
@@ -77,8 +78,8 @@ def render_job(job: RenderJob, stylizer: Stylizer, files: JobFiles | None = None
 def _render(
     job: RenderJob, stylizer: Stylizer, source: Source, sink: FileSink, trace: Trace | None
 ) -> str | Path:
-    stylizer.settings = resolve_layout(stylizer.settings, source)
-    announce(job, source, stylizer)
+    stylizer.settings = resolve_layout(stylizer.settings, source.format)
+    announce(job, source.format, stylizer)
     _announce_resume(job, sink)
     started = time.perf_counter()
     try:
@@ -99,9 +100,9 @@ def _render(
     return job.output
 
 
-def announce(job: RenderJob, source: Source, stylizer: Stylizer) -> None:
+def announce(job: RenderJob, source: VideoInfo, stylizer: Stylizer) -> None:
     """Log sizes, device and memory before the work begins."""
-    given = source.format.size
+    given = source.size
     working = stylizer.working_size(given)
     output = stylizer.output_size(given)
     memory = (
@@ -109,7 +110,7 @@ def announce(job: RenderJob, source: Source, stylizer: Stylizer) -> None:
     )
     factor = max(output) / max(working)
     enlarged = f", enlarged {factor:.1f} times to {output[0]}x{output[1]}" if factor > 1 else ""
-    frames = f", {source.format.frames} frames" if (source.format.frames or 0) > 1 else ""
+    frames = f", {source.frames} frames" if (source.frames or 0) > 1 else ""
     log.info("%s: %dx%d%s", job.label, *given, frames)
     log.info(
         "stylised at %dx%d on %s%s; about %s of memory",
@@ -120,7 +121,7 @@ def announce(job: RenderJob, source: Source, stylizer: Stylizer) -> None:
     )
     if job.listener:
         device = str(stylizer.features.device)
-        frame_count = source.format.frames
+        frame_count = source.frames
         names = job.label, str(job.output)
         job.listener(StartEvent(*names, frame_count, given, working, output, device, memory))
 

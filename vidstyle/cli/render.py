@@ -153,6 +153,8 @@ def _cluster(args: argparse.Namespace) -> Any:
         return None
     if args.preview is not None or args.frames or args.trace:
         raise ValueError("--ray cannot be used with --preview, --frames or --trace")
+    if args.json == "-":
+        raise ValueError("--json - cannot be used with --ray, which prints there too: name a file")
     counts = args.workers, args.gpus_per_worker, args.cpus_per_worker
     split = None if args.split == "shots" else args.split
     tries = MAX_TRIES if args.max_tries is None else args.max_tries

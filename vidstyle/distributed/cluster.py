@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DeviceError, VidstyleError
+from ..runtime.limits import usable_cores
 from .tasks import Clip, Outcome, Probe, Recipe, Task, Trouble, perform, remove_source
 from .workers import Finished
 
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 LOCAL = "local"
 """The address that stands for a Ray of this command alone."""
+
+MAX_REASON_LENGTH = 300
+"""Characters of Ray's own messages that are shown."""
 
 PROBE_SECONDS = 300.0
 """Time in seconds in which every machine must have started a worker."""
@@ -89,11 +93,13 @@ def connected(address: str | None) -> Iterator[None]:
         yield
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    options: dict[str, Any] = {"include_dashboard": False} if address in (None, LOCAL) else {}
+    options: dict[str, Any] = {}
+    if address in (None, LOCAL):
+        options = {"include_dashboard": False, "num_cpus": usable_cores()}
     try:
         ray.init(address=address or LOCAL, logging_level="error", log_to_driver=False, **options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = " ".join(str(error).split())[:MAX_REASON_LENGTH] or type(error).__name__
         raise VidstyleError(
             f"no Ray cluster at {address or LOCAL} ({reason}): start one with `ray start --head`, "
             "or leave the address out"
@@ -224,7 +230,7 @@ class RayWorkers:
             outcomes: list[Outcome] = ray.get(references, timeout=PROBE_SECONDS)
         except RayError as error:
             raise VidstyleError(
-                f"a machine of the cluster starts no worker ({_first_line(error)}): check that "
+                f"a machine of the cluster starts no worker ({_reason(error)}): check that "
                 "vidstyle is installed there"
             ) from None
         for outcome in outcomes:
@@ -284,15 +290,18 @@ def _outcome(reference: Any) -> Outcome:
         outcome: Outcome = ray.get(reference)
         return outcome
     except OutOfMemoryError as error:
-        return Outcome(None, Trouble.MEMORY, VidstyleError(_first_line(error)))
+        return Outcome(None, Trouble.MEMORY, VidstyleError(_reason(error)))
     except RayTaskError as error:  # a bug of vidstyle: another try would end alike
-        reason = type(error.cause).__name__ if error.cause else "an exception"
         log.debug("%s", error)
-        text = f"{reason} in a worker: {_first_line(error.cause or error)} (a bug in vidstyle)"
+        text = f"{_reason(error)} in a worker (a bug in vidstyle; -v shows where)"
         return Outcome(None, Trouble.OWN, VidstyleError(text))
     except RayError as error:
-        return Outcome(None, Trouble.LOST, VidstyleError(_first_line(error)))
+        return Outcome(None, Trouble.LOST, VidstyleError(_reason(error)))
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _reason(error: RayError) -> str:
+    """What happened, in one line: Ray's messages are tracebacks, or end in advice."""
+    if isinstance(error, RayTaskError):
+        return str(error).strip().splitlines()[-1][:MAX_REASON_LENGTH]
+    sentence = str(error).strip().split(". ")[0].splitlines()
+    return sentence[0][:MAX_REASON_LENGTH] if sentence else type(error).__name__

@@ -16,6 +16,7 @@ from ..io.locks import OutputLock
 from ..io.mux import CONTAINERS, report_dropped_streams
 from ..io.shot_folder import Shot, ShotFolder
 from ..io.source import ImageSource
+from ..io.stream_info import VideoInfo
 from ..io.video_writer import choose_encoder, join_output, write_errors
 from ..job import RenderJob, check_kinds, resolve_layout
 from ..progress import EndEvent, duration_text
@@ -32,6 +33,7 @@ class Output(Protocol):
 
     clip: Clip
     job: RenderJob
+    info: VideoInfo
 
     def scans(self, count: int) -> Sequence[ScanRange]:
         """The ranges to scan, about ``count``; none where the shots are known."""
@@ -78,14 +80,15 @@ class VideoOutput:
         self.clip = Clip.of(job, settings)
         try_hardware(job.encoding.codec)
         self._source = job.open_source()
+        self.info = self._source.format
         self._lock = OutputLock(self._path)
         self._started = time.perf_counter()
         try:
             check_kinds(job, self._source)
-            settings = resolve_layout(settings, self._source)
-            encoder = choose_encoder(self._path, self._source.format, job.encoding)
+            settings = resolve_layout(settings, self.info)
+            encoder = choose_encoder(self._path, self.info, job.encoding)
             if self._path.suffix.lower() not in ANIMATIONS:
-                report_dropped_streams(self._source.format, self._path, job.encoding.sound)
+                report_dropped_streams(self.info, self._path, job.encoding.sound)
             self._encoding = job.tagged_encoding(settings)
             self._lock.acquire()
             self._folder = ShotFolder(self._path, encoder.ending)
@@ -107,7 +110,7 @@ class VideoOutput:
         if found is None:
             log.debug("%s: its parts do not fit together: one pass is made", self.job.label)
             return [ScanRange()]
-        self._folder.shots = shots_of(found, self._source.format.time_base, self._split)
+        self._folder.shots = shots_of(found, self.info.time_base, self._split)
         return []
 
     def begin(self) -> None:
@@ -137,7 +140,7 @@ class VideoOutput:
 
     def finish(self) -> None:
         """See ``Output``."""
-        finish_shots(self._folder, self._path, self._source, self._encoding, self.job.overwrite)
+        finish_shots(self._folder, self._path, self.info, self._encoding, self.job.overwrite)
         frames = sum(shot.frames for shot in self._folder.shots)
         _announce_end(self.job, frames, time.perf_counter() - self._started)
 
@@ -145,9 +148,7 @@ class VideoOutput:
         """Join the shots before the first that is missing, as a file that can be played."""
         segments, end = self._folder.segments_so_far()
         if segments:
-            join_output(
-                self._folder, self._path, segments, self._source.format, self._encoding, end
-            )
+            join_output(self._folder, self._path, segments, self.info, self._encoding, end)
         if any(shot.done for shot in self._folder.shots):
             log.error(
                 "not finished: the shots so far are in %s; the same command with --resume resumes "
@@ -180,6 +181,7 @@ class StillOutput:
         self._started = time.perf_counter()
         with job.open_source() as source:
             check_kinds(job, source)
+            self.info = source.format
 
     def scans(self, count: int) -> Sequence[ScanRange]:
         """None: an image has no shots."""

@@ -14,7 +14,8 @@ from ..errors import VidstyleError
 from ..inputs import names_text
 from ..io.files import part_folder
 from ..io.shot_folder import has_work_list, threads_of
-from ..job import RenderJob
+from ..job import RenderJob, resolve_layout
+from ..render_job import announce
 from ..runtime.interrupts import deferred
 from ..settings import Settings
 from ..stylizer.stylizer import Stylizer
@@ -102,9 +103,14 @@ def render_on_cluster(
 
     with cluster.connected(options.address):
         wanted = cluster.choose_resources(options.cpus_per_worker, options.gpus_per_worker)
+        if device == "auto" and not wanted.gpus:
+            device = "cpu"  # a GPU that Ray does not know of would be everybody's
         recipe = Recipe.of(stylizer, device, wanted.cpus, flow_weights)
         with _outputs(jobs, options.split, wanted.cpus, message) as opened:
             workers = cluster.RayWorkers(recipe, wanted, options.workers)
+            for output in opened.outputs:
+                stylizer.settings = resolve_layout(output.clip.settings, output.info)
+                announce(output.job, output.info, stylizer)
             log.info(
                 "%d workers with %s (%s)",
                 *(workers.slots, wanted.text(), ", ".join(workers.devices)),
