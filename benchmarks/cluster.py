@@ -79,7 +79,17 @@ def make_clip(path, shots=SHOTS):
 def command(clip, output, *more):
     """The command line of a render in one thread."""
     style = ROOT / "samples" / "styles" / "strokes.jpg"
-    flags = ["--working-size", WORKING_SIZE, "--threads", "1", "--device", "cpu", "-y"]
+    flags = [
+        "--working-size",
+        WORKING_SIZE,
+        "--initial-steps",
+        "80",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+        "-y",
+    ]
     words = [sys.executable, "-m", "vidstyle", "render", clip, style, "-o", output, *flags, *more]
     return [str(word) for word in words]
 

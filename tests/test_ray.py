@@ -142,6 +142,8 @@ def test_render_uses_pretended_gpus_and_refuses_what_no_node_has(on_nodes):
     assert code == 1 and "room for 2" in err and "--workers 2" in err
     code, _, err = on_nodes(*quick, "--cpus-per-worker", "2")
     assert code == 1 and "room for 0" in err
+    code, _, err = on_nodes(*quick, "--ray", "127.0.0.1:1")
+    assert code == 1 and "no Ray cluster at 127.0.0.1:1" in err
 
 
 def test_render_does_the_shot_of_a_killed_worker_again(on_nodes, one_render):

@@ -7,6 +7,7 @@ the driver decides about another try, since it knows the clip's own errors from 
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +40,9 @@ LOCAL = "local"
 
 MAX_REASON_LENGTH = 300
 """Characters of Ray's own messages that are shown."""
+
+CONNECT_SECONDS = 10.0
+"""Time in seconds in which the head of a cluster must answer."""
 
 PROBE_SECONDS = 300.0
 """Time in seconds in which every machine must have started a worker."""
@@ -92,6 +96,7 @@ def connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized() and address in (None, LOCAL, "auto"):
         yield
         return
+    _check_reachable(address)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     options: dict[str, Any] = {}
     if address in (None, LOCAL):
@@ -111,6 +116,25 @@ def connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str | None) -> None:
+    """Check that something answers at the address: Ray would try for minutes.
+
+    Raises:
+        VidstyleError: nothing does.
+    """
+    if address in (None, LOCAL, "auto"):
+        return
+    host, _, port = str(address).rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), CONNECT_SECONDS):
+            pass
+    except OSError as error:
+        raise VidstyleError(
+            f"no Ray cluster at {address} ({error.strerror or error}): start one with `ray start "
+            "--head`, or leave the address out"
+        ) from None
 
 
 def _nodes() -> dict[str, Mapping[str, Any]]:
