@@ -150,9 +150,9 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--split",
         type=values.split,
-        metavar="shots|FRAMES",
-        help="keep shots whole, as one machine renders them, or split those with more frames "
-        "(default: shots)",
+        metavar="FRAMES",
+        help="split shots with more frames than this, or `shots`: keep them whole, so that the "
+        "result is that of one machine (default: shots)",
     )
 
 
