@@ -41,10 +41,11 @@ from vidstyle.range_render import render_range
 ROOT = Path(__file__).parent.parent
 SHOTS, RATE, SOUND_RATE = 10, 12, 48000
 WORKING_SIZE = "128"
-SEAM_FRAME = 18
-"""First frame of the second part of the split shot, of 24."""
+SEAM_FRAME = 36
+"""First frame of the second part of the split shot: a sample clip forwards and backwards, of 47
+frames."""
 
-FADES = (0, 4, 8, 12, 16)
+FADES = (0, 8, 16, 24)
 NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
 
 os.environ.update({"RAY_memory_monitor_refresh_ms": "0", "RAY_USAGE_STATS_ENABLED": "0"})
@@ -173,6 +174,17 @@ def equality(folder, clip, add):
     add("shots done again", sum(again), "", "<= 1")
 
 
+def palindrome(name, path):
+    """Write a sample clip forwards and then backwards, without loss."""
+    with vs.open_source(ROOT / "samples" / "clips" / f"{name}.mp4") as source:
+        images = [frame.image for frame in source]
+        encoding = Encoding("ffv1")
+        with vs.open_sink(path, source, encoding=encoding) as sink:
+            for number, image in enumerate(images + images[-2::-1]):
+                sink.send(vs.Frame(image, Fraction(number, RATE), Fraction(1, RATE)))
+    return path
+
+
 def seam(folder, clip, add):
     """The temporal error across a seam, over the mean of the four frames on either side."""
     del clip
@@ -180,7 +192,7 @@ def seam(folder, clip, add):
     features = vs.load_features("bundled", "cpu")
     style = vs.Style.from_images([ROOT / "samples" / "styles" / "strokes.jpg"], features)
     for name in ("boat", "balloons"):
-        path = ROOT / "samples" / "clips" / f"{name}.mp4"
+        path = palindrome(name, folder / f"{name}.mkv")
         with vs.open_source(path) as source:
             frames = list(source)
         motions = [motion for _, motion in with_motion(frames, vs.load_flow("dis", cpu))]

@@ -28,6 +28,7 @@ from vidstyle.distributed.tasks import Clip, Outcome, Probe, Recipe, Trouble, pe
 from vidstyle.distributed.workers import Finished
 from vidstyle.flow.cuts import cuts_among
 from vidstyle.job import RenderJob
+from vidstyle.range_render import SEAM_FRAMES
 
 
 class Workers:
@@ -198,7 +199,7 @@ def test_shots_are_split_into_equal_parts_that_fade():
     split = shots_of(found, Fraction(1, 25), 25)
     assert [shot.first for shot in split] == [0, 20, 40, 60, 80]
     assert [shot.stop for shot in split] == [20, 40, 60, 80, 100]
-    assert [shot.seam for shot in split] == [16, 16, 0, 16, 0]
+    assert [shot.seam for shot in split] == [SEAM_FRAMES, SEAM_FRAMES, 0, SEAM_FRAMES, 0]
     assert [shot.time for shot in split] == [times[shot.first] for shot in split]
 
 

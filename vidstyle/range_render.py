@@ -20,7 +20,7 @@ from .job import RenderJob, resolve_layout
 from .pipeline import Report, run
 from .stylizer.stylizer import Stylizer
 
-SEAM_FRAMES = 16
+SEAM_FRAMES = 24
 """Number of frames over which the end of a part of a shot fades to the next part."""
 
 

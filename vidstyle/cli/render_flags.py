@@ -126,7 +126,7 @@ def _add_range(parser: argparse.ArgumentParser) -> None:
         type=values.count,
         metavar="N",
         help="where the range ends within a shot: fade its last N frames to the next range, so "
-        "that no seam shows (default: 16)",
+        "that no seam shows (default: 24)",
     )
 
 
