@@ -150,14 +150,29 @@ def choose_resources(cpus: int | None, gpus: float | None) -> Resources:
     return Resources(cpus or (2 if gpus else 1), gpus)
 
 
+ALL_GPUS = {"env_vars": {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}}
+"""Environment of workers with GPUs. Ray would make one GPU visible for each task, but a process
+that has used a GPU does not see another one later: it would stay on a GPU that Ray has given to
+somebody else."""
+
+
 @ray.remote(max_retries=0)
 def _perform(
     recipe: Sequence[Any], clip: Clip | None, task: Task, source: Sequence[Any]
 ) -> Outcome:
     """``perform`` in a worker. References within lists are fetched only when they are needed."""
     fetch = (lambda: np.asarray(ray.get(source[0]))) if source else None
-    outcome = perform(_recipe(recipe[0]), clip, task, fetch)
+    outcome = perform(_recipe(recipe[0]), clip, task, fetch, _gpu())
     return replace(outcome, node=ray.get_runtime_context().get_node_id())
+
+
+def _gpu() -> int | None:
+    """The index, among the GPUs that this process sees, of the one that Ray gave to this task."""
+    given = [str(each) for each in ray.get_gpu_ids()]
+    if not given:
+        return None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",").index(given[0]) if visible else int(given[0])
 
 
 @ray.remote(num_cpus=0, max_retries=0)
@@ -234,6 +249,8 @@ class RayWorkers:
             "num_cpus": self._resources.cpus,
             "num_gpus": self._resources.gpus,
         }
+        if self._resources.gpus:
+            options["runtime_env"] = ALL_GPUS
         if node is not None:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=True)
         return options

@@ -154,7 +154,11 @@ class Outcome:
 
 
 def perform(
-    recipe: Recipe, clip: Clip | None, task: Task, fetch: Callable[[], np.ndarray] | None = None
+    recipe: Recipe,
+    clip: Clip | None,
+    task: Task,
+    fetch: Callable[[], np.ndarray] | None = None,
+    gpu: int | None = None,
 ) -> Outcome:
     """Do a task in this process.
 
@@ -163,6 +167,7 @@ def perform(
         clip: that the task belongs to; None for a probe.
         task: what to do.
         fetch: gets the bytes of the source; None: they were not sent.
+        gpu: index of the GPU to use, where there is one; None: as the recipe says.
     """
     node = os.uname().nodename if hasattr(os, "uname") else ""
     here = versions()
@@ -178,7 +183,7 @@ def perform(
             node,
         )
     try:
-        with _threads(recipe.threads):
+        with _threads(recipe.threads), _on_gpu(gpu):
             return Outcome(_result(recipe, clip, task, fetch), node=node)
     except _SourceMissingError as missing:
         return Outcome(None, Trouble.SOURCE, InputError(str(missing)), node)
@@ -196,6 +201,8 @@ def _result(
     recipe: Recipe, clip: Clip | None, task: Task, fetch: Callable[[], np.ndarray] | None
 ) -> Any:
     device = choose_device(recipe.device)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
     if clip is None or isinstance(task, Probe):
         return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     job = replace(clip.job, input=_local_source(clip, fetch))
@@ -244,6 +251,19 @@ def _threads(count: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
+
+
+@contextmanager
+def _on_gpu(index: int | None) -> Iterator[None]:
+    """Use a GPU, and leave its memory to the others that share it."""
+    if index is None or not torch.cuda.is_available():
+        yield
+        return
+    torch.cuda.set_device(index)
+    try:
+        yield
+    finally:
+        torch.cuda.empty_cache()
 
 
 _styles: dict[tuple[int, str], tuple[Features, Style]] = {}
