@@ -11,24 +11,19 @@ from threading import Thread
 import cv2
 import numpy as np
 import pytest
-from conftest import QUICK_FLAGS, need, stripes, until
+import ray
+from conftest import QUICK_FLAGS, stripes, until
+from ray.cluster_utils import Cluster
 from test_ranges import packets_of, three_shots
 
 import vidstyle as vs
 from vidstyle import VidstyleError
 from vidstyle.distributed import tasks
+from vidstyle.distributed.cluster import RayWorkers, Resources
 from vidstyle.runtime import limits
 
 # The limits of a container mislead the monitor.
 os.environ.update({"RAY_memory_monitor_refresh_ms": "0", "RAY_USAGE_STATS_ENABLED": "0"})
-
-try:
-    import ray
-    from ray.cluster_utils import Cluster
-
-    from vidstyle.distributed.cluster import RayWorkers, Resources
-except ImportError as error:
-    need(f"Ray is not installed: {error}", "VIDSTYLE_REQUIRE_RAY")
 
 SLOW = ["--initial-steps", "40"]
 """Flags with which a shot takes seconds, time enough to kill what stylises it."""
