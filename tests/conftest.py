@@ -51,9 +51,10 @@ def painter(features, style, **changes):
     return Stylizer(features, style, replace(QUICK, **changes))
 
 
-def until(what):
-    """Wait up to 20 s until ``what()`` is true, as another thread makes it; return its value."""
-    end = time.monotonic() + 20
+def until(what, seconds=20):
+    """Wait up to ``seconds`` until ``what()`` is true, as something else makes it; return its
+    value."""
+    end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end
         time.sleep(0.01)

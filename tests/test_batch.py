@@ -13,8 +13,8 @@ from conftest import QUICK_FLAGS, scene, write_clip
 from vidstyle import OutputError, VidstyleError, batch, cli, inputs, progress, render_job
 from vidstyle.batch import render_all
 from vidstyle.inputs import expand_folders, output_is_folder
+from vidstyle.job import RenderJob
 from vidstyle.progress import ProgressDisplay
-from vidstyle.render_job import RenderJob
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import scene, sound_of, times_of, write_clip
 
-from vidstyle import cli, render_job
+from vidstyle import cli, job
 
 
 def test_render_keeps_times_and_audio_of_a_clip(vidstyle, clip, style_file):
@@ -220,13 +220,13 @@ def test_train_features_writes_a_network_that_render_uses(
 def test_render_opens_its_input_and_output_once(vidstyle, clip, style_file, monkeypatch):
     calls = []
     for name in ("open_source", "open_sink", "fingerprint"):
-        function = getattr(render_job, name)
+        function = getattr(job, name)
 
         def counted(path, *rest, function=function, name=name, **more):
             calls.append((name, Path(path).name))
             return function(path, *rest, **more)
 
-        monkeypatch.setattr(render_job, name, counted)
+        monkeypatch.setattr(job, name, counted)
     assert vidstyle("render", clip, style_file, "-o", "out.mp4")[0] == 0
     assert calls.count(("open_source", clip.name)) == 1
     assert calls.count(("open_sink", "out.mp4")) == 1

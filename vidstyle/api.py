@@ -17,6 +17,7 @@ from .api_arguments import (
 )
 from .api_stream import Stream
 from .conversions import Restore, is_image, to_frame
+from .distributed.render import is_render_of_shots, render_on_cluster, resume_shots
 from .flow.clip_motion import with_motion
 from .flow.methods import FlowMethod
 from .inputs import default_output, is_taken
@@ -182,7 +183,9 @@ def render(
         progress: True: show a bar on standard error; False: show nothing; or a function that is
             called with a ``vidstyle.ProgressEvent`` at each iteration and frame.
         keywords: those of ``RenderOptions`` (``overwrite``, ``resume``, ``start``, ``stop``,
-            ``rate``, ``hdr``, ``audio``, ``codec``, ``crf``, ``trace``), those of ``Settings``, and
+            ``rate``, ``hdr``, ``audio``, ``codec``, ``crf``, ``trace``; ``ray``, ``workers``,
+            ``gpus_per_worker``, ``cpus_per_worker``, ``max_tries``, ``split``), those of
+            ``Settings``, and
 
             - ``style_weights``: one for each style of a list,
             - ``features``: ``"bundled"``, ``"vgg19"``, the path of a network, or ``Features``,
@@ -219,7 +222,14 @@ def render(
         flow=flow,
         **job_style(style, settings, str(stylizer.features.device)),
     )
-    return Path(render_job(job, stylizer))
+    where = str(settings.get("device", "auto")), settings.get("flow_weights")
+    if (cluster := options.cluster()) is not None:
+        render_on_cluster([(job, stylizer.settings)], stylizer, cluster, *where)
+    elif is_render_of_shots(job):
+        resume_shots(job, stylizer, *where)
+    else:
+        render_job(job, stylizer)
+    return Path(job.output)
 
 
 def _listener(progress: object) -> Callable[[Event], None] | None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from .conversions import is_image
+from .distributed.render import MAX_TRIES, ClusterOptions
 from .features.extractor import Features
 from .features.weights import load_features
 from .flow.methods import FlowMethod, load_flow
 from .io.sink_base import Encoding
-from .render_job import RenderJob
+from .job import RenderJob
 from .settings import PRESETS, REMOVED_SETTINGS, RENAMED_SETTINGS, Settings
 from .styles import check_not_swapped, find_style, style_parts, to_style
 from .stylizer.style import Style
@@ -46,6 +47,15 @@ class RenderOptions:
         crf: constant rate factor of the encoder, lower is better; None: the encoder's default.
         trace: file for the losses of all iterations, as ``.json`` or as a ``.png`` plot; None: no
             file.
+        ray: stylise the shots of the clip on the workers of a Ray cluster: its address
+            ``"HOST:PORT"``, or True for several workers of this machine.
+        workers: their number; None: as many as the cluster has room for.
+        gpus_per_worker: GPUs of each worker, 0.5 for two workers on each GPU; None: one where
+            there are GPUs.
+        cpus_per_worker: CPU cores and threads of each worker; None: two beside a GPU, else one.
+        max_tries: how often a shot is tried whose worker or machine fails.
+        split: ``"shots"``: the frames are those of one machine's render; or the maximum number of
+            frames of a shot, which are split if they have more.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.
@@ -61,6 +71,12 @@ class RenderOptions:
     codec: str | None = None
     crf: int | None = None
     trace: str | Path | None = None
+    ray: bool | str = False
+    workers: int | None = None
+    gpus_per_worker: float | None = None
+    cpus_per_worker: int | None = None
+    max_tries: int = MAX_TRIES
+    split: str | int = "shots"
 
     def __post_init__(self) -> None:
         if self.hdr not in HDR_CHOICES:
@@ -69,6 +85,25 @@ class RenderOptions:
             raise TypeError(f"audio must be True or False, not {self.audio!r}")
         if not isinstance(self.trace, (str, Path, type(None))):
             raise TypeError(f"trace must be a path, not {type(self.trace).__name__}")
+
+    def cluster(self) -> ClusterOptions | None:
+        """The cluster to render on; None: this process renders.
+
+        Raises:
+            ValueError: a value out of range.
+        """
+        if not self.ray:
+            return None
+        if isinstance(self.split, str) and self.split != "shots":
+            raise ValueError(f"split is {self.split!r}: use 'shots' or a number of frames")
+        return ClusterOptions(
+            "local" if self.ray is True else self.ray,
+            self.workers,
+            self.gpus_per_worker,
+            self.cpus_per_worker,
+            self.max_tries,
+            None if isinstance(self.split, str) else self.split,
+        )
 
     def job(self, input: str | Path, output: str | Path) -> RenderJob:
         """The job of these options."""

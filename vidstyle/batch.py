@@ -12,8 +12,8 @@ from pathlib import Path
 
 from .errors import OutputError, VidstyleError
 from .inputs import names_text
+from .job import RenderJob
 from .progress import ProgressDisplay
-from .render_job import RenderJob
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def render_all(
             display.show(skipped + number)
             done = skipped + number - len(failed)
             try:
-                _make_folder(Path(job.output).parent)
+                make_folder(Path(job.output).parent)
                 render(replace(job, batch_display=display))
             except VidstyleError as error:
                 print(f"vidstyle: {message(error)}", file=sys.stderr)
@@ -95,7 +95,12 @@ def _check_disk(job: RenderJob, error: VidstyleError, done: int, total: int) -> 
         )
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Create the folder of an output.
+
+    Raises:
+        OutputError: it cannot be created.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

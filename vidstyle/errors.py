@@ -4,7 +4,8 @@
     +-- InputError          a clip or an image that cannot be read
     +-- OutputError         a file that cannot be written
     +-- FeaturesError       weights that are missing, damaged or of the wrong kind
-    +-- DeviceError         a device that does not exist, or that ran out of memory
+    +-- DeviceError         a device that does not exist
+        +-- DeviceMemoryError   a device that ran out of memory
 
     SettingValueError       a ValueError about a setting, such as a negative weight
     SettingTypeError        a TypeError about a setting
@@ -45,6 +46,10 @@ class FeaturesError(VidstyleError):
 
 class DeviceError(VidstyleError):
     """The device does not exist here, or ran out of memory."""
+
+
+class DeviceMemoryError(DeviceError):
+    """The device ran out of memory."""
 
 
 class SettingValueError(ValueError):

@@ -14,10 +14,11 @@ from .io.files import PIPE, is_url, part_folder
 from .io.image_names import IMAGE_EXTENSIONS, NUMBER_PATTERN, is_image, is_numbered, is_still
 from .io.mux import CONTAINERS
 from .io.outputs import exists
+from .io.segment_archive import SUFFIX
 
 log = logging.getLogger(__name__)
 
-WRITABLE_ENDINGS = (*CONTAINERS, *ANIMATIONS, *IMAGE_EXTENSIONS)
+WRITABLE_ENDINGS = (*CONTAINERS, *ANIMATIONS, *IMAGE_EXTENSIONS, SUFFIX)
 """Endings of files that can be written."""
 
 CLIP_ENDINGS = frozenset(

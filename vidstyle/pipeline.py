@@ -3,8 +3,9 @@ third.
 
 A source needs ``__iter__`` only, and a sink ``send`` only: a list of frames and an object with that
 one method will do. Sources such as ``vidstyle.Source`` also have ``format`` (whether the source is
-live, the size of its frames), ``skip`` and ``stop``; sinks such as ``vidstyle.Sink`` have
-``segment_seconds`` and ``checkpoint``. These are used where they exist.
+live, the size of its frames), ``skip`` and ``stop``, and those of a range of frames ``wanted``: how
+many to stylise, while the frames after them tell cuts from flashes. Sinks such as ``vidstyle.Sink``
+have ``segment_seconds`` and ``checkpoint``. These are used where they exist.
 """
 
 import logging
@@ -13,12 +14,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 import cv2
 
 from .checkpoint_scheduler import CheckpointScheduler
-from .flow.clip_motion import LOOK_AHEAD_FRAMES, LOOK_BACK_FRAMES, run_ahead, with_motion_tasks
+from .flow.clip_motion import run_ahead, with_motion_tasks
+from .flow.cuts import LOOK_AHEAD_FRAMES, LOOK_BACK_FRAMES
 from .flow.methods import FlowMethod, load_flow
 from .flow.motion import Motion
 from .io.checkpoints import Checkpoint
@@ -138,6 +141,7 @@ def run(
     with _process_settings(stylizer, motion):
         try:
             pairs = motion.add(reader) if motion.in_caller else reader
+            pairs = islice(pairs, adapter.wanted)
             planned = BackwardPass(pairs, stylizer, adapter.format.live)
             _stylize(planned, (reader, writer), stylizer, controls, scheduler, report)
         finally:
@@ -159,6 +163,11 @@ class _SourceAdapter:
         """The source's own, or one with the size of the last frame."""
         own: VideoInfo | None = getattr(self._source, "format", None)
         return own or VideoInfo(self._size)
+
+    @property
+    def wanted(self) -> int | None:
+        """The number of frames to stylise; None: all."""
+        return getattr(self._source, "wanted", None)
 
     def __iter__(self) -> Iterator[Frame]:
         for number, frame in enumerate(self._source):

@@ -13,9 +13,10 @@ from .io.frame import Frame
 from .io.image_names import is_image, is_numbered
 from .io.sink import open_sink
 from .io.source import ImageSource, Source, StatelessSource
+from .job import RenderJob
 from .pipeline import Report, run
 from .progress import duration_text
-from .render_job import RenderJob, announce
+from .render_job import announce
 from .render_progress import ESTIMATE_FRAMES, iteration_progress
 from .stylizer.stylizer import Stylizer
 
@@ -46,7 +47,7 @@ def preview(job: RenderJob, stylizer: Stylizer, at: Fraction, final_output: str 
     path = Path(job.output)
     with replace(job, start=at).open_source() as source:
         frames = list(islice(source, 1 + ESTIMATE_FRAMES))
-        announce(job, source, stylizer)
+        announce(job, source.format, stylizer)
         with job.open_sink(ImageSource.of(frames[0]), stylizer.settings) as sink:
             timed = _TimedRun()
             with (

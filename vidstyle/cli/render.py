@@ -11,19 +11,18 @@ from typing import Any
 
 from ..errors import VidstyleError
 from ..settings import PRESETS, Settings
-from .usage import in_flags, settings_of, usage_errors, weights_files
+from .usage import flag_of, in_flags, settings_of, usage_errors, weights_files
 
 log = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Stylise clips or images into files."""
-    from ..batch import render_all
+    from ..distributed.render import is_render_of_shots, render_on_cluster
     from ..features.weights import load_features
     from ..flow.methods import load_flow
     from ..inputs import expand_folders
-    from ..preview import preview
-    from ..render_job import open_files, render_job
+    from ..render_job import open_files
     from ..runtime.device import choose_device
     from ..styles import find_style
     from ..stylizer.style import Style
@@ -34,8 +33,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         styles = [str(find_style(style)) for style in style_names]
         names = expand_folders(given)
         into_folder = _choose_output(args, given, styles)
-        if args.trace and len(names) > 1:
-            raise ValueError("--trace works with one input only: render the others without it")
+        batch = into_folder or len(names) > 1
+        _check_flags(args, batch)
+        cluster = _cluster(args)
         settings = {name: _settings(args, name) for name in names}
         device = choose_device(args.device)
         flow = load_flow(settings[names[0]].flow, device, args.flow_weights)
@@ -43,30 +43,83 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     jobs = _with_outputs(args, jobs, into_folder)
     if not jobs:
         return
-    batch = into_folder or len(names) > 1
     with ExitStack() as stack:
         files = None
-        if not batch and args.preview is None:
+        whole = args.preview is None and not args.frames and not is_render_of_shots(jobs[0])
+        if whole and not batch and not cluster:
             files = stack.enter_context(open_files(jobs[0], settings[names[0]]))
         with usage_errors(parser):
             features = load_features(args.features, args.device, args.weights)
             style = Style.from_images(styles, features, args.style_weights)
             for chosen in dict.fromkeys(settings.values()):
                 Stylizer(features, style, chosen)  # reports unknown layers before the work begins
-
-        def render(job: Any) -> None:
-            stylizer = Stylizer(features, style, settings[job.input])
-            if args.preview is None:
-                render_job(job, stylizer, files)
-            else:
-                preview(job, stylizer, args.preview, _output(args, job, into_folder, preview=False))
-
         listener = stack.enter_context(_events_written(args.json))
         jobs = [replace(job, listener=listener) for job in jobs]
-        if batch:
-            render_all(jobs, render, args.quiet, len(names) - len(jobs), in_flags)
+
+        def make_stylizer(job: Any) -> Stylizer:
+            return Stylizer(features, style, settings[job.input])
+
+        if cluster:
+            pairs = [(job, settings[job.input]) for job in jobs]
+            where = args.device, args.flow_weights
+            render_on_cluster(pairs, make_stylizer(jobs[0]), cluster, *where, message=in_flags)
         else:
-            render(jobs[0])
+            skipped = len(names) - len(jobs) if batch else None
+            _render_here(args, jobs, make_stylizer, files, skipped)
+
+
+def _render_here(
+    args: argparse.Namespace,
+    jobs: Sequence[Any],
+    make_stylizer: Callable[[Any], Any],
+    files: Any,
+    skipped: int | None,
+) -> None:
+    """Render in this process.
+
+    Args:
+        args: of the command.
+        jobs: what to render.
+        make_stylizer: makes the stylizer of a job.
+        files: of a single job, where they are open.
+        skipped: number of further jobs of a batch that are done already; None: no batch.
+    """
+    from ..batch import render_all
+    from ..distributed.render import is_render_of_shots, resume_shots
+    from ..preview import preview
+    from ..range_jobs import render_frames
+    from ..range_render import SEAM_FRAMES
+    from ..render_job import render_job
+
+    seam = SEAM_FRAMES if args.seam_frames is None else args.seam_frames
+
+    def render(job: Any) -> None:
+        stylizer = make_stylizer(job)
+        if args.frames:
+            render_frames(job, stylizer, args.frames, seam)
+        elif args.preview is not None:
+            preview(job, stylizer, args.preview, _output(args, job, skipped is not None, False))
+        elif is_render_of_shots(job):
+            resume_shots(job, stylizer, args.device, args.flow_weights)
+        else:
+            render_job(job, stylizer, files)
+
+    if skipped is None:
+        render(jobs[0])
+    else:
+        render_all(jobs, render, args.quiet, skipped, in_flags)
+
+
+def _check_flags(args: argparse.Namespace, batch: bool) -> None:
+    """Check flags that work with one input only.
+
+    Raises:
+        ValueError: one is given with several.
+    """
+    if args.frames and (batch or args.output is None):
+        raise ValueError("--frames works with one clip and -o FILE, such as -o 0.mp4.segments")
+    if args.trace and batch:
+        raise ValueError("--trace works with one input only: render the others without it")
 
 
 @contextmanager
@@ -82,6 +135,30 @@ def _events_written(name: str | None) -> Iterator[Any]:
     else:
         with Path(name).open("w", encoding="utf-8") as file:
             yield EventWriter(file)
+
+
+def _cluster(args: argparse.Namespace) -> Any:
+    """The ``ClusterOptions`` of the flags; None without ``--ray``.
+
+    Raises:
+        ValueError: a value out of range, or flags that exclude each other.
+    """
+    from ..distributed.render import MAX_TRIES, ClusterOptions
+
+    names = ("workers", "gpus_per_worker", "cpus_per_worker", "max_tries", "split")
+    given = [flag_of(name) for name in names if getattr(args, name) is not None]
+    if args.ray is None:
+        if given:
+            raise ValueError(f"{given[0]} works with --ray only: add --ray")
+        return None
+    if args.preview is not None or args.frames or args.trace:
+        raise ValueError("--ray cannot be used with --preview, --frames or --trace")
+    if args.json == "-":
+        raise ValueError("--json - cannot be used with --ray, which prints there too: name a file")
+    counts = args.workers, args.gpus_per_worker, args.cpus_per_worker
+    split = None if args.split == "shots" else args.split
+    tries = MAX_TRIES if args.max_tries is None else args.max_tries
+    return ClusterOptions(args.ray, *counts, tries, split)
 
 
 def _inputs_and_styles(args: argparse.Namespace) -> tuple[list[str], list[str]]:
@@ -200,7 +277,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         ValueError: flags that exclude each other.
     """
     from ..io.sink_base import Encoding
-    from ..render_job import RenderJob
+    from ..job import RenderJob
 
     stop = args.stop if args.duration is None else (args.start or 0) + args.duration
     if stop is not None and stop <= (args.start or 0):
@@ -209,6 +286,10 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         args.start is not None or stop is not None or args.trace or args.resume
     ):
         raise ValueError("--preview cannot be used with -ss, -t, -to, --trace or --resume")
+    if args.frames and (args.preview is not None or args.trace or args.resume):
+        raise ValueError("--frames cannot be used with --preview, --trace or --resume")
+    if args.seam_frames is not None and not args.frames:
+        raise ValueError("--seam-frames works with --frames only: add --frames START-END")
     return RenderJob(
         name,
         args.output or "",

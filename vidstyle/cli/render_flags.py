@@ -36,9 +36,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_basic_settings(parser, PRESETS["standard"])
     _add_part(parser)
+    _add_range(parser)
     _add_existing(parser)
     _add_encoding(parser)
     _add_reports(parser)
+    _add_cluster(parser)
     add_expert_settings(parser, PRESETS["standard"])
     add_model_flags(parser)
 
@@ -107,6 +109,50 @@ def _add_part(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="write only the frame at this time (to OUTPUT if that is an image file, else to "
         "NAME.preview.png), and estimate the time for the whole clip",
+    )
+
+
+def _add_range(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("one range of the frames").add_argument
+    add(
+        "--frames",
+        type=values.frames,
+        metavar="START-END",
+        help="stylise only these frames, counted from 0, both included, into a file such as "
+        "000.mp4.segments; `vidstyle join` puts such files together",
+    )
+    add(
+        "--seam-frames",
+        type=values.count,
+        metavar="N",
+        help="where the range ends within a shot: fade its last N frames to the next range, so "
+        "that no seam shows (default: 24)",
+    )
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("many GPUs and machines (needs vidstyle[ray])")
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="stylise the shots of clips on the workers of a Ray cluster at HOST:PORT; without an "
+        "address on several workers of this machine",
+    )
+    for flag, kind, text in (
+        ("--workers", int, "number of workers (default: as many as the cluster has room for)"),
+        ("--gpus-per-worker", float, "GPUs of each worker, 0.5 for two workers on each GPU"),
+        ("--cpus-per-worker", int, "CPU cores and threads of each worker"),
+        ("--max-tries", int, "tries of a shot whose worker or machine fails (default: 3)"),
+    ):
+        group.add_argument(flag, type=kind, metavar="N", help=text)
+    group.add_argument(
+        "--split",
+        type=values.split,
+        metavar="FRAMES",
+        help="split shots with more frames than this, or `shots`: keep them whole, so that the "
+        "result is that of one machine (default: shots)",
     )
 
 

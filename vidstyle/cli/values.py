@@ -45,3 +45,27 @@ def sizes(text: str) -> tuple[tuple[int, int], ...]:
 def names(text: str) -> tuple[str, ...]:
     """Names separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def frames(text: str) -> tuple[int, int]:
+    """A range of frames, START-END: the numbers of its first and last frame."""
+    match = re.fullmatch(r"(\d+)-(\d+)", text)
+    if not match or int(match[2]) < int(match[1]):
+        raise ArgumentTypeError(
+            f"{text!r} is not a range of frames: use START-END, such as 0-99 for the first hundred"
+        )
+    return int(match[1]), int(match[2])
+
+
+def count(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a count: use a whole number, 0 or more")
+    return int(text)
+
+
+def split(text: str) -> str | int:
+    """``shots``, or the maximum number of frames of a shot."""
+    if text != "shots" and not (text.isdecimal() and int(text)):
+        raise ArgumentTypeError(f"{text!r} is no way to split: use shots, or a number of frames")
+    return text if text == "shots" else int(text)

@@ -1,54 +1,15 @@
-"""Motion of each frame of a clip, and shot boundary detection."""
+"""Motion of each frame of a clip: its cuts, and the optical flow between the others."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import cv2
-import numpy as np
-from scenedetect import FrameTimecode
-from scenedetect.detectors import ContentDetector
-
 from ..io.frame import Frame
+from .cuts import LOOK_AHEAD_FRAMES, LOOK_BACK_FRAMES, detector_input, is_cut
 from .estimate import estimate_motion
-from .fields import (
-    PATCH_SIDE_PX,
-    Pixels,
-    area_resize,
-    box_filter,
-    flow_input,
-    forward_backward_check,
-    warp_error,
-)
-from .methods import MAX_FLOW_SIDE_PX, FlowMethod, dis_flow
+from .fields import Pixels, flow_input
+from .methods import MAX_FLOW_SIDE_PX, FlowMethod
 from .motion import Motion
-
-LOOK_AHEAD_FRAMES = 2
-"""Later frames that a cut must differ from too: a flash of up to this many frames is not a cut."""
-
-LOOK_BACK_FRAMES = 3
-"""Earlier frames that a cut must differ from: after a flash the same shot goes on."""
-
-DETECTOR_WIDTH_PX = 256
-"""Width of the frames in which cuts are detected. Larger ones cost time and find no more cuts."""
-
-DETECTOR_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lum=1, delta_edges=0)
-"""Without hue, which is unstable in grey scenes and in dark frames of a fade."""
-
-DARK_MEAN_LEVELS = 24
-"""Mean code value (of 255) below which saturation is unstable too: only luma is compared."""
-
-MIN_TRACKED_FRACTION = 0.3
-"""Fraction of a frame that flow must track to the previous one in the same shot. Flow between two
-shots tracks less than 0.1, flow of a fast pan 0.9."""
-
-TRACKED_MAX_LEVELS = 20
-"""Warp error in code values of 0 to 255 up to which a patch counts as tracked: flow between flat
-areas of two colours passes the check as well."""
-
-NOISE_FILTER_PX = 5
-"""Window in which frames are averaged for cut detection: sensor noise changes saturation in each
-frame."""
 
 MotionTask = Callable[[], Motion]
 """Computes the motion of one frame. It may be called in any thread, and more than once."""
@@ -124,10 +85,7 @@ class _FrameCopies:
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
         self._flow_input: tuple[int, Pixels] | None = None
-        height = max(1, round(DETECTOR_WIDTH_PX * frame.size[1] / frame.size[0]))
-        reduced = area_resize(frame.image, (DETECTOR_WIDTH_PX, height))
-        smooth = cv2.blur(reduced, (NOISE_FILTER_PX, NOISE_FILTER_PX))
-        self.detector_input: Pixels = np.ascontiguousarray(smooth[..., ::-1], np.uint8)  # BGR
+        self.detector_input = detector_input(frame.image)
 
     def flow_input(self, size_px: int) -> Pixels:
         """``flow_input`` of the frame, cached: later frames are compared with this frame too.
@@ -138,44 +96,6 @@ class _FrameCopies:
         if cached is None or cached[0] != size_px:
             self._flow_input = cached = size_px, flow_input(self.frame.image, size_px)
         return cached[1]
-
-
-def is_cut(before: Sequence[Pixels], frame: Pixels, after: Sequence[Pixels]) -> bool:
-    """Shot boundary detection (PySceneDetect's content detector) with a check for flashes.
-
-    A frame is the first of a shot if it differs from the frames before it, the frames after it
-    differ from the previous one, and optical flow cannot track it to the previous one: frames of a
-    fast pan differ as much as two shots do.
-
-    Args:
-        before: up to ``LOOK_BACK_FRAMES`` earlier frames of the shot, the previous one first,
-            (H, W, 3) uint8 BGR.
-        frame: of the same size, like all others.
-        after: the frames that follow, as far as they are known.
-    """
-    if not before or any(not _differ(other, frame) for other in before):
-        return False
-    if any(not _differ(before[0], other) for other in after):
-        return False
-    return _tracked_fraction(frame, before[0]) < MIN_TRACKED_FRACTION
-
-
-def _tracked_fraction(frame: Pixels, earlier: Pixels) -> float:
-    """Fraction of the pixels that flow tracks to pixels like them, and back: of two shots, few."""
-    flow = dis_flow(frame, earlier)
-    tracked = forward_backward_check(flow, dis_flow(earlier, frame))
-    alike = box_filter(warp_error(frame, earlier, flow), PATCH_SIDE_PX) < TRACKED_MAX_LEVELS
-    return float((tracked & alike).mean())
-
-
-def _differ(one: Pixels, other: Pixels) -> bool:
-    """Whether PySceneDetect's content detector finds a cut between two frames."""
-    dark = min(one.mean(), other.mean()) < DARK_MEAN_LEVELS
-    weights = ContentDetector.LUMA_ONLY_WEIGHTS if dark else DETECTOR_WEIGHTS
-    detector = ContentDetector(min_scene_len=0, weights=weights)
-    time = FrameTimecode(0, fps=25.0)  # required, but not used
-    detector.process_frame(time, one)
-    return bool(detector.process_frame(time, other))
 
 
 def _next_task(

@@ -1,7 +1,5 @@
 """Checkpoints and finished segments, from which a render resumes after a crash."""
 
-import json
-import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,13 +15,8 @@ from .files import fsync_path
 from .part_folder import PartFolder
 from .tensor_file import read_tensors, write_tensors
 
-log = logging.getLogger(__name__)
-
 COUNTS_KEY = "checkpoint.counts"
 """Name of the tensor of counts in a checkpoint file."""
-
-ENVIRONMENT_KEYS = ("version", "torch", "threads")
-"""Keys of a job that may change between runs; a change is logged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +57,13 @@ class SegmentFolder(PartFolder):
         document = self.document()
         if document is None:
             return None
-        self._check_same_job(document["job"], json.loads(json.dumps(job)))
+        self.check_same_job(document, job)
+        if document.get("shots"):
+            raise OutputError(
+                f"{self.folder} is from a render whose shots are stylised apart: resume it with "
+                "vidstyle.render, or restart with overwrite=True",
+                "overwrite",
+            )
         whole = list(takewhile(Path.exists, map(self._segment_path, range(document["segments"]))))
         for number in range(len(whole), 0, -1):
             # A damaged or missing checkpoint: try the one before.
@@ -74,28 +73,6 @@ class SegmentFolder(PartFolder):
                 self._job, self._started = job, document["segments"]
                 return found
         return None
-
-    def _check_same_job(self, before: Mapping[str, Any], now: dict[str, Any]) -> None:
-        changed = [key for key in now if before.get(key) != now[key]]
-        for key in [key for key in changed if key in ENVIRONMENT_KEYS]:
-            changed.remove(key)
-            log.warning(
-                "%s was %s and is now %s: later frames may differ in the last bit",
-                key,
-                before.get(key),
-                now[key],
-            )
-        if changed:
-            differences = "; ".join(
-                f"{key} was {_shorten(before.get(key))} and is now {_shorten(now[key])}"
-                for key in changed[:3]
-            )
-            remedy = (
-                "use the same arguments, or restart with overwrite=True and without resume=True"
-            )
-            raise OutputError(
-                f"{self.folder} is from another job: {differences}; {remedy}", "overwrite", "resume"
-            )
 
     def next_segment(self) -> Path:
         """List the next segment in the job, and return its path.
@@ -155,8 +132,3 @@ def _read(file: Path) -> Checkpoint:
     if not 0 <= frames_in_shot <= frames:
         raise ValueError(f"{file} has {frames_in_shot} of {frames} frames in a shot")
     return Checkpoint(frames, frames_in_shot, tensors, tuple(sink_state))
-
-
-def _shorten(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."

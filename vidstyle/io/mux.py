@@ -52,10 +52,12 @@ class Segment(NamedTuple):
         path: of the file.
         pts: of its packets in decoding order, in units of the source's time base; None: they are
             read from the file.
+        frames: number of frames that the file must hold; None: any.
     """
 
     path: Path
     pts: Sequence[int] | None = None
+    frames: int | None = None
 
 
 def report_dropped_streams(source: VideoInfo, path: Path, sound: bool = True) -> None:
@@ -211,6 +213,12 @@ def _video_packets(
     delay = 0
     for segment in segments:
         times = _packet_times(segment, time_base, first)
+        if segment.frames not in (None, len(times)):
+            raise OutputError(
+                f"{segment.path} holds {len(times)} frames instead of {segment.frames}: delete the "
+                "file, then resume=True stylises these frames again",
+                "resume",
+            )
         ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
         delay = max([delay, *(number - ranks[pts] for number, pts in enumerate(times))])
         all_pts += sorted(times)

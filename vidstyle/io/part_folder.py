@@ -19,11 +19,17 @@ JOB_FILE = "job.json"
 JOINED_STEM = "joined"
 """Stem of the file that the segments are joined into until it is complete."""
 
+WORK_LIST_FILE = "shots.json"
+"""Name of the work list of a render whose shots are stylised apart."""
+
 WRITER = "vidstyle"
 """Value of ``written by`` in a ``job.json`` of vidstyle."""
 
 TEMPORARY_PATTERN = r"\.{}\.[0-9a-f]{{8}}\.part"
 """Regular expression of the names that ``files.temporary_name`` makes."""
+
+ENVIRONMENT_KEYS = ("version", "torch", "threads")
+"""Keys of a job that may change between runs; a change is logged."""
 
 
 class PartFolder:
@@ -33,7 +39,9 @@ class PartFolder:
     the end also ``joined.EXT``, which becomes ``NAME.part.EXT`` when it is complete. The folder
     belongs to vidstyle when it holds a ``job.json`` of vidstyle, which names the output and the
     number of segments started. The number is written before a segment is started, so after a crash
-    the job lists every file of vidstyle. Files that the job does not list are never touched, nor is
+    the job lists every file of vidstyle. Where the shots of a clip are stylised apart, the segments
+    of shot 12 are ``000012-000000.mp4`` ..., the job has the number of shots, and the work list
+    ``shots.json`` says which are done. Files that the job does not list are never touched, nor is
     a ``NAME.part.EXT`` without a job that names its output.
 
     Args:
@@ -46,7 +54,7 @@ class PartFolder:
         self.joined = self.folder / f"{JOINED_STEM}{output.suffix}"
         self._output, self._ending = output.name, ending
         self._job: Mapping[str, Any] = {}
-        self._started = 0
+        self._started = self._shots = 0
 
     def check(self, may_replace: bool) -> None:
         """Check that the names an unfinished output needs are free or vidstyle's own. Nothing is
@@ -110,6 +118,38 @@ class PartFolder:
         self._job, self._started = job, 0
         self._write_job()
 
+    def check_same_job(self, document: Mapping[str, Any], job: Mapping[str, Any]) -> None:
+        """Check that an unfinished run had this job.
+
+        Args:
+            document: of the unfinished run.
+            job: as for ``begin``.
+
+        Raises:
+            OutputError: it had another one; the message names what differs.
+        """
+        before, now = document["job"], json.loads(json.dumps(job))
+        changed = [key for key in now if before.get(key) != now[key]]
+        for key in [key for key in changed if key in ENVIRONMENT_KEYS]:
+            changed.remove(key)
+            log.warning(
+                "%s was %s and is now %s: later frames may differ in the last bit",
+                key,
+                before.get(key),
+                now[key],
+            )
+        if changed:
+            differences = "; ".join(
+                f"{key} was {_shorten(before.get(key))} and is now {_shorten(now[key])}"
+                for key in changed[:3]
+            )
+            remedy = (
+                "use the same arguments, or restart with overwrite=True and without resume=True"
+            )
+            raise OutputError(
+                f"{self.folder} is from another job: {differences}; {remedy}", "overwrite", "resume"
+            )
+
     def remove(self) -> None:
         """Remove the files that the job lists, and the folder if nothing else is in it.
 
@@ -149,6 +189,7 @@ class PartFolder:
             "output": self._output,
             "ending": self._ending,
             "segments": self._started,
+            "shots": self._shots,
         }
         write_file(self.folder / JOB_FILE, json.dumps({**known, "job": self._job}, indent=1) + "\n")
 
@@ -169,20 +210,29 @@ class PartFolder:
 
 def _belongs_to_job(file: Path, document: Mapping[str, Any] | None) -> bool:
     """Whether a job lists a file of its folder, or the file is the job itself or a part of it."""
-    if re.fullmatch(TEMPORARY_PATTERN.format(re.escape(JOB_FILE)), file.name):
+    names = "|".join(map(re.escape, (JOB_FILE, WORK_LIST_FILE)))
+    if re.fullmatch(TEMPORARY_PATTERN.format(f"(?:{names})"), file.name):
         return file.is_file()
     if document is None or not file.is_file() or file.is_symlink():
         return False
-    segment = rf"(\d{{6}})(?:\.part)?{re.escape(document['ending'])}"
-    checkpoint = r"(\d{6})\.safetensors"
-    found = re.fullmatch(
-        rf"{segment}|{checkpoint}|{TEMPORARY_PATTERN.format(checkpoint)}", file.name
-    )
+    ending = re.escape(document["ending"])
+    segment = rf"(\d{{6}})(?:\.part)?{ending}"
+    checkpoint, of_shot = r"(\d{6})\.safetensors", rf"(\d{{6}})-\d{{6}}{ending}"
+    temporary = [TEMPORARY_PATTERN.format(name) for name in (checkpoint, of_shot)]
+    found = re.fullmatch("|".join([segment, checkpoint, of_shot, *temporary]), file.name)
     if found is None:
-        return file.name in (JOB_FILE, f"{JOINED_STEM}{Path(document['output']).suffix}")
-    first, *states = found.groups()
-    return (
-        int(first) < document["segments"]
-        if first
-        else any(0 < int(n) <= document["segments"] for n in states if n)
-    )
+        listed = JOB_FILE, WORK_LIST_FILE, f"{JOINED_STEM}{Path(document['output']).suffix}"
+        return file.name in listed
+    numbers: list[Any] = [number and int(number) for number in found.groups()]
+    first, state, shot, new_state, new_shot = numbers
+    shot, state = new_shot if shot is None else shot, new_state if state is None else state
+    if shot is not None:
+        return bool(shot < document.get("shots", 0))
+    if first is not None:
+        return bool(first < document["segments"])
+    return bool(0 < state <= document["segments"])
+
+
+def _shorten(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

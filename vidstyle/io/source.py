@@ -178,7 +178,8 @@ class ImageSequence(StatelessSource):
         numbers = list(self._times)
         self._begin, count = begin, numbers[-1] - numbers[0] + 1
         first = read_image(self._path(numbers[0]))
-        self.format = _format(first, rate=rate, time_base=1 / rate, frames=len(numbers), path=None)
+        known = {"rate": rate, "time_base": 1 / rate, "start": begin}
+        self.format = _format(first, frames=len(numbers), path=None, **known)
         if count > len(numbers):
             log.warning(
                 "%s: %d numbers are missing; the image before each lasts longer",

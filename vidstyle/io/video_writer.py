@@ -10,12 +10,13 @@ from typing import Any
 from ..errors import OutputError
 from .animation import ANIMATIONS, animate
 from .checkpoints import Checkpoint, SegmentFolder
-from .codecs import select_encoder
-from .encode import EncodedFile
+from .codecs import EncoderConfig, select_encoder
 from .files import check_writable
 from .frame import Frame
 from .locks import OutputLock
 from .mux import CONTAINERS, Segment, join, report_dropped_streams
+from .part_folder import PartFolder
+from .segment_encoder import SegmentEncoder
 from .sink_base import DEFAULT_ENCODING, Encoding, FileSink, OutputErrors, publish
 from .stream_info import VideoInfo
 
@@ -23,6 +24,69 @@ log = logging.getLogger(__name__)
 
 SEGMENT_SECONDS = Fraction(2)
 """Minimum duration of a segment in seconds, unless a cut ends it; longer beside a GPU."""
+
+
+def choose_encoder(path: Path, source: VideoInfo, encoding: Encoding) -> EncoderConfig:
+    """The encoder of the segments of a video file or an animation.
+
+    Raises:
+        OutputError: the container cannot hold the codec, or is an animation and a codec is given.
+    """
+    ending = path.suffix.lower()
+    if ending not in ANIMATIONS:
+        return select_encoder(encoding.codec, encoding.crf, CONTAINERS[ending], source)
+    if encoding.codec or encoding.crf is not None:
+        raise OutputError(
+            f"{path} is an animation without choice of codec and crf: leave those out"
+        )
+    # The codec of the segments is nothing that a user has asked for.
+    return select_encoder("ffv1", None, "matroska", source, str(path))
+
+
+def join_output(
+    folder: PartFolder,
+    path: Path,
+    segments: Sequence[Segment],
+    source: VideoInfo,
+    encoding: Encoding,
+    end: Fraction | None = None,
+) -> None:
+    """Join segments, and the side streams of the source, into the part file of an output.
+
+    Args:
+        folder: of the segments.
+        path: of the output.
+        segments, source, end: see ``mux.join``.
+        encoding: says whether the output has sound, and its comment.
+
+    Raises:
+        OutputError: the file cannot be written; the segments stay in the folder.
+    """
+    joined = folder.joined
+    try:
+        if path.suffix.lower() in ANIMATIONS:
+            animate([segment.path for segment in segments], joined)
+        else:
+            join(segments, source, joined, end, encoding.sound, encoding.comment)
+        with write_errors(path):
+            joined.replace(folder.part)
+    except BaseException:
+        joined.unlink(missing_ok=True)
+        log.error(
+            "%s could not be finished: its video is in %s; --resume resumes the render",
+            path,
+            folder.folder,
+        )
+        raise
+
+
+def write_errors(path: Path) -> OutputErrors:
+    """A context that names an output which cannot be written, with a remedy."""
+    return OutputErrors(
+        f"cannot write {path}",
+        "free some space or choose another place; resume=True then resumes",
+        "resume",
+    )
 
 
 class VideoWriter(FileSink):
@@ -51,16 +115,8 @@ class VideoWriter(FileSink):
         overwrite: bool = False,
     ) -> None:
         path = check_writable(path, overwrite)
-        ending = path.suffix.lower()
-        if ending in ANIMATIONS:
-            if encoding.codec or encoding.crf is not None:
-                raise OutputError(
-                    f"{path} is an animation without choice of codec and crf: leave those out"
-                )
-            # The codec of the segments is nothing that a user has asked for.
-            self._encoder = select_encoder("ffv1", None, "matroska", source, str(path))
-        else:
-            self._encoder = select_encoder(encoding.codec, encoding.crf, CONTAINERS[ending], source)
+        self._encoder = choose_encoder(path, source, encoding)
+        if path.suffix.lower() not in ANIMATIONS:
             report_dropped_streams(source, path, encoding.sound)
         self._path, self._source, self._encoding, self._overwrite = (
             path,
@@ -79,14 +135,13 @@ class VideoWriter(FileSink):
         try:
             self._folder.check(overwrite or resume)
             self.resumed = self._folder.find_checkpoint(self._job) if resume else None
-            self._last_pts, self._end = self._restore_times(self.resumed)
+            times = self._restore_times(self.resumed)
         except BaseException:
             self._lock.release()
             raise
+        self._segments = SegmentEncoder(self._encoder, source, self._folder.next_segment, *times)
         self._started, self._closed = self.resumed is not None, False
-        self._file: EncodedFile | None = None
         self._packet_pts: dict[Path, Sequence[int]] = {}  # of the segments written by this run
-        self._size: tuple[int, int] | None = None
 
     def _restore_times(self, checkpoint: Checkpoint | None) -> tuple[int, Fraction]:
         """(last pts, end of the last frame in seconds) of the resumed part."""
@@ -106,26 +161,11 @@ class VideoWriter(FileSink):
             ValueError: its size differs from the first frame's.
             OutputError: it cannot be written.
         """
-        if frame.size != (self._size or frame.size):
-            raise ValueError(
-                f"a frame of {frame.size} px does not fit into a clip of {self._size} px"
-            )
-        self._size = frame.size
-        with self._output_errors():
+        with write_errors(self._path):
             if not self._started:
                 self._folder.begin(self._job)
                 self._started = True
-            if self._file is None:
-                containers = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-                self._file = EncodedFile(
-                    self._folder.next_segment(),
-                    containers[self._encoder.ending],
-                    self._encoder,
-                    self._source,
-                )
-            self._last_pts = max(round(frame.time / self._source.time_base), self._last_pts + 1)
-            self._file.send(frame, self._last_pts)
-        self._end = frame.time + frame.duration
+            self._segments.send(frame)
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """End the segment, and save the checkpoint.
@@ -133,9 +173,10 @@ class VideoWriter(FileSink):
         Raises:
             OutputError: it cannot be written.
         """
-        with self._output_errors():
+        with write_errors(self._path):
             self._finish_segment()
-            sink_state = (self._last_pts, self._end.numerator, self._end.denominator)
+            end = self._segments.end
+            sink_state = (self._segments.last_pts, end.numerator, end.denominator)
             self._folder.save(
                 Checkpoint(
                     checkpoint.frames, checkpoint.frames_in_shot, checkpoint.state, sink_state
@@ -143,21 +184,12 @@ class VideoWriter(FileSink):
             )
 
     def _finish_segment(self) -> None:
-        if self._file is not None:
-            file, self._file = self._file, None
-            file.close()
-            if file.frames:
-                self._folder.finish_segment()
-                self._packet_pts[self._folder.segments[-1]] = file.packet_pts
-            else:
-                self._folder.open_segment.unlink(missing_ok=True)
-
-    def _output_errors(self) -> OutputErrors:
-        return OutputErrors(
-            f"cannot write {self._path}",
-            "free some space or choose another place; resume=True then resumes",
-            "resume",
-        )
+        file = self._segments.finish()
+        if file is not None and file.frames:
+            self._folder.finish_segment()
+            self._packet_pts[self._folder.segments[-1]] = file.packet_pts
+        elif file is not None:
+            self._folder.open_segment.unlink(missing_ok=True)
 
     def abandon(self) -> None:
         """Release the output unfinished, as a killed run does: the folder ``NAME.part`` stays."""
@@ -185,40 +217,18 @@ class VideoWriter(FileSink):
             self._lock.release()
 
     def _finish(self, complete: bool) -> Path | None:
-        part, joined = self._folder.part, self._folder.joined
-        try:
-            with self._output_errors():
-                self._finish_segment()
-                if not self._folder.segments:  # not one frame was encoded
-                    if self._started:
-                        self._folder.remove()
-                    return None
-            end = None if complete else self._end
-            if self._path.suffix.lower() in ANIMATIONS:
-                animate(self._folder.segments, joined)
-            else:
-                segments = self._folder.segments
-                join(
-                    [Segment(path, self._packet_pts.get(path)) for path in segments],
-                    self._source,
-                    joined,
-                    end,
-                    self._encoding.sound,
-                    self._encoding.comment,
-                )
-            with self._output_errors():
-                joined.replace(part)
-        except BaseException:
-            joined.unlink(missing_ok=True)
-            log.error(
-                "%s could not be finished: its video is in %s; --resume resumes the render",
-                self._path,
-                self._folder.folder,
-            )
-            raise
+        with write_errors(self._path):
+            self._finish_segment()
+            if not self._folder.segments:  # not one frame was encoded
+                if self._started:
+                    self._folder.remove()
+                return None
+        segments = [Segment(path, self._packet_pts.get(path)) for path in self._folder.segments]
+        end = None if complete else self._segments.end
+        join_output(self._folder, self._path, segments, self._source, self._encoding, end)
         if not complete:
-            return part
-        with self._output_errors():
-            publish(part, self._path, self._overwrite)  # before the segments are deleted
+            return self._folder.part
+        with write_errors(self._path):
+            publish(self._folder.part, self._path, self._overwrite)  # before segments are deleted
             self._folder.remove()
         return self._path

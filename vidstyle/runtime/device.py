@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import DeviceError
+from ..errors import DeviceError, DeviceMemoryError
 from .limits import free_cgroup_memory, threads
 
 
@@ -185,10 +185,10 @@ def out_of_memory_named(remedy: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError):
-        raise DeviceError(f"out of memory: {remedy}", "working_size", "size") from None
+        raise DeviceMemoryError(f"out of memory: {remedy}", "working_size", "size") from None
     except RuntimeError as error:
         if "can't allocate memory" in str(error) or "out of memory" in str(error):
-            raise DeviceError(f"out of memory: {remedy}", "working_size", "size") from None
+            raise DeviceMemoryError(f"out of memory: {remedy}", "working_size", "size") from None
         raise
 
 

@@ -8,7 +8,7 @@ not know about.
 import math
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -28,6 +28,18 @@ def set_threads(count: int) -> None:
     if count < 1:
         raise ValueError(f"threads is {count}: it must be 1 or more")
     _threads = count
+
+
+@contextmanager
+def thread_limit(count: int) -> Iterator[None]:
+    """``set_threads`` within the context."""
+    global _threads  # noqa: PLW0603
+    before = _threads
+    set_threads(count)
+    try:
+        yield
+    finally:
+        _threads = before
 
 
 def threads() -> int:

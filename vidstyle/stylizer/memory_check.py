@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from ..errors import DeviceError
+from ..errors import DeviceMemoryError
 from ..features.extractor import MIN_SIDE_PX
 from ..runtime.device import free_memory
 
@@ -50,7 +50,7 @@ def check_memory(device: torch.device, sizes: Sizes, before: Sizes | None = None
         share = max(0, available) / max(working_bytes, output_bytes)
         fits = int(side * math.sqrt(share)) // 8 * 8
         would = f": {flag}={fits} would fit" if fits >= MIN_SIDE_PX else ", and a smaller size"
-        raise DeviceError(
+        raise DeviceMemoryError(
             f"out of memory: {remedy}{would} "
             f"(it needs about {required / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)",
             "working_size",

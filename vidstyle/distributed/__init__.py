@@ -1,0 +1,1 @@
+"""Renders spread over processes and machines."""

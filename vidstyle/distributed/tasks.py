@@ -1,0 +1,339 @@
+"""Tasks: what a worker does. Each is a function of its arguments alone, and may be done again."""
+
+import copy
+import errno
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+
+from .. import __version__
+from ..errors import DeviceMemoryError, InputError, VidstyleError
+from ..features.extractor import Features
+from ..flow.methods import load_flow
+from ..io.files import fingerprint, is_url, temporary_folder, write_file
+from ..io.frame_range import FrameSpan
+from ..io.image_names import existing_numbers, is_numbered
+from ..io.range_writer import EncodedSegment
+from ..io.shot_folder import Shot
+from ..job import RenderJob
+from ..range_render import render_range
+from ..render_job import render_job
+from ..runtime.device import choose_device
+from ..runtime.limits import thread_limit
+from ..settings import Settings
+from ..stylizer.style import Style
+from ..stylizer.stylizer import Stylizer
+from .shot_list import ScanRange, scan
+
+FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of a full disk, which another node may not have."""
+
+
+def versions() -> dict[str, str]:
+    """Versions that all workers must have in common: a result depends on them."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {
+        "vidstyle": __version__,
+        "torch": torch.__version__,
+        "av": av.__version__,
+        "Python": python,
+    }
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all tasks of a command have in common.
+
+    Args:
+        features: on the CPU.
+        style: its images, each (1, 3, H, W), and its weights.
+        device: name of the device of each worker.
+        threads: CPU threads of each worker.
+        flow_weights: file with RAFT's weights.
+        versions: of the driver.
+    """
+
+    features: Features
+    style: tuple[tuple[torch.Tensor, ...], tuple[float, ...]]
+    device: str
+    threads: int
+    flow_weights: Path | None
+    versions: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls, stylizer: Stylizer, device: str, threads: int, flow_weights: Path | None = None
+    ) -> "Recipe":
+        """The recipe of a stylizer."""
+        features = copy.deepcopy(stylizer.features).to("cpu")  # the stylizer keeps its own
+        style = stylizer.style.images, stylizer.style.weights
+        return cls(features, style, device, threads, flow_weights, versions())
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One input of a command.
+
+    Args:
+        job: how it is rendered; its input is an absolute path.
+        settings: of the stylisation.
+        contents: fingerprint of the input; empty for an image sequence.
+    """
+
+    job: RenderJob
+    settings: Settings
+    contents: str
+
+    @classmethod
+    def of(cls, job: RenderJob, settings: Settings) -> "Clip":
+        """The clip of a job.
+
+        Raises:
+            InputError: the input is no file.
+        """
+        if is_url(job.input) or str(job.input) == "-":
+            raise InputError(
+                f"{job.label} is no file, which workers could read: save it to a file first"
+            )
+        path = os.path.abspath(job.input)  # noqa: PTH100 (links stay: workers may have others)
+        contents = "" if is_numbered(path) else fingerprint(path)
+        sent = replace(job, input=path, quiet=True, batch_display=None, listener=None, flow=None)
+        return cls(sent, settings, contents)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Task: say that the worker is ready. The result is a description of its device."""
+
+
+@dataclass(frozen=True)
+class Still:
+    """Task: render a whole image. The result is the content of the output file."""
+
+
+Task = Probe | ScanRange | Shot | Still
+
+
+class Trouble(Enum):
+    """Why a task has no result."""
+
+    OWN = "the input's own error: another try would end alike"
+    VERSIONS = "the worker has other versions"
+    SOURCE = "the worker does not see the source"
+    MEMORY = "out of memory"
+    NODE = "the disk of the node is full"
+    LOST = "the worker or its node died"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a task.
+
+    Args:
+        value: its result.
+        trouble: why there is none.
+        error: what to tell the user about it.
+        node: name of the node.
+    """
+
+    value: Any = None
+    trouble: Trouble | None = None
+    error: VidstyleError | None = None
+    node: str = ""
+
+
+def perform(
+    recipe: Recipe,
+    clip: Clip | None,
+    task: Task,
+    fetch: Callable[[], np.ndarray] | None = None,
+    gpu: int | None = None,
+) -> Outcome:
+    """Do a task in this process.
+
+    Args:
+        recipe: of the command.
+        clip: that the task belongs to; None for a probe.
+        task: what to do.
+        fetch: gets the bytes of the source; None: they were not sent.
+        gpu: index of the GPU to use, where there is one; None: as the recipe says.
+    """
+    node = os.uname().nodename if hasattr(os, "uname") else ""
+    here = versions()
+    if here != recipe.versions:
+        name = next(name for name in here if here[name] != recipe.versions[name])
+        return Outcome(
+            None,
+            Trouble.VERSIONS,
+            VidstyleError(
+                f"{node} has {name} {here[name]}, and the driver has {recipe.versions[name]}: "
+                "install the same version on every machine"
+            ),
+            node,
+        )
+    try:
+        with _threads(recipe.threads), _on_gpu(gpu):
+            return Outcome(_result(recipe, clip, task, fetch), node=node)
+    except _SourceMissingError as missing:
+        return Outcome(None, Trouble.SOURCE, InputError(str(missing)), node)
+    except (DeviceMemoryError, MemoryError) as error:
+        return Outcome(None, Trouble.MEMORY, VidstyleError(str(error)), node)
+    except VidstyleError as error:
+        full = any(os.strerror(number) in str(error) for number in FULL_DISK_ERRORS)
+        return Outcome(None, Trouble.NODE if full else Trouble.OWN, error, node)
+    except OSError as error:
+        reason = VidstyleError(f"{node}: {error.strerror}: free some space there")
+        return Outcome(None, Trouble.NODE, reason, node)
+
+
+def _result(
+    recipe: Recipe, clip: Clip | None, task: Task, fetch: Callable[[], np.ndarray] | None
+) -> Any:
+    device = choose_device(recipe.device)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
+    if clip is None or isinstance(task, Probe):
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    job = replace(clip.job, input=_local_source(clip, fetch))
+    if isinstance(task, ScanRange):
+        return scan(job, task)
+    stylizer = Stylizer(*_style(recipe, str(device)), clip.settings)
+    job = replace(job, flow=load_flow(clip.settings.flow, device, recipe.flow_weights))
+    if isinstance(task, Still):
+        return _rendered_still(job, stylizer)
+    return render_shot(job, stylizer, task)
+
+
+def render_shot(job: RenderJob, stylizer: Stylizer, shot: Shot) -> tuple[EncodedSegment, ...]:
+    """The segments of a shot.
+
+    Raises:
+        InputError: the clip has fewer frames than it had when its shots were found.
+    """
+    span = FrameSpan(shot.first, shot.stop, shot.time)
+    result = render_range(job, stylizer, span, shot.last_pts, shot.seam)
+    if result.frames != shot.frames:
+        raise InputError(
+            f"{job.label} has {result.frames} frames instead of {shot.frames} from frame "
+            f"{shot.first} on: the clip has changed; restart with overwrite=True",
+            "overwrite",
+        )
+    return result.segments
+
+
+def _rendered_still(job: RenderJob, stylizer: Stylizer) -> bytes:
+    with temporary_folder() as folder:
+        output = folder / Path(job.output).name
+        render_job(replace(job, output=output, resume=False), stylizer)
+        return output.read_bytes()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """All libraries compute with so many threads, on which the last bit of a result depends."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        with thread_limit(count):
+            torch.set_num_threads(count)
+            cv2.setNumThreads(count)
+            yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+
+
+@contextmanager
+def _on_gpu(index: int | None) -> Iterator[None]:
+    """Use a GPU, and leave its memory to the others that share it."""
+    if index is None or not torch.cuda.is_available():
+        yield
+        return
+    torch.cuda.set_device(index)
+    try:
+        yield
+    finally:
+        torch.cuda.empty_cache()
+
+
+_styles: dict[tuple[int, str], tuple[Features, Style]] = {}
+
+
+def _style(recipe: Recipe, device: str) -> tuple[Features, Style]:
+    """The features and the style on a device, with the statistics of earlier tasks of the same
+    recipe."""
+    key = id(recipe), device
+    if key not in _styles:
+        _styles.clear()
+        features = recipe.features.to(device)
+        _styles[key] = features, Style(*recipe.style, features)
+    return _styles[key]
+
+
+class _SourceMissingError(Exception):
+    """The worker does not see the source."""
+
+
+def _local_source(clip: Clip, fetch: Callable[[], np.ndarray] | None) -> Path:
+    """The source on this machine: at the driver's path if it has the same content there."""
+    path = Path(clip.job.input)
+    if not clip.contents:
+        if existing_numbers(path):
+            return path
+        raise InputError(
+            f"the images {path} are not on every machine: put them into a folder that all "
+            "machines share"
+        )
+    try:
+        if path.is_file() and fingerprint(path) == clip.contents:
+            return path
+    except OSError:
+        pass
+    if fetch is None:
+        raise _SourceMissingError(f"{path} is not there, or has another content")
+    return _stored_source(path.name, clip.contents, fetch)
+
+
+def source_folder() -> Path:
+    """The folder of sources that were sent to this machine."""
+    return Path(tempfile.gettempdir()) / "vidstyle-sources"
+
+
+def _stored_source(name: str, contents: str, fetch: Callable[[], np.ndarray]) -> Path:
+    """The file of a source that was sent, written once on each machine.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    digest = contents.rpartition(" ")[2]
+    path = source_folder() / f"{digest}-{name}"
+    if not _has_contents(path, contents):
+        path.parent.mkdir(exist_ok=True)
+        write_file(path, fetch().tobytes())
+    return path
+
+
+def _has_contents(path: Path, contents: str) -> bool:
+    try:
+        return fingerprint(path) == contents
+    except OSError:
+        return False
+
+
+def remove_source(contents: str) -> None:
+    """Remove a source that was sent to this machine, if it was."""
+    digest = contents.rpartition(" ")[2]
+    for file in source_folder().glob(f"{digest}-*"):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):  # other renders may still need theirs
+        source_folder().rmdir()

@@ -1,0 +1,181 @@
+"""One input to stylise, and how its output is written."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import __version__
+from .errors import OutputError
+from .flow.methods import FlowMethod
+from .io.files import PIPE, check_readable, fingerprint, without_secrets
+from .io.image_names import existing_numbers, image_path, is_image, is_numbered
+from .io.outputs import check_apart
+from .io.sink import open_sink
+from .io.sink_base import Encoding, FileSink
+from .io.source import ImageSource, Source, open_source
+from .io.stream_info import VideoInfo
+from .progress import Listener, ProgressDisplay
+from .settings import Settings
+from .trace import Trace
+
+
+@dataclass(frozen=True)
+class RenderJob:
+    """One input to stylise, and the options of its output.
+
+    Args:
+        input: a file, an image sequence, an address, or ``-``.
+        output: a file, an image sequence, or ``-``.
+        start: of the part of the clip to stylise, in seconds.
+        stop: end of that part, in seconds.
+        rate: frames per second of an image sequence.
+        sdr: convert HDR to standard dynamic range.
+        overwrite: replace an existing output, and the files of an unfinished run.
+        resume: resume an unfinished run of the same job.
+        encoding: how the output is encoded. The settings are added to it as a comment.
+        trace: file to write the losses to; None: no file.
+        quiet: show no progress.
+        batch_display: progress display of the batch that the job belongs to; None: no batch.
+        listener: is called with every ``progress.Event`` of the job.
+        flow: optical flow method; None: as the settings say.
+        provenance: names of the features and styles, style weights and device, which the output's
+            metadata record.
+        files: files of styles and weights. An unfinished run is resumed only if none has changed.
+    """
+
+    input: str | Path
+    output: str | Path
+    start: Fraction | None = None
+    stop: Fraction | None = None
+    rate: Fraction | None = None
+    sdr: bool = False
+    overwrite: bool = False
+    resume: bool = False
+    encoding: Encoding = Encoding()
+    trace: Path | None = None
+    quiet: bool = False
+    batch_display: ProgressDisplay | None = None
+    listener: Listener | None = None
+    flow: FlowMethod | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str | Path, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The input's name for messages and files: an address without password and query."""
+        return without_secrets(str(self.input))
+
+    def open_source(self, start: Fraction | None = None) -> Source:
+        """Open the part of the input that is to be stylised.
+
+        Args:
+            start: begin there instead, in seconds from the start of the file's timestamps.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        output = str(self.output)
+        # None of these kinds of output can store a rotation.
+        apply_rotation = output == PIPE or is_image(output) or output.lower().endswith(".gif")
+        begin = self.start if start is None else start
+        return open_source(self.input, begin, self.stop, self.rate, self.sdr, apply_rotation)
+
+    def check_apart(self) -> None:
+        """Check that neither the output nor the trace would replace an input.
+
+        Raises:
+            OutputError: one of them would.
+        """
+        check_apart([self.output, *([self.trace] if self.trace else [])], [self.input, *self.files])
+
+    def open_sink(self, source: Source, settings: Settings) -> FileSink:
+        """Open the output, or resume it.
+
+        Raises:
+            OutputError: see ``io.sink.open_sink`` and ``check_apart``.
+        """
+        self.check_apart()
+        encoding, identity = self.tagged_encoding(settings), self.identity(settings)
+        return open_sink(self.output, source, self.overwrite, encoding, identity, self.resume)
+
+    def tagged_encoding(self, settings: Settings) -> Encoding:
+        """The encoding, with the recipe as the comment of the output."""
+        recipe = json.dumps(self._recipe(settings))
+        return replace(self.encoding, comment=f"vidstyle {__version__} {recipe}")
+
+    def identity(self, settings: Settings) -> dict[str, Any]:
+        """What an unfinished run must have in common with a run that resumes it."""
+        recipe = self._recipe(settings)
+        return {**recipe.pop("settings"), **recipe, **self._identity_of_inputs()}
+
+    def open_trace(self) -> Trace | None:
+        """A collector of the losses, or None. A resumed run replaces the trace of the unfinished
+        run.
+
+        Raises:
+            OutputError: the file exists or cannot be written.
+        """
+        return Trace(self.trace, self.overwrite or self.resume) if self.trace else None
+
+    def _recipe(self, settings: Settings) -> dict[str, Any]:
+        """Features, styles, part and settings, as written to the output's metadata."""
+        part = {
+            "start": str(self.start or 0),
+            "stop": str(self.stop) if self.stop is not None else None,
+        }
+        return {**self.provenance, **part, "settings": asdict(settings)}
+
+    def _identity_of_inputs(self) -> dict[str, Any]:
+        """Fingerprints of the files, and the versions that a result depends on."""
+        files = [name for name in (self.input, *self.files) if Path(name).is_file()]
+        if is_numbered(self.input):
+            files += [
+                image_path(Path(self.input), number)
+                for number in existing_numbers(Path(self.input))
+            ]
+        contents = {f"contents of {name}": fingerprint(check_readable(name)) for name in files}
+        environment = {
+            "version": __version__,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+        }
+        return {
+            "input": self.label,
+            "rate": str(self.rate),
+            "sdr": self.sdr,
+            **contents,
+            **environment,
+        }
+
+
+def check_kinds(job: RenderJob, source: Source) -> None:
+    """Check that an image is written to an image file and a clip to a video file.
+
+    Raises:
+        OutputError: it is not; the message names a file that would do.
+    """
+    still, output = isinstance(source, ImageSource), Path(job.output)
+    image_file = is_image(output) and not is_numbered(output)
+    if still and not image_file and str(output) != PIPE:
+        remedy = f"write it to an image file such as {output.with_suffix('.png').name}"
+        raise OutputError(f"{job.label} is an image: {remedy}")
+    if image_file and not still and output.suffix.lower() != ".webp":
+        video = output.with_suffix(".mp4").name
+        sequence = output.with_name(f"{output.stem}_%05d{output.suffix}").name
+        raise OutputError(
+            f"{job.label} is a clip: write it to a video file such as {video}, the image sequence "
+            f"{sequence}, or write one frame with preview=TIME",
+            "preview",
+        )
+
+
+def resolve_layout(settings: Settings, source: VideoInfo) -> Settings:
+    """The settings, with ``compare`` below instead of beside where players rotate the clip by 90
+    degrees."""
+    beside = settings.compare == "beside" and source.rotation % 180
+    return replace(settings, compare="below") if beside else settings
