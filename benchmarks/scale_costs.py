@@ -35,7 +35,7 @@ SEGMENTS = 40
 TICKS = 40
 """Duration of a frame in units of TIME_BASE."""
 TIME_BASE = Fraction(1, TICKS * RATE_FPS)
-REPEATS = 3
+REPEATS, DECODING_REPEATS = 5, 40
 
 
 def seconds_of(function, repeats=REPEATS):
@@ -116,7 +116,9 @@ def rows(folder):
     """All rows."""
     clip, stylised = folder / "clip.mp4", folder / "stylised.mp4"
     make_clip(clip)
-    decode, cuts = (seconds_of(lambda each=each: each(clip)) for each in (read, find_cuts))
+    decode, cuts = (
+        seconds_of(lambda each=each: each(clip), DECODING_REPEATS) for each in (read, find_cuts)
+    )
     render(clip, stylised)
     info = vs.VideoInfo(SIZE, Fraction(RATE_FPS), TIME_BASE)
     segments = [move_segment(clip, folder, number) for number in range(SEGMENTS + 1)]

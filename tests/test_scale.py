@@ -106,4 +106,4 @@ def test_cut_tasks_cover_the_film_once_and_are_not_too_short():
     tasks = cut_tasks(Film(), replace(HARDWARE, cuts=1.0), 1000)
     frames = sum(task.seconds - Film().lead_in for task in tasks)
     assert frames == pytest.approx(Film().frames)
-    assert len(tasks) == 720
+    assert len(tasks) == 360
