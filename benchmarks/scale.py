@@ -25,7 +25,7 @@ from vidstyle.bench.results import machine
 
 RESULTS = Path(__file__).parent / "results"
 WORKERS = (1, 8, 64, 256, 1000)
-BOUNDS = (24, 48, 72, 96, 144, 192, 288)
+BOUNDS = (24, 36, 48, 72, 96, 144, 192, 288)
 """Frames of the longest part of a shot, for the largest cluster."""
 SPLIT_FRAMES, SHORT_SPLIT_FRAMES = 96, 48
 """The same for the simulations by number of workers and by seconds per frame."""
@@ -35,8 +35,9 @@ FRAME_SECONDS = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Seconds per frame for which the largest cluster is simulated."""
 SEEDS = 3
 """Films, each with other failures and slow workers, of which the figures are the mean."""
-WARM_UP_FRAMES = 16
-"""Frames that a part stylises before its own, and leaves out."""
+SEAM_FRAMES = 16
+"""Frames at the end of a part that fade to the next part of the same shot. They are stylised once
+more, from the first frame of the next part, in reverse order."""
 FAILURE_HOURS = 24.0
 """Mean time between failures of a node, assumed: short, as of machines that may be taken away."""
 DISK = 1e9
@@ -146,19 +147,17 @@ def parts(length: int, bound: int | None) -> list[int]:
 
 
 def shot_tasks(film: Film, hardware: Hardware, seed: int, bound: int | None = None) -> list[Task]:
-    """The tasks of all shots."""
-    return [
-        Task(
-            hardware.task
-            + film.lead_in * hardware.decode
-            + hardware.first_frame
-            + (length + WARM_UP_FRAMES * bool(number)) * hardware.frame,
-            (length + film.lead_in) * film.frame_bytes,
-            length * hardware.frame_bytes,
-        )
-        for shot in film.shots(seed)
-        for number, length in enumerate(parts(shot, bound))
-    ]
+    """The tasks of all shots. All parts of a shot but the last have a seam."""
+    start = film.lead_in * hardware.decode + hardware.first_frame
+    seam = start + (1 + SEAM_FRAMES) * hardware.frame
+    tasks = []
+    for shot in film.shots(seed):
+        *before, last = parts(shot, bound)
+        for length, more in [*((length, seam) for length in before), (last, 0.0)]:
+            seconds = hardware.task + start + length * hardware.frame + more
+            received = (length + film.lead_in) * film.frame_bytes
+            tasks.append(Task(seconds, received, length * hardware.frame_bytes))
+    return tasks
 
 
 def cut_tasks(film: Film, hardware: Hardware, workers: int) -> list[Task]:
@@ -176,7 +175,7 @@ def simulate(
     - ``seconds``: from the command to the finished file.
     - ``joining``: seconds of these in which the driver joins the segments and no worker works.
     - ``utilisation``: share of the workers' time until the last task is done in which they compute
-      for tasks that they finish, warm-up included.
+      for tasks that they finish, seams included.
     - ``efficiency``: time that one such worker takes, without splitting and failures, relative to
       the sum of all workers' time until the file is finished.
     - ``tasks``, ``lost``: tasks of shots; tasks that were done again.
@@ -269,7 +268,7 @@ def main() -> None:
         "film": asdict(Film()),
         "hardware": [asdict(each) for each in machines],
         "seeds": SEEDS,
-        "warm_up_frames": WARM_UP_FRAMES,
+        "seam_frames": SEAM_FRAMES,
         "failure_hours": FAILURE_HOURS,
     }
     for each in machines:

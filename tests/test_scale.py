@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 from cluster_simulation import Cluster, Simulation, Task
-from scale import WARM_UP_FRAMES, Film, Hardware, cut_tasks, parts, shot_tasks, simulate
+from scale import SEAM_FRAMES, Film, Hardware, cut_tasks, parts, shot_tasks, simulate
 
 EVEN = {"noise": 0.0, "slow_share": 0.0, "workers_per_node": 1}
 """A cluster on which a task takes exactly its seconds."""
@@ -82,13 +82,13 @@ def test_parts_are_equal_and_within_the_bound(length, bound):
     assert max(lengths) - min(lengths) <= 1
 
 
-def test_shot_tasks_of_parts_pay_for_first_frames_and_warm_up():
+def test_shot_tasks_of_parts_pay_for_first_frames_and_seams():
     free = replace(HARDWARE, decode=0.0)
     whole, split = (shot_tasks(SHORT_FILM, free, 0, bound) for bound in (None, 48))
     more = len(split) - len(whole)
     assert more > 0
     spent = sum(task.seconds for task in split) - sum(task.seconds for task in whole)
-    assert spent == pytest.approx(more * (10 + WARM_UP_FRAMES))
+    assert spent == pytest.approx(more * (10 + 10 + 1 + SEAM_FRAMES))
 
 
 def test_simulate_one_worker_is_efficient_and_many_are_less_so():

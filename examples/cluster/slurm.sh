@@ -14,7 +14,7 @@ array=$(sbatch --parsable --array="0-$last" --cpus-per-task=2 --requeue --wrap "
     number=\$(printf %06d \$SLURM_ARRAY_TASK_ID)
     start=\$((SLURM_ARRAY_TASK_ID * $range))
     exec vidstyle render '$clip' '$style' --frames \$start-\$((start + $range - 1)) \
-        --warm-up-frames 16 -y -o \"\$number.${output##*/}.segments\"")
+        -y -o \"\$number.${output##*/}.segments\"")
 
 sbatch --dependency="afterok:$array" --wrap "
     exec vidstyle join [0-9]*.'${output##*/}'.segments --source '$clip' -o '$output'"
