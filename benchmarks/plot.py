@@ -2,6 +2,7 @@
 
 docs/curve.png: gap against flicker, one panel per clip, one point per number of iterations.
 docs/time.png: time of a frame against its pixels.
+docs/scaling.png: utilisation of simulated workers against their number, and against the bound.
 """
 
 import json
@@ -98,6 +99,41 @@ def draw_times(values):
     return figure
 
 
+def draw_scaling(document):
+    """Utilisation against the number of workers, and against the bound of split shots."""
+    figure = Figure((13, 4.2), layout="constrained")
+    names = [each["name"] for each in document["hardware"]]
+    *panels, last = figure.subplots(1, len(names) + 1, sharey=True)
+    for axes, name in zip(panels, names, strict=True):
+        rows = [row for row in document["by_workers"] if row["hardware"] == name]
+        for bound in dict.fromkeys(row["bound"] for row in rows):
+            colour = "C1" if bound else "C0"
+            for failures, style in ((False, "o--"), (True, "o-")):
+                found = [r for r in rows if (r["bound"], r["failures"]) == (bound, failures)]
+                label = f"{f'split at {bound} frames' if bound else 'whole shots'}, " + (
+                    "with failures" if failures else "no failures"
+                )
+                line = [100 * row["utilisation"] for row in found]
+                axes.plot([row["workers"] for row in found], line, style, color=colour, label=label)
+        axes.set(title=name, xlabel="workers", xscale="log")
+        ticks = sorted({row["workers"] for row in rows})
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.set_xticks([], minor=True)
+    for name, colour in zip(names, ("C2", "C3"), strict=True):
+        rows = [row for row in document["by_bound"] if row["hardware"] == name and row["bound"]]
+        for key, style in (("utilisation", "o-"), ("efficiency", "o:")):
+            line = [100 * row[key] for row in rows]
+            last.plot([r["bound"] for r in rows], line, style, color=colour, label=f"{name}, {key}")
+    last.set(title=f"{document['by_bound'][0]['workers']:,} workers", xlabel="split at, frames")
+    for axes in figure.axes:
+        axes.axhline(85, color="grey", linewidth=0.8)
+        axes.set_ylim(0, 103)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7, handlelength=4)
+    figure.axes[0].set_ylabel("utilisation, %")
+    return figure
+
+
 def pixels(size):
     """From "320x180" to 57600."""
     width, height = map(int, size.split("x"))
@@ -113,9 +149,11 @@ def results(name):
 
 
 def main():
-    """Write both plots."""
+    """Write all plots."""
     draw(results("temporal-cpu")).savefig(ROOT / "docs" / "curve.png", dpi=110)
     draw_times(results("speed-cpu")).savefig(ROOT / "docs" / "time.png", dpi=110)
+    scale = json.loads((RESULTS / "scale.json").read_text())
+    draw_scaling(scale).savefig(ROOT / "docs" / "scaling.png", dpi=110)
 
 
 if __name__ == "__main__":
