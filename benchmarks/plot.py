@@ -101,36 +101,40 @@ def draw_times(values):
 
 def draw_scaling(document):
     """Utilisation against the number of workers, and against the bound of split shots."""
-    figure = Figure((13, 4.2), layout="constrained")
     names = [each["name"] for each in document["hardware"]]
-    *panels, last = figure.subplots(1, len(names) + 1, sharey=True)
-    for axes, name in zip(panels, names, strict=True):
+    figure = Figure((9, 6.6), layout="constrained")
+    for number, name in enumerate(names, 1):
+        axes = figure.add_subplot(2, len(names), number)
         rows = [row for row in document["by_workers"] if row["hardware"] == name]
         for bound in dict.fromkeys(row["bound"] for row in rows):
-            colour = "C1" if bound else "C0"
             for failures, style in ((False, "o--"), (True, "o-")):
                 found = [r for r in rows if (r["bound"], r["failures"]) == (bound, failures)]
-                label = f"{f'split at {bound} frames' if bound else 'whole shots'}, " + (
-                    "with failures" if failures else "no failures"
+                label = f"split at {bound} frames" if bound else "whole shots"
+                axes.plot(
+                    [row["workers"] for row in found],
+                    [100 * row["utilisation"] for row in found],
+                    style,
+                    color="C1" if bound else "C0",
+                    label=label + (", with failures" if failures else ""),
                 )
-                line = [100 * row["utilisation"] for row in found]
-                axes.plot([row["workers"] for row in found], line, style, color=colour, label=label)
-        axes.set(title=name, xlabel="workers", xscale="log")
         ticks = sorted({row["workers"] for row in rows})
+        axes.set(title=name, xlabel="workers", ylabel="utilisation, %", xscale="log")
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.set_xticks([], minor=True)
-    for name, colour in zip(names, ("C2", "C3"), strict=True):
+    for number, name in enumerate(names, len(names) + 1):
+        axes = figure.add_subplot(2, len(names), number)
         rows = [row for row in document["by_bound"] if row["hardware"] == name and row["bound"]]
-        for key, style in (("utilisation", "o-"), ("efficiency", "o:")):
+        for key, colour in (("utilisation", "C2"), ("efficiency", "C3")):
             line = [100 * row[key] for row in rows]
-            last.plot([r["bound"] for r in rows], line, style, color=colour, label=f"{name}, {key}")
-    last.set(title=f"{document['by_bound'][0]['workers']:,} workers", xlabel="split at, frames")
+            axes.plot([row["bound"] for row in rows], line, "o-", color=colour, label=key)
+        axes.set(
+            title=f"{name}, {rows[0]['workers']:,} workers", xlabel="split at, frames", ylabel="%"
+        )
     for axes in figure.axes:
         axes.axhline(85, color="grey", linewidth=0.8)
         axes.set_ylim(0, 103)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7, handlelength=4)
-    figure.axes[0].set_ylabel("utilisation, %")
+        axes.legend(fontsize=8, handlelength=4)
     return figure
 
 

@@ -42,29 +42,26 @@ def parameters(values):
 
 
 def workers(values):
-    """Utilisation and time by number of workers."""
-    lines = [
-        "| hardware, shots | workers | utilisation | with failures | efficiency | render time "
-        "| tasks done again |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    """Utilisation and time by number of workers, whole and split."""
     rows = values["document"]["by_workers"]
-    for without in rows:
-        if without["failures"]:
-            continue
-        same = [row for row in rows if alike(row, without) and row["failures"]]
-        lines.append(
-            f"| {without['hardware']}, {split_text(without['bound'])} | {without['workers']} "
-            f"| {percent(without['utilisation'])} | {percent(same[0]['utilisation'])} "
-            f"| {percent(same[0]['efficiency'])} | {duration(same[0]['seconds'])} "
-            f"| {same[0]['lost']:.0f} of {same[0]['tasks']:.0f} |"
-        )
+    bounds_shown = list(dict.fromkeys(row["bound"] for row in rows))
+    titles = [f"{split_text(bound)} | efficiency | time" for bound in bounds_shown]
+    lines = [f"| hardware, workers | {' | '.join(titles)} |", "|---" * (1 + 3 * len(titles)) + "|"]
+    for hardware, count in dict.fromkeys((row["hardware"], row["workers"]) for row in rows):
+        cells = []
+        for bound in bounds_shown:
+            without, failing = (
+                row
+                for row in rows
+                if (row["hardware"], row["workers"], row["bound"]) == (hardware, count, bound)
+            )
+            cells += [
+                f"{percent(without['utilisation'])} ({percent(failing['utilisation'])})",
+                percent(failing["efficiency"]),
+                duration(failing["seconds"]),
+            ]
+        lines.append(f"| {hardware}, {count:,} | {' | '.join(cells)} |")
     return lines
-
-
-def alike(row, other):
-    """Whether two renders have the same hardware, number of workers and bound."""
-    return all(row[key] == other[key] for key in ("hardware", "workers", "bound"))
 
 
 def bounds(values):
