@@ -2,6 +2,7 @@
 
 docs/curve.png: gap against flicker, one panel per clip, one point per number of iterations.
 docs/time.png: time of a frame against its pixels.
+docs/scaling.png: utilisation of simulated workers against their number, and against the bound.
 """
 
 import json
@@ -98,6 +99,45 @@ def draw_times(values):
     return figure
 
 
+def draw_scaling(document):
+    """Utilisation against the number of workers, and against the bound of split shots."""
+    names = [each["name"] for each in document["hardware"]]
+    figure = Figure((9, 6.6), layout="constrained")
+    for number, name in enumerate(names, 1):
+        axes = figure.add_subplot(2, len(names), number)
+        rows = [row for row in document["by_workers"] if row["hardware"] == name]
+        for bound in dict.fromkeys(row["bound"] for row in rows):
+            for failures, style in ((False, "o--"), (True, "o-")):
+                found = [r for r in rows if (r["bound"], r["failures"]) == (bound, failures)]
+                label = f"split at {bound} frames" if bound else "whole shots"
+                axes.plot(
+                    [row["workers"] for row in found],
+                    [100 * row["utilisation"] for row in found],
+                    style,
+                    color="C1" if bound else "C0",
+                    label=label + (", with failures" if failures else ""),
+                )
+        ticks = sorted({row["workers"] for row in rows})
+        axes.set(title=name, xlabel="workers", ylabel="utilisation, %", xscale="log")
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.set_xticks([], minor=True)
+    for number, name in enumerate(names, len(names) + 1):
+        axes = figure.add_subplot(2, len(names), number)
+        rows = [row for row in document["by_bound"] if row["hardware"] == name and row["bound"]]
+        for key, colour in (("utilisation", "C2"), ("efficiency", "C3")):
+            line = [100 * row[key] for row in rows]
+            axes.plot([row["bound"] for row in rows], line, "o-", color=colour, label=key)
+        axes.set(
+            title=f"{name}, {rows[0]['workers']:,} workers", xlabel="split at, frames", ylabel="%"
+        )
+    for axes in figure.axes:
+        axes.axhline(85, color="grey", linewidth=0.8)
+        axes.set_ylim(0, 103)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, handlelength=4)
+    return figure
+
+
 def pixels(size):
     """From "320x180" to 57600."""
     width, height = map(int, size.split("x"))
@@ -113,9 +153,11 @@ def results(name):
 
 
 def main():
-    """Write both plots."""
+    """Write all plots."""
     draw(results("temporal-cpu")).savefig(ROOT / "docs" / "curve.png", dpi=110)
     draw_times(results("speed-cpu")).savefig(ROOT / "docs" / "time.png", dpi=110)
+    scale = json.loads((RESULTS / "scale.json").read_text())
+    draw_scaling(scale).savefig(ROOT / "docs" / "scaling.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from statistics import mean
 
+import scale_tables
 import speed_tables
 
 ROOT = Path(__file__).parent.parent
@@ -229,6 +230,7 @@ CONSISTENCY = "docs/benchmarks/consistency.md"
 SPEED = "docs/benchmarks/speed.md"
 LIVE = "docs/benchmarks/live.md"
 ROBUSTNESS = "docs/benchmarks/robustness.md"
+SCALING = "docs/benchmarks/scaling.md"
 
 TABLES = {
     "hardware": ("README.md", "speed-avx2-cpu speed-gpu live-cpu", speed_tables.hardware),
@@ -249,6 +251,11 @@ TABLES = {
     "kills": (ROBUSTNESS, "kills", kills),
     "interrupts": (ROBUSTNESS, "interrupts", interrupts),
     "fuzz": (ROBUSTNESS, "fuzz", fuzz),
+    "scale parameters": (SCALING, "scale", scale_tables.parameters),
+    "scale workers": (SCALING, "scale", scale_tables.workers),
+    "scale bounds": (SCALING, "scale", scale_tables.bounds),
+    "scale frame times": (SCALING, "scale", scale_tables.frame_times),
+    "scale lengths": (SCALING, "scale", scale_tables.lengths),
 }
 """Name of a table -> its page, the results it shows, the function that makes it."""
 
