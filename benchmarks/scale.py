@@ -22,6 +22,7 @@ import torch
 from cluster_simulation import Cluster, Simulation, Task
 
 from vidstyle.bench.results import machine
+from vidstyle.range_render import SEAM_FRAMES
 
 RESULTS = Path(__file__).parent / "results"
 WORKERS = (1, 8, 64, 256, 1000)
@@ -35,9 +36,6 @@ FRAME_SECONDS = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Seconds per frame for which the largest cluster is simulated."""
 SEEDS = 3
 """Films, each with other failures and slow workers, of which the figures are the mean."""
-SEAM_FRAMES = 16
-"""Frames at the end of a part that fade to the next part of the same shot. They are stylised once
-more, from the first frame of the next part, in reverse order."""
 FAILURE_HOURS = 24.0
 """Mean time between failures of a node, assumed: short, as of machines that may be taken away."""
 DISK = 1e9
