@@ -251,6 +251,7 @@ TABLES = {
     "kills": (ROBUSTNESS, "kills", kills),
     "interrupts": (ROBUSTNESS, "interrupts", interrupts),
     "fuzz": (ROBUSTNESS, "fuzz", fuzz),
+    "cluster": (SCALING, "cluster-cpu", regions),
     "scale parameters": (SCALING, "scale", scale_tables.parameters),
     "scale workers": (SCALING, "scale", scale_tables.workers),
     "scale bounds": (SCALING, "scale", scale_tables.bounds),
