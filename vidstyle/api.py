@@ -1,7 +1,7 @@
 """The functions most users need: ``stylize``, ``stylize_video``, ``stream`` and ``render``."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,15 +17,15 @@ from .api_arguments import (
 )
 from .api_stream import Stream
 from .conversions import Restore, is_image, to_frame
-from .distributed.render import is_render_of_shots, render_on_cluster, resume_shots
+from .distributed.render import ClusterOptions, render_here, render_on_cluster
 from .flow.clip_motion import with_motion
 from .flow.methods import FlowMethod
 from .inputs import default_output, is_taken
 from .io.frame import Frame
 from .io.image_names import is_numbered, is_still
 from .io.source import open_source
+from .job import RenderJob
 from .progress import Event, ProgressEvent
-from .render_job import render_job
 from .settings import Settings
 from .styles import check_not_swapped, style_parts
 from .stylizer.backward_pass import BackwardPass, uses_backward_pass
@@ -222,14 +222,22 @@ def render(
         flow=flow,
         **job_style(style, settings, str(stylizer.features.device)),
     )
-    where = str(settings.get("device", "auto")), settings.get("flow_weights")
-    if (cluster := options.cluster()) is not None:
-        render_on_cluster([(job, stylizer.settings)], stylizer, cluster, *where)
-    elif is_render_of_shots(job):
-        resume_shots(job, stylizer, *where)
-    else:
-        render_job(job, stylizer)
+    _render(job, stylizer, options.cluster(), settings)
     return Path(job.output)
+
+
+def _render(
+    job: RenderJob,
+    stylizer: Stylizer,
+    cluster: ClusterOptions | None,
+    settings: Mapping[str, Any],
+) -> None:
+    """Render a job on a cluster, or in this process."""
+    where = str(settings.get("device", "auto")), settings.get("flow_weights")
+    if cluster is None:
+        render_here(job, stylizer, *where)
+    else:
+        render_on_cluster([(job, stylizer.settings)], stylizer, cluster, *where)
 
 
 def _listener(progress: object) -> Callable[[Event], None] | None:

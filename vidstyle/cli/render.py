@@ -85,11 +85,10 @@ def _render_here(
         skipped: number of further jobs of a batch that are done already; None: no batch.
     """
     from ..batch import render_all
-    from ..distributed.render import is_render_of_shots, resume_shots
+    from ..distributed.render import render_here
     from ..preview import preview
     from ..range_jobs import render_frames
     from ..range_render import SEAM_FRAMES
-    from ..render_job import render_job
 
     seam = SEAM_FRAMES if args.seam_frames is None else args.seam_frames
 
@@ -99,10 +98,8 @@ def _render_here(
             render_frames(job, stylizer, args.frames, seam)
         elif args.preview is not None:
             preview(job, stylizer, args.preview, _output(args, job, skipped is not None, False))
-        elif is_render_of_shots(job):
-            resume_shots(job, stylizer, args.device, args.flow_weights)
         else:
-            render_job(job, stylizer, files)
+            render_here(job, stylizer, args.device, args.flow_weights, files)
 
     if skipped is None:
         render(jobs[0])

@@ -133,7 +133,8 @@ class VideoOutput:
 
     def accept(self, task: Task, result: Any) -> None:
         """See ``Output``."""
-        assert isinstance(task, Shot)
+        if not isinstance(task, Shot):
+            raise TypeError(f"{task!r} is no shot")
         number = next(n for n, shot in enumerate(self._folder.shots) if shot.first == task.first)
         with write_errors(self._path):
             self._folder.add(number, result)

@@ -15,7 +15,7 @@ from ..inputs import names_text
 from ..io.files import part_folder
 from ..io.shot_folder import has_work_list, threads_of
 from ..job import RenderJob, resolve_layout
-from ..render_job import announce
+from ..render_job import JobFiles, announce, render_job
 from ..runtime.interrupts import deferred
 from ..settings import Settings
 from ..stylizer.stylizer import Stylizer
@@ -142,6 +142,29 @@ def resume_shots(
     recipe = Recipe.of(stylizer, device, threads, flow_weights)
     with _outputs([(job, stylizer.settings)], None, threads, str) as opened:
         _render(LocalWorker(recipe), opened, 1, str)
+
+
+def render_here(
+    job: RenderJob,
+    stylizer: Stylizer,
+    device: str = "auto",
+    flow_weights: Path | None = None,
+    files: JobFiles | None = None,
+) -> None:
+    """Render a job in this process. One that began on a cluster is resumed shot by shot.
+
+    Args:
+        job: what to render.
+        stylizer, device, flow_weights: as for ``render_on_cluster``.
+        files: see ``render_job``.
+
+    Raises:
+        VidstyleError: see ``render_job`` and ``render_on_cluster``.
+    """
+    if is_render_of_shots(job):
+        resume_shots(job, stylizer, device, flow_weights)
+    else:
+        render_job(job, stylizer, files)
 
 
 def is_render_of_shots(job: RenderJob) -> bool:

@@ -294,11 +294,8 @@ def _local_source(clip: Clip, fetch: Callable[[], np.ndarray] | None) -> Path:
             f"the images {path} are not on every machine: put them into a folder that all "
             "machines share"
         )
-    try:
-        if path.is_file() and fingerprint(path) == clip.contents:
-            return path
-    except OSError:
-        pass
+    if _has_contents(path, clip.contents):
+        return path
     if fetch is None:
         raise _SourceMissingError(f"{path} is not there, or has another content")
     return _stored_source(path.name, clip.contents, fetch)
@@ -325,7 +322,7 @@ def _stored_source(name: str, contents: str, fetch: Callable[[], np.ndarray]) ->
 
 def _has_contents(path: Path, contents: str) -> bool:
     try:
-        return fingerprint(path) == contents
+        return path.is_file() and fingerprint(path) == contents
     except OSError:
         return False
 

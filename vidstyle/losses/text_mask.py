@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..ops.tensors import box_mean
+from ..ops.tensors import box_mean, opened, ramp
 
 STROKE_FRACTION = 0.021
 """Maximum width of a stroke of a letter, as a fraction of the long side of the image. The content
@@ -65,7 +65,7 @@ def text_mask(image: Tensor) -> Tensor:
 
 def _bright_marks(lightness: Tensor, stroke_px: int) -> Tensor:
     """The mask of marks that are brighter than their ground."""
-    ground = _dilate(-_dilate(-lightness, stroke_px), stroke_px)
+    ground = opened(lightness, stroke_px)
     marks = (lightness - ground - NOISE).clamp_min(0)
     moments = torch.cat((marks, marks**2, marks**3, ground, ground**2), 1)
     cell = -(-(2 * stroke_px + 1) // WINDOW_CELLS)
@@ -75,33 +75,9 @@ def _bright_marks(lightness: Tensor, stroke_px: int) -> Tensor:
     coverage = m1 / contrast.clamp_min(EPSILON)
     deviation = (square - mean**2).clamp_min(0).sqrt()
     return (
-        _ramp(m2**2 / (m1 * m3).clamp_min(EPSILON), BIMODALITY)
-        * _ramp(contrast + NOISE, CONTRAST)
-        * _ramp(coverage, COVERAGE)
-        * _ramp(coverage, MAX_COVERAGE)
-        * _ramp(deviation / contrast.clamp_min(EPSILON), GROUND_VARIATION)
+        ramp(m2**2 / (m1 * m3).clamp_min(EPSILON), BIMODALITY)
+        * ramp(contrast + NOISE, CONTRAST)
+        * ramp(coverage, COVERAGE)
+        * ramp(coverage, MAX_COVERAGE)
+        * ramp(deviation / contrast.clamp_min(EPSILON), GROUND_VARIATION)
     )
-
-
-def _dilate(x: Tensor, side_px: int) -> Tensor:
-    """Maximum over the square window around each pixel, within the image."""
-    return _maximum(_maximum(x, 2, side_px), 3, side_px)
-
-
-def _maximum(x: Tensor, dim: int, side_px: int) -> Tensor:
-    """Maximum of neighbours, in maxima of 2, 4, 8 and so on: many times faster than pooling."""
-    half = side_px // 2
-    padding = [half, half, 0, 0] if dim == 3 else [0, 0, half, half]
-    found, width = F.pad(x, padding, value=-torch.inf), 1
-    while width < side_px:
-        step = min(width, side_px - width)
-        count = found.shape[dim] - step
-        found = torch.maximum(found.narrow(dim, 0, count), found.narrow(dim, step, count))
-        width += step
-    return found
-
-
-def _ramp(x: Tensor, limits: tuple[float, float]) -> Tensor:
-    """0 at the first limit, 1 at the second, linear between, clipped outside."""
-    start, end = limits
-    return ((x - start) / (end - start)).clamp(0, 1)

@@ -87,6 +87,40 @@ def _box_sum(x: Tensor, dim: int, side_px: int) -> Tensor:
     return sums.narrow(dim, 0, length) + padded.narrow(dim, side_px - 1, length)
 
 
+def box_max(x: Tensor, side_px: int) -> Tensor:
+    """Maximum of (1, C, H, W) over the window around each pixel, within the image.
+
+    Args:
+        x: any image.
+        side_px: of the window, odd.
+    """
+    return _maximum(_maximum(x, 2, side_px), 3, side_px)
+
+
+def opened(x: Tensor, side_px: int) -> Tensor:
+    """Morphological opening of (1, C, H, W): bright marks thinner than the odd window are gone."""
+    return box_max(-box_max(-x, side_px), side_px)
+
+
+def _maximum(x: Tensor, dim: int, side_px: int) -> Tensor:
+    """Maximum of neighbours, in maxima of 2, 4, 8 and so on: many times faster than pooling."""
+    half = side_px // 2
+    padding = [half, half, 0, 0] if dim == 3 else [0, 0, half, half]
+    found, width = F.pad(x, padding, value=-torch.inf), 1
+    while width < side_px:
+        step = min(width, side_px - width)
+        count = found.shape[dim] - step
+        found = torch.maximum(found.narrow(dim, 0, count), found.narrow(dim, step, count))
+        width += step
+    return found
+
+
+def ramp(x: Tensor, limits: tuple[float, float]) -> Tensor:
+    """0 at the first limit, 1 at the second, linear between, clipped outside."""
+    start, end = limits
+    return ((x - start) / (end - start)).clamp(0, 1)
+
+
 def upcast_half(maps: Tensor) -> Tensor:
     """Activations whose squares do not overflow: float16 becomes float32, other dtypes are kept."""
     return maps.float() if maps.dtype == torch.float16 else maps

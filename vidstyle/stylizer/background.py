@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..flow.warp import sample_positions, warp
 from ..ops.pytree import register_dataclass
+from ..ops.tensors import box_max
 from .layer import Layer
 
 MAX_DEVIATION_PX = 0.7
@@ -84,4 +85,4 @@ def shows_background(flow: Tensor, camera: Tensor) -> Tensor:
         flow, camera: (1, 2, H, W) px.
     """
     moves = (flow - camera).square().sum(1, keepdim=True) > MAX_DEVIATION_PX**2
-    return F.max_pool2d(moves.to(flow), OUTLINE_PX, 1, OUTLINE_PX // 2) == 0
+    return box_max(moves.to(flow), OUTLINE_PX) == 0

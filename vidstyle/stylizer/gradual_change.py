@@ -8,10 +8,9 @@ the texture of the present frame differs from it, the region is stylised as if i
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..ops.tensors import box_mean
+from ..ops.tensors import box_max, box_mean, opened, ramp
 
 CHANGE_PER_CONTRAST = 0.6
 """Texture change, as a fraction of the contrast of a window, of another content."""
@@ -67,12 +66,10 @@ def gradually_changed(reference: Tensor, content: Tensor, last_change: Tensor) -
     limit = CHANGE_PER_CONTRAST * contrast + MIN_CHANGE
     changed = change > limit
     changed &= change > MIN_FRAMES * _texture(last_change.mean(1, keepdim=True))
-    eroded = -F.max_pool2d(-changed.to(gray), OPENING_PX, 1, OPENING_PX // 2)
-    opened = F.max_pool2d(eroded, OPENING_PX, 1, OPENING_PX // 2)
-    near = box_mean(F.max_pool2d(opened, FEATHER_PX, 1, FEATHER_PX // 2), FEATHER_PX)
-    low, high = FEATHER_CHANGE
-    ramp = ((change / limit - low) / (high - low)).clamp(0, 1)
-    return GradualChange(opened > 0, torch.maximum(near * ramp, opened))
+    regions = opened(changed.to(gray), OPENING_PX)
+    near = box_mean(box_max(regions, FEATHER_PX), FEATHER_PX)
+    weight = torch.maximum(near * ramp(change / limit, FEATHER_CHANGE), regions)
+    return GradualChange(regions > 0, weight)
 
 
 def next_reference(reference: Tensor, content: Tensor, kept: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..flow.motion import Motion
 from ..flow.warp import affine_flow, resize_flow, warp
 from ..ops.pytree import register_dataclass, tensors_in, with_tensors
-from ..ops.tensors import box_mean
+from ..ops.tensors import box_max, box_mean
 from ..optim.adam import FAST_LR_DECAY, OptimResult, StepSize
 from .background import Background, shows_background
 from .denoise import denoise
@@ -141,7 +141,7 @@ def _joined(image: Tensor, proposal: Tensor, valid: Tensor) -> Tensor:
     near = box_mean(box_mean(valid, JOIN_PX), JOIN_PX)
     difference = box_mean(box_mean((image - proposal) * valid, JOIN_PX), JOIN_PX)
     shifted = (proposal + difference / (near + JOIN_FADE)).clamp(0, 1)
-    inside = -F.max_pool2d(-valid, FEATHER_PX, 1, FEATHER_PX // 2)
+    inside = -box_max(-valid, FEATHER_PX)
     return torch.lerp(shifted, image, box_mean(inside, FEATHER_PX))
 
 
