@@ -31,15 +31,40 @@ QUICK_FLAGS = ["--initial-steps", "3", "--steps", "1", "--working-size", "64", "
 QUICK_FLAGS += ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "--patch-weight", "0"]
 
 
-def tiny_network(seed=0):
+def tiny_network(seed=0, shape=TINY):
     """A seeded random network of the usual architecture with few channels."""
     torch.manual_seed(seed)
-    network = Network(TINY)
+    network = Network(shape)
     for name, weight in network.named_parameters():
         torch.nn.init.kaiming_normal_(weight) if name.endswith("weight") else torch.nn.init.zeros_(
             weight
         )
     return network
+
+
+TINY_DISTILLED = NetworkShape(
+    (6, 8, 8, 8),
+    (1, 2, 1, 1),
+    (0.45, 0.45, 0.45),
+    (0.25, 0.25, 0.25),
+    first_block=2,
+    heads=(("vgg.relu2_1", 4), ("vgg.relu3_1", 6), ("vgg.relu4_2", 6), ("vgg.relu5_1", 5)),
+)
+"""A network that begins at half size and has heads, as the bundled one."""
+
+
+def random_vgg_state(shape):
+    """Random weights of a VGG in torchvision's format, without the fully connected layers."""
+    generator = torch.Generator().manual_seed(0)
+    state, number, width = {}, 0, 3
+    for channels, count in zip(shape.channels, shape.convolutions, strict=True):
+        for _ in range(count):
+            weight = torch.randn(channels, width, 3, 3, generator=generator)
+            state[f"features.{number}.weight"] = weight * 0.02
+            state[f"features.{number}.bias"] = torch.randn(channels, generator=generator) * 0.02
+            width, number = channels, number + 2
+        number += 1
+    return state
 
 
 QUICK = Settings(initial_steps=6, steps=2, precision="fp32")

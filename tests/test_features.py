@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from conftest import tiny_network
+from conftest import TINY_DISTILLED, tiny_network
 
 from vidstyle import load_features
 from vidstyle.autograd.pooling import blur_pool2
@@ -49,6 +49,27 @@ def test_network_computes_no_layer_deeper_than_asked_for(features, monkeypatch):
         )
     features(torch.rand(1, 3, 64, 64), ["relu2_1"])
     assert asked == ["conv1_1", "conv2_1"]
+
+
+@pytest.mark.parametrize("size", [(64, 96), (65, 97)])
+def test_network_with_heads_begins_at_half_size(size):
+    network = tiny_network(shape=TINY_DISTILLED)
+    maps = network(torch.rand(1, 3, *size), network.layers)
+    height, width = ((side + 1) // 2 for side in size)  # an odd side gains a row
+    assert maps["relu2_1"].shape == (1, 6, height, width)
+    assert maps["vgg.relu2_1"].shape == (1, 4, height, width)
+    assert maps["vgg.relu3_1"].shape == (1, 6, height // 2, width // 2)
+    assert maps["vgg.relu3_1"].min() < 0  # a head is linear
+
+
+def test_network_computes_no_block_deeper_than_a_head(monkeypatch):
+    network, asked = tiny_network(shape=TINY_DISTILLED), []
+    for name, module in network.named_children():
+        monkeypatch.setattr(
+            module, "forward", lambda x, name=name, run=module.forward: asked.append(name) or run(x)
+        )
+    network(torch.rand(1, 3, 64, 64), ["vgg.relu3_1"])
+    assert asked == ["conv2_1", "conv3_1", "conv3_2", "head3"]
 
 
 def test_features_do_not_depend_on_the_order_of_layers(features):

@@ -12,28 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import scene
+from conftest import random_vgg_state, scene
 from torchvision.models import VGG19_Weights
 
 from vidstyle import FeaturesError, load_features, load_flow
 from vidstyle.features import pretrained
-from vidstyle.features.network import VGG19
-from vidstyle.features.pretrained import vgg19_cache, vgg19_weights
+from vidstyle.features.network import VGG16, VGG19
+from vidstyle.features.pretrained import vgg_cache, vgg_weights
 
 
 @pytest.fixture(scope="session")
 def vgg19_state(tmp_path_factory):
-    """Random weights in torchvision's own format, without the fully connected layers."""
-    torch.manual_seed(0)
-    state, number, width = {}, 0, 3
-    for channels, count in zip(VGG19.channels, VGG19.convolutions, strict=True):
-        for _ in range(count):
-            state[f"features.{number}.weight"] = torch.randn(channels, width, 3, 3) * 0.02
-            state[f"features.{number}.bias"] = torch.randn(channels) * 0.02
-            width, number = channels, number + 2
-        number += 1
     path = tmp_path_factory.mktemp("vgg") / "vgg19.pth"
-    torch.save(state, path)
+    torch.save(random_vgg_state(VGG19), path)
     return path
 
 
@@ -108,6 +99,16 @@ def test_load_features_cuts_vgg19_from_a_state_dict(vgg19_state):
     assert features.content_layers == {"relu4_2": 1.0}
 
 
+def test_load_features_cuts_vgg16_from_a_state_dict(tmp_path):
+    state = random_vgg_state(VGG16)
+    torch.save(state, tmp_path / "vgg16.pth")
+    features = load_features("vgg16", "cpu", tmp_path / "vgg16.pth")
+    assert torch.equal(features.network.conv4_2.weight, state["features.19.weight"])
+    assert features.network.layers[-1] == "relu5_1"
+    with pytest.raises(FeaturesError, match="not torchvision's VGG-19: it has 13 convolutions"):
+        load_features("vgg19", "cpu", tmp_path / "vgg16.pth")
+
+
 def test_load_features_downloads_vgg19_once(vgg19_state, monkeypatch):
     downloads = []
     state = torch.load(vgg19_state, weights_only=True)
@@ -118,8 +119,8 @@ def test_load_features_downloads_vgg19_once(vgg19_state, monkeypatch):
     second = load_features("vgg19", "cpu")
     assert len(downloads) == 1
     assert torch.equal(first.network.conv5_1.weight, second.network.conv5_1.weight)
-    assert vgg19_cache().stat().st_size < 60e6  # 52 MB, not the 548 of the whole
-    vgg19_cache().write_bytes(b"damaged")
+    assert vgg_cache("vgg19").stat().st_size < 60e6  # 52 MB, not the 548 of the whole
+    vgg_cache("vgg19").write_bytes(b"damaged")
     load_features("vgg19", "cpu")
     assert len(downloads) == 2
 
@@ -132,7 +133,7 @@ def test_load_features_checks_the_hash_of_a_download(published, vgg19_state, tmp
     )
     load_features("vgg19", "cpu")
     assert server.requests == 1
-    assert left_behind(tmp_path) == [vgg19_cache().name]
+    assert left_behind(tmp_path) == [vgg_cache("vgg19").name]
     assert capsys.readouterr().out == ""
 
 
@@ -152,9 +153,9 @@ def test_load_features_reports_a_failed_download_and_leaves_no_file(published, t
 def test_vgg19_weights_may_be_loaded_by_two_threads(published, tmp_path):
     published()
     with ThreadPoolExecutor(2) as pool:
-        one, other = pool.map(lambda _: vgg19_weights(None), range(2))
+        one, other = pool.map(lambda _: vgg_weights("vgg19", None), range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert left_behind(tmp_path) == [vgg19_cache().name]
+    assert left_behind(tmp_path) == [vgg_cache("vgg19").name]
     load_features("vgg19", "cpu")
 
 

@@ -6,20 +6,42 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import scene, stripes
+from conftest import TINY, TINY_DISTILLED, scene, stripes, tiny_network
 
-from vidstyle import InputError, training
-from vidstyle.features.network import SMALL, Network
+from vidstyle import InputError
+from vidstyle.features.network import Network, NetworkShape
 from vidstyle.io.tensor_file import read_tensors
-from vidstyle.training import (
-    Classifier,
-    TrainConfig,
-    held_out_trial,
-    train,
-)
-from vidstyle.training_images import augmented_crops, read_images
+from vidstyle.settings import TrainConfig
+from vidstyle.training import distillation, instances, loop
+from vidstyle.training.distillation import Basis, Distillation
+from vidstyle.training.images import augmented_crops, read_images, with_texture
+from vidstyle.training.instances import InstanceDiscrimination
+from vidstyle.training.task import seeded_weights
+from vidstyle.training.trial import held_out_trial
 
 SMALL_RECIPE = TrainConfig(steps=14, batch=8, picture_px=48, crop_px=32, learning_rate=3e-3)
+TEACHER = NetworkShape(
+    (16, 16, 16, 16, 16),
+    (1, 1, 1, 2, 1),
+    (0.5, 0.5, 0.5),
+    (0.2, 0.2, 0.2),
+    "max",
+    reflect_pad=False,
+)
+
+
+def train(images, recipe, *args, task=None):
+    """Train without a teacher, from the weights of the seed."""
+    with seeded_weights(recipe.seed):
+        task = task or InstanceDiscrimination(len(images), TINY)
+    return loop.train(task, images, recipe, torch.device("cpu"), *args)
+
+
+def distil(images, recipe, *args):
+    """Train with a seeded random teacher."""
+    with seeded_weights(recipe.seed):
+        task = Distillation(tiny_network(1, TEACHER), TINY_DISTILLED)
+    return train(images, recipe, *args, task=task)
 
 
 @pytest.fixture
@@ -77,13 +99,77 @@ def test_augmented_crops_differ_and_are_seeded(folder):
 def test_train_lowers_the_loss_and_is_seeded(folder):
     pictures = read_images(folder, 48)
     losses = []
-    weights = train(
-        pictures, SMALL_RECIPE, torch.device("cpu"), lambda progress: losses.append(progress.loss)
-    )
+    weights = train(pictures, SMALL_RECIPE, lambda progress: losses.append(progress.loss))
     assert len(losses) == 14
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
-    again = train(pictures, SMALL_RECIPE, torch.device("cpu"))
+    again = train(pictures, SMALL_RECIPE)
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+@pytest.fixture
+def short_rounds(monkeypatch):
+    monkeypatch.setattr(distillation, "ROUND_STEPS", 6)
+    monkeypatch.setattr(distillation, "BASIS_CROPS", 24)
+
+
+RECIPE_WITH_TEACHER = TrainConfig(steps=150, batch=4, picture_px=64, crop_px=64, learning_rate=6e-3)
+
+
+def test_distillation_predicts_the_teacher_better_than_its_mean(folder, short_rounds):
+    images, reports = read_images(folder, 64), []
+    distil(images, RECIPE_WITH_TEACHER, reports.append)
+    losses, scores = [report.loss for report in reports], [report.score for report in reports]
+    assert np.mean(losses[-10:]) < 0.3 * np.mean(losses[:10])
+    assert max(scores[-30:]) > 0.05  # the mean of each layer would score 0
+
+
+def test_distillation_resumes_within_a_round_to_the_same_weights(folder, tmp_path, short_rounds):
+    images, checkpoint = read_images(folder, 64), tmp_path / "mine.checkpoint"
+    recipe = replace(RECIPE_WITH_TEACHER, steps=8)
+    whole = distil(images, recipe)
+
+    def report(progress):
+        if progress.step == 3:
+            raise Broken
+
+    with pytest.raises(Broken):
+        distil(images, recipe, report, checkpoint)
+    resumed = distil(images, recipe, lambda progress: None, checkpoint)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_distillation_gives_weights_of_its_own_alone(folder, short_rounds):
+    weights = distil(read_images(folder, 64), replace(RECIPE_WITH_TEACHER, steps=1))
+    network = Network(TINY_DISTILLED)
+    network.load_state_dict(weights)  # no more and no less: no weight of the teacher
+    assert network(torch.rand(1, 3, 64, 64), ["vgg.relu4_2"])["vgg.relu4_2"].shape == (1, 6, 8, 8)
+
+
+def test_distillation_rejects_the_checkpoint_of_another_teacher(folder, tmp_path, short_rounds):
+    images, checkpoint = read_images(folder, 64), tmp_path / "mine.checkpoint"
+    train_until(images, RECIPE_WITH_TEACHER, 1, checkpoint)
+    with pytest.raises(InputError, match="task InstanceDiscrimination, not Distillation"):
+        distil(images, RECIPE_WITH_TEACHER, lambda progress: None, checkpoint)
+
+
+def test_basis_keeps_distances_of_what_its_components_span():
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(12, 4, generator=generator)
+    low_rank = torch.einsum("ck,bkhw->bchw", mixing, torch.randn(2, 4, 9, 9, generator=generator))
+    coordinates = Basis.of(low_rank, 4)(low_rank)
+    assert coordinates.shape == (2, 4, 9, 9)
+    torch.testing.assert_close(coordinates.square().mean(), torch.tensor(1.0))
+    distances = [(x[0] - x[1]).square().sum() for x in (low_rank, coordinates)]
+    norms = [x.square().sum() for x in (low_rank, coordinates)]
+    torch.testing.assert_close(distances[0] / norms[0], distances[1] / norms[1])
+
+
+def test_with_texture_blurs_sharpens_and_is_seeded():
+    crops = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    changed = with_texture(crops, torch.Generator().manual_seed(1))
+    ratio = changed.std((1, 2, 3)) / crops.std((1, 2, 3))
+    assert ratio.min() < 0.9 and ratio.max() > 1.5
+    assert torch.equal(changed, with_texture(crops, torch.Generator().manual_seed(1)))
 
 
 class Broken(KeyboardInterrupt):
@@ -91,8 +177,9 @@ class Broken(KeyboardInterrupt):
 
 
 @pytest.fixture(autouse=True)
-def a_checkpoint_each_step(monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+def short_training(monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "WARM_UP_STEPS", 4)
 
 
 def train_until(pictures, recipe, step, checkpoint):
@@ -101,35 +188,18 @@ def train_until(pictures, recipe, step, checkpoint):
             raise Broken
 
     with pytest.raises(Broken):
-        train(pictures, recipe, torch.device("cpu"), report, checkpoint)
-
-
-def test_classifier_folded_network_computes_the_trained_activations():
-    torch.manual_seed(0)
-    classifier = Classifier(SMALL, 4).eval()
-    network = Network(SMALL, "relu2_1")
-    network.load_state_dict({name: classifier.folded()[name] for name in network.state_dict()})
-    picture = torch.rand(1, 3, 40, 48)
-    with torch.no_grad():
-        trained = classifier.blocks[:10]((picture - classifier.mean[0]) / classifier.std[0])
-        painting = network(picture, ["relu2_1"])["relu2_1"]
-    # Borders are padded by zeros in training, and by reflection afterwards. What remains is
-    # rounding.
-    torch.testing.assert_close(
-        painting[..., 4:-4, 4:-4], trained[..., 4:-4, 4:-4], rtol=1e-4, atol=1e-4
-    )
+        train(pictures, recipe, report, checkpoint)
 
 
 def test_train_resumes_to_the_same_weights(folder, tmp_path):
     pictures, checkpoint = read_images(folder, 48), tmp_path / "mine.checkpoint"
     recipe = replace(SMALL_RECIPE, steps=5)
-    whole = train(pictures, recipe, torch.device("cpu"))
+    whole = train(pictures, recipe)
     train_until(pictures, recipe, 3, checkpoint)
     steps = []
     resumed = train(
         pictures,
         recipe,
-        torch.device("cpu"),
         lambda progress: steps.append(progress.step),
         checkpoint,
     )
@@ -141,8 +211,8 @@ def test_train_resumes_to_the_same_weights(folder, tmp_path):
 def test_train_saves_the_last_whole_step_at_an_interrupt(folder, tmp_path, monkeypatch):
     pictures, checkpoint = read_images(folder, 48), tmp_path / "mine.checkpoint"
     recipe = replace(SMALL_RECIPE, steps=4)
-    whole = train(pictures, recipe, torch.device("cpu"))
-    crops, calls = training.augmented_crops, []
+    whole = train(pictures, recipe)
+    crops, calls = instances.augmented_crops, []
 
     def interrupted(*args):
         calls.append(1)
@@ -150,11 +220,11 @@ def test_train_saves_the_last_whole_step_at_an_interrupt(folder, tmp_path, monke
             raise KeyboardInterrupt
         return crops(*args)
 
-    monkeypatch.setattr(training, "augmented_crops", interrupted)
+    monkeypatch.setattr(instances, "augmented_crops", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(pictures, recipe, torch.device("cpu"), checkpoint=checkpoint)
+        train(pictures, recipe, lambda progress: None, checkpoint)
     assert int(read_tensors(checkpoint)[0]["step"]) == 2
-    resumed = train(pictures, recipe, torch.device("cpu"), checkpoint=checkpoint)
+    resumed = train(pictures, recipe, lambda progress: None, checkpoint)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
@@ -162,12 +232,12 @@ def test_train_rejects_the_checkpoint_of_another_training(folder, tmp_path):
     pictures, checkpoint = read_images(folder, 48), tmp_path / "mine.checkpoint"
     train_until(pictures, SMALL_RECIPE, 1, checkpoint)
     with pytest.raises(InputError, match="steps 14, not 20"):
-        train(pictures, replace(SMALL_RECIPE, steps=20), torch.device("cpu"), checkpoint=checkpoint)
+        train(pictures, replace(SMALL_RECIPE, steps=20), lambda progress: None, checkpoint)
     with pytest.raises(InputError, match="images"):
-        train(pictures.flip(0), SMALL_RECIPE, torch.device("cpu"), checkpoint=checkpoint)
+        train(pictures.flip(0), SMALL_RECIPE, lambda progress: None, checkpoint)
     checkpoint.write_bytes(checkpoint.read_bytes()[:-9])
     with pytest.raises(InputError, match="delete it"):
-        train(pictures, SMALL_RECIPE, torch.device("cpu"), checkpoint=checkpoint)
+        train(pictures, SMALL_RECIPE, lambda progress: None, checkpoint)
 
 
 def test_held_out_trial_stylizes_and_evaluates(folder, features):
@@ -196,8 +266,8 @@ def test_train_resumes_after_an_interrupt_between_steps(folder, tmp_path, monkey
         steps.append(progress.step)
 
     with monkeypatch.context() as patched:
-        patched.setattr(training, "check", check)
+        patched.setattr(loop, "check", check)
         with pytest.raises(KeyboardInterrupt):
-            train(pictures, recipe, torch.device("cpu"), report, checkpoint)
-    train(pictures, recipe, torch.device("cpu"), report, checkpoint)
+            train(pictures, recipe, report, checkpoint)
+    train(pictures, recipe, report, checkpoint)
     assert steps == [1, 2, 3, 4] and not checkpoint.exists()

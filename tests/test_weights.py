@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY, tiny_network
+from conftest import TINY, TINY_DISTILLED, tiny_network
 from safetensors.torch import save_file
 
 from vidstyle import FeaturesError, load_features
@@ -13,14 +13,15 @@ from vidstyle.features import weights
 from vidstyle.features.network import Network
 from vidstyle.features.weights import read_network, write_network
 from vidstyle.io.tensor_file import read_tensors, write_tensors
-from vidstyle.training import Classifier
+from vidstyle.training.trunk import Trunk
 
 
-def test_read_network_returns_what_write_network_wrote(tmp_path):
-    network = tiny_network()
-    write_network(tmp_path / "net.safetensors", network.state_dict(), TINY)
+@pytest.mark.parametrize("shape", [TINY, TINY_DISTILLED], ids=["plain", "heads"])
+def test_read_network_returns_what_write_network_wrote(tmp_path, shape):
+    network = tiny_network(shape=shape)
+    write_network(tmp_path / "net.safetensors", network.state_dict(), shape)
     read = read_network(tmp_path / "net.safetensors")
-    assert read.shape == TINY
+    assert read.shape == shape
     picture = torch.rand(1, 3, 64, 64)
     for layer, x in network(picture, network.layers).items():
         torch.testing.assert_close(
@@ -36,22 +37,23 @@ def test_write_network_describes_the_network_in_metadata(tmp_path):
     assert len(metadata["sha256"]) == 64
 
 
-def test_classifier_folded_weights_agree_with_batch_normalisation():
+@pytest.mark.parametrize("shape", [TINY, TINY_DISTILLED], ids=["plain", "half size"])
+def test_trunk_folded_weights_agree_with_batch_normalisation(shape):
     torch.manual_seed(0)
-    classifier = Classifier(TINY, 3)
-    for module in classifier.modules():
+    trunk = Trunk(shape)
+    for module in trunk.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
             torch.nn.init.uniform_(module.running_var, 0.5, 2)
             torch.nn.init.uniform_(module.weight, 0.5, 2)
-    classifier.eval()
-    network = Network(TINY)
-    network.load_state_dict(classifier.folded())
-    picture = torch.rand(1, 3, 64, 64)
-    expected = classifier.blocks[:3]((picture - 0.45) / 0.25)
-    # training pads with zeros, painting by reflection: compare away from the border
+    trunk.eval()
+    network = Network(replace(shape, heads=()))
+    network.load_state_dict(trunk.folded())
+    image = torch.rand(1, 3, 96, 128)
+    layer = shape.last_relu(shape.first_block + 1)
+    # training pads with zeros, stylisation by reflection: compare away from the border
     torch.testing.assert_close(
-        network(picture, ["relu1_1"])["relu1_1"][..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2]
+        network(image, [layer])[layer][..., 5:-5, 5:-5], trunk(image)[layer][..., 5:-5, 5:-5]
     )
 
 

@@ -10,7 +10,7 @@ import av.codec
 import torch
 
 from . import __version__
-from .features.pretrained import vgg19_cache
+from .features.pretrained import vgg_cache
 from .io.codecs import CODECS, is_hardware_encoder, probe_encoder
 from .io.images import bundled_styles
 from .live.capture import list_cameras
@@ -64,9 +64,10 @@ def lines() -> Iterator[str]:
     yield "styles: " + ", ".join(bundled_styles())
     bundled = resources.files("vidstyle") / "data" / "small.safetensors"
     yield f"features bundled: {'there' if bundled.is_file() else 'missing; install vidstyle again'}"
-    cached = vgg19_cache()
-    missing = "not downloaded yet; 548 MB at first use, or give --weights FILE"
-    yield f"features vgg19: {cached if cached.exists() else missing}"
+    for name, size in (("vgg16", "528 MB"), ("vgg19", "548 MB")):
+        cached = vgg_cache(name)
+        missing = f"not downloaded yet; {size} at first use, or give --weights FILE"
+        yield f"features {name}: {cached if cached.exists() else missing}"
 
 
 def _version(name: str) -> str:

@@ -294,7 +294,7 @@ and ``still`` (the default for single images)."""
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Training of the small feature network. The bundled weights were trained with the defaults.
+    """Training of the small feature network without a teacher; see ``DISTILLATION`` too.
 
     Args:
         steps: optimiser steps.
@@ -303,7 +303,7 @@ class TrainConfig:
         crop_px: side in px of the crops.
         learning_rate: AdamW's.
         weight_decay: AdamW's.
-        temperature: of the softmax in the contrastive loss.
+        temperature: of the softmax of instance discrimination.
         seed: random seed.
 
     Raises:
@@ -324,3 +324,9 @@ class TrainConfig:
             value = getattr(self, name)
             if value < lowest:
                 raise SettingValueError(f"{name} is {value}: it must be {lowest} or more", name)
+
+
+DISTILLATION = TrainConfig(
+    steps=8000, batch=4, picture_px=256, crop_px=160, learning_rate=2.5e-3, weight_decay=0.01
+)
+"""Training with a teacher. The bundled weights were trained with these values."""

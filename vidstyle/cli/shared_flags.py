@@ -195,13 +195,13 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--features",
         default="bundled",
         metavar="NAME",
-        help="feature network: bundled, vgg19, or a file made by train-features (default: bundled)",
+        help="bundled, vgg16, vgg19, or a file of train-features (default: bundled)",
     )
     group.add_argument(
         "--weights",
         type=Path,
         metavar="FILE",
-        help="torchvision's VGG-19 state dict, where it cannot be downloaded",
+        help="torchvision's state dict of the VGG, where it cannot be downloaded",
     )
     group.add_argument(
         "--flow-weights",

@@ -2,10 +2,11 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ..runtime.interrupts import deferred
-from ..settings import TrainConfig
+from ..settings import DISTILLATION, TrainConfig
 from .shared_flags import add_device_flags
 from .usage import usage_errors
 
@@ -23,30 +24,38 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="safetensors file to write",
     )
+    add(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        help="torchvision's weights of VGG-16 (.pth), whose features are learnt; without a teacher "
+        "the network learns to tell the images apart",
+    )
     add("-y", dest="overwrite", action="store_true", help="replace an existing file")
     for name, text in (("steps", "training steps"), ("batch", "crops per step"), ("seed", "seed")):
-        default = getattr(TrainConfig, name)
-        help_text = f"{text} (default: %(default)s)"
-        add(f"--{name}", type=int, default=default, metavar="N", help=help_text)
+        with_teacher, without = getattr(DISTILLATION, name), getattr(TrainConfig, name)
+        default = f"{without}; {with_teacher} with a teacher" if with_teacher != without else "0"
+        add(f"--{name}", type=int, metavar="N", help=f"{text} (default: {default})")
     add_device_flags(parser)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Train a feature network."""
-    from ..features.network import SMALL
-    from ..features.weights import bundled_features, read_network, write_network
+    from ..features.weights import bundled_features, read_network, vgg_network, write_network
     from ..io.files import check_writable
     from ..io.images import write_image
     from ..io.locks import OutputLock
     from ..io.outputs import check_apart
     from ..progress import ProgressDisplay
     from ..runtime.device import choose_device
-    from ..training import Progress, held_out_trial, train
-    from ..training_images import image_files, read_images
+    from ..training.images import image_files, read_images
+    from ..training.loop import Progress, make_task, train
+    from ..training.trial import held_out_trial
 
     with usage_errors(parser):
-        config = TrainConfig(steps=args.steps, batch=args.batch, seed=args.seed)
+        config = _config(args)
         device = choose_device(args.device)
+    teacher = vgg_network("vgg16", args.teacher, "max").to(device) if args.teacher else None
     check_writable(args.output, args.overwrite)
     checkpoint = args.output.with_name(f"{args.output.name}.checkpoint")
     sheet = check_writable(args.output.with_name(f"{args.output.stem}.png"), args.overwrite)
@@ -60,12 +69,14 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             def report(progress: Progress) -> None:
                 display.show(
                     progress.step,
-                    f"loss {progress.loss:.3f}, {progress.accuracy:.0%} of crops recognised",
+                    f"loss {progress.loss:.3f}, {progress.score:.0%} {task.score_name}",
                 )
 
             used, content, style = images[:-2], images[-2], images[-1]
-            weights = train(used, config, device, report, checkpoint)
-        write_network(args.output, weights, SMALL, f"{len(used)} images, {config}")
+            task = make_task(config, len(used), teacher)
+            weights = train(task, used, config, device, report, checkpoint)
+        card = f"{len(used)} images, {config}" + (", teacher VGG-16" if teacher else "")
+        write_network(args.output, weights, task.shape, card)
         trial = held_out_trial(
             bundled_features(read_network(args.output)).to(device), content, style
         )
@@ -75,3 +86,10 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         f"is in {sheet}: {trial.stylized}"
     )
     print(f"for comparison, with the colours of the style alone: {trial.control}")
+
+
+def _config(args: argparse.Namespace) -> TrainConfig:
+    """The training of the command's flags."""
+    given = {name: getattr(args, name) for name in ("steps", "batch", "seed")}
+    known = {name: value for name, value in given.items() if value is not None}
+    return replace(DISTILLATION, **known) if args.teacher else TrainConfig(**known)

@@ -161,7 +161,7 @@ class Features(nn.Module):
             )
         pyramid = ImagePyramid(image)
         maps: dict[str, Tensor] = self.network(
-            image, [name for name in wanted if name.startswith("relu")]
+            image, [name for name in wanted if name in self.network.layers]
         )
         halves = [name.removeprefix("half.") for name in wanted if name.startswith("half.")]
         if halves:

@@ -1,4 +1,4 @@
-"""Pretrained weights of torchvision, VGG-19 and RAFT: downloaded once, checked and cached."""
+"""Pretrained weights of torchvision: VGG-16, VGG-19 and RAFT, downloaded once and cached."""
 
 import os
 import pickle
@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,13 +18,34 @@ from torch import Tensor
 from ..errors import FeaturesError, InputError, OutputError
 from ..io.files import check_readable
 from ..io.tensor_file import read_tensors, write_tensors
-from .network import VGG19, convolution_of
+from .network import VGG16, VGG19, NetworkShape, convolution_of
 
 DOWNLOAD_TIMEOUT_SECONDS = 30
 """Longest wait for a server that sends nothing."""
 
-VGG19_DEEPEST = "relu5_1"
-"""Deepest layer of VGG-19 whose weights are kept."""
+VGG_DEEPEST = "relu5_1"
+"""Deepest layer of a VGG whose weights are kept."""
+
+
+class Vgg(NamedTuple):
+    """A network of Simonyan & Zisserman (2015) that torchvision publishes weights of.
+
+    Args:
+        title: its name in messages.
+        shape: its architecture.
+        published: name of torchvision's enumeration of its weights.
+    """
+
+    title: str
+    shape: NetworkShape
+    published: str
+
+
+VGGS = {
+    "vgg16": Vgg("VGG-16", VGG16, "VGG16_Weights"),
+    "vgg19": Vgg("VGG-19", VGG19, "VGG19_Weights"),
+}
+"""By the name of the features."""
 
 
 def last_line(error: Exception) -> str:
@@ -38,9 +59,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidstyle"
 
 
-def vgg19_cache() -> Path:
-    """Path of the cached VGG-19, cut after relu5_1, whether it exists or not."""
-    return cache_folder() / "vgg19-imagenet1k-v1-relu5_1.safetensors"
+def vgg_cache(name: str) -> Path:
+    """Path of the cached weights of a VGG, cut after relu5_1, whether it exists or not."""
+    return cache_folder() / f"{name}-imagenet1k-v1-{VGG_DEEPEST}.safetensors"
 
 
 def raft_cache() -> Path:
@@ -48,27 +69,28 @@ def raft_cache() -> Path:
     return cache_folder() / "raft-large-c-t-skht-v2.safetensors"
 
 
-def vgg19_weights(path: Path | None) -> dict[str, Tensor]:
-    """Weights of VGG-19 (Simonyan & Zisserman 2015) up to relu5_1, named as in ``Network``.
+def vgg_weights(name: str, path: Path | None) -> dict[str, Tensor]:
+    """Weights of a VGG up to relu5_1, named as in ``Network``.
 
     Args:
+        name: of ``VGGS``.
         path: torchvision's state dict; None: download it, once.
 
     Raises:
         FeaturesError: the file is missing, damaged or of another network, or the download fails.
     """
+    vgg = VGGS[name]
     if path is not None:
-        return _cut_vgg19(read_state_dict(path, "VGG-19"), path)
+        return _cut_vgg(vgg, read_state_dict(path, vgg.title), path)
 
     def fetch() -> dict[str, Tensor]:
-        from torchvision.models import VGG19_Weights
+        from torchvision import models
 
+        published = getattr(models, vgg.published).IMAGENET1K_V1
         remedy = "weights=FILE, or use features='bundled'"
-        return _cut_vgg19(
-            _download("VGG-19", VGG19_Weights.IMAGENET1K_V1, remedy), "torchvision's VGG-19"
-        )
+        return _cut_vgg(vgg, _download(vgg.title, published, remedy), f"torchvision's {vgg.title}")
 
-    return _cached(vgg19_cache(), fetch)
+    return _cached(vgg_cache(name), fetch)
 
 
 def raft_weights() -> dict[str, Tensor]:
@@ -168,7 +190,7 @@ def read_state_dict(path: Path, name: str) -> dict[str, Tensor]:
     return state
 
 
-def _cut_vgg19(state: dict[str, Tensor], origin: object) -> dict[str, Tensor]:
+def _cut_vgg(vgg: Vgg, state: dict[str, Tensor], origin: object) -> dict[str, Tensor]:
     """Rename torchvision's weights, ``features.28.weight`` -> ``conv5_1.weight``, up to relu5_1."""
     if any(name.startswith("conv1_1") for name in state):
         return state
@@ -177,13 +199,13 @@ def _cut_vgg19(state: dict[str, Tensor], origin: object) -> dict[str, Tensor]:
         for match in (re.fullmatch(r"features\.(\d+)\.weight", name) for name in state)
         if match
     )
-    layers = VGG19.layers[: VGG19.layers.index(VGG19_DEEPEST) + 1]
-    if len(numbers) != len(VGG19.layers) or any(
+    layers = vgg.shape.layers[: vgg.shape.layers.index(VGG_DEEPEST) + 1]
+    if len(numbers) != len(vgg.shape.layers) or any(
         f"features.{number}.bias" not in state for number in numbers
     ):
         raise FeaturesError(
-            f"{origin} is not torchvision's VGG-19: "
-            f"it has {len(numbers)} convolutions, not {len(VGG19.layers)}"
+            f"{origin} is not torchvision's {vgg.title}: "
+            f"it has {len(numbers)} convolutions, not {len(vgg.shape.layers)}"
         )
     names = [convolution_of(layer) for layer in layers]
     return {

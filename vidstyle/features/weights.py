@@ -1,9 +1,10 @@
-"""Loading of feature weights: the bundled file, torchvision's VGG-19, or a trained file.
+"""Loading of feature weights: the bundled file, torchvision's VGG, or a trained file.
 
 The weights of RAFT (optical flow) are downloaded and cached here too.
 """
 
 import json
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -14,13 +15,13 @@ from ..io.tensor_file import CHECKSUM, read_tensors, write_tensors
 from ..runtime.device import choose_device
 from .extractor import Features, Layers
 from .filter_bank import FilterBank
-from .network import SMALL, VGG19, Network, NetworkShape, block_of, convolution_of
-from .pretrained import VGG19_DEEPEST, last_line, vgg19_weights
+from .network import SMALL, Network, NetworkShape, convolution_of
+from .pretrained import VGG_DEEPEST, VGGS, last_line, vgg_weights
 
 FORMAT, VERSION = "vidstyle-network", "2"
-VGG19_STYLE = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 1.0)
-VGG19_MATCH = {"relu2_1": 1.0, "relu3_1": 1.0}
-VGG19_FAST_STYLE = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1"), 1.0)
+GATYS_STYLE = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 1.0)
+GATYS_MATCH = {"relu2_1": 1.0, "relu3_1": 1.0}
+GATYS_FAST_STYLE = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1"), 1.0)
 
 
 def load_features(
@@ -29,28 +30,25 @@ def load_features(
     """Load a feature extractor.
 
     Args:
-        name: ``bundled``, ``vgg19``, or the path of a file made by ``vidstyle train-features``.
+        name: ``bundled``, ``vgg16``, ``vgg19``, or the path of a file made by
+            ``vidstyle train-features``.
         device: as for ``choose_device``.
-        weights: for ``vgg19`` without a download: torchvision's state dict (``.pth``), or a
+        weights: for a VGG without a download: torchvision's state dict (``.pth``), or a
             safetensors file with the same names.
 
     Raises:
         FeaturesError: the weights are missing, damaged, of another network, or cannot be
             downloaded.
-        ValueError: ``weights`` with features other than ``vgg19``.
+        ValueError: ``weights`` with features other than a VGG.
     """
     target = choose_device(device)
-    if name == "vgg19":
-        network = Network(VGG19, VGG19_DEEPEST)
-        _load_weights(
-            network,
-            vgg19_weights(None if weights is None else Path(weights)),
-            weights or "torchvision's VGG-19",
-        )
-        return gatys_features(network).to(target)
+    if name in VGGS:
+        path = None if weights is None else Path(weights)
+        return gatys_features(vgg_network(str(name), path)).to(target)
     if weights is not None:
         raise ValueError(
-            "weights are for the vgg19 features: for your own file give its path as the features"
+            "weights are for the vgg16 and vgg19 features: "
+            "for your own file give its path as the features"
         )
     path = (
         Path(str(resources.files("vidstyle") / "data" / "small.safetensors"))
@@ -58,6 +56,23 @@ def load_features(
         else Path(name)
     )
     return bundled_features(read_network(path)).to(target)
+
+
+def vgg_network(name: str, weights: Path | None = None, pool: str = "average") -> Network:
+    """A VGG up to relu5_1, with the weights of a file or else torchvision's.
+
+    Args:
+        name: ``vgg16`` or ``vgg19``.
+        weights: torchvision's state dict; None: downloaded, once.
+        pool: see ``NetworkShape``.
+
+    Raises:
+        FeaturesError: see ``load_features``.
+    """
+    network = Network(replace(VGGS[name].shape, pool=pool), VGG_DEEPEST)
+    origin = weights or f"torchvision's {VGGS[name].title}"
+    _load_weights(network, vgg_weights(name, weights), origin)
+    return network
 
 
 ORIENTED_WEIGHTS = (16.0, 16.0, 8.0, 4.0)
@@ -103,9 +118,9 @@ def bundled_features(network: Network) -> Features:
 
 
 def gatys_features(network: Network) -> Features:
-    """VGG-19 with the content and style layers of Gatys et al. (2016)."""
+    """A VGG with the content and style layers of Gatys et al. (2016)."""
     return Features(
-        network, layers=Layers({"relu4_2": 1.0}, VGG19_STYLE, VGG19_FAST_STYLE, VGG19_MATCH)
+        network, layers=Layers({"relu4_2": 1.0}, GATYS_STYLE, GATYS_FAST_STYLE, GATYS_MATCH)
     )
 
 
@@ -130,6 +145,8 @@ def write_network(
         "convolutions": shape.convolutions,
         "mean": shape.mean,
         "std": shape.std,
+        "first_block": shape.first_block,
+        "heads": shape.heads,
     }
     metadata = {"format": FORMAT, "version": VERSION, "card": card, "shape": json.dumps(described)}
     write_tensors(path, halves, {**metadata, "layers": " ".join(shape.layers)})
@@ -158,13 +175,21 @@ def read_network(path: Path) -> Network:
         channels, convolutions, mean, std = (
             tuple(given[key]) for key in ("channels", "convolutions", "mean", "std")
         )
+        heads = tuple((str(name), int(count)) for name, count in given.get("heads", ()))
+        first_block = given.get("first_block", 1)
+        if first_block not in (1, 2):
+            raise ValueError(f"its first block is {first_block}")
         # Checked first: a few bytes of metadata could ask for any amount of memory.
-        if min(convolutions) < 1 or sum(convolutions) * 2 != len(weights):
-            raise ValueError(f"{len(weights)} weights for {sum(convolutions)} convolutions")
-        shape = NetworkShape(channels, convolutions, mean, std)
+        count = sum(convolutions) + len(heads)
+        if min(convolutions) < 1 or count * 2 != len(weights):
+            raise ValueError(f"{len(weights)} weights for {count} convolutions")
+        shape = NetworkShape(
+            channels, convolutions, mean, std, first_block=first_block, heads=heads
+        )
+        expected = {layer: shape.channels_of(layer) for layer in shape.relu_layers} | dict(heads)
         if any(
-            len(weights[f"{convolution_of(layer)}.weight"]) != channels[block_of(layer) - 1]
-            for layer in shape.layers
+            len(weights[f"{convolution_of(layer)}.weight"]) != count
+            for layer, count in expected.items()
         ):
             raise ValueError("its weights are not of its shape")
         if metadata["layers"].split() != list(shape.layers):

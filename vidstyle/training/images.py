@@ -11,17 +11,24 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
 
-from .errors import InputError
-from .io.files import check_readable
-from .io.image_names import is_still
-from .io.images import decode_image
-from .runtime.interrupts import check
+from ..errors import InputError
+from ..io.files import check_readable
+from ..io.image_names import is_still
+from ..io.images import decode_image
+from ..runtime.interrupts import check
 
 log = logging.getLogger(__name__)
 
 MIN_IMAGES = 4
 """Two images to tell apart, and two that are held out."""
+
+MAX_NOISE = 0.15
+"""Largest standard deviation of added noise."""
+
+DETAIL_SIGMA_PX = 1.5
+"""Standard deviation of the Gaussian blur that separates detail."""
 
 
 def read_images(path: Path, side_px: int) -> Tensor:
@@ -96,7 +103,12 @@ def _image_data(path: Path) -> Iterator[tuple[str, bytes]]:
         ) from None
 
 
-def augmented_crops(images: Tensor, crop_px: int, generator: torch.Generator) -> Tensor:
+def augmented_crops(
+    images: Tensor,
+    crop_px: int,
+    generator: torch.Generator,
+    scales: tuple[float, float] = (0.2, 0.9),
+) -> Tensor:
     """One random crop of each image: scaled, rotated, stretched, flipped, recoloured.
 
     Each image of the batch gets parameters of its own from one generator, in two operations on the
@@ -107,6 +119,7 @@ def augmented_crops(images: Tensor, crop_px: int, generator: torch.Generator) ->
         images: (B, 3, S, S) uint8 RGB.
         crop_px: side of the crops.
         generator: on the CPU, so that crops are the same on all devices.
+        scales: smallest and largest side of a crop, relative to S.
 
     Returns:
         (B, 3, crop_px, crop_px) float32, about [0, 1].
@@ -119,7 +132,7 @@ def augmented_crops(images: Tensor, crop_px: int, generator: torch.Generator) ->
     def normal(std: float, *shape: int) -> Tensor:
         return torch.randn(count, *shape, generator=generator) * std
 
-    scale, angle, stretch = uniform(0.2, 0.9), normal(0.25), torch.exp(normal(0.12))
+    scale, angle, stretch = uniform(*scales), normal(0.25), torch.exp(normal(0.12))
     flip = torch.where(uniform(0, 1) < 0.5, 1.0, -1.0)
     matrix = torch.zeros(count, 2, 3)
     matrix[:, 0, 0], matrix[:, 0, 1] = scale * angle.cos() * flip * stretch, -scale * angle.sin()
@@ -136,3 +149,25 @@ def augmented_crops(images: Tensor, crop_px: int, generator: torch.Generator) ->
     grey = crops.mean(1, keepdim=True)
     crops = grey + (crops - grey) * saturation.to(device)
     return (crops - 0.5) * contrast.to(device) + 0.5 + tint.to(device)
+
+
+def with_texture(crops: Tensor, generator: torch.Generator) -> Tensor:
+    """Blur or sharpen each crop, and add noise to some.
+
+    Stylised images have more fine detail than photographs, and an optimiser starts from images with
+    less. Detail is what a Gaussian blur takes away.
+
+    Args:
+        crops: (B, 3, H, W) RGB in [0, 1].
+        generator: on the CPU.
+
+    Returns:
+        The same shape, not clipped.
+    """
+    count, device = len(crops), crops.device
+    gain = torch.rand(count, 1, 1, 1, generator=generator) * 3 - 0.8
+    sigma = (torch.rand(count, 1, 1, 1, generator=generator) - 0.6).clamp_min(0) * MAX_NOISE / 0.4
+    noise = torch.randn(crops.shape, generator=generator)
+    detail = crops - gaussian_blur(crops, [9, 9], [DETAIL_SIGMA_PX, DETAIL_SIGMA_PX])
+    changed: Tensor = crops + gain.to(device) * detail + (sigma * noise).to(device)
+    return changed

@@ -1,0 +1,1 @@
+"""Training of the feature network: with a teacher by distillation, else by telling images apart."""

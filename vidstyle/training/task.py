@@ -1,0 +1,56 @@
+"""The interface of a training task: what a feature network is trained to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..features.network import NetworkShape
+from ..settings import TrainConfig
+
+
+class Task(nn.Module):
+    """A network with a loss of a batch of crops. A subclass overrides the three methods.
+
+    The loss of a step is a function of the weights, the images and the number of the step alone, so
+    that a training resumes to the same weights.
+    """
+
+    shape: NetworkShape
+    score_name: str
+    """What the second result of ``loss`` is the fraction of, for the progress display."""
+
+    def loss(self, images: Tensor, config: TrainConfig, step: int) -> tuple[Tensor, float]:
+        """The loss of a batch, and a score in [0, 1].
+
+        Args:
+            images: (N, 3, S, S) uint8 RGB: all training images.
+            config: of the training.
+            step: number of this step, from 1.
+        """
+        raise NotImplementedError
+
+    def weights(self) -> dict[str, Tensor]:
+        """The trained weights of ``Network(shape)``, float32."""
+        raise NotImplementedError
+
+    def identity(self) -> str:
+        """What a checkpoint must have in common with the task, besides images and config."""
+        return type(self).__name__
+
+
+def seeded_generator(*seeds: int) -> torch.Generator:
+    """A generator on the CPU, seeded by several numbers below 2^31."""
+    state = 0
+    for seed in seeds:
+        state = (state * 0x9E3779B1 + seed) % (1 << 63)
+    return torch.Generator().manual_seed(state)
+
+
+@contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Random weights made within are those of a seed; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
