@@ -62,6 +62,16 @@ def test_network_with_heads_begins_at_half_size(size):
     assert maps["vgg.relu3_1"].min() < 0  # a head is linear
 
 
+def test_network_at_half_size_has_a_smooth_gradient():
+    network = tiny_network(shape=TINY_DISTILLED)
+    flat = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
+    maps = network(flat, ["vgg.relu2_1", "vgg.relu3_1"])
+    (gradient,) = torch.autograd.grad(sum(x.sum() for x in maps.values()), flat)
+    inner = gradient[..., 16:-16, 16:-16]
+    # Without the filter neighbouring pixels differ by about as much as the gradient itself.
+    assert (inner[..., 1:] - inner[..., :-1]).abs().max() < 0.01 * inner.abs().max()
+
+
 def test_network_computes_no_block_deeper_than_a_head(monkeypatch):
     network, asked = tiny_network(shape=TINY_DISTILLED), []
     for name, module in network.named_children():

@@ -3,7 +3,7 @@ import pytest
 import torch
 from conftest import scene, stripes
 
-from vidstyle.metrics import colors_only, evaluate, stroke_coherence, style_distance
+from vidstyle.metrics import colors_only, contour_recall, evaluate, stroke_coherence, style_distance
 from vidstyle.ops.tensors import to_tensor
 
 
@@ -27,6 +27,31 @@ def test_evaluate_of_the_style_gives_style_0_and_no_structure(content, style):
     figures = evaluate(style, content, style)
     assert figures.style == pytest.approx(0, abs=1e-6) and abs(figures.structure) < 0.3
     assert figures.strokes == pytest.approx((1, 1, 1, 1)) and figures.energy == pytest.approx(1)
+
+
+def blocks(*squares, size=(320, 240)):
+    """Squares of 80 px, each (x, y, grey), on a grey ground with grain."""
+    image = np.full((size[1], size[0], 3), 120.0)
+    for x, y, grey in squares:
+        image[y : y + 80, x : x + 80] = grey
+    grain = np.random.default_rng(1).normal(0, 6, image.shape)
+    return to_tensor(np.clip(image + grain, 0, 255).astype(np.uint8))
+
+
+def test_contour_recall_misses_a_faint_thing_that_vanishes():
+    both = blocks((40, 60, 220), (180, 30, 140))
+    only_the_strong = blocks((40, 60, 220))
+    only_the_faint = blocks((180, 30, 140))
+    assert contour_recall(both, both) == pytest.approx(1)
+    # Each is half of the contours, whatever its contrast.
+    assert contour_recall(only_the_strong, both) == pytest.approx(0.5, abs=0.15)
+    assert contour_recall(only_the_faint, both) == pytest.approx(0.5, abs=0.15)
+
+
+def test_contour_recall_is_about_0_for_strokes_everywhere():
+    content, strokes = blocks((40, 60, 220)), to_tensor(stripes((320, 240)))
+    assert abs(contour_recall(strokes, content)) < 0.2
+    assert contour_recall(content, torch.full_like(content, 0.5)) == 1  # nothing to lose
 
 
 def test_evaluate_gives_noise_few_strokes_and_blur_little_energy(content, style):

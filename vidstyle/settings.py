@@ -327,6 +327,6 @@ class TrainConfig:
 
 
 DISTILLATION = TrainConfig(
-    steps=8000, batch=4, picture_px=256, crop_px=160, learning_rate=2.5e-3, weight_decay=0.01
+    steps=6500, batch=4, picture_px=256, crop_px=160, learning_rate=2.5e-3, weight_decay=0.01
 )
 """Training with a teacher. The bundled weights were trained with these values."""

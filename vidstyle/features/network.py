@@ -189,17 +189,22 @@ class Network(nn.Module):
 def unshuffled(image: Tensor, first_block: int) -> Tensor:
     """The image at the size of a block, with squares of pixels as channels.
 
+    It is filtered by (1, 2, 1) first. Otherwise the gradient would have another strength at each
+    pixel of a square, and optimised images a pattern of dots (Odena et al. 2016).
+
     Args:
         image: (N, 3, H, W). The last row or column of an odd side is repeated.
         first_block: 1 (no change) or 2, see ``NetworkShape``.
     """
     if first_block == 1:
         return image
+    padded = F.pad(image, [1] * 4, mode="replicate")
+    filtered = F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)
     side = 2 ** (first_block - 1)
     bottom, right = (-size % side for size in image.shape[-2:])
     if bottom or right:
-        image = F.pad(image, (0, right, 0, bottom), mode="replicate")
-    return F.pixel_unshuffle(image, side)
+        filtered = F.pad(filtered, (0, right, 0, bottom), mode="replicate")
+    return F.pixel_unshuffle(filtered, side)
 
 
 def block_of(layer: str) -> int:
