@@ -94,9 +94,47 @@ COLOUR_WEIGHT = 16.0
 adds a tint."""
 
 
+DISTILLED_LAYERS = Layers(
+    content={"vgg.relu2_1": 0.5, "vgg.relu3_1": 1.0, "oriented2": 0.75, "tone": 0.25},
+    style={
+        "vgg.relu2_1": 4.0,
+        "vgg.relu3_1": 4.0,
+        "vgg.relu4_2": 4.0,
+        "vgg.relu5_1": 4.0,
+        "oriented1": 16.0,
+        "oriented2": 16.0,
+        "oriented3": 8.0,
+        "tensor1": 4.0,
+        "tensor2": 8.0,
+        "colour": COLOUR_WEIGHT,
+    },
+    fast_style={
+        "vgg.relu2_1": 4.0,
+        "vgg.relu3_1": 4.0,
+        "oriented1": 16.0,
+        "oriented2": 16.0,
+        "oriented3": 8.0,
+        "tensor2": 8.0,
+        "colour": COLOUR_WEIGHT,
+    },
+    match={"vgg.relu2_1": 1.0, "vgg.relu3_1": 1.0, "colour": 0.5},
+)
+"""Layers of a network that was distilled from VGG-16, with the filter bank.
+
+Fine layers keep the subject: with ``vgg.relu4_2`` in the content loss limbs and houses melt. The
+bank gives clean strokes and their directions, the network their arrangement."""
+
+
 def bundled_features(network: Network) -> Features:
     """The extractor of the bundled features and of ``train-features``: a small network with the
     filter bank."""
+    if network.shape.heads:
+        return Features(network, FilterBank(), layers=DISTILLED_LAYERS)
+    return _undistilled_features(network)
+
+
+def _undistilled_features(network: Network) -> Features:
+    """The extractor of a network that was trained without a teacher: it sees half-size images."""
     bank = FilterBank()
     halves = [f"half.{layer}" for layer in network.layers if layer.endswith("_1")]
     # At full size the finest filters replace the network, for a fraction of its time.

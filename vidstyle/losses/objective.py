@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..features.extractor import Features
-from ..ops.color import match_color_statistics
+from ..ops.color import toward_style_colors
 from .base import FrameContext, Loss
 
 TOTAL = "total"
@@ -30,13 +30,13 @@ def prepare_targets(
         features: compute the activations of the content.
         losses: of the objective.
         style_targets: of each of them, see ``Style.targets``.
-        color_statistics: (4, 4) of the style, which the content takes on.
+        color_statistics: (4, 4) of the style, see ``toward_style_colors``.
         content: (1, 3, H, W) RGB in [0, 1].
         previous: ``previous`` and ``valid`` of ``FrameContext``.
     """
     losses = tuple(losses)
     with torch.no_grad():
-        matched = match_color_statistics(content, color_statistics)
+        matched = toward_style_colors(content, color_statistics)
         activations = features(matched, {layer for x in losses for layer in x.content_layers})
         return tuple(
             loss.target(FrameContext(features, matched, activations, style, *previous or ()))

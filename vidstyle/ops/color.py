@@ -18,6 +18,9 @@ OPPONENT = tuple(tuple(component / math.hypot(*axis) for component in axis) for 
 STATISTICS_SIZE_PX = 128
 """Long side at which colour statistics are taken: strokes and noise average out at this size."""
 
+COLOR_SHARE = 0.5
+"""Share of the colour transfer that the content of a frame undergoes before it is stylised."""
+
 MIN_STD = (0.1, 0.04, 0.04)
 """Smallest standard deviation, per opponent colour, that an image is taken to have.
 
@@ -70,6 +73,18 @@ def match_color_statistics(image: Tensor, target: Tensor) -> Tensor:
         (1, 3, H, W) RGB, clipped to [0, 1].
     """
     return transfer_colors(image, color_statistics(image), target, OPPONENT, MIN_STD)
+
+
+def toward_style_colors(image: Tensor, target: Tensor) -> Tensor:
+    """An image of which ``COLOR_SHARE`` has the colour statistics of the style.
+
+    With all of them, things of one brightness get one colour of the style and cannot be told apart.
+
+    Args:
+        image: (1, 3, H, W) RGB in [0, 1].
+        target: from ``color_statistics``.
+    """
+    return torch.lerp(image, match_color_statistics(image, target), COLOR_SHARE)
 
 
 def transfer_colors(

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..features.extractor import MIN_SIDE_PX
 from ..io.frame import fit
 from ..losses.objective import Objective
-from ..ops.color import match_color_statistics
+from ..ops.color import toward_style_colors
 from ..ops.tensors import resize
 from ..optim.adam import AdamState, Losses, OptimResult, StepSize
 from ..settings import Settings
@@ -91,7 +91,7 @@ def initial_image(settings: Settings, content: Tensor, color_statistics: Tensor)
         color_statistics: (4, 4) of the style.
     """
     if settings.init != "noise":
-        return match_color_statistics(content, color_statistics)
+        return toward_style_colors(content, color_statistics)
     # On the CPU: the same noise for every device.
     generator = torch.Generator().manual_seed(settings.seed)
     return torch.rand(content.shape, generator=generator).to(content.device)
