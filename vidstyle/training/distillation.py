@@ -114,7 +114,7 @@ class Distillation(Task):
 
     def loss(self, images: Tensor, config: TrainConfig, step: int) -> tuple[Tensor, float]:
         """Mean over layers of the relative errors of activations and Gram matrices, and the share
-        of the teacher's variance that is predicted."""
+        of the variance of the teacher's components that is predicted."""
         number, place = divmod(step - 1, ROUND_STEPS)
         if not self._bases:
             crops = self._draw(images, config, BASIS_CROPS, -1)
@@ -133,18 +133,18 @@ class Distillation(Task):
         )
         chosen = order[batch * config.batch : (batch + 1) * config.batch].to(images.device)
         predicted = self(self._crops[chosen])
-        errors, grams = [], []
+        errors, grams, explained = [], [], []
         for name, basis in self._bases.items():
             found, taught = (_inner(x) for x in (predicted[name], self._taught[name][chosen]))
-            variance = taught.var((2, 3)).mean(1) + MIN_VARIANCE * basis.variance
-            errors.append(((found - taught).square().mean((1, 2, 3)) / variance).mean())
+            error, variance = (found - taught).square().mean((1, 2, 3)), taught.var((2, 3)).mean(1)
+            errors.append((error / (variance + MIN_VARIANCE * basis.variance)).mean())
+            explained.append(1 - (error.sum() / variance.sum()).item())
             ours, theirs = _grams(found), _grams(taught)
             energy = theirs.square().sum((1, 2))
             distance = (ours - theirs).square().sum((1, 2))
             grams.append((distance / (energy + MIN_VARIANCE * energy.mean())).mean())
-        error = torch.stack(errors).mean()
-        loss = error + GRAM_WEIGHT * torch.stack(grams).mean()
-        return loss, max(0.0, 1 - error.item())
+        loss = torch.stack(errors).mean() + GRAM_WEIGHT * torch.stack(grams).mean()
+        return loss, max(0.0, sum(explained) / len(explained))
 
     def weights(self) -> dict[str, Tensor]:
         """The weights of the network."""
