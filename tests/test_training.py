@@ -12,7 +12,7 @@ from vidstyle import InputError
 from vidstyle.features.network import Network, NetworkShape
 from vidstyle.io.tensor_file import read_tensors
 from vidstyle.settings import TrainConfig
-from vidstyle.training import distillation, instances, loop
+from vidstyle.training import distillation, instances, loop, trial
 from vidstyle.training.distillation import Basis, Distillation
 from vidstyle.training.images import augmented_crops, read_images, with_texture
 from vidstyle.training.instances import InstanceDiscrimination
@@ -239,12 +239,13 @@ def test_train_rejects_the_checkpoint_of_another_training(folder, tmp_path):
         train(pictures, SMALL_RECIPE, lambda progress: None, checkpoint)
 
 
-def test_held_out_trial_stylizes_and_evaluates(folder, features):
+def test_held_out_trial_stylizes_and_evaluates(folder, features, monkeypatch):
+    monkeypatch.setattr(trial, "TRIAL_STEPS", 6)
     content, style = read_images(folder, 48)[:2]
-    trial = held_out_trial(features, content, style)
-    assert trial.sheet.shape == (48, 144, 3)
-    assert (trial.sheet[:, 96:].astype(int) - trial.sheet[:, :48]).any()
-    assert 0 <= trial.stylized.style < trial.control.style + 1
+    found = held_out_trial(features, content, style)
+    assert found.sheet.shape == (48, 144, 3)
+    assert (found.sheet[:, 96:].astype(int) - found.sheet[:, :48]).any()
+    assert 0 <= found.stylized.style < found.control.style + 1
 
 
 def test_read_images_rejects_a_pipe(tmp_path):
