@@ -44,6 +44,7 @@ LAST_RELUS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 """Layers of VGG-16 that LPIPS and the Gram distance compare."""
 
 EPSILON = 1e-10
+"""Added to a divisor, as LPIPS has it."""
 
 
 class _Arrays(pickle.Unpickler):

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from vidstyle.features.extractor import Features
-from vidstyle.features.network import Network, NetworkShape
+from vidstyle.features.network import DISTILLED, Network, NetworkShape
 from vidstyle.features.weights import bundled_features, write_network
 from vidstyle.io.frame import Frame
 from vidstyle.settings import Settings
@@ -42,12 +42,10 @@ def tiny_network(seed=0, shape=TINY):
     return network
 
 
-TINY_DISTILLED = NetworkShape(
-    (6, 8, 8, 8),
-    (1, 2, 1, 1),
-    (0.45, 0.45, 0.45),
-    (0.25, 0.25, 0.25),
-    first_block=2,
+TINY_DISTILLED = replace(
+    DISTILLED,
+    channels=(6, 8, 8, 8),
+    convolutions=(1, 2, 1, 1),
     heads=(("vgg.relu2_1", 4), ("vgg.relu3_1", 6), ("vgg.relu4_2", 6), ("vgg.relu5_1", 5)),
 )
 """A network that begins at half size and has heads, as the bundled one."""

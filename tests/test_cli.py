@@ -217,6 +217,15 @@ def test_train_features_writes_a_network_that_render_uses(
     assert cli.main([str(argument) for argument in ("render", *arguments)]) == 0
 
 
+def test_train_features_does_not_replace_its_teacher(vidstyle, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "vgg16.pth").write_bytes(b"weights")
+    flags = ["--teacher", "vgg16.pth", "-o", "vgg16.pth", "-y"]
+    code, _, err = vidstyle("train-features", "pictures", *flags)
+    assert code == 1 and "vgg16.pth" in err and len(err.splitlines()) == 1
+    assert (tmp_path / "vgg16.pth").read_bytes() == b"weights"
+
+
 def test_render_opens_its_input_and_output_once(vidstyle, clip, style_file, monkeypatch):
     calls = []
     for name in ("open_source", "open_sink", "fingerprint"):

@@ -12,7 +12,7 @@ from vidstyle import InputError
 from vidstyle.features.network import Network, NetworkShape
 from vidstyle.io.tensor_file import read_tensors
 from vidstyle.settings import TrainConfig
-from vidstyle.training import distillation, instances, loop, trial
+from vidstyle.training import distillation, instances, loop, task, trial
 from vidstyle.training.distillation import Basis, Distillation
 from vidstyle.training.images import augmented_crops, read_images, with_texture
 from vidstyle.training.instances import InstanceDiscrimination
@@ -271,3 +271,11 @@ def test_train_resumes_after_an_interrupt_between_steps(folder, tmp_path, monkey
             train(pictures, recipe, report, checkpoint)
     train(pictures, recipe, report, checkpoint)
     assert steps == [1, 2, 3, 4] and not checkpoint.exists()
+
+
+def test_distillation_trains_where_bfloat16_is_fast(folder, short_rounds, monkeypatch):
+    monkeypatch.setattr(task, "choose_precision", lambda name, device: torch.bfloat16)
+    losses = []
+    recipe = replace(RECIPE_WITH_TEACHER, steps=2)
+    distil(read_images(folder, 64), recipe, lambda progress: losses.append(progress.loss))
+    assert len(losses) == 2 and np.isfinite(losses).all()

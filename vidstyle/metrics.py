@@ -202,7 +202,7 @@ def _contrast(image: Tensor, points: Tensor, normals: Tensor) -> Tensor:
 
 def _sampled(maps: Tensor, places: Tensor) -> Tensor:
     """Values (C, H', W') of (1, C, H, W) at places (H', W', 2), x and y in px."""
-    size = torch.tensor([maps.shape[-1], maps.shape[-2]], dtype=maps.dtype)
+    size = maps.new_tensor([maps.shape[-1], maps.shape[-2]])
     grid = (2 * places + 1) / size - 1
     sampled: Tensor = F.grid_sample(maps, grid[None], padding_mode="border", align_corners=False)[0]
     return sampled

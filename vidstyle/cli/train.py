@@ -34,7 +34,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("-y", dest="overwrite", action="store_true", help="replace an existing file")
     for name, text in (("steps", "training steps"), ("batch", "crops per step"), ("seed", "seed")):
         with_teacher, without = getattr(DISTILLATION, name), getattr(TrainConfig, name)
-        default = f"{without}; {with_teacher} with a teacher" if with_teacher != without else "0"
+        default = (
+            f"{without}; {with_teacher} with a teacher" if with_teacher != without else without
+        )
         add(f"--{name}", type=int, metavar="N", help=f"{text} (default: {default})")
     add_device_flags(parser)
 
@@ -55,11 +57,12 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     with usage_errors(parser):
         config = _config(args)
         device = choose_device(args.device)
-    teacher = vgg_network("vgg16", args.teacher, "max").to(device) if args.teacher else None
     check_writable(args.output, args.overwrite)
     checkpoint = args.output.with_name(f"{args.output.name}.checkpoint")
     sheet = check_writable(args.output.with_name(f"{args.output.stem}.png"), args.overwrite)
-    check_apart([args.output, sheet, checkpoint], [args.images, *image_files(args.images)])
+    sources = [args.images, *image_files(args.images), *([args.teacher] if args.teacher else [])]
+    check_apart([args.output, sheet, checkpoint], sources)
+    teacher = vgg_network("vgg16", args.teacher, "max").to(device) if args.teacher else None
     with OutputLock(args.output), deferred():
         images = read_images(args.images, config.picture_px)
         if checkpoint.exists():

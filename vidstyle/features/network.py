@@ -1,7 +1,7 @@
 """A VGG-shaped convolutional network (Simonyan & Zisserman 2015)."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -97,14 +97,7 @@ VGG16 = NetworkShape(
     reflect_pad=False,
 )
 
-VGG19 = NetworkShape(
-    (64, 128, 256, 512, 512),
-    (2, 2, 4, 4, 4),
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-    pool="average",
-    reflect_pad=False,
-)
+VGG19 = replace(VGG16, convolutions=(2, 2, 4, 4, 4))
 
 
 def max_pool2(x: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class FrameContext(NamedTuple):
 
     Attributes:
         features: compute activations of any other image.
-        content: (1, 3, H, W) RGB in [0, 1], the frame with the color statistics of the style.
+        content: (1, 3, H, W) RGB in [0, 1], the frame in colours nearer to the style's.
         activations: layer -> (1, C, H', W') of ``content``, for all ``Loss.content_layers``.
         style: the result of ``Loss.style_target`` of the same loss.
         previous: (1, 3, H, W), the earlier stylised frame warped by optical flow; None: a first

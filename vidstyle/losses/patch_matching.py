@@ -201,7 +201,7 @@ class NearestNeighborMatcher(NamedTuple):
 
         Args:
             patches: of the style.
-            content: (1, 3, H, W) with the color statistics of the style.
+            content: (1, 3, H, W), see ``FrameContext``.
             descriptors: of the content, from ``patch_descriptors``.
         """
         keys = torch.cat([patches.units, patches.colors], 1).to(descriptors.dtype)

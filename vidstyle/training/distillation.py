@@ -132,7 +132,7 @@ class Distillation(Task):
             len(self._crops), generator=seeded_generator(config.seed, 2, number, epoch)
         )
         chosen = order[batch * config.batch : (batch + 1) * config.batch].to(images.device)
-        predicted = self(self._crops[chosen])
+        predicted = self.predicted(self._crops[chosen])
         errors, grams, explained = [], [], []
         for name, basis in self._bases.items():
             found, taught = (_inner(x) for x in (predicted[name], self._taught[name][chosen]))

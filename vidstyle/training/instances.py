@@ -47,7 +47,7 @@ class InstanceDiscrimination(Task):
         generator = seeded_generator(config.seed, step)
         chosen = torch.randint(len(images), (config.batch,), generator=generator)
         chosen = chosen.to(images.device)
-        cosines = self(augmented_crops(images[chosen], config.crop_px, generator))
+        cosines = self.predicted(augmented_crops(images[chosen], config.crop_px, generator))
         loss = F.cross_entropy(
             cosines.float() / config.temperature, chosen, label_smoothing=LABEL_SMOOTHING
         )

@@ -13,7 +13,6 @@ from torch import Tensor
 from ..errors import InputError
 from ..features.network import LAYOUT, Network
 from ..io.tensor_file import read_tensors, write_tensors
-from ..runtime.device import choose_precision
 from ..runtime.interrupts import check
 from ..settings import TrainConfig
 from .distillation import Distillation
@@ -115,7 +114,6 @@ class _TrainingRun:
             self.task.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.images = images.to(device)
-        self.precision = choose_precision("auto", device)
         # A checkpoint must belong to the same training: crops depend on the seed and the images.
         digest = zlib.crc32(images.cpu().contiguous().numpy().data)
         self._described = {name: str(value) for name, value in asdict(config).items()}
@@ -129,10 +127,7 @@ class _TrainingRun:
         decay = 0.5 + 0.5 * math.cos(math.pi * step / config.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * min(1.0, step / WARM_UP_STEPS) * decay
-        with torch.autocast(
-            self.device.type, self.precision, enabled=self.precision != torch.float32
-        ):
-            loss, score = self.task.loss(self.images, config, step)
+        loss, score = self.task.loss(self.images, config, step)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

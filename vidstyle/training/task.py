@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..features.network import NetworkShape
+from ..runtime.device import choose_precision
 from ..settings import TrainConfig
 
 
@@ -20,6 +22,16 @@ class Task(nn.Module):
     shape: NetworkShape
     score_name: str
     """What the second result of ``loss`` is the fraction of, for the progress display."""
+
+    def predicted(self, images: Tensor) -> Any:
+        """The result of ``forward`` in the fastest precision of the device.
+
+        Only the network may run in half precision, not the loss: principal components and Gram
+        matrices need float32.
+        """
+        precision = choose_precision("auto", images.device)
+        with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
+            return self(images)
 
     def loss(self, images: Tensor, config: TrainConfig, step: int) -> tuple[Tensor, float]:
         """The loss of a batch, and a score in [0, 1].
