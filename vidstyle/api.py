@@ -178,8 +178,7 @@ def render(
         style: as for ``stylize``.
         output: file to write, its kind chosen by the ending; None: ``INPUT_STYLE.mp4`` next to the
             input, with a number if that exists.
-        preset: name of a preset (``draft``, ``standard``, ``final``, ``still``) or ``Settings``
-            (default: ``standard`` for clips, ``still`` for images).
+        preset: a preset's name (default: ``standard``, for images ``still``), or ``Settings``.
         progress: True: show a bar on standard error; False: show nothing; or a function that is
             called with a ``vidstyle.ProgressEvent`` at each iteration and frame.
         keywords: those of ``RenderOptions`` (``overwrite``, ``resume``, ``start``, ``stop``,
@@ -188,8 +187,8 @@ def render(
             ``Settings``, and
 
             - ``style_weights``: one for each style of a list,
-            - ``features``: ``"bundled"``, ``"vgg19"``, the path of a network, or ``Features``,
-            - ``weights``, ``flow_weights``: files with VGG-19's and RAFT's weights, offline,
+            - ``features``: ``"bundled"``, ``"vgg16"``, ``"vgg19"``, a path, or ``Features``,
+            - ``weights``, ``flow_weights``: files with a VGG's and RAFT's weights, offline,
             - ``device``: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
 
     Returns:
@@ -197,8 +196,7 @@ def render(
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.
-        VidstyleError: a file that cannot be read or written, or a device that does not exist. The
-            frames that are finished are kept, and ``resume=True`` resumes them.
+        VidstyleError: of a file or device. ``resume=True`` goes on after the finished frames.
 
     Example:
         >>> import tempfile, PIL.Image, vidstyle as vs
@@ -212,8 +210,8 @@ def render(
     options, settings = split_render_keywords(keywords)
     default = "still" if is_still(input) and not is_numbered(input) else "standard"
     stylizer, flow = make_stylizer("render", style, {**settings, "preset": preset}, default)
+    taken = None if options.overwrite or options.resume else is_taken
     if output is None:
-        taken = None if options.overwrite or options.resume else is_taken
         output = default_output(str(input), style_names(style) or ["stylized"], taken)
     job = replace(
         options.job(input, output),
