@@ -303,6 +303,8 @@ class TrainConfig:
         crop_px: side in px of the crops.
         learning_rate: AdamW's.
         weight_decay: AdamW's.
+        muon_learning_rate: Muon's, which trains the kernels of the convolutions; 0: AdamW trains
+            all weights.
         temperature: of the softmax of instance discrimination.
         seed: random seed.
 
@@ -316,6 +318,7 @@ class TrainConfig:
     crop_px: int = 64
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
+    muon_learning_rate: float = 0.0
     temperature: float = 1 / 16
     seed: int = 0
 
@@ -327,6 +330,12 @@ class TrainConfig:
 
 
 DISTILLATION = TrainConfig(
-    steps=6500, batch=4, picture_px=256, crop_px=160, learning_rate=2.5e-3, weight_decay=0.01
+    steps=7000,
+    batch=4,
+    picture_px=256,
+    crop_px=160,
+    learning_rate=0.01,
+    weight_decay=0.0,
+    muon_learning_rate=0.05,
 )
 """Training with a teacher. The bundled weights were trained with these values."""

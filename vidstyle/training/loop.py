@@ -1,4 +1,4 @@
-"""The training of a task: AdamW with a cosine schedule, checkpoints, and resuming."""
+"""The training of a task: AdamW and Muon with a cosine schedule, checkpoints, and resuming."""
 
 import math
 import time
@@ -17,6 +17,7 @@ from ..runtime.interrupts import check
 from ..settings import TrainConfig
 from .distillation import Distillation
 from .instances import InstanceDiscrimination
+from .muon import Muon, kernels
 from .task import Task, seeded_weights
 
 CHECKPOINT_SECONDS = 20.0
@@ -62,7 +63,7 @@ def train(
     report: Callable[[Progress], None] = lambda progress: None,
     checkpoint: Path | None = None,
 ) -> dict[str, Tensor]:
-    """Train the network with AdamW and a cosine schedule.
+    """Train the network with AdamW, and Muon if its rate is not 0, and a cosine schedule.
 
     Args:
         task: untrained; it is changed.
@@ -110,9 +111,15 @@ class _TrainingRun:
     ) -> None:
         self.config, self.device, self.step = config, device, 0
         self.task = task.to(device).to(memory_format=LAYOUT)
-        self.optimizer = torch.optim.AdamW(
-            self.task.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        matrices = kernels(self.task) if config.muon_learning_rate else []
+        rest = [x for x in self.task.parameters() if all(x is not y for y in matrices)]
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "adam": torch.optim.AdamW(
+                rest, lr=config.learning_rate, weight_decay=config.weight_decay
+            )
+        }
+        if matrices:
+            self.optimizers["muon"] = Muon(matrices, lr=config.muon_learning_rate)
         self.images = images.to(device)
         # A checkpoint must belong to the same training: crops depend on the seed and the images.
         digest = zlib.crc32(images.cpu().contiguous().numpy().data)
@@ -125,20 +132,22 @@ class _TrainingRun:
         config = self.config
         step = self.step + 1
         decay = 0.5 + 0.5 * math.cos(math.pi * step / config.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, step / WARM_UP_STEPS) * decay
         loss, score = self.task.loss(self.images, config, step)
-        self.optimizer.zero_grad()
+        self.task.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = optimizer.defaults["lr"] * min(1.0, step / WARM_UP_STEPS) * decay
+            optimizer.step()
         self.step = step
         return Progress(step, config.steps, loss.item(), score)
 
     def save(self, path: Path) -> None:
         """Write the state."""
         tensors = {f"model.{name}": value for name, value in self.task.state_dict().items()}
-        for number, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
+        for kind, optimizer in self.optimizers.items():
+            for number, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{kind}.{number}.{name}": value for name, value in state.items()}
         tensors["step"] = torch.tensor(self.step)
         write_tensors(path, tensors, self._described)
 
@@ -158,12 +167,11 @@ class _TrainingRun:
                 "delete it to train from the start"
             )
         self.task.load_state_dict(_with_prefix("model.", tensors))
-        state = self.optimizer.state_dict()
-        adam = _with_prefix("adam.", tensors)
-        state["state"] = {
-            n: _with_prefix(f"{n}.", adam) for n in range(len(list(self.task.parameters())))
-        }
-        self.optimizer.load_state_dict(state)
+        for kind, optimizer in self.optimizers.items():
+            state, saved = optimizer.state_dict(), _with_prefix(f"{kind}.", tensors)
+            count = sum(len(group["params"]) for group in optimizer.param_groups)
+            state["state"] = {n: _with_prefix(f"{n}.", saved) for n in range(count)}
+            optimizer.load_state_dict(state)
         self.step = int(tensors["step"])
 
 
