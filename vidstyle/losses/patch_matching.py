@@ -1,9 +1,10 @@
-"""Nearest-neighbour patch matching (Li & Wand 2016; Kolkin et al. 2022).
+"""Patch matching with soft attention (Li & Wand 2016; Kolkin et al. 2022; Zhou et al. 2025).
 
 Gram matrices measure which features a style has, not which features occur in one place: an image
 can have the same Gram matrices with strokes in one region and flat colour in another. So the loss
-compares each patch of the image, a square of twice ``GRID_PX``, with its nearest neighbour among
-the style patches in cosine similarity. Sinkhorn scaling (Cuturi 2013) makes all style patches about
+compares each patch of the image, a square of twice ``GRID_PX``, with its nearest neighbours among
+the style patches in cosine similarity, averaged by attention as in Attention Distillation (Zhou et
+al. 2025). Sinkhorn scaling (Cuturi 2013) makes all style patches about
 equally likely to be chosen; otherwise a few flat style patches would be the nearest neighbours of
 most image patches.
 """
@@ -60,6 +61,13 @@ SINKHORN_ITERATIONS = 3
 SINKHORN_SAMPLE = 1024
 """Number of the image's patches that the Sinkhorn weights are computed from."""
 
+ATTENTION_NEIGHBORS = 5
+"""Number of style patches that are averaged for a patch of the image. A single one gives all of its
+own accidents to the image."""
+
+ATTENTION_TEMPERATURE = 0.05
+"""Temperature of the softmax over these patches, in units of the similarity."""
+
 MIN_LOG_KERNEL = -46.0
 """Floor of the kernel's logarithm. Subnormal numbers are ten times as slow, and no style patch must
 get weight 0."""
@@ -85,7 +93,8 @@ class StylePatches(NamedTuple):
 
 
 class PatchTarget(NamedTuple):
-    """Nearest neighbours, (N, C) of unit length, with mean and gain of ``StylePatches``."""
+    """Means of the nearest neighbours, (N, C) of unit length, with mean and gain of
+    ``StylePatches``."""
 
     units: Tensor
     mean: Tensor
@@ -175,7 +184,7 @@ def join_patches(
 
 
 class NearestNeighborMatcher(NamedTuple):
-    """Finds the nearest style patch of each patch of an image with some content.
+    """Finds the nearest style patches of each patch of an image with some content.
 
     The similarity is a product of rows. A key holds the unit vector and the colours of a style
     patch; a query holds the descriptor and the colours of an image patch, with a share of the
@@ -213,7 +222,8 @@ class NearestNeighborMatcher(NamedTuple):
         return cls(patches, keys, CONTENT_SHARE * units, COLOR_WEIGHT * doubled)
 
     def assign(self, descriptors: Tensor) -> PatchTarget:
-        """The nearest style patch of each patch of an image, with Sinkhorn scaling (Cuturi 2013).
+        """The nearest style patches of each patch of an image, averaged by attention, with Sinkhorn
+        scaling (Cuturi 2013).
 
         Args:
             descriptors: (N, C) of the image, from ``patch_descriptors``.
@@ -224,16 +234,28 @@ class NearestNeighborMatcher(NamedTuple):
             queries = torch.cat([units + self.content_units, self.content_colors], 1).to(dtype)
             sample = queries[:: max(1, len(queries) // SINKHORN_SAMPLE)]
             offsets = sinkhorn_offsets(sample @ self.keys.T).to(dtype)
-            # On a CPU max and index_select are many times faster than the equivalent argmax and
-            # index.
-            nearest = torch.cat(
-                [
-                    (rows @ self.keys.T - offsets).max(1).indices
-                    for rows in torch.split(queries, CHUNK_PATCHES)
-                ]
-            )
-            found = self.patches.units.index_select(0, nearest).to(dtype)
-            return PatchTarget(found, self.patches.mean, self.patches.gain)
+            means = [
+                attention_means(rows @ self.keys.T - offsets, self.patches.units)
+                for rows in torch.split(queries, CHUNK_PATCHES)
+            ]
+            return PatchTarget(torch.cat(means).to(dtype), self.patches.mean, self.patches.gain)
+
+
+def attention_means(similarity: Tensor, units: Tensor) -> Tensor:
+    """Mean of the ``ATTENTION_NEIGHBORS`` most similar style patches of each query.
+
+    Args:
+        similarity: (N, M), rows of queries, columns of style patches.
+        units: (M, C) float32, of the style patches.
+
+    Returns:
+        (N, C) float32, of unit length.
+    """
+    count = min(ATTENTION_NEIGHBORS, len(units))
+    nearest = similarity.float().topk(count, 1)
+    weights = F.softmax(nearest.values / ATTENTION_TEMPERATURE, 1)
+    means = F.embedding_bag(nearest.indices, units, per_sample_weights=weights, mode="sum")
+    return F.normalize(means)
 
 
 def _normalized(descriptors: Tensor, patches: StylePatches) -> Tensor:
