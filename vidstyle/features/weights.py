@@ -97,11 +97,11 @@ adds a tint."""
 DISTILLED_LAYERS = Layers(
     content={"vgg.relu2_1": 0.5, "vgg.relu3_1": 1.0, "oriented2": 0.75, "tone": 0.25},
     style={
-        "vgg.relu2_1": 4.0,
-        "vgg.relu3_1": 4.0,
-        "vgg.relu4_2": 4.0,
+        "vgg.relu2_1": 8.0,
+        "vgg.relu3_1": 8.0,
+        "vgg.relu4_2": 8.0,
         "vgg.relu5_1": 4.0,
-        "oriented1": 16.0,
+        "oriented1": 4.0,
         "oriented2": 16.0,
         "oriented3": 8.0,
         "tensor1": 4.0,
@@ -109,8 +109,8 @@ DISTILLED_LAYERS = Layers(
         "colour": COLOUR_WEIGHT,
     },
     fast_style={
-        "vgg.relu3_1": 8.0,
-        "oriented1": 16.0,
+        "vgg.relu3_1": 16.0,
+        "oriented1": 8.0,
         "oriented2": 16.0,
         "tensor2": 8.0,
         "colour": COLOUR_WEIGHT,
@@ -120,7 +120,8 @@ DISTILLED_LAYERS = Layers(
 """Layers of a network that was distilled from VGG-16, with the filter bank.
 
 Fine layers keep the subject: with ``vgg.relu4_2`` in the content loss limbs and houses melt. The
-bank gives clean strokes and their directions, the network their arrangement."""
+bank gives clean strokes and their directions, the network their arrangement. With more weight on
+``vgg.relu5_1`` objects of the style image appear in skies, with more on ``oriented1`` ripples."""
 
 
 def bundled_features(network: Network) -> Features:
