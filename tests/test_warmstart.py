@@ -304,7 +304,7 @@ def test_stylizer_converges_on_a_still_clip_without_drift():
         clip,
         replace(QUICK, initial_steps=200),
     )
-    # It drifts by 1.0 % on this machine; below 2 % a change of brightness is not seen (Weber).
+    # It drifts by 1.0 %; below 2 % a change of brightness is not seen (Weber).
     assert temporal_metrics.drift(images) < 0.015
     assert sum(steps[20:]) < 2 * len(steps[20:]) and max(steps[1:]) <= 4
     assert temporal_metrics.temporal_noise(images, 20) < 1e-4
