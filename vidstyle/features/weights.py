@@ -109,8 +109,9 @@ DISTILLED_LAYERS = Layers(
         "colour": COLOUR_WEIGHT,
     },
     fast_style={
-        "vgg.relu3_1": 16.0,
-        "oriented1": 8.0,
+        "vgg.relu2_1": 8.0,
+        "vgg.relu3_1": 8.0,
+        "oriented1": 4.0,
         "oriented2": 16.0,
         "tensor2": 8.0,
         "colour": COLOUR_WEIGHT,
