@@ -103,6 +103,9 @@ GALLERY_FIGURES = (
     ("strokes, finest", "strokes 1", "0.9 to 1.1"),
     ("strokes, next", "strokes 2", "0.9 to 1.1"),
     ("gradient energy", "gradient energy", "0.7 to 1.2"),
+    ("contours", "contours", ""),
+    ("LPIPS", "LPIPS alex", ""),
+    ("Gram distance", "VGG-16 Gram", ""),
 )
 
 

@@ -37,7 +37,7 @@ ROWS = (
     "stylizer.cold_start stylizer.frame_setup stylizer.memory_check stylizer.sizes stylizer.output",
     "stylizer.report stylizer.stylizer stylizer.backward_pass checkpoint_scheduler",
     "metrics training.images training.task training.trunk training.instances training.distillation",
-    "training.loop training.trial pipeline trace inputs conversions styles",
+    "training.muon training.loop training.trial pipeline trace inputs conversions styles",
     "job render_progress render_job preview range_render range_jobs batch",
     "distributed.shot_list distributed.tasks distributed.workers distributed.outputs",
     "distributed.driver distributed.cluster distributed.render api_arguments api_stream api",
