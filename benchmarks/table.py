@@ -112,9 +112,12 @@ GALLERY_FIGURES = (
 def gallery(values):
     """Image quality of the gallery, per style, mean of the contents; the control in brackets."""
     contents = sorted({figure.split(",")[0] for figure in values["rows"]})
+    measured = {row.rpartition(": ")[2] for row in values["rows"]}
+    # LPIPS and the Gram distance are measured only where their weights are.
+    figures = [figure for figure in GALLERY_FIGURES if figure[1] in measured]
     lines = [
-        "| style | " + " | ".join(name for name, _, _ in GALLERY_FIGURES) + " |",
-        "|---" * (1 + len(GALLERY_FIGURES)) + "|",
+        "| style | " + " | ".join(name for name, _, _ in figures) + " |",
+        "|---" * (1 + len(figures)) + "|",
     ]
 
     def cell(figure, styles):
@@ -131,11 +134,9 @@ def gallery(values):
     rows = [(style, (style,)) for style in GALLERY_STYLES] + [("**mean**", GALLERY_STYLES)]
     for title, styles in rows:
         lines.append(
-            f"| {title} | "
-            + " | ".join(cell(figure, styles) for _, figure, _ in GALLERY_FIGURES)
-            + " |"
+            f"| {title} | " + " | ".join(cell(figure, styles) for _, figure, _ in figures) + " |"
         )
-    return [*lines, "| target | " + " | ".join(target for _, _, target in GALLERY_FIGURES) + " |"]
+    return [*lines, "| target | " + " | ".join(target for _, _, target in figures) + " |"]
 
 
 def live(values):

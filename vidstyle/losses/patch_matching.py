@@ -4,9 +4,8 @@ Gram matrices measure which features a style has, not which features occur in on
 can have the same Gram matrices with strokes in one region and flat colour in another. So the loss
 compares each patch of the image, a square of twice ``GRID_PX``, with its nearest neighbours among
 the style patches in cosine similarity, averaged by attention as in Attention Distillation (Zhou et
-al. 2025). Sinkhorn scaling (Cuturi 2013) makes all style patches about
-equally likely to be chosen; otherwise a few flat style patches would be the nearest neighbours of
-most image patches.
+al. 2025). Sinkhorn scaling (Cuturi 2013) makes all style patches about equally likely to be chosen;
+otherwise a few flat style patches would be the nearest neighbours of most image patches.
 """
 
 from collections.abc import Mapping, Sequence

