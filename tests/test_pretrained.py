@@ -96,7 +96,13 @@ def test_load_features_cuts_vgg19_from_a_state_dict(vgg19_state):
     state = torch.load(vgg19_state, weights_only=True)
     assert torch.equal(features.network.conv4_2.weight, state["features.21.weight"])
     assert features.network.layers[-1] == "relu5_1"
-    assert features.content_layers == {"relu4_2": 1.0}
+    bundled = load_features("bundled", "cpu")
+    for of_vgg, predicted in (
+        (features.content_layers, bundled.content_layers),
+        (features.style_layers, bundled.style_layers),
+        (features.match_layers, bundled.match_layers),
+    ):
+        assert of_vgg == {layer.removeprefix("vgg."): part for layer, part in predicted.items()}
 
 
 def test_load_features_cuts_vgg16_from_a_state_dict(tmp_path):

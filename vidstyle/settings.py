@@ -81,7 +81,7 @@ class Settings:
     """
 
     content_weight: float = _setting(
-        0.03, "weight of the content loss: how much of the source's shapes to keep", low=0
+        0.05, "weight of the content loss: how much of the source's shapes to keep", low=0
     )
     style_weight: float = _setting(
         1.0, "weight of the style loss: how much of the style's texture to take on", low=0
@@ -275,7 +275,7 @@ class Presets(Mapping[str, Settings]):
 PRESETS = Presets(
     {
         "draft": Settings(
-            content_weight=0.025,
+            content_weight=0.045,
             patch_weight=0,
             initial_steps=60,
             steps=2,

@@ -12,7 +12,7 @@ import numpy as np
 from ..features.extractor import MIN_SIDE_PX, Features
 from ..features.network import VGG19, Network
 from ..features.pretrained import VGG_DEEPEST
-from ..features.weights import gatys_features
+from ..features.weights import vgg_features
 from ..io.files import check_writable, temporary_folder
 from ..io.frame import Image
 from ..ops.tensors import to_tensor
@@ -131,7 +131,7 @@ def default_style_image() -> Image:
 
 def random_vgg19_features(device: str) -> Features:
     """The features of ``load_features("vgg19")`` with random weights."""
-    return gatys_features(Network(VGG19, VGG_DEEPEST)).to(choose_device(device))
+    return vgg_features(Network(VGG19, VGG_DEEPEST)).to(choose_device(device))
 
 
 def _matrix_rows(options: SpeedOptions, fixture: Fixture) -> Iterator[Row]:

@@ -19,9 +19,6 @@ from .network import SMALL, Network, NetworkShape, convolution_of
 from .pretrained import VGG_DEEPEST, VGGS, last_line, vgg_weights
 
 FORMAT, VERSION = "vidstyle-network", "2"
-GATYS_STYLE = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 1.0)
-GATYS_MATCH = {"relu2_1": 1.0, "relu3_1": 1.0}
-GATYS_FAST_STYLE = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1"), 1.0)
 
 
 def load_features(
@@ -44,7 +41,7 @@ def load_features(
     target = choose_device(device)
     if name in VGGS:
         path = None if weights is None else Path(weights)
-        return gatys_features(vgg_network(str(name), path)).to(target)
+        return vgg_features(vgg_network(str(name), path)).to(target)
     if weights is not None:
         raise ValueError(
             "weights are for the vgg16 and vgg19 features: "
@@ -97,10 +94,10 @@ adds a tint."""
 DISTILLED_LAYERS = Layers(
     content={"vgg.relu2_1": 0.5, "vgg.relu3_1": 1.0, "oriented2": 0.75, "tone": 0.25},
     style={
-        "vgg.relu2_1": 8.0,
-        "vgg.relu3_1": 8.0,
-        "vgg.relu4_2": 8.0,
-        "vgg.relu5_1": 4.0,
+        "vgg.relu2_1": 16.0,
+        "vgg.relu3_1": 16.0,
+        "vgg.relu4_2": 16.0,
+        "vgg.relu5_1": 6.0,
         "oriented1": 4.0,
         "oriented2": 16.0,
         "oriented3": 8.0,
@@ -155,11 +152,15 @@ def _undistilled_features(network: Network) -> Features:
     return Features(network, bank, halved=True, layers=Layers(content, style, fast_style, match))
 
 
-def gatys_features(network: Network) -> Features:
-    """A VGG with the content and style layers of Gatys et al. (2016)."""
-    return Features(
-        network, layers=Layers({"relu4_2": 1.0}, GATYS_STYLE, GATYS_FAST_STYLE, GATYS_MATCH)
+def vgg_features(network: Network) -> Features:
+    """The extractor of a VGG: the layers that the bundled network predicts, from the VGG itself."""
+    layers = Layers(
+        *(
+            {layer.removeprefix("vgg."): weight for layer, weight in (part or {}).items()}
+            for part in DISTILLED_LAYERS
+        )
     )
+    return Features(network, FilterBank(), layers=layers)
 
 
 def write_network(

@@ -23,9 +23,9 @@ EPSILON = 1e-12
 DETAIL_WINDOW_PX = 7
 """Side of the window in which local detail is measured, in px of the activations."""
 
-TEXT_GAIN = 8.0
-"""Added weight of text, relative to the largest weight of anything else. At 4 small letters are
-still hard to read; at 30 all of their ground is left without strokes."""
+TEXT_GAIN = 4.5
+"""Added weight of text, relative to the largest weight of anything else. With half of it small
+letters are hard to read; with four times as much all of their ground is left without strokes."""
 
 
 class SpatialWeighting(NamedTuple):
@@ -42,11 +42,12 @@ class SpatialWeighting(NamedTuple):
 
 
 SPATIAL_WEIGHTING = {
-    "content": SpatialWeighting(0.5, 0.3),
+    "content": SpatialWeighting(0.1, 1.0),
     "edges": SpatialWeighting(0.0, 2.0),
     "mean color": SpatialWeighting(1.0, 1.0),
 }
-"""By ``Features.measured_property``. Edges have no weight where the content has none, so that
+"""By ``Features.measured_property``. Subjects have more detail than what surrounds them: a face
+keeps its features, and a sky gets strokes. Edges have no weight where the content has none, so that
 strokes can form there; the edges with the strongest responses are cables and the rims of glasses.
 The mean color has the same weight everywhere: otherwise all bright parts of a style gather in flat
 regions."""
