@@ -9,8 +9,12 @@ import torch
 from conftest import painter
 
 from vidstyle import DeviceError, Frame, Stylizer
+from vidstyle.features.network import VGG16, Network
+from vidstyle.features.pretrained import VGG_DEEPEST
+from vidstyle.features.weights import vgg_features
 from vidstyle.optim import adam
 from vidstyle.stylizer import memory_check
+from vidstyle.stylizer.memory_check import required_bytes
 
 
 def test_stylizer_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
@@ -33,6 +37,12 @@ def test_stylizer_out_of_memory_names_the_remedy(features, style, frame, monkeyp
     monkeypatch.setattr(adam, "adam_step", burst)
     with pytest.raises(DeviceError, match="smaller working_size"):
         painter(features, style)(frame)
+
+
+def test_required_bytes_are_more_with_a_vgg(features):
+    sizes = (320, 180), (320, 180)
+    vgg = vgg_features(Network(VGG16, VGG_DEEPEST))
+    assert sum(required_bytes(vgg, sizes)) > 1.5 * sum(required_bytes(features, sizes))
 
 
 def test_stylizer_asks_for_free_memory_once_per_size(features, style, frame, monkeypatch):

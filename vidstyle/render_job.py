@@ -20,7 +20,7 @@ from .progress import EndEvent, ProgressDisplay, StartEvent, duration_text
 from .render_progress import ClipProgress, iteration_progress
 from .runtime.interrupts import deferred
 from .settings import Settings
-from .stylizer.memory_check import BYTES_PER_PIXEL, OUTPUT_BYTES_PER_PIXEL
+from .stylizer.memory_check import required_bytes
 from .stylizer.stylizer import Stylizer
 from .trace import Trace
 
@@ -105,9 +105,7 @@ def announce(job: RenderJob, source: VideoInfo, stylizer: Stylizer) -> None:
     given = source.size
     working = stylizer.working_size(given)
     output = stylizer.output_size(given)
-    memory = (
-        working[0] * working[1] * BYTES_PER_PIXEL + output[0] * output[1] * OUTPUT_BYTES_PER_PIXEL
-    )
+    memory = sum(required_bytes(stylizer.features, (working, output)))
     factor = max(output) / max(working)
     enlarged = f", enlarged {factor:.1f} times to {output[0]}x{output[1]}" if factor > 1 else ""
     frames = f", {source.frames} frames" if (source.frames or 0) > 1 else ""

@@ -2,15 +2,17 @@
 
 import math
 
-import torch
-
 from ..errors import DeviceMemoryError
-from ..features.extractor import MIN_SIDE_PX
+from ..features.extractor import MIN_SIDE_PX, Features
+from ..features.network import VGG16
 from ..runtime.device import free_memory
 
 BYTES_PER_PIXEL = 2500
 """Peak memory per pixel of the working size with the bundled features: 1.2 to 1.9 kB measured on a
 CPU from 640 to 1280 px, less on a GPU."""
+
+VGG_BYTES_PER_PIXEL = 5000
+"""The same with a VGG: 3.0 to 3.2 kB measured on a CPU from 640 to 1024 px."""
 
 OUTPUT_BYTES_PER_PIXEL = 200
 """Peak memory per pixel of the output: 57 to 59 bytes measured up to 8192 px, and x264's: 97 with
@@ -20,11 +22,19 @@ Sizes = tuple[tuple[int, int], tuple[int, int]]
 """(width, height) in px of the image that is optimised, and of the output."""
 
 
-def check_memory(device: torch.device, sizes: Sizes, before: Sizes | None = None) -> str:
-    """Refuse sizes that do not fit into the free memory of the device.
+def required_bytes(features: Features, sizes: Sizes) -> tuple[int, int]:
+    """Bytes for the optimisation, and for the output."""
+    (width, height), (output_width, output_height) = sizes
+    is_vgg = features.network.shape.channels == VGG16.channels
+    per_pixel = VGG_BYTES_PER_PIXEL if is_vgg else BYTES_PER_PIXEL
+    return width * height * per_pixel, output_width * output_height * OUTPUT_BYTES_PER_PIXEL
+
+
+def check_memory(features: Features, sizes: Sizes, before: Sizes | None = None) -> str:
+    """Refuse sizes that do not fit into the free memory of the features' device.
 
     Args:
-        device: of the image.
+        features: of the stylizer.
         sizes: of the frames to come.
         before: of the frames until now; their memory is free again for those to come.
 
@@ -35,10 +45,11 @@ def check_memory(device: torch.device, sizes: Sizes, before: Sizes | None = None
         DeviceError: more memory is needed than is free; says which size would fit.
     """
     working, output = sizes
-    working_bytes, output_bytes = _required_bytes(sizes)
+    working_bytes, output_bytes = required_bytes(features, sizes)
+    device = features.device
     free, required = free_memory(device), working_bytes + output_bytes
     if free is not None and before is not None:
-        free += sum(_required_bytes(before))
+        free += sum(required_bytes(features, before))
     what, flag, side = f"an image of {working[0]}x{working[1]} px", "working_size", max(working)
     if output_bytes > working_bytes:
         what, flag, side = f"an output of {output[0]}x{output[1]} px", "size", max(output)
@@ -63,23 +74,17 @@ class MemoryChecker:
     """``check_memory`` once for each size: memory that other programs take later ends no render.
 
     Args:
-        device: of the images.
+        features: of the stylizer.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, features: Features) -> None:
+        self._features = features
         self._remedies: dict[Sizes, str] = {}
         self._before: Sizes | None = None
 
     def check(self, sizes: Sizes) -> str:
         """As ``check_memory``, for the sizes of the next frame."""
         if sizes not in self._remedies:
-            self._remedies[sizes] = check_memory(self._device, sizes, self._before)
+            self._remedies[sizes] = check_memory(self._features, sizes, self._before)
         self._before = sizes
         return self._remedies[sizes]
-
-
-def _required_bytes(sizes: Sizes) -> tuple[int, int]:
-    """Bytes for the optimisation, and for the output."""
-    (width, height), (output_width, output_height) = sizes
-    return width * height * BYTES_PER_PIXEL, output_width * output_height * OUTPUT_BYTES_PER_PIXEL

@@ -87,7 +87,7 @@ class Stylizer:
         self.losses = losses
         self.settings = settings
         self.iterations: list[Iteration] = []
-        self._memory = MemoryChecker(features.device)
+        self._memory = MemoryChecker(features)
         self.on_iteration: Callable[[], None] = do_nothing
         self.separate = False
         self.reset()
