@@ -17,6 +17,7 @@ from vidstyle.bench.clips import (
     object_clip,
 )
 from vidstyle.flow.estimate import estimate_motion, sharpen_motion_boundaries
+from vidstyle.flow.exposure import compensate_exposure
 from vidstyle.flow.fields import area_resize, flow_input
 from vidstyle.flow.methods import MAX_FLOW_SIDE_PX, dis_flow
 from vidstyle.flow.warp import sample_positions, warp
@@ -321,3 +322,30 @@ def test_estimate_motion_follows_a_very_slow_pan(change):
     assert (
         flow[0, 0].mean() == pytest.approx(0.12, abs=0.04) and flow[0, 1].abs().mean() < 0.04
     )  # DIS is no more exact
+
+
+def asphalt(gain, object_left, noise_seed):
+    """(96, 160, 3) uint8: a blurred texture, lit from one side, with a bright object before it."""
+    texture = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, (96, 160)), (0, 0), 6)
+    image = 110 + 12 * texture / texture.std() + np.linspace(-50, 50, 160)
+    image[30:70, object_left : object_left + 30] = 220
+    noise = np.random.default_rng(noise_seed).normal(0, 1.5, image.shape)
+    return np.repeat(np.clip(gain * image + noise, 0, 255).astype(np.uint8)[..., None], 3, 2)
+
+
+@pytest.mark.parametrize("gain", [0.94, 1.06])
+def test_estimate_motion_keeps_the_ground_at_rest_while_the_exposure_changes(gain):
+    motion = between(asphalt(gain, 44, 2), asphalt(1, 40, 1), dis_flow)
+    ground = slice(80, 150)
+    # Without compensation 0.96 and 0.06 px, or 0.994 and 0.015 px.
+    assert motion.reliable[..., ground].mean() > 0.995
+    assert motion.flow[..., ground].abs().mean() < 0.01
+
+
+def test_compensate_exposure_leaves_frames_of_a_pan_as_they_are():
+    clip = camera_clip("pan", SIZE, 2, lambda n: View(12.0 * n))
+    earlier, frame = (x.image for x in clip.frames)
+    assert compensate_exposure(earlier, frame) is earlier
+    dark = np.zeros_like(frame)
+    assert compensate_exposure(dark, frame) is dark
+    assert compensate_exposure(frame, dark) is frame

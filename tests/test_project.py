@@ -29,7 +29,7 @@ ROWS = (
     "losses.base losses.text_mask losses.content losses.style losses.patch_matching",
     "losses.total_variation losses.temporal losses.objective losses.defaults",
     "optim.adam optim.lbfgs optim.cuda_graph optim.runners",
-    "flow.motion flow.methods flow.warp flow.fields flow.noise flow.regions",
+    "flow.motion flow.methods flow.warp flow.fields flow.exposure flow.noise flow.regions",
     "flow.camera flow.estimate flow.cuts flow.clip_motion",
     "stylizer.cache stylizer.style stylizer.iterations stylizer.layer",
     "stylizer.background stylizer.state stylizer.denoise stylizer.gradual_change",

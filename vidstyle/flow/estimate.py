@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from .camera import CameraMatrix, affine_flow, camera_motion
+from .exposure import compensate_exposure
 from .fields import (
     PATCH_SIDE_PX,
     Flow,
@@ -123,6 +124,7 @@ def estimate_motion(
         reverse: give the motion its ``reverse`` too. The flow of both directions is computed in
             any case.
     """
+    earlier = compensate_exposure(earlier, frame)
     raw, tolerance, difference = None, Tolerance(), warp_error(frame, earlier)
     contrast = local_contrast(frame)
     noise = noise_level(difference, contrast)
