@@ -12,7 +12,7 @@ BYTES_PER_PIXEL = 2500
 CPU from 640 to 1280 px, less on a GPU."""
 
 VGG_BYTES_PER_PIXEL = 5000
-"""The same with a VGG: 3.0 to 3.2 kB measured on a CPU from 640 to 1024 px."""
+"""The same with VGG-16: 3.0 to 3.2 kB measured on a CPU from 640 to 1024 px."""
 
 OUTPUT_BYTES_PER_PIXEL = 200
 """Peak memory per pixel of the output: 57 to 59 bytes measured up to 8192 px, and x264's: 97 with
