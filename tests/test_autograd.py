@@ -117,6 +117,13 @@ def test_rectified_responses_agree_with_their_reference(saturation):
     assert torch.autograd.gradcheck(function, responses.requires_grad_(True))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (5, 2), (6, 7)])
+def test_smooth_agrees_with_its_reference(size):
+    x = rand(2, 3, *size)
+    assert_agree(filters.smooth, filters.smooth_reference, x)
+    assert torch.autograd.gradcheck(filters.smooth, x.requires_grad_(True))
+
+
 @pytest.mark.parametrize("size", [(3, 3), (3, 5), (6, 4), (9, 9)])
 def test_structure_products_agree_with_their_reference(size):
     gray = rand(1, 1, *size)

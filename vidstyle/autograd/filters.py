@@ -1,5 +1,5 @@
-"""Filtering steps of the oriented filter bank: rectified responses, structure tensor products,
-strided convolution."""
+"""Filtering steps of the features: rectified responses, structure tensor products, strided
+convolution and a smoothing filter."""
 
 from typing import Any
 
@@ -160,3 +160,46 @@ def strided_conv(x: Tensor, unshuffled: Tensor) -> Tensor:
 def strided_conv_reference(x: Tensor, filters: Tensor) -> Tensor:
     """``strided_conv`` in plain PyTorch, for filters that are not unshuffled: (C, 1, k, k)."""
     return F.conv2d(x, filters, stride=2)
+
+
+def smooth(x: Tensor) -> Tensor:
+    """The binomial filter 1, 2, 1 along both sides, with repeated borders. It is a symmetric linear
+    operation, so the backward pass is the filter itself. Autograd of two ``F.avg_pool2d`` takes
+    five times as long.
+
+    Args:
+        x: (N, C, H, W), floating point.
+
+    Returns:
+        (N, C, H, W).
+    """
+    smoothed: Tensor = _Smooth.apply(x)
+    return smoothed
+
+
+def smooth_reference(x: Tensor) -> Tensor:
+    """``smooth`` in plain PyTorch."""
+    return F.avg_pool2d(F.avg_pool2d(F.pad(x, [1] * 4, mode="replicate"), 2, 1), 2, 1)
+
+
+class _Smooth(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _smoothed(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _smoothed(gradients[0])
+
+
+@custom_op(torch.empty_like)
+def _smoothed(x: Tensor) -> Tensor:
+    for side in (-2, -1):
+        length = x.shape[side]
+        filtered = 0.5 * x
+        filtered.narrow(side, 1, length - 1).add_(x.narrow(side, 0, length - 1), alpha=0.25)
+        filtered.narrow(side, 0, length - 1).add_(x.narrow(side, 1, length - 1), alpha=0.25)
+        for border in (0, length - 1):
+            filtered.narrow(side, border, 1).add_(x.narrow(side, border, 1), alpha=0.25)
+        x = filtered
+    return x

@@ -137,7 +137,7 @@ class _WeightedSquaredDifference(torch.autograd.Function):
         weighted = difference * weight_map
         ctx.save_for_backward(weighted)
         if x.dtype in (torch.float32, torch.float64):
-            return torch.dot(difference.flatten(), weighted.flatten()) / x.numel()
+            return torch.dot(_elements(difference), _elements(weighted)) / x.numel()
         # float16 ends at 65504, which squares may exceed; bfloat16 does not overflow.
         factor = difference.float() if x.dtype == torch.float16 else difference
         return (factor * weighted).sum(1).float().mean() / x.shape[1]
@@ -146,6 +146,11 @@ class _WeightedSquaredDifference(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (weighted,) = ctx.saved_tensors
         return weighted * (gradients[0] * (2 / weighted.numel())), None, None
+
+
+def _elements(maps: Tensor) -> Tensor:
+    """All elements of (1, C, H, W) in the order of the memory, which needs no copy."""
+    return (maps if maps.is_contiguous() else maps.permute(0, 2, 3, 1)).flatten()
 
 
 def squared_total_variation(image: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..autograd.convolution import conv_relu
+from ..autograd.filters import smooth
 from ..autograd.padding import reflect_pad
 from ..autograd.pooling import avg_pool2, blur_pool2
 
@@ -191,8 +192,7 @@ def unshuffled(image: Tensor, first_block: int) -> Tensor:
     """
     if first_block == 1:
         return image
-    padded = F.pad(image, [1] * 4, mode="replicate")
-    filtered = F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)
+    filtered = smooth(image)
     side = 2 ** (first_block - 1)
     bottom, right = (-size % side for size in image.shape[-2:])
     if bottom or right:
