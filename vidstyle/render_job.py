@@ -20,7 +20,7 @@ from .progress import EndEvent, ProgressDisplay, StartEvent, duration_text
 from .render_progress import ClipProgress, iteration_progress
 from .runtime.interrupts import deferred
 from .settings import Settings
-from .stylizer.memory_check import required_bytes
+from .stylizer.memory_check import MIN_TILE_PX, required_bytes
 from .stylizer.stylizer import Stylizer
 from .trace import Trace
 
@@ -105,7 +105,8 @@ def announce(job: RenderJob, source: VideoInfo, stylizer: Stylizer) -> None:
     given = source.size
     working = stylizer.working_size(given)
     output = stylizer.output_size(given)
-    memory = sum(required_bytes(stylizer.features, (working, output)))
+    features, sizes = stylizer.features, (working, output)
+    memory = min(sum(required_bytes(features, sizes, tile)) for tile in (None, MIN_TILE_PX))
     factor = max(output) / max(working)
     enlarged = f", enlarged {factor:.1f} times to {output[0]}x{output[1]}" if factor > 1 else ""
     frames = f", {source.frames} frames" if (source.frames or 0) > 1 else ""

@@ -11,7 +11,7 @@ Layers are named:
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -20,9 +20,17 @@ from torch import Tensor, nn
 
 from .filter_bank import FilterBank, ImagePyramid
 from .network import LAYOUT, Network
+from .tiles import tiled_activations
 
 MIN_SIDE_PX = 32
 """Smallest side of an image: five poolings by two leave one pixel."""
+
+MARGIN_PX = 96
+"""Margin of a tile, at least the receptive field's radius: 66 px for the bundled network, 70 px for
+VGG-19."""
+
+HALVED_MARGIN_PX = 160
+"""The same with ``half.`` layers: 138 px."""
 
 
 class Layers(NamedTuple):
@@ -65,6 +73,7 @@ class Features(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.bank, self.halved = network, bank, halved
+        self.tile_px: int | None = None
         self.content_layers, self.style_layers = dict(layers.content), dict(layers.style)
         fast_style = layers.style if layers.fast_style is None else layers.fast_style
         self.fast_style_layers = dict(fast_style)
@@ -117,6 +126,26 @@ class Features(nn.Module):
             other.bank.set_filter_dtype(precision)
         return other
 
+    def in_tiles(self, tile_px: int | None) -> "Features":
+        """The same extractor, which computes the activations of larger images in tiles.
+
+        Args:
+            tile_px: side of a tile, a multiple of ``TILE_MULTIPLE_PX``; None: no tiles.
+
+        Returns:
+            A shallow copy; the extractor itself if it has these tiles already.
+        """
+        if tile_px == self.tile_px:
+            return self
+        other = copy.copy(self)
+        other.tile_px = tile_px
+        return other
+
+    @property
+    def margin_px(self) -> int:
+        """Margin of a tile."""
+        return HALVED_MARGIN_PX if self.halved else MARGIN_PX
+
     @property
     def _precision(self) -> torch.dtype:
         return next(self.network.parameters()).dtype
@@ -159,6 +188,18 @@ class Features(nn.Module):
                 f"an image of {width}x{height} px is too small: "
                 f"its sides must be at least {MIN_SIDE_PX} px"
             )
+        if self.tile_px is None or max(image.shape[-2:]) <= self.tile_px:
+            return self._activations(image, wanted)
+        # The structure tensor is relative to the energy of the whole image, and needs little
+        # memory, as the colours do.
+        local = [layer for layer in wanted if not self.bank or layer not in self.bank.whole_layers]
+        maps = self._activations(image, [layer for layer in wanted if layer not in local])
+        if local:
+            tile = self.tile_px, self.margin_px
+            maps |= tiled_activations(self._activations, image, local, *tile)
+        return maps
+
+    def _activations(self, image: Tensor, wanted: Sequence[str]) -> dict[str, Tensor]:
         pyramid = ImagePyramid(image)
         maps: dict[str, Tensor] = self.network(
             image, [name for name in wanted if name in self.network.layers]

@@ -153,7 +153,8 @@ class FilterBank(nn.Module):
         super().__init__()
         self.scales = {f"oriented{number}": scale for number, scale in enumerate(scales, 1)}
         self.tensors = {f"tensor{level + 1}": level for level in range(STRUCTURE_LEVELS)}
-        self.layers = ("colour", "tone", *self.scales, *self.tensors)
+        self.whole_layers = ("colour", "tone", *self.tensors)
+        self.layers = (*self.whole_layers[:2], *self.scales, *self.tensors)
         filters = gabor_pairs(11, orientations, wavelength=4.0, along=3.0, across=1.3)
         filters = RESPONSE_GAIN * filters
         self.register_buffer("oriented", filters, persistent=False)

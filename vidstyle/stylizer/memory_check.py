@@ -1,11 +1,16 @@
-"""Check that an image fits into memory before the system ends the process for it."""
+"""Check that an image fits into memory, whole or in tiles, before the system ends the process."""
 
+import logging
 import math
+from typing import NamedTuple
 
 from ..errors import DeviceMemoryError
 from ..features.extractor import MIN_SIDE_PX, Features
 from ..features.network import VGG16
+from ..features.tiles import TILE_MULTIPLE_PX
 from ..runtime.device import free_memory
+
+log = logging.getLogger(__name__)
 
 BYTES_PER_PIXEL = 2500
 """Peak memory per pixel of the working size with the bundled features: 1.2 to 1.9 kB measured on a
@@ -13,6 +18,13 @@ CPU from 640 to 1280 px, less on a GPU."""
 
 VGG_BYTES_PER_PIXEL = 5000
 """The same with VGG-16: 3.0 to 3.2 kB measured on a CPU from 640 to 1024 px."""
+
+TILED_SHARE = 0.36
+"""The same for an image whose activations are computed in tiles, without the tile, relative to
+those of a whole image: 570 to 765 bytes measured at 2560 px, 1.3 kB with VGG-16 at 1600 px."""
+
+MIN_TILE_PX, MAX_TILE_PX = 256, 2048
+"""Sides of a tile in px. With smaller ones most of the work is done on margins."""
 
 OUTPUT_BYTES_PER_PIXEL = 200
 """Peak memory per pixel of the output: 57 to 59 bytes measured up to 8192 px, and x264's: 97 with
@@ -22,52 +34,107 @@ Sizes = tuple[tuple[int, int], tuple[int, int]]
 """(width, height) in px of the image that is optimised, and of the output."""
 
 
-def required_bytes(features: Features, sizes: Sizes) -> tuple[int, int]:
-    """Bytes for the optimisation, and for the output."""
+class MemoryFit(NamedTuple):
+    """How sizes fit into memory.
+
+    Args:
+        tile_px: side of the tiles in which activations are computed; None: of the whole image.
+        remedy: should memory run out all the same.
+    """
+
+    tile_px: int | None
+    remedy: str
+
+
+def required_bytes(features: Features, sizes: Sizes, tile_px: int | None = None) -> tuple[int, int]:
+    """Bytes for the optimisation, and for the output.
+
+    Args:
+        features: of the stylizer.
+        sizes: of the frames.
+        tile_px: as in ``MemoryFit``.
+    """
     (width, height), (output_width, output_height) = sizes
+    per_pixel = _bytes_per_pixel(features)
+    output = output_width * output_height * OUTPUT_BYTES_PER_PIXEL
+    if tile_px is None:
+        return width * height * per_pixel, output
+    tile = (tile_px + 2 * features.margin_px) ** 2 * per_pixel
+    return int(width * height * TILED_SHARE * per_pixel) + tile, output
+
+
+def _bytes_per_pixel(features: Features) -> int:
     is_vgg = features.network.shape.channels == VGG16.channels
-    per_pixel = VGG_BYTES_PER_PIXEL if is_vgg else BYTES_PER_PIXEL
-    return width * height * per_pixel, output_width * output_height * OUTPUT_BYTES_PER_PIXEL
+    return VGG_BYTES_PER_PIXEL if is_vgg else BYTES_PER_PIXEL
 
 
-def check_memory(features: Features, sizes: Sizes, before: Sizes | None = None) -> str:
-    """Refuse sizes that do not fit into the free memory of the features' device.
+def check_memory(features: Features, sizes: Sizes, before: Sizes | None = None) -> MemoryFit:
+    """Choose tiles where an image does not fit whole into the free memory of the features' device,
+    and refuse sizes that do not fit at all.
 
     Args:
         features: of the stylizer.
         sizes: of the frames to come.
         before: of the frames until now; their memory is free again for those to come.
 
-    Returns:
-        The remedy, should memory run out all the same.
-
     Raises:
         DeviceError: more memory is needed than is free; says which size would fit.
     """
-    working, output = sizes
-    working_bytes, output_bytes = required_bytes(features, sizes)
-    device = features.device
-    free, required = free_memory(device), working_bytes + output_bytes
+    device, free = features.device, free_memory(features.device)
+    whole, tiled = (required_bytes(features, sizes, tile_px) for tile_px in (None, MIN_TILE_PX))
+    smallest = min(whole, tiled, key=sum)
+    flag, (width, height) = "working_size", sizes[0]
+    if smallest[1] > smallest[0]:
+        flag, (width, height) = "size", sizes[1]
+    what = f"an {'image' if flag == 'working_size' else 'output'} of {width}x{height} px"
+    remedy = f"{what} does not fit on {device}; use a smaller {flag}"
     if free is not None and before is not None:
         free += sum(required_bytes(features, before))
-    what, flag, side = f"an image of {working[0]}x{working[1]} px", "working_size", max(working)
-    if output_bytes > working_bytes:
-        what, flag, side = f"an output of {output[0]}x{output[1]} px", "size", max(output)
-    remedy = f"{what} does not fit on {device}; use a smaller {flag}"
-    if free is not None and required > free:
-        # Both shrink with the output, but a smaller working size leaves the output as it is: the
-        # size that fits is computed for the larger of the two.
-        available = free - min(working_bytes, output_bytes)
-        share = max(0, available) / max(working_bytes, output_bytes)
-        fits = int(side * math.sqrt(share)) // 8 * 8
-        would = f": {flag}={fits} would fit" if fits >= MIN_SIDE_PX else ", and a smaller size"
-        raise DeviceMemoryError(
-            f"out of memory: {remedy}{would} "
-            f"(it needs about {required / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)",
-            "working_size",
-            "size",
+    if free is None or sum(whole) <= free:
+        return MemoryFit(None, remedy)
+    tile_px = _tile_px(features, sizes, free)
+    if tile_px is not None:
+        log.warning(
+            "an image of %dx%d px does not fit into memory as a whole: it is stylised in tiles of "
+            "%d px, which takes about twice as long",
+            *sizes[0],
+            tile_px,
         )
-    return remedy
+        return MemoryFit(tile_px, remedy)
+    tile = required_bytes(features, ((0, 0), (0, 0)), MIN_TILE_PX)[0]
+    share = max(_fitting_share(whole, 0, free), _fitting_share(tiled, tile, free))
+    fits = int(max(width, height) * math.sqrt(share)) // 8 * 8
+    would = f": {flag}={fits} would fit" if fits >= MIN_SIDE_PX else ", and a smaller size"
+    raise DeviceMemoryError(
+        f"out of memory: {remedy}{would} "
+        f"(it needs about {sum(smallest) / 1e9:.1f} GB, {free / 1e9:.1f} GB are free)",
+        "working_size",
+        "size",
+    )
+
+
+def _tile_px(features: Features, sizes: Sizes, free: int) -> int | None:
+    """The largest tile that fits into ``free`` bytes, None if ``MIN_TILE_PX`` does not."""
+    others = required_bytes(features, sizes, tile_px=-2 * features.margin_px)  # without a tile
+    pixels = max(0, free - sum(others)) // _bytes_per_pixel(features)
+    side = math.isqrt(pixels) - 2 * features.margin_px
+    tile_px = min(MAX_TILE_PX, side) // TILE_MULTIPLE_PX * TILE_MULTIPLE_PX
+    return tile_px if tile_px >= MIN_TILE_PX else None
+
+
+def _fitting_share(required: tuple[int, int], fixed: int, free: int) -> float:
+    """Share of both sizes' areas that fits into ``free`` bytes.
+
+    Both shrink with the output, but a smaller working size leaves the output as it is: the share is
+    that of the one that needs more.
+
+    Args:
+        required: bytes for the optimisation and for the output.
+        fixed: part of the former that does not shrink.
+        free: bytes.
+    """
+    parts = required[0] - fixed, required[1]
+    return max(0, free - fixed - min(parts)) / max(parts)
 
 
 class MemoryChecker:
@@ -79,12 +146,12 @@ class MemoryChecker:
 
     def __init__(self, features: Features) -> None:
         self._features = features
-        self._remedies: dict[Sizes, str] = {}
+        self._fits: dict[Sizes, MemoryFit] = {}
         self._before: Sizes | None = None
 
-    def check(self, sizes: Sizes) -> str:
+    def check(self, sizes: Sizes) -> MemoryFit:
         """As ``check_memory``, for the sizes of the next frame."""
-        if sizes not in self._remedies:
-            self._remedies[sizes] = check_memory(self._features, sizes, self._before)
+        if sizes not in self._fits:
+            self._fits[sizes] = check_memory(self._features, sizes, self._before)
         self._before = sizes
-        return self._remedies[sizes]
+        return self._fits[sizes]

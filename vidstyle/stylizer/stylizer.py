@@ -36,8 +36,7 @@ from .style import Style
 from .warm_start import state_after, step_budget, warm_start, warm_step_size
 
 MOMENT_RETENTION = 0.1
-"""Fraction of the Adam state's weight kept by ``reset_learning_rate``: that of ten steps of
-hundreds."""
+"""Fraction of the Adam state's weight kept by ``reset_learning_rate``: ten steps of hundreds."""
 
 FULL_LR_STEPS = 40
 """Steps at the working size before the learning rate decays fast: for a first frame, and after a
@@ -56,7 +55,7 @@ class Stylizer:
 
     Thread safety: several stylizers may share features and styles, each in a thread of its own.
     The state is the stylizer's, and the cache of style statistics has a lock. Two threads must not
-    call one stylizer at once. On a CPU the process keeps freed memory (``keep_freed_memory``).
+    call one stylizer at once. On a CPU the process keeps freed memory.
 
     Args:
         features: compute activations.
@@ -123,14 +122,15 @@ class Stylizer:
     def settings(self, settings: Settings) -> None:
         for loss in self.losses(self.features, settings):
             self.features.check_layers((*loss.layers, *loss.content_layers))
-        precision = choose_precision(settings.precision, self.features.device)
+        self._precision = choose_precision(settings.precision, self.features.device)
         before = getattr(self, "_settings", None)
         if before is None or settings.engine != before.engine:
             self.step_runner: StepRunner = make_step_runner(settings.engine, self.features.device)
             self._prepare_frame = graphed(prepare_frame, settings.engine, self.features.device)
-        if precision not in self._features_by_dtype:
-            self._features_by_dtype[precision] = self.features.in_precision(precision)
-        self._active_features = self._features_by_dtype[precision]
+        if self._precision not in self._features_by_dtype:
+            of_precision = self.features.in_precision(self._precision)
+            self._features_by_dtype[self._precision] = of_precision
+        self._active_features = self._features_by_dtype[self._precision]
         self._settings = settings
 
     @property
@@ -166,8 +166,7 @@ class Stylizer:
         Raises:
             ValueError: tensors missing, or of shapes that do not belong together.
         """
-        device = self.features.device
-        self._state = StylizerState.from_state_dict(state, device) if state else None
+        self._state = StylizerState.from_state_dict(state, self.features.device) if state else None
 
     def working_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) px at which a frame of this size is optimised."""
@@ -238,7 +237,9 @@ class Stylizer:
     @contextmanager
     def _enough_memory(self, frame: Frame) -> Iterator[None]:
         sizes = self.working_size(frame.size), self.output_size(frame.size)
-        with self._idle_threads, out_of_memory_named(self._memory.check(sizes)):
+        fit = self._memory.check(sizes)
+        self._active_features = self._features_by_dtype[self._precision].in_tiles(fit.tile_px)
+        with self._idle_threads, out_of_memory_named(fit.remedy):
             yield
 
     def _stylize(
@@ -272,7 +273,8 @@ class Stylizer:
             result = OptimResult(start.frame.image, start.frame.adam, [])
             self._state = state_after(state, start, result, [], full)
             return start.frame.image
-        start, targets = self._prepare_frame(features, tuple(losses), style, before, frame)
+        prepare = self._prepare_frame if features.tile_px is None else prepare_frame
+        start, targets = prepare(features, tuple(losses), style, before, frame)
         steps = steps or step_budget(start, state.loss_decrease, self.settings.steps)
         objective = self.objective(start.frame.content, targets=targets)
         step_size = warm_step_size(self.settings.learning_rate, full, state.restyle_steps)
@@ -331,7 +333,7 @@ class Stylizer:
         step_size: StepSize,
         prepared: bool = True,
     ) -> OptimResult:
-        """Take steps; ``prepared``: by the engine of the settings."""
+        """Take steps; ``prepared``: by the engine of the settings, which takes no tiles."""
         if self.settings.optimizer == "lbfgs":
 
             def evaluate(image: Tensor) -> Losses:
@@ -339,9 +341,9 @@ class Stylizer:
                 return objective(image)
 
             return lbfgs(image, evaluate, steps)
+        prepared = prepared and self._active_features.tile_px is None
         runner = self.step_runner if prepared else adam
-        on_step = self._begin_iteration
-        return runner(image, objective, steps, state, step_size=step_size, on_step=on_step)
+        return runner(image, objective, steps, state, step_size, self._begin_iteration)
 
     def _begin_iteration(self) -> None:
         check()
