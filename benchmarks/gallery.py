@@ -2,10 +2,13 @@
 
     python benchmarks/gallery.py [--long-side 512] [--redraw] [--features FILE --out FOLDER]
         [--contents FILE ... --styles FILE ...]
+    python benchmarks/gallery.py --photographs
 
 It writes the contact sheet docs/gallery.jpg and the metrics benchmarks/results/gallery.json; with
 ``--out`` both and the stylised images to that folder. ``--redraw`` writes only the contact sheet.
-``--contents`` and ``--styles`` take other images, such as photographs of people.
+``--contents`` and ``--styles`` take other images. ``--photographs`` takes photographs that come
+with scikit-image, Matplotlib and scikit-learn and may be shown, and writes docs/photographs.jpg and
+benchmarks/results/photographs.json.
 
 If the environment variable VIDSTYLE_JUDGE_WEIGHTS names the weights that ``perceptual.py`` reads,
 its three figures are measured too.
@@ -31,6 +34,7 @@ ROOT = Path(__file__).parent.parent
 SHEET, RESULTS = ROOT / "docs" / "gallery.jpg", ROOT / "benchmarks" / "results" / "gallery.json"
 IMAGES = ROOT / "build" / "gallery"
 STYLES = ("strokes", "watercolor", "ink", "engraving", "paper", "mosaic")
+PHOTOGRAPH_STYLES = ("strokes", "watercolor", "ink", "paper")
 FIGURES = (
     "style share",
     "structure",
@@ -65,9 +69,26 @@ def default_contents():
     return found
 
 
-def default_styles():
+def photographs():
+    """Name -> (H, W, 3) uint8: two people (NASA and US Navy, public domain), a cup of coffee
+    (Rachel Michetti, public domain) and a pagoda (danielbuechele, CC BY 2.0)."""
+    from matplotlib import cbook
+    from skimage import data
+    from sklearn.datasets import load_sample_image
+
+    with cbook.get_sample_data("grace_hopper.jpg") as file:
+        officer = read_image(Path(file.name))
+    return {
+        "astronaut": data.astronaut(),
+        "officer": officer,
+        "coffee": data.coffee(),
+        "pagoda": np.array(load_sample_image("china.jpg")),
+    }
+
+
+def drawn_styles(names):
     """Name -> (H, W, 3) uint8: the drawn style images."""
-    return named_images(ROOT / "samples" / "styles" / f"{kind}.jpg" for kind in STYLES)
+    return named_images(ROOT / "samples" / "styles" / f"{name}.jpg" for name in names)
 
 
 def evaluate_all(result, content, style, judge):
@@ -140,14 +161,19 @@ def main():
     parser.add_argument("--redraw", action="store_true")
     parser.add_argument("--features", default="bundled")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--contents", type=Path, nargs="+", metavar="FILE")
+    contents_flag = parser.add_mutually_exclusive_group()
+    contents_flag.add_argument("--contents", type=Path, nargs="+", metavar="FILE")
+    contents_flag.add_argument("--photographs", action="store_true")
     parser.add_argument("--styles", type=Path, nargs="+", metavar="FILE")
     args = parser.parse_args()
     if (args.contents or args.styles) and not args.out:
         parser.error("other images need --out: the documented gallery is that of the samples")
     contents = named_images(args.contents) if args.contents else default_contents()
-    styles = named_images(args.styles) if args.styles else default_styles()
+    styles = named_images(args.styles) if args.styles else drawn_styles(STYLES)
     folder, sheet_file, results = IMAGES, SHEET, RESULTS
+    if args.photographs:
+        contents, styles = photographs(), drawn_styles(PHOTOGRAPH_STYLES)
+        sheet_file, results = (path.with_stem("photographs") for path in (SHEET, RESULTS))
     if args.out:
         folder, sheet_file, results = args.out, args.out / SHEET.name, args.out / RESULTS.name
     if not args.redraw:

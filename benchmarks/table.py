@@ -96,7 +96,6 @@ def presets(values):
     return lines
 
 
-GALLERY_STYLES = ("strokes", "watercolor", "ink", "engraving", "paper", "mosaic")
 GALLERY_FIGURES = (
     ("style share", "style share", "<= 0.25"),
     ("structure", "structure", "0.45 to 0.75"),
@@ -111,7 +110,8 @@ GALLERY_FIGURES = (
 
 def gallery(values):
     """Image quality of the gallery, per style, mean of the contents; the control in brackets."""
-    contents = sorted({figure.split(",")[0] for figure in values["rows"]})
+    pairs = [figure.split(":")[0].split(", ")[:2] for figure in values["rows"]]
+    contents, all_styles = (tuple(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
     measured = {row.rpartition(": ")[2] for row in values["rows"]}
     # LPIPS and the Gram distance are measured only where their weights are.
     figures = [figure for figure in GALLERY_FIGURES if figure[1] in measured]
@@ -131,7 +131,8 @@ def gallery(values):
         )
         return f"{ours:.2f} ({control:.2f})"
 
-    rows = [(style, (style,)) for style in GALLERY_STYLES] + [("**mean**", GALLERY_STYLES)]
+    rows = [(style.replace("_", " "), (style,)) for style in all_styles]
+    rows.append(("**mean**", all_styles))
     for title, styles in rows:
         lines.append(
             f"| {title} | " + " | ".join(cell(figure, styles) for _, figure, _ in figures) + " |"
@@ -243,6 +244,7 @@ TABLES = {
     "peer": (CONSISTENCY, "peer-cpu", peer),
     "presets": (CONSISTENCY, "temporal-cpu", presets),
     "gallery": ("docs/benchmarks/images.md", "gallery", gallery),
+    "photographs": ("docs/benchmarks/images.md", "photographs", gallery),
     "steps": (SPEED, "steps-cpu", speed_tables.steps),
     "speed": (SPEED, "speed-cpu", speed_tables.speed),
     "targets": (SPEED, "speed-compiled-cpu speed-cpu", speed_tables.targets),

@@ -24,11 +24,17 @@ from vidstyle.stylizer.stylizer import Stylizer
 
 TINY = NetworkShape((6, 8, 8, 8, 8), (1, 1, 1, 1, 1), (0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
 
-FAST_SETTINGS = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1",), "patch_weight": 0.0}
+FAST_SETTINGS = {
+    "content_layers": ("relu2_1",),
+    "style_layers": ("relu1_1",),
+    "patch_weight": 0.0,
+    "orientation_weight": 0.0,
+}
 """Settings for tests that do not look at the image: a third of a frame's time."""
 
 QUICK_FLAGS = ["--initial-steps", "3", "--steps", "1", "--working-size", "64", "--device", "cpu"]
 QUICK_FLAGS += ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "--patch-weight", "0"]
+QUICK_FLAGS += ["--orientation-weight", "0"]
 
 
 def tiny_network(seed=0, shape=TINY):

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from vidstyle.features.filter_bank import structure
 from vidstyle.losses.content import SPATIAL_WEIGHTING, ContentLoss, ContentTarget, content_loss
+from vidstyle.losses.defaults import default_losses
 from vidstyle.losses.objective import Objective, prepare_targets
+from vidstyle.losses.orientation import OrientationLoss, orientation_loss
 from vidstyle.losses.style import StyleLoss, StyleTarget, gram, style_loss
 from vidstyle.losses.temporal import TemporalLoss, TemporalTarget, temporal_loss
 from vidstyle.losses.total_variation import TotalVariationLoss
 from vidstyle.optim.adam import AdamState, StepSize, adam
 from vidstyle.optim.lbfgs import lbfgs
+from vidstyle.settings import Settings
 
 
 def test_gram_is_the_mean_product_of_channels():
@@ -157,10 +161,10 @@ def objective_of(features, style, losses, previous=None):
     )
 
 
-@pytest.mark.parametrize("name", ["content", "style", "tv"])
+@pytest.mark.parametrize("name", ["content", "style", "tv", "orientation"])
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_objective_falls_by_a_few_steps_for_each_loss(features, style, losses, name, optimizer):
-    alone = {loss: float(loss.name == name) for loss in losses}
+    alone = {loss: float(loss.name == name) for loss in (*losses, OrientationLoss())}
     objective = objective_of(features, style, alone)
     start = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
     if optimizer == "adam":
@@ -216,3 +220,49 @@ def test_content_loss_weighs_flat_regions_less_than_detailed_ones():
     assert 0 < 1.5 * flat < full
     edges = ContentTarget.from_activations(maps, SPATIAL_WEIGHTING["edges"])
     assert content_loss(changed[1], edges) == 0 < content_loss(changed[0], edges)
+
+
+def gratings(degrees, contrast=0.5):
+    """(1, 1, 64, 64): parallel stripes at an angle."""
+    angle = torch.deg2rad(torch.tensor(float(degrees)))
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    wave = torch.sin(0.8 * (x * torch.cos(angle) + y * torch.sin(angle)))
+    return (0.5 + contrast / 2 * wave)[None, None]
+
+
+def test_orientation_loss_grows_with_the_angle_between_strokes_and_edges():
+    edges = structure(gratings(0))
+    parallel, near, across = (
+        orientation_loss(structure(gratings(degrees)), edges) for degrees in (0, 30, 90)
+    )
+    assert parallel < 0.02 < near < across
+    thin = orientation_loss(structure(gratings(0, contrast=0.1)), edges)
+    assert thin < 0.02  # the energy of strokes is free, only their direction counts
+
+
+def test_orientation_loss_leaves_flat_regions_to_the_style():
+    half_flat = gratings(0)
+    half_flat[..., :32] = 0.5 + 0.01 * (gratings(45)[..., :32] - 0.5)  # noise of a code value
+    target = structure(half_flat)
+    on_flat, on_edges = gratings(0), gratings(0)
+    on_flat[..., :24] = gratings(90)[..., :24]
+    on_edges[..., 40:] = gratings(90)[..., 40:]
+    losses = [orientation_loss(structure(image), target) for image in (on_flat, on_edges)]
+    assert 10 * losses[0] < losses[1]
+
+
+def test_orientation_loss_of_a_flat_image_has_a_finite_gradient():
+    image = torch.full((1, 1, 64, 64), 0.5, requires_grad=True)
+    for target in (gratings(0), image.detach()):
+        loss = orientation_loss(structure(image), structure(target))
+        assert torch.autograd.grad(loss, image)[0].isfinite().all()
+
+
+def test_default_losses_have_the_orientation_of_the_layers_in_use(features):
+    def tensors(**changes):
+        losses = default_losses(features, Settings(**changes))
+        return [loss.layers for loss in losses if loss.name == "orientation"]
+
+    assert tensors() == [("tensor1", "tensor2")]
+    assert tensors(fast_style_layers=True) == [("tensor2",)]
+    assert tensors(orientation_weight=0) == []

@@ -28,7 +28,7 @@ ROWS = (
     "features.filter_bank features.network features.tiles features.extractor",
     "features.pretrained features.weights",
     "losses.base losses.text_mask losses.content losses.style losses.patch_matching",
-    "losses.total_variation losses.temporal losses.objective losses.defaults",
+    "losses.orientation losses.total_variation losses.temporal losses.objective losses.defaults",
     "optim.adam optim.lbfgs optim.cuda_graph optim.runners",
     "flow.motion flow.methods flow.warp flow.fields flow.exposure flow.noise flow.regions",
     "flow.camera flow.estimate flow.cuts flow.clip_motion",

@@ -81,13 +81,16 @@ class Settings:
     """
 
     content_weight: float = _setting(
-        0.05, "weight of the content loss: how much of the source's shapes to keep", low=0
+        0.045, "weight of the content loss: how much of the source's shapes to keep", low=0
     )
     style_weight: float = _setting(
         1.0, "weight of the style loss: how much of the style's texture to take on", low=0
     )
     patch_weight: float = _setting(
         0.05, "weight of patch matching: each patch resembles a patch of the style image", low=0
+    )
+    orientation_weight: float = _setting(
+        0.3, "weight of stroke orientation: how closely strokes follow the source's edges", low=0
     )
     tv_weight: float = _setting(
         0.6, "weight of total variation: larger values smooth the image", low=0
@@ -275,7 +278,7 @@ class Presets(Mapping[str, Settings]):
 PRESETS = Presets(
     {
         "draft": Settings(
-            content_weight=0.045,
+            content_weight=0.04,
             patch_weight=0,
             initial_steps=60,
             steps=2,

@@ -85,12 +85,20 @@ class Fixture:
             settings.content_weight,
             settings.style_weight,
             settings.tv_weight,
+            settings.orientation_weight,
             settings.patch_weight,
         )
         content_target, matcher = own.target("content"), own.target("patch")
         patch_layers = tuple(self.features.match_layers) if matcher else ()
         return TextbookLoss(
-            own.features, content_target, grams, layers, weights, patch_layers, matcher
+            own.features,
+            content_target,
+            grams,
+            layers,
+            weights,
+            patch_layers,
+            matcher,
+            tensors=own.target("orientation") or {},
         )
 
     def standard_loss(self, size: tuple[int, int], number: int = -1) -> TextbookLoss:

@@ -6,7 +6,7 @@ feature modules.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..features.extractor import Features
 from ..losses.content import MIN_VARIANCE, ContentTarget
+from ..losses.orientation import MIN_SQUARED_COHERENCE
 from ..losses.patch_matching import NearestNeighborMatcher, PatchTarget, patch_descriptors
 from ..losses.style import MIN_RMS
 
@@ -34,27 +35,30 @@ LossFactory = Callable[[Tensor], Loss]
 
 @dataclass(frozen=True, eq=False)
 class TextbookLoss:
-    """Weighted sum of content, style, total variation and patch matching losses. A ``Loss``.
+    """Weighted sum of content, style, total variation, orientation and patch matching losses. A
+    ``Loss``.
 
     Args:
         features: in float32.
         content: layer -> target feature maps and weight per position.
         grams: layer -> target Gram matrix.
         layer_weights: style layer -> weight in the mean over style layers.
-        weights: of content, style, total variation and patch matching.
+        weights: of content, style, total variation, orientation and patch matching.
         patch_layers: layers of patch descriptors.
         matcher: nearest-neighbour patch matching (Kolkin et al. 2022); None: no such term.
         matches: fixed patch matches; None: ``matcher`` searches them for each image.
+        tensors: layer -> target structure tensor of the orientation loss.
     """
 
     features: Features
     content: Mapping[str, ContentTarget]
     grams: Mapping[str, Tensor]
     layer_weights: Mapping[str, float]
-    weights: tuple[float, float, float, float]
+    weights: tuple[float, float, float, float, float]
     patch_layers: tuple[str, ...] = ()
     matcher: NearestNeighborMatcher | None = None
     matches: PatchTarget | None = None
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
     def with_fixed_matches(self, image: Tensor) -> "TextbookLoss":
         """The loss whose patch matches are those of this image. A ``LossFactory``."""
@@ -67,9 +71,13 @@ class TextbookLoss:
 
     def __call__(self, image: Tensor) -> Tensor:
         """The weighted sum, a scalar."""
-        maps = self.features(image, {*self.content, *self.grams, *self.patch_layers})
-        patch = self._patch(maps, image, self.matcher) if self.matcher else image.new_zeros(())
-        losses = self._content(maps), self._style(maps), _total_variation(image), patch
+        layers = {*self.content, *self.grams, *self.patch_layers, *self.tensors}
+        maps = self.features(image, layers)
+        none = image.new_zeros(())
+        orientation = self._orientation(maps) if self.tensors else none
+        patch = self._patch(maps, image, self.matcher) if self.matcher else none
+        pixels = _total_variation(image)
+        losses = self._content(maps), self._style(maps), pixels, orientation, patch
         return sum(
             (weight * loss for weight, loss in zip(self.weights, losses, strict=True)),
             image.new_zeros(()),
@@ -92,6 +100,15 @@ class TextbookLoss:
         ]
         total = sum(self.layer_weights[layer] for layer in self.grams)
         return sum(losses, torch.zeros_like(losses[0])) / total
+
+    def _orientation(self, maps: Mapping[str, Tensor]) -> Tensor:
+        losses = []
+        for layer, target in self.tensors.items():
+            found, wanted = maps[layer][:, :2], target[:, :2]
+            lengths = [((x**2).sum(1) + MIN_SQUARED_COHERENCE) ** 0.5 for x in (found, wanted)]
+            cosine = (found * wanted).sum(1) / (lengths[0] * lengths[1])
+            losses.append(((wanted**2).sum(1) ** 0.5 * (1 - cosine)).mean())
+        return sum(losses, torch.zeros_like(losses[0])) / len(losses)
 
     def _patch(
         self, maps: Mapping[str, Tensor], image: Tensor, matcher: NearestNeighborMatcher

@@ -19,6 +19,7 @@ SETTING_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "content_weight",
             "style_weight",
             "patch_weight",
+            "orientation_weight",
             "tv_weight",
             "content_layers",
             "style_layers",

@@ -4,6 +4,7 @@ from ..features.extractor import Features
 from ..settings import Settings
 from .base import Loss
 from .content import ContentLoss
+from .orientation import FAST_ORIENTATION_LAYERS, ORIENTATION_LAYERS, OrientationLoss
 from .patch_matching import PatchMatchingLoss
 from .style import StyleLoss
 from .temporal import TemporalLoss
@@ -28,4 +29,8 @@ def default_losses(features: Features, settings: Settings) -> dict[Loss, float]:
     }
     if settings.patch_weight and features.match_layers:
         losses[PatchMatchingLoss(tuple(features.match_layers))] = settings.patch_weight
+    if settings.orientation_weight and features.bank:
+        fast = settings.fast_style_layers
+        tensors = FAST_ORIENTATION_LAYERS if fast else ORIENTATION_LAYERS
+        losses[OrientationLoss(tensors)] = settings.orientation_weight
     return losses
