@@ -90,7 +90,8 @@ def test_stylizer_uses_an_overridden_objective_for_every_frame(features, style):
 
     class Smooth(Stylizer):
         def objective(self, *args, **named):
-            return super().objective(*args, **named).reweighted(content=0, style=0, temporal=0)
+            others = dict.fromkeys(("content", "style", "temporal", "orientation"), 0)
+            return super().objective(*args, **named).reweighted(**others)
 
     smooth = Smooth(features, style, SETTINGS)
     for number in range(3):
@@ -120,5 +121,7 @@ def test_stylizer_compiled_steps_take_custom_targets(stylizer):
     eager, compiled = stylizer(), stylizer(replace(SETTINGS, engine="compile"))
     (_, losses), (_, others) = map(stylize_three, (eager, compiled))
     for name, value in losses[-1].items():
-        # Sums in another order, lifted by Adam where a gradient is about zero.
-        assert others[-1][name] == pytest.approx(value, rel=0.02), name
+        # Sums in another order, lifted by Adam where a gradient is about zero. The orientation of
+        # an image that is nearly flat changes most by it.
+        rel = 0.1 if name == "orientation" else 0.02
+        assert others[-1][name] == pytest.approx(value, rel=rel), name

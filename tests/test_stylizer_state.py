@@ -127,8 +127,8 @@ def rates_over(frames, features, style, monkeypatch, **settings):
     monkeypatch.setattr(
         paint,
         "step_runner",
-        lambda *args, step_size, **kwargs: (
-            rates.append(step_size[1:]) or plain(*args, step_size=step_size, **kwargs)
+        lambda image, objective, steps, state, step_size, on_step: (
+            rates.append(step_size[1:]) or plain(image, objective, steps, state, step_size, on_step)
         ),
     )
     for frame in frames:
