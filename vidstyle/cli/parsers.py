@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import __version__
-from . import bench_flags, join, live_flags, obs, render_flags, train
+from . import bench_flags, join, live_flags, obs, render_flags, sheet, train
 
 Command = Callable[[argparse.Namespace, argparse.ArgumentParser], None]
 
@@ -18,6 +18,7 @@ Help of a command: vidstyle COMMAND --help"""
 COMMAND_HELP: Mapping[str, str] = {
     "render": "stylise a clip or an image",
     "live": "stylise a camera in real time",
+    "sheet": "show one frame in several styles and settings, to choose by eye",
     "join": "join ranges of frames that were stylised apart",
     "train-features": "train a feature network on a folder or tar file of images",
     "bench": "measure speed, temporal consistency and style quality on this machine",
@@ -28,6 +29,7 @@ COMMAND_HELP: Mapping[str, str] = {
 ADD_FLAGS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "render": render_flags.add_flags,
     "live": live_flags.add_flags,
+    "sheet": sheet.add_flags,
     "join": join.add_flags,
     "train-features": train.add_flags,
     "bench": bench_flags.add_flags,
