@@ -19,7 +19,7 @@ ROWS = (
     "io.files io.locks io.stream_info io.frame io.hdr io.container io.color io.timestamps io.icc",
     "io.heif io.image_names io.images io.tensor_file io.part_folder io.checkpoints",
     "io.side_data io.video_stream io.decode",
-    "io.source io.subtitles io.packets io.channel_layouts io.audio_encoder io.audio",
+    "io.source io.mask io.subtitles io.packets io.channel_layouts io.audio_encoder io.audio",
     "io.metadata io.side_streams io.codecs io.encode io.animation io.mux io.outputs io.sink_base",
     "io.segment_encoder io.video_writer io.range_writer io.shot_folder io.segment_archive",
     "io.frame_range io.recording_names io.direct_writer io.pipe_writer io.sink",

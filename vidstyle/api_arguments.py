@@ -13,6 +13,7 @@ from .distributed.render import MAX_TRIES, ClusterOptions
 from .features.extractor import Features
 from .features.weights import load_features
 from .flow.methods import FlowMethod, load_flow
+from .io.mask import MaskFile
 from .io.sink_base import Encoding
 from .job import RenderJob
 from .settings import PRESETS, REMOVED_SETTINGS, RENAMED_SETTINGS, Settings
@@ -41,6 +42,9 @@ class RenderOptions:
         stop: end of that part, in seconds.
         rate: frames per second of an image sequence; None: 25.
         hdr: ``"keep"``: HDR stays HDR; ``"sdr"``: convert it to standard dynamic range.
+        mask: an image or clip: frames are stylised where it is white, or opaque where it has alpha;
+            ``"alpha"``: where the clip is opaque; None: everywhere.
+        mask_invert: stylise where the mask is black.
         audio: whether the output has the clip's audio.
         codec: encoder, such as ``h264``, ``hevc``, ``av1``, ``vp9``, ``prores``, ``ffv1`` or
             ``hardware``; None: the default of the container.
@@ -67,6 +71,8 @@ class RenderOptions:
     stop: float | Fraction | None = None
     rate: float | Fraction | None = None
     hdr: str = "keep"
+    mask: str | Path | None = None
+    mask_invert: bool = False
     audio: bool = True
     codec: str | None = None
     crf: int | None = None
@@ -85,6 +91,10 @@ class RenderOptions:
             raise TypeError(f"audio must be True or False, not {self.audio!r}")
         if not isinstance(self.trace, (str, Path, type(None))):
             raise TypeError(f"trace must be a path, not {type(self.trace).__name__}")
+        if not isinstance(self.mask, (str, Path, type(None))):
+            raise TypeError(f"mask must be a path, not {type(self.mask).__name__}")
+        if self.mask_invert and self.mask is None:
+            raise ValueError("mask_invert works with a mask only: give mask=FILE")
 
     def cluster(self) -> ClusterOptions | None:
         """The cluster to render on; None: this process renders.
@@ -118,6 +128,7 @@ class RenderOptions:
             resume=self.resume,
             encoding=Encoding(self.codec, self.crf, self.audio),
             trace=None if self.trace is None else Path(self.trace),
+            mask=None if self.mask is None else MaskFile(self.mask, self.mask_invert),
         )
 
 

@@ -14,6 +14,7 @@ from .errors import OutputError
 from .flow.methods import FlowMethod
 from .io.files import PIPE, check_readable, fingerprint, without_secrets
 from .io.image_names import existing_numbers, image_path, is_image, is_numbered
+from .io.mask import MaskFile, with_masks
 from .io.outputs import check_apart
 from .io.sink import open_sink
 from .io.sink_base import Encoding, FileSink
@@ -37,6 +38,7 @@ class RenderJob:
         sdr: convert HDR to standard dynamic range.
         overwrite: replace an existing output, and the files of an unfinished run.
         resume: resume an unfinished run of the same job.
+        mask: where frames are stylised; None: everywhere.
         encoding: how the output is encoded. The settings are added to it as a comment.
         trace: file to write the losses to; None: no file.
         quiet: show no progress.
@@ -64,6 +66,7 @@ class RenderJob:
     flow: FlowMethod | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str | Path, ...] = ()
+    mask: MaskFile | None = None
 
     @property
     def label(self) -> str:
@@ -83,7 +86,8 @@ class RenderJob:
         # None of these kinds of output can store a rotation.
         apply_rotation = output == PIPE or is_image(output) or output.lower().endswith(".gif")
         begin = self.start if start is None else start
-        return open_source(self.input, begin, self.stop, self.rate, self.sdr, apply_rotation)
+        source = open_source(self.input, begin, self.stop, self.rate, self.sdr, apply_rotation)
+        return with_masks(source, self.mask, begin) if self.mask else source
 
     def check_apart(self) -> None:
         """Check that neither the output nor the trace would replace an input.
@@ -91,7 +95,9 @@ class RenderJob:
         Raises:
             OutputError: one of them would.
         """
-        check_apart([self.output, *([self.trace] if self.trace else [])], [self.input, *self.files])
+        outputs = [self.output, *([self.trace] if self.trace else [])]
+        masks = [self.mask.path] if self.mask else []
+        check_apart(outputs, [self.input, *self.files, *masks])
 
     def open_sink(self, source: Source, settings: Settings) -> FileSink:
         """Open the output, or resume it.
@@ -132,7 +138,8 @@ class RenderJob:
 
     def _identity_of_inputs(self) -> dict[str, Any]:
         """Fingerprints of the files, and the versions that a result depends on."""
-        files = [name for name in (self.input, *self.files) if Path(name).is_file()]
+        masks = [self.mask.path] if self.mask else []
+        files = [name for name in (self.input, *self.files, *masks) if Path(name).is_file()]
         if is_numbered(self.input):
             files += [
                 image_path(Path(self.input), number)
@@ -148,6 +155,7 @@ class RenderJob:
             "input": self.label,
             "rate": str(self.rate),
             "sdr": self.sdr,
+            **({"mask": str(self.mask)} if self.mask else {}),
             **contents,
             **environment,
         }

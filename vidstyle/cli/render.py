@@ -305,7 +305,23 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
             "device": device,
         },
         files=(*styles, *weights_files(args)),
+        mask=_mask(args),
     )
+
+
+def _mask(args: argparse.Namespace) -> Any:
+    """The mask of the flags, or None.
+
+    Raises:
+        ValueError: --mask-invert without a mask.
+    """
+    from ..io.mask import MaskFile
+
+    if args.mask is None:
+        if args.mask_invert:
+            raise ValueError("--mask-invert works with --mask only: add --mask FILE")
+        return None
+    return MaskFile(args.mask, args.mask_invert)
 
 
 def _asked(output: str | Path) -> bool:

@@ -36,6 +36,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_basic_settings(parser, PRESETS["standard"])
     _add_part(parser)
+    _add_mask(parser)
     _add_range(parser)
     _add_existing(parser)
     _add_encoding(parser)
@@ -110,6 +111,17 @@ def _add_part(parser: argparse.ArgumentParser) -> None:
         help="write only the frame at this time (to OUTPUT if that is an image file, else to "
         "NAME.preview.png), and estimate the time for the whole clip",
     )
+
+
+def _add_mask(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("mask").add_argument
+    add(
+        "--mask",
+        metavar="FILE",
+        help="stylise only where this image or clip is white (or opaque, where it has alpha); "
+        "`alpha`: the clip's own alpha",
+    )
+    add("--mask-invert", action="store_true", help="stylise where the mask is black")
 
 
 def _add_range(parser: argparse.ArgumentParser) -> None:

@@ -108,7 +108,9 @@ class Clip:
             )
         path = os.path.abspath(job.input)  # noqa: PTH100 (links stay: workers may have others)
         contents = "" if is_numbered(path) else fingerprint(path)
-        sent = replace(job, input=path, quiet=True, batch_display=None, listener=None, flow=None)
+        mask = job.mask.absolute() if job.mask else None
+        sent = replace(job, input=path, mask=mask, quiet=True)
+        sent = replace(sent, batch_display=None, listener=None, flow=None)
         return cls(sent, settings, contents)
 
 

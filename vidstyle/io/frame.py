@@ -18,6 +18,8 @@ class Frame:
         image: (H, W, 3 or 4) uint8 or uint16, RGB or RGBA, C-contiguous.
         time: timestamp in seconds, exact.
         duration: in seconds, exact; 0 where unknown.
+        mask: (H, W) uint8, 255 where the frame is stylised, 0 where it stays as it is; None:
+            everywhere.
 
     Raises:
         TypeError: the image is not a NumPy array of these dtypes.
@@ -27,6 +29,7 @@ class Frame:
     image: Image
     time: Fraction = Fraction(0)
     duration: Fraction = Fraction(0)
+    mask: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.image, np.ndarray) or self.image.dtype not in (np.uint8, np.uint16):
@@ -37,6 +40,13 @@ class Frame:
         if self.image.ndim != 3 or self.image.shape[2] not in (3, 4) or 0 in self.image.shape:
             raise ValueError(
                 f"a frame's image must have the shape (H, W, 3 or 4), not {self.image.shape}"
+            )
+        if self.mask is not None and (
+            self.mask.dtype != np.uint8 or self.mask.shape != self.image.shape[:2]
+        ):
+            raise ValueError(
+                f"a frame's mask must be a uint8 array of the shape {self.image.shape[:2]}, not "
+                f"{self.mask.dtype} {self.mask.shape}"
             )
 
     def __repr__(self) -> str:

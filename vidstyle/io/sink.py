@@ -26,7 +26,7 @@ from .mux import CONTAINERS
 from .outputs import check_apart
 from .pipe_writer import PipeWriter
 from .sink_base import DEFAULT_ENCODING, Encoding, FileSink
-from .source import ImageSequence, ImageSource, Source
+from .source import ImageSource, Source
 from .video_writer import VideoWriter
 
 
@@ -105,8 +105,9 @@ def open_sink(
 
 def _source_files(source: Source) -> Sequence[str | Path]:
     """The files that a source reads."""
-    if isinstance(source, ImageSequence):
-        return source.files
+    files: Sequence[str | Path] | None = getattr(source, "files", None)  # of an image sequence
+    if files is not None:
+        return files
     return [] if source.format.path is None else [source.format.path]
 
 

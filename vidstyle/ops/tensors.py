@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..io.frame import Image
+from ..io.frame import Frame, Image
 
 
 def to_tensor(image: Image, device: torch.device | None = None) -> Tensor:
@@ -19,6 +19,11 @@ def to_tensor(image: Image, device: torch.device | None = None) -> Tensor:
 def alpha_of(image: Image, device: torch.device | None = None) -> Tensor | None:
     """The alpha channel as (1, 1, H, W) float32 in [0, 1]; None if the image has none."""
     return _channels(image[..., 3:], device) if image.shape[2] == 4 else None
+
+
+def mask_of(frame: Frame, device: torch.device | None = None) -> Tensor | None:
+    """The mask of a frame as (1, 1, H, W) float32 in [0, 1]; None if it has none."""
+    return None if frame.mask is None else _channels(frame.mask[..., None], device)
 
 
 def _channels(image: Image, device: torch.device | None) -> Tensor:

@@ -3,15 +3,16 @@
 import torch
 from torch import Tensor
 
+from ..io.frame import Frame
 from ..ops.color import keep_colors
-from ..ops.tensors import resize
+from ..ops.tensors import alpha_of, mask_of, resize
 from ..settings import Settings
 
 
 def compose_output(
     stylized: Tensor,
     source: Tensor,
-    alpha: Tensor | None,
+    frame: Frame,
     size: tuple[int, int],
     settings: Settings,
 ) -> Tensor:
@@ -19,20 +20,24 @@ def compose_output(
 
     Args:
         stylized: (1, 3, h, w) in [0, 1].
-        source: (1, 3, H, W), the frame.
-        alpha: (1, 1, H, W) of the frame, or None.
+        source: (1, 3, H, W), the image of the frame.
+        frame: has alpha and a mask, or not. Where the mask is 0 the source stays.
         size: (width, height) px of the output.
         settings: ``original_colors``, ``strength`` and ``compare``.
 
     Returns:
         (1, 3, height, width), 4 channels with alpha; twice as wide or high with a comparison.
     """
+    alpha, mask = alpha_of(frame.image, source.device), mask_of(frame, source.device)
     stylized = resize(stylized, size)
-    if settings.strength < 1 or settings.original_colors or settings.compare != "no":
+    blended = settings.strength < 1 or mask is not None
+    if blended or settings.original_colors or settings.compare != "no":
         source = resize(source, size)
     if settings.original_colors:
         stylized = keep_colors(stylized, source)
-    if settings.strength < 1:
+    if mask is not None:
+        stylized = torch.lerp(source, stylized, settings.strength * resize(mask, size))
+    elif settings.strength < 1:
         stylized = torch.lerp(source, stylized, settings.strength)
     if settings.compare != "no":
         side = 3 if settings.compare == "beside" else 2

@@ -15,7 +15,7 @@ from ..io.frame import Frame
 from ..losses.base import Loss
 from ..losses.defaults import default_losses
 from ..losses.objective import Objective, prepare_targets
-from ..ops.tensors import alpha_of, resize, to_image, to_tensor
+from ..ops.tensors import resize, to_image, to_tensor
 from ..optim.adam import AdamState, Losses, OptimResult, StepSize, adam, do_nothing
 from ..optim.cuda_graph import GraphedFunction
 from ..optim.lbfgs import lbfgs
@@ -220,10 +220,9 @@ class Stylizer:
         with self._enough_memory(frame):
             source = to_tensor(frame.image, self.features.device)
             stylized = self._stylize(source, frame, motion, steps, proposal)
-            alpha = alpha_of(frame.image, self.features.device)
-            stylized = compose_output(stylized, source, alpha, output, self.settings)
+            stylized = compose_output(stylized, source, frame, output, self.settings)
             image = to_image(stylized, deep=frame.image.dtype == np.uint16)
-        return replace(frame, image=image)
+        return replace(frame, image=image, mask=None)
 
     def stylize_reduced(self, frame: Frame, motion: Motion | None, steps: int) -> Tensor:
         """Stylise one frame at its working size: (1, 3, H, W). Arguments as for a call.

@@ -1,0 +1,203 @@
+"""Masks: where frames are stylised."""
+
+import logging
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from conftest import QUICK_FLAGS, painter, scene, write_clip
+
+import vidstyle as vs
+from vidstyle import Frame, InputError, OutputError, open_source
+from vidstyle.cli.main import main
+from vidstyle.io.images import read_image, write_image
+from vidstyle.io.mask import MaskFile, with_masks
+from vidstyle.job import RenderJob
+from vidstyle.settings import Settings
+
+
+def gray(levels, channels=3):
+    """(H, W, 3) uint8 of gray levels, (H, W)."""
+    return np.repeat(np.asarray(levels, np.uint8)[..., None], channels, -1)
+
+
+def half(size=(64, 48), share=0.5):
+    """(H, W): white from the left border on to a share of the width."""
+    levels = np.zeros((size[1], size[0]), np.uint8)
+    levels[:, : round(share * size[0])] = 255
+    return levels
+
+
+@pytest.fixture
+def mask_file(tmp_path):
+    path = tmp_path / "mask.png"
+    write_image(path, gray(half()))
+    return path
+
+
+def masks_of(name, mask, start=None):
+    with with_masks(open_source(name, start), mask, start) as source:
+        return [frame.mask for frame in source]
+
+
+def test_stylizer_changes_nothing_where_the_mask_is_black(features, style):
+    levels = half()
+    levels[:, 30:34] = 128  # a soft edge
+    frame = Frame(scene(), mask=levels)
+    for settings in ({}, {"strength": 0.5}, {"original_colors": True}):
+        made = painter(features, style, **settings)(frame)
+        assert made.mask is None
+        assert np.array_equal(made.image[levels == 0], frame.image[levels == 0])
+        inside = np.abs(made.image.astype(int) - frame.image)[levels == 255]
+        assert inside.mean() > 3
+    whole = painter(features, style)(Frame(scene())).image.astype(int)
+    soft = painter(features, style)(frame).image
+    between = (whole + frame.image) / 2
+    assert np.abs(soft - between)[levels == 128].max() <= 2
+
+
+def test_stylizer_keeps_what_is_outside_the_mask_in_16_bits_and_with_alpha(features, style):
+    image = np.dstack([scene(), np.full((48, 64), 77, np.uint8)]).astype(np.uint16) * 257
+    frame = Frame(image, mask=half())
+    made = painter(features, style)(frame).image
+    assert made.dtype == np.uint16 and (made[..., 3] == 77 * 257).all()
+    # Levels of 65,535 in float32: rounding to nearest gives them back.
+    assert np.array_equal(made[:, 32:], image[:, 32:])
+
+
+def test_frame_refuses_a_mask_of_another_shape_or_type():
+    for mask in (half((32, 48)), half().astype(np.float32)):
+        with pytest.raises(ValueError, match="mask must be a uint8 array"):
+            Frame(scene(), mask=mask)
+
+
+def test_mask_of_a_still_image_is_that_of_every_frame(tmp_path, mask_file):
+    clip = write_clip(tmp_path / "clip.mp4", count=3)
+    masks = masks_of(clip, MaskFile(mask_file))
+    assert len(masks) == 3 and all(np.array_equal(mask, half()) for mask in masks)
+    inverted = masks_of(clip, MaskFile(mask_file, invert=True))
+    assert np.array_equal(inverted[0], 255 - half())
+    assert np.array_equal(masks_of(mask_file, MaskFile(mask_file))[0], half())
+
+
+def test_mask_uses_alpha_where_there_is_some(tmp_path):
+    write_image(tmp_path / "rgba.png", np.dstack([gray(255 - half()), half()]))
+    masks = masks_of(tmp_path / "rgba.png", MaskFile(tmp_path / "rgba.png"))
+    assert np.array_equal(masks[0], half())
+    assert np.array_equal(masks_of(tmp_path / "rgba.png", MaskFile("alpha", True))[0], 255 - half())
+    clip = write_clip(tmp_path / "clip.mp4")
+    with pytest.raises(InputError, match="no alpha channel"):
+        masks_of(clip, MaskFile("alpha"))
+
+
+@pytest.mark.parametrize("rate", [10, 5, 20])
+def test_masks_of_a_clip_belong_to_the_frames_of_the_same_time(tmp_path, rate):
+    clip = write_clip(tmp_path / "clip.mp4", count=8, rate=Fraction(10))
+    moving = write_clip(
+        tmp_path / "mask.mkv",
+        count=round(8 * rate / 10),
+        rate=Fraction(rate),
+        picture=lambda time: gray(half(share=(1 + int(10 * time + 1e-6)) / 8)),
+        crf=1,
+    )
+    masks = masks_of(clip, MaskFile(moving))
+    step = max(1, 10 // rate)
+    for number, mask in enumerate(masks):
+        expected = half(share=(1 + number // step * step) / 8)
+        # Chroma and the block transform of the codec reach a few pixels beyond the edge.
+        assert np.abs(mask.astype(int) - expected).mean() < 4
+    later = masks_of(clip, MaskFile(moving), start=Fraction(4, 10))
+    assert np.abs(later[0].astype(int) - masks[4]).mean() < 1
+
+
+def test_mask_of_another_size_is_stretched_and_a_short_one_stays(tmp_path, caplog):
+    clip = write_clip(tmp_path / "clip.mp4", count=8, rate=Fraction(10))
+    write_clip(
+        tmp_path / "mask.mkv",
+        count=2,
+        rate=Fraction(10),
+        size=(32, 48),
+        picture=lambda time: gray(half((32, 48))),
+        crf=1,
+    )
+    with caplog.at_level(logging.WARNING, "vidstyle"):
+        masks = masks_of(clip, MaskFile(tmp_path / "mask.mkv"))
+    assert all(mask.shape == (48, 64) for mask in masks)
+    assert np.abs(masks[-1].astype(int) - half()).mean() < 6
+    stretched, ended = caplog.messages
+    assert "(32x48) is stretched to 64x48" in stretched
+    assert "ends at 0.20 s: its last frame stays" in ended
+
+
+def test_mask_follows_the_orientation_that_players_show(tmp_path, mask_file):
+    class Rotated:
+        def __init__(self, source):
+            self._source, self.format = source, replace(source.format, rotation=90)
+
+        def __iter__(self):
+            return iter(self._source)
+
+    clip = write_clip(tmp_path / "clip.mp4", count=1, size=(48, 64))  # shown as 64 x 48
+    (frame,) = with_masks(Rotated(open_source(clip)), MaskFile(mask_file))
+    assert np.array_equal(np.rot90(frame.mask), half())
+
+
+@pytest.mark.parametrize(("level", "words"), [(0, "nothing"), (255, "everything")])
+def test_mask_that_selects_nothing_or_everything_is_refused(tmp_path, level, words):
+    write_image(tmp_path / "mask.png", gray(np.full((48, 64), level)))
+    with pytest.raises(InputError, match=f"selects {words}: draw white where"):
+        masks_of(tmp_path / "mask.png", MaskFile(tmp_path / "mask.png"))
+
+
+def test_render_with_a_mask_keeps_the_source_outside(
+    tmp_path, monkeypatch, features_file, mask_file, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / "photo.png", scene())
+    write_image(tmp_path / "style.png", scene(1.0))
+    flags = [*QUICK_FLAGS, "--features", str(features_file), "-q"]
+    arguments = ["render", "photo.png", "style.png", "-o", "out.png", *flags]
+    assert main([*arguments, "--mask", str(mask_file)]) == 0
+    made, source = read_image(tmp_path / "out.png"), scene()
+    assert np.array_equal(made[:, 32:], source[:, 32:])
+    assert np.abs(made[:, :32].astype(int) - source[:, :32]).mean() > 3
+    assert main([*arguments, "-y", "--mask", str(mask_file), "--mask-invert"]) == 0
+    assert np.array_equal(read_image(tmp_path / "out.png")[:, :32], source[:, :32])
+
+    assert main([*arguments, "-y", "--mask", "nowhere.png"]) == 1
+    assert "nowhere.png" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as error:
+        main([*arguments, "-y", "--mask-invert"])
+    assert error.value.code == 2 and "--mask FILE" in capsys.readouterr().err
+    assert main([*arguments, "-y", "-o", "mask.png", "--mask", "mask.png"]) == 1
+    assert np.array_equal(read_image(mask_file), gray(half()))
+
+
+def test_python_render_takes_a_mask(tmp_path, features, style, mask_file):
+    clip = write_clip(tmp_path / "clip.mp4", count=3)
+    made = tmp_path / "out.mkv"
+    quick = {"initial_steps": 2, "steps": 1, "patch_weight": 0, "progress": False}
+    vs.render(clip, style, made, features=features, mask=mask_file, codec="ffv1", **quick)
+    with open_source(made) as after, open_source(clip) as before:
+        for new, old in zip(after, before, strict=True):
+            difference = np.abs(new.image.astype(int) - old.image)
+            # The conversion to YUV and back rounds.
+            assert difference[:, 40:].max() <= 4 < difference[:, :24].mean()
+    with pytest.raises(ValueError, match="mask=FILE"):
+        vs.render(clip, style, made, features=features, mask_invert=True, overwrite=True)
+    with pytest.raises(TypeError, match="mask must be a path"):
+        vs.render(clip, style, made, features=features, mask=3, overwrite=True)
+
+
+def test_job_with_another_mask_is_another_job(tmp_path, mask_file):
+    clip = write_clip(tmp_path / "clip.mp4")
+    job = RenderJob(clip, tmp_path / "out.mp4")
+    masked = replace(job, mask=MaskFile(mask_file))
+    identities = [job.identity(Settings()), masked.identity(Settings())]
+    write_image(mask_file, gray(255 - half()))
+    identities.append(masked.identity(Settings()))
+    assert all(a != b for a, b in pairwise(identities))
+    with pytest.raises(OutputError):
+        replace(masked, output=mask_file).check_apart()

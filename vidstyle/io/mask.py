@@ -1,0 +1,222 @@
+"""Masks: where a frame is stylised. They come from a still image, a clip, or the frame's alpha."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .frame import Frame, Image, to_8_bits
+from .source import ImageSource, Source, open_source
+
+log = logging.getLogger(__name__)
+
+ALPHA = "alpha"
+"""Name of a mask that is the alpha of the frames themselves."""
+
+CODEC_NOISE = 4
+"""Levels of 255 by which black and white of a compressed clip may differ from 0 and 255: they are
+set to these, so that nothing outside the mask changes."""
+
+ASPECT_TOLERANCE = 0.01
+"""Relative difference of aspect ratios from which a mask is said to be stretched."""
+
+TIME_TOLERANCE_SECONDS = Fraction(1, 200)
+"""A mask so little later than a frame belongs to it: Matroska rounds timestamps to milliseconds."""
+
+Mask = NDArray[np.uint8]
+"""(H, W): 255 where the frame is stylised, 0 where it is not."""
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """The mask of a clip or an image.
+
+    Args:
+        path: a clip, a still image or an image sequence; its alpha if it has alpha, else its luma.
+            ``alpha``: the alpha of the frames to be stylised.
+        invert: stylise where the mask is black.
+    """
+
+    path: str | Path
+    invert: bool = False
+
+    def absolute(self) -> "MaskFile":
+        """The same mask by its absolute path, for other processes."""
+        return self if str(self.path) == ALPHA else replace(self, path=Path(self.path).absolute())
+
+
+def with_masks(source: Source, mask: MaskFile, start: Fraction | None = None) -> Source:
+    """A source whose frames have masks.
+
+    A mask of another size is stretched to the frame's. Masks of a clip belong to the frames at the
+    same time: with another rate, each lasts until the next, and the last one stays.
+
+    Args:
+        source: of the frames.
+        mask: their mask.
+        start: start of the source, in seconds from the start of its file.
+
+    Raises:
+        InputError: the mask cannot be read, or is all black or white; or frames without alpha.
+    """
+    if str(mask.path) == ALPHA:
+        if not source.format.alpha:
+            source.close()
+            raise InputError(
+                f"{source.format.label} has no alpha channel: name the file of a mask", "mask"
+            )
+        reader: _AlphaReader | _MaskReader = _AlphaReader(mask.invert)
+    else:
+        reader = _MaskReader(mask, start, source.format.rotation)
+    masked = MaskedSource(source, reader)
+    if not isinstance(source, ImageSource):
+        return masked
+    (frame,) = masked
+    still = ImageSource.of(frame)
+    still.format = source.format
+    return still
+
+
+class _AlphaReader:
+    """The alpha of each frame."""
+
+    def __init__(self, invert: bool) -> None:
+        self._invert = invert
+
+    def mask_of(self, frame: Frame) -> Mask:
+        """The mask of a frame."""
+        alpha = to_8_bits(frame.image)[..., 3]
+        return np.ascontiguousarray(255 - alpha if self._invert else alpha)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _MaskReader:
+    """Reads the masks of a file in step with the frames of a clip."""
+
+    def __init__(self, mask: MaskFile, start: Fraction | None, rotation: int) -> None:
+        self._path, self._invert, self._quarters = mask.path, mask.invert, rotation // 90
+        self._source = open_source(mask.path, apply_rotation=True)
+        if start and not isinstance(self._source, ImageSource):
+            self._source.close()
+            self._source = open_source(mask.path, start, apply_rotation=True)
+        self._frames = iter(self._source)
+        self._next: Frame | None = next(self._frames, None)
+        if self._next is None:
+            raise InputError(f"the mask {mask.path} has no frame: name another", "mask")
+        self._mask, self._end = self._read(self._next.image), Fraction(0)
+        self._fitted: Mask | None = None
+        self._stretched = False
+        if isinstance(self._source, ImageSource):
+            self._check_not_uniform()
+
+    def mask_of(self, frame: Frame) -> Mask:
+        """The mask of a frame: that of the same time, or the last one before."""
+        while self._next and self._next.time <= frame.time + TIME_TOLERANCE_SECONDS:
+            self._mask, self._fitted = self._read(self._next.image), None
+            self._end = self._next.time + self._next.duration
+            self._next = next(self._frames, None)
+        if self._next is None and self._end and frame.time > self._end:
+            log.warning(
+                "the mask %s ends at %.2f s: its last frame stays", self._path, float(self._end)
+            )
+            self._end = Fraction(0)
+        height, width = frame.image.shape[:2]
+        if self._fitted is None or self._fitted.shape != (height, width):
+            self._fitted = self._fit(width, height)
+        return self._fitted
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+    def _read(self, image: Image) -> Mask:
+        image = to_8_bits(image)
+        alpha = image[..., 3] if image.shape[2] == 4 else None
+        mask = cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY) if alpha is None else alpha
+        mask = np.where(mask <= CODEC_NOISE, 0, np.where(mask >= 255 - CODEC_NOISE, 255, mask))
+        mask = 255 - mask if self._invert else mask
+        # The frames may be stored as players do not show them.
+        return np.rot90(mask.astype(np.uint8), -self._quarters)
+
+    def _fit(self, width: int, height: int) -> Mask:
+        rows, columns = self._mask.shape
+        stretch = abs(columns * height / (rows * width) - 1)
+        if stretch > ASPECT_TOLERANCE and not self._stretched:
+            self._stretched = True
+            log.warning(
+                "the mask %s (%dx%d) is stretched to %dx%d",
+                self._path,
+                columns,
+                rows,
+                width,
+                height,
+            )
+        way = cv2.INTER_AREA if columns > width else cv2.INTER_LINEAR
+        return cv2.resize(self._mask, (width, height), interpolation=way).astype(np.uint8)
+
+    def _check_not_uniform(self) -> None:
+        """Refuse a still mask that selects nothing or everything.
+
+        Raises:
+            InputError: it is all black or all white.
+        """
+        for level, what in ((0, "nothing"), (255, "everything")):
+            if (self._mask == level).all():
+                raise InputError(
+                    f"the mask {self._path} selects {what}: draw white where the image is to be "
+                    "stylised and black elsewhere, or leave the mask out",
+                    "mask",
+                )
+
+
+class MaskedSource:
+    """A clip whose frames have masks; all else is that of the clip."""
+
+    def __init__(self, source: Source, reader: _AlphaReader | _MaskReader) -> None:
+        self._source, self._reader = source, reader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    @property
+    def format(self) -> Any:
+        """Properties of the frames."""
+        return self._source.format
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self._source:
+            yield replace(frame, mask=self._reader.mask_of(frame))
+
+    def __enter__(self) -> "MaskedSource":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def skip(self, count: int) -> None:
+        """Skip frames; masks follow by their times."""
+        self._source.skip(count)
+
+    def stop(self) -> None:
+        """End a blocked reader in another thread."""
+        self._source.stop()
+
+    def close(self) -> None:
+        """Close the clip and the mask."""
+        self._source.close()
+        self._reader.close()
