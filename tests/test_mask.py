@@ -14,6 +14,7 @@ from vidstyle import Frame, InputError, OutputError, open_source
 from vidstyle.cli.main import main
 from vidstyle.io.images import read_image, write_image
 from vidstyle.io.mask import MaskFile, with_masks
+from vidstyle.io.source import ImageSource
 from vidstyle.job import RenderJob
 from vidstyle.settings import Settings
 
@@ -37,8 +38,8 @@ def mask_file(tmp_path):
     return path
 
 
-def masks_of(name, mask, start=None):
-    with with_masks(open_source(name, start), mask, start) as source:
+def masks_of(name, mask, start=None, rate=None):
+    with RenderJob(name, "out.mkv", start=start, rate=rate, mask=mask).open_source() as source:
         return [frame.mask for frame in source]
 
 
@@ -87,9 +88,29 @@ def test_mask_uses_alpha_where_there_is_some(tmp_path):
     masks = masks_of(tmp_path / "rgba.png", MaskFile(tmp_path / "rgba.png"))
     assert np.array_equal(masks[0], half())
     assert np.array_equal(masks_of(tmp_path / "rgba.png", MaskFile("alpha", True))[0], 255 - half())
+    write_image(
+        tmp_path / "opaque.png", np.dstack([gray(half()), np.full((48, 64), 255, np.uint8)])
+    )
+    masks = masks_of(tmp_path / "rgba.png", MaskFile(tmp_path / "opaque.png"))
+    assert np.array_equal(masks[0], half())
     clip = write_clip(tmp_path / "clip.mp4")
     with pytest.raises(InputError, match="no alpha channel"):
         masks_of(clip, MaskFile("alpha"))
+
+
+def test_source_is_closed_where_its_mask_cannot_be_used(tmp_path):
+    class Closing(ImageSource):
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    write_image(tmp_path / "photo.png", scene())
+    for mask in ("nowhere.png", "alpha", "-"):
+        source = Closing(tmp_path / "photo.png")
+        with pytest.raises(InputError):
+            with_masks(source, MaskFile(mask))
+        assert source.closed
 
 
 @pytest.mark.parametrize("rate", [10, 5, 20])
@@ -108,8 +129,53 @@ def test_masks_of_a_clip_belong_to_the_frames_of_the_same_time(tmp_path, rate):
         expected = half(share=(1 + number // step * step) / 8)
         # Chroma and the block transform of the codec reach a few pixels beyond the edge.
         assert np.abs(mask.astype(int) - expected).mean() < 4
-    later = masks_of(clip, MaskFile(moving), start=Fraction(4, 10))
-    assert np.abs(later[0].astype(int) - masks[4]).mean() < 1
+    # A part of the clip has the masks of the whole, wherever it begins.
+    for first in (1, 4, 7):
+        later = masks_of(clip, MaskFile(moving), start=Fraction(first, 10))
+        for mask, expected in zip(later, masks[first:], strict=True):
+            assert np.array_equal(mask, expected)
+
+
+def test_masks_of_a_matroska_clip_are_not_a_frame_late(tmp_path):
+    rate = Fraction(30000, 1001)  # whose timestamps Matroska rounds to milliseconds
+    clip = write_clip(tmp_path / "clip.mp4", count=12, rate=rate)
+    moving = write_clip(
+        tmp_path / "mask.mkv",
+        count=12,
+        rate=rate,
+        picture=lambda time: gray(np.full((48, 64), 20 * round(time * rate) + 10)),
+        crf=1,
+    )
+    for start in (None, Fraction(7, 30)):
+        first = 7 if start else 0
+        for number, mask in enumerate(masks_of(clip, MaskFile(moving), start), first):
+            assert abs(mask.mean() - (20 * number + 10)) < 6
+
+
+def test_mask_that_ends_before_the_part_begins_stays(tmp_path, caplog):
+    clip = write_clip(tmp_path / "clip.mp4", count=8, rate=Fraction(10))
+    short = write_clip(
+        tmp_path / "mask.mkv", count=2, rate=Fraction(10), picture=lambda time: gray(half()), crf=1
+    )
+    with caplog.at_level(logging.WARNING, "vidstyle"):
+        masks = masks_of(clip, MaskFile(short), start=Fraction(1, 2))
+    assert np.abs(masks[0].astype(int) - half()).mean() < 4
+    assert "its last frame stays" in caplog.text
+
+
+def test_images_of_a_mask_sequence_belong_to_the_frames_of_their_number(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", count=8, rate=Fraction(30))
+    for number in range(1, 9):
+        write_image(tmp_path / f"m_{number:03d}.png", gray(np.full((48, 64), 25 * number)))
+    masks = masks_of(clip, MaskFile(tmp_path / "m_%03d.png"))
+    assert [int(mask[0, 0]) for mask in masks] == [25 * number for number in range(1, 9)]
+    frames = tmp_path / "m_%03d.png"
+    masks = masks_of(frames, MaskFile(frames), Fraction(2, 24), Fraction(24))
+    assert [int(mask[0, 0]) for mask in masks] == [25 * number for number in range(3, 9)]
+    job = RenderJob(clip, tmp_path / "out.mp4", mask=MaskFile(frames))
+    before = job.identity(Settings())
+    write_image(tmp_path / "m_005.png", gray(np.full((48, 64), 3)))
+    assert job.identity(Settings()) != before
 
 
 def test_mask_of_another_size_is_stretched_and_a_short_one_stays(tmp_path, caplog):
@@ -168,6 +234,9 @@ def test_render_with_a_mask_keeps_the_source_outside(
 
     assert main([*arguments, "-y", "--mask", "nowhere.png"]) == 1
     assert "nowhere.png" in capsys.readouterr().err
+    mask = ["--mask", "mask.png", "--json", "mask.png"]
+    assert main([*arguments, "-y", *mask]) == 1
+    assert np.array_equal(read_image(mask_file), gray(half()))
     with pytest.raises(SystemExit) as error:
         main([*arguments, "-y", "--mask-invert"])
     assert error.value.code == 2 and "--mask FILE" in capsys.readouterr().err

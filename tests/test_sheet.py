@@ -43,12 +43,13 @@ def test_sheet_has_a_row_per_style_and_a_column_per_value(folder, tmp_path, caps
     assert np.abs(row[:, 8:72].astype(int) - row[:, 152:216]).mean() > 5
 
 
-def test_sheet_command_of_a_cell_renders_it(folder, tmp_path):
+def test_sheet_command_of_a_cell_has_all_that_the_cell_has(folder, tmp_path):
     arguments = "--vary", "content-weight=0.02,0.3", "--vary", "original-colors=no,yes"
     assert folder("photo.png", "a style.png", *arguments, "-o", "s.html") == 0
     page = (tmp_path / "s.html").read_text()
     commands = [part.split("</code>")[0] for part in page.split("<code>")[1:]]
     assert len(commands) == 4
+    assert all("--features" in command and "tiny.safetensors" in command for command in commands)
     words = [shlex.split(command.replace("&#x27;", "'")) for command in commands]
     assert words[3][:4] == ["vidstyle", "render", "photo.png", "a style.png"]
     args = build_parser().parse_args(words[3][1:])
@@ -96,12 +97,17 @@ def test_sheet_image_shortens_long_captions(features, style):
 
 
 def test_read_frame_takes_the_middle_or_the_time_of_a_clip(tmp_path):
-    clip = write_clip(tmp_path / "clip.mp4", count=10)
+    clip = write_clip(
+        tmp_path / "clip.mp4",
+        count=10,
+        rate=Fraction(30),
+        picture=lambda time: np.full((48, 64, 3), 20 * round(30 * time) + 20, np.uint8),
+    )
     with open_source(clip) as source:
         frames = [frame.image.astype(int) for frame in source]
     middle, last = frames[5], frames[-1]
-    assert np.abs(read_frame(clip).image.astype(int) - middle).mean() < 6
-    assert np.abs(read_frame(clip, Fraction(3, 10)).image.astype(int) - last).mean() < 6
+    assert np.abs(read_frame(clip).image.astype(int) - middle).mean() < 1
+    assert np.abs(read_frame(clip, Fraction(3, 10)).image.astype(int) - last).mean() < 1
     with pytest.raises(InputError):
         read_frame(clip, Fraction(100))
     write_image(tmp_path / "alpha.png", np.dstack([scene(), np.full((48, 64), 9, np.uint8)]))
@@ -118,6 +124,17 @@ def test_read_frame_takes_the_middle_or_the_time_of_a_clip(tmp_path):
         (["photo.png", "b.png", "--vary", "strength=2"], "--strength is 2"),
         (["photo.png", "b.png", "--vary", "original-colors=1"], "use yes or no"),
         (["-", "b.png"], "not standard input"),
+        ([".", "b.png"], "is a folder"),
+        (["photo.png", "b.png", "--compare"], "--compare cannot be used"),
+        (["photo.png", "b.png", "--vary", "seed=1", "--vary", "seed=2"], "names seed twice"),
+        (
+            ["photo.png", "b.png", "--preset", "draft", "--vary", "fast-style-layers=no,yes"],
+            "no flag turns it off",
+        ),
+        (
+            ["photo.png", "b.png", "--vary", "content-weight=1,0", "--vary", "style-weight=1,0"],
+            "are both 0",
+        ),
     ],
 )
 def test_sheet_reports_wrong_flags_in_one_line(folder, capsys, arguments, message):
@@ -134,6 +151,21 @@ def test_sheet_replaces_nothing_without_being_asked(folder, tmp_path, capsys):
     assert (tmp_path / "photo_sheet.jpg").read_bytes() == b"old"
     assert folder("photo.png", "b.png", "-o", "b.png", "-y") == 1
     assert cv2.imread("b.png") is not None
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out", "out_%03d.png"])
+def test_sheet_refuses_other_endings_before_it_begins(folder, capsys, name):
+    assert folder("photo.png", "b.png", "-o", name) == 1
+    assert "neither an image nor a page: use a name such as" in capsys.readouterr().err
+
+
+def test_sheet_of_styles_with_one_stem_shows_both(folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    write_image(tmp_path / "other" / "b.png", stripes((48, 48)))
+    assert folder("photo.png", "b.png", "other/b.png", "b.png", "-o", "s.html") == 0
+    page = (tmp_path / "s.html").read_text()
+    assert page.count("<code>") == 2
+    assert "photo.png b.png " in page and "photo.png other/b.png " in page
 
 
 def test_settings_that_vary_exist():

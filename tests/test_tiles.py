@@ -8,6 +8,7 @@ import torch
 from conftest import TINY, TINY_DISTILLED, painter, scene, tiny_network
 
 from vidstyle import DeviceError, Frame
+from vidstyle.features import extractor
 from vidstyle.features.extractor import Features
 from vidstyle.features.filter_bank import FilterBank
 from vidstyle.stylizer import memory_check
@@ -65,7 +66,14 @@ def test_stylizer_paints_the_same_image_in_tiles(features, style, large_frame, m
 
     whole = stylized()
     monkeypatch.setattr(memory_check, "check_memory", lambda *args: MemoryFit(64, ""))
-    for image, expected in zip(stylized(), whole, strict=True):
+    tiles = []
+    plain = extractor.tiled_activations
+    monkeypatch.setattr(
+        extractor, "tiled_activations", lambda *args: tiles.append(args[3]) or plain(*args)
+    )
+    in_tiles = stylized()
+    assert set(tiles) == {64}
+    for image, expected in zip(in_tiles, whole, strict=True):
         # Adam turns the sign of a gradient near zero into a step: single pixels differ.
         assert np.abs(image - expected).mean() < 0.05
 
@@ -83,6 +91,16 @@ def test_large_image_is_stylised_in_the_largest_tiles_that_fit(features, monkeyp
     monkeypatch.setattr(memory_check, "free_memory", lambda device: needed[256] - 1)
     with pytest.raises(DeviceError, match="working_size="):
         memory_check.check_memory(features, sizes)
+
+
+def test_memory_of_tiles_counts_for_the_next_size(features, monkeypatch):
+    free = 24 * 10**9
+    monkeypatch.setattr(memory_check, "free_memory", lambda device: free)
+    checker = memory_check.MemoryChecker(features)
+    large, smaller = (((side, side * 3 // 4),) * 2 for side in (4000, 3900))
+    assert checker.check(large).tile_px
+    free -= sum(memory_check.required_bytes(features, large, checker.check(large).tile_px))
+    assert checker.check(smaller).tile_px  # the tiles of the larger one free too little for it
 
 
 def test_interrupt_ends_an_iteration_between_tiles(features, monkeypatch):

@@ -87,7 +87,16 @@ class RenderJob:
         apply_rotation = output == PIPE or is_image(output) or output.lower().endswith(".gif")
         begin = self.start if start is None else start
         source = open_source(self.input, begin, self.stop, self.rate, self.sdr, apply_rotation)
-        return with_masks(source, self.mask, begin) if self.mask else source
+        return self._with_masks(source, begin) if self.mask else source
+
+    def _with_masks(self, source: Source, begin: Fraction | None) -> Source:
+        assert self.mask is not None
+        if not begin:
+            return with_masks(source, self.mask)
+        if str(self.input) == PIPE:
+            return with_masks(source, self.mask, source.format.start - begin)
+        with open_source(self.input, rate=self.rate) as whole:
+            return with_masks(source, self.mask, whole.format.start)
 
     def check_apart(self) -> None:
         """Check that neither the output nor the trace would replace an input.
@@ -140,11 +149,8 @@ class RenderJob:
         """Fingerprints of the files, and the versions that a result depends on."""
         masks = [self.mask.path] if self.mask else []
         files = [name for name in (self.input, *self.files, *masks) if Path(name).is_file()]
-        if is_numbered(self.input):
-            files += [
-                image_path(Path(self.input), number)
-                for number in existing_numbers(Path(self.input))
-            ]
+        for pattern in map(Path, filter(is_numbered, (self.input, *masks))):
+            files += [image_path(pattern, number) for number in existing_numbers(pattern)]
         contents = {f"contents of {name}": fingerprint(check_readable(name)) for name in files}
         environment = {
             "version": __version__,

@@ -52,7 +52,8 @@ def render_frames(
         VidstyleError: the clip cannot be read or has no such frames, or the file cannot be written.
     """
     path = check_writable(job.output, job.overwrite)
-    check_apart([path], [job.input, *job.files])
+    masks = [job.mask.path] if job.mask else []
+    check_apart([path], [job.input, *job.files, *masks])
     job = replace(job, output=joined_name(path))
     try_hardware(job.encoding.codec)
     with job.open_source() as source:

@@ -18,6 +18,7 @@ from .job import RenderJob, check_kinds, resolve_layout
 from .pipeline import Report, run
 from .progress import EndEvent, ProgressDisplay, StartEvent, duration_text
 from .render_progress import ClipProgress, iteration_progress
+from .runtime.device import free_memory
 from .runtime.interrupts import deferred
 from .settings import Settings
 from .stylizer.memory_check import MIN_TILE_PX, required_bytes
@@ -106,7 +107,9 @@ def announce(job: RenderJob, source: VideoInfo, stylizer: Stylizer) -> None:
     working = stylizer.working_size(given)
     output = stylizer.output_size(given)
     features, sizes = stylizer.features, (working, output)
-    memory = min(sum(required_bytes(features, sizes, tile)) for tile in (None, MIN_TILE_PX))
+    memory, free = sum(required_bytes(features, sizes)), free_memory(features.device)
+    if free is not None and memory > free:  # in tiles
+        memory = min(memory, sum(required_bytes(features, sizes, MIN_TILE_PX)))
     factor = max(output) / max(working)
     enlarged = f", enlarged {factor:.1f} times to {output[0]}x{output[1]}" if factor > 1 else ""
     frames = f", {source.frames} frames" if (source.frames or 0) > 1 else ""

@@ -138,11 +138,13 @@ def make_sheet(
 
     Raises:
         DeviceError: out of memory.
+        ValueError: settings that exclude each other; nothing is stylised then.
     """
     px = cell_px(frame.size, len(cells))
     base = settings if settings.size else replace(settings, size=px)
+    looks = [(styles[cell.style], replace(base, **cell.changes)) for cell in cells]
     images = []
-    for image in _stylized(frame, cells, styles, base, features):
+    for image in _stylized(frame, looks, features):
         images.append(image)
         advance(len(images))
     height, width = images[0].shape[:2]
@@ -151,23 +153,22 @@ def make_sheet(
 
 
 def _stylized(
-    frame: Frame,
-    cells: Sequence[Cell],
-    styles: Mapping[str, Style],
-    base: Settings,
-    features: Features,
+    frame: Frame, looks: Sequence[tuple[Style, Settings]], features: Features
 ) -> Iterator[Image]:
-    """The image of each cell. The time of the first gives an estimate for all, which is logged."""
+    """The image of each style and settings. The time of the first gives an estimate for all, which
+    is logged."""
     started = time.perf_counter()
-    for number, cell in enumerate(cells, 1):
-        stylizer = Stylizer(features, styles[cell.style], replace(base, **cell.changes))
+    stylizer = Stylizer(features, *looks[0])
+    for number, (style, settings) in enumerate(looks, 1):
+        stylizer.reset()
+        stylizer.style, stylizer.settings = style, settings
         yield stylizer(frame).image
-        if number == 1 and len(cells) > 1:
-            estimate = (time.perf_counter() - started) * len(cells)
+        if number == 1 and len(looks) > 1:
+            estimate = (time.perf_counter() - started) * len(looks)
             width, height = stylizer.output_size(frame.size)
             log.info(
                 "%d images of %dx%d px take about %s",
-                len(cells),
+                len(looks),
                 width,
                 height,
                 duration_text(estimate),

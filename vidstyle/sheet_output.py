@@ -4,6 +4,7 @@ import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
@@ -12,6 +13,7 @@ from PIL import ImageDraw, ImageFont
 from .errors import OutputError
 from .io.files import write_file
 from .io.frame import Image
+from .io.image_names import is_image, is_numbered
 from .io.images import jpeg, write_image
 from .sheet import Sheet
 
@@ -49,11 +51,20 @@ const source = document.getElementById('source').src;
 for (const figure of document.querySelectorAll('figure')) {
   const image = figure.querySelector('.source');
   image.src = source;
-  figure.querySelector('input').addEventListener('input', event =>
-    image.style.setProperty('--share', event.target.value + '%'));
-  figure.querySelector('button').addEventListener('click', async event => {
-    await navigator.clipboard.writeText(figure.querySelector('code').textContent);
-    event.target.textContent = 'Copied';
+  figure.querySelector('input').addEventListener('input', event => {
+    image.style.setProperty('--share', event.target.value + '%');
+    event.target.setAttribute('aria-valuetext', event.target.value + ' % source');
+  });
+  const code = figure.querySelector('code');
+  figure.querySelector('button').addEventListener('click', async () => {
+    let said = 'copied';
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+    } catch {
+      getSelection().selectAllChildren(code);
+      said = 'selected: copy it with Ctrl+C';
+    }
+    figure.querySelector('span').textContent = said;
   });
 }
 """
@@ -75,19 +86,41 @@ def write_sheet(path: Path, sheet: Sheet, title: str, commands: Sequence[str]) -
         write_image(path, sheet_image(sheet, title))
         return
     try:
-        write_file(path, sheet_page(sheet, title, commands))
+        write_file(path, sheet_page(sheet, title, commands).encode(errors="replace"))
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror}: free some space or choose another place"
         ) from None
 
 
+def check_ending(path: Path) -> None:
+    """Check that a sheet can be written to a file of this name.
+
+    Raises:
+        OutputError: its ending is neither that of an image nor that of a page.
+    """
+    if path.suffix.lower() not in PAGE_ENDINGS and (not is_image(path) or is_numbered(path)):
+        better = path.with_suffix(".jpg").name
+        raise OutputError(
+            f"{path} is neither an image nor a page: use a name such as {better}, or one that ends "
+            "in .html"
+        )
+
+
 def captions(sheet: Sheet) -> list[list[str]]:
     """The lines under each cell: its style, then one line for each setting that varies."""
     return [
-        [cell.style, *(f"{name.replace('_', '-')} {value}" for name, value in cell.changes.items())]
+        [cell.style, *(_setting_text(name, value) for name, value in cell.changes.items())]
         for cell in sheet.cells
     ]
+
+
+def _setting_text(name: str, value: Any) -> str:
+    """A setting and its value as words: ``content-weight 0.05``, ``original-colors yes``."""
+    if isinstance(value, bool):
+        value = "yes" if value else "no"
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{name.replace('_', '-')} {shown}"
 
 
 def sheet_image(sheet: Sheet, title: str) -> Image:
@@ -134,14 +167,19 @@ def sheet_page(sheet: Sheet, title: str, commands: Sequence[str]) -> str:
     """A page of HTML that needs no other file: each cell with a slider before and after, and its
     command."""
     figures = "".join(
-        f'<figure><div class="pair"><img alt="{html.escape(", ".join(caption))}" '
-        f'src="{_data_address(image)}"><img class="source" alt=""></div>'
-        f'<input type="range" min="0" max="100" value="0" '
-        f'aria-label="source, {html.escape(caption[0])}">'
-        f"<figcaption>{html.escape(', '.join(caption))}"
-        f"<code>{html.escape(command)}</code><button>Copy the command</button></figcaption>"
-        "</figure>\n"
-        for image, caption, command in zip(sheet.images, captions(sheet), commands, strict=True)
+        f'<figure><div class="pair"><img alt="{caption}" src="{_data_address(image)}">'
+        f'<img class="source" alt=""></div>'
+        f'<input type="range" min="0" max="100" value="0" aria-valuetext="0 % source" '
+        f'aria-label="share of the source: {caption}">'
+        f"<figcaption>{caption}<code>{html.escape(command)}</code>"
+        f'<button aria-label="copy the command: {caption}">Copy the command</button> '
+        '<span aria-live="polite"></span></figcaption></figure>\n'
+        for image, caption, command in zip(
+            sheet.images,
+            (html.escape(", ".join(lines)) for lines in captions(sheet)),
+            commands,
+            strict=True,
+        )
     )
     name = html.escape(title)
     return (

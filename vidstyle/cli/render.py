@@ -248,7 +248,8 @@ def _with_outputs(args: argparse.Namespace, jobs: Sequence[Any], into_folder: bo
             raise VidstyleError(f"{both}: rename one, or render them into different folders")
         by_output[output] = replace(job, output=output)
     reports = [name for name in (args.trace, args.json) if name and name != PIPE]
-    check_apart([*by_output, *reports], [job.input for job in jobs] + list(jobs[0].files))
+    masks = [jobs[0].mask.path] if jobs[0].mask else []
+    check_apart([*by_output, *reports], [job.input for job in jobs] + [*jobs[0].files, *masks])
     if args.json and args.json != PIPE:
         check_writable(args.json, args.overwrite or args.resume or args.skip_existing)
     existing = [output for output in by_output if args.skip_existing and exists(output)]

@@ -27,7 +27,6 @@ VARIABLE = (
     "style_scale",
     "strength",
     "original_colors",
-    "working_size",
     "initial_steps",
     "pyramid_levels",
     "fast_style_layers",
@@ -39,6 +38,15 @@ VARIABLE = (
 
 PIPE = "-"
 """The name of standard input."""
+
+MODEL_FLAGS = {
+    "features": "bundled",
+    "weights": None,
+    "flow_weights": None,
+    "device": "auto",
+    "threads": None,
+}
+"""Flags of models and device, and their defaults."""
 
 YES_NO = {"yes": True, "no": False}
 """Values of settings that are on or off."""
@@ -89,32 +97,54 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..io.outputs import check_apart
     from ..progress import ProgressDisplay
     from ..sheet import SHEET_STEPS, make_sheet, read_frame, sheet_cells
-    from ..sheet_output import write_sheet
+    from ..sheet_output import check_ending, write_sheet
     from ..styles import check_not_swapped, find_style
     from ..stylizer.style import Style
 
     with usage_errors(parser):
-        source, *names = args.names
-        if source == PIPE:
-            raise ValueError("a sheet needs a file, not standard input: name a clip or an image")
-        check_not_swapped(source, names)
-        paths = {Path(path).stem: path for path in map(find_style, names or _all_styles())}
-        settings = settings_of(args, PRESETS[args.preset or "still"])
+        source, *given = args.names
+        _check(args)
+        check_not_swapped(source, given)
+        styles = _named(given or _all_styles())
+        paths = {name: find_style(word) for name, word in styles.items()}
+        settings = settings_of(args, _base(args))
         cells = sheet_cells(list(paths), _variations(args.vary, settings))
         output = check_writable(args.output or _default_output(source), args.overwrite)
+        check_ending(output)
         check_apart([output], [source, *paths.values()])
         frame = read_frame(source, args.at)
         features = load_features(args.features, args.device, args.weights)
-        styles = {name: Style.from_images([path], features) for name, path in paths.items()}
         quick = replace(settings, initial_steps=args.initial_steps or SHEET_STEPS)
+        made = {name: Style.from_images([path], features) for name, path in paths.items()}
         with ProgressDisplay("image", len(cells), args.quiet) as display:
-            sheet = make_sheet(frame, cells, styles, quick, features, display.show)
-    commands = [
-        _command(source, names, paths[cell.style], settings, args.preset, cell.changes)
-        for cell in cells
-    ]
-    write_sheet(output, sheet, Path(source).name, commands)
+            sheet = make_sheet(frame, cells, made, quick, features, display.show)
+    commands = [_command(args, styles[cell.style], settings, cell.changes) for cell in cells]
+    write_sheet(output, sheet, Path(source).name or source, commands)
     print(output)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Check the input and the flags.
+
+    Raises:
+        ValueError: a sheet cannot be made of them.
+    """
+    source = args.names[0]
+    if source == PIPE:
+        raise ValueError("a sheet needs a file, not standard input: name a clip or an image")
+    if Path(source).is_dir():
+        raise ValueError(f"{source} is a folder: name one clip or one image in it")
+    if args.compare:
+        raise ValueError("--compare cannot be used here: the sheet shows the source anyway")
+
+
+def _base(args: argparse.Namespace) -> Settings:
+    """The settings that ``vidstyle render`` starts from for this input."""
+    from ..io.image_names import is_numbered, is_still
+
+    source = args.names[0]
+    default = "still" if is_still(source) and not is_numbered(source) else "standard"
+    return PRESETS[args.preset or default]
 
 
 def _all_styles() -> Sequence[str]:
@@ -123,9 +153,20 @@ def _all_styles() -> Sequence[str]:
     return list(bundled_styles())
 
 
+def _named(given: Sequence[str]) -> dict[str, str]:
+    """Caption of a style -> the style as given: its stem, or all of it where stems are alike."""
+    words = list(dict.fromkeys(given))
+    stems = [Path(word).stem for word in words]
+    return {
+        stem if stems.count(stem) == 1 else word: word
+        for stem, word in zip(stems, words, strict=True)
+    }
+
+
 def _default_output(source: str) -> Path:
-    path = Path(source)
-    return path.with_name(f"{path.stem}_sheet.jpg")
+    from ..inputs import default_output
+
+    return default_output(source, ["sheet"]).with_suffix(".jpg")
 
 
 def _variations(given: Sequence[str], settings: Settings) -> dict[str, list[Any]]:
@@ -146,6 +187,8 @@ def _variations(given: Sequence[str], settings: Settings) -> dict[str, list[Any]
         texts = [value.strip() for value in listed.split(",") if value.strip()]
         if not equals or not texts:
             raise ValueError(f"--vary {text} has no values: use {name}=VALUE,VALUE")
+        if setting in found:
+            raise ValueError(f"--vary names {name} twice: give all its values at once")
         found[setting] = [_value(setting, value, settings) for value in texts]
     return found
 
@@ -164,35 +207,32 @@ def _value(name: str, text: str, settings: Settings) -> Any:
     except (KeyError, ValueError):
         kind = "yes or no" if isinstance(default, bool) else "numbers"
         raise ValueError(f"{text!r} is no value of {flag}: use {kind}") from None
+    if value is False and getattr(settings, name):
+        raise ValueError(f"--vary {flag}=no: the preset has it on, and no flag turns it off")
     replace(settings, **{name: value})
     return value
 
 
 def _command(
-    source: str,
-    names: Sequence[str],
-    style: Path,
-    settings: Settings,
-    preset: str | None,
-    changes: Mapping[str, Any],
+    args: argparse.Namespace, style: str, settings: Settings, changes: Mapping[str, Any]
 ) -> str:
     """The command line that renders the input as in a cell."""
-    named = next((name for name in names if Path(name).stem == Path(style).stem), Path(style).stem)
-    words = ["vidstyle", "render", source, named]
-    if preset:
-        words += ["--preset", preset]
-    base = PRESETS[preset or "still"]
+    words = ["vidstyle", "render", args.names[0], style]
+    if args.preset:
+        words += ["--preset", args.preset]
+    base = _base(args)
     for setting in fields(Settings):
         value = changes.get(setting.name, getattr(settings, setting.name))
         if setting.name in changes or value != getattr(base, setting.name):
             words += _flags(setting.name, value)
+    for name, default in MODEL_FLAGS.items():
+        value = getattr(args, name)
+        if value != default:
+            words += [flag_of(name), str(value)]
     return shlex.join(words)
 
 
 def _flags(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [flag_of(name)] if value else []
-    if name == "compare":
-        return ["--compare"]
-    text = ",".join(value) if isinstance(value, tuple) else str(value)
-    return [flag_of(name), text]
+    return [flag_of(name), ",".join(value) if isinstance(value, tuple) else str(value)]

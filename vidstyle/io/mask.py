@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .files import PIPE, is_url
 from .frame import Frame, Image, to_8_bits
+from .image_names import is_numbered
 from .source import ImageSource, Source, open_source
+from .stream_info import VideoInfo
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class MaskFile:
     """The mask of a clip or an image.
 
     Args:
-        path: a clip, a still image or an image sequence; its alpha if it has alpha, else its luma.
+        path: a clip, a still image or an image sequence: its alpha, or its luma where it is opaque.
             ``alpha``: the alpha of the frames to be stylised.
         invert: stylise where the mask is black.
     """
@@ -50,39 +53,54 @@ class MaskFile:
 
     def absolute(self) -> "MaskFile":
         """The same mask by its absolute path, for other processes."""
-        return self if str(self.path) == ALPHA else replace(self, path=Path(self.path).absolute())
+        if str(self.path) == ALPHA or is_url(self.path):
+            return self
+        return replace(self, path=Path(self.path).absolute())
 
 
-def with_masks(source: Source, mask: MaskFile, start: Fraction | None = None) -> Source:
-    """A source whose frames have masks.
+def with_masks(source: Source, mask: MaskFile, origin: Fraction | None = None) -> Source:
+    """A source whose frames have masks. It is closed if the mask cannot be used.
 
     A mask of another size is stretched to the frame's. Masks of a clip belong to the frames at the
-    same time: with another rate, each lasts until the next, and the last one stays.
+    same time from the start of both files: with another rate, each lasts until the next, and the
+    last one stays. Images of a sequence belong to the frames of the same number.
 
     Args:
         source: of the frames.
         mask: their mask.
-        start: start of the source, in seconds from the start of its file.
+        origin: start of the source's file in seconds; None: the source begins there.
 
     Raises:
         InputError: the mask cannot be read, or is all black or white; or frames without alpha.
     """
-    if str(mask.path) == ALPHA:
-        if not source.format.alpha:
-            source.close()
-            raise InputError(
-                f"{source.format.label} has no alpha channel: name the file of a mask", "mask"
-            )
-        reader: _AlphaReader | _MaskReader = _AlphaReader(mask.invert)
-    else:
-        reader = _MaskReader(mask, start, source.format.rotation)
-    masked = MaskedSource(source, reader)
-    if not isinstance(source, ImageSource):
-        return masked
-    (frame,) = masked
+    try:
+        masked = MaskedSource(source, _make_reader(source, mask, origin))
+        if not isinstance(source, ImageSource):
+            return masked
+        (frame,) = masked
+        masked.close()
+    except BaseException:
+        source.close()
+        raise
     still = ImageSource.of(frame)
     still.format = source.format
     return still
+
+
+def _make_reader(
+    source: Source, mask: MaskFile, origin: Fraction | None
+) -> "_AlphaReader | _MaskReader":
+    """The reader of a mask."""
+    info = source.format
+    if str(mask.path) == ALPHA:
+        if not info.alpha:
+            name = "the source" if info.path is None else info.label
+            raise InputError(f"{name} has no alpha channel: name the file of a mask", "mask")
+        return _AlphaReader(mask.invert)
+    if str(mask.path) == PIPE:
+        raise InputError("a mask is read from a file, not from standard input", "mask")
+    offset = Fraction(0) if origin is None else info.start - origin
+    return _MaskReader(mask, offset, info)
 
 
 class _AlphaReader:
@@ -103,16 +121,18 @@ class _AlphaReader:
 class _MaskReader:
     """Reads the masks of a file in step with the frames of a clip."""
 
-    def __init__(self, mask: MaskFile, start: Fraction | None, rotation: int) -> None:
-        self._path, self._invert, self._quarters = mask.path, mask.invert, rotation // 90
-        self._source = open_source(mask.path, apply_rotation=True)
-        if start and not isinstance(self._source, ImageSource):
-            self._source.close()
-            self._source = open_source(mask.path, start, apply_rotation=True)
+    def __init__(self, mask: MaskFile, offset: Fraction, info: VideoInfo) -> None:
+        self._path, self._invert, self._quarters = mask.path, mask.invert, info.rotation // 90
+        self._offset = offset
+        rate = info.rate if is_numbered(mask.path) else None
+        self._source = open_source(mask.path, rate=rate, apply_rotation=True)
         self._frames = iter(self._source)
         self._next: Frame | None = next(self._frames, None)
         if self._next is None:
             raise InputError(f"the mask {mask.path} has no frame: name another", "mask")
+        # Programs save masks with alpha that is opaque everywhere; such alpha is no mask.
+        image = to_8_bits(self._next.image)
+        self._uses_alpha = image.shape[2] == 4 and bool((image[..., 3] < 255).any())
         self._mask, self._end = self._read(self._next.image), Fraction(0)
         self._fitted: Mask | None = None
         self._stretched = False
@@ -121,11 +141,12 @@ class _MaskReader:
 
     def mask_of(self, frame: Frame) -> Mask:
         """The mask of a frame: that of the same time, or the last one before."""
-        while self._next and self._next.time <= frame.time + TIME_TOLERANCE_SECONDS:
+        time = frame.time + self._offset
+        while self._next and self._next.time <= time + TIME_TOLERANCE_SECONDS:
             self._mask, self._fitted = self._read(self._next.image), None
             self._end = self._next.time + self._next.duration
             self._next = next(self._frames, None)
-        if self._next is None and self._end and frame.time > self._end:
+        if self._next is None and self._end and time > self._end:
             log.warning(
                 "the mask %s ends at %.2f s: its last frame stays", self._path, float(self._end)
             )
@@ -141,8 +162,11 @@ class _MaskReader:
 
     def _read(self, image: Image) -> Mask:
         image = to_8_bits(image)
-        alpha = image[..., 3] if image.shape[2] == 4 else None
-        mask = cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY) if alpha is None else alpha
+        mask: NDArray[Any]
+        if self._uses_alpha:
+            mask = image[..., 3]
+        else:
+            mask = cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY)
         mask = np.where(mask <= CODEC_NOISE, 0, np.where(mask >= 255 - CODEC_NOISE, 255, mask))
         mask = 255 - mask if self._invert else mask
         # The frames may be stored as players do not show them.

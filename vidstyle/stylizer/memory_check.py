@@ -68,14 +68,14 @@ def _bytes_per_pixel(features: Features) -> int:
     return VGG_BYTES_PER_PIXEL if is_vgg else BYTES_PER_PIXEL
 
 
-def check_memory(features: Features, sizes: Sizes, before: Sizes | None = None) -> MemoryFit:
+def check_memory(features: Features, sizes: Sizes, freed: int = 0) -> MemoryFit:
     """Choose tiles where an image does not fit whole into the free memory of the features' device,
     and refuse sizes that do not fit at all.
 
     Args:
         features: of the stylizer.
         sizes: of the frames to come.
-        before: of the frames until now; their memory is free again for those to come.
+        freed: bytes for the frames until now, which are free again for those to come.
 
     Raises:
         DeviceError: more memory is needed than is free; says which size would fit.
@@ -88,8 +88,7 @@ def check_memory(features: Features, sizes: Sizes, before: Sizes | None = None) 
         flag, (width, height) = "size", sizes[1]
     what = f"an {'image' if flag == 'working_size' else 'output'} of {width}x{height} px"
     remedy = f"{what} does not fit on {device}; use a smaller {flag}"
-    if free is not None and before is not None:
-        free += sum(required_bytes(features, before))
+    free = None if free is None else free + freed
     if free is None or sum(whole) <= free:
         return MemoryFit(None, remedy)
     tile_px = _tile_px(features, sizes, free)
@@ -147,11 +146,12 @@ class MemoryChecker:
     def __init__(self, features: Features) -> None:
         self._features = features
         self._fits: dict[Sizes, MemoryFit] = {}
-        self._before: Sizes | None = None
+        self._in_use = 0
 
     def check(self, sizes: Sizes) -> MemoryFit:
         """As ``check_memory``, for the sizes of the next frame."""
         if sizes not in self._fits:
-            self._fits[sizes] = check_memory(self._features, sizes, self._before)
-        self._before = sizes
-        return self._fits[sizes]
+            self._fits[sizes] = check_memory(self._features, sizes, self._in_use)
+        fit = self._fits[sizes]
+        self._in_use = sum(required_bytes(self._features, sizes, fit.tile_px))
+        return fit
