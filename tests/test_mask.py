@@ -206,7 +206,8 @@ def test_mask_follows_the_orientation_that_players_show(tmp_path, mask_file):
             return iter(self._source)
 
     clip = write_clip(tmp_path / "clip.mp4", count=1, size=(48, 64))  # shown as 64 x 48
-    (frame,) = with_masks(Rotated(open_source(clip)), MaskFile(mask_file))
+    with open_source(clip) as source:
+        (frame,) = with_masks(Rotated(source), MaskFile(mask_file))
     assert np.array_equal(np.rot90(frame.mask), half())
 
 

@@ -172,13 +172,14 @@ class _StandardErrorHandler(logging.StreamHandler[TextIO]):
 def _log_on_stderr(args: argparse.Namespace) -> Iterator[None]:
     level = logging.DEBUG if args.verbose else logging.ERROR if args.quiet else logging.INFO
     logger = logging.getLogger("vidstyle")
-    handler = _StandardErrorHandler()
+    handler, before = _StandardErrorHandler(), logger.level
     logger.addHandler(handler)
     logger.setLevel(level)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -158,6 +158,7 @@ class _MaskReader:
 
     def close(self) -> None:
         """Close the file."""
+        self._frames, self._next = iter(()), None  # an iterator keeps the decoder
         self._source.close()
 
     def _read(self, image: Image) -> Mask:
