@@ -25,7 +25,7 @@ from vidstyle.runtime import limits
 # The limits of a container mislead the monitor.
 os.environ.update({"RAY_memory_monitor_refresh_ms": "0", "RAY_USAGE_STATS_ENABLED": "0"})
 
-SLOW = ["--initial-steps", "40"]
+SLOW = ["--initial-steps", "80"]
 """Flags with which a shot takes seconds, time enough to kill what stylises it."""
 
 NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
