@@ -15,7 +15,8 @@ import vidstyle
 ROOT = Path(__file__).parent.parent
 ROWS = (
     "errors settings progress",
-    "runtime.limits runtime.interrupts runtime.worker runtime.device runtime.openmp",
+    "runtime.closing runtime.limits runtime.interrupts runtime.worker",
+    "runtime.device runtime.openmp",
     "io.files io.locks io.stream_info io.frame io.hdr io.container io.color io.timestamps io.icc",
     "io.heif io.image_names io.images io.tensor_file io.part_folder io.checkpoints",
     "io.side_data io.video_stream io.decode",

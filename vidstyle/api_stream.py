@@ -1,19 +1,19 @@
 """``Stream``: a stylizer for frames that arrive one at a time."""
 
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any
 
 from .conversions import to_frame
 from .flow.clip_motion import with_motion
 from .flow.methods import FlowMethod
 from .io.frame import Frame
+from .runtime.closing import Closing
 from .styles import to_style
 from .stylizer.style import Style
 from .stylizer.stylizer import Stylizer
 
 
-class Stream:
+class Stream(Closing):
     """Stylises frames one at a time and computes the optical flow between them itself.
 
     A cut is detected and the shot after it starts with a first frame. Without frames to look ahead
@@ -82,17 +82,6 @@ class Stream:
         """Free the memory of the frames. May be called twice."""
         self._closed = True
         self.reset()
-
-    def __enter__(self) -> "Stream":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"

@@ -8,7 +8,6 @@ from fractions import Fraction
 from inspect import GEN_RUNNING, getgeneratorstate
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from weakref import finalize
 
@@ -18,6 +17,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ..errors import InputError
+from ..runtime.closing import Closing
 from .color import color_of, depth_of, has_alpha, to_rgb
 from .container import StandardInput, codec_threads, open_input, timeout_error
 from .files import PIPE, is_url, without_secrets
@@ -44,7 +44,7 @@ TRUNCATION_SECONDS = 1
 """Time in seconds by which a clip may end before its declared end without a warning."""
 
 
-class VideoFile:
+class VideoFile(Closing):
     """The first video stream, other than cover art, of a file, an address or standard input.
 
     Args:
@@ -308,17 +308,6 @@ class VideoFile:
                 ends,
                 declared,
             )
-
-    def __enter__(self) -> "VideoFile":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def skip(self, count: int) -> None:
         """Skip frames: they are decoded but not converted."""

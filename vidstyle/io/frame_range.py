@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
-from types import TracebackType
 from typing import Any
 
 from ..errors import InputError
+from ..runtime.closing import Closing
 from .frame import Frame
 from .source import Source
 from .stream_info import VideoInfo
@@ -35,7 +35,7 @@ class FrameSpan:
     time: Fraction | None = None
 
 
-class FrameRange:
+class FrameRange(Closing):
     """A span of the frames of a clip, as a source.
 
     Where the time of the first frame is known, the clip is opened shortly before it. The frame must
@@ -112,17 +112,6 @@ class FrameRange:
             time = frame.time + offset
             if time >= (self._span.time or 0):
                 yield replace(frame, time=time)
-
-    def __enter__(self) -> "FrameRange":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def skip(self, count: int) -> None:
         """Skip frames."""

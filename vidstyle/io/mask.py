@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..runtime.closing import Closing
 from .files import PIPE, is_url
 from .frame import Frame, Image, to_8_bits
 from .image_names import is_numbered
@@ -204,7 +204,7 @@ class _MaskReader:
                 )
 
 
-class MaskedSource:
+class MaskedSource(Closing):
     """A clip whose frames have masks; all else is that of the clip."""
 
     def __init__(self, source: Source, reader: _AlphaReader | _MaskReader) -> None:
@@ -221,17 +221,6 @@ class MaskedSource:
     def __iter__(self) -> Iterator[Frame]:
         for frame in self._source:
             yield replace(frame, mask=self._reader.mask_of(frame))
-
-    def __enter__(self) -> "MaskedSource":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def skip(self, count: int) -> None:
         """Skip frames; masks follow by their times."""

@@ -5,13 +5,13 @@ import logging
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from types import TracebackType
 from typing import Any
 
 import av
 import av.error
 from av.stream import Disposition
 
+from ..runtime.closing import Closing
 from .audio import AudioPlan, copy_audio, plan_audio
 from .audio_encoder import ENCODER_LABELS, PREROLL_SECONDS, PYAV_ERRORS, AudioEncoder
 from .container import open_input, reasons
@@ -37,7 +37,7 @@ SUBTITLE_LOOKBACK_SECONDS = 60
 """Time in seconds before a part at which reading starts: a subtitle may be on screen since then."""
 
 
-class SideStreams:
+class SideStreams(Closing):
     """The side streams of one clip, as far as a container can hold them.
 
     Args:
@@ -82,17 +82,6 @@ class SideStreams:
         except BaseException:
             self._input.close()
             raise
-
-    def __enter__(self) -> "SideStreams":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the source file."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
-from types import TracebackType
 from typing import Any, Literal
 
 import cv2
@@ -20,6 +19,7 @@ from ..io.decode import VideoFile
 from ..io.files import is_url
 from ..io.frame import Frame, to_8_bits
 from ..io.stream_info import BT709, LIMITED, ColorInfo, VideoInfo
+from ..runtime.closing import Closing
 from .capture import Capture, CapturedImage, open_device
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ SLOW_WARNING_COUNT = 3
 CameraStatus = Literal["ok", "silent", "lost"]
 
 
-class LiveSource:
+class LiveSource(Closing):
     """Base class of the sources that do not wait for the pipeline.
 
     Frame times count from ``start_time``, which is in seconds of ``time.monotonic``. ``mirror`` may
@@ -86,17 +86,6 @@ class LiveSource:
 
     def _read_frames(self) -> Iterator[Frame]:
         raise NotImplementedError
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _mirrored(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(image[:, ::-1]) if self.mirror else image

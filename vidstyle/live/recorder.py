@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 
 from ..errors import VidstyleError
 from ..io.animation import ANIMATIONS
@@ -16,6 +15,7 @@ from ..io.recording_names import check_recording
 from ..io.sink_base import DEFAULT_ENCODING, Encoding
 from ..io.stream_info import VideoInfo
 from ..io.video_writer import VideoWriter
+from ..runtime.closing import Closing
 from ..runtime.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def log_message(text: str, error: bool = False) -> None:
     log.log(logging.ERROR if error else logging.INFO, "%s", text)
 
 
-class Recorder:
+class Recorder(Closing):
     """A sink that writes frames to a file between ``start`` and ``stop``.
 
     A file is completed on a thread of its own, while the next recording may run already. A
@@ -148,14 +148,3 @@ class Recorder:
         failure, self.failure = self.failure, None
         if failure is not None:
             raise failure
-
-    def __enter__(self) -> "Recorder":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
