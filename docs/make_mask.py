@@ -63,14 +63,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for number, mask in enumerate(masks):
             cv2.imwrite(f"{folder}/mask_{number:05d}.png", mask)
-        with vs.open_source(CLIP) as source:
-            rate = source.format.rate
-        sequence = Path(folder) / "mask.mkv"
-        images = vs.ImageSequence(f"{folder}/mask_%05d.png", rate)
-        with vs.open_sink(sequence, images, encoding=vs.Encoding("ffv1")) as sink:
-            for frame in images:
-                sink.send(frame)
-            sink.close()
+        sequence = f"{folder}/mask_%05d.png"
         for invert in (False, True):
             output = Path(folder) / f"out{invert}.mkv"
             vs.render(CLIP, STYLE, output, mask=sequence, mask_invert=invert, codec="ffv1")

@@ -73,6 +73,11 @@ class RenderJob:
         """The input's name for messages and files: an address without password and query."""
         return without_secrets(str(self.input))
 
+    @property
+    def inputs(self) -> tuple[str | Path, ...]:
+        """The names of all that the job reads: the input, styles and weights, and the mask."""
+        return (self.input, *self.files, *([self.mask.path] if self.mask else []))
+
     def open_source(self, start: Fraction | None = None) -> Source:
         """Open the part of the input that is to be stylised.
 
@@ -87,10 +92,8 @@ class RenderJob:
         apply_rotation = output == PIPE or is_image(output) or output.lower().endswith(".gif")
         begin = self.start if start is None else start
         source = open_source(self.input, begin, self.stop, self.rate, self.sdr, apply_rotation)
-        return self._with_masks(source, begin) if self.mask else source
-
-    def _with_masks(self, source: Source, begin: Fraction | None) -> Source:
-        assert self.mask is not None
+        if self.mask is None:
+            return source
         if not begin:
             return with_masks(source, self.mask)
         if str(self.input) == PIPE:
@@ -104,9 +107,7 @@ class RenderJob:
         Raises:
             OutputError: one of them would.
         """
-        outputs = [self.output, *([self.trace] if self.trace else [])]
-        masks = [self.mask.path] if self.mask else []
-        check_apart(outputs, [self.input, *self.files, *masks])
+        check_apart([self.output, *([self.trace] if self.trace else [])], self.inputs)
 
     def open_sink(self, source: Source, settings: Settings) -> FileSink:
         """Open the output, or resume it.
@@ -147,9 +148,8 @@ class RenderJob:
 
     def _identity_of_inputs(self) -> dict[str, Any]:
         """Fingerprints of the files, and the versions that a result depends on."""
-        masks = [self.mask.path] if self.mask else []
-        files = [name for name in (self.input, *self.files, *masks) if Path(name).is_file()]
-        for pattern in map(Path, filter(is_numbered, (self.input, *masks))):
+        files = [name for name in self.inputs if Path(name).is_file()]
+        for pattern in map(Path, filter(is_numbered, self.inputs)):
             files += [image_path(pattern, number) for number in existing_numbers(pattern)]
         contents = {f"contents of {name}": fingerprint(check_readable(name)) for name in files}
         environment = {

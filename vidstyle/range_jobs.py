@@ -52,8 +52,7 @@ def render_frames(
         VidstyleError: the clip cannot be read or has no such frames, or the file cannot be written.
     """
     path = check_writable(job.output, job.overwrite)
-    masks = [job.mask.path] if job.mask else []
-    check_apart([path], [job.input, *job.files, *masks])
+    check_apart([path], job.inputs)
     job = replace(job, output=joined_name(path))
     try_hardware(job.encoding.codec)
     with job.open_source() as source:

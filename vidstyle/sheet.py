@@ -107,10 +107,11 @@ def read_frame(name: str | Path, at: Fraction | None = None) -> Frame:
     Raises:
         InputError: it cannot be read, or has no frame at that time.
     """
-    with open_source(name, apply_rotation=True) as source:
-        info = source.format
-    if at is None and info.rate and info.frames:
-        at = (info.frames // 2) / info.rate
+    if at is None:
+        with open_source(name) as source:
+            info = source.format
+        if info.rate and info.frames:
+            at = (info.frames // 2) / info.rate
     with open_source(name, start=at, sdr=True, apply_rotation=True) as source:
         frame = next(iter(source), None)
     if frame is None:

@@ -132,13 +132,11 @@ def sheet_image(sheet: Sheet, title: str) -> Image:
     columns = len(sheet.cells) // styles
     tiles = list(zip(sheet.images, captions(sheet), strict=True))
     source = (sheet.source, [title])
+    head = [[source]]
     if columns == 1:
-        tiles = [source, *tiles]
+        head, tiles = [], [source, *tiles]
         columns = min(COLUMNS, len(tiles))
-        rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    else:
-        rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-        rows = [[source], *rows]
+    rows = head + [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     height, width = sheet.source.shape[:2]
     lines = max(len(caption) for row in rows for _, caption in row)
     step_x, step_y = width + GAP_PX, height + lines * LINE_PX + GAP_PX

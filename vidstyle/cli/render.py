@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import VidstyleError
-from ..settings import PRESETS, Settings
-from .usage import flag_of, in_flags, settings_of, usage_errors, weights_files
+from .usage import (
+    base_settings,
+    flag_of,
+    in_flags,
+    settings_of,
+    usage_errors,
+    weights_files,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +42,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         batch = into_folder or len(names) > 1
         _check_flags(args, batch)
         cluster = _cluster(args)
-        settings = {name: _settings(args, name) for name in names}
+        settings = {name: settings_of(args, base_settings(args, name)) for name in names}
         device = choose_device(args.device)
         flow = load_flow(settings[names[0]].flow, device, args.flow_weights)
         jobs = [replace(_job(args, styles, name, str(device)), flow=flow) for name in names]
@@ -248,8 +254,7 @@ def _with_outputs(args: argparse.Namespace, jobs: Sequence[Any], into_folder: bo
             raise VidstyleError(f"{both}: rename one, or render them into different folders")
         by_output[output] = replace(job, output=output)
     reports = [name for name in (args.trace, args.json) if name and name != PIPE]
-    masks = [jobs[0].mask.path] if jobs[0].mask else []
-    check_apart([*by_output, *reports], [job.input for job in jobs] + [*jobs[0].files, *masks])
+    check_apart([*by_output, *reports], [*jobs[0].inputs, *(job.input for job in jobs[1:])])
     if args.json and args.json != PIPE:
         check_writable(args.json, args.overwrite or args.resume or args.skip_existing)
     existing = [output for output in by_output if args.skip_existing and exists(output)]
@@ -331,10 +336,3 @@ def _asked(output: str | Path) -> bool:
         return False
     print(f"{output} exists. Replace it? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _settings(args: argparse.Namespace, name: str) -> Settings:
-    from ..io.image_names import is_numbered, is_still
-
-    default = "still" if is_still(name) and not is_numbered(name) else "standard"
-    return settings_of(args, PRESETS[args.preset or default])

@@ -16,7 +16,7 @@ from .shared_flags import (
     add_model_flags,
     add_preset_flag,
 )
-from .usage import flag_of, settings_of, usage_errors
+from .usage import base_settings, flag_of, settings_of, usage_errors
 
 VARIABLE = (
     "content_weight",
@@ -35,9 +35,6 @@ VARIABLE = (
     "seed",
 )
 """Settings that --vary takes: those that change a single image."""
-
-PIPE = "-"
-"""The name of standard input."""
 
 MODEL_FLAGS = {
     "features": "bundled",
@@ -84,7 +81,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="image to write, or a page with sliders (.html) (default: INPUT_sheet.jpg)",
     )
     add("-y", dest="overwrite", action="store_true", help="replace an existing output")
-    add_preset_flag(parser, None, "still")
+    add_preset_flag(parser, None, "standard for clips, still for images")
     add_basic_settings(parser, PRESETS["still"])
     add_expert_settings(parser, PRESETS["still"])
     add_model_flags(parser)
@@ -107,7 +104,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         check_not_swapped(source, given)
         styles = _named(given or _all_styles())
         paths = {name: find_style(word) for name, word in styles.items()}
-        settings = settings_of(args, _base(args))
+        settings = settings_of(args, base_settings(args, source))
         cells = sheet_cells(list(paths), _variations(args.vary, settings))
         output = check_writable(args.output or _default_output(source), args.overwrite)
         check_ending(output)
@@ -129,6 +126,8 @@ def _check(args: argparse.Namespace) -> None:
     Raises:
         ValueError: a sheet cannot be made of them.
     """
+    from ..io.files import PIPE
+
     source = args.names[0]
     if source == PIPE:
         raise ValueError("a sheet needs a file, not standard input: name a clip or an image")
@@ -136,15 +135,6 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"{source} is a folder: name one clip or one image in it")
     if args.compare:
         raise ValueError("--compare cannot be used here: the sheet shows the source anyway")
-
-
-def _base(args: argparse.Namespace) -> Settings:
-    """The settings that ``vidstyle render`` starts from for this input."""
-    from ..io.image_names import is_numbered, is_still
-
-    source = args.names[0]
-    default = "still" if is_still(source) and not is_numbered(source) else "standard"
-    return PRESETS[args.preset or default]
 
 
 def _all_styles() -> Sequence[str]:
@@ -220,7 +210,7 @@ def _command(
     words = ["vidstyle", "render", args.names[0], style]
     if args.preset:
         words += ["--preset", args.preset]
-    base = _base(args)
+    base = base_settings(args, args.names[0])
     for setting in fields(Settings):
         value = changes.get(setting.name, getattr(settings, setting.name))
         if setting.name in changes or value != getattr(base, setting.name):

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from ..settings import Settings
+from ..settings import PRESETS, Settings
 
 USAGE = 2
 """Exit code of a wrong call."""
@@ -59,6 +59,14 @@ def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         parser.exit(USAGE, f"vidstyle: {in_flags(error)}\n")
+
+
+def base_settings(args: argparse.Namespace, name: str) -> Settings:
+    """The settings of ``--preset``, by default those of the kind of an input."""
+    from ..io.image_names import is_numbered, is_still
+
+    default = "still" if is_still(name) and not is_numbered(name) else "standard"
+    return PRESETS[args.preset or default]
 
 
 def settings_of(args: argparse.Namespace, base: Settings) -> Settings:

@@ -59,8 +59,13 @@ def required_bytes(features: Features, sizes: Sizes, tile_px: int | None = None)
     output = output_width * output_height * OUTPUT_BYTES_PER_PIXEL
     if tile_px is None:
         return width * height * per_pixel, output
-    tile = (tile_px + 2 * features.margin_px) ** 2 * per_pixel
-    return int(width * height * TILED_SHARE * per_pixel) + tile, output
+    tiled = int(width * height * TILED_SHARE * per_pixel) + _tile_bytes(features, tile_px)
+    return tiled, output
+
+
+def _tile_bytes(features: Features, tile_px: int) -> int:
+    """Bytes for a tile with its margin."""
+    return (tile_px + 2 * features.margin_px) ** 2 * _bytes_per_pixel(features)
 
 
 def _bytes_per_pixel(features: Features) -> int:
@@ -100,7 +105,7 @@ def check_memory(features: Features, sizes: Sizes, freed: int = 0) -> MemoryFit:
             tile_px,
         )
         return MemoryFit(tile_px, remedy)
-    tile = required_bytes(features, ((0, 0), (0, 0)), MIN_TILE_PX)[0]
+    tile = _tile_bytes(features, MIN_TILE_PX)
     share = max(_fitting_share(whole, 0, free), _fitting_share(tiled, tile, free))
     fits = int(max(width, height) * math.sqrt(share)) // 8 * 8
     would = f": {flag}={fits} would fit" if fits >= MIN_SIDE_PX else ", and a smaller size"
@@ -114,8 +119,8 @@ def check_memory(features: Features, sizes: Sizes, freed: int = 0) -> MemoryFit:
 
 def _tile_px(features: Features, sizes: Sizes, free: int) -> int | None:
     """The largest tile that fits into ``free`` bytes, None if ``MIN_TILE_PX`` does not."""
-    others = required_bytes(features, sizes, tile_px=-2 * features.margin_px)  # without a tile
-    pixels = max(0, free - sum(others)) // _bytes_per_pixel(features)
+    others = sum(required_bytes(features, sizes, MIN_TILE_PX)) - _tile_bytes(features, MIN_TILE_PX)
+    pixels = max(0, free - others) // _bytes_per_pixel(features)
     side = math.isqrt(pixels) - 2 * features.margin_px
     tile_px = min(MAX_TILE_PX, side) // TILE_MULTIPLE_PX * TILE_MULTIPLE_PX
     return tile_px if tile_px >= MIN_TILE_PX else None
