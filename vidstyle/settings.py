@@ -159,7 +159,11 @@ class Settings:
         high=10,
     )
     pyramid_levels: int = _setting(
-        5, "pyramid levels of the first frame of a shot, coarse to fine", low=1, high=6
+        5,
+        "most pyramid levels of the first frame of a shot, coarse to fine; each takes 20 or more "
+        "of its iterations",
+        low=1,
+        high=6,
     )
     size: int | None = _setting(
         None, "long side of the output in px (default: the source's)", low=32, high=MAX_SIDE_PX

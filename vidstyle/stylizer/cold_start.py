@@ -17,6 +17,11 @@ from .iterations import Size
 PYRAMID_RATIO = 0.6
 """Size of a pyramid level relative to the next finer one."""
 
+MIN_LEVEL_STEPS = 20
+"""Iterations of a pyramid level below which a cold start has fewer levels. The last level would end
+far from convergence: strokes of the coarse levels, which have a low content weight, would cover
+faces, and the first steps, which are long, would leave grain."""
+
 REMATCH_STEPS = 10
 """Steps after which the targets that depend on the image, such as matches, are computed again."""
 
@@ -48,7 +53,7 @@ def cold_start(
     Returns:
         The result at the full size, and the losses of each iteration with its size.
     """
-    sizes = pyramid_sizes(settings, (content.shape[-1], content.shape[-2]))
+    sizes = pyramid_sizes(settings, (content.shape[-1], content.shape[-2]), steps)
     image = initial_image(settings, resize(content, sizes[0]), color_statistics)
     step_size = StepSize(settings.learning_rate)
     losses: list[tuple[Size, Losses]] = []
@@ -71,10 +76,18 @@ def cold_start(
     return OptimResult(image, state, []), losses
 
 
-def pyramid_sizes(settings: Settings, size: tuple[int, int]) -> list[tuple[int, int]]:
-    """(width, height) of the pyramid levels, coarse to fine; the finest is ``size``."""
+def pyramid_sizes(settings: Settings, size: tuple[int, int], steps: int) -> list[tuple[int, int]]:
+    """(width, height) of the pyramid levels, coarse to fine; the finest is ``size``.
+
+    There are at most ``settings.pyramid_levels``, fewer for a small image or few steps.
+
+    Args:
+        settings: of the stylizer.
+        size: (width, height) of the image in px.
+        steps: on all levels together.
+    """
     levels = [size]
-    while len(levels) < settings.pyramid_levels:
+    while len(levels) < min(settings.pyramid_levels, steps // MIN_LEVEL_STEPS):
         coarser = fit(size, round(max(levels[0]) * PYRAMID_RATIO))
         if min(coarser) < MIN_SIDE_PX:
             break
