@@ -25,6 +25,7 @@ from .io.frame import Frame
 from .io.image_names import is_numbered, is_still
 from .io.source import open_source
 from .job import RenderJob
+from .keyframes import make_timeline
 from .progress import Event, ProgressEvent
 from .settings import Settings
 from .styles import check_not_swapped, style_parts
@@ -182,9 +183,9 @@ def render(
         progress: True: show a bar on standard error; False: show nothing; or a function that is
             called with a ``vidstyle.ProgressEvent`` at each iteration and frame.
         keywords: those of ``RenderOptions`` (``overwrite``, ``resume``, ``start``, ``stop``,
-            ``rate``, ``hdr``, ``audio``, ``codec``, ``crf``, ``trace``; ``ray``, ``workers``,
-            ``gpus_per_worker``, ``cpus_per_worker``, ``max_tries``, ``split``), those of
-            ``Settings``, and
+            ``rate``, ``hdr``, ``mask``, ``mask_invert``, ``timeline``, ``audio``, ``codec``,
+            ``crf``, ``trace``; ``ray``, ``workers``, ``gpus_per_worker``, ``cpus_per_worker``,
+            ``max_tries``, ``split``), those of ``Settings``, and
 
             - ``style_weights``: one for each style of a list,
             - ``features``: ``"bundled"``, ``"vgg16"``, ``"vgg19"``, a path, or ``Features``,
@@ -220,6 +221,7 @@ def render(
         flow=flow,
         **job_style(style, settings, str(stylizer.features.device)),
     )
+    stylizer.timeline = make_timeline(job.keyframes, stylizer.style, stylizer.settings)
     _render(job, stylizer, options.cluster(), settings)
     return Path(job.output)
 

@@ -1,7 +1,7 @@
 """Arguments of the functions of ``api``: checked, and turned into a stylizer, settings or a job."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -16,6 +16,7 @@ from .flow.methods import FlowMethod, load_flow
 from .io.mask import MaskFile
 from .io.sink_base import Encoding
 from .job import RenderJob
+from .keyframes import KeyframeEntry, make_entry, read_timeline
 from .settings import PRESETS, REMOVED_SETTINGS, RENAMED_SETTINGS, Settings
 from .styles import check_not_swapped, find_style, style_parts, to_style
 from .stylizer.style import Style
@@ -45,6 +46,9 @@ class RenderOptions:
         mask: an image or clip: frames are stylised where it is white, or opaque where it has alpha;
             ``"alpha"``: where the clip is opaque; None: everywhere.
         mask_invert: stylise where the mask is black.
+        timeline: changes of style and settings over time: a TOML file, see ``vidstyle render
+            --help``; or a list of dicts with its keys, such as ``{"time": 10, "style": "b.jpg",
+            "fade": 2}``; None: no changes.
         audio: whether the output has the clip's audio.
         codec: encoder, such as ``h264``, ``hevc``, ``av1``, ``vp9``, ``prores``, ``ffv1`` or
             ``hardware``; None: the default of the container.
@@ -73,6 +77,7 @@ class RenderOptions:
     hdr: str = "keep"
     mask: str | Path | None = None
     mask_invert: bool = False
+    timeline: str | Path | Sequence[Mapping[str, Any]] | None = None
     audio: bool = True
     codec: str | None = None
     crf: int | None = None
@@ -129,7 +134,13 @@ class RenderOptions:
             encoding=Encoding(self.codec, self.crf, self.audio),
             trace=None if self.trace is None else Path(self.trace),
             mask=None if self.mask is None else MaskFile(self.mask, self.mask_invert),
+            keyframes=self._keyframes(),
         )
+
+    def _keyframes(self) -> tuple[KeyframeEntry, ...]:
+        if isinstance(self.timeline, (str, Path)):
+            return read_timeline(self.timeline)
+        return tuple(make_entry(table) for table in self.timeline or ())
 
 
 def split_render_keywords(keywords: dict[str, Any]) -> tuple[RenderOptions, dict[str, Any]]:

@@ -19,7 +19,9 @@ from .io.outputs import check_apart
 from .io.sink import open_sink
 from .io.sink_base import Encoding, FileSink
 from .io.source import ImageSource, Source, open_source
+from .io.source_times import with_source_times
 from .io.stream_info import VideoInfo
+from .keyframes import KeyframeEntry
 from .progress import Listener, ProgressDisplay
 from .settings import Settings
 from .trace import Trace
@@ -47,6 +49,7 @@ class RenderJob:
         flow: optical flow method; None: as the settings say.
         provenance: names of the features and styles, style weights and device, which the output's
             metadata record.
+        keyframes: changes of style and settings, which the stylizer's timeline has too.
         files: files of styles and weights. An unfinished run is resumed only if none has changed.
     """
 
@@ -67,6 +70,7 @@ class RenderJob:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str | Path, ...] = ()
     mask: MaskFile | None = None
+    keyframes: tuple[KeyframeEntry, ...] = ()
 
     @property
     def label(self) -> str:
@@ -76,7 +80,8 @@ class RenderJob:
     @property
     def inputs(self) -> tuple[str | Path, ...]:
         """The names of all that the job reads: the input, styles and weights, and the mask."""
-        return (self.input, *self.files, *([self.mask.path] if self.mask else []))
+        later = dict.fromkeys(path for keyframe in self.keyframes for path in keyframe.styles)
+        return (self.input, *self.files, *later, *([self.mask.path] if self.mask else []))
 
     def open_source(self, start: Fraction | None = None) -> Source:
         """Open the part of the input that is to be stylised.
@@ -92,14 +97,23 @@ class RenderJob:
         apply_rotation = output == PIPE or is_image(output) or output.lower().endswith(".gif")
         begin = self.start if start is None else start
         source = open_source(self.input, begin, self.stop, self.rate, self.sdr, apply_rotation)
-        if self.mask is None:
-            return source
+        if self.mask or self.keyframes:
+            offset = self._offset(source, begin)
+            if self.mask:
+                source = with_masks(source, self.mask, offset)
+            if self.keyframes:
+                times = [keyframe.time for keyframe in self.keyframes]
+                source = with_source_times(source, offset, times)
+        return source
+
+    def _offset(self, source: Source, begin: Fraction | None) -> Fraction:
+        """Time in seconds from the start of the input's timestamps to that of a part of it."""
         if not begin:
-            return with_masks(source, self.mask)
+            return Fraction(0)
         if str(self.input) == PIPE:
-            return with_masks(source, self.mask, source.format.start - begin)
+            return begin
         with open_source(self.input, rate=self.rate) as whole:
-            return with_masks(source, self.mask, whole.format.start)
+            return source.format.start - whole.format.start
 
     def check_apart(self) -> None:
         """Check that neither the output nor the trace would replace an input.
@@ -144,7 +158,8 @@ class RenderJob:
             "start": str(self.start or 0),
             "stop": str(self.stop) if self.stop is not None else None,
         }
-        return {**self.provenance, **part, "settings": asdict(settings)}
+        changes = {"keyframes": [str(each) for each in self.keyframes]} if self.keyframes else {}
+        return {**self.provenance, **changes, **part, "settings": asdict(settings)}
 
     def _identity_of_inputs(self) -> dict[str, Any]:
         """Fingerprints of the files, and the versions that a result depends on."""

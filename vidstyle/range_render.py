@@ -114,10 +114,12 @@ def _frames_towards(frames: FrameRange, stylizer: Stylizer, flow: FlowMethod | N
         )
     )
     stylizer.reset()
+    pairs = [(frame, task()) for frame, task in tasks]
+    if stylizer.timeline:
+        pairs = list(stylizer.timeline.with_cuts(pairs))
     found: list[Frame] = []
     motion: Motion | None = None
-    for frame, task in reversed(tasks):
-        forward = task()
+    for frame, forward in reversed(pairs):
         if not found and forward.cut:
             return []
         found.insert(0, stylizer(frame, motion))

@@ -28,6 +28,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..features.weights import load_features
     from ..flow.methods import load_flow
     from ..inputs import expand_folders
+    from ..keyframes import make_timeline
     from ..render_job import open_files
     from ..runtime.device import choose_device
     from ..styles import find_style
@@ -57,13 +58,18 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         with usage_errors(parser):
             features = load_features(args.features, args.device, args.weights)
             style = Style.from_images(styles, features, args.style_weights)
-            for chosen in dict.fromkeys(settings.values()):
-                Stylizer(features, style, chosen)  # reports unknown layers before the work begins
+            stylizers = {  # unknown layers and wrong keyframes are reported before the work begins
+                chosen: Stylizer(features, style, chosen) for chosen in settings.values()
+            }
+            for chosen, stylizer in stylizers.items():
+                stylizer.timeline = make_timeline(jobs[0].keyframes, style, chosen)
         listener = stack.enter_context(_events_written(args.json))
         jobs = [replace(job, listener=listener) for job in jobs]
 
         def make_stylizer(job: Any) -> Stylizer:
-            return Stylizer(features, style, settings[job.input])
+            made = Stylizer(features, style, settings[job.input])
+            made.timeline = stylizers[settings[job.input]].timeline
+            return made
 
         if cluster:
             pairs = [(job, settings[job.input]) for job in jobs]
@@ -281,6 +287,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
     """
     from ..io.sink_base import Encoding
     from ..job import RenderJob
+    from ..keyframes import choose_keyframes
 
     stop = args.stop if args.duration is None else (args.start or 0) + args.duration
     if stop is not None and stop <= (args.start or 0):
@@ -312,6 +319,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         },
         files=(*styles, *weights_files(args)),
         mask=_mask(args),
+        keyframes=choose_keyframes(args.at, args.timeline),
     )
 
 

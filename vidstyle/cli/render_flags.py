@@ -37,6 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_basic_settings(parser, PRESETS["standard"])
     _add_part(parser)
     _add_mask(parser)
+    _add_keyframes(parser)
     _add_range(parser)
     _add_existing(parser)
     _add_encoding(parser)
@@ -122,6 +123,26 @@ def _add_mask(parser: argparse.ArgumentParser) -> None:
         "`alpha`: the clip's own alpha",
     )
     add("--mask-invert", action="store_true", help="stylise where the mask is black")
+
+
+def _add_keyframes(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("changes over time").add_argument
+    add(
+        "--at",
+        nargs="+",
+        action="append",
+        metavar=("TIME", "NAME=VALUE"),
+        help="change the style or settings at this time of the clip, over FADE seconds: --at 0:10 "
+        "style=b.jpg strength=0.6 fade=2 easing=smooth (may be given more than once; settings: "
+        "strength, style-scale, original-colors and all weights; without a fade a new style begins "
+        "as after a cut)",
+    )
+    add(
+        "--timeline",
+        metavar="FILE",
+        help="the same from a TOML file: a table [[keyframe]] for each change, with the keys time, "
+        "style, style_weights, strength, ..., fade and easing",
+    )
 
 
 def _add_range(parser: argparse.ArgumentParser) -> None:

@@ -4,14 +4,15 @@ import re
 from argparse import ArgumentTypeError
 from fractions import Fraction
 
+from ..time_text import parse_time
+
 
 def time(text: str) -> Fraction:
     """Seconds or [HH:]MM:SS, as an exact number of seconds."""
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", text)
-    if not match:
-        raise ArgumentTypeError(f"{text!r} is not a valid time: use seconds, or [HH:]MM:SS")
-    hours, minutes, seconds = match.groups()
-    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def rate(text: str) -> Fraction:

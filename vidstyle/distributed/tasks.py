@@ -19,7 +19,6 @@ import torch
 
 from .. import __version__
 from ..errors import DeviceMemoryError, InputError, VidstyleError
-from ..features.extractor import Features
 from ..flow.methods import load_flow
 from ..io.files import fingerprint, is_url, temporary_folder, write_file
 from ..io.frame_range import FrameSpan
@@ -34,6 +33,7 @@ from ..runtime.limits import thread_limit
 from ..settings import Settings
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
+from ..stylizer.timeline import Keyframe, Timeline
 from .shot_list import ScanRange, scan
 
 FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
@@ -56,16 +56,16 @@ class Recipe:
     """What all tasks of a command have in common.
 
     Args:
-        features: on the CPU.
-        style: its images, each (1, 3, H, W), and its weights.
+        style: with its features, on the CPU.
+        keyframes: of the timeline, with styles of the same features.
         device: name of the device of each worker.
         threads: CPU threads of each worker.
         flow_weights: file with RAFT's weights.
         versions: of the driver.
     """
 
-    features: Features
-    style: tuple[tuple[torch.Tensor, ...], tuple[float, ...]]
+    style: Style
+    keyframes: tuple[Keyframe, ...]
     device: str
     threads: int
     flow_weights: Path | None
@@ -77,8 +77,10 @@ class Recipe:
     ) -> "Recipe":
         """The recipe of a stylizer."""
         features = copy.deepcopy(stylizer.features).to("cpu")  # the stylizer keeps its own
-        style = stylizer.style.images, stylizer.style.weights
-        return cls(features, style, device, threads, flow_weights, versions())
+        style = stylizer.style.with_features(features)
+        given = stylizer.timeline.keyframes if stylizer.timeline else ()
+        keyframes = tuple(each.with_features(features) for each in given)
+        return cls(style, keyframes, device, threads, flow_weights, versions())
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,9 @@ def _result(
     job = replace(clip.job, input=_local_source(clip, fetch))
     if isinstance(task, ScanRange):
         return scan(job, task)
-    stylizer = Stylizer(*_style(recipe, str(device)), clip.settings)
+    style, keyframes = _style(recipe, str(device))
+    stylizer = Stylizer(style.features, style, clip.settings)
+    stylizer.timeline = Timeline(keyframes, style, clip.settings) if keyframes else None
     job = replace(job, flow=load_flow(clip.settings.flow, device, recipe.flow_weights))
     if isinstance(task, Still):
         return _rendered_still(job, stylizer)
@@ -268,17 +272,18 @@ def _on_gpu(index: int | None) -> Iterator[None]:
         torch.cuda.empty_cache()
 
 
-_styles: dict[tuple[int, str], tuple[Features, Style]] = {}
+_styles: dict[tuple[int, str], tuple[Style, tuple[Keyframe, ...]]] = {}
 
 
-def _style(recipe: Recipe, device: str) -> tuple[Features, Style]:
-    """The features and the style on a device, with the statistics of earlier tasks of the same
+def _style(recipe: Recipe, device: str) -> tuple[Style, tuple[Keyframe, ...]]:
+    """The style and the keyframes on a device, with the statistics of earlier tasks of the same
     recipe."""
     key = id(recipe), device
     if key not in _styles:
         _styles.clear()
-        features = recipe.features.to(device)
-        _styles[key] = features, Style(*recipe.style, features)
+        features = recipe.style.features.to(device)
+        keyframes = tuple(each.with_features(features) for each in recipe.keyframes)
+        _styles[key] = recipe.style.with_features(features), keyframes
     return _styles[key]
 
 

@@ -20,6 +20,8 @@ class Frame:
         duration: in seconds, exact; 0 where unknown.
         mask: (H, W) uint8, 255 where the frame is stylised, 0 where it stays as it is; None:
             everywhere.
+        source_time: seconds from the start of the file, where ``time`` counts from the start of a
+            part of it; None: the same as ``time``.
 
     Raises:
         TypeError: the image is not a NumPy array of these dtypes.
@@ -30,6 +32,7 @@ class Frame:
     time: Fraction = Fraction(0)
     duration: Fraction = Fraction(0)
     mask: NDArray[np.uint8] | None = None
+    source_time: Fraction | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.image, np.ndarray) or self.image.dtype not in (np.uint8, np.uint16):
@@ -56,6 +59,11 @@ class Frame:
             f"{width}x{height} {self.image.dtype} {'RGBA' if self.image.shape[2] == 4 else 'RGB'}"
         )
         return f"Frame({kind}, time={self.time} s, duration={self.duration} s)"
+
+    @property
+    def clip_time(self) -> Fraction:
+        """Seconds from the start of the file."""
+        return self.time if self.source_time is None else self.source_time
 
     @property
     def size(self) -> tuple[int, int]:

@@ -58,7 +58,7 @@ class MaskFile:
         return replace(self, path=Path(self.path).absolute())
 
 
-def with_masks(source: Source, mask: MaskFile, origin: Fraction | None = None) -> Source:
+def with_masks(source: Source, mask: MaskFile, offset: Fraction = Fraction(0)) -> Source:
     """A source whose frames have masks. It is closed if the mask cannot be used.
 
     A mask of another size is stretched to the frame's. Masks of a clip belong to the frames at the
@@ -68,13 +68,13 @@ def with_masks(source: Source, mask: MaskFile, origin: Fraction | None = None) -
     Args:
         source: of the frames.
         mask: their mask.
-        origin: start of the source's file in seconds; None: the source begins there.
+        offset: time in seconds from the start of the source's file to the start of the source.
 
     Raises:
         InputError: the mask cannot be read, or is all black or white; or frames without alpha.
     """
     try:
-        masked = MaskedSource(source, _make_reader(source, mask, origin))
+        masked = MaskedSource(source, _make_reader(source, mask, offset))
         if not isinstance(source, ImageSource):
             return masked
         (frame,) = masked
@@ -87,9 +87,7 @@ def with_masks(source: Source, mask: MaskFile, origin: Fraction | None = None) -
     return still
 
 
-def _make_reader(
-    source: Source, mask: MaskFile, origin: Fraction | None
-) -> "_AlphaReader | _MaskReader":
+def _make_reader(source: Source, mask: MaskFile, offset: Fraction) -> "_AlphaReader | _MaskReader":
     """The reader of a mask."""
     info = source.format
     if str(mask.path) == ALPHA:
@@ -99,7 +97,6 @@ def _make_reader(
         return _AlphaReader(mask.invert)
     if str(mask.path) == PIPE:
         raise InputError("a mask is read from a file, not from standard input", "mask")
-    offset = Fraction(0) if origin is None else info.start - origin
     return _MaskReader(mask, offset, info)
 
 

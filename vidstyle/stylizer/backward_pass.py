@@ -78,7 +78,8 @@ class BackwardPass:
 
     def __iter__(self) -> Iterator[PlannedFrame]:
         window: list[tuple[Frame, Motion]] = []
-        for frame, motion in self._pairs:
+        timeline = self._stylizer.timeline
+        for frame, motion in timeline.with_cuts(self._pairs) if timeline else self._pairs:
             if not self._steps:
                 yield PlannedFrame(frame, motion)
                 continue

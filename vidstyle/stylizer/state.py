@@ -18,6 +18,9 @@ BACKGROUND = "background_"
 LAYER_TENSORS = "image", "content", "residual_flow", "reference"
 """Fields of a layer that are tensors."""
 
+MOMENT_RETENTION = 0.1
+"""Fraction of the Adam state's weight that is kept for another style: ten steps of hundreds."""
+
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -66,13 +69,14 @@ class StylizerState:
         image = resize(self.image, (content.shape[-1], content.shape[-2]))
         return StylizerState.initial(image, AdamState.zero(image), content)
 
-    def with_decayed_adam(self, fraction: float) -> "StylizerState":
-        """See ``AdamState.with_decayed_weight``."""
+    def for_another_style(self, steps: int) -> "StylizerState":
+        """The state from which so many steps at the full learning rate lead to another style."""
         frame, plate = (
-            replace(layer, adam=layer.adam.with_decayed_weight(fraction))
+            replace(layer, adam=layer.adam.with_decayed_weight(MOMENT_RETENTION))
             for layer in (self.frame, self.background.layer)
         )
-        return replace(self, frame=frame, background=replace(self.background, layer=plate))
+        background = replace(self.background, layer=plate)
+        return StylizerState(frame, background, self.loss, 1.0, steps, steps)
 
     def without_numbers(self) -> "StylizerState":
         """The tensors alone: numbers belong to the signature of a recorded function."""

@@ -145,6 +145,10 @@ class Style:
         tensors, keys = zip(*images.values(), strict=True)
         return cls(tensors, tuple(shares.values()), styles[0].features, keys)
 
+    def with_features(self, features: Features) -> "Style":
+        """The same images, analysed by other features, or by the same on another device."""
+        return Style(self.images, self.weights, features)
+
     def resized_images(self, size_px: int) -> list[tuple[float, Tensor]]:
         """Share and image of each style image, for losses of other packages.
 

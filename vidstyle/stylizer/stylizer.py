@@ -33,10 +33,8 @@ from .report import log_objective
 from .sizes import flow_px, output_size, working_size
 from .state import StylizerState
 from .style import Style
+from .timeline import Timeline
 from .warm_start import state_after, step_budget, warm_start, warm_step_size
-
-MOMENT_RETENTION = 0.1
-"""Fraction of the Adam state's weight kept by ``reset_learning_rate``: ten steps of hundreds."""
 
 FULL_LR_STEPS = 40
 """Steps at the working size before the learning rate decays fast: for a first frame, and after a
@@ -50,8 +48,9 @@ compiled for them. ``default_losses`` is one such function."""
 class Stylizer:
     """Stylises frames by optimising their pixels (Gatys et al. 2015), each from the previous one.
 
-    ``style``, ``settings`` and ``losses`` may be assigned between frames. ``on_iteration`` is
-    called before each iteration. After a call ``iterations`` holds the losses of that frame.
+    ``style``, ``settings`` and ``losses`` may be assigned between frames; a ``timeline`` sets the
+    first two for each frame. ``on_iteration`` is called before each iteration. After a call
+    ``iterations`` holds the losses of that frame.
 
     Thread safety: several stylizers may share features and styles, each in a thread of its own.
     The state is the stylizer's, and the cache of style statistics has a lock. Two threads must not
@@ -86,6 +85,7 @@ class Stylizer:
         self.losses = losses
         self.settings = settings
         self.iterations: list[Iteration] = []
+        self.timeline: Timeline | None = None
         self._memory = MemoryChecker(features)
         self.on_iteration: Callable[[], None] = do_nothing
         self.separate = False
@@ -108,9 +108,7 @@ class Stylizer:
     @style.setter
     def style(self, style: Style) -> None:
         if style.features is not self.features:
-            raise ValueError(
-                "the style was made with other features than the stylizer's: make it with the same"
-            )
+            raise ValueError("the style has other features than the stylizer: use the same")
         self._style = style
 
     @property
@@ -149,12 +147,7 @@ class Stylizer:
     def reset_learning_rate(self) -> None:
         """Restore the full learning rate, for a change of style."""
         if self._state is not None:
-            self._state = replace(
-                self._state.with_decayed_adam(MOMENT_RETENTION),
-                loss_decrease=1.0,
-                full_lr_steps=FULL_LR_STEPS,
-                restyle_steps=FULL_LR_STEPS,
-            )
+            self._state = self._state.for_another_style(FULL_LR_STEPS)
 
     def state(self) -> dict[str, Tensor]:
         """Tensors on the CPU that the next frame depends on; empty before the first frame."""
@@ -217,7 +210,7 @@ class Stylizer:
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
         output = self.output_size(frame.size)
-        with self._enough_memory(frame):
+        with self._prepared_for(frame):
             source = to_tensor(frame.image, self.features.device)
             stylized = self._stylize(source, frame, motion, steps, proposal)
             stylized = compose_output(stylized, source, frame, output, self.settings)
@@ -229,17 +222,25 @@ class Stylizer:
 
         Without ``steps`` the previous stylised frame is only warped.
         """
-        with self._enough_memory(frame):
+        with self._prepared_for(frame):
             source = to_tensor(frame.image, self.features.device)
             return self._stylize(source, frame, motion, steps, None)
 
     @contextmanager
-    def _enough_memory(self, frame: Frame) -> Iterator[None]:
+    def _prepared_for(self, frame: Frame) -> Iterator[None]:
+        if self.timeline:
+            self._follow(self.timeline, frame)
         sizes = self.working_size(frame.size), self.output_size(frame.size)
         fit = self._memory.check(sizes)
         self._active_features = self._features_by_dtype[self._precision].in_tiles(fit.tile_px)
         with self._idle_threads, out_of_memory_named(fit.remedy):
             yield
+
+    def _follow(self, timeline: Timeline, frame: Frame) -> None:
+        look = timeline.look(frame.clip_time)
+        self.style, self.settings = look.style, replace(self.settings, **look.settings)
+        if look.fading:
+            self.reset_learning_rate()
 
     def _stylize(
         self,

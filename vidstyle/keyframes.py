@@ -1,0 +1,213 @@
+"""Keyframes as users write them: words of the command line, or a timeline in TOML."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+from .features.extractor import Features
+from .io.files import check_readable
+from .settings import Settings
+from .styles import find_style
+from .stylizer.style import Style
+from .stylizer.timeline import TIMED_SETTINGS, Keyframe, Timeline, Value
+from .time_text import parse_time
+
+TABLE = "keyframe"
+"""Name of the tables of a timeline file."""
+
+TIME = "time"
+KEYS = (TIME, "style", "style_weights", *TIMED_SETTINGS, "fade", "easing")
+
+
+@dataclass(frozen=True)
+class KeyframeEntry:
+    """A ``Keyframe`` with its style as names, which every process can read.
+
+    Args:
+        time: in seconds from the start of the clip.
+        styles: files of style images; empty: the style stays.
+        style_weights: of each of them; None: all equal.
+        settings: name and value of each setting that changes.
+        fade: duration of the change in seconds.
+        easing: one of ``EASINGS``.
+    """
+
+    time: Fraction
+    styles: tuple[Path, ...] = ()
+    style_weights: tuple[float, ...] | None = None
+    settings: Mapping[str, Value] = field(default_factory=dict)
+    fade: Fraction = Fraction(0)
+    easing: str = "linear"
+
+    def loaded(self, features: Features) -> Keyframe:
+        """The keyframe with its style, for a stylizer of these features.
+
+        Raises:
+            InputError: a style image cannot be read.
+            ValueError: not one weight for each style; see ``Keyframe`` too.
+        """
+        style = None
+        if self.styles:
+            style = Style.from_images(self.styles, features, self.style_weights)
+        return Keyframe(self.time, style, self.settings, self.fade, self.easing)
+
+
+def make_timeline(
+    entries: Sequence[KeyframeEntry], style: Style, settings: Settings
+) -> Timeline | None:
+    """The timeline of entries; None where there are none.
+
+    Args:
+        entries: in the order of their times.
+        style: before the first of them.
+        settings: before the first of them.
+
+    Raises:
+        InputError, ValueError: see ``KeyframeEntry.loaded`` and ``Timeline``.
+    """
+    if not entries:
+        return None
+    return Timeline([entry.loaded(style.features) for entry in entries], style, settings)
+
+
+def read_timeline(path: str | Path) -> tuple[KeyframeEntry, ...]:
+    """The keyframes of a TOML file. Styles are named as for a render, relative to the file.
+
+    Example of a file::
+
+        [[keyframe]]
+        time = "0:10"
+        style = "night.jpg"
+        strength = 0.8
+        fade = 2
+
+    Raises:
+        InputError: the file cannot be read, is no TOML, or has unknown keys or values.
+    """
+    path = check_readable(path)
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a TOML file ({error}): correct it", "timeline") from None
+    try:
+        for name in tables:
+            _check_key(name, [TABLE])
+        keyframes = tables.get(TABLE, [])
+        if not isinstance(keyframes, list) or not keyframes:
+            raise ValueError(f"it has no keyframe: write [[{TABLE}]] above each")
+        return tuple(make_entry(table, path.parent) for table in keyframes)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: {error}", "timeline") from None
+
+
+def choose_keyframes(
+    given: Iterable[Sequence[str]] | None, timeline: str | Path | None
+) -> tuple[KeyframeEntry, ...]:
+    """The keyframes of the command line, or of a timeline file.
+
+    Args:
+        given: the words of each keyframe; None: none.
+        timeline: path of the file; None: there is none.
+
+    Raises:
+        InputError, ValueError: see ``read_timeline`` and ``parse_keyframe``; or both are given.
+    """
+    if given and timeline:
+        raise ValueError("--at cannot be used with --timeline: write all keyframes into the file")
+    return read_timeline(timeline) if timeline else tuple(map(parse_keyframe, given or ()))
+
+
+def parse_keyframe(words: Sequence[str]) -> KeyframeEntry:
+    """The keyframe of words such as ``0:10 style=b.jpg strength=.6 fade=2``.
+
+    Raises:
+        ValueError: a word is not a known NAME=VALUE.
+        InputError: a style does not exist.
+    """
+    table: dict[str, Any] = {TIME: words[0]}
+    for word in words[1:]:
+        name, equals, value = word.partition("=")
+        name = name.replace("-", "_")
+        if not equals or not value:
+            raise ValueError(f"{word!r} is not NAME=VALUE: write --at TIME strength=0.5 fade=2")
+        _check_key(name, KEYS[1:])
+        table[name] = value.split(",") if name in ("style", "style_weights") else value
+    return make_entry(table)
+
+
+def make_entry(table: Mapping[str, Any], folder: Path = Path()) -> KeyframeEntry:
+    """The keyframe of a table of ``KEYS``; numbers may be strings.
+
+    Args:
+        table: key -> value.
+        folder: that names of styles are relative to.
+
+    Raises:
+        ValueError: an unknown key, or a value of the wrong kind.
+        InputError: a style does not exist.
+    """
+    for name in table:
+        _check_key(name, KEYS)
+    if TIME not in table:
+        raise ValueError(f"a keyframe has no {TIME}: write {TIME} = 10, in seconds")
+    names, weights = table.get("style", []), table.get("style_weights")
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"style is {names!r}: use the name of a style, or a list of names")
+    if not isinstance(weights, (list, type(None))):
+        raise ValueError(f"style_weights is {weights!r}: use a list of numbers")
+    settings: dict[str, Any] = {
+        name: _value(name, table[name]) for name in TIMED_SETTINGS if name in table
+    }
+    entry = KeyframeEntry(
+        parse_time(table[TIME]),
+        tuple(_find(name, folder) for name in names),
+        None if weights is None else tuple(_number("style_weights", each) for each in weights),
+        settings,
+        parse_time(table.get("fade", 0)),
+        str(table.get("easing", "linear")),
+    )
+    Keyframe(entry.time, None, settings, entry.fade, entry.easing)  # checks the values
+    replace(Settings(), **settings)
+    if not entry.styles and not settings:
+        raise ValueError(
+            f"the keyframe at {float(entry.time):g} s changes nothing: give it a style or one of "
+            f"{', '.join(TIMED_SETTINGS)}"
+        )
+    return entry
+
+
+def _find(name: str, folder: Path) -> Path:
+    inside = folder / name
+    return inside if inside.is_file() else find_style(name)
+
+
+def _value(name: str, given: object) -> Value:
+    if name != "original_colors":
+        return _number(name, given)
+    if str(given).lower() not in ("true", "false"):
+        raise ValueError(f"{name} is {given!r}: use true or false")
+    return str(given).lower() == "true"
+
+
+def _number(name: str, given: object) -> float:
+    try:
+        if isinstance(given, bool):
+            raise ValueError
+        return float(str(given))
+    except ValueError:
+        raise ValueError(f"{name} is {given!r}: use a number") from None
+
+
+def _check_key(name: str, known: Iterable[str]) -> None:
+    """Raise ValueError for an unknown key, with the nearest known one."""
+    known = list(known)
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(known)}"
+        raise ValueError(f"a keyframe has no {name!r}: {hint}")
