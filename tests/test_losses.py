@@ -8,7 +8,7 @@ import torch
 from vidstyle.features.filter_bank import structure
 from vidstyle.losses.content import SPATIAL_WEIGHTING, ContentLoss, ContentTarget, content_loss
 from vidstyle.losses.defaults import default_losses
-from vidstyle.losses.objective import Objective, prepare_targets
+from vidstyle.losses.objective import Objective, StyleContext, prepare_targets
 from vidstyle.losses.orientation import OrientationLoss, orientation_loss
 from vidstyle.losses.style import StyleLoss, StyleTarget, gram, style_loss
 from vidstyle.losses.temporal import TemporalLoss, TemporalTarget, temporal_loss
@@ -155,10 +155,9 @@ def losses(features):
 
 def objective_of(features, style, losses, previous=None):
     content = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
-    prepared = style.targets(losses, 64), style.color_statistics()
-    return Objective.of(
-        features, losses, prepare_targets(features, losses, *prepared, content, previous)
-    )
+    prepared = StyleContext(style.color_statistics(), style.targets(losses, 64))
+    targets = prepare_targets(features, losses, prepared, content, previous)
+    return Objective.of(features, losses, targets)
 
 
 @pytest.mark.parametrize("name", ["content", "style", "tv", "orientation"])

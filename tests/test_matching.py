@@ -11,17 +11,19 @@ from conftest import stripes
 from vidstyle import Settings, Style, Stylizer
 from vidstyle.losses import patch_matching
 from vidstyle.losses.patch_matching import (
-    COLORS,
-    GRID_PX,
     SINKHORN_ITERATIONS,
     TEMPERATURE,
     NearestNeighborMatcher,
     PatchTarget,
+    patch_loss,
+    sinkhorn_offsets,
+)
+from vidstyle.losses.patches import (
+    COLORS,
+    GRID_PX,
     extract_patches,
     join_patches,
     patch_descriptors,
-    patch_loss,
-    sinkhorn_offsets,
 )
 from vidstyle.ops.tensors import to_tensor
 from vidstyle.optim.adam import AdamState, StepSize, adam

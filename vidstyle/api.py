@@ -27,6 +27,7 @@ from .io.source import open_source
 from .job import RenderJob
 from .keyframes import make_timeline
 from .progress import Event, ProgressEvent
+from .regions import load_regions
 from .settings import Settings
 from .styles import check_not_swapped, style_parts
 from .stylizer.backward_pass import BackwardPass, uses_backward_pass
@@ -183,9 +184,9 @@ def render(
         progress: True: show a bar on standard error; False: show nothing; or a function that is
             called with a ``vidstyle.ProgressEvent`` at each iteration and frame.
         keywords: those of ``RenderOptions`` (``overwrite``, ``resume``, ``start``, ``stop``,
-            ``rate``, ``hdr``, ``mask``, ``mask_invert``, ``timeline``, ``audio``, ``codec``,
-            ``crf``, ``trace``; ``ray``, ``workers``, ``gpus_per_worker``, ``cpus_per_worker``,
-            ``max_tries``, ``split``), those of ``Settings``, and
+            ``rate``, ``hdr``, ``mask``, ``mask_invert``, ``regions``, ``timeline``, ``audio``,
+            ``codec``, ``crf``, ``trace``; ``ray``, ``workers``, ``gpus_per_worker``,
+            ``cpus_per_worker``, ``max_tries``, ``split``), those of ``Settings``, and
 
             - ``style_weights``: one for each style of a list,
             - ``features``: ``"bundled"``, ``"vgg16"``, ``"vgg19"``, a path, or ``Features``,
@@ -222,6 +223,7 @@ def render(
         **job_style(style, settings, str(stylizer.features.device)),
     )
     stylizer.timeline = make_timeline(job.keyframes, stylizer.style, stylizer.settings)
+    stylizer.regions = load_regions(job.regions, stylizer.features)
     _render(job, stylizer, options.cluster(), settings)
     return Path(job.output)
 

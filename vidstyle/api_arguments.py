@@ -17,6 +17,7 @@ from .io.mask import MaskFile
 from .io.sink_base import Encoding
 from .job import RenderJob
 from .keyframes import KeyframeEntry, make_entry, read_timeline
+from .regions import make_region
 from .settings import PRESETS, REMOVED_SETTINGS, RENAMED_SETTINGS, Settings
 from .styles import check_not_swapped, find_style, style_parts, to_style
 from .stylizer.style import Style
@@ -46,6 +47,9 @@ class RenderOptions:
         mask: an image or clip: frames are stylised where it is white, or opaque where it has alpha;
             ``"alpha"``: where the clip is opaque; None: everywhere.
         mask_invert: stylise where the mask is black.
+        regions: parts of the frames with styles of their own: a list of dicts such as ``{"mask":
+            "person.mp4", "style": "ink", "strength": 0.8}``, with the keys ``mask``, ``invert``,
+            ``style``, ``strength``, ``style_scale`` and ``content_weight``.
         timeline: changes of style and settings over time: a TOML file, see ``vidstyle render
             --help``; or a list of dicts with its keys, such as ``{"time": 10, "style": "b.jpg",
             "fade": 2}``; None: no changes.
@@ -77,6 +81,7 @@ class RenderOptions:
     hdr: str = "keep"
     mask: str | Path | None = None
     mask_invert: bool = False
+    regions: Sequence[Mapping[str, Any]] = ()
     timeline: str | Path | Sequence[Mapping[str, Any]] | None = None
     audio: bool = True
     codec: str | None = None
@@ -135,6 +140,7 @@ class RenderOptions:
             trace=None if self.trace is None else Path(self.trace),
             mask=None if self.mask is None else MaskFile(self.mask, self.mask_invert),
             keyframes=self._keyframes(),
+            regions=tuple(map(make_region, self.regions)),
         )
 
     def _keyframes(self) -> tuple[KeyframeEntry, ...]:

@@ -14,7 +14,7 @@ from .errors import OutputError
 from .flow.methods import FlowMethod
 from .io.files import PIPE, check_readable, fingerprint, without_secrets
 from .io.image_names import existing_numbers, image_path, is_image, is_numbered
-from .io.mask import MaskFile, with_masks
+from .io.mask import MaskFile, with_masks, with_regions
 from .io.outputs import check_apart
 from .io.sink import open_sink
 from .io.sink_base import Encoding, FileSink
@@ -23,6 +23,7 @@ from .io.source_times import with_source_times
 from .io.stream_info import VideoInfo
 from .keyframes import KeyframeEntry
 from .progress import Listener, ProgressDisplay
+from .regions import RegionEntry
 from .settings import Settings
 from .trace import Trace
 
@@ -50,6 +51,7 @@ class RenderJob:
         provenance: names of the features and styles, style weights and device, which the output's
             metadata record.
         keyframes: changes of style and settings, which the stylizer's timeline has too.
+        regions: parts of the frames with styles of their own, which the stylizer has too.
         files: files of styles and weights. An unfinished run is resumed only if none has changed.
     """
 
@@ -71,6 +73,7 @@ class RenderJob:
     files: tuple[str | Path, ...] = ()
     mask: MaskFile | None = None
     keyframes: tuple[KeyframeEntry, ...] = ()
+    regions: tuple[RegionEntry, ...] = ()
 
     @property
     def label(self) -> str:
@@ -79,9 +82,12 @@ class RenderJob:
 
     @property
     def inputs(self) -> tuple[str | Path, ...]:
-        """The names of all that the job reads: the input, styles and weights, and the mask."""
-        later = dict.fromkeys(path for keyframe in self.keyframes for path in keyframe.styles)
-        return (self.input, *self.files, *later, *([self.mask.path] if self.mask else []))
+        """The names of all that the job reads: the input, styles and weights, and masks."""
+        later = [path for keyframe in self.keyframes for path in keyframe.styles]
+        styles = [region.style for region in self.regions if region.style]
+        masks = [*([self.mask] if self.mask else []), *(region.mask for region in self.regions)]
+        others = dict.fromkeys([*later, *styles, *(mask.path for mask in masks)])
+        return (self.input, *self.files, *others)
 
     def open_source(self, start: Fraction | None = None) -> Source:
         """Open the part of the input that is to be stylised.
@@ -97,8 +103,11 @@ class RenderJob:
         apply_rotation = output == PIPE or is_image(output) or output.lower().endswith(".gif")
         begin = self.start if start is None else start
         source = open_source(self.input, begin, self.stop, self.rate, self.sdr, apply_rotation)
-        if self.mask or self.keyframes:
+        if self.mask or self.regions or self.keyframes:
             offset = self._offset(source, begin)
+            if self.regions:
+                masks = [region.mask for region in self.regions]
+                source = with_regions(source, masks, offset)
             if self.mask:
                 source = with_masks(source, self.mask, offset)
             if self.keyframes:
@@ -158,7 +167,8 @@ class RenderJob:
             "start": str(self.start or 0),
             "stop": str(self.stop) if self.stop is not None else None,
         }
-        changes = {"keyframes": [str(each) for each in self.keyframes]} if self.keyframes else {}
+        lists = {"keyframes": self.keyframes, "regions": self.regions}
+        changes = {name: [str(each) for each in given] for name, given in lists.items() if given}
         return {**self.provenance, **changes, **part, "settings": asdict(settings)}
 
     def _identity_of_inputs(self) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def read_timeline(path: str | Path) -> tuple[KeyframeEntry, ...]:
         raise InputError(f"{path} is not a TOML file ({error}): correct it", "timeline") from None
     try:
         for name in tables:
-            _check_key(name, [TABLE])
+            check_key("timeline", name, [TABLE])
         keyframes = tables.get(TABLE, [])
         if not isinstance(keyframes, list) or not keyframes:
             raise ValueError(f"it has no keyframe: write [[{TABLE}]] above each")
@@ -135,7 +135,7 @@ def parse_keyframe(words: Sequence[str]) -> KeyframeEntry:
         name = name.replace("-", "_")
         if not equals or not value:
             raise ValueError(f"{word!r} is not NAME=VALUE: write --at TIME strength=0.5 fade=2")
-        _check_key(name, KEYS[1:])
+        check_key("keyframe", name, KEYS[1:])
         table[name] = value.split(",") if name in ("style", "style_weights") else value
     return make_entry(table)
 
@@ -152,7 +152,7 @@ def make_entry(table: Mapping[str, Any], folder: Path = Path()) -> KeyframeEntry
         InputError: a style does not exist.
     """
     for name in table:
-        _check_key(name, KEYS)
+        check_key("keyframe", name, KEYS)
     if TIME not in table:
         raise ValueError(f"a keyframe has no {TIME}: write {TIME} = 10, in seconds")
     names, weights = table.get("style", []), table.get("style_weights")
@@ -167,7 +167,7 @@ def make_entry(table: Mapping[str, Any], folder: Path = Path()) -> KeyframeEntry
     entry = KeyframeEntry(
         parse_time(table[TIME]),
         tuple(_find(name, folder) for name in names),
-        None if weights is None else tuple(_number("style_weights", each) for each in weights),
+        None if weights is None else tuple(to_number("style_weights", each) for each in weights),
         settings,
         parse_time(table.get("fade", 0)),
         str(table.get("easing", "linear")),
@@ -189,13 +189,14 @@ def _find(name: str, folder: Path) -> Path:
 
 def _value(name: str, given: object) -> Value:
     if name != "original_colors":
-        return _number(name, given)
+        return to_number(name, given)
     if str(given).lower() not in ("true", "false"):
         raise ValueError(f"{name} is {given!r}: use true or false")
     return str(given).lower() == "true"
 
 
-def _number(name: str, given: object) -> float:
+def to_number(name: str, given: object) -> float:
+    """A number or its text as a float; ValueError for anything else."""
     try:
         if isinstance(given, bool):
             raise ValueError
@@ -204,10 +205,10 @@ def _number(name: str, given: object) -> float:
         raise ValueError(f"{name} is {given!r}: use a number") from None
 
 
-def _check_key(name: str, known: Iterable[str]) -> None:
-    """Raise ValueError for an unknown key, with the nearest known one."""
+def check_key(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise ValueError for a key that something does not have, with the nearest known one."""
     known = list(known)
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(known)}"
-        raise ValueError(f"a keyframe has no {name!r}: {hint}")
+        raise ValueError(f"a {what} has no {name!r}: {hint}")

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..features.extractor import Features
 from ..losses.content import MIN_VARIANCE, ContentTarget
 from ..losses.orientation import MIN_SQUARED_COHERENCE
-from ..losses.patch_matching import NearestNeighborMatcher, PatchTarget, patch_descriptors
+from ..losses.patch_matching import NearestNeighborMatcher, PatchTarget
+from ..losses.patches import patch_descriptors
 from ..losses.style import MIN_RMS
 
 REFERENCE_ITERATIONS = 300

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..flow.methods import load_flow
     from ..inputs import expand_folders
     from ..keyframes import make_timeline
+    from ..regions import load_regions
     from ..render_job import open_files
     from ..runtime.device import choose_device
     from ..styles import find_style
@@ -61,14 +62,16 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             stylizers = {  # unknown layers and wrong keyframes are reported before the work begins
                 chosen: Stylizer(features, style, chosen) for chosen in settings.values()
             }
+            regions = load_regions(jobs[0].regions, features)
             for chosen, stylizer in stylizers.items():
                 stylizer.timeline = make_timeline(jobs[0].keyframes, style, chosen)
+                stylizer.regions = regions
         listener = stack.enter_context(_events_written(args.json))
         jobs = [replace(job, listener=listener) for job in jobs]
 
         def make_stylizer(job: Any) -> Stylizer:
             made = Stylizer(features, style, settings[job.input])
-            made.timeline = stylizers[settings[job.input]].timeline
+            made.timeline, made.regions = stylizers[settings[job.input]].timeline, regions
             return made
 
         if cluster:
@@ -285,9 +288,11 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
     Raises:
         ValueError: flags that exclude each other.
     """
+    from ..io.mask import MaskFile
     from ..io.sink_base import Encoding
     from ..job import RenderJob
     from ..keyframes import choose_keyframes
+    from ..regions import parse_regions
 
     stop = args.stop if args.duration is None else (args.start or 0) + args.duration
     if stop is not None and stop <= (args.start or 0):
@@ -298,6 +303,8 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         raise ValueError("--preview cannot be used with -ss, -t, -to, --trace or --resume")
     if args.frames and (args.preview is not None or args.trace or args.resume):
         raise ValueError("--frames cannot be used with --preview, --trace or --resume")
+    if args.mask_invert and args.mask is None:
+        raise ValueError("--mask-invert works with --mask only: add --mask FILE")
     if args.seam_frames is not None and not args.frames:
         raise ValueError("--seam-frames works with --frames only: add --frames START-END")
     return RenderJob(
@@ -318,24 +325,10 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
             "device": device,
         },
         files=(*styles, *weights_files(args)),
-        mask=_mask(args),
+        mask=None if args.mask is None else MaskFile(args.mask, args.mask_invert),
         keyframes=choose_keyframes(args.at, args.timeline),
+        regions=parse_regions(args.regions),
     )
-
-
-def _mask(args: argparse.Namespace) -> Any:
-    """The mask of the flags, or None.
-
-    Raises:
-        ValueError: --mask-invert without a mask.
-    """
-    from ..io.mask import MaskFile
-
-    if args.mask is None:
-        if args.mask_invert:
-            raise ValueError("--mask-invert works with --mask only: add --mask FILE")
-        return None
-    return MaskFile(args.mask, args.mask_invert)
 
 
 def _asked(output: str | Path) -> bool:

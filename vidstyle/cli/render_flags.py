@@ -115,7 +115,7 @@ def _add_part(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_mask(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("mask").add_argument
+    add = parser.add_argument_group("masks").add_argument
     add(
         "--mask",
         metavar="FILE",
@@ -123,6 +123,15 @@ def _add_mask(parser: argparse.ArgumentParser) -> None:
         "`alpha`: the clip's own alpha",
     )
     add("--mask-invert", action="store_true", help="stylise where the mask is black")
+    add(
+        "--region",
+        dest="regions",
+        action="append",
+        metavar="MASK=STYLE[,NAME=VALUE]",
+        help="another style where this mask is white, as in --region person.mp4=ink,strength=0.8 "
+        "(may be given more than once; settings: strength, style-scale, content-weight; without a "
+        "style: person.mp4=,strength=0)",
+    )
 
 
 def _add_keyframes(parser: argparse.ArgumentParser) -> None:

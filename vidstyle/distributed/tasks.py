@@ -31,6 +31,7 @@ from ..render_job import render_job
 from ..runtime.device import choose_device
 from ..runtime.limits import thread_limit
 from ..settings import Settings
+from ..stylizer.regions import Region
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from ..stylizer.timeline import Keyframe, Timeline
@@ -58,6 +59,7 @@ class Recipe:
     Args:
         style: with its features, on the CPU.
         keyframes: of the timeline, with styles of the same features.
+        regions: of the frames, the same.
         device: name of the device of each worker.
         threads: CPU threads of each worker.
         flow_weights: file with RAFT's weights.
@@ -66,6 +68,7 @@ class Recipe:
 
     style: Style
     keyframes: tuple[Keyframe, ...]
+    regions: tuple[Region, ...]
     device: str
     threads: int
     flow_weights: Path | None
@@ -80,7 +83,8 @@ class Recipe:
         style = stylizer.style.with_features(features)
         given = stylizer.timeline.keyframes if stylizer.timeline else ()
         keyframes = tuple(each.with_features(features) for each in given)
-        return cls(style, keyframes, device, threads, flow_weights, versions())
+        regions = tuple(each.with_features(features) for each in stylizer.regions)
+        return cls(style, keyframes, regions, device, threads, flow_weights, versions())
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ class Clip:
         path = os.path.abspath(job.input)  # noqa: PTH100 (links stay: workers may have others)
         contents = "" if is_numbered(path) else fingerprint(path)
         mask = job.mask.absolute() if job.mask else None
-        sent = replace(job, input=path, mask=mask, quiet=True)
+        regions = tuple(region.absolute() for region in job.regions)
+        sent = replace(job, input=path, mask=mask, regions=regions, quiet=True)
         sent = replace(sent, batch_display=None, listener=None, flow=None)
         return cls(sent, settings, contents)
 
@@ -212,9 +217,10 @@ def _result(
     job = replace(clip.job, input=_local_source(clip, fetch))
     if isinstance(task, ScanRange):
         return scan(job, task)
-    style, keyframes = _style(recipe, str(device))
+    style, keyframes, regions = _styles_on(recipe, str(device))
     stylizer = Stylizer(style.features, style, clip.settings)
     stylizer.timeline = Timeline(keyframes, style, clip.settings) if keyframes else None
+    stylizer.regions = regions
     job = replace(job, flow=load_flow(clip.settings.flow, device, recipe.flow_weights))
     if isinstance(task, Still):
         return _rendered_still(job, stylizer)
@@ -272,18 +278,19 @@ def _on_gpu(index: int | None) -> Iterator[None]:
         torch.cuda.empty_cache()
 
 
-_styles: dict[tuple[int, str], tuple[Style, tuple[Keyframe, ...]]] = {}
+Styles = tuple[Style, tuple[Keyframe, ...], tuple[Region, ...]]
+_styles: dict[tuple[int, str], Styles] = {}
 
 
-def _style(recipe: Recipe, device: str) -> tuple[Style, tuple[Keyframe, ...]]:
-    """The style and the keyframes on a device, with the statistics of earlier tasks of the same
-    recipe."""
+def _styles_on(recipe: Recipe, device: str) -> Styles:
+    """All styles on a device, with the statistics of earlier tasks of the same recipe."""
     key = id(recipe), device
     if key not in _styles:
         _styles.clear()
         features = recipe.style.features.to(device)
         keyframes = tuple(each.with_features(features) for each in recipe.keyframes)
-        _styles[key] = recipe.style.with_features(features), keyframes
+        regions = tuple(each.with_features(features) for each in recipe.regions)
+        _styles[key] = recipe.style.with_features(features), keyframes, regions
     return _styles[key]
 
 

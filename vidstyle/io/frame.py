@@ -20,6 +20,8 @@ class Frame:
         duration: in seconds, exact; 0 where unknown.
         mask: (H, W) uint8, 255 where the frame is stylised, 0 where it stays as it is; None:
             everywhere.
+        regions: (R, H, W) uint8, masks of the regions that have styles of their own, in the order
+            of ``Stylizer.regions``; None: there are none.
         source_time: seconds from the start of the file, where ``time`` counts from the start of a
             part of it; None: the same as ``time``.
 
@@ -33,6 +35,7 @@ class Frame:
     duration: Fraction = Fraction(0)
     mask: NDArray[np.uint8] | None = None
     source_time: Fraction | None = None
+    regions: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.image, np.ndarray) or self.image.dtype not in (np.uint8, np.uint16):
@@ -50,6 +53,13 @@ class Frame:
             raise ValueError(
                 f"a frame's mask must be a uint8 array of the shape {self.image.shape[:2]}, not "
                 f"{self.mask.dtype} {self.mask.shape}"
+            )
+        if self.regions is not None and (
+            self.regions.dtype != np.uint8 or self.regions.shape[1:] != self.image.shape[:2]
+        ):
+            raise ValueError(
+                f"a frame's regions must be a uint8 array of the shape (R, H, W) with (H, W) = "
+                f"{self.image.shape[:2]}, not {self.regions.dtype} {self.regions.shape}"
             )
 
     def __repr__(self) -> str:

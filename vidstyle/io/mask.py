@@ -1,7 +1,8 @@
-"""Masks: where a frame is stylised. They come from a still image, a clip, or the frame's alpha."""
+"""Masks: where a frame is stylised, and its regions. They come from a still image, a clip, or the
+frame's alpha."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..runtime.closing import Closing
 from .files import PIPE, is_url
 from .frame import Frame, Image, to_8_bits
 from .image_names import is_numbered
+from .mapped_source import mapped
 from .source import ImageSource, Source, open_source
 from .stream_info import VideoInfo
 
@@ -33,6 +34,9 @@ ASPECT_TOLERANCE = 0.01
 
 TIME_TOLERANCE_SECONDS = Fraction(1, 200)
 """A mask so little later than a frame belongs to it: Matroska rounds timestamps to milliseconds."""
+
+MAX_OVERLAP = 0.01
+"""Share of a frame on which regions may overlap without a warning: soft edges do."""
 
 Mask = NDArray[np.uint8]
 """(H, W): 255 where the frame is stylised, 0 where it is not."""
@@ -73,18 +77,56 @@ def with_masks(source: Source, mask: MaskFile, offset: Fraction = Fraction(0)) -
     Raises:
         InputError: the mask cannot be read, or is all black or white; or frames without alpha.
     """
+    reader = _make_readers(source, [mask], offset)[0]
+    return mapped(source, lambda frame: replace(frame, mask=reader.mask_of(frame)), reader)
+
+
+def with_regions(
+    source: Source, masks: Sequence[MaskFile], offset: Fraction = Fraction(0)
+) -> Source:
+    """A source whose frames have regions, each with a mask as for ``with_masks``.
+
+    Args:
+        source: of the frames.
+        masks: of each region.
+        offset: as for ``with_masks``.
+
+    Raises:
+        InputError: as for ``with_masks``.
+    """
+    readers = _make_readers(source, masks, offset)
+    warned = False
+
+    def change(frame: Frame) -> Frame:
+        nonlocal warned
+        regions = np.stack([reader.mask_of(frame) for reader in readers])
+        overlap = (regions.sum(0, dtype=np.int32) > 255 + CODEC_NOISE).mean()
+        if overlap > MAX_OVERLAP and not warned:
+            warned = True
+            names = ", ".join(str(mask.path) for mask in masks)
+            log.warning(
+                "the regions %s overlap on %.0f %% of a frame: their styles are mixed there",
+                names,
+                100 * overlap,
+            )
+        return replace(frame, regions=regions)
+
+    return mapped(source, change, *readers)
+
+
+def _make_readers(
+    source: Source, masks: Sequence[MaskFile], offset: Fraction
+) -> "list[_AlphaReader | _MaskReader]":
+    """The reader of each mask. The source is closed if one cannot be read."""
+    readers: list[_AlphaReader | _MaskReader] = []
     try:
-        masked = MaskedSource(source, _make_reader(source, mask, offset))
-        if not isinstance(source, ImageSource):
-            return masked
-        (frame,) = masked
-        masked.close()
+        for mask in masks:
+            readers.append(_make_reader(source, mask, offset))
     except BaseException:
-        source.close()
+        for each in (source, *readers):
+            each.close()
         raise
-    still = ImageSource.of(frame)
-    still.format = source.format
-    return still
+    return readers
 
 
 def _make_reader(source: Source, mask: MaskFile, offset: Fraction) -> "_AlphaReader | _MaskReader":
@@ -199,35 +241,3 @@ class _MaskReader:
                     "stylised and black elsewhere, or leave the mask out",
                     "mask",
                 )
-
-
-class MaskedSource(Closing):
-    """A clip whose frames have masks; all else is that of the clip."""
-
-    def __init__(self, source: Source, reader: _AlphaReader | _MaskReader) -> None:
-        self._source, self._reader = source, reader
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    @property
-    def format(self) -> Any:
-        """Properties of the frames."""
-        return self._source.format
-
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._source:
-            yield replace(frame, mask=self._reader.mask_of(frame))
-
-    def skip(self, count: int) -> None:
-        """Skip frames; masks follow by their times."""
-        self._source.skip(count)
-
-    def stop(self) -> None:
-        """End a blocked reader in another thread."""
-        self._source.stop()
-
-    def close(self) -> None:
-        """Close the clip and the mask."""
-        self._source.close()
-        self._reader.close()

@@ -1,13 +1,11 @@
 """Frames of a part of a clip with their times in the whole file, by which a timeline changes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 from ..errors import InputError
-from ..runtime.closing import Closing
-from .frame import Frame
+from .mapped_source import mapped
 from .source import ImageSource, Source
 
 END_TOLERANCE_SECONDS = 1
@@ -39,35 +37,4 @@ def with_source_times(source: Source, offset: Fraction, keyframes: Sequence[Frac
     if problem:
         source.close()
         raise InputError(f"{info.label} {problem}")
-    return SourceWithTimes(source, offset)
-
-
-class SourceWithTimes(Closing):
-    """A clip whose frames have ``source_time``; all else is that of the clip."""
-
-    def __init__(self, source: Source, offset: Fraction) -> None:
-        self._source, self._offset = source, offset
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    @property
-    def format(self) -> Any:
-        """Properties of the frames."""
-        return self._source.format
-
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._source:
-            yield replace(frame, source_time=frame.time + self._offset)
-
-    def skip(self, count: int) -> None:
-        """Skip frames."""
-        self._source.skip(count)
-
-    def stop(self) -> None:
-        """End a blocked reader in another thread."""
-        self._source.stop()
-
-    def close(self) -> None:
-        """Close the clip."""
-        self._source.close()
+    return mapped(source, lambda frame: replace(frame, source_time=frame.time + offset))

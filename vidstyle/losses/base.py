@@ -6,7 +6,7 @@ the style and from each frame, and is a scalar function of the image that is opt
 another list.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
@@ -29,6 +29,18 @@ class StyleStatistics(Protocol):
 
     def patches(self, size_px: int) -> Any:
         """``StylePatches`` of the style images."""
+
+
+class Regions(NamedTuple):
+    """Parts of a frame that have their own styles (Gatys et al. 2017, section 4).
+
+    Attributes:
+        masks: (1, R, H, W) in [0, 1], one for each region; they sum to 1 at each pixel.
+        content_gains: (R,), factors of the content weight.
+    """
+
+    masks: Tensor
+    content_gains: Tensor
 
 
 class FrameContext(NamedTuple):
@@ -105,6 +117,20 @@ class Loss:
         nor branch on values.
         """
         return frame.style
+
+    def region_target(
+        self, frame: FrameContext, style_targets: Sequence[Any], regions: Regions
+    ) -> Any:
+        """Prepare the target of one frame whose regions have their own styles.
+
+        By default the style of the first region applies to the whole frame.
+
+        Args:
+            frame: its ``style`` is that of the first region.
+            style_targets: the result of ``style_target`` for each region.
+            regions: of the size of the frame.
+        """
+        return self.target(frame)
 
     def fix_target(self, target: Any, image: Tensor, features: Features) -> Any:
         """The target of the next steps, where it depends on the image that these steps start from.

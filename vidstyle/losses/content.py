@@ -1,8 +1,8 @@
 """Content loss (Gatys et al. 2015): squared difference of activations, weighted by local detail."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..autograd.losses import weighted_squared_difference
 from ..features.network import LAYOUT
-from .base import FrameContext, Loss
+from .base import FrameContext, Loss, Regions
 from .text_mask import text_mask
 
 MIN_VARIANCE = 1e-3
@@ -134,6 +134,13 @@ class ContentLoss(Loss):
             ).multiplied(gain)
             for layer, weight in self.layer_weights
         }
+
+    def region_target(
+        self, frame: FrameContext, style_targets: Sequence[Any], regions: Regions
+    ) -> dict[str, ContentTarget]:
+        """The target of each layer, with the content weights of the regions."""
+        gains = (regions.masks * regions.content_gains[None, :, None, None]).sum(1, keepdim=True)
+        return {layer: part.multiplied(gains) for layer, part in self.target(frame).items()}
 
     def __call__(
         self,

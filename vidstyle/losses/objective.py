@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,17 +10,30 @@ from torch.utils import _pytree as pytree
 
 from ..features.extractor import Features
 from ..ops.color import toward_style_colors
-from .base import FrameContext, Loss
+from .base import FrameContext, Loss, Regions
 
 TOTAL = "total"
 """Key of the weighted sum among the losses."""
 
 
+class StyleContext(NamedTuple):
+    """The targets and statistics of the style for the frames of one size.
+
+    Args:
+        color_statistics: (4, 4), see ``ops.color``; with regions (R, 4, 4).
+        targets: of each loss, see ``Style.targets``; with regions one for each region.
+        regions: parts of the frame with styles of their own; None: one style.
+    """
+
+    color_statistics: Tensor
+    targets: tuple[Any, ...]
+    regions: Regions | None = None
+
+
 def prepare_targets(
     features: Features,
     losses: Iterable[Loss],
-    style_targets: Iterable[Any],
-    color_statistics: Tensor,
+    style: StyleContext,
     content: Tensor,
     previous: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Any, ...]:
@@ -29,19 +42,29 @@ def prepare_targets(
     Args:
         features: compute the activations of the content.
         losses: of the objective.
-        style_targets: of each of them, see ``Style.targets``.
-        color_statistics: (4, 4) of the style, see ``toward_style_colors``.
+        style: of the frame.
         content: (1, 3, H, W) RGB in [0, 1].
         previous: ``previous`` and ``valid`` of ``FrameContext``.
     """
-    losses = tuple(losses)
+    losses, regions = tuple(losses), style.regions
     with torch.no_grad():
-        matched = toward_style_colors(content, color_statistics)
+        matched = style_colored(content, style)
         activations = features(matched, {layer for x in losses for layer in x.content_layers})
-        return tuple(
-            loss.target(FrameContext(features, matched, activations, style, *previous or ()))
-            for loss, style in zip(losses, style_targets, strict=True)
-        )
+
+        def target(loss: Loss, own: Any) -> Any:
+            first = own if regions is None else own[0]
+            frame = FrameContext(features, matched, activations, first, *previous or ())
+            if regions is None:
+                return loss.target(frame)
+            return loss.region_target(frame, own, regions)
+
+        return tuple(map(target, losses, style.targets))
+
+
+def style_colored(content: Tensor, style: StyleContext) -> Tensor:
+    """A frame, (1, 3, H, W), in colours nearer to the style's, region by region."""
+    masks = None if style.regions is None else style.regions.masks
+    return toward_style_colors(content, style.color_statistics, masks)
 
 
 def fix_targets(

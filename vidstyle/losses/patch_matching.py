@@ -16,19 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..autograd.losses import patch_cosines, patch_means
-from ..autograd.pooling import avg_pool2
+from ..autograd.losses import patch_cosines
 from ..features.extractor import Features
-from ..ops.color import opponent_matrix
-from ..ops.tensors import constant, upcast_half
-from .base import FrameContext, Loss, StyleStatistics
-
-GRID_PX = 8
-"""Distance of neighbouring patches in px, half of their side. With this overlap the loss hardly
-depends on the position of a stroke relative to the grid."""
-
-MAX_STYLE_PATCHES = 2048
-"""Number of random patches kept of a style image."""
+from ..ops.tensors import upcast_half
+from .base import FrameContext, Loss, Regions, StyleStatistics
+from .patches import StylePatches, patch_colors, patch_descriptors
 
 CONTENT_SHARE = 0.2
 """Share of the content's descriptor in the query of a patch; the image's descriptor has the rest.
@@ -37,19 +29,6 @@ With a share of the content, the matched patches follow the shapes of the conten
 COLOR_WEIGHT = 0.5
 """Weight of a squared difference of colour in the similarity: a blue sky is matched to blue patches
 of the style."""
-
-COLOR_WINDOW_PX = 24
-"""Side in px of the window whose mean colour a patch has, larger than the patch: an engraving's
-tones consist of lines."""
-
-MATCH_CHROMA_GAIN = 4.0
-"""Gain of the two chromatic opponent channels over grey in that difference."""
-
-MIN_SPREAD = 1e-3
-"""Floor of the standard deviation of a layer over a style: a style of one colour has none."""
-
-COLORS = "colors"
-"""Key of the patches' colours in ``extract_patches``, next to layer names."""
 
 TEMPERATURE = 0.05
 """Temperature of the Sinkhorn kernel, in units of the similarity."""
@@ -75,20 +54,8 @@ CHUNK_PATCHES = 2048
 """Number of the image's patches compared at once, to bound memory."""
 
 
-class StylePatches(NamedTuple):
-    """Patches of a style, and the normalisation of descriptors.
-
-    Args:
-        mean, gain: (C,), the mean of the style's descriptors, and the factor of a difference from
-            it.
-        units: (M, C), normalised descriptors of unit length.
-        colors: (M, 4), opponent colours and their squared length.
-    """
-
-    mean: Tensor
-    gain: Tensor
-    units: Tensor
-    colors: Tensor
+MIN_PATCH_WEIGHT = 1e-6
+"""Floor of a patch's weight in a region: an empty region has patches of some weight too."""
 
 
 class PatchTarget(NamedTuple):
@@ -98,88 +65,6 @@ class PatchTarget(NamedTuple):
     units: Tensor
     mean: Tensor
     gain: Tensor
-
-
-def patch_descriptors(
-    activations: Mapping[str, Tensor], layers: Sequence[str], image: Tensor
-) -> Tensor:
-    """Descriptors of patches: activations of several layers, averaged over 2 x 2 grid squares.
-
-    Returns:
-        (N, C) in the dtype of the first layer.
-    """
-    grid = image.shape[-2] // GRID_PX, image.shape[-1] // GRID_PX
-    return patch_means(*(_resize_to_grid(activations[layer], grid) for layer in layers))
-
-
-def _resize_to_grid(maps: Tensor, grid: tuple[int, int]) -> Tensor:
-    while min(maps.shape[-2] // grid[0], maps.shape[-1] // grid[1]) > 1:
-        maps = avg_pool2(maps)
-    if tuple(maps.shape[-2:]) != grid:
-        maps = maps[..., : grid[0], : grid[1]]  # activations of strided filters can be one longer
-    if tuple(maps.shape[-2:]) != grid:
-        maps = F.interpolate(maps, grid, mode="bilinear", align_corners=False)
-    return maps
-
-
-def patch_colors(image: Tensor) -> Tensor:
-    """Opponent colours around each patch, (N, 3)."""
-    gains = constant((1.0, MATCH_CHROMA_GAIN, MATCH_CHROMA_GAIN), image.device)
-    weights = opponent_matrix(image.device) * gains[:, None]
-    # The padding centres the window on the patch.
-    padded = F.pad(image, [COLOR_WINDOW_PX // 2 - GRID_PX] * 4, mode="replicate")
-    means = F.avg_pool2d(F.avg_pool2d(padded, GRID_PX), COLOR_WINDOW_PX // GRID_PX, 1)
-    return torch.einsum("oc,bchw->bohw", weights, means)[0].flatten(1).T
-
-
-def extract_patches(image: Tensor, features: Features) -> dict[str, Tensor]:
-    """At most ``MAX_STYLE_PATCHES`` random patches of a style image; the seed is fixed.
-
-    Returns:
-        layer -> (M, C), and ``COLORS`` -> (M, 3).
-    """
-    activations = features(image, features.match_layers)
-    patches = {
-        layer: patch_descriptors(activations, [layer], image).float()
-        for layer in features.match_layers
-    } | {COLORS: patch_colors(image)}
-    order = torch.randperm(len(patches[COLORS]), generator=torch.Generator().manual_seed(0))
-    chosen = order[:MAX_STYLE_PATCHES].to(image.device)
-    return {layer: found[chosen] for layer, found in patches.items()}
-
-
-def join_patches(
-    images: Sequence[Mapping[str, Tensor]],
-    shares: Sequence[float],
-    layer_weights: Mapping[str, float],
-) -> StylePatches:
-    """Patches of several style images in proportion to their shares.
-
-    Args:
-        images: as ``extract_patches`` returns them.
-        shares: of each image; they sum to 1.
-        layer_weights: layer -> its weight in a descriptor.
-    """
-    used = [(image, share) for image, share in zip(images, shares, strict=True) if share > 0]
-    counts = [max(1, round(share * len(image[COLORS]))) for image, share in used]
-
-    def joined(layer: str) -> Tensor:
-        return torch.cat(
-            [image[layer][:count] for (image, _), count in zip(used, counts, strict=True)]
-        )
-
-    layers = [joined(layer) for layer in layer_weights]
-    means = [descriptors.mean(0) for descriptors in layers]
-    centred = [descriptors - mean for descriptors, mean in zip(layers, means, strict=True)]
-    spreads = [x.square().sum(1).mean().sqrt().clamp_min(MIN_SPREAD) for x in centred]
-    gains = [
-        (weight / spread).expand_as(mean)
-        for weight, spread, mean in zip(layer_weights.values(), spreads, means, strict=True)
-    ]
-    units = F.normalize(torch.cat(centred, 1) * torch.cat(gains))
-    colors = joined(COLORS)
-    squared = colors.square().sum(1, keepdim=True)
-    return StylePatches(torch.cat(means), torch.cat(gains), units, torch.cat([colors, squared], 1))
 
 
 class NearestNeighborMatcher(NamedTuple):
@@ -194,16 +79,22 @@ class NearestNeighborMatcher(NamedTuple):
         keys: (M, C + 4).
         content_units: (N, C), the content's normalised descriptors times ``CONTENT_SHARE``.
         content_colors: (N, 4).
+        weights: (N,), of the image's patches, see ``sinkhorn_offsets``; None: all equal.
     """
 
     patches: StylePatches
     keys: Tensor
     content_units: Tensor
     content_colors: Tensor
+    weights: Tensor | None = None
 
     @classmethod
     def from_content(
-        cls, patches: StylePatches, content: Tensor, descriptors: Tensor
+        cls,
+        patches: StylePatches,
+        content: Tensor,
+        descriptors: Tensor,
+        weights: Tensor | None = None,
     ) -> "NearestNeighborMatcher":
         """A matcher for images of this content.
 
@@ -211,6 +102,7 @@ class NearestNeighborMatcher(NamedTuple):
             patches: of the style.
             content: (1, 3, H, W), see ``FrameContext``.
             descriptors: of the content, from ``patch_descriptors``.
+            weights: of the image's patches; None: all equal.
         """
         keys = torch.cat([patches.units, patches.colors], 1).to(descriptors.dtype)
         colors = patch_colors(content)
@@ -218,7 +110,7 @@ class NearestNeighborMatcher(NamedTuple):
         # query.
         doubled = torch.cat([2 * colors, -torch.ones_like(colors[:, :1])], 1)
         units = _normalized(descriptors, patches)
-        return cls(patches, keys, CONTENT_SHARE * units, COLOR_WEIGHT * doubled)
+        return cls(patches, keys, CONTENT_SHARE * units, COLOR_WEIGHT * doubled, weights)
 
     def assign(self, descriptors: Tensor) -> PatchTarget:
         """The nearest style patches of each patch of an image, averaged by attention, with Sinkhorn
@@ -231,8 +123,9 @@ class NearestNeighborMatcher(NamedTuple):
             units = (1 - CONTENT_SHARE) * _normalized(descriptors, self.patches)
             dtype = self.keys.dtype
             queries = torch.cat([units + self.content_units, self.content_colors], 1).to(dtype)
-            sample = queries[:: max(1, len(queries) // SINKHORN_SAMPLE)]
-            offsets = sinkhorn_offsets(sample @ self.keys.T).to(dtype)
+            step = max(1, len(queries) // SINKHORN_SAMPLE)
+            weights = None if self.weights is None else self.weights[::step]
+            offsets = sinkhorn_offsets(queries[::step] @ self.keys.T, weights).to(dtype)
             means = [
                 attention_means(rows @ self.keys.T - offsets, self.patches.units)
                 for rows in torch.split(queries, CHUNK_PATCHES)
@@ -261,14 +154,15 @@ def _normalized(descriptors: Tensor, patches: StylePatches) -> Tensor:
     return F.normalize((descriptors - patches.mean) * patches.gain)
 
 
-def sinkhorn_offsets(similarity: Tensor) -> Tensor:
+def sinkhorn_offsets(similarity: Tensor, weights: Tensor | None = None) -> Tensor:
     """Offsets subtracted from the columns of a similarity so that all are about equally near.
 
     Sinkhorn scaling (Cuturi 2013) of the kernel exp(similarity / ``TEMPERATURE``), with equal
-    marginals.
+    marginals of the columns.
 
     Args:
         similarity: (N, M), rows of queries, columns of style patches.
+        weights: (N,), marginals of the rows, relative to their sum; None: equal ones.
 
     Returns:
         (M,) float32.
@@ -276,9 +170,24 @@ def sinkhorn_offsets(similarity: Tensor) -> Tensor:
     logits = similarity.float() / TEMPERATURE
     kernel = (logits - logits.amax(1, keepdim=True)).clamp_min(MIN_LOG_KERNEL).exp()
     scaling = kernel.new_ones(kernel.shape[1])
+    if weights is None:
+        weights = torch.ones_like(kernel[:, 0])
+    total = weights.sum() / kernel.shape[1]
     for _ in range(SINKHORN_ITERATIONS):
-        scaling = kernel.shape[0] / kernel.shape[1] / (kernel.T @ (1 / (kernel @ scaling)))
+        scaling = total / (kernel.T @ (weights / (kernel @ scaling)))
     return -TEMPERATURE * scaling.log()
+
+
+class RegionPatchTarget(NamedTuple):
+    """Targets of the regions of a frame.
+
+    Args:
+        parts: of each region, for all patches of the image.
+        weights: (R, N), of each patch in each region.
+    """
+
+    parts: tuple[PatchTarget | NearestNeighborMatcher, ...]
+    weights: Tensor
 
 
 def patch_loss(descriptors: Tensor, target: PatchTarget) -> Tensor:
@@ -289,6 +198,29 @@ def patch_loss(descriptors: Tensor, target: PatchTarget) -> Tensor:
     """
     # Divided by the small spread of a flat style, differences exceed the range of float16.
     return 1 - patch_cosines(upcast_half(descriptors), *target).mean()
+
+
+def region_patch_loss(descriptors: Tensor, target: RegionPatchTarget) -> Tensor:
+    """``patch_loss`` in which each patch has the targets of its regions, a scalar.
+
+    Args:
+        descriptors: from ``patch_descriptors``.
+    """
+    descriptors = upcast_half(descriptors)
+    losses = [
+        ((1 - patch_cosines(descriptors, *part)) * weights).mean()
+        for part, weights in zip(target.parts, target.weights, strict=True)
+        if isinstance(part, PatchTarget)
+    ]
+    return torch.stack(losses).sum()
+
+
+def _patch_weights(masks: Tensor) -> Tensor:
+    """Masks of regions, (1, R, H, W), at the patches of the image: (R, N), above 0."""
+    return patch_descriptors({"": masks}, [""], masks).T.clamp_min(MIN_PATCH_WEIGHT)
+
+
+Target = PatchTarget | NearestNeighborMatcher | RegionPatchTarget
 
 
 @dataclass(frozen=True)
@@ -322,24 +254,49 @@ class PatchMatchingLoss(Loss):
         descriptors = patch_descriptors(frame.activations, self.layers, frame.content)
         return NearestNeighborMatcher.from_content(frame.style, frame.content, descriptors)
 
-    def fix_target(
-        self, target: PatchTarget | NearestNeighborMatcher, image: Tensor, features: Features
-    ) -> PatchTarget:
+    def region_target(
+        self, frame: FrameContext, style_targets: Sequence[StylePatches], regions: Regions
+    ) -> RegionPatchTarget:
+        """A matcher for each region: all style patches are about equally likely within it."""
+        descriptors = patch_descriptors(frame.activations, self.layers, frame.content)
+        weights = _patch_weights(regions.masks)
+        matchers = (
+            NearestNeighborMatcher.from_content(style, frame.content, descriptors, part)
+            for style, part in zip(style_targets, weights, strict=True)
+        )
+        return RegionPatchTarget(tuple(matchers), weights)
+
+    def fix_target(self, target: Target, image: Tensor, features: Features) -> Target:
         """Assign the nearest neighbours; a target that is assigned already stays."""
-        if isinstance(target, PatchTarget):
+        if _is_assigned(target):
             return target
         with torch.no_grad():
             activations = features(image, self.layers)
-            return target.assign(patch_descriptors(activations, self.layers, image))
+            return _assigned(target, patch_descriptors(activations, self.layers, image))
 
-    def __call__(
-        self,
-        image: Tensor,
-        activations: Mapping[str, Tensor],
-        target: PatchTarget | NearestNeighborMatcher,
-    ) -> Tensor:
+    def __call__(self, image: Tensor, activations: Mapping[str, Tensor], target: Target) -> Tensor:
         """``patch_loss`` with fixed matches, or else with those of this very image."""
         descriptors = patch_descriptors(activations, self.layers, image)
-        if isinstance(target, NearestNeighborMatcher):
-            target = target.assign(descriptors.detach())
+        if not _is_assigned(target):
+            target = _assigned(target, descriptors.detach())
+        if isinstance(target, RegionPatchTarget):
+            return region_patch_loss(descriptors, target)
+        assert isinstance(target, PatchTarget)
         return patch_loss(descriptors, target)
+
+
+def _is_assigned(target: Target) -> bool:
+    if isinstance(target, RegionPatchTarget):
+        return all(isinstance(part, PatchTarget) for part in target.parts)
+    return isinstance(target, PatchTarget)
+
+
+def _assigned(target: Target, descriptors: Tensor) -> Target:
+    """A target with the nearest neighbours of the patches of an image."""
+    if isinstance(target, RegionPatchTarget):
+        parts = tuple(
+            part.assign(descriptors) if isinstance(part, NearestNeighborMatcher) else part
+            for part in target.parts
+        )
+        return target._replace(parts=parts)
+    return target.assign(descriptors) if isinstance(target, NearestNeighborMatcher) else target

@@ -28,6 +28,9 @@ A transfer multiplies deviations by the ratio of both standard deviations. This 
 the noise of a black frame is not amplified to full contrast.
 """
 
+MIN_PIXEL_WEIGHT = 1e-6
+"""Weight of pixels outside a mask: statistics of an empty region are those of the image."""
+
 
 def opponent_matrix(device: torch.device) -> Tensor:
     """The orthonormal matrix from RGB to opponent colours, (3, 3) float32."""
@@ -40,7 +43,10 @@ def apply_color_matrix(matrix: Tensor, image: Tensor) -> Tensor:
 
 
 def color_statistics(
-    image: Tensor, basis: Matrix = OPPONENT, max_side_px: int | None = STATISTICS_SIZE_PX
+    image: Tensor,
+    basis: Matrix = OPPONENT,
+    max_side_px: int | None = STATISTICS_SIZE_PX,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """Second moments of one and the colours, at reduced size.
 
@@ -50,41 +56,55 @@ def color_statistics(
         image: (1, 3, H, W) RGB in [0, 1].
         basis: rows that make colours of RGB; by default grey, red-green and yellow-blue.
         max_side_px: long side of the image after reduction; None: no reduction.
+        mask: (1, 1, H, W) in [0, 1], weight of each pixel; None: all equal.
 
     Returns:
         (4, 4) float32, symmetric; the first row holds 1 and the means.
     """
     height, width = image.shape[-2:]
     if max_side_px and max(width, height) > max_side_px:
-        image = resize(image, fit((width, height), max_side_px))
+        size = fit((width, height), max_side_px)
+        image, mask = resize(image, size), mask if mask is None else resize(mask, size)
     colors = constant(basis, image.device) @ image[0].flatten(1)
     rows = torch.cat([torch.ones_like(colors[:1]), colors])
-    return rows @ rows.T / rows.shape[1]
+    if mask is None:
+        return rows @ rows.T / rows.shape[1]
+    weights = mask.flatten() + MIN_PIXEL_WEIGHT
+    return (rows * weights) @ rows.T / weights.sum()
 
 
-def match_color_statistics(image: Tensor, target: Tensor) -> Tensor:
+def match_color_statistics(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """``transfer_colors`` in opponent colours: grey comes first, so the order of greys is kept.
 
     Args:
         image: (1, 3, H, W) RGB in [0, 1].
         target: from ``color_statistics``.
+        mask: (1, 1, H, W), the region that gets these statistics; None: the whole image.
 
     Returns:
         (1, 3, H, W) RGB, clipped to [0, 1].
     """
-    return transfer_colors(image, color_statistics(image), target, OPPONENT, MIN_STD)
+    statistics = color_statistics(image, mask=mask)
+    return transfer_colors(image, statistics, target, OPPONENT, MIN_STD)
 
 
-def toward_style_colors(image: Tensor, target: Tensor) -> Tensor:
+def toward_style_colors(image: Tensor, target: Tensor, masks: Tensor | None = None) -> Tensor:
     """An image of which ``COLOR_SHARE`` has the colour statistics of the style.
 
     With all of them, things of one brightness get one colour of the style and cannot be told apart.
 
     Args:
         image: (1, 3, H, W) RGB in [0, 1].
-        target: from ``color_statistics``.
+        target: from ``color_statistics``; with masks (R, 4, 4), of the style of each region.
+        masks: (1, R, H, W) in [0, 1], of regions with a style each; they sum to 1. None: one style.
     """
-    return torch.lerp(image, match_color_statistics(image, target), COLOR_SHARE)
+    if masks is None:
+        return torch.lerp(image, match_color_statistics(image, target), COLOR_SHARE)
+    parts = [
+        mask[:, None] * match_color_statistics(image, own, mask[:, None])
+        for mask, own in zip(masks.unbind(1), target, strict=True)
+    ]
+    return torch.lerp(image, torch.stack(parts).sum(0), COLOR_SHARE)
 
 
 def transfer_colors(

@@ -26,6 +26,13 @@ def mask_of(frame: Frame, device: torch.device | None = None) -> Tensor | None:
     return None if frame.mask is None else _channels(frame.mask[..., None], device)
 
 
+def regions_of(frame: Frame, device: torch.device | None = None) -> Tensor | None:
+    """The regions of a frame as (1, R, H, W) float32 in [0, 1]; None if it has none."""
+    if frame.regions is None:
+        return None
+    return _channels(np.moveaxis(frame.regions, 0, -1), device)
+
+
 def _channels(image: Image, device: torch.device | None) -> Tensor:
     peak = np.iinfo(image.dtype).max
     levels = np.ascontiguousarray(image)

@@ -1,15 +1,22 @@
 """L-BFGS (Liu & Nocedal 1989), PyTorch's, for single images."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from .adam import AdamState, Losses, ObjectiveFunction, OptimResult
+from .adam import AdamState, Losses, ObjectiveFunction, OptimResult, do_nothing
 
 HISTORY_SIZE = 20
 """Pairs of steps and gradients that approximate the Hessian."""
 
 
-def lbfgs(image: Tensor, objective: ObjectiveFunction, steps: int) -> OptimResult:
+def lbfgs(
+    image: Tensor,
+    objective: ObjectiveFunction,
+    steps: int,
+    on_step: Callable[[], None] = do_nothing,
+) -> OptimResult:
     """Minimise by L-BFGS, with ``steps`` evaluations. No state is kept from frame to frame.
 
     Without a line search a step can raise the loss, so the best image of all evaluations is
@@ -19,6 +26,7 @@ def lbfgs(image: Tensor, objective: ObjectiveFunction, steps: int) -> OptimResul
         image: (1, 3, H, W) to start from; not changed.
         objective: differentiable; called once more at the end.
         steps: maximum number of evaluations.
+        on_step: called before each of them.
     """
     moving = image.detach().clone(memory_format=torch.contiguous_format).requires_grad_(True)
     optimizer = torch.optim.LBFGS(
@@ -34,6 +42,7 @@ def lbfgs(image: Tensor, objective: ObjectiveFunction, steps: int) -> OptimResul
 
     def evaluate() -> Tensor:
         nonlocal best, lowest
+        on_step()
         optimizer.zero_grad()
         current = objective(moving)
         total = current["total"].item()

@@ -8,7 +8,6 @@ from torch import Tensor
 from ..features.extractor import MIN_SIDE_PX
 from ..io.frame import fit
 from ..losses.objective import Objective
-from ..ops.color import toward_style_colors
 from ..ops.tensors import resize
 from ..optim.adam import AdamState, Losses, OptimResult, StepSize
 from ..settings import Settings
@@ -26,6 +25,9 @@ REMATCH_STEPS = 10
 """Steps after which the targets that depend on the image, such as matches, are computed again."""
 
 
+MatchColors = Callable[[Tensor], Tensor]
+"""Gives a frame, (1, 3, H, W), colours nearer to the style's."""
+
 MakeObjective = Callable[[Tensor, tuple[Tensor, Tensor]], Objective]
 """``Stylizer.objective``: of the content, and of the previous image with its mask."""
 
@@ -37,7 +39,7 @@ def cold_start(
     content: Tensor,
     steps: int,
     settings: Settings,
-    color_statistics: Tensor,
+    match_colors: MatchColors,
     make_objective: MakeObjective,
     minimize: Minimize,
 ) -> tuple[OptimResult, list[tuple[Size, Losses]]]:
@@ -47,14 +49,14 @@ def cold_start(
         content: (1, 3, H, W) RGB in [0, 1].
         steps: on all pyramid levels together.
         settings: of the stylizer.
-        color_statistics: (4, 4) of the style.
+        match_colors: of the style.
         make_objective, minimize: of the stylizer.
 
     Returns:
         The result at the full size, and the losses of each iteration with its size.
     """
     sizes = pyramid_sizes(settings, (content.shape[-1], content.shape[-2]), steps)
-    image = initial_image(settings, resize(content, sizes[0]), color_statistics)
+    image = initial_image(settings, resize(content, sizes[0]), match_colors)
     step_size = StepSize(settings.learning_rate)
     losses: list[tuple[Size, Losses]] = []
     for number, size in enumerate(sizes):
@@ -95,16 +97,16 @@ def pyramid_sizes(settings: Settings, size: tuple[int, int], steps: int) -> list
     return levels
 
 
-def initial_image(settings: Settings, content: Tensor, color_statistics: Tensor) -> Tensor:
+def initial_image(settings: Settings, content: Tensor, match_colors: MatchColors) -> Tensor:
     """The image that the coarsest level starts from, of the shape of ``content``.
 
     Args:
         settings: ``init`` and ``seed``.
         content: (1, 3, H, W) RGB in [0, 1].
-        color_statistics: (4, 4) of the style.
+        match_colors: of the style.
     """
     if settings.init != "noise":
-        return toward_style_colors(content, color_statistics)
+        return match_colors(content)
     # On the CPU: the same noise for every device.
     generator = torch.Generator().manual_seed(settings.seed)
     return torch.rand(content.shape, generator=generator).to(content.device)

@@ -1,6 +1,5 @@
 """The setup of a warm-started frame: where it starts, and the targets of its losses."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -8,36 +7,9 @@ from torch import Tensor
 from ..features.extractor import Features
 from ..flow.motion import Motion
 from ..losses.base import Loss
-from ..losses.objective import fix_targets, prepare_targets
-from ..settings import Settings
+from ..losses.objective import StyleContext, fix_targets, prepare_targets
 from .state import StylizerState
-from .style import Style
 from .warm_start import WarmStart, warm_start
-
-
-class StyleContext(NamedTuple):
-    """The targets and statistics of the style for the frames of one size.
-
-    Args:
-        color_statistics: (4, 4), see ``ops.color``.
-        targets: of each loss, see ``Style.targets``.
-    """
-
-    color_statistics: Tensor
-    targets: tuple[Any, ...]
-
-
-def style_context(
-    style: Style, settings: Settings, losses: Mapping[Loss, float], content: Tensor
-) -> StyleContext:
-    """The ``StyleContext`` of frames of the size of ``content``; cached by the style."""
-    size_px = style_px(settings, content)
-    return StyleContext(style.color_statistics(), style.targets(losses, size_px))
-
-
-def style_px(settings: Settings, content: Tensor) -> int:
-    """Long side in px at which the style images are analysed."""
-    return round(max(content.shape[-2:]) * settings.style_scale)
 
 
 class FrameInput(NamedTuple):
@@ -73,7 +45,5 @@ def prepare_frame(
     """
     start = warm_start(state, frame.content, frame.motion, frame.proposal)
     previous = start.frame.image, start.valid
-    targets = prepare_targets(
-        features, losses, style.targets, style.color_statistics, start.frame.content, previous
-    )
+    targets = prepare_targets(features, losses, style, start.frame.content, previous)
     return FrameSetup(start, fix_targets(features, losses, targets, start.frame.image))

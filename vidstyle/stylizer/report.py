@@ -6,32 +6,31 @@ from torch import Tensor
 
 from ..losses.objective import Objective
 from ..settings import Settings
+from .regions import style_px
 from .style import Style
 
 log = logging.getLogger(__name__)
 
 
-def log_objective(
-    objective: Objective, content: Tensor, style: Style, style_px: int, settings: Settings
-) -> None:
+def log_objective(objective: Objective, content: Tensor, style: Style, settings: Settings) -> None:
     """Log the shapes of images and targets, and the weighted losses, at level DEBUG.
 
     Args:
         objective: of the frame.
         content: (1, 3, H, W), the frame.
         style: of the objective.
-        style_px: long side in px at which its images are analysed.
         settings: of the stylizer.
     """
     if not log.isEnabledFor(logging.DEBUG):
         return
+    analysed_px = style_px(settings, content)
     log.debug("content image %s", _shape(content))
     for image in style.images:
-        log.debug("style image %s, analysed at a long side of %d px", _shape(image), style_px)
+        log.debug("style image %s, analysed at a long side of %d px", _shape(image), analysed_px)
     for layer, target in (objective.target("content") or {}).items():
         log.debug("content target %s: %s", layer, _shape(target.activations))
     style_layers = [x for loss in objective.losses if loss.name == "style" for x in loss.layers]
-    for layer, matrix in style.grams(style_px, style_layers).items():
+    for layer, matrix in style.grams(analysed_px, style_layers).items():
         log.debug("style target %s: Gram matrix %s", layer, _shape(matrix))
     for loss, weight in zip(objective.losses, objective.weights, strict=True):
         log.debug("loss: %g %s of %s", weight, loss.name, ", ".join(loss.layers) or "pixels")

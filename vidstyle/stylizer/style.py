@@ -19,7 +19,7 @@ from ..io.files import check_readable, write_file
 from ..io.frame import Frame, Image, fit
 from ..io.images import read_image
 from ..losses.base import Loss
-from ..losses.patch_matching import COLORS, StylePatches, extract_patches, join_patches
+from ..losses.patches import COLORS, StylePatches, extract_patches, join_patches
 from ..losses.style import gram
 from ..ops.color import color_statistics
 from ..ops.tensors import resize, to_tensor

@@ -14,9 +14,9 @@ from ..flow.motion import Motion
 from ..io.frame import Frame
 from ..losses.base import Loss
 from ..losses.defaults import default_losses
-from ..losses.objective import Objective, prepare_targets
-from ..ops.tensors import resize, to_image, to_tensor
-from ..optim.adam import AdamState, Losses, OptimResult, StepSize, adam, do_nothing
+from ..losses.objective import Objective, StyleContext, prepare_targets, style_colored
+from ..ops.tensors import regions_of, resize, to_image, to_tensor
+from ..optim.adam import AdamState, OptimResult, StepSize, adam, do_nothing
 from ..optim.cuda_graph import GraphedFunction
 from ..optim.lbfgs import lbfgs
 from ..optim.runners import PreparedRunner, StepRunner, graphed, make_step_runner
@@ -25,10 +25,11 @@ from ..runtime.interrupts import check
 from ..runtime.openmp import spin_control
 from ..settings import Settings
 from .cold_start import cold_start
-from .frame_setup import FrameInput, prepare_frame, style_context, style_px
+from .frame_setup import FrameInput, prepare_frame
 from .iterations import Iteration, fetch_iterations
 from .memory_check import MemoryChecker
 from .output import compose_output
+from .regions import Region, style_context
 from .report import log_objective
 from .sizes import flow_px, output_size, working_size
 from .state import StylizerState
@@ -86,6 +87,8 @@ class Stylizer:
         self.settings = settings
         self.iterations: list[Iteration] = []
         self.timeline: Timeline | None = None
+        self.regions: tuple[Region, ...] = ()
+        self._masks: Tensor | None = None
         self._memory = MemoryChecker(features)
         self.on_iteration: Callable[[], None] = do_nothing
         self.separate = False
@@ -213,9 +216,9 @@ class Stylizer:
         with self._prepared_for(frame):
             source = to_tensor(frame.image, self.features.device)
             stylized = self._stylize(source, frame, motion, steps, proposal)
-            stylized = compose_output(stylized, source, frame, output, self.settings)
+            stylized = compose_output(stylized, source, frame, output, self.settings, self.regions)
             image = to_image(stylized, deep=frame.image.dtype == np.uint16)
-        return replace(frame, image=image, mask=None)
+        return replace(frame, image=image, mask=None, regions=None)
 
     def stylize_reduced(self, frame: Frame, motion: Motion | None, steps: int) -> Tensor:
         """Stylise one frame at its working size: (1, 3, H, W). Arguments as for a call.
@@ -229,18 +232,16 @@ class Stylizer:
     @contextmanager
     def _prepared_for(self, frame: Frame) -> Iterator[None]:
         if self.timeline:
-            self._follow(self.timeline, frame)
+            look = self.timeline.look(frame.clip_time)
+            self.style, self.settings = look.style, replace(self.settings, **look.settings)
+            if look.fading:
+                self.reset_learning_rate()
+        self._masks = regions_of(frame, self.features.device) if self.regions else None
         sizes = self.working_size(frame.size), self.output_size(frame.size)
         fit = self._memory.check(sizes)
         self._active_features = self._features_by_dtype[self._precision].in_tiles(fit.tile_px)
         with self._idle_threads, out_of_memory_named(fit.remedy):
             yield
-
-    def _follow(self, timeline: Timeline, frame: Frame) -> None:
-        look = timeline.look(frame.clip_time)
-        self.style, self.settings = look.style, replace(self.settings, **look.settings)
-        if look.fading:
-            self.reset_learning_rate()
 
     def _stylize(
         self,
@@ -265,7 +266,7 @@ class Stylizer:
         """Stylise a warm-started frame."""
         features, content = self._active_features, frame.content
         losses = self.losses(features, self.settings)
-        style = style_context(self.style, self.settings, losses, content)
+        style = self._style_context(losses, content)
         full = state.full_lr_steps if state.image.shape == content.shape else FULL_LR_STEPS
         before = state.without_numbers()
         if steps == 0:
@@ -287,7 +288,11 @@ class Stylizer:
     def _stylize_initial(self, content: Tensor, steps: int | None) -> Tensor:
         """Stylise a first frame."""
         steps = steps or self.settings.initial_steps
-        start = self.settings, self.style.color_statistics(), self.objective, self._minimize
+
+        def match_colors(content: Tensor) -> Tensor:
+            return style_colored(content, self._style_context({}, content))
+
+        start = self.settings, match_colors, self.objective, self._minimize
         result, losses = cold_start(content, steps, *start)
         self.iterations = fetch_iterations(losses)
         size = content.shape[-1], content.shape[-2]
@@ -295,6 +300,10 @@ class Stylizer:
         total = self.iterations[-1].total
         self._state = StylizerState.initial(result.image, result.state, content, total, full)
         return result.image
+
+    def _style_context(self, losses: Mapping[Loss, float], content: Tensor) -> StyleContext:
+        regions = self.regions, self._masks
+        return style_context(self.style, self.settings, losses, content, *regions)
 
     def objective(
         self,
@@ -313,15 +322,11 @@ class Stylizer:
         features = self._active_features
         losses = self.losses(features, self.settings)
         if targets is None:
-            style = style_context(self.style, self.settings, losses, content)
-            targets = prepare_targets(
-                features, losses, style.targets, style.color_statistics, content, previous
-            )
+            style = self._style_context(losses, content)
+            targets = prepare_targets(features, losses, style, content, previous)
         objective = Objective.of(features, losses, targets)
         if self._state is None:
-            log_objective(
-                objective, content, self.style, style_px(self.settings, content), self.settings
-            )
+            log_objective(objective, content, self.style, self.settings)
         return objective
 
     def _minimize(
@@ -335,12 +340,7 @@ class Stylizer:
     ) -> OptimResult:
         """Take steps; ``prepared``: by the engine of the settings, which takes no tiles."""
         if self.settings.optimizer == "lbfgs":
-
-            def evaluate(image: Tensor) -> Losses:
-                self._begin_iteration()
-                return objective(image)
-
-            return lbfgs(image, evaluate, steps)
+            return lbfgs(image, objective, steps, self._begin_iteration)
         prepared = prepared and self._active_features.tile_px is None
         runner = self.step_runner if prepared else adam
         return runner(image, objective, steps, state, step_size, self._begin_iteration)

@@ -1,0 +1,71 @@
+"""A source whose frames are changed as they are read: they get masks, regions or other times."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from ..runtime.closing import Closing
+from .frame import Frame
+from .source import ImageSource, Source
+
+
+class Closable(Protocol):
+    """Something to be closed with the source."""
+
+    def close(self) -> None:
+        """Release all resources."""
+
+
+def mapped(source: Source, change: Callable[[Frame], Frame], *resources: Closable) -> Source:
+    """A source whose frames are changed by a function. It is closed if an image cannot be changed.
+
+    Args:
+        source: of the frames; all else of the result is that of this source.
+        change: is called once with each frame.
+        resources: are closed with the source.
+    """
+    changed = _MappedSource(source, change, resources)
+    if not isinstance(source, ImageSource):
+        return changed
+    try:
+        (frame,) = changed
+    finally:
+        changed.close()
+    still = ImageSource.of(frame)
+    still.format = source.format
+    return still
+
+
+class _MappedSource(Closing):
+    """See ``mapped``."""
+
+    def __init__(
+        self,
+        source: Source,
+        change: Callable[[Frame], Frame],
+        resources: tuple[Closable, ...],
+    ) -> None:
+        self._source, self._change, self._resources = source, change, resources
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    @property
+    def format(self) -> Any:
+        """Properties of the frames."""
+        return self._source.format
+
+    def __iter__(self) -> Iterator[Frame]:
+        return map(self._change, self._source)
+
+    def skip(self, count: int) -> None:
+        """Skip frames; masks follow by their times."""
+        self._source.skip(count)
+
+    def stop(self) -> None:
+        """End a blocked reader in another thread."""
+        self._source.stop()
+
+    def close(self) -> None:
+        """Close the clip and the resources."""
+        for each in (self._source, *self._resources):
+            each.close()

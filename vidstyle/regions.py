@@ -1,0 +1,107 @@
+"""Regions as users write them: a mask with a style and settings of its own."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .features.extractor import Features
+from .io.mask import MaskFile
+from .keyframes import check_key, to_number
+from .settings import Settings
+from .styles import find_style
+from .stylizer.regions import REGION_SETTINGS, Region
+from .stylizer.style import Style
+
+KEYS = ("mask", "invert", "style", *REGION_SETTINGS)
+
+
+@dataclass(frozen=True)
+class RegionEntry:
+    """A ``Region`` with its mask, and its style as a name, which every process can read.
+
+    Args:
+        mask: where the region is.
+        style: file of its style image; None: the style of the rest of the frame.
+        settings: name and value of each of ``REGION_SETTINGS`` that differs.
+    """
+
+    mask: MaskFile
+    style: Path | None = None
+    settings: Mapping[str, float] = field(default_factory=dict)
+
+    def loaded(self, features: Features) -> Region:
+        """The region with its style, for a stylizer of these features.
+
+        Raises:
+            InputError: the style image cannot be read.
+        """
+        style = None if self.style is None else Style.from_images([self.style], features)
+        return Region(style, self.settings)
+
+    def absolute(self) -> "RegionEntry":
+        """The same region with its mask by its absolute path, for other processes."""
+        return replace(self, mask=self.mask.absolute())
+
+
+def load_regions(entries: Sequence[RegionEntry], features: Features) -> tuple[Region, ...]:
+    """The regions of entries, for a stylizer of these features; see ``RegionEntry.loaded``."""
+    return tuple(entry.loaded(features) for entry in entries)
+
+
+def parse_regions(texts: Iterable[str] | None) -> tuple[RegionEntry, ...]:
+    """The regions of texts such as ``person.mp4=ink,strength=0.8,style-scale=2``.
+
+    Raises:
+        ValueError: a text of another form, or a value of the wrong kind or range.
+        InputError: a style does not exist.
+    """
+    return tuple(_parse_region(text) for text in texts or ())
+
+
+def _parse_region(text: str) -> RegionEntry:
+    mask, equals, rest = text.partition("=")
+    style, *others = rest.split(",")
+    if not equals or not mask or not rest:
+        raise ValueError(
+            f"{text!r} is not MASK=STYLE: write --region person.mp4=ink or "
+            "--region person.mp4=ink,strength=0.8"
+        )
+    table: dict[str, Any] = {"mask": mask, "style": style or None}
+    for word in others:
+        name, equals, value = word.partition("=")
+        name = name.replace("-", "_")
+        check_key("region", name, REGION_SETTINGS)
+        table[name] = value
+    return make_region(table)
+
+
+def make_region(table: Mapping[str, Any]) -> RegionEntry:
+    """The region of a table of ``KEYS``; numbers may be strings.
+
+    Args:
+        table: ``mask`` (a file, or ``alpha``), ``invert`` (True: where the mask is black),
+            ``style`` (a file or the name of a bundled style), and ``REGION_SETTINGS``.
+
+    Raises:
+        ValueError: an unknown key, or a value of the wrong kind or range.
+        InputError: the style does not exist.
+    """
+    for name in table:
+        check_key("region", name, KEYS)
+    if not isinstance(table.get("mask"), (str, Path)):
+        raise ValueError("a region has no mask: name an image or a clip that is white in it")
+    settings: dict[str, Any] = {
+        name: to_number(name, table[name]) for name in REGION_SETTINGS if name in table
+    }
+    replace(Settings(), **settings)
+    style = table.get("style")
+    if style is None and not settings:
+        raise ValueError(
+            f"the region {table['mask']} has neither a style nor a setting of its own: give it one"
+        )
+    return RegionEntry(
+        MaskFile(table["mask"], bool(table.get("invert", False))),
+        None if style is None else find_style(style),
+        settings,
+    )

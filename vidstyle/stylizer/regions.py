@@ -1,0 +1,125 @@
+"""Regions: parts of a frame with styles and settings of their own (Gatys et al. 2017, section 4).
+
+The masks guide the objective: Gram matrices and matched patches of a region are those of its style.
+One image is optimised, so strokes meet at the borders.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from ..features.extractor import Features
+from ..losses.base import Loss, Regions
+from ..losses.objective import StyleContext
+from ..ops.tensors import resize
+from ..settings import Settings
+from .style import Style
+
+REGION_SETTINGS = "strength", "style_scale", "content_weight"
+"""Settings that a region may have of its own."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """The style and the settings of one region.
+
+    Args:
+        style: None: that of the rest of the frame.
+        settings: values of some of ``REGION_SETTINGS``; the others are those of the rest.
+
+    Raises:
+        ValueError: a setting that a region cannot have.
+    """
+
+    style: Style | None = None
+    settings: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.settings:
+            if name not in REGION_SETTINGS:
+                raise ValueError(
+                    f"{name} cannot differ between regions: use one of {', '.join(REGION_SETTINGS)}"
+                )
+
+    def with_features(self, features: Features) -> "Region":
+        """The same region, its style analysed by other features."""
+        return replace(self, style=self.style and self.style.with_features(features))
+
+    def changed(self, settings: Settings) -> Settings:
+        """The settings within the region."""
+        return replace(settings, **dict(self.settings))  # type: ignore[arg-type]
+
+
+def style_context(
+    style: Style,
+    settings: Settings,
+    losses: Mapping[Loss, float],
+    content: Tensor,
+    regions: Sequence[Region] = (),
+    masks: Tensor | None = None,
+) -> StyleContext:
+    """The ``StyleContext`` of frames of the size of ``content``; cached by the styles.
+
+    Args:
+        style: of the frame, or of all but its regions.
+        settings: the same.
+        losses: of the objective.
+        content: (1, 3, H, W).
+        regions: of the frame.
+        masks: (1, R, h, w), of the regions; None: the frame has none.
+
+    Raises:
+        ValueError: not one mask for each region.
+    """
+    if masks is None:
+        size_px = style_px(settings, content)
+        return StyleContext(style.color_statistics(), style.targets(losses, size_px))
+    if masks.shape[1] != len(regions):
+        raise ValueError(
+            f"the frame has {masks.shape[1]} masks for {len(regions)} regions: give one each"
+        )
+    everywhere = with_rest(resize(masks, (content.shape[-1], content.shape[-2])))
+    own = [settings, *(region.changed(settings) for region in regions)]
+    styles = [style, *(region.style or style for region in regions)]
+    pairs = list(zip(styles, own, strict=True))
+    targets = [each.targets(losses, style_px(changed, content)) for each, changed in pairs]
+    base = settings.content_weight or 1.0
+    gains = content.new_tensor([changed.content_weight / base for changed in own])
+    return StyleContext(
+        torch.stack([each.color_statistics() for each in styles]),
+        tuple(zip(*targets, strict=True)),
+        Regions(everywhere, gains),
+    )
+
+
+def style_px(settings: Settings, content: Tensor) -> int:
+    """Long side in px at which the style images are analysed."""
+    return round(max(content.shape[-2:]) * settings.style_scale)
+
+
+def with_rest(masks: Tensor) -> Tensor:
+    """Masks of regions, (1, R, H, W), with that of the rest of the frame before them.
+
+    Where regions overlap, their masks are divided by their sum.
+
+    Returns:
+        (1, R + 1, H, W), which sum to 1 at each pixel.
+    """
+    total = masks.sum(1, keepdim=True)
+    return torch.cat([(1 - total).clamp_min(0), masks / total.clamp_min(1)], 1)
+
+
+def region_strengths(masks: Tensor, regions: Sequence[Region], strength: float) -> Tensor:
+    """The strength at each pixel, (1, 1, H, W).
+
+    Args:
+        masks: (1, R, H, W), of the regions.
+        regions: their settings.
+        strength: of the rest of the frame.
+    """
+    values = [strength, *(region.settings.get("strength", strength) for region in regions)]
+    parts = with_rest(masks).unbind(1)
+    strengths = [part * value for part, value in zip(parts, values, strict=True)]
+    return torch.stack(strengths).sum(0)[:, None]
