@@ -46,6 +46,8 @@ class Clip:
 class Painter:
     """A stylizer that inverts, and may fail, be interrupted, or take its time."""
 
+    timeline = None
+
     def __init__(self, fail_at=None, error=None, pause=0.0, device="cpu"):
         self.fail_at, self.error, self.pause, self.calls, self.iterations = (
             fail_at,
