@@ -291,8 +291,12 @@ def test_render_refuses_keyframes_that_do_not_fit(
 ):
     own = ["--features", str(features_file)]
     for name, flags, message in (
-        (clip, ["--at", "9", "strength=0"], "ends at 0.20 s, before the keyframe at 9.00 s"),
-        (picture_file, ["--at", "0", "strength=0"], "is an image: keyframes need a clip"),
+        (
+            clip,
+            ["--at", "9", "strength=0"],
+            "ends at 0.20 s, before 9.00 s: choose a time within the clip",
+        ),
+        (picture_file, ["--at", "0", "strength=0"], "is an image: name a clip"),
         (clip, ["--at", "0.1", "strength=0", "--timeline", "x.toml"], "--at cannot be used"),
         (clip, ["--timeline", "x.toml"], "x.toml does not exist"),
         (clip, ["--at", "0.1", "strength=0", "--at", "0.1", "strength=1"], "its own time"),

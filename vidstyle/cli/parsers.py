@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import __version__
-from . import bench_flags, join, live_flags, obs, render_flags, sheet, train
+from . import bench_flags, join, live_flags, mask, obs, render_flags, sheet, train
 
 Command = Callable[[argparse.Namespace, argparse.ArgumentParser], None]
 
@@ -19,6 +19,7 @@ COMMAND_HELP: Mapping[str, str] = {
     "render": "stylise a clip or an image",
     "live": "stylise a camera in real time",
     "sheet": "show one frame in several styles and settings, to choose by eye",
+    "mask": "carry a mask that is drawn on one frame along the motion of a clip",
     "join": "join ranges of frames that were stylised apart",
     "train-features": "train a feature network on a folder or tar file of images",
     "bench": "measure speed, temporal consistency and style quality on this machine",
@@ -30,6 +31,7 @@ ADD_FLAGS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "render": render_flags.add_flags,
     "live": live_flags.add_flags,
     "sheet": sheet.add_flags,
+    "mask": mask.add_flags,
     "join": join.add_flags,
     "train-features": train.add_flags,
     "bench": bench_flags.add_flags,

@@ -114,6 +114,24 @@ def with_regions(
     return mapped(source, change, *readers)
 
 
+def read_mask(path: str | Path, frame: Frame, info: VideoInfo) -> Mask:
+    """A mask that is drawn on one frame, of the size of the frame.
+
+    Args:
+        path: a still image.
+        frame: of a clip.
+        info: of the clip.
+
+    Raises:
+        InputError: the mask cannot be read, or is all black or white.
+    """
+    reader = _MaskReader(MaskFile(path), -frame.time, info)
+    try:
+        return reader.mask_of(frame)
+    finally:
+        reader.close()
+
+
 def _make_readers(
     source: Source, masks: Sequence[MaskFile], offset: Fraction
 ) -> "list[_AlphaReader | _MaskReader]":

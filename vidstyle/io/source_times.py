@@ -26,13 +26,13 @@ def with_source_times(source: Source, offset: Fraction, keyframes: Sequence[Frac
     info = source.format
     problem = ""
     if isinstance(source, ImageSource):
-        problem = "is an image: keyframes need a clip"
+        problem = "is an image: name a clip, whose frames have times"
     elif info.frames and info.rate and info.stop is None:
         end = offset + info.frames / info.rate
         if late := [time for time in keyframes if time > end + END_TOLERANCE_SECONDS]:
             problem = (
-                f"ends at {float(end):.2f} s, before the keyframe at {float(late[0]):.2f} s: "
-                "choose a time within the clip"
+                f"ends at {float(end):.2f} s, before {float(late[0]):.2f} s: choose a time within "
+                "the clip"
             )
     if problem:
         source.close()

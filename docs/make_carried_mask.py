@@ -1,0 +1,40 @@
+"""Make docs/carried-mask.webp: a mask drawn on the first frame of a clip, carried along the motion.
+
+python docs/make_carried_mask.py
+"""
+
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from make_mask import CLIP, FRAME_MS, QUALITY, ROOT, boat_masks, read
+from PIL import Image
+
+import vidstyle as vs
+from vidstyle.mask_clip import carry_masks
+
+OUTPUT = ROOT / "docs" / "carried-mask.webp"
+
+
+def main():
+    """Write the animation: the mask on the frames, and the clip stylised outside it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cv2.imwrite(str(folder / "first.png"), boat_masks(read(CLIP))[0])
+        drawn = {Fraction(0): folder / "first.png"}
+        carried = carry_masks(
+            CLIP, drawn, folder / "mask.mkv", overlay=folder / "overlay.mkv", quiet=True
+        )
+        regions = [{"mask": carried, "strength": 0.0}]
+        vs.render(CLIP, "strokes", folder / "out.mkv", regions=regions, codec="ffv1")
+        pairs = zip(read(folder / "overlay.mkv"), read(folder / "out.mkv"), strict=True)
+        sheets = [Image.fromarray(np.hstack(pair)) for pair in pairs]
+    sheets[0].save(
+        OUTPUT, save_all=True, append_images=sheets[1:], duration=FRAME_MS, quality=QUALITY, loop=0
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The command ``vidstyle mask``."""
+
+import argparse
+import re
+from fractions import Fraction
+from pathlib import Path
+
+from ..time_text import parse_time
+from .usage import usage_errors
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags to the parser of the command."""
+    parser.usage = "vidstyle mask CLIP [TIME=]MASK [TIME=MASK ...] [-o OUTPUT] [options]"
+    add = parser.add_argument
+    add("clip", metavar="CLIP", help="the clip whose motion is followed")
+    add(
+        "masks",
+        nargs="+",
+        metavar="[TIME=]MASK",
+        help="image drawn on the frame at this time (default: on the first frame), white where the "
+        "mask is; 0:07=second.png begins a new mask at 7 seconds",
+    )
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="OUTPUT",
+        help="clip of masks to write, for --mask and --region (default: CLIP_mask.mkv next to the "
+        "clip)",
+    )
+    add(
+        "--overlay",
+        type=Path,
+        metavar="FILE",
+        help="also write a clip that shows the masks on the frames",
+    )
+    add("-y", dest="overwrite", action="store_true", help="replace existing outputs")
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Carry masks along the motion of a clip."""
+    from ..mask_clip import carry_masks
+
+    with usage_errors(parser):
+        masks = dict(_timed(text) for text in args.masks)
+        if len(masks) < len(args.masks):
+            raise ValueError("two masks have the same time: give each its own, as in 0:07=b.png")
+    clip = Path(args.clip)
+    output = args.output or clip.with_name(f"{clip.stem}_mask.mkv")
+    carry_masks(
+        args.clip,
+        masks,
+        output,
+        overlay=args.overlay,
+        overwrite=args.overwrite,
+        quiet=args.quiet,
+    )
+
+
+def _timed(text: str) -> tuple[Fraction, str]:
+    """Time and file of ``TIME=FILE``, or of a file for the first frame."""
+    match = re.fullmatch(r"([\d:.]+)=(.+)", text)
+    return (parse_time(match[1]), match[2]) if match else (Fraction(0), text)
