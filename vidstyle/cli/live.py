@@ -32,7 +32,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             args.fps, args.fade_seconds, seconds, files[0] if files else None, **max_steps
         )
         settings = _settings(args)
-    check_apart(files, (args.camera, *args.names, *weights_files(args)))
+        args.style_files = _style_files(args)
+        set_list = None if args.timeline is None else _set_list(args)
+    check_apart(files, (args.camera, *args.style_files, *weights_files(args)))
     for file in files:
         check_recording(file, args.overwrite)
     size = args.camera_size[0] if args.camera_size else None
@@ -41,6 +43,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         if display is not None:
             stack.callback(display.close)
         outputs = _open_outputs(args, parser, stack)
+        outputs += [set_list] if set_list else []
         source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
         window = Window(check=display) if display is not None else None
         if window is not None:
@@ -119,13 +122,31 @@ def _open_outputs(
     return outputs
 
 
+def _style_files(args: argparse.Namespace) -> list[Path]:
+    """The files of the styles: those given, or the bundled ones."""
+    from ..io.images import bundled_styles, style_file
+
+    given = [style_file(name) for name in args.names] or list(bundled_styles().values())
+    return [Path(file) for file in given]
+
+
+def _set_list(args: argparse.Namespace) -> Any:
+    """The set list of ``--timeline``; its styles join those of the session."""
+    from ..keyframes import read_timeline
+    from ..live.set_list import SetList
+
+    entries = read_timeline(args.timeline)
+    later = [path for entry in entries for path in entry.styles]
+    args.style_files = list(dict.fromkeys([*args.style_files, *later]))
+    return SetList(entries, args.style_files)
+
+
 def _load_stylizer(
     args: argparse.Namespace, settings: Settings, frame_size: tuple[int, int]
 ) -> Any:
     """(stylizer, [(name, style)], flow), all that takes long to load."""
     from ..features.weights import load_features
     from ..flow.methods import load_flow
-    from ..io.images import bundled_styles, style_file
     from ..live.session import prepare_styles
     from ..runtime.device import choose_device
     from ..stylizer.style import Style
@@ -133,8 +154,7 @@ def _load_stylizer(
 
     flow = load_flow(settings.flow, choose_device(args.device), args.flow_weights)
     features = load_features(args.features, args.device, args.weights)
-    files = [style_file(name) for name in args.names] or list(bundled_styles().values())
-    styles = [(Path(name).stem, Style.from_images([name], features)) for name in files]
+    styles = [(Path(name).stem, Style.from_images([name], features)) for name in args.style_files]
     stylizer = Stylizer(features, styles[0][1], settings)
     prepare_styles([style for _, style in styles], stylizer, frame_size)
     return stylizer, styles, flow

@@ -53,6 +53,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="duration of the crossfade between two styles in seconds (default: 1)",
     )
+    add(
+        "--timeline",
+        metavar="FILE",
+        help="set list: a TOML file of keyframes, as for `vidstyle render`, which change style, "
+        "strength, style scale and temporal weight at their times from the first frame on",
+    )
     add("-t", dest="duration", type=values.time, metavar="TIME", help="end after this time")
     add_preset_flag(parser, "draft", "draft")
     add_basic_settings(parser, PRESETS["draft"])

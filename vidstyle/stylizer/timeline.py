@@ -137,7 +137,7 @@ class Timeline:
         """Style and settings at a time, in seconds from the start of the clip's file."""
         past = [keyframe for keyframe in self._keyframes if keyframe.time <= time]
         settings: dict[str, Any] = {
-            name: _value(name, before, past, time) for name, before in self._settings.items()
+            name: setting_at(name, before, past, time) for name, before in self._settings.items()
         }
         styled = [keyframe for keyframe in past if keyframe.style is not None]
         fading = bool(styled) and time < styled[-1].time + styled[-1].fade
@@ -177,7 +177,7 @@ class Timeline:
         return self._blends[number, level]
 
 
-def _value(name: str, before: Value, past: Sequence[Keyframe], time: Fraction) -> Value:
+def setting_at(name: str, before: Value, past: Sequence[Keyframe], time: Fraction) -> Value:
     """The value of a setting at a time.
 
     Args:
@@ -194,7 +194,7 @@ def _value(name: str, before: Value, past: Sequence[Keyframe], time: Fraction) -
     share = float(last.progress(time))
     if share == 1 or isinstance(target, bool):
         return target
-    start = _value(name, before, given[:-1], last.time)
+    start = setting_at(name, before, given[:-1], last.time)
     if name == "style_scale":  # a size: equal steps are equal factors
         return float(start * (target / start) ** (round(share * FADE_LEVELS) / FADE_LEVELS))
     return start + (target - start) * share

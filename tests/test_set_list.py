@@ -1,0 +1,90 @@
+"""Set lists: timelines of live sessions."""
+
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import pytest
+from conftest import stripes, write_clip
+
+from vidstyle import cli
+from vidstyle.keyframes import KeyframeEntry
+from vidstyle.live.commands import check_command
+from vidstyle.live.set_list import SetList
+
+STYLES = [Path("a.png"), Path("b.png"), Path("c.png")]
+
+
+class Session:
+    """Notes the commands, which must be valid ones."""
+
+    def __init__(self):
+        settings = {"strength": 1.0, "style_scale": 1.0, "temporal_weight": 5.0}
+        self.controls = SimpleNamespace(state=lambda: {"settings": settings}, styles=STYLES)
+        self.commands = []
+
+    def command(self, command):
+        check_command(command, {}, len(STYLES))
+        self.commands.append(command)
+
+
+def commands_of(entries, times):
+    """The commands that a set list sends by each of these times after the first frame."""
+    now = 100.0
+    session, set_list = Session(), SetList(entries, STYLES, lambda: now)
+    set_list.open(session)
+    set_list.show(None)
+    sent = []
+    for time in times:
+        now = 100.0 + time
+        set_list.show(None)
+        sent.append(session.commands[:])
+        session.commands.clear()
+    set_list.close()
+    return sent
+
+
+def entry(time, *styles, fade=0, weights=None, **settings):
+    return KeyframeEntry(
+        Fraction(time), tuple(map(Path, styles)), weights, settings, Fraction(fade)
+    )
+
+
+def test_set_list_changes_the_style_at_its_time():
+    entries = [entry(2, "b.png", fade=3), entry(9, "a.png", "c.png", weights=(2.0, 1.0))]
+    early, first, between, second = commands_of(entries, [1, 2.5, 5, 9])
+    assert not early and not between
+    assert first == [{"blend": [0.0, 1.0, 0.0], "set": {"crossfade_seconds": 3.0}}]
+    assert second == [{"blend": [2.0, 0.0, 1.0], "set": {"crossfade_seconds": 0.0}}]
+
+
+def test_set_list_fades_parameters_and_then_leaves_them_alone():
+    entries = [entry(1, strength=0.0, fade=2), entry(6, style_scale=2.0)]
+    _, half, done, later, scaled = commands_of(entries, [0.5, 2, 4, 5, 6])
+    assert half == [{"set": {"strength": 0.5}}] and done == [{"set": {"strength": 0.0}}]
+    assert later == []  # a key or the page may change it
+    assert scaled == [{"set": {"style_scale": 2.0}}]
+
+
+def test_set_list_refuses_what_cannot_change_during_a_session():
+    with pytest.raises(ValueError, match="content_weight cannot change during a live session"):
+        SetList([entry(1, content_weight=0.1)], STYLES)
+    with pytest.raises(ValueError, match="not in order"):
+        SetList([entry(2, "a.png"), entry(1, "b.png")], STYLES)
+
+
+def test_live_command_follows_a_set_list(tmp_path, monkeypatch, capsys, features_file):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
+    for name in ("stripes.png", "later.png"):
+        cv2.imwrite(name, stripes()[..., ::-1])
+    Path("show.toml").write_text('[[keyframe]]\ntime = 0.2\nstyle = "later.png"\nstrength = 0\n')
+    flags = ["--features", features_file, "--working-size", "64", "--no-window", "--device", "cpu"]
+    arguments = ["live", "stripes.png", "--camera", "clip.mp4", "--timeline", "show.toml"]
+    assert cli.main([*map(str, (*arguments, "-o", "out.mp4", *flags))]) == 0
+    capsys.readouterr()
+    Path("show.toml").write_text("[[keyframe]]\ntime = 0.2\ncontent_weight = 0.1\n")
+    with pytest.raises(SystemExit):
+        cli.main([*map(str, (*arguments, "-o", "b.mp4", *flags))])
+    assert "cannot change during a live session" in capsys.readouterr().err

@@ -1,0 +1,94 @@
+"""A set list: a timeline that changes styles and parameters during a live session."""
+
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ..io.frame import Image
+from ..keyframes import KeyframeEntry
+from ..stylizer.timeline import Keyframe, setting_at
+from .commands import PARAMETERS
+
+TIMED_PARAMETERS = "strength", "style_scale", "temporal_weight"
+"""Settings that a set list may change."""
+
+
+class SetList:
+    """An ``Output`` that sends the commands of a timeline when their time has come.
+
+    Keys and the control page still work: what they change stays until the next keyframe.
+
+    Args:
+        entries: in the order of their times, which count from the first frame.
+        styles: files of the session's styles, in its order; those of the entries are among them.
+        clock: seconds.
+
+    Raises:
+        ValueError: keyframes out of order, or a setting that cannot change during a session.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[KeyframeEntry],
+        styles: Sequence[Path],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        for entry in entries:
+            for name in entry.settings:
+                if name not in TIMED_PARAMETERS:
+                    raise ValueError(
+                        f"{name} cannot change during a live session: use one of "
+                        f"{', '.join(TIMED_PARAMETERS)}"
+                    )
+        times = [entry.time for entry in entries]
+        if times != sorted(set(times)):
+            raise ValueError("the keyframes are not in order: give each its own time, in order")
+        self._pending, self._styles, self._clock = list(entries), list(styles), clock
+        self._keyframes = [
+            Keyframe(entry.time, None, entry.settings, entry.fade, entry.easing)
+            for entry in entries
+        ]
+        self._start: float | None = None
+        self._before: dict[str, float] = {}
+        self._sent: dict[str, Any] = {}
+
+    def open(self, session: Any) -> None:
+        """Note the session and its parameters at the start."""
+        self._session = session
+        settings = session.controls.state()["settings"]
+        self._before = {name: settings[name] for name in TIMED_PARAMETERS}
+
+    def show(self, image: Image) -> None:
+        """Send the commands that are due."""
+        if self._start is None:
+            self._start = self._clock()
+        now = Fraction(self._clock() - self._start)
+        while self._pending and self._pending[0].time <= now:
+            entry = self._pending.pop(0)
+            if entry.styles:
+                longest = PARAMETERS["crossfade_seconds"][1]
+                fade = min(float(entry.fade), longest)
+                self._session.command(
+                    {"blend": self._weights(entry), "set": {"crossfade_seconds": fade}}
+                )
+        past = [keyframe for keyframe in self._keyframes if keyframe.time <= now]
+        named = {name for keyframe in past for name in keyframe.settings}
+        values = {name: setting_at(name, self._before[name], past, now) for name in sorted(named)}
+        changed = {name: value for name, value in values.items() if self._sent.get(name) != value}
+        if changed:
+            self._sent |= changed
+            self._session.command({"set": changed})
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _weights(self, entry: KeyframeEntry) -> list[float]:
+        """The blend weight of each style of the session."""
+        weights = [0.0] * len(self._session.controls.styles)
+        for path, weight in zip(
+            entry.styles, entry.style_weights or (1.0,) * len(entry.styles), strict=True
+        ):
+            weights[self._styles.index(path)] += weight
+        return weights
