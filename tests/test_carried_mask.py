@@ -115,6 +115,9 @@ def test_mask_command_refuses_what_it_cannot_use(vidstyle, moving, drawn, pictur
         ((moving, "nowhere.png"), "nowhere.png does not exist"),
         ((moving, f"0:20={drawn}"), "before 20.00 s: choose a time within the clip"),
         ((moving, drawn, drawn), "two masks have the same time"),
+        ((moving, drawn, "0.5=later.png"), "later.png does not exist"),
+        ((moving, drawn, "-o", "out.png"), "is no clip: choose a name that ends in .mkv"),
+        (("-", drawn), "standard input"),
         ((moving, black), "selects nothing"),
         ((picture_file, drawn), "is an image: name a clip"),
     ):

@@ -214,7 +214,7 @@ def test_mask_follows_the_orientation_that_players_show(tmp_path, mask_file):
 @pytest.mark.parametrize(("level", "words"), [(0, "nothing"), (255, "everything")])
 def test_mask_that_selects_nothing_or_everything_is_refused(tmp_path, level, words):
     write_image(tmp_path / "mask.png", gray(np.full((48, 64), level)))
-    with pytest.raises(InputError, match=f"selects {words}: draw white where"):
+    with pytest.raises(InputError, match=f"selects {words}: draw white inside"):
         masks_of(tmp_path / "mask.png", MaskFile(tmp_path / "mask.png"))
 
 

@@ -21,7 +21,13 @@ from vidstyle.losses.style import RegionStyleTarget, StyleTarget, region_style_l
 from vidstyle.ops.color import color_statistics, toward_style_colors
 from vidstyle.ops.tensors import to_tensor
 from vidstyle.regions import RegionEntry, load_regions, parse_regions
-from vidstyle.stylizer.regions import Region, region_strengths, style_context, with_rest
+from vidstyle.stylizer.regions import (
+    FrameRegions,
+    Region,
+    region_strengths,
+    style_context,
+    with_rest,
+)
 
 LEFT = np.zeros((48, 64), np.uint8)
 LEFT[:, :32] = 255
@@ -158,7 +164,7 @@ def test_masks_of_regions_sum_to_1_also_where_they_overlap():
     assert torch.allclose(whole[0, :, 0], torch.tensor([[1, 0.4, 0], [0, 0.4, 0.5], [0, 0.2, 0.5]]))
     regions = Region(settings={"strength": 0.0}), Region()
     assert torch.allclose(
-        region_strengths(masks, regions, 0.8)[0, 0], torch.tensor([0.8, 0.48, 0.4])
+        region_strengths(FrameRegions(regions, masks), 0.8)[0, 0], torch.tensor([0.8, 0.48, 0.4])
     )
 
 
@@ -167,7 +173,7 @@ def test_region_has_its_own_style_scale_and_content_weight(features, style, othe
     paint = painter(features, style)
     losses = paint.losses(features, QUICK)
     regions = [Region(other, {"style_scale": 0.7, "content_weight": 2 * QUICK.content_weight})]
-    context = style_context(style, QUICK, losses, content, regions, masks)
+    context = style_context(style, QUICK, losses, content, FrameRegions(regions, masks))
     assert context.regions.content_gains.tolist() == [1.0, 2.0]
     smaller = other.targets(losses, round(0.7 * 64))
     number = [loss.name for loss in losses].index("style")
@@ -245,6 +251,13 @@ def test_render_with_a_region_stylizes_it_apart(
         regions=[{"mask": left_file, "invert": True, "strength": 0.0}],
     )
     assert np.array_equal(pixels_of(made)[3][:, 33:], source[3][:, 33:])
+
+
+def test_regions_with_a_content_weight_need_one_of_the_frame(features, left_file):
+    entries = parse_regions([f"{left_file}=,content-weight=0.1"])
+    assert load_regions(entries, features, 0.01)
+    with pytest.raises(ValueError, match="content_weight is 0 and"):
+        load_regions(entries, features, 0.0)
 
 
 def test_job_with_other_regions_is_not_resumed(tmp_path, clip, left_file, other_file):

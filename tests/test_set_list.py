@@ -21,6 +21,7 @@ class Session:
 
     def __init__(self):
         settings = {"strength": 1.0, "style_scale": 1.0, "temporal_weight": 5.0}
+        settings["crossfade_seconds"] = 1.5
         self.controls = SimpleNamespace(state=lambda: {"settings": settings}, styles=STYLES)
         self.commands = []
 
@@ -53,8 +54,9 @@ def entry(time, *styles, fade=0, weights=None, **settings):
 
 def test_set_list_changes_the_style_at_its_time():
     entries = [entry(2, "b.png", fade=3), entry(9, "a.png", "c.png", weights=(2.0, 1.0))]
-    early, first, between, second = commands_of(entries, [1, 2.5, 5, 9])
-    assert not early and not between
+    early, first, during, after, second = commands_of(entries, [1, 2.5, 5, 6, 9])
+    assert not early and not during
+    assert after == [{"set": {"crossfade_seconds": 1.5}}]  # that of the keys
     assert first == [{"blend": [0.0, 1.0, 0.0], "set": {"crossfade_seconds": 3.0}}]
     assert second == [{"blend": [2.0, 0.0, 1.0], "set": {"crossfade_seconds": 0.0}}]
 
@@ -67,10 +69,23 @@ def test_set_list_fades_parameters_and_then_leaves_them_alone():
     assert scaled == [{"set": {"style_scale": 2.0}}]
 
 
+def test_set_list_sets_a_parameter_again_that_a_key_has_changed():
+    entries = [entry(1, strength=0.5), entry(4, strength=0.5)]
+    first, between, again = commands_of(entries, [1, 3, 4])
+    assert first == again == [{"set": {"strength": 0.5}}] and not between
+
+
 def test_set_list_refuses_what_cannot_change_during_a_session():
     with pytest.raises(ValueError, match="content_weight cannot change during a live session"):
         SetList([entry(1, content_weight=0.1)], STYLES)
-    with pytest.raises(ValueError, match="not in order"):
+    for wrong, message in (
+        (entry(1, temporal_weight=5000.0), "at 1 s: .*temporal_weight"),
+        (entry(1, "b.png", weights=(0.0,)), "at 1 s"),
+        (entry(1, "b.png", fade=90), "within 60 s at most"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            SetList([wrong], STYLES)
+    with pytest.raises(ValueError, match="comes after that at 2 s"):
         SetList([entry(2, "a.png"), entry(1, "b.png")], STYLES)
 
 

@@ -8,10 +8,11 @@ import pytest
 from conftest import QUICK, QUICK_FLAGS, painter, scene, stripes, write_clip
 
 import vidstyle as vs
-from vidstyle import Frame, InputError, Motion, Settings, Style
+from vidstyle import Checkpoint, Frame, InputError, Motion, Settings, Style
 from vidstyle.cli.main import main
 from vidstyle.distributed.tasks import Clip, Recipe, Shot, perform
 from vidstyle.io.images import write_image
+from vidstyle.io.mask import MaskFile
 from vidstyle.job import RenderJob
 from vidstyle.keyframes import KeyframeEntry, make_timeline, parse_keyframe, read_timeline
 from vidstyle.ops.tensors import to_tensor
@@ -138,6 +139,12 @@ def test_run_of_a_timeline_changes_strength_alone(features, style):
     )
 
 
+def test_fade_without_a_frame_in_it_is_a_cut(style, other):
+    timeline = Timeline([at(0.31, other, fade=0.05), at(0.5, style, fade=0.2)], style, Settings())
+    found = timeline.with_cuts((frame, Motion()) for frame in frames())
+    assert [motion.cut for _, motion in found] == [n == 4 for n in range(8)]
+
+
 def test_cuts_of_a_timeline_keep_other_motion(style, other):
     timeline = Timeline([at(0.25, other), at(0.5, strength=0.5)], style, Settings())
     motions = [Motion() for _ in range(8)]
@@ -179,6 +186,9 @@ def test_keyframe_of_words(style_file, other_file):
         ("1 working-size=64", "no 'working_size'"),
         ("1 fade=2", "changes nothing"),
         ("1 original-colors=2", "true or false"),
+        ("1 strength=1 ink", "names of inputs and styles before --at"),
+        ("1 strength=1 style-weights=2,1", "for 0 styles"),
+        ("1 style=ink style-weights=2,1", "for 1 styles"),
         ("1 strength=1 easing=bouncy", "linear, smooth"),
     ],
 )
@@ -210,7 +220,8 @@ def test_timeline_file_names_styles_relative_to_itself(tmp_path, other_file):
         ("[[keyframe]]\ntime = 1\nstyle = 'nowhere.png'", "nowhere.png does not exist"),
         ("[[keyframe]]\ntime = 1\nstyle_weights = 3\nstyle = 'ink'", "style_weights"),
         ("[[keyframe]]\ntime = true\nstyle = 'ink'", "not a valid time"),
-        ("keyframe = 3", "has no keyframe"),
+        ("keyframe = 3", "write .* above each"),
+        ("keyframe = [3]", "write .* above each"),
         ("[[keyframe]]\ntime = 1\nstyle = 7", "style"),
     ],
 )
@@ -273,6 +284,35 @@ def test_render_with_a_timeline_file_is_that_with_flags(
     )
     assert len(pixels_of(made)) == 10
     assert not np.array_equal(pixels_of(made)[9], pixels_of(long_clip)[9])
+
+
+def test_render_resumed_at_a_keyframe_gives_the_same_frames(features, style, other):
+    def stylizer():
+        paint = painter(features, style, flow="none")
+        paint.timeline = Timeline([at(0.4, other)], style, paint.settings)
+        return paint
+
+    whole, rest = Collected(), Collected()
+    vs.run(frames(), stylizer(), [whole])
+    vs.run(frames(), stylizer(), [rest], resume=Checkpoint(4, 4, {}))
+    assert len(rest) == 4
+    pairs = zip(whole[4:], rest, strict=True)
+    assert all(np.array_equal(one.image, again.image) for one, again in pairs)
+
+
+def test_job_records_names_of_keyframes_without_folders(tmp_path, clip, other_file):
+    entry = parse_keyframe(["0.5", f"style={other_file}", "strength=.5"])
+    job = RenderJob(clip, tmp_path / "out.mp4", keyframes=(entry,))
+    comment = job.tagged_encoding(Settings()).comment
+    assert '"other.png"' in comment and str(tmp_path) not in comment
+
+
+def test_job_without_its_timeline_is_not_resumed(tmp_path, clip, other_file):
+    entry = parse_keyframe(["0.1", f"style={other_file}"])
+    plain = RenderJob(clip, tmp_path / "out.mp4")
+    for job in (replace(plain, keyframes=(entry,)), replace(plain, mask=MaskFile(other_file))):
+        before, now = job.identity(Settings()), plain.identity(Settings())
+        assert any(before.get(key) != now[key] for key in now)  # the keys that are compared
 
 
 def test_job_with_another_timeline_is_not_resumed(tmp_path, clip, style_file, other_file):

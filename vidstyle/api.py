@@ -223,7 +223,9 @@ def render(
         **job_style(style, settings, str(stylizer.features.device)),
     )
     stylizer.timeline = make_timeline(job.keyframes, stylizer.style, stylizer.settings)
-    stylizer.regions = load_regions(job.regions, stylizer.features)
+    stylizer.regions = load_regions(
+        job.regions, stylizer.features, stylizer.settings.content_weight
+    )
     _render(job, stylizer, options.cluster(), settings)
     return Path(job.output)
 

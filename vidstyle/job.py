@@ -104,7 +104,11 @@ class RenderJob:
         begin = self.start if start is None else start
         source = open_source(self.input, begin, self.stop, self.rate, self.sdr, apply_rotation)
         if self.mask or self.regions or self.keyframes:
-            offset = self._offset(source, begin)
+            try:
+                offset = self._offset(source, begin)
+            except BaseException:
+                source.close()
+                raise
             if self.regions:
                 masks = [region.mask for region in self.regions]
                 source = with_regions(source, masks, offset)
@@ -167,8 +171,11 @@ class RenderJob:
             "start": str(self.start or 0),
             "stop": str(self.stop) if self.stop is not None else None,
         }
-        lists = {"keyframes": self.keyframes, "regions": self.regions}
-        changes = {name: [str(each) for each in given] for name, given in lists.items() if given}
+        changes: dict[str, Any] = {}
+        if self.keyframes:
+            changes["keyframes"] = [keyframe.recipe() for keyframe in self.keyframes]
+        if self.regions:
+            changes["regions"] = [region.recipe() for region in self.regions]
         return {**self.provenance, **changes, **part, "settings": asdict(settings)}
 
     def _identity_of_inputs(self) -> dict[str, Any]:
@@ -186,7 +193,9 @@ class RenderJob:
             "input": self.label,
             "rate": str(self.rate),
             "sdr": self.sdr,
-            **({"mask": str(self.mask)} if self.mask else {}),
+            "mask": str(self.mask) if self.mask else None,
+            "keyframes": str(self.keyframes) if self.keyframes else None,
+            "regions": str(self.regions) if self.regions else None,
             **contents,
             **environment,
         }

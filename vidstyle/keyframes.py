@@ -44,6 +44,12 @@ class KeyframeEntry:
     fade: Fraction = Fraction(0)
     easing: str = "linear"
 
+    def recipe(self) -> dict[str, Any]:
+        """The keyframe with file names alone, as JSON can hold it."""
+        styles = [path.name for path in self.styles]
+        times = {"time": float(self.time), "fade": float(self.fade), "easing": self.easing}
+        return {**times, "styles": styles, "style_weights": self.style_weights, **self.settings}
+
     def loaded(self, features: Features) -> Keyframe:
         """The keyframe with its style, for a stylizer of these features.
 
@@ -98,7 +104,9 @@ def read_timeline(path: str | Path) -> tuple[KeyframeEntry, ...]:
         for name in tables:
             check_key("timeline", name, [TABLE])
         keyframes = tables.get(TABLE, [])
-        if not isinstance(keyframes, list) or not keyframes:
+        if not isinstance(keyframes, list) or not all(isinstance(x, dict) for x in keyframes):
+            raise ValueError(f"{TABLE} is {keyframes!r}: write [[{TABLE}]] above each")
+        if not keyframes:
             raise ValueError(f"it has no keyframe: write [[{TABLE}]] above each")
         return tuple(make_entry(table, path.parent) for table in keyframes)
     except (ValueError, TypeError) as error:
@@ -134,7 +142,10 @@ def parse_keyframe(words: Sequence[str]) -> KeyframeEntry:
         name, equals, value = word.partition("=")
         name = name.replace("-", "_")
         if not equals or not value:
-            raise ValueError(f"{word!r} is not NAME=VALUE: write --at TIME strength=0.5 fade=2")
+            raise ValueError(
+                f"{word!r} is not NAME=VALUE: write --at TIME strength=0.5 fade=2, and names of "
+                "inputs and styles before --at"
+            )
         check_key("keyframe", name, KEYS[1:])
         table[name] = value.split(",") if name in ("style", "style_weights") else value
     return make_entry(table)
@@ -156,11 +167,15 @@ def make_entry(table: Mapping[str, Any], folder: Path = Path()) -> KeyframeEntry
     if TIME not in table:
         raise ValueError(f"a keyframe has no {TIME}: write {TIME} = 10, in seconds")
     names, weights = table.get("style", []), table.get("style_weights")
-    names = [names] if isinstance(names, str) else names
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    names = [names] if isinstance(names, (str, Path)) else names
+    if not isinstance(names, (list, tuple)) or not all(isinstance(x, (str, Path)) for x in names):
         raise ValueError(f"style is {names!r}: use the name of a style, or a list of names")
-    if not isinstance(weights, (list, type(None))):
-        raise ValueError(f"style_weights is {weights!r}: use a list of numbers")
+    if weights is not None and (
+        not isinstance(weights, (list, tuple)) or len(weights) != len(names)
+    ):
+        raise ValueError(
+            f"style_weights is {weights!r} for {len(names)} styles: give one number for each style"
+        )
     settings: dict[str, Any] = {
         name: _value(name, table[name]) for name in TIMED_SETTINGS if name in table
     }
@@ -182,7 +197,7 @@ def make_entry(table: Mapping[str, Any], folder: Path = Path()) -> KeyframeEntry
     return entry
 
 
-def _find(name: str, folder: Path) -> Path:
+def _find(name: str | Path, folder: Path) -> Path:
     inside = folder / name
     return inside if inside.is_file() else find_style(name)
 

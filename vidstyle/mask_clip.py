@@ -7,9 +7,11 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import OutputError
 from .flow.carried_mask import Mask, carried_mask
 from .flow.clip_motion import with_motion
 from .flow.methods import load_flow
@@ -33,6 +35,9 @@ LOSSLESS = "ffv1"
 
 CRF = 8
 """Constant rate factor of masks in other containers."""
+
+VIDEO_ENDINGS = ".mkv", ".mp4", ".mov", ".webm"
+"""Endings of the clips that masks are written to."""
 
 SHADE, TINT = 0.35, (0, 70, 0)
 """Brightness outside the mask in an overlay, and levels added inside."""
@@ -65,20 +70,27 @@ def carry_masks(
     """
     outputs = [output, *([] if overlay is None else [overlay])]
     for name in outputs:
+        if Path(name).suffix.lower() not in VIDEO_ENDINGS:
+            endings = ", ".join(VIDEO_ENDINGS)
+            raise OutputError(f"{name} is no clip: choose a name that ends in {endings}")
         check_writable(name, overwrite)
     check_apart(outputs, [clip, *masks.values()])
-    with open_source(clip, apply_rotation=True) as opened, ExitStack() as stack, deferred():
-        source = with_source_times(opened, Fraction(0), list(masks))
+    with open_source(clip, apply_rotation=True) as opened:
+        with_source_times(opened, Fraction(0), list(masks))
+        first = next(iter(opened))
+        drawn = {time: read_mask(path, first, opened.format) for time, path in masks.items()}
+    with open_source(clip, apply_rotation=True) as source, ExitStack() as stack, deferred():
         like = _Like(source)
-        lossless = Path(output).suffix.lower() in (".mkv", ".nut")
+        lossless = Path(output).suffix.lower() == ".mkv"
         encoding = Encoding(LOSSLESS if lossless else None, None if lossless else CRF, sound=False)
-        sinks = [open_sink(output, like, overwrite, encoding)]
+        # An unfinished run cannot be resumed, so that it is replaced.
+        sinks = [open_sink(output, like, True, encoding)]
         if overlay is not None:
-            sinks.append(open_sink(overlay, like, overwrite, Encoding(sound=False)))
+            sinks.append(open_sink(overlay, like, True, Encoding(sound=False)))
         for sink in sinks:
             stack.callback(sink.abandon)
         try:
-            _write(source, masks, sinks, quiet)
+            _write(source, drawn, sinks, quiet)
         except BaseException:
             parts = [part for sink in sinks if (part := sink.close(complete=False))]
             for part in parts:
@@ -92,7 +104,7 @@ def carry_masks(
 
 def _write(
     source: Source,
-    masks: Mapping[Fraction, str | Path],
+    masks: Mapping[Fraction, Mask],
     sinks: list[FileSink],
     quiet: bool,
 ) -> None:
@@ -107,9 +119,9 @@ def _write(
             display.show(number)
 
 
-def _carried(source: Source, masks: Mapping[Fraction, str | Path]) -> Iterator[tuple[Frame, Mask]]:
+def _carried(source: Source, masks: Mapping[Fraction, Mask]) -> Iterator[tuple[Frame, Mask]]:
     """Each frame with its mask."""
-    drawn = sorted(masks.items())
+    drawn = sorted(masks.items(), key=lambda item: item[0])
     mask: Mask | None = None
     for frame, motion in with_motion(source, load_flow("dis", choose_device("cpu"))):
         previous = mask
@@ -122,8 +134,18 @@ def _carried(source: Source, masks: Mapping[Fraction, str | Path]) -> Iterator[t
                     float(frame.time),
                 )
         while drawn and drawn[0][0] <= frame.time:
-            mask = read_mask(drawn.pop(0)[1], frame, source.format)
+            mask = fitted(drawn.pop(0)[1], frame)
         yield frame, mask
+    if drawn:
+        log.warning(
+            "the clip ends before %.2f s: the mask for that time is not used", float(drawn[0][0])
+        )
+
+
+def fitted(mask: Mask, frame: Frame) -> Mask:
+    """A mask of the size of a frame: frames of some clips have several sizes."""
+    width, height = frame.size
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
 
 
 def overlaid(frame: Frame, mask: Mask) -> NDArray[np.uint8]:

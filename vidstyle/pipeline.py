@@ -142,12 +142,22 @@ def run(
         try:
             pairs = motion.add(reader) if motion.in_caller else reader
             pairs = islice(pairs, adapter.wanted)
+            if resume and not resume.state:
+                pairs = _beginning_with_cut(pairs)
             planned = BackwardPass(pairs, stylizer, adapter.format.live)
             _stylize(planned, (reader, writer), stylizer, controls, scheduler, report)
         finally:
             _end(reader, writer, adapter)
     writer.raise_error()
     return report
+
+
+def _beginning_with_cut(
+    pairs: Iterable[tuple[Frame, Motion]],
+) -> Iterator[tuple[Frame, Motion]]:
+    """Frames with their motion, the first of which is a cut: its checkpoint has no state."""
+    for number, (frame, motion) in enumerate(pairs):
+        yield frame, motion if number else Motion(cut=True)
 
 
 class _SourceAdapter:

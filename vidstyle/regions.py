@@ -30,6 +30,12 @@ class RegionEntry:
     style: Path | None = None
     settings: Mapping[str, float] = field(default_factory=dict)
 
+    def recipe(self) -> dict[str, Any]:
+        """The region with file names alone, as JSON can hold it."""
+        style = None if self.style is None else self.style.name
+        mask = {"mask": Path(self.mask.path).name, "invert": self.mask.invert}
+        return {**mask, "style": style, **self.settings}
+
     def loaded(self, features: Features) -> Region:
         """The region with its style, for a stylizer of these features.
 
@@ -44,8 +50,20 @@ class RegionEntry:
         return replace(self, mask=self.mask.absolute())
 
 
-def load_regions(entries: Sequence[RegionEntry], features: Features) -> tuple[Region, ...]:
-    """The regions of entries, for a stylizer of these features; see ``RegionEntry.loaded``."""
+def load_regions(
+    entries: Sequence[RegionEntry], features: Features, content_weight: float = 1.0
+) -> tuple[Region, ...]:
+    """The regions of entries, for a stylizer of these features and content weight.
+
+    Raises:
+        InputError: a style image cannot be read.
+        ValueError: a region has a content weight, and the frame's is 0.
+    """
+    if not content_weight and any(entry.settings.get("content_weight") for entry in entries):
+        raise ValueError(
+            "content_weight is 0 and that of a region is not: give the frame a small one, such as "
+            "content_weight=0.001"
+        )
     return tuple(entry.loaded(features) for entry in entries)
 
 
@@ -95,13 +113,17 @@ def make_region(table: Mapping[str, Any]) -> RegionEntry:
         name: to_number(name, table[name]) for name in REGION_SETTINGS if name in table
     }
     replace(Settings(), **settings)
-    style = table.get("style")
+    style, invert = table.get("style"), table.get("invert", False)
+    if not isinstance(style, (str, Path, type(None))):
+        raise ValueError(f"the style of a region is {style!r}: use one path or name")
+    if not isinstance(invert, bool):
+        raise ValueError(f"invert is {invert!r}: use True or False")
     if style is None and not settings:
         raise ValueError(
             f"the region {table['mask']} has neither a style nor a setting of its own: give it one"
         )
     return RegionEntry(
-        MaskFile(table["mask"], bool(table.get("invert", False))),
+        MaskFile(table["mask"], invert),
         None if style is None else find_style(style),
         settings,
     )

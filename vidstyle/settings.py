@@ -160,8 +160,8 @@ class Settings:
     )
     pyramid_levels: int = _setting(
         5,
-        "most pyramid levels of the first frame of a shot, coarse to fine; each takes 20 or more "
-        "of its iterations",
+        "maximum number of pyramid levels of the first frame of a shot, coarse to fine; there are "
+        "fewer where a level would have less than 20 iterations",
         low=1,
         high=6,
     )

@@ -40,14 +40,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Carry masks along the motion of a clip."""
+    from ..inputs import default_output
     from ..mask_clip import carry_masks
 
     with usage_errors(parser):
         masks = dict(_timed(text) for text in args.masks)
         if len(masks) < len(args.masks):
             raise ValueError("two masks have the same time: give each its own, as in 0:07=b.png")
-    clip = Path(args.clip)
-    output = args.output or clip.with_name(f"{clip.stem}_mask.mkv")
+    output = args.output or default_output(args.clip, ["mask"], None).with_suffix(".mkv")
     carry_masks(
         args.clip,
         masks,

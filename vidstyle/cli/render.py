@@ -3,7 +3,7 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +28,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..features.weights import load_features
     from ..flow.methods import load_flow
     from ..inputs import expand_folders
-    from ..keyframes import make_timeline
-    from ..regions import load_regions
+    from ..keyframes import choose_keyframes
     from ..render_job import open_files
     from ..runtime.device import choose_device
     from ..styles import find_style
@@ -37,6 +36,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..stylizer.stylizer import Stylizer
 
     with usage_errors(parser):
+        args.keyframes = choose_keyframes(args.at, args.timeline)
         given, style_names = _inputs_and_styles(args)
         styles = [str(find_style(style)) for style in style_names]
         names = expand_folders(given)
@@ -59,19 +59,14 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         with usage_errors(parser):
             features = load_features(args.features, args.device, args.weights)
             style = Style.from_images(styles, features, args.style_weights)
-            stylizers = {  # unknown layers and wrong keyframes are reported before the work begins
-                chosen: Stylizer(features, style, chosen) for chosen in settings.values()
-            }
-            regions = load_regions(jobs[0].regions, features)
-            for chosen, stylizer in stylizers.items():
-                stylizer.timeline = make_timeline(jobs[0].keyframes, style, chosen)
-                stylizer.regions = regions
+            examples = _stylizers(jobs[0], style, settings.values())
         listener = stack.enter_context(_events_written(args.json))
         jobs = [replace(job, listener=listener) for job in jobs]
 
         def make_stylizer(job: Any) -> Stylizer:
             made = Stylizer(features, style, settings[job.input])
-            made.timeline, made.regions = stylizers[settings[job.input]].timeline, regions
+            example = examples[settings[job.input]]
+            made.timeline, made.regions = example.timeline, example.regions
             return made
 
         if cluster:
@@ -81,6 +76,23 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         else:
             skipped = len(names) - len(jobs) if batch else None
             _render_here(args, jobs, make_stylizer, files, skipped)
+
+
+def _stylizers(job: Any, style: Any, settings: Iterable[Any]) -> dict[Any, Any]:
+    """A stylizer for each of the settings, with the timeline and the regions of a job.
+
+    Raises:
+        VidstyleError, ValueError: unknown layers, wrong keyframes or regions.
+    """
+    from ..keyframes import make_timeline
+    from ..regions import load_regions
+    from ..stylizer.stylizer import Stylizer
+
+    made = {chosen: Stylizer(style.features, style, chosen) for chosen in settings}
+    for chosen, stylizer in made.items():
+        stylizer.timeline = make_timeline(job.keyframes, style, chosen)
+        stylizer.regions = load_regions(job.regions, style.features, chosen.content_weight)
+    return made
 
 
 def _render_here(
@@ -291,7 +303,6 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
     from ..io.mask import MaskFile
     from ..io.sink_base import Encoding
     from ..job import RenderJob
-    from ..keyframes import choose_keyframes
     from ..regions import parse_regions
 
     stop = args.stop if args.duration is None else (args.start or 0) + args.duration
@@ -326,7 +337,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         },
         files=(*styles, *weights_files(args)),
         mask=None if args.mask is None else MaskFile(args.mask, args.mask_invert),
-        keyframes=choose_keyframes(args.at, args.timeline),
+        keyframes=args.keyframes,
         regions=parse_regions(args.regions),
     )
 

@@ -184,9 +184,21 @@ class _MaskReader:
         rate = info.rate if is_numbered(mask.path) else None
         self._source = open_source(mask.path, rate=rate, apply_rotation=True)
         self._frames = iter(self._source)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        """Read the first frame.
+
+        Raises:
+            InputError: there is none, or a still image is all black or all white.
+        """
         self._next: Frame | None = next(self._frames, None)
         if self._next is None:
-            raise InputError(f"the mask {mask.path} has no frame: name another", "mask")
+            raise InputError(f"the mask {self._path} has no frame: name another", "mask")
         # Programs save masks with alpha that is opaque everywhere; such alpha is no mask.
         image = to_8_bits(self._next.image)
         self._uses_alpha = image.shape[2] == 4 and bool((image[..., 3] < 255).any())
@@ -255,7 +267,7 @@ class _MaskReader:
         for level, what in ((0, "nothing"), (255, "everything")):
             if (self._mask == level).all():
                 raise InputError(
-                    f"the mask {self._path} selects {what}: draw white where the image is to be "
-                    "stylised and black elsewhere, or leave the mask out",
+                    f"the mask {self._path} selects {what}: draw white inside and black elsewhere, "
+                    "or leave the mask out",
                     "mask",
                 )

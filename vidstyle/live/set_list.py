@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ..io.frame import Image
 from ..keyframes import KeyframeEntry
 from ..stylizer.timeline import Keyframe, setting_at
-from .commands import PARAMETERS
+from .commands import PARAMETERS, check_parameters, check_weights
 
 TIMED_PARAMETERS = "strength", "style_scale", "temporal_weight"
 """Settings that a set list may change."""
@@ -36,15 +37,13 @@ class SetList:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         for entry in entries:
-            for name in entry.settings:
-                if name not in TIMED_PARAMETERS:
-                    raise ValueError(
-                        f"{name} cannot change during a live session: use one of "
-                        f"{', '.join(TIMED_PARAMETERS)}"
-                    )
-        times = [entry.time for entry in entries]
-        if times != sorted(set(times)):
-            raise ValueError("the keyframes are not in order: give each its own time, in order")
+            _check(entry)
+        for before, after in pairwise(entries):
+            if after.time <= before.time:
+                raise ValueError(
+                    f"the keyframe at {float(after.time):g} s comes after that at "
+                    f"{float(before.time):g} s: give each its own time, in order"
+                )
         self._pending, self._styles, self._clock = list(entries), list(styles), clock
         self._keyframes = [
             Keyframe(entry.time, None, entry.settings, entry.fade, entry.easing)
@@ -52,6 +51,8 @@ class SetList:
         ]
         self._start: float | None = None
         self._before: dict[str, float] = {}
+        self._crossfade_seconds = 0.0
+        self._end_of_fade: Fraction | None = None
         self._sent: dict[str, Any] = {}
 
     def open(self, session: Any) -> None:
@@ -59,20 +60,24 @@ class SetList:
         self._session = session
         settings = session.controls.state()["settings"]
         self._before = {name: settings[name] for name in TIMED_PARAMETERS}
+        self._crossfade_seconds = settings["crossfade_seconds"]
 
     def show(self, image: Image) -> None:
         """Send the commands that are due."""
         if self._start is None:
             self._start = self._clock()
         now = Fraction(self._clock() - self._start)
+        if self._end_of_fade is not None and now > self._end_of_fade:
+            self._end_of_fade = None
+            self._session.command({"set": {"crossfade_seconds": self._crossfade_seconds}})
         while self._pending and self._pending[0].time <= now:
             entry = self._pending.pop(0)
+            for name in entry.settings:
+                self._sent.pop(name, None)
             if entry.styles:
-                longest = PARAMETERS["crossfade_seconds"][1]
-                fade = min(float(entry.fade), longest)
-                self._session.command(
-                    {"blend": self._weights(entry), "set": {"crossfade_seconds": fade}}
-                )
+                self._end_of_fade = entry.time + entry.fade
+                fade = {"crossfade_seconds": float(entry.fade)}
+                self._session.command({"blend": self._weights(entry), "set": fade})
         past = [keyframe for keyframe in self._keyframes if keyframe.time <= now]
         named = {name for keyframe in past for name in keyframe.settings}
         values = {name: setting_at(name, self._before[name], past, now) for name in sorted(named)}
@@ -92,3 +97,23 @@ class SetList:
         ):
             weights[self._styles.index(path)] += weight
         return weights
+
+
+def _check(entry: KeyframeEntry) -> None:
+    """Raise ValueError for what a session would refuse when the time of the keyframe has come."""
+    where = f"the keyframe at {float(entry.time):g} s"
+    for name in entry.settings:
+        if name not in TIMED_PARAMETERS:
+            raise ValueError(
+                f"{where}: {name} cannot change during a live session: use one of "
+                f"{', '.join(TIMED_PARAMETERS)}"
+            )
+    longest = PARAMETERS["crossfade_seconds"][1]
+    if entry.styles and entry.fade > longest:
+        raise ValueError(f"{where}: a style fades within {longest:g} s at most: shorten the fade")
+    try:
+        check_parameters(dict(entry.settings))
+        if entry.styles:
+            check_weights(entry.style_weights or (1.0,) * len(entry.styles), len(entry.styles))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None

@@ -35,7 +35,8 @@ class Regions(NamedTuple):
     """Parts of a frame that have their own styles (Gatys et al. 2017, section 4).
 
     Attributes:
-        masks: (1, R, H, W) in [0, 1], one for each region; they sum to 1 at each pixel.
+        masks: (1, R, H, W) in [0, 1], one for each region; they sum to 1 at each pixel. The first
+            is the rest of the frame, which no mask of the user covers.
         content_gains: (R,), factors of the content weight.
     """
 

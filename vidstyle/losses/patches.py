@@ -28,7 +28,7 @@ COLOR_WINDOW_PX = 24
 tones consist of lines."""
 
 MATCH_CHROMA_GAIN = 4.0
-"""Gain of the two chromatic opponent channels over grey in that difference."""
+"""Gain of the two chromatic opponent channels over grey in the colour difference of two patches."""
 
 MIN_SPREAD = 1e-3
 """Floor of the standard deviation of a layer over a style: a style of one colour has none."""

@@ -1,15 +1,13 @@
 """From the optimised image to the stylised frame: upscaling, blending with the source, alpha."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from ..io.frame import Frame
 from ..ops.color import keep_colors
-from ..ops.tensors import alpha_of, mask_of, regions_of, resize
+from ..ops.tensors import alpha_of, mask_of, resize
 from ..settings import Settings
-from .regions import Region, region_strengths
+from .regions import FrameRegions, region_strengths
 
 
 def compose_output(
@@ -18,7 +16,7 @@ def compose_output(
     frame: Frame,
     size: tuple[int, int],
     settings: Settings,
-    regions: Sequence[Region] = (),
+    regions: FrameRegions | None = None,
 ) -> Tensor:
     """The stylised frame at the output size, blended with the source as the settings say.
 
@@ -28,17 +26,16 @@ def compose_output(
         frame: has alpha and a mask, or not. Where the mask is 0 the source stays.
         size: (width, height) px of the output.
         settings: ``original_colors``, ``strength`` and ``compare``.
-        regions: may have other strengths.
+        regions: of the frame, which may have other strengths; None: it has none.
 
     Returns:
         (1, 3, height, width), 4 channels with alpha; twice as wide or high with a comparison.
     """
     alpha, mask = alpha_of(frame.image, source.device), mask_of(frame, source.device)
     stylized = resize(stylized, size)
-    masks = regions_of(frame, source.device) if regions else None
     strength: Tensor | float = settings.strength
-    if masks is not None:
-        strength = resize(region_strengths(masks, regions, settings.strength), size)
+    if regions is not None:
+        strength = resize(region_strengths(regions, settings.strength), size)
     if mask is not None:
         strength = strength * resize(mask, size)
     blended = isinstance(strength, Tensor) or strength < 1

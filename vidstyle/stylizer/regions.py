@@ -6,14 +6,16 @@ One image is optimised, so strokes meet at the borders.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..features.extractor import Features
+from ..io.frame import Frame
 from ..losses.base import Loss, Regions
 from ..losses.objective import StyleContext
-from ..ops.tensors import resize
+from ..ops.tensors import constant, regions_of, resize
 from ..settings import Settings
 from .style import Style
 
@@ -52,13 +54,42 @@ class Region:
         return replace(settings, **dict(self.settings))  # type: ignore[arg-type]
 
 
+class FrameRegions(NamedTuple):
+    """The regions of one frame.
+
+    Attributes:
+        regions: their styles and settings.
+        masks: (1, R, H, W) in [0, 1], of the size of the frame.
+    """
+
+    regions: Sequence[Region]
+    masks: Tensor
+
+
+def frame_regions(
+    frame: Frame, regions: Sequence[Region], device: torch.device
+) -> FrameRegions | None:
+    """The regions of a frame; None where it has none.
+
+    Raises:
+        ValueError: not one mask for each region.
+    """
+    masks = regions_of(frame, device) if regions else None
+    if masks is None:
+        return None
+    if masks.shape[1] != len(regions):
+        raise ValueError(
+            f"the frame has {masks.shape[1]} masks for {len(regions)} regions: give one each"
+        )
+    return FrameRegions(regions, masks)
+
+
 def style_context(
     style: Style,
     settings: Settings,
     losses: Mapping[Loss, float],
     content: Tensor,
-    regions: Sequence[Region] = (),
-    masks: Tensor | None = None,
+    own: FrameRegions | None = None,
 ) -> StyleContext:
     """The ``StyleContext`` of frames of the size of ``content``; cached by the styles.
 
@@ -67,30 +98,21 @@ def style_context(
         settings: the same.
         losses: of the objective.
         content: (1, 3, H, W).
-        regions: of the frame.
-        masks: (1, R, h, w), of the regions; None: the frame has none.
-
-    Raises:
-        ValueError: not one mask for each region.
+        own: the regions of the frame; None: it has none.
     """
-    if masks is None:
+    if own is None:
         size_px = style_px(settings, content)
         return StyleContext(style.color_statistics(), style.targets(losses, size_px))
-    if masks.shape[1] != len(regions):
-        raise ValueError(
-            f"the frame has {masks.shape[1]} masks for {len(regions)} regions: give one each"
-        )
-    everywhere = with_rest(resize(masks, (content.shape[-1], content.shape[-2])))
-    own = [settings, *(region.changed(settings) for region in regions)]
-    styles = [style, *(region.style or style for region in regions)]
-    pairs = list(zip(styles, own, strict=True))
-    targets = [each.targets(losses, style_px(changed, content)) for each, changed in pairs]
+    masks = with_rest(resize(own.masks, (content.shape[-1], content.shape[-2])))
+    parts = [(style, settings)]
+    parts += [(region.style or style, region.changed(settings)) for region in own.regions]
+    targets = [each.targets(losses, style_px(changed, content)) for each, changed in parts]
     base = settings.content_weight or 1.0
-    gains = content.new_tensor([changed.content_weight / base for changed in own])
+    gains = tuple(changed.content_weight / base for _, changed in parts)
     return StyleContext(
-        torch.stack([each.color_statistics() for each in styles]),
+        torch.stack([each.color_statistics() for each, _ in parts]),
         tuple(zip(*targets, strict=True)),
-        Regions(everywhere, gains),
+        Regions(masks, constant(gains, content.device)),
     )
 
 
@@ -111,15 +133,9 @@ def with_rest(masks: Tensor) -> Tensor:
     return torch.cat([(1 - total).clamp_min(0), masks / total.clamp_min(1)], 1)
 
 
-def region_strengths(masks: Tensor, regions: Sequence[Region], strength: float) -> Tensor:
-    """The strength at each pixel, (1, 1, H, W).
-
-    Args:
-        masks: (1, R, H, W), of the regions.
-        regions: their settings.
-        strength: of the rest of the frame.
-    """
-    values = [strength, *(region.settings.get("strength", strength) for region in regions)]
-    parts = with_rest(masks).unbind(1)
+def region_strengths(own: FrameRegions, strength: float) -> Tensor:
+    """The strength at each pixel, (1, 1, H, W); ``strength`` is that of the rest of the frame."""
+    values = [strength, *(region.settings.get("strength", strength) for region in own.regions)]
+    parts = with_rest(own.masks).unbind(1)
     strengths = [part * value for part, value in zip(parts, values, strict=True)]
     return torch.stack(strengths).sum(0)[:, None]

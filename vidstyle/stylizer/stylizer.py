@@ -15,7 +15,7 @@ from ..io.frame import Frame
 from ..losses.base import Loss
 from ..losses.defaults import default_losses
 from ..losses.objective import Objective, StyleContext, prepare_targets, style_colored
-from ..ops.tensors import regions_of, resize, to_image, to_tensor
+from ..ops.tensors import resize, to_image, to_tensor
 from ..optim.adam import AdamState, OptimResult, StepSize, adam, do_nothing
 from ..optim.cuda_graph import GraphedFunction
 from ..optim.lbfgs import lbfgs
@@ -29,7 +29,7 @@ from .frame_setup import FrameInput, prepare_frame
 from .iterations import Iteration, fetch_iterations
 from .memory_check import MemoryChecker
 from .output import compose_output
-from .regions import Region, style_context
+from .regions import FrameRegions, Region, frame_regions, style_context
 from .report import log_objective
 from .sizes import flow_px, output_size, working_size
 from .state import StylizerState
@@ -88,7 +88,7 @@ class Stylizer:
         self.iterations: list[Iteration] = []
         self.timeline: Timeline | None = None
         self.regions: tuple[Region, ...] = ()
-        self._masks: Tensor | None = None
+        self._own: FrameRegions | None = None
         self._memory = MemoryChecker(features)
         self.on_iteration: Callable[[], None] = do_nothing
         self.separate = False
@@ -216,7 +216,7 @@ class Stylizer:
         with self._prepared_for(frame):
             source = to_tensor(frame.image, self.features.device)
             stylized = self._stylize(source, frame, motion, steps, proposal)
-            stylized = compose_output(stylized, source, frame, output, self.settings, self.regions)
+            stylized = compose_output(stylized, source, frame, output, self.settings, self._own)
             image = to_image(stylized, deep=frame.image.dtype == np.uint16)
         return replace(frame, image=image, mask=None, regions=None)
 
@@ -236,7 +236,7 @@ class Stylizer:
             self.style, self.settings = look.style, replace(self.settings, **look.settings)
             if look.fading:
                 self.reset_learning_rate()
-        self._masks = regions_of(frame, self.features.device) if self.regions else None
+        self._own = frame_regions(frame, self.regions, self.features.device)
         sizes = self.working_size(frame.size), self.output_size(frame.size)
         fit = self._memory.check(sizes)
         self._active_features = self._features_by_dtype[self._precision].in_tiles(fit.tile_px)
@@ -302,8 +302,7 @@ class Stylizer:
         return result.image
 
     def _style_context(self, losses: Mapping[Loss, float], content: Tensor) -> StyleContext:
-        regions = self.regions, self._masks
-        return style_context(self.style, self.settings, losses, content, *regions)
+        return style_context(self.style, self.settings, losses, content, self._own)
 
     def objective(
         self,

@@ -146,16 +146,19 @@ class Timeline:
         return Look(self._style_at(time, past), settings, fading)
 
     def with_cuts(self, pairs: Iterable[tuple[Frame, Motion]]) -> Iterator[tuple[Frame, Motion]]:
-        """Frames with their motion; the first frame of a style that begins at once is a cut."""
-        times = [
-            keyframe.time
+        """Frames with their motion; where a style or style scale changes between two frames, with
+        no frame in its fade, the second one is a cut."""
+        spans = [
+            (keyframe.time, keyframe.time + keyframe.fade)
             for keyframe in self._keyframes
-            if not keyframe.fade and (keyframe.style or "style_scale" in keyframe.settings)
+            if keyframe.style or "style_scale" in keyframe.settings
         ]
         before: Fraction | None = None
         for frame, motion in pairs:
             now = frame.clip_time
-            begins = before is not None and any(before < time <= now for time in times)
+            begins = before is not None and any(
+                before < start and end <= now for start, end in spans
+            )
             yield frame, Motion(cut=True) if begins else motion
             before = now
 
