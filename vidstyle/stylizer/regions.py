@@ -89,7 +89,7 @@ def style_context(
     settings: Settings,
     losses: Mapping[Loss, float],
     content: Tensor,
-    own: FrameRegions | None = None,
+    regions: FrameRegions | None = None,
 ) -> StyleContext:
     """The ``StyleContext`` of frames of the size of ``content``; cached by the styles.
 
@@ -98,14 +98,14 @@ def style_context(
         settings: the same.
         losses: of the objective.
         content: (1, 3, H, W).
-        own: the regions of the frame; None: it has none.
+        regions: of the frame; None: it has none.
     """
-    if own is None:
+    if regions is None:
         size_px = style_px(settings, content)
         return StyleContext(style.color_statistics(), style.targets(losses, size_px))
-    masks = with_rest(resize(own.masks, (content.shape[-1], content.shape[-2])))
+    masks = with_rest(resize(regions.masks, (content.shape[-1], content.shape[-2])))
     parts = [(style, settings)]
-    parts += [(region.style or style, region.changed(settings)) for region in own.regions]
+    parts += [(region.style or style, region.changed(settings)) for region in regions.regions]
     targets = [each.targets(losses, style_px(changed, content)) for each, changed in parts]
     base = settings.content_weight or 1.0
     gains = tuple(changed.content_weight / base for _, changed in parts)
@@ -133,9 +133,9 @@ def with_rest(masks: Tensor) -> Tensor:
     return torch.cat([(1 - total).clamp_min(0), masks / total.clamp_min(1)], 1)
 
 
-def region_strengths(own: FrameRegions, strength: float) -> Tensor:
+def region_strengths(regions: FrameRegions, strength: float) -> Tensor:
     """The strength at each pixel, (1, 1, H, W); ``strength`` is that of the rest of the frame."""
-    values = [strength, *(region.settings.get("strength", strength) for region in own.regions)]
-    parts = with_rest(own.masks).unbind(1)
+    values = [strength, *(region.settings.get("strength", strength) for region in regions.regions)]
+    parts = with_rest(regions.masks).unbind(1)
     strengths = [part * value for part, value in zip(parts, values, strict=True)]
     return torch.stack(strengths).sum(0)[:, None]

@@ -88,7 +88,7 @@ class Stylizer:
         self.iterations: list[Iteration] = []
         self.timeline: Timeline | None = None
         self.regions: tuple[Region, ...] = ()
-        self._own: FrameRegions | None = None
+        self._frame_regions: FrameRegions | None = None
         self._memory = MemoryChecker(features)
         self.on_iteration: Callable[[], None] = do_nothing
         self.separate = False
@@ -216,7 +216,8 @@ class Stylizer:
         with self._prepared_for(frame):
             source = to_tensor(frame.image, self.features.device)
             stylized = self._stylize(source, frame, motion, steps, proposal)
-            stylized = compose_output(stylized, source, frame, output, self.settings, self._own)
+            layout = output, self.settings, self._frame_regions
+            stylized = compose_output(stylized, source, frame, *layout)
             image = to_image(stylized, deep=frame.image.dtype == np.uint16)
         return replace(frame, image=image, mask=None, regions=None)
 
@@ -236,7 +237,7 @@ class Stylizer:
             self.style, self.settings = look.style, replace(self.settings, **look.settings)
             if look.fading:
                 self.reset_learning_rate()
-        self._own = frame_regions(frame, self.regions, self.features.device)
+        self._frame_regions = frame_regions(frame, self.regions, self.features.device)
         sizes = self.working_size(frame.size), self.output_size(frame.size)
         fit = self._memory.check(sizes)
         self._active_features = self._features_by_dtype[self._precision].in_tiles(fit.tile_px)
@@ -302,7 +303,7 @@ class Stylizer:
         return result.image
 
     def _style_context(self, losses: Mapping[Loss, float], content: Tensor) -> StyleContext:
-        return style_context(self.style, self.settings, losses, content, self._own)
+        return style_context(self.style, self.settings, losses, content, self._frame_regions)
 
     def objective(
         self,
