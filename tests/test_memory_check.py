@@ -14,7 +14,7 @@ from vidstyle.features.pretrained import VGG_DEEPEST
 from vidstyle.features.weights import vgg_features
 from vidstyle.optim import adam
 from vidstyle.stylizer import memory_check
-from vidstyle.stylizer.memory_check import required_bytes
+from vidstyle.stylizer.memory_check import REGION_BYTES_PER_PIXEL, required_bytes
 
 
 def test_stylizer_out_of_memory_names_the_remedy(features, style, frame, monkeypatch):
@@ -43,6 +43,13 @@ def test_required_bytes_are_more_with_a_vgg(features):
     sizes = (320, 180), (320, 180)
     vgg = vgg_features(Network(VGG16, VGG_DEEPEST))
     assert sum(required_bytes(vgg, sizes)) > 1.5 * sum(required_bytes(features, sizes))
+
+
+def test_required_bytes_are_more_with_regions(features):
+    sizes = (640, 360), (640, 360)
+    for tile_px in (None, 256):
+        none, two = (required_bytes(features, sizes, tile_px, count)[0] for count in (0, 2))
+        assert two - none == 2 * REGION_BYTES_PER_PIXEL * 640 * 360
 
 
 def test_stylizer_asks_for_free_memory_once_per_size(features, style, frame, monkeypatch):

@@ -107,9 +107,12 @@ def announce(job: RenderJob, source: VideoInfo, stylizer: Stylizer) -> None:
     working = stylizer.working_size(given)
     output = stylizer.output_size(given)
     features, sizes = stylizer.features, (working, output)
-    memory, free = sum(required_bytes(features, sizes)), free_memory(features.device)
-    if free is not None and memory > free:  # in tiles
-        memory = min(memory, sum(required_bytes(features, sizes, MIN_TILE_PX)))
+    whole, tiled = (
+        sum(required_bytes(features, sizes, tile_px, len(stylizer.regions)))
+        for tile_px in (None, MIN_TILE_PX)
+    )
+    free = free_memory(features.device)
+    memory = min(whole, tiled) if free is not None and whole > free else whole
     factor = max(output) / max(working)
     enlarged = f", enlarged {factor:.1f} times to {output[0]}x{output[1]}" if factor > 1 else ""
     frames = f", {source.frames} frames" if (source.frames or 0) > 1 else ""

@@ -23,6 +23,10 @@ TILED_SHARE = 0.36
 """The same for an image whose activations are computed in tiles, without the tile, relative to
 those of a whole image: 570 to 765 bytes measured at 2560 px, 1.3 kB with VGG-16 at 1600 px."""
 
+REGION_BYTES_PER_PIXEL = 200
+"""Memory per pixel of the working size for each region with a style of its own: 165 to 170 bytes of
+tensors kept for the backward pass measured, which tiles do not reduce."""
+
 MIN_TILE_PX, MAX_TILE_PX = 256, 2048
 """Sides of a tile in px. With smaller ones most of the work is done on margins."""
 
@@ -46,21 +50,25 @@ class MemoryFit(NamedTuple):
     remedy: str
 
 
-def required_bytes(features: Features, sizes: Sizes, tile_px: int | None = None) -> tuple[int, int]:
+def required_bytes(
+    features: Features, sizes: Sizes, tile_px: int | None = None, regions: int = 0
+) -> tuple[int, int]:
     """Bytes for the optimisation, and for the output.
 
     Args:
         features: of the stylizer.
         sizes: of the frames.
         tile_px: as in ``MemoryFit``.
+        regions: number of regions with styles of their own.
     """
     (width, height), (output_width, output_height) = sizes
     per_pixel = _bytes_per_pixel(features)
     output = output_width * output_height * OUTPUT_BYTES_PER_PIXEL
+    of_regions = width * height * regions * REGION_BYTES_PER_PIXEL
     if tile_px is None:
-        return width * height * per_pixel, output
+        return width * height * per_pixel + of_regions, output
     tiled = int(width * height * TILED_SHARE * per_pixel) + _tile_bytes(features, tile_px)
-    return tiled, output
+    return tiled + of_regions, output
 
 
 def _tile_bytes(features: Features, tile_px: int) -> int:
@@ -73,7 +81,7 @@ def _bytes_per_pixel(features: Features) -> int:
     return VGG_BYTES_PER_PIXEL if is_vgg else BYTES_PER_PIXEL
 
 
-def check_memory(features: Features, sizes: Sizes, freed: int = 0) -> MemoryFit:
+def check_memory(features: Features, sizes: Sizes, freed: int = 0, regions: int = 0) -> MemoryFit:
     """Choose tiles where an image does not fit whole into the free memory of the features' device,
     and refuse sizes that do not fit at all.
 
@@ -81,12 +89,15 @@ def check_memory(features: Features, sizes: Sizes, freed: int = 0) -> MemoryFit:
         features: of the stylizer.
         sizes: of the frames to come.
         freed: bytes for the frames until now, which are free again for those to come.
+        regions: number of regions with styles of their own.
 
     Raises:
         DeviceError: more memory is needed than is free; says which size would fit.
     """
     device, free = features.device, free_memory(features.device)
-    whole, tiled = (required_bytes(features, sizes, tile_px) for tile_px in (None, MIN_TILE_PX))
+    whole, tiled = (
+        required_bytes(features, sizes, tile_px, regions) for tile_px in (None, MIN_TILE_PX)
+    )
     smallest = min(whole, tiled, key=sum)
     flag, (width, height) = "working_size", sizes[0]
     if smallest[1] > smallest[0]:
@@ -96,7 +107,7 @@ def check_memory(features: Features, sizes: Sizes, freed: int = 0) -> MemoryFit:
     free = None if free is None else free + freed
     if free is None or sum(whole) <= free:
         return MemoryFit(None, remedy)
-    tile_px = _tile_px(features, sizes, free)
+    tile_px = _tile_px(features, sum(tiled), free)
     if tile_px is not None:
         log.warning(
             "an image of %dx%d px does not fit into memory as a whole: it is stylised in tiles of "
@@ -117,9 +128,15 @@ def check_memory(features: Features, sizes: Sizes, freed: int = 0) -> MemoryFit:
     )
 
 
-def _tile_px(features: Features, sizes: Sizes, free: int) -> int | None:
-    """The largest tile that fits into ``free`` bytes, None if ``MIN_TILE_PX`` does not."""
-    others = sum(required_bytes(features, sizes, MIN_TILE_PX)) - _tile_bytes(features, MIN_TILE_PX)
+def _tile_px(features: Features, smallest: int, free: int) -> int | None:
+    """The largest tile that fits into ``free`` bytes, None if ``MIN_TILE_PX`` does not.
+
+    Args:
+        features: of the stylizer.
+        smallest: bytes with tiles of ``MIN_TILE_PX``.
+        free: bytes.
+    """
+    others = smallest - _tile_bytes(features, MIN_TILE_PX)
     pixels = max(0, free - others) // _bytes_per_pixel(features)
     side = math.isqrt(pixels) - 2 * features.margin_px
     tile_px = min(MAX_TILE_PX, side) // TILE_MULTIPLE_PX * TILE_MULTIPLE_PX
@@ -150,13 +167,14 @@ class MemoryChecker:
 
     def __init__(self, features: Features) -> None:
         self._features = features
-        self._fits: dict[Sizes, MemoryFit] = {}
+        self._fits: dict[tuple[Sizes, int], MemoryFit] = {}
         self._in_use = 0
 
-    def check(self, sizes: Sizes) -> MemoryFit:
-        """As ``check_memory``, for the sizes of the next frame."""
-        if sizes not in self._fits:
-            self._fits[sizes] = check_memory(self._features, sizes, self._in_use)
-        fit = self._fits[sizes]
-        self._in_use = sum(required_bytes(self._features, sizes, fit.tile_px))
+    def check(self, sizes: Sizes, regions: int = 0) -> MemoryFit:
+        """As ``check_memory``, for the sizes and regions of the next frame."""
+        if (sizes, regions) not in self._fits:
+            found = check_memory(self._features, sizes, self._in_use, regions)
+            self._fits[sizes, regions] = found
+        fit = self._fits[sizes, regions]
+        self._in_use = sum(required_bytes(self._features, sizes, fit.tile_px, regions))
         return fit

@@ -239,7 +239,7 @@ class Stylizer:
                 self.reset_learning_rate()
         self._frame_regions = frame_regions(frame, self.regions, self.features.device)
         sizes = self.working_size(frame.size), self.output_size(frame.size)
-        fit = self._memory.check(sizes)
+        fit = self._memory.check(sizes, len(self.regions))
         self._active_features = self._features_by_dtype[self._precision].in_tiles(fit.tile_px)
         with self._idle_threads, out_of_memory_named(fit.remedy):
             yield
