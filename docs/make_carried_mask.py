@@ -8,9 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import cv2
-import numpy as np
-from make_mask import CLIP, FRAME_MS, QUALITY, ROOT, boat_masks, read
-from PIL import Image
+from make_mask import CLIP, ROOT, boat_masks, read, save
 
 import vidstyle as vs
 from vidstyle.mask_clip import carry_masks
@@ -29,11 +27,7 @@ def main():
         )
         regions = [{"mask": carried, "strength": 0.0}]
         vs.render(CLIP, "strokes", folder / "out.mkv", regions=regions, codec="ffv1")
-        pairs = zip(read(folder / "overlay.mkv"), read(folder / "out.mkv"), strict=True)
-        sheets = [Image.fromarray(np.hstack(pair)) for pair in pairs]
-    sheets[0].save(
-        OUTPUT, save_all=True, append_images=sheets[1:], duration=FRAME_MS, quality=QUALITY, loop=0
-    )
+        save([read(folder / "overlay.mkv"), read(folder / "out.mkv")], OUTPUT)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,19 @@ def read(path):
         return [frame.image for frame in source]
 
 
+def save(columns, path):
+    """Write an animation whose frames show the images of all columns side by side."""
+    sheets = [Image.fromarray(np.hstack(row)) for row in zip(*columns, strict=True)]
+    sheets[0].save(
+        path, save_all=True, append_images=sheets[1:], duration=FRAME_MS, quality=QUALITY, loop=0
+    )
+
+
+def reduced(images):
+    """The images at ``SIZE``."""
+    return [cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA) for image in images]
+
+
 def main():
     """Write the animation."""
     frames = read(CLIP)
@@ -68,14 +81,7 @@ def main():
             output = Path(folder) / f"out{invert}.mkv"
             vs.render(CLIP, STYLE, output, mask=sequence, mask_invert=invert, codec="ffv1")
             columns.append(read(output))
-    cells = [
-        [cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA) for image in column]
-        for column in columns
-    ]
-    sheets = [Image.fromarray(np.hstack(row)) for row in zip(*cells, strict=True)]
-    sheets[0].save(
-        OUTPUT, save_all=True, append_images=sheets[1:], duration=FRAME_MS, quality=QUALITY, loop=0
-    )
+    save([reduced(column) for column in columns], OUTPUT)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ import tempfile
 from pathlib import Path
 
 import cv2
-import numpy as np
-from make_mask import CLIP, FRAME_MS, QUALITY, ROOT, SIZE, boat_masks, read
-from PIL import Image
+from make_mask import CLIP, ROOT, boat_masks, read, reduced, save
 
 import vidstyle as vs
 
@@ -35,14 +33,7 @@ def main():
             regions = [{"mask": f"{folder}/mask_%05d.png", **region}]
             vs.render(CLIP, style, output, regions=regions, codec="ffv1")
             columns.append(read(output))
-    cells = [
-        [cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA) for image in column]
-        for column in columns
-    ]
-    sheets = [Image.fromarray(np.hstack(row)) for row in zip(*cells, strict=True)]
-    sheets[0].save(
-        OUTPUT, save_all=True, append_images=sheets[1:], duration=FRAME_MS, quality=QUALITY, loop=0
-    )
+    save([reduced(column) for column in columns], OUTPUT)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from vidstyle.features.extractor import Features
 from vidstyle.features.network import DISTILLED, Network, NetworkShape
 from vidstyle.features.weights import bundled_features, write_network
 from vidstyle.io.frame import Frame
+from vidstyle.io.source import open_source
 from vidstyle.settings import Settings
 from vidstyle.stylizer.style import Style
 from vidstyle.stylizer.stylizer import Stylizer
@@ -149,6 +150,31 @@ def stripes(size=(64, 64)):
 @pytest.fixture(scope="session")
 def style(features) -> Style:
     return Style.from_images([stripes()], features)
+
+
+def checks():
+    """(48, 64, 3) uint8: a style that is nothing like ``stripes``."""
+    y, x = np.mgrid[:48, :64]
+    board = ((x // 6 + y // 6) % 2).astype(np.uint8) * 200
+    return np.stack([20 + board, 40 + board // 2, 220 - board], -1)
+
+
+@pytest.fixture
+def other(features) -> Style:
+    return Style.from_images([checks()], features)
+
+
+@pytest.fixture
+def other_file(tmp_path) -> Path:
+    path = tmp_path / "other.png"
+    cv2.imwrite(str(path), checks()[..., ::-1])
+    return path
+
+
+def pixels_of(path):
+    """The images of a clip or an image."""
+    with open_source(path) as source:
+        return [frame.image for frame in source]
 
 
 @pytest.fixture

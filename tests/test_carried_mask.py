@@ -5,9 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from conftest import scene, write_clip
+from conftest import pixels_of, scene, write_clip
 
-import vidstyle as vs
 from vidstyle import Frame, Motion, OutputError
 from vidstyle.bench.clips import object_clip
 from vidstyle.flow.carried_mask import carried_mask
@@ -67,11 +66,6 @@ def drawn(tmp_path):
     inside = ((x - 16) ** 2 + (y - 24) ** 2 < 9.6**2).astype(np.uint8) * 255
     write_image(tmp_path / "drawn.png", np.repeat(inside[..., None], 3, 2))
     return tmp_path / "drawn.png"
-
-
-def pixels_of(path):
-    with vs.open_source(path) as source:
-        return [frame.image for frame in source]
 
 
 @pytest.fixture

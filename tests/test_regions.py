@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from conftest import QUICK, QUICK_FLAGS, painter, scene, write_clip
+from conftest import QUICK, QUICK_FLAGS, painter, pixels_of, scene, write_clip
 
 import vidstyle as vs
-from vidstyle import Frame, InputError, Settings, Style
+from vidstyle import Frame, InputError, Settings
 from vidstyle.cli.main import main
 from vidstyle.distributed.tasks import Clip, Recipe, Shot, perform
 from vidstyle.io.images import write_image
@@ -32,24 +32,6 @@ from vidstyle.stylizer.regions import (
 LEFT = np.zeros((48, 64), np.uint8)
 LEFT[:, :32] = 255
 """A mask of the left half."""
-
-
-def checks():
-    """A style that is nothing like ``stripes``."""
-    y, x = np.mgrid[:48, :64]
-    board = ((x // 6 + y // 6) % 2).astype(np.uint8) * 200
-    return np.stack([20 + board, 40 + board // 2, 220 - board], -1)
-
-
-@pytest.fixture
-def other(features):
-    return Style.from_images([checks()], features)
-
-
-@pytest.fixture
-def other_file(tmp_path):
-    write_image(tmp_path / "other.png", checks())
-    return tmp_path / "other.png"
 
 
 @pytest.fixture
@@ -216,11 +198,6 @@ def test_source_has_the_masks_of_all_regions(tmp_path, left_file, caplog):
 def test_region_with_wrong_words_names_the_remedy(text, error, message):
     with pytest.raises(error, match=message):
         parse_regions([text])
-
-
-def pixels_of(path):
-    with vs.open_source(path) as source:
-        return [frame.image for frame in source]
 
 
 def test_render_with_a_region_stylizes_it_apart(

@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import QUICK, QUICK_FLAGS, painter, scene, stripes, write_clip
+from conftest import QUICK, QUICK_FLAGS, painter, pixels_of, scene, stripes, write_clip
 
 import vidstyle as vs
-from vidstyle import Checkpoint, Frame, InputError, Motion, Settings, Style
+from vidstyle import Checkpoint, Frame, InputError, Motion, Settings
 from vidstyle.cli.main import main
 from vidstyle.distributed.tasks import Clip, Recipe, Shot, perform
 from vidstyle.io.images import write_image
@@ -19,25 +19,6 @@ from vidstyle.ops.tensors import to_tensor
 from vidstyle.stylizer.timeline import FADE_LEVELS, Keyframe, Timeline
 
 RATE = Fraction(10)
-
-
-def checks():
-    """A style that is nothing like ``stripes``."""
-    y, x = np.mgrid[:48, :64]
-    board = ((x // 6 + y // 6) % 2).astype(np.uint8) * 200
-    return np.stack([20 + board, 40 + board // 2, 220 - board], -1)
-
-
-@pytest.fixture
-def other(features):
-    return Style.from_images([checks()], features)
-
-
-@pytest.fixture
-def other_file(tmp_path):
-    path = tmp_path / "other.png"
-    write_image(path, checks())
-    return path
 
 
 def at(time, style=None, fade=0, easing="linear", **settings):
@@ -231,11 +212,6 @@ def test_timeline_file_with_an_error_is_refused_in_one_line(tmp_path, text, mess
     with pytest.raises(InputError, match=message) as caught:
         read_timeline(path)
     assert "\n" not in str(caught.value)
-
-
-def pixels_of(path):
-    with vs.open_source(path) as source:
-        return [frame.image for frame in source]
 
 
 @pytest.fixture

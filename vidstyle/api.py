@@ -25,9 +25,8 @@ from .io.frame import Frame
 from .io.image_names import is_numbered, is_still
 from .io.source import open_source
 from .job import RenderJob
-from .keyframes import make_timeline
 from .progress import Event, ProgressEvent
-from .regions import load_regions
+from .render_job import follow_job
 from .settings import Settings
 from .styles import check_not_swapped, style_parts
 from .stylizer.backward_pass import BackwardPass, uses_backward_pass
@@ -222,10 +221,7 @@ def render(
         flow=flow,
         **job_style(style, settings, str(stylizer.features.device)),
     )
-    stylizer.timeline = make_timeline(job.keyframes, stylizer.style, stylizer.settings)
-    stylizer.regions = load_regions(
-        job.regions, stylizer.features, stylizer.settings.content_weight
-    )
+    follow_job(job, stylizer)
     _render(job, stylizer, options.cluster(), settings)
     return Path(job.output)
 

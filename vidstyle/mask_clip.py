@@ -22,7 +22,7 @@ from .io.outputs import check_apart
 from .io.sink import open_sink
 from .io.sink_base import Encoding, FileSink
 from .io.source import Source, StatelessSource, open_source
-from .io.source_times import with_source_times
+from .io.source_times import check_times
 from .io.stream_info import ColorInfo
 from .progress import ProgressDisplay
 from .runtime.device import choose_device
@@ -76,7 +76,7 @@ def carry_masks(
         check_writable(name, overwrite)
     check_apart(outputs, [clip, *masks.values()])
     with open_source(clip, apply_rotation=True) as opened:
-        with_source_times(opened, Fraction(0), list(masks))
+        check_times(opened, Fraction(0), masks)
         first = next(iter(opened))
         drawn = {time: read_mask(path, first, opened.format) for time, path in masks.items()}
     with open_source(clip, apply_rotation=True) as source, ExitStack() as stack, deferred():

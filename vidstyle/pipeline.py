@@ -141,9 +141,7 @@ def run(
     with _process_settings(stylizer, motion):
         try:
             pairs = motion.add(reader) if motion.in_caller else reader
-            pairs = islice(pairs, adapter.wanted)
-            if resume and not resume.state:
-                pairs = _beginning_with_cut(pairs)
+            pairs = _resumed(islice(pairs, adapter.wanted), resume)
             planned = BackwardPass(pairs, stylizer, adapter.format.live)
             _stylize(planned, (reader, writer), stylizer, controls, scheduler, report)
         finally:
@@ -152,12 +150,13 @@ def run(
     return report
 
 
-def _beginning_with_cut(
-    pairs: Iterable[tuple[Frame, Motion]],
+def _resumed(
+    pairs: Iterable[tuple[Frame, Motion]], checkpoint: Checkpoint | None
 ) -> Iterator[tuple[Frame, Motion]]:
-    """Frames with their motion, the first of which is a cut: its checkpoint has no state."""
+    """Frames with their motion; the first is a cut where the checkpoint before it has no state."""
+    cold = checkpoint is not None and not checkpoint.state
     for number, (frame, motion) in enumerate(pairs):
-        yield frame, motion if number else Motion(cut=True)
+        yield frame, Motion(cut=True) if cold and not number else motion
 
 
 class _SourceAdapter:

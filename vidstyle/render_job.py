@@ -15,8 +15,10 @@ from .io.sink_base import FileSink
 from .io.source import Source
 from .io.stream_info import VideoInfo
 from .job import RenderJob, check_kinds, resolve_layout
+from .keyframes import make_timeline
 from .pipeline import Report, run
 from .progress import EndEvent, ProgressDisplay, StartEvent, duration_text
+from .regions import load_regions
 from .render_progress import ClipProgress, iteration_progress
 from .runtime.device import free_memory
 from .runtime.interrupts import deferred
@@ -34,6 +36,17 @@ class JobFiles(NamedTuple):
     source: Source
     sink: FileSink
     trace: Trace | None
+
+
+def follow_job(job: RenderJob, stylizer: Stylizer) -> None:
+    """Give a stylizer the timeline and the regions of a job.
+
+    Raises:
+        InputError, ValueError: see ``make_timeline`` and ``load_regions``.
+    """
+    stylizer.timeline = make_timeline(job.keyframes, stylizer.style, stylizer.settings)
+    weight = stylizer.settings.content_weight
+    stylizer.regions = load_regions(job.regions, stylizer.features, weight)
 
 
 @contextmanager

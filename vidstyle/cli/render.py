@@ -84,14 +84,12 @@ def _stylizers(job: Any, style: Any, settings: Iterable[Any]) -> dict[Any, Any]:
     Raises:
         VidstyleError, ValueError: unknown layers, wrong keyframes or regions.
     """
-    from ..keyframes import make_timeline
-    from ..regions import load_regions
+    from ..render_job import follow_job
     from ..stylizer.stylizer import Stylizer
 
     made = {chosen: Stylizer(style.features, style, chosen) for chosen in settings}
-    for chosen, stylizer in made.items():
-        stylizer.timeline = make_timeline(job.keyframes, style, chosen)
-        stylizer.regions = load_regions(job.regions, style.features, chosen.content_weight)
+    for stylizer in made.values():
+        follow_job(job, stylizer)
     return made
 
 

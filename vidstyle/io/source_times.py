@@ -1,6 +1,6 @@
 """Frames of a part of a clip with their times in the whole file, by which a timeline changes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -21,20 +21,29 @@ def with_source_times(source: Source, offset: Fraction, keyframes: Sequence[Frac
         keyframes: times in seconds from the start of the file.
 
     Raises:
+        InputError: see ``check_times``.
+    """
+    try:
+        check_times(source, offset, keyframes)
+    except InputError:
+        source.close()
+        raise
+    return mapped(source, lambda frame: replace(frame, source_time=frame.time + offset))
+
+
+def check_times(source: Source, offset: Fraction, keyframes: Iterable[Fraction]) -> None:
+    """Check that a source has frames at the times of keyframes. Arguments as above.
+
+    Raises:
         InputError: the source is an image, or ends before a keyframe.
     """
     info = source.format
-    problem = ""
     if isinstance(source, ImageSource):
-        problem = "is an image: name a clip, whose frames have times"
-    elif info.frames and info.rate and info.stop is None:
+        raise InputError(f"{info.label} is an image: name a clip, whose frames have times")
+    if info.frames and info.rate and info.stop is None:
         end = offset + info.frames / info.rate
         if late := [time for time in keyframes if time > end + END_TOLERANCE_SECONDS]:
-            problem = (
-                f"ends at {float(end):.2f} s, before {float(late[0]):.2f} s: choose a time within "
-                "the clip"
+            raise InputError(
+                f"{info.label} ends at {float(end):.2f} s, before {float(late[0]):.2f} s: choose a "
+                "time within the clip"
             )
-    if problem:
-        source.close()
-        raise InputError(f"{info.label} {problem}")
-    return mapped(source, lambda frame: replace(frame, source_time=frame.time + offset))

@@ -3,13 +3,12 @@
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ..io.frame import Image
 from ..keyframes import KeyframeEntry
-from ..stylizer.timeline import Keyframe, setting_at
+from ..stylizer.timeline import Keyframe, check_order, setting_at
 from .commands import PARAMETERS, check_parameters, check_weights
 
 TIMED_PARAMETERS = "strength", "style_scale", "temporal_weight"
@@ -38,12 +37,7 @@ class SetList:
     ) -> None:
         for entry in entries:
             _check(entry)
-        for before, after in pairwise(entries):
-            if after.time <= before.time:
-                raise ValueError(
-                    f"the keyframe at {float(after.time):g} s comes after that at "
-                    f"{float(before.time):g} s: give each its own time, in order"
-                )
+        check_order([entry.time for entry in entries])
         self._pending, self._styles, self._clock = list(entries), list(styles), clock
         self._keyframes = [
             Keyframe(entry.time, None, entry.settings, entry.fade, entry.easing)

@@ -186,8 +186,25 @@ class RegionPatchTarget(NamedTuple):
         weights: (R, N), of each patch in each region.
     """
 
-    parts: tuple[PatchTarget | NearestNeighborMatcher, ...]
+    parts: tuple[PatchTarget, ...]
     weights: Tensor
+
+
+class RegionMatcher(NamedTuple):
+    """The matchers of the regions of a frame.
+
+    Args:
+        parts: of each region, for all patches of the image.
+        weights: as for ``RegionPatchTarget``.
+    """
+
+    parts: tuple[NearestNeighborMatcher, ...]
+    weights: Tensor
+
+    def assign(self, descriptors: Tensor) -> RegionPatchTarget:
+        """As ``NearestNeighborMatcher.assign``, for each region."""
+        parts = tuple(part.assign(descriptors) for part in self.parts)
+        return RegionPatchTarget(parts, self.weights)
 
 
 def patch_loss(descriptors: Tensor, target: PatchTarget) -> Tensor:
@@ -210,7 +227,6 @@ def region_patch_loss(descriptors: Tensor, target: RegionPatchTarget) -> Tensor:
     losses = [
         ((1 - patch_cosines(descriptors, *part)) * weights).mean()
         for part, weights in zip(target.parts, target.weights, strict=True)
-        if isinstance(part, PatchTarget)
     ]
     return torch.stack(losses).sum()
 
@@ -220,7 +236,9 @@ def _patch_weights(masks: Tensor) -> Tensor:
     return patch_descriptors({"": masks}, [""], masks).T.clamp_min(MIN_PATCH_WEIGHT)
 
 
-Target = PatchTarget | NearestNeighborMatcher | RegionPatchTarget
+MATCHERS = NearestNeighborMatcher, RegionMatcher
+
+Target = PatchTarget | RegionPatchTarget | NearestNeighborMatcher | RegionMatcher
 
 
 @dataclass(frozen=True)
@@ -256,7 +274,7 @@ class PatchMatchingLoss(Loss):
 
     def region_target(
         self, frame: FrameContext, style_targets: Sequence[StylePatches], regions: Regions
-    ) -> RegionPatchTarget:
+    ) -> RegionMatcher:
         """A matcher for each region: all style patches are about equally likely within it."""
         descriptors = patch_descriptors(frame.activations, self.layers, frame.content)
         weights = _patch_weights(regions.masks)
@@ -264,39 +282,21 @@ class PatchMatchingLoss(Loss):
             NearestNeighborMatcher.from_content(style, frame.content, descriptors, part)
             for style, part in zip(style_targets, weights, strict=True)
         )
-        return RegionPatchTarget(tuple(matchers), weights)
+        return RegionMatcher(tuple(matchers), weights)
 
     def fix_target(self, target: Target, image: Tensor, features: Features) -> Target:
         """Assign the nearest neighbours; a target that is assigned already stays."""
-        if _is_assigned(target):
+        if not isinstance(target, MATCHERS):
             return target
         with torch.no_grad():
             activations = features(image, self.layers)
-            return _assigned(target, patch_descriptors(activations, self.layers, image))
+            return target.assign(patch_descriptors(activations, self.layers, image))
 
     def __call__(self, image: Tensor, activations: Mapping[str, Tensor], target: Target) -> Tensor:
         """``patch_loss`` with fixed matches, or else with those of this very image."""
         descriptors = patch_descriptors(activations, self.layers, image)
-        if not _is_assigned(target):
-            target = _assigned(target, descriptors.detach())
+        if isinstance(target, MATCHERS):
+            target = target.assign(descriptors.detach())
         if isinstance(target, RegionPatchTarget):
             return region_patch_loss(descriptors, target)
-        assert isinstance(target, PatchTarget)
         return patch_loss(descriptors, target)
-
-
-def _is_assigned(target: Target) -> bool:
-    if isinstance(target, RegionPatchTarget):
-        return all(isinstance(part, PatchTarget) for part in target.parts)
-    return isinstance(target, PatchTarget)
-
-
-def _assigned(target: Target, descriptors: Tensor) -> Target:
-    """A target with the nearest neighbours of the patches of an image."""
-    if isinstance(target, RegionPatchTarget):
-        parts = tuple(
-            part.assign(descriptors) if isinstance(part, NearestNeighborMatcher) else part
-            for part in target.parts
-        )
-        return target._replace(parts=parts)
-    return target.assign(descriptors) if isinstance(target, NearestNeighborMatcher) else target

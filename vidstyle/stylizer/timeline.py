@@ -113,12 +113,7 @@ class Timeline:
     """
 
     def __init__(self, keyframes: Sequence[Keyframe], style: Style, settings: Settings) -> None:
-        for before, after in pairwise(keyframes):
-            if after.time <= before.time:
-                raise ValueError(
-                    f"the keyframe at {float(after.time):g} s comes after that at "
-                    f"{float(before.time):g} s: give each its own time, in order"
-                )
+        check_order([keyframe.time for keyframe in keyframes])
         self._keyframes = tuple(keyframes)
         self._style = style
         names = {name for keyframe in keyframes for name in keyframe.settings}
@@ -178,6 +173,16 @@ class Timeline:
             blend = Style.blend(styles, [FADE_LEVELS - level, level]) if level else styles[0]
             self._blends[number, level] = blend
         return self._blends[number, level]
+
+
+def check_order(times: Sequence[Fraction]) -> None:
+    """Raise ValueError unless each keyframe comes after the one before it."""
+    for before, after in pairwise(times):
+        if after <= before:
+            raise ValueError(
+                f"the keyframe at {float(after):g} s comes after that at {float(before):g} s: "
+                "give each its own time, in order"
+            )
 
 
 def setting_at(name: str, before: Value, past: Sequence[Keyframe], time: Fraction) -> Value:
