@@ -22,6 +22,7 @@ from vidstyle.ops.color import color_statistics, toward_style_colors
 from vidstyle.ops.tensors import to_tensor
 from vidstyle.regions import RegionEntry, load_regions, parse_regions
 from vidstyle.stylizer.regions import (
+    FrameGuides,
     FrameRegions,
     Region,
     region_strengths,
@@ -155,7 +156,9 @@ def test_region_has_its_own_style_scale_and_content_weight(features, style, othe
     paint = painter(features, style)
     losses = paint.losses(features, QUICK)
     regions = [Region(other, {"style_scale": 0.7, "content_weight": 2 * QUICK.content_weight})]
-    context = style_context(style, QUICK, losses, content, FrameRegions(regions, masks))
+    context = style_context(
+        style, QUICK, losses, content, FrameGuides(FrameRegions(regions, masks))
+    )
     assert context.regions.content_gains.tolist() == [1.0, 2.0]
     smaller = other.targets(losses, round(0.7 * 64))
     number = [loss.name for loss in losses].index("style")

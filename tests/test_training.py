@@ -11,8 +11,8 @@ from conftest import TINY, TINY_DISTILLED, scene, stripes, tiny_network
 from vidstyle import InputError
 from vidstyle.features.network import Network, NetworkShape
 from vidstyle.io.tensor_file import read_tensors
-from vidstyle.settings import TrainConfig
 from vidstyle.training import distillation, instances, loop, task, trial
+from vidstyle.training.config import TrainConfig
 from vidstyle.training.distillation import Basis, Distillation
 from vidstyle.training.images import augmented_crops, read_images, with_texture
 from vidstyle.training.instances import InstanceDiscrimination

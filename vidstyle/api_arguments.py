@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from .io.mask import MaskFile
 from .io.sink_base import Encoding
 from .job import RenderJob
 from .keyframes import KeyframeEntry, make_entry, read_timeline
+from .painted_keyframes import painted_keyframes
 from .regions import make_region
 from .settings import PRESETS, REMOVED_SETTINGS, RENAMED_SETTINGS, Settings
 from .styles import check_not_swapped, find_style, style_parts, to_style
@@ -53,6 +54,8 @@ class RenderOptions:
         timeline: changes of style and settings over time: a TOML file, see ``vidstyle render
             --help``; or a list of dicts with its keys, such as ``{"time": 10, "style": "b.jpg",
             "fade": 2}``; None: no changes.
+        painted: painted keyframes: time in seconds -> image of the whole frame at that time,
+            painted by hand or by another program, which spreads along the motion.
         audio: whether the output has the clip's audio.
         codec: encoder, such as ``h264``, ``hevc``, ``av1``, ``vp9``, ``prores``, ``ffv1`` or
             ``hardware``; None: the default of the container.
@@ -83,6 +86,7 @@ class RenderOptions:
     mask_invert: bool = False
     regions: Sequence[Mapping[str, Any]] = ()
     timeline: str | Path | Sequence[Mapping[str, Any]] | None = None
+    painted: Mapping[Any, str | Path] = field(default_factory=dict)
     audio: bool = True
     codec: str | None = None
     crf: int | None = None
@@ -141,6 +145,7 @@ class RenderOptions:
             mask=None if self.mask is None else MaskFile(self.mask, self.mask_invert),
             keyframes=self._keyframes(),
             regions=tuple(map(make_region, self.regions)),
+            painted=painted_keyframes(self.painted.items()),
         )
 
     def _keyframes(self) -> tuple[KeyframeEntry, ...]:

@@ -22,6 +22,7 @@ from .io.source import ImageSource, Source, open_source
 from .io.source_times import with_source_times
 from .io.stream_info import VideoInfo
 from .keyframes import KeyframeEntry
+from .painted_keyframes import PaintedKeyframe, with_painted_keyframes
 from .progress import Listener, ProgressDisplay
 from .regions import RegionEntry
 from .settings import Settings
@@ -52,6 +53,7 @@ class RenderJob:
             metadata record.
         keyframes: changes of style and settings, which the stylizer's timeline has too.
         regions: parts of the frames with styles of their own, which the stylizer has too.
+        painted: painted keyframes, in the order of their times.
         files: files of styles and weights. An unfinished run is resumed only if none has changed.
     """
 
@@ -74,6 +76,7 @@ class RenderJob:
     mask: MaskFile | None = None
     keyframes: tuple[KeyframeEntry, ...] = ()
     regions: tuple[RegionEntry, ...] = ()
+    painted: tuple[PaintedKeyframe, ...] = ()
 
     @property
     def label(self) -> str:
@@ -82,12 +85,22 @@ class RenderJob:
 
     @property
     def inputs(self) -> tuple[str | Path, ...]:
-        """The names of all that the job reads: the input, styles and weights, and masks."""
+        """The names of all that the job reads: the input, styles and weights, masks, paintings."""
         later = [path for keyframe in self.keyframes for path in keyframe.styles]
         styles = [region.style for region in self.regions if region.style]
         masks = [*([self.mask] if self.mask else []), *(region.mask for region in self.regions)]
-        others = dict.fromkeys([*later, *styles, *(mask.path for mask in masks)])
+        paintings = [keyframe.path for keyframe in self.painted]
+        others = dict.fromkeys([*later, *styles, *(mask.path for mask in masks), *paintings])
         return (self.input, *self.files, *others)
+
+    def absolute(self) -> "RenderJob":
+        """The same job with masks and paintings by their absolute paths, for other processes."""
+        return replace(
+            self,
+            mask=self.mask.absolute() if self.mask else None,
+            regions=tuple(region.absolute() for region in self.regions),
+            painted=tuple(keyframe.absolute() for keyframe in self.painted),
+        )
 
     def open_source(self, start: Fraction | None = None) -> Source:
         """Open the part of the input that is to be stylised.
@@ -98,12 +111,9 @@ class RenderJob:
         Raises:
             InputError: it cannot be read.
         """
-        output = str(self.output)
-        # None of these kinds of output can store a rotation.
-        apply_rotation = output == PIPE or is_image(output) or output.lower().endswith(".gif")
         begin = self.start if start is None else start
-        source = open_source(self.input, begin, self.stop, self.rate, self.sdr, apply_rotation)
-        if self.mask or self.regions or self.keyframes:
+        source = self._open_part(begin, self.stop)
+        if self.mask or self.regions or self.keyframes or self.painted:
             try:
                 offset = self._offset(source, begin)
             except BaseException:
@@ -114,10 +124,25 @@ class RenderJob:
                 source = with_regions(source, masks, offset)
             if self.mask:
                 source = with_masks(source, self.mask, offset)
-            if self.keyframes:
+            if self.keyframes or self.painted:
                 times = [keyframe.time for keyframe in self.keyframes]
+                times += [keyframe.time for keyframe in self.painted]
                 source = with_source_times(source, offset, times)
+            if self.painted:
+                source = with_painted_keyframes(source, self.painted, self._open_timed, self.flow)
         return source
+
+    def _open_part(self, start: Fraction | None, stop: Fraction | None) -> Source:
+        """Open a part of the input, without masks, regions and paintings."""
+        output = str(self.output)
+        # None of these kinds of output can store a rotation.
+        apply_rotation = output == PIPE or is_image(output) or output.lower().endswith(".gif")
+        return open_source(self.input, start, stop, self.rate, self.sdr, apply_rotation)
+
+    def _open_timed(self, start: Fraction, stop: Fraction) -> Source:
+        """The same; its frames have ``Frame.source_time``."""
+        part = self._open_part(start, stop)
+        return with_source_times(part, self._offset(part, start), ())
 
     def _offset(self, source: Source, begin: Fraction | None) -> Fraction:
         """Time in seconds from the start of the input's timestamps to that of a part of it."""
@@ -176,6 +201,8 @@ class RenderJob:
             changes["keyframes"] = [keyframe.recipe() for keyframe in self.keyframes]
         if self.regions:
             changes["regions"] = [region.recipe() for region in self.regions]
+        if self.painted:
+            changes["painted"] = [keyframe.recipe() for keyframe in self.painted]
         return {**self.provenance, **changes, **part, "settings": asdict(settings)}
 
     def _identity_of_inputs(self) -> dict[str, Any]:
@@ -196,6 +223,7 @@ class RenderJob:
             "mask": str(self.mask) if self.mask else None,
             "keyframes": str(self.keyframes) if self.keyframes else None,
             "regions": str(self.regions) if self.regions else None,
+            "painted": str(self.painted) if self.painted else None,
             **contents,
             **environment,
         }

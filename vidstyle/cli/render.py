@@ -301,6 +301,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
     from ..io.mask import MaskFile
     from ..io.sink_base import Encoding
     from ..job import RenderJob
+    from ..painted_keyframes import parse_painted_keyframes
     from ..regions import parse_regions
 
     stop = args.stop if args.duration is None else (args.start or 0) + args.duration
@@ -337,6 +338,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         mask=None if args.mask is None else MaskFile(args.mask, args.mask_invert),
         keyframes=args.keyframes,
         regions=parse_regions(args.regions),
+        painted=parse_painted_keyframes(args.painted),
     )
 
 

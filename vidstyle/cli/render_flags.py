@@ -152,6 +152,15 @@ def _add_keyframes(parser: argparse.ArgumentParser) -> None:
         help="the same from a TOML file: a table [[keyframe]] for each change, with the keys time, "
         "style, style_weights, strength, ..., fade and easing",
     )
+    add(
+        "--keyframe",
+        dest="painted",
+        action="append",
+        metavar="TIME=IMAGE",
+        help="a painting of the frame at this time, by hand or by another program: it is carried "
+        "along the motion, up to 120 frames both ways, and the style fills in the rest (may be "
+        "given more than once)",
+    )
 
 
 def _add_range(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,7 @@ SETTING_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "temporal consistency and optical flow": (
             "temporal_weight",
+            "painted_weight",
             "backward_steps",
             "flow",
             "flow_scale",

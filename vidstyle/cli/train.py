@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..runtime.interrupts import deferred
-from ..settings import DISTILLATION, TrainConfig
+from ..training.config import DISTILLATION, TrainConfig
 from .shared_flags import add_device_flags
 from .usage import usage_errors
 

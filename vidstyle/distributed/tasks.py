@@ -114,11 +114,8 @@ class Clip:
             )
         path = os.path.abspath(job.input)  # noqa: PTH100 (links stay: workers may have others)
         contents = "" if is_numbered(path) else fingerprint(path)
-        mask = job.mask.absolute() if job.mask else None
-        regions = tuple(region.absolute() for region in job.regions)
-        sent = replace(job, input=path, mask=mask, regions=regions, quiet=True)
-        sent = replace(sent, batch_display=None, listener=None, flow=None)
-        return cls(sent, settings, contents)
+        sent = replace(job.absolute(), input=path, quiet=True)
+        return cls(replace(sent, batch_display=None, listener=None, flow=None), settings, contents)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ class Frame:
             everywhere.
         regions: (R, H, W) uint8, masks of the regions that have styles of their own, in the order
             of ``Stylizer.regions``; None: there are none.
+        painted: (H, W, 4) uint8 RGBA, a painting that the stylised frame is held to, as closely as
+            its alpha says, 0 where there is none; None: there is none.
         source_time: seconds from the start of the file, where ``time`` counts from the start of a
             part of it; None: the same as ``time``.
 
@@ -36,6 +38,7 @@ class Frame:
     mask: NDArray[np.uint8] | None = None
     source_time: Fraction | None = None
     regions: NDArray[np.uint8] | None = None
+    painted: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.image, np.ndarray) or self.image.dtype not in (np.uint8, np.uint16):
@@ -60,6 +63,13 @@ class Frame:
             raise ValueError(
                 f"a frame's regions must be a uint8 array of the shape (R, H, W) with (H, W) = "
                 f"{self.image.shape[:2]}, not {self.regions.dtype} {self.regions.shape}"
+            )
+        if self.painted is not None and (
+            self.painted.dtype != np.uint8 or self.painted.shape != (*self.image.shape[:2], 4)
+        ):
+            raise ValueError(
+                f"a frame's painting must be a uint8 array of the shape "
+                f"{(*self.image.shape[:2], 4)}, not {self.painted.dtype} {self.painted.shape}"
             )
 
     def __repr__(self) -> str:

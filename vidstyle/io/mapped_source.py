@@ -1,11 +1,19 @@
 """A source whose frames are changed as they are read: they get masks, regions or other times."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..runtime.closing import Closing
 from .frame import Frame
 from .source import ImageSource, Source
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """Something that takes long for a frame, and can be ended from another thread."""
+
+    def stop(self) -> None:
+        """End it."""
 
 
 class Closable(Protocol):
@@ -64,6 +72,9 @@ class _MappedSource(Closing):
     def stop(self) -> None:
         """End a blocked reader in another thread."""
         self._source.stop()
+        for each in self._resources:
+            if isinstance(each, Stoppable):
+                each.stop()
 
     def close(self) -> None:
         """Close the clip and the resources."""

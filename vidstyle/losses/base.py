@@ -56,6 +56,8 @@ class FrameContext(NamedTuple):
             frame.
         valid: (1, 1, H, W), 1 where ``previous`` shows what the frame shows, 0 in disoccluded
             regions.
+        painted: (1, 4, H, W), the painting that the frame is held to, and how closely; None: there
+            is none.
     """
 
     features: Features
@@ -64,6 +66,7 @@ class FrameContext(NamedTuple):
     style: Any
     previous: Tensor | None = None
     valid: Tensor | None = None
+    painted: Tensor | None = None
 
 
 class Loss:

@@ -5,6 +5,7 @@ from ..settings import Settings
 from .base import Loss
 from .content import ContentLoss
 from .orientation import FAST_ORIENTATION_LAYERS, ORIENTATION_LAYERS, OrientationLoss
+from .painted import PaintedLoss
 from .patch_matching import PatchMatchingLoss
 from .style import StyleLoss
 from .temporal import TemporalLoss
@@ -26,6 +27,7 @@ def default_losses(features: Features, settings: Settings) -> dict[Loss, float]:
         StyleLoss(tuple(dict(style).items())): settings.style_weight,
         TotalVariationLoss(): settings.tv_weight,
         TemporalLoss(): settings.temporal_weight,
+        PaintedLoss(): settings.painted_weight,
     }
     if settings.patch_weight and features.match_layers:
         losses[PatchMatchingLoss(tuple(features.match_layers))] = settings.patch_weight

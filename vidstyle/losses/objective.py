@@ -23,11 +23,13 @@ class StyleContext(NamedTuple):
         color_statistics: (4, 4), see ``ops.color``; with regions (R, 4, 4).
         targets: of each loss, see ``Style.targets``; with regions one for each region.
         regions: parts of the frame with styles of their own; None: one style.
+        painted: (1, 4, H, W), the painting of the frame; None: it has none.
     """
 
     color_statistics: Tensor
     targets: tuple[Any, ...]
     regions: Regions | None = None
+    painted: Tensor | None = None
 
 
 def prepare_targets(
@@ -53,7 +55,9 @@ def prepare_targets(
 
         def target(loss: Loss, own: Any) -> Any:
             first = own if regions is None else own[0]
-            frame = FrameContext(features, matched, activations, first, *previous or ())
+            before, valid = previous or (None, None)
+            images = before, valid, style.painted
+            frame = FrameContext(features, matched, activations, first, *images)
             if regions is None:
                 return loss.target(frame)
             return loss.region_target(frame, own, regions)
@@ -65,6 +69,21 @@ def style_colored(content: Tensor, style: StyleContext) -> Tensor:
     """A frame, (1, 3, H, W), in colours nearer to the style's, region by region."""
     masks = None if style.regions is None else style.regions.masks
     return toward_style_colors(content, style.color_statistics, masks)
+
+
+def first_image(content: Tensor, style: StyleContext) -> Tensor:
+    """The start of a first frame: its content in colours nearer to the style's, under its painting.
+
+    Args:
+        content: (1, 3, H, W).
+        style: of the frame, at its size.
+    """
+    return painted_over(style_colored(content, style), style.painted)
+
+
+def painted_over(image: Tensor, painted: Tensor | None) -> Tensor:
+    """An image, (1, 3, H, W), under a painting, (1, 4, H, W), which may be None."""
+    return image if painted is None else torch.lerp(image, painted[:, :3], painted[:, 3:])
 
 
 def fix_targets(

@@ -1,5 +1,6 @@
 """The setup of a warm-started frame: where it starts, and the targets of its losses."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -7,7 +8,7 @@ from torch import Tensor
 from ..features.extractor import Features
 from ..flow.motion import Motion
 from ..losses.base import Loss
-from ..losses.objective import StyleContext, fix_targets, prepare_targets
+from ..losses.objective import StyleContext, fix_targets, painted_over, prepare_targets
 from .state import StylizerState
 from .warm_start import WarmStart, warm_start
 
@@ -44,6 +45,8 @@ def prepare_frame(
         frame: to be stylised.
     """
     start = warm_start(state, frame.content, frame.motion, frame.proposal)
+    image = painted_over(start.frame.image, style.painted)
+    start = replace(start, frame=replace(start.frame, image=image))
     previous = start.frame.image, start.valid
     targets = prepare_targets(features, losses, style, start.frame.content, previous)
     return FrameSetup(start, fix_targets(features, losses, targets, start.frame.image))

@@ -1,13 +1,17 @@
-"""From the optimised image to the stylised frame: upscaling, blending with the source, alpha."""
+"""From the optimised image to the stylised frame: upscaling, blending, alpha."""
 
 import torch
 from torch import Tensor
 
 from ..io.frame import Frame
 from ..ops.color import keep_colors
-from ..ops.tensors import alpha_of, mask_of, resize
+from ..ops.tensors import alpha_of, mask_of, ramp, resize
 from ..settings import Settings
-from .regions import FrameRegions, region_strengths
+from .regions import FrameGuides, region_strengths
+
+PAINTED_ALPHA = 0.5, 1.0
+"""Alpha of a painting at which its own pixels begin to show, and at which they alone show: they are
+sharper than an image of the working size. Below, the optimiser decides what to make of them."""
 
 
 def compose_output(
@@ -16,7 +20,7 @@ def compose_output(
     frame: Frame,
     size: tuple[int, int],
     settings: Settings,
-    regions: FrameRegions | None = None,
+    guides: FrameGuides = FrameGuides(),  # noqa: B008 (immutable)
 ) -> Tensor:
     """The stylised frame at the output size, blended with the source as the settings say.
 
@@ -26,16 +30,20 @@ def compose_output(
         frame: has alpha and a mask, or not. Where the mask is 0 the source stays.
         size: (width, height) px of the output.
         settings: ``original_colors``, ``strength`` and ``compare``.
-        regions: of the frame, which may have other strengths; None: it has none.
+        guides: of the frame: regions, which may have other strengths, and a painting.
 
     Returns:
         (1, 3, height, width), 4 channels with alpha; twice as wide or high with a comparison.
     """
     alpha, mask = alpha_of(frame.image, source.device), mask_of(frame, source.device)
     stylized = resize(stylized, size)
+    if guides.painted is not None and settings.painted_weight:
+        painted = resize(guides.painted, size)
+        share = ramp(painted[:, 3:], PAINTED_ALPHA)
+        stylized = torch.lerp(stylized, painted[:, :3], share)
     strength: Tensor | float = settings.strength
-    if regions is not None:
-        strength = resize(region_strengths(regions, settings.strength), size)
+    if guides.regions is not None:
+        strength = resize(region_strengths(guides.regions, settings.strength), size)
     if mask is not None:
         strength = strength * resize(mask, size)
     blended = isinstance(strength, Tensor) or strength < 1

@@ -15,7 +15,7 @@ from ..features.extractor import Features
 from ..io.frame import Frame
 from ..losses.base import Loss, Regions
 from ..losses.objective import StyleContext
-from ..ops.tensors import constant, regions_of, resize
+from ..ops.tensors import constant, painted_of, regions_of, resize
 from ..settings import Settings
 from .style import Style
 
@@ -66,22 +66,33 @@ class FrameRegions(NamedTuple):
     masks: Tensor
 
 
-def frame_regions(
-    frame: Frame, regions: Sequence[Region], device: torch.device
-) -> FrameRegions | None:
-    """The regions of a frame; None where it has none.
+class FrameGuides(NamedTuple):
+    """What guides the objective of one frame besides its content and style.
+
+    Attributes:
+        regions: None: it has none.
+        painted: (1, 4, H, W) RGBA in [0, 1], the painting that it is held to, see
+            ``Frame.painted``; None: it has none.
+    """
+
+    regions: FrameRegions | None = None
+    painted: Tensor | None = None
+
+
+def frame_guides(frame: Frame, regions: Sequence[Region], device: torch.device) -> FrameGuides:
+    """The regions and the painting of a frame.
 
     Raises:
         ValueError: not one mask for each region.
     """
-    masks = regions_of(frame, device) if regions else None
+    masks, painted = regions_of(frame, device) if regions else None, painted_of(frame, device)
     if masks is None:
-        return None
+        return FrameGuides(None, painted)
     if masks.shape[1] != len(regions):
         raise ValueError(
             f"the frame has {masks.shape[1]} masks for {len(regions)} regions: give one each"
         )
-    return FrameRegions(regions, masks)
+    return FrameGuides(FrameRegions(regions, masks), painted)
 
 
 def style_context(
@@ -89,7 +100,7 @@ def style_context(
     settings: Settings,
     losses: Mapping[Loss, float],
     content: Tensor,
-    regions: FrameRegions | None = None,
+    guides: FrameGuides = FrameGuides(),  # noqa: B008 (immutable)
 ) -> StyleContext:
     """The ``StyleContext`` of frames of the size of ``content``; cached by the styles.
 
@@ -98,21 +109,24 @@ def style_context(
         settings: the same.
         losses: of the objective.
         content: (1, 3, H, W).
-        regions: of the frame; None: it has none.
+        guides: of the frame, of any size.
     """
+    size, regions = (content.shape[-1], content.shape[-2]), guides.regions
+    painted = None if guides.painted is None else resize(guides.painted, size)
     if regions is None:
-        size_px = style_px(settings, content)
-        return StyleContext(style.color_statistics(), style.targets(losses, size_px))
-    masks = with_rest(resize(regions.masks, (content.shape[-1], content.shape[-2])))
+        targets = style.targets(losses, style_px(settings, content))
+        return StyleContext(style.color_statistics(), targets, painted=painted)
+    masks = with_rest(resize(regions.masks, size))
     parts = [(style, settings)]
     parts += [(region.style or style, region.changed(settings)) for region in regions.regions]
-    targets = [each.targets(losses, style_px(changed, content)) for each, changed in parts]
+    of_parts = [each.targets(losses, style_px(changed, content)) for each, changed in parts]
     base = settings.content_weight or 1.0
     gains = tuple(changed.content_weight / base for _, changed in parts)
     return StyleContext(
         torch.stack([each.color_statistics() for each, _ in parts]),
-        tuple(zip(*targets, strict=True)),
+        tuple(zip(*of_parts, strict=True)),
         Regions(masks, constant(gains, content.device)),
+        painted,
     )
 
 

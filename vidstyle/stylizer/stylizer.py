@@ -14,7 +14,7 @@ from ..flow.motion import Motion
 from ..io.frame import Frame
 from ..losses.base import Loss
 from ..losses.defaults import default_losses
-from ..losses.objective import Objective, StyleContext, prepare_targets, style_colored
+from ..losses.objective import Objective, StyleContext, first_image, prepare_targets
 from ..ops.tensors import resize, to_image, to_tensor
 from ..optim.adam import AdamState, OptimResult, StepSize, adam, do_nothing
 from ..optim.cuda_graph import GraphedFunction
@@ -29,7 +29,7 @@ from .frame_setup import FrameInput, prepare_frame
 from .iterations import Iteration, fetch_iterations
 from .memory_check import MemoryChecker
 from .output import compose_output
-from .regions import FrameRegions, Region, frame_regions, style_context
+from .regions import FrameGuides, Region, frame_guides, style_context
 from .report import log_objective
 from .sizes import flow_px, output_size, working_size
 from .state import StylizerState
@@ -88,7 +88,7 @@ class Stylizer:
         self.iterations: list[Iteration] = []
         self.timeline: Timeline | None = None
         self.regions: tuple[Region, ...] = ()
-        self._frame_regions: FrameRegions | None = None
+        self._guides = FrameGuides()
         self._memory = MemoryChecker(features)
         self.on_iteration: Callable[[], None] = do_nothing
         self.separate = False
@@ -216,10 +216,10 @@ class Stylizer:
         with self._prepared_for(frame):
             source = to_tensor(frame.image, self.features.device)
             stylized = self._stylize(source, frame, motion, steps, proposal)
-            layout = output, self.settings, self._frame_regions
+            layout = output, self.settings, self._guides
             stylized = compose_output(stylized, source, frame, *layout)
             image = to_image(stylized, deep=frame.image.dtype == np.uint16)
-        return replace(frame, image=image, mask=None, regions=None)
+        return replace(frame, image=image, mask=None, regions=None, painted=None)
 
     def stylize_reduced(self, frame: Frame, motion: Motion | None, steps: int) -> Tensor:
         """Stylise one frame at its working size: (1, 3, H, W). Arguments as for a call.
@@ -237,7 +237,7 @@ class Stylizer:
             self.style, self.settings = look.style, replace(self.settings, **look.settings)
             if look.fading:
                 self.reset_learning_rate()
-        self._frame_regions = frame_regions(frame, self.regions, self.features.device)
+        self._guides = frame_guides(frame, self.regions, self.features.device)
         sizes = self.working_size(frame.size), self.output_size(frame.size)
         fit = self._memory.check(sizes, len(self.regions))
         self._active_features = self._features_by_dtype[self._precision].in_tiles(fit.tile_px)
@@ -288,13 +288,12 @@ class Stylizer:
 
     def _stylize_initial(self, content: Tensor, steps: int | None) -> Tensor:
         """Stylise a first frame."""
-        steps = steps or self.settings.initial_steps
 
         def match_colors(content: Tensor) -> Tensor:
-            return style_colored(content, self._style_context({}, content))
+            return first_image(content, self._style_context({}, content))
 
         start = self.settings, match_colors, self.objective, self._minimize
-        result, losses = cold_start(content, steps, *start)
+        result, losses = cold_start(content, steps or self.settings.initial_steps, *start)
         self.iterations = fetch_iterations(losses)
         size = content.shape[-1], content.shape[-2]
         full = max(0, FULL_LR_STEPS - sum(each == size for each, _ in losses))
@@ -303,7 +302,7 @@ class Stylizer:
         return result.image
 
     def _style_context(self, losses: Mapping[Loss, float], content: Tensor) -> StyleContext:
-        return style_context(self.style, self.settings, losses, content, self._frame_regions)
+        return style_context(self.style, self.settings, losses, content, self._guides)
 
     def objective(
         self,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..features.network import DISTILLED, Network, NetworkShape, convolution_of
 from ..runtime.interrupts import check
-from ..settings import TrainConfig
+from .config import TrainConfig
 from .images import augmented_crops, with_texture
 from .task import Task, seeded_generator
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..features.network import SMALL, NetworkShape
-from ..settings import TrainConfig
+from .config import TrainConfig
 from .images import augmented_crops
 from .task import Task, seeded_generator
 from .trunk import Trunk

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..features.network import LAYOUT, Network
 from ..io.tensor_file import read_tensors, write_tensors
 from ..runtime.interrupts import check
-from ..settings import TrainConfig
+from .config import TrainConfig
 from .distillation import Distillation
 from .instances import InstanceDiscrimination
 from .muon import Muon, kernels

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..features.network import NetworkShape
 from ..runtime.device import choose_precision
-from ..settings import TrainConfig
+from .config import TrainConfig
 
 
 class Task(nn.Module):
