@@ -37,7 +37,7 @@ ROWS = (
     "flow.camera flow.estimate flow.cuts flow.clip_motion flow.carried_mask flow.correspondence",
     "stylizer.cache stylizer.style stylizer.timeline stylizer.iterations stylizer.layer",
     "stylizer.background stylizer.state stylizer.denoise stylizer.gradual_change",
-    "stylizer.warm_start stylizer.regions stylizer.cold_start stylizer.frame_setup",
+    "stylizer.warm_start stylizer.boil stylizer.regions stylizer.cold_start stylizer.frame_setup",
     "stylizer.memory_check stylizer.sizes stylizer.output",
     "stylizer.report stylizer.stylizer stylizer.backward_pass checkpoint_scheduler",
     "metrics training.config training.images training.task training.trunk training.instances",

@@ -23,6 +23,16 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MAX_SIDE_PX = 16384
 
 
+NEUTRAL_TEMPORAL = 0.5
+"""Value of ``Settings.temporal`` at which ``temporal_weight`` counts as it is."""
+
+LOCKED_GAIN = 8.0
+"""Factor of ``temporal_weight`` where ``Settings.temporal`` is 1."""
+
+BOIL_STRENGTH = 0.6
+"""Least displacement of strokes, as a fraction of the largest, where ``Settings.boil`` is given."""
+
+
 def _setting(default: Any, help: str, **limits: Any) -> Any:
     return field(default=default, metadata={"help": help, **limits})
 
@@ -100,6 +110,21 @@ class Settings:
         "weight of temporal consistency: how closely a frame keeps to the previous stylised frame, "
         "warped by optical flow",
         low=0,
+    )
+    temporal: float = _setting(
+        0.5,
+        "consistency as a taste, from 0 (strokes boil, as in animation by hand) to 1 (strokes are "
+        "locked to what they are on): it scales the weight of temporal consistency, and below 0.5 "
+        "displaces strokes from drawing to drawing",
+        low=0,
+        high=1,
+    )
+    boil: float = _setting(
+        0.0,
+        "drawings per second, of which each has other strokes: 12 for animation on twos, 8 on "
+        "threes (default: 12 with a value of temporal below 0.5, else none)",
+        low=0,
+        high=240,
     )
     painted_weight: float = _setting(
         50.0,
@@ -222,6 +247,20 @@ class Settings:
                 "content_weight",
                 "style_weight",
             )
+
+    @property
+    def effective_temporal_weight(self) -> float:
+        """``temporal_weight``, scaled by ``temporal``."""
+        if self.temporal <= NEUTRAL_TEMPORAL:
+            return self.temporal_weight * self.temporal / NEUTRAL_TEMPORAL
+        share = (self.temporal - NEUTRAL_TEMPORAL) / (1 - NEUTRAL_TEMPORAL)
+        return self.temporal_weight * float(LOCKED_GAIN**share)
+
+    @property
+    def boil_strength(self) -> float:
+        """How far strokes are displaced from drawing to drawing, from 0 to 1."""
+        strength = max(0.0, 1 - self.temporal / NEUTRAL_TEMPORAL)
+        return max(strength, BOIL_STRENGTH) if self.boil else strength
 
 
 def _check(setting: Field[Any], value: Any) -> None:

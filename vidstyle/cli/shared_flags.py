@@ -27,6 +27,8 @@ SETTING_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "temporal consistency and optical flow": (
             "temporal_weight",
+            "temporal",
+            "boil",
             "painted_weight",
             "backward_steps",
             "flow",

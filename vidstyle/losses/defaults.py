@@ -26,7 +26,7 @@ def default_losses(features: Features, settings: Settings) -> dict[Loss, float]:
         ContentLoss(tuple(content.items())): settings.content_weight,
         StyleLoss(tuple(dict(style).items())): settings.style_weight,
         TotalVariationLoss(): settings.tv_weight,
-        TemporalLoss(): settings.temporal_weight,
+        TemporalLoss(): settings.effective_temporal_weight,
         PaintedLoss(): settings.painted_weight,
     }
     if settings.patch_weight and features.match_layers:

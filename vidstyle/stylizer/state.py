@@ -35,6 +35,7 @@ class StylizerState:
         full_lr_steps: steps still to be taken at the full learning rate.
         restyle_steps: steps still to be taken towards another style, with larger coarse and
             chromatic steps.
+        drawing: number of the drawing whose strokes the frame has, see ``boil``; 0: of none.
     """
 
     frame: Layer
@@ -43,6 +44,7 @@ class StylizerState:
     loss_decrease: float = 1.0
     full_lr_steps: int = 0
     restyle_steps: int = 0
+    drawing: int = 0
 
     @classmethod
     def initial(
@@ -76,11 +78,11 @@ class StylizerState:
             for layer in (self.frame, self.background.layer)
         )
         background = replace(self.background, layer=plate)
-        return StylizerState(frame, background, self.loss, 1.0, steps, steps)
+        return StylizerState(frame, background, self.loss, 1.0, steps, steps, self.drawing)
 
     def without_numbers(self) -> "StylizerState":
         """The tensors alone: numbers belong to the signature of a recorded function."""
-        return replace(self, loss=0.0, loss_decrease=0.0, full_lr_steps=0, restyle_steps=0)
+        return StylizerState(self.frame, self.background, loss_decrease=0.0)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors on the CPU by name; ``from_state_dict`` reads them."""
@@ -92,7 +94,8 @@ class StylizerState:
         named["background_known"] = self.background.known
         named["background_shown"] = self.background.shown
         numbers = self.loss, self.loss_decrease, self.full_lr_steps, self.restyle_steps
-        return named | {"numbers": torch.tensor(numbers, dtype=torch.float64)}
+        every = *numbers, self.drawing
+        return named | {"numbers": torch.tensor(every, dtype=torch.float64)}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor], device: torch.device) -> "StylizerState":
@@ -103,15 +106,14 @@ class StylizerState:
         """
         tensors = {name: tensor.to(device, copy=True) for name, tensor in state.items()}
         try:
-            loss, loss_decrease, full_lr_steps, restyle_steps = state["numbers"].tolist()
+            loss, loss_decrease, *counts = state["numbers"].tolist()
             masks = tensors["background_known"], tensors["background_shown"]
             loaded = cls(
                 _layer(tensors, ""),
                 Background(_layer(tensors, BACKGROUND), *masks),
                 loss,
                 loss_decrease,
-                int(full_lr_steps),
-                int(restyle_steps),
+                *map(int, counts),
             )
         except KeyError as error:
             raise ValueError(

@@ -24,6 +24,7 @@ from ..runtime.device import choose_precision, keep_freed_memory, out_of_memory_
 from ..runtime.interrupts import check
 from ..runtime.openmp import spin_control
 from ..settings import Settings
+from .boil import boiled
 from .cold_start import cold_start
 from .frame_setup import FrameInput, prepare_frame
 from .iterations import Iteration, fetch_iterations
@@ -252,16 +253,16 @@ class Stylizer:
         steps: int | None,
         proposal: Tensor | None,
     ) -> Tensor:
-        size = self.working_size(frame.size)
-        content = resize(source, size)
+        content = resize(source, self.working_size(frame.size))
         if (motion and motion.cut) or self.settings.init != "previous":
             self.reset()
         if self._state is None:
             return self._stylize_initial(content, steps)
         if proposal is not None:
-            proposal = resize(proposal.to(content), size)
+            proposal = resize(proposal.to(content), (content.shape[-1], content.shape[-2]))
         given = FrameInput(content, replace(motion or Motion(), reverse=None), proposal)
-        return self._stylize_next(self._state, given, steps)
+        state = self._state if self.separate else boiled(self._state, frame, self.settings)
+        return self._stylize_next(state, given, steps)
 
     def _stylize_next(self, state: StylizerState, frame: FrameInput, steps: int | None) -> Tensor:
         """Stylise a warm-started frame."""

@@ -19,6 +19,7 @@ TIMED_SETTINGS = (
     "orientation_weight",
     "tv_weight",
     "temporal_weight",
+    "temporal",
     "style_scale",
     "strength",
     "original_colors",

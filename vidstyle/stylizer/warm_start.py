@@ -241,6 +241,7 @@ def state_after(
         loss_decrease=decrease,
         full_lr_steps=max(0, full_lr_steps - len(iterations)),
         restyle_steps=max(0, before.restyle_steps - len(iterations)),
+        drawing=before.drawing,
     )
 
 
