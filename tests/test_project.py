@@ -42,7 +42,7 @@ ROWS = (
     "stylizer.report stylizer.stylizer stylizer.backward_pass checkpoint_scheduler",
     "metrics training.config training.images training.task training.trunk training.instances",
     "training.distillation training.muon training.loop training.trial pipeline trace inputs",
-    "conversions styles keyframes regions mask_clip painted_keyframes",
+    "conversions styles keyframes regions mask_clip painted_keyframes person",
     "job render_progress render_job preview sheet sheet_output range_render range_jobs batch",
     "distributed.shot_list distributed.tasks distributed.workers distributed.outputs",
     "distributed.driver distributed.cluster distributed.render api_arguments api_stream api",
@@ -57,8 +57,8 @@ ROWS = (
     "bench.op_count bench.fixtures bench.step_bench bench.baseline bench.contact_strip",
     "bench.still_scenes bench.new_regions bench.sintel bench.temporal bench.speed",
     "info cli.values cli.usage cli.shared_flags cli.render_flags cli.live_flags cli.bench_flags",
-    "cli.render cli.mask cli.join cli.live cli.sheet cli.train cli.bench cli.obs cli.parsers",
-    "cli.main",
+    "cli.render_outputs cli.render cli.mask cli.join cli.live cli.sheet cli.train cli.bench",
+    "cli.obs cli.parsers cli.main",
 )
 ORDER = [name for row in ROWS for name in row.split()]
 

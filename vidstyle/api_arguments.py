@@ -46,7 +46,8 @@ class RenderOptions:
         rate: frames per second of an image sequence; None: 25.
         hdr: ``"keep"``: HDR stays HDR; ``"sdr"``: convert it to standard dynamic range.
         mask: an image or clip: frames are stylised where it is white, or opaque where it has alpha;
-            ``"alpha"``: where the clip is opaque; None: everywhere.
+            ``"alpha"``: where the clip is opaque; ``"person"``, ``"background"``: where a model
+            finds people, or not; None: everywhere.
         mask_invert: stylise where the mask is black.
         regions: parts of the frames with styles of their own: a list of dicts such as ``{"mask":
             "person.mp4", "style": "ink", "strength": 0.8}``, with the keys ``mask``, ``invert``,
@@ -56,6 +57,9 @@ class RenderOptions:
             "fade": 2}``; None: no changes.
         painted: painted keyframes: time in seconds -> image of the whole frame at that time,
             painted by hand or by another program, which spreads along the motion.
+        person_model: finds people for the masks ``"person"`` and ``"background"``: a ``.tflite`` or
+            ``.onnx`` file, or torchvision's state dict of ``lraspp_mobilenet_v3_large``; None: that
+            one is downloaded, once.
         audio: whether the output has the clip's audio.
         codec: encoder, such as ``h264``, ``hevc``, ``av1``, ``vp9``, ``prores``, ``ffv1`` or
             ``hardware``; None: the default of the container.
@@ -87,6 +91,7 @@ class RenderOptions:
     regions: Sequence[Mapping[str, Any]] = ()
     timeline: str | Path | Sequence[Mapping[str, Any]] | None = None
     painted: Mapping[Any, str | Path] = field(default_factory=dict)
+    person_model: str | Path | None = None
     audio: bool = True
     codec: str | None = None
     crf: int | None = None
@@ -146,6 +151,7 @@ class RenderOptions:
             keyframes=self._keyframes(),
             regions=tuple(map(make_region, self.regions)),
             painted=painted_keyframes(self.painted.items()),
+            person_model=None if self.person_model is None else Path(self.person_model),
         )
 
     def _keyframes(self) -> tuple[KeyframeEntry, ...]:

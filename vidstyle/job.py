@@ -23,6 +23,7 @@ from .io.source_times import with_source_times
 from .io.stream_info import VideoInfo
 from .keyframes import KeyframeEntry
 from .painted_keyframes import PaintedKeyframe, with_painted_keyframes
+from .person import PersonMasks, load_person_model
 from .progress import Listener, ProgressDisplay
 from .regions import RegionEntry
 from .settings import Settings
@@ -54,6 +55,7 @@ class RenderJob:
         keyframes: changes of style and settings, which the stylizer's timeline has too.
         regions: parts of the frames with styles of their own, which the stylizer has too.
         painted: painted keyframes, in the order of their times.
+        person_model: finds people for the masks ``person`` and ``background``; None: torchvision's.
         files: files of styles and weights. An unfinished run is resumed only if none has changed.
     """
 
@@ -77,6 +79,7 @@ class RenderJob:
     keyframes: tuple[KeyframeEntry, ...] = ()
     regions: tuple[RegionEntry, ...] = ()
     painted: tuple[PaintedKeyframe, ...] = ()
+    person_model: Path | None = None
 
     @property
     def label(self) -> str:
@@ -91,7 +94,8 @@ class RenderJob:
         masks = [*([self.mask] if self.mask else []), *(region.mask for region in self.regions)]
         paintings = [keyframe.path for keyframe in self.painted]
         others = dict.fromkeys([*later, *styles, *(mask.path for mask in masks), *paintings])
-        return (self.input, *self.files, *others)
+        models = [self.person_model] if self.person_model else []
+        return (self.input, *self.files, *others, *models)
 
     def absolute(self) -> "RenderJob":
         """The same job with masks and paintings by their absolute paths, for other processes."""
@@ -100,6 +104,7 @@ class RenderJob:
             mask=self.mask.absolute() if self.mask else None,
             regions=tuple(region.absolute() for region in self.regions),
             painted=tuple(keyframe.absolute() for keyframe in self.painted),
+            person_model=self.person_model.absolute() if self.person_model else None,
         )
 
     def open_source(self, start: Fraction | None = None) -> Source:
@@ -121,9 +126,9 @@ class RenderJob:
                 raise
             if self.regions:
                 masks = [region.mask for region in self.regions]
-                source = with_regions(source, masks, offset)
+                source = with_regions(source, masks, offset, self._find_people)
             if self.mask:
-                source = with_masks(source, self.mask, offset)
+                source = with_masks(source, self.mask, offset, self._find_people)
             if self.keyframes or self.painted:
                 times = [keyframe.time for keyframe in self.keyframes]
                 times += [keyframe.time for keyframe in self.painted]
@@ -131,6 +136,10 @@ class RenderJob:
             if self.painted:
                 source = with_painted_keyframes(source, self.painted, self._open_timed, self.flow)
         return source
+
+    def _find_people(self, label: str) -> PersonMasks:
+        """See ``load_person_model``."""
+        return PersonMasks(load_person_model(self.person_model), label)
 
     def _open_part(self, start: Fraction | None, stop: Fraction | None) -> Source:
         """Open a part of the input, without masks, regions and paintings."""

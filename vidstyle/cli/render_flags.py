@@ -120,7 +120,7 @@ def _add_mask(parser: argparse.ArgumentParser) -> None:
         "--mask",
         metavar="FILE",
         help="stylise only where this image or clip is white (or opaque, where it has alpha); "
-        "`alpha`: the clip's own alpha",
+        "`alpha`: the clip's own alpha; `person`, `background`: where a model finds people, or not",
     )
     add("--mask-invert", action="store_true", help="stylise where the mask is black")
     add(
@@ -129,8 +129,15 @@ def _add_mask(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="MASK=STYLE[,NAME=VALUE]",
         help="another style where this mask is white, as in --region person.mp4=ink,strength=0.8 "
-        "(may be given more than once; settings: strength, style-scale, content-weight; without a "
-        "style: person.mp4=,strength=0)",
+        "or --region background=ink (may be given more than once; settings: strength, style-scale, "
+        "content-weight; without a style: person.mp4=,strength=0)",
+    )
+    add(
+        "--person-model",
+        type=Path,
+        metavar="FILE",
+        help="model that finds people: .tflite or .onnx, or the state dict of torchvision's "
+        "lraspp_mobilenet_v3_large (default: that one, downloaded once)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Pretrained weights of torchvision: VGG-16, VGG-19 and RAFT, downloaded once and cached."""
+"""Pretrained weights of torchvision, downloaded once and cached: VGG-16, VGG-19, RAFT, LRASPP."""
 
 import os
 import pickle
@@ -69,6 +69,11 @@ def raft_cache() -> Path:
     return cache_folder() / "raft-large-c-t-skht-v2.safetensors"
 
 
+def lraspp_cache() -> Path:
+    """Path of the cached LRASPP, whether it exists or not."""
+    return cache_folder() / "lraspp-mobilenet-v3-large-coco-voc-v1.safetensors"
+
+
 def vgg_weights(name: str, path: Path | None) -> dict[str, Tensor]:
     """Weights of a VGG up to relu5_1, named as in ``Network``.
 
@@ -108,6 +113,23 @@ def raft_weights() -> dict[str, Tensor]:
         )
 
     return _cached(raft_cache(), fetch)
+
+
+def lraspp_weights() -> dict[str, Tensor]:
+    """State dict of torchvision's ``lraspp_mobilenet_v3_large`` (Howard et al. 2019), downloaded
+    once.
+
+    Raises:
+        FeaturesError: it cannot be downloaded.
+    """
+
+    def fetch() -> dict[str, Tensor]:
+        from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights
+
+        published = LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1
+        return _download("LRASPP", published, "person_model=FILE")
+
+    return _cached(lraspp_cache(), fetch)
 
 
 def _cached(cached: Path, fetch: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -155,6 +177,7 @@ def _download(name: str, published: Any, remedy: str) -> dict[str, Tensor]:
             "features",
             "flow_weights",
             "flow",
+            "person_model",
         ) from None
     finally:
         socket.setdefaulttimeout(timeout)

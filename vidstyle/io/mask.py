@@ -1,12 +1,12 @@
-"""Masks: where a frame is stylised, and its regions. They come from a still image, a clip, or the
-frame's alpha."""
+"""Masks: where a frame is stylised, and its regions. They come from a still image, a clip, the
+frame's alpha, or a model that finds people."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -24,6 +24,12 @@ log = logging.getLogger(__name__)
 
 ALPHA = "alpha"
 """Name of a mask that is the alpha of the frames themselves."""
+
+PERSON, BACKGROUND = "person", "background"
+"""Names of masks that a model finds: people, and all else."""
+
+NAMES = ALPHA, PERSON, BACKGROUND
+"""Masks that are no files."""
 
 CODEC_NOISE = 4
 """Levels of 255 by which black and white of a compressed clip may differ from 0 and 255: they are
@@ -48,7 +54,8 @@ class MaskFile:
 
     Args:
         path: a clip, a still image or an image sequence: its alpha, or its luma where it is opaque.
-            ``alpha``: the alpha of the frames to be stylised.
+            ``alpha``: the alpha of the frames to be stylised. ``person``, ``background``: found in
+            them.
         invert: stylise where the mask is black.
     """
 
@@ -57,12 +64,28 @@ class MaskFile:
 
     def absolute(self) -> "MaskFile":
         """The same mask by its absolute path, for other processes."""
-        if str(self.path) == ALPHA or is_url(self.path):
+        if str(self.path) in NAMES or is_url(self.path):
             return self
         return replace(self, path=Path(self.path).absolute())
 
 
-def with_masks(source: Source, mask: MaskFile, offset: Fraction = Fraction(0)) -> Source:
+class MaskFinder(Protocol):
+    """Finds masks in the frames of a clip, which it gets in order."""
+
+    def mask_of(self, frame: Frame) -> Mask:
+        """The mask of a frame."""
+
+
+FindPeople = Callable[[str], MaskFinder]
+"""Makes the finder of people of a clip with this name, or raises an error."""
+
+
+def with_masks(
+    source: Source,
+    mask: MaskFile,
+    offset: Fraction = Fraction(0),
+    find_people: FindPeople | None = None,
+) -> Source:
     """A source whose frames have masks. It is closed if the mask cannot be used.
 
     A mask of another size is stretched to the frame's. Masks of a clip belong to the frames at the
@@ -73,28 +96,32 @@ def with_masks(source: Source, mask: MaskFile, offset: Fraction = Fraction(0)) -
         source: of the frames.
         mask: their mask.
         offset: time in seconds from the start of the source's file to the start of the source.
+        find_people: for the masks ``person`` and ``background``.
 
     Raises:
         InputError: the mask cannot be read, or is all black or white; or frames without alpha.
     """
-    reader = _make_readers(source, [mask], offset)[0]
+    reader = _make_readers(source, [mask], offset, find_people)[0]
     return mapped(source, lambda frame: replace(frame, mask=reader.mask_of(frame)), reader)
 
 
 def with_regions(
-    source: Source, masks: Sequence[MaskFile], offset: Fraction = Fraction(0)
+    source: Source,
+    masks: Sequence[MaskFile],
+    offset: Fraction = Fraction(0),
+    find_people: FindPeople | None = None,
 ) -> Source:
     """A source whose frames have regions, each with a mask as for ``with_masks``.
 
     Args:
         source: of the frames.
         masks: of each region.
-        offset: as for ``with_masks``.
+        offset, find_people: as for ``with_masks``.
 
     Raises:
         InputError: as for ``with_masks``.
     """
-    readers = _make_readers(source, masks, offset)
+    readers = _make_readers(source, masks, offset, find_people)
     warned = False
 
     def change(frame: Frame) -> Frame:
@@ -133,22 +160,34 @@ def read_mask(path: str | Path, frame: Frame, info: VideoInfo) -> Mask:
 
 
 def _make_readers(
-    source: Source, masks: Sequence[MaskFile], offset: Fraction
-) -> "list[_AlphaReader | _MaskReader]":
+    source: Source,
+    masks: Sequence[MaskFile],
+    offset: Fraction,
+    find_people: FindPeople | None,
+) -> "list[_Reader]":
     """The reader of each mask. The source is closed if one cannot be read."""
-    readers: list[_AlphaReader | _MaskReader] = []
+    readers: list[_Reader] = []
     try:
+        people: MaskFinder | None = None
         for mask in masks:
-            readers.append(_make_reader(source, mask, offset))
+            if str(mask.path) not in (PERSON, BACKGROUND):
+                readers.append(_make_reader(source, mask, offset))
+                continue
+            if find_people is None:
+                raise InputError(f"{mask.path} is no file: name an image or a clip", "mask")
+            # Several regions share one search.
+            people = people or find_people(source.format.label)
+            readers.append(_FoundReader(people, mask.invert != (str(mask.path) == BACKGROUND)))
     except BaseException:
-        for each in (source, *readers):
-            each.close()
+        source.close()
+        for reader in readers:
+            reader.close()
         raise
     return readers
 
 
-def _make_reader(source: Source, mask: MaskFile, offset: Fraction) -> "_AlphaReader | _MaskReader":
-    """The reader of a mask."""
+def _make_reader(source: Source, mask: MaskFile, offset: Fraction) -> "_Reader":
+    """The reader of a mask that is no person's."""
     info = source.format
     if str(mask.path) == ALPHA:
         if not info.alpha:
@@ -158,6 +197,29 @@ def _make_reader(source: Source, mask: MaskFile, offset: Fraction) -> "_AlphaRea
     if str(mask.path) == PIPE:
         raise InputError("a mask is read from a file, not from standard input", "mask")
     return _MaskReader(mask, offset, info)
+
+
+class _Reader(Protocol):
+    """Gives the mask of each frame."""
+
+    def mask_of(self, frame: Frame) -> Mask: ...
+
+    def close(self) -> None: ...
+
+
+class _FoundReader:
+    """The masks of a finder."""
+
+    def __init__(self, finder: MaskFinder, invert: bool) -> None:
+        self._finder, self._invert = finder, invert
+
+    def mask_of(self, frame: Frame) -> Mask:
+        """The mask of a frame."""
+        mask = self._finder.mask_of(frame)
+        return 255 - mask if self._invert else mask
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class _AlphaReader:
