@@ -202,10 +202,13 @@ class PersonMasks:
     Args:
         model: finds them.
         label: name of the clip, for a warning.
+        filter_px: long side in px at which edges are found.
     """
 
-    def __init__(self, model: PersonModel, label: str = "the clip") -> None:
-        self._model, self._label = model, label
+    def __init__(
+        self, model: PersonModel, label: str = "the clip", filter_px: int = FILTER_PX
+    ) -> None:
+        self._model, self._label, self._filter_px = model, label, filter_px
         self._average: Map | None = None
         self._image: object = None
         self._mask = np.zeros((0, 0), np.uint8)
@@ -227,17 +230,15 @@ class PersonMasks:
             found = (self._average + gain * (found - self._average)).astype(np.float32)
         self._average = found
         self._warn_without_people(found)
-        small = _reduced(image, FILTER_PX)
+        small = _reduced(image, self._filter_px)
         size = small.shape[1], small.shape[0]
         coarse = np.asarray(cv2.resize(found, size, interpolation=cv2.INTER_LINEAR), np.float32)
         guide = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255)
         radius = max(1, round(FILTER_RADIUS * max(size)))
         fine = guided_filter(guide, coarse, radius, FILTER_EPSILON)
         low, high = SURE
-        fine = np.clip((fine - low) / (high - low), 0, 1)
-        whole = cv2.resize(fine, frame.size, interpolation=cv2.INTER_LINEAR)
-        mask: NDArray[np.uint8] = (255 * whole).round().astype(np.uint8)
-        return mask
+        levels = (255 * np.clip((fine - low) / (high - low), 0, 1)).round().astype(np.uint8)
+        return cv2.resize(levels, frame.size, interpolation=cv2.INTER_LINEAR).astype(np.uint8)
 
     def _warn_without_people(self, found: Map) -> None:
         if self._empty < 0:

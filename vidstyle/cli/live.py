@@ -18,6 +18,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..io.outputs import check_apart
     from ..io.recording_names import check_recording
     from ..live.camera import open_camera
+    from ..live.painted_area import ALL, PaintedArea
     from ..live.startup import LiveOptions, SessionClosed, preview_while_loading
     from ..live.window import DisplayCheck, Window
 
@@ -34,7 +35,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         settings = _settings(args)
         args.style_files = _style_files(args)
         set_list = None if args.timeline is None else _set_list(args)
-    check_apart(files, (args.camera, *args.style_files, *weights_files(args)))
+    models = [*weights_files(args), *([args.person_model] if args.person_model else [])]
+    check_apart(files, (args.camera, *args.style_files, *models))
     for file in files:
         check_recording(file, args.overwrite)
     size = args.camera_size[0] if args.camera_size else None
@@ -45,13 +47,14 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         outputs = _open_outputs(args, parser, stack)
         outputs += [set_list] if set_list else []
         source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
+        source.area = PaintedArea(args.person_model, args.mask or ALL)
         window = Window(check=display) if display is not None else None
         if window is not None:
             stack.callback(window.close)
         try:
             with usage_errors(parser):
                 stylizer, styles, flow = preview_while_loading(
-                    source, window, lambda: _load_stylizer(args, settings, source.format.size)
+                    source, window, lambda: _load_stylizer(args, settings, source)
                 )
         except SessionClosed:
             return
@@ -141,12 +144,11 @@ def _set_list(args: argparse.Namespace) -> Any:
     return SetList(entries, args.style_files)
 
 
-def _load_stylizer(
-    args: argparse.Namespace, settings: Settings, frame_size: tuple[int, int]
-) -> Any:
+def _load_stylizer(args: argparse.Namespace, settings: Settings, source: Any) -> Any:
     """(stylizer, [(name, style)], flow), all that takes long to load."""
     from ..features.weights import load_features
     from ..flow.methods import load_flow
+    from ..live.painted_area import ALL
     from ..live.session import prepare_styles
     from ..runtime.device import choose_device
     from ..stylizer.style import Style
@@ -156,5 +158,7 @@ def _load_stylizer(
     features = load_features(args.features, args.device, args.weights)
     styles = [(Path(name).stem, Style.from_images([name], features)) for name in args.style_files]
     stylizer = Stylizer(features, styles[0][1], settings)
-    prepare_styles([style for _, style in styles], stylizer, frame_size)
+    prepare_styles([style for _, style in styles], stylizer, source.format.size)
+    if source.area.name != ALL:
+        source.area.load()
     return stylizer, styles, flow

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from ..settings import PRESETS
@@ -58,6 +59,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="set list: a TOML file of keyframes, as for `vidstyle render`, which change style, "
         "strength, style scale and temporal weight at their times from the first frame on",
+    )
+    add(
+        "--mask",
+        choices=("all", "person", "background"),
+        help="stylise everything, people only, or only what is behind them; key a changes it "
+        "(default: all)",
+    )
+    add(
+        "--person-model",
+        type=Path,
+        metavar="FILE",
+        help="model that finds people, as for `vidstyle render`",
     )
     add("-t", dest="duration", type=values.time, metavar="TIME", help="end after this time")
     add_preset_flag(parser, "draft", "draft")

@@ -21,6 +21,7 @@ from ..io.frame import Frame, to_8_bits
 from ..io.stream_info import BT709, LIMITED, ColorInfo, VideoInfo
 from ..runtime.closing import Closing
 from .capture import Capture, CapturedImage, open_device
+from .painted_area import PaintedArea
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +52,14 @@ class LiveSource(Closing):
     """Base class of the sources that do not wait for the pipeline.
 
     Frame times count from ``start_time``, which is in seconds of ``time.monotonic``. ``mirror`` may
-    be assigned at any time.
+    be assigned at any time. ``area`` gives frames their masks.
     """
 
     format: VideoInfo
 
     def __init__(self) -> None:
         self.mirror = False
+        self.area = PaintedArea()
         self.start_time = time.monotonic()
         self._last_arrival = self.start_time
         self._stopped = Event()
@@ -81,8 +83,11 @@ class LiveSource(Closing):
     def __iter__(self) -> Iterator[Frame]:
         """Iterate over the frames from now on. A second iteration continues the first one."""
         if self._frames is None:
-            self._frames = self._read_frames()
+            self._frames = map(self._masked, self._read_frames())
         return self._frames
+
+    def _masked(self, frame: Frame) -> Frame:
+        return self.area.with_mask(frame)
 
     def _read_frames(self) -> Iterator[Frame]:
         raise NotImplementedError

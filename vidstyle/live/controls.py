@@ -58,6 +58,7 @@ class Controls:
             "previous": lambda: self._select_relative(-1),
             "original_colors": self._toggle_original_colors,
             "mirror": self._toggle_mirror,
+            "area": self._source.area.next,
             "bypass": self._toggle_bypass,
             "stronger": lambda: self._change_strength(STRENGTH_STEP),
             "weaker": lambda: self._change_strength(-STRENGTH_STEP),
@@ -95,6 +96,7 @@ class Controls:
             },
             "original_colors": settings.original_colors,
             "mirror": self._source.mirror,
+            "area": self._source.area.name,
             "bypass": self._bypass,
         }
 

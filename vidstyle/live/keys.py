@@ -15,6 +15,7 @@ KEYS = {
     "c": "side_by_side",
     "f": "freeze",
     "m": "mirror",
+    "a": "area",
     "s": "snapshot",
     "r": "record",
     "h": "help",
@@ -26,6 +27,7 @@ HELP = (
     "+ -: strength    [ ]: style scale",
     "o: original colours    c: source side by side",
     "f: freeze    m: mirror    b: bypass",
+    "a: all, people only, background only",
     "s: snapshot    r: record",
     "h: this help    q: quit",
 )

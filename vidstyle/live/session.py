@@ -67,6 +67,7 @@ class Session:
         self._options, self._source, self._stylizer = options, source, stylizer
         self.window, self._outputs = window, outputs
         self.messages = Messages()
+        source.area.notify = self.messages.add
         self.recorder = Recorder(replace(source.format, rate=None), notify=self.messages.add)
         self._rate_controller = FrameRateController(options.fps, options.max_steps)
         self.controls = Controls(

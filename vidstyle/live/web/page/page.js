@@ -12,7 +12,7 @@ const VIEWER = Math.random().toString(36).slice(2);
 const KEYS = {
   n: "next", p: "previous", "+": "stronger", "=": "stronger", "-": "weaker",
   "]": "larger", "[": "smaller", o: "original_colors", c: "side_by_side", b: "bypass",
-  m: "mirror", f: "freeze", s: "snapshot", r: "record",
+  m: "mirror", a: "area", f: "freeze", s: "snapshot", r: "record",
 };
 
 const byId = (id) => document.getElementById(id);
@@ -204,6 +204,7 @@ function showState(state) {
     const name = button.dataset.do === "record" ? "recording" : button.dataset.do;
     button.setAttribute("aria-pressed", String(Boolean(state[name])));
   }
+  setText("area", `area: ${state.area}`);
   showStyles(state.styles);
   showSettings(state.settings);
   plotted.push({ loss: state.loss, fps: state.fps });

@@ -1,0 +1,82 @@
+"""Where a live session stylises: everywhere, on people, or behind them."""
+
+import numpy as np
+import pytest
+from conftest import until, write_clip
+from onnx_file import write_onnx
+
+import vidstyle.live.painted_area as module
+from vidstyle import FeaturesError, Frame
+from vidstyle.live.camera import PacedFile
+from vidstyle.live.painted_area import AREAS, MASKS_PER_SECOND, PaintedArea
+from vidstyle.person import PersonMasks
+
+IMAGE = np.full((48, 64, 3), (20, 20, 220), np.uint8)
+IMAGE[:, :24] = 220, 20, 20
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model that takes red things for people."""
+    return write_onnx(tmp_path / "red.onnx", [[12.0, 0, -12.0]], [0.0], (256, 256))
+
+
+def test_area_masks_people_or_what_is_behind_them(model):
+    area = PaintedArea(model)
+    area.load()
+    frame = Frame(IMAGE)
+    assert area.with_mask(frame) is frame
+    area.choose("person")
+    people = area.with_mask(frame).mask
+    assert people[:, :20].min() == 255 and people[:, 30:].max() == 0
+    area.choose("background")
+    assert np.array_equal(area.with_mask(frame).mask, 255 - people)
+
+
+def test_area_goes_through_all_areas_and_loads_the_model_when_it_is_needed(model):
+    area, said = PaintedArea(model), []
+    area.notify = lambda text, error: said.append((text, error))
+    names = []
+    for _ in AREAS:
+        area.next()
+        names.append(area.name)
+    assert names == ["person", "background", "all"]
+    area.choose("person")
+    until(lambda: area.with_mask(Frame(IMAGE)).mask is not None)
+    assert said == [("loading the model that finds people", False)]
+
+
+def test_area_without_a_model_says_why_and_stylizes_all(tmp_path):
+    area, said = PaintedArea(tmp_path / "gone.onnx"), []
+    area.notify = lambda text, error: said.append((text, error))
+    area.choose("background")
+    until(lambda: area.name == "all")
+    assert area.with_mask(Frame(IMAGE)).mask is None
+    until(lambda: len(said) == 2)
+    assert "gone.onnx" in said[1][0] and said[1][1]
+    with pytest.raises(FeaturesError, match=r"gone\.onnx"):
+        area.load()
+
+
+def test_area_looks_for_people_at_a_bounded_rate(model, monkeypatch):
+    area, now, frames = PaintedArea(model, "person"), [100.0], []
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+
+    def found(image):
+        frames.append(image)
+        return np.ones((8, 8), np.float32)
+
+    area._masks = PersonMasks(found)
+    for _ in range(30):  # a second
+        area.with_mask(Frame(IMAGE.copy()))
+        now[0] += 1 / 30
+    assert MASKS_PER_SECOND - 1 <= len(frames) <= MASKS_PER_SECOND + 1
+
+
+def test_live_source_gives_its_frames_the_masks_of_its_area(tmp_path, model):
+    clip = write_clip(tmp_path / "in.mp4", count=3, picture=lambda time: IMAGE)
+    with PacedFile(clip) as source:
+        source.area = PaintedArea(model, "person")
+        source.area.load()
+        masks = [frame.mask for frame in source]
+    assert len(masks) == 3 and masks[0][:, :20].min() > 200 and masks[0][:, 40:].max() < 50
