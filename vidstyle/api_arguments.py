@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from .canvas import Canvas
 from .conversions import is_image
 from .distributed.render import MAX_TRIES, ClusterOptions
 from .features.extractor import Features
@@ -60,6 +61,11 @@ class RenderOptions:
         person_model: finds people for the masks ``"person"`` and ``"background"``: a ``.tflite`` or
             ``.onnx`` file, or torchvision's state dict of ``lraspp_mobilenet_v3_large``; None: that
             one is downloaded, once.
+        look: LUT (``.cube``) that changes the colours of the stylised frames.
+        look_before: LUT that changes the colours of the frames before they are stylised.
+        canvas: (width, height) of the output in px, such as (1080, 1920); None: see ``size``.
+        fit: how frames of another shape get that size: ``"fill"`` crops them, ``"pad"`` adds bars,
+            ``"fit"`` makes them as large as fits.
         audio: whether the output has the clip's audio.
         codec: encoder, such as ``h264``, ``hevc``, ``av1``, ``vp9``, ``prores``, ``ffv1`` or
             ``hardware``; None: the default of the container.
@@ -92,6 +98,10 @@ class RenderOptions:
     timeline: str | Path | Sequence[Mapping[str, Any]] | None = None
     painted: Mapping[Any, str | Path] = field(default_factory=dict)
     person_model: str | Path | None = None
+    look: str | Path | None = None
+    look_before: str | Path | None = None
+    canvas: tuple[int, int] | None = None
+    fit: str = "fill"
     audio: bool = True
     codec: str | None = None
     crf: int | None = None
@@ -152,6 +162,9 @@ class RenderOptions:
             regions=tuple(map(make_region, self.regions)),
             painted=painted_keyframes(self.painted.items()),
             person_model=None if self.person_model is None else Path(self.person_model),
+            look=None if self.look is None else Path(self.look),
+            look_before=None if self.look_before is None else Path(self.look_before),
+            canvas=None if self.canvas is None else Canvas(self.canvas, self.fit),
         )
 
     def _keyframes(self) -> tuple[KeyframeEntry, ...]:

@@ -1,19 +1,24 @@
 """One input to stylise, and how its output is written."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from . import __version__
-from .errors import OutputError
+from .canvas import Canvas
+from .errors import InputError, OutputError
 from .flow.methods import FlowMethod
 from .io.files import PIPE, check_readable, fingerprint, without_secrets
+from .io.frame import Frame
 from .io.image_names import existing_numbers, image_path, is_image, is_numbered
+from .io.lut import Lut
+from .io.mapped_source import mapped
 from .io.mask import MaskFile, with_masks, with_regions
 from .io.outputs import check_apart
 from .io.sink import open_sink
@@ -27,6 +32,7 @@ from .person import PersonMasks, load_person_model
 from .progress import Listener, ProgressDisplay
 from .regions import RegionEntry
 from .settings import Settings
+from .stylizer.stylizer import Stylizer
 from .trace import Trace
 
 
@@ -55,6 +61,8 @@ class RenderJob:
         keyframes: changes of style and settings, which the stylizer's timeline has too.
         regions: parts of the frames with styles of their own, which the stylizer has too.
         painted: painted keyframes, in the order of their times.
+        look, look_before: LUTs that change the colours of stylised frames, and of frames before.
+        canvas: width and height of the output; None: as the settings say.
         person_model: finds people for the masks ``person`` and ``background``; None: torchvision's.
         files: files of styles and weights. An unfinished run is resumed only if none has changed.
     """
@@ -80,6 +88,9 @@ class RenderJob:
     regions: tuple[RegionEntry, ...] = ()
     painted: tuple[PaintedKeyframe, ...] = ()
     person_model: Path | None = None
+    look: Path | None = None
+    look_before: Path | None = None
+    canvas: Canvas | None = None
 
     @property
     def label(self) -> str:
@@ -94,8 +105,8 @@ class RenderJob:
         masks = [*([self.mask] if self.mask else []), *(region.mask for region in self.regions)]
         paintings = [keyframe.path for keyframe in self.painted]
         others = dict.fromkeys([*later, *styles, *(mask.path for mask in masks), *paintings])
-        models = [self.person_model] if self.person_model else []
-        return (self.input, *self.files, *others, *models)
+        single = self.person_model, self.look, self.look_before
+        return (self.input, *self.files, *others, *(path for path in single if path))
 
     def absolute(self) -> "RenderJob":
         """The same job with masks and paintings by their absolute paths, for other processes."""
@@ -104,7 +115,9 @@ class RenderJob:
             mask=self.mask.absolute() if self.mask else None,
             regions=tuple(region.absolute() for region in self.regions),
             painted=tuple(keyframe.absolute() for keyframe in self.painted),
-            person_model=self.person_model.absolute() if self.person_model else None,
+            person_model=self.person_model and self.person_model.absolute(),
+            look=self.look and self.look.absolute(),
+            look_before=self.look_before and self.look_before.absolute(),
         )
 
     def open_source(self, start: Fraction | None = None) -> Source:
@@ -117,7 +130,11 @@ class RenderJob:
             InputError: it cannot be read.
         """
         begin = self.start if start is None else start
+        if self.look:
+            Lut(self.look)  # refused before the work begins
         source = self._open_part(begin, self.stop)
+        if self.look_before:
+            source = _with_look(source, self.look_before)
         if self.mask or self.regions or self.keyframes or self.painted:
             try:
                 offset = self._offset(source, begin)
@@ -135,7 +152,38 @@ class RenderJob:
                 source = with_source_times(source, offset, times)
             if self.painted:
                 source = with_painted_keyframes(source, self.painted, self._open_timed, self.flow)
+        if self.canvas:
+            canvas, given = self.canvas.rotated(source.format.rotation), source.format.size
+            if (size := canvas.cropped_size(given)) != given:
+                source = mapped(source, canvas.cropped, size=size)
         return source
+
+    def prepare(self, stylizer: Stylizer, source: VideoInfo) -> None:
+        """Give a stylizer the layout of the output of a source, and what finishes frames.
+
+        Raises:
+            InputError: a LUT cannot be read.
+        """
+        stylizer.settings = self.layout(stylizer.settings, source)
+        steps: list[Callable[[Frame], Frame]] = [Lut(self.look)] if self.look else []
+        if self.canvas:
+            steps.append(self.canvas.rotated(source.rotation).finished)
+        stylizer.finish = partial(_finished, tuple(steps))
+
+    def layout(self, settings: Settings, source: VideoInfo) -> Settings:
+        """The settings, with the size of the output, and with ``compare`` below instead of beside
+        where players rotate the clip by 90 degrees.
+
+        Raises:
+            ValueError: ``compare`` with a canvas.
+        """
+        if self.canvas:
+            if settings.compare != "no":
+                raise ValueError("compare cannot be used with a width and height: leave one out")
+            canvas = self.canvas.rotated(source.rotation)
+            settings = replace(settings, size=canvas.output_px(source.size))
+        beside = settings.compare == "beside" and source.rotation % 180
+        return replace(settings, compare="below") if beside else settings
 
     def _find_people(self, label: str) -> PersonMasks:
         """See ``load_person_model``."""
@@ -212,6 +260,9 @@ class RenderJob:
             changes["regions"] = [region.recipe() for region in self.regions]
         if self.painted:
             changes["painted"] = [keyframe.recipe() for keyframe in self.painted]
+        for name, path in (("look", self.look), ("look_before", self.look_before)):
+            if path:
+                changes[name] = path.name
         return {**self.provenance, **changes, **part, "settings": asdict(settings)}
 
     def _identity_of_inputs(self) -> dict[str, Any]:
@@ -233,6 +284,8 @@ class RenderJob:
             "keyframes": str(self.keyframes) if self.keyframes else None,
             "regions": str(self.regions) if self.regions else None,
             "painted": str(self.painted) if self.painted else None,
+            "canvas": str(self.canvas) if self.canvas else None,
+            "looks": [str(path) if path else None for path in (self.look, self.look_before)],
             **contents,
             **environment,
         }
@@ -259,8 +312,17 @@ def check_kinds(job: RenderJob, source: Source) -> None:
         )
 
 
-def resolve_layout(settings: Settings, source: VideoInfo) -> Settings:
-    """The settings, with ``compare`` below instead of beside where players rotate the clip by 90
-    degrees."""
-    beside = settings.compare == "beside" and source.rotation % 180
-    return replace(settings, compare="below") if beside else settings
+def _with_look(source: Source, path: Path) -> Source:
+    """A source in the colours of a LUT; it is closed if the LUT cannot be read."""
+    try:
+        look = Lut(path)
+    except InputError:
+        source.close()
+        raise
+    return mapped(source, look)
+
+
+def _finished(steps: tuple[Callable[[Frame], Frame], ...], frame: Frame) -> Frame:
+    for step in steps:
+        frame = step(frame)
+    return frame

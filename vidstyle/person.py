@@ -238,7 +238,8 @@ class PersonMasks:
         fine = guided_filter(guide, coarse, radius, FILTER_EPSILON)
         low, high = SURE
         levels = (255 * np.clip((fine - low) / (high - low), 0, 1)).round().astype(np.uint8)
-        return cv2.resize(levels, frame.size, interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+        whole = cv2.resize(levels, frame.size, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(whole, np.uint8)
 
     def _warn_without_people(self, found: Map) -> None:
         if self._empty < 0:

@@ -47,6 +47,7 @@ def preview(job: RenderJob, stylizer: Stylizer, at: Fraction, final_output: str 
     path = Path(job.output)
     with replace(job, start=at).open_source() as source:
         frames = list(islice(source, 1 + ESTIMATE_FRAMES))
+        job.prepare(stylizer, source.format)
         announce(job, source.format, stylizer)
         with job.open_sink(ImageSource.of(frames[0]), stylizer.settings) as sink:
             timed = _TimedRun()

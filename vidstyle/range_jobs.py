@@ -27,7 +27,7 @@ from .io.sink_base import Encoding, publish
 from .io.source import Source, open_source
 from .io.stream_info import VideoInfo
 from .io.video_writer import join_output, write_errors
-from .job import RenderJob, check_kinds, resolve_layout
+from .job import RenderJob, check_kinds
 from .pipeline import Report
 from .progress import ProgressDisplay
 from .range_render import SEAM_FRAMES, render_range
@@ -57,7 +57,7 @@ def render_frames(
     try_hardware(job.encoding.codec)
     with job.open_source() as source:
         check_kinds(job, source)
-        settings = resolve_layout(stylizer.settings, source.format)
+        settings = job.layout(stylizer.settings, source.format)
     first = frames[0]
     span = FrameSpan(first, frames[1] + 1)
     with ProgressDisplay(

@@ -16,7 +16,7 @@ from .io.frame import Frame
 from .io.frame_range import FrameRange, FrameSpan
 from .io.range_writer import EncodedSegment, RangeWriter
 from .io.video_writer import choose_encoder
-from .job import RenderJob, resolve_layout
+from .job import RenderJob
 from .pipeline import Report, run
 from .stylizer.stylizer import Stylizer
 
@@ -66,7 +66,7 @@ def render_range(
     """
     begins = file_start(job)
     with FrameRange(job.open_source, span, LOOK_AHEAD_FRAMES, begins) as source:
-        stylizer.settings = resolve_layout(stylizer.settings, source.format)
+        job.prepare(stylizer, source.format)
         stylizer.reset()
         encoder = choose_encoder(Path(job.output), source.format, job.encoding)
         with RangeWriter(encoder, source.format, last_pts, seam) as writer:

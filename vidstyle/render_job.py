@@ -14,7 +14,7 @@ from .io.sink import ImageWriter
 from .io.sink_base import FileSink
 from .io.source import Source
 from .io.stream_info import VideoInfo
-from .job import RenderJob, check_kinds, resolve_layout
+from .job import RenderJob, check_kinds
 from .keyframes import make_timeline
 from .pipeline import Report, run
 from .progress import EndEvent, ProgressDisplay, StartEvent, duration_text
@@ -64,7 +64,7 @@ def open_files(job: RenderJob, settings: Settings) -> Iterator[JobFiles]:
     try_hardware(job.encoding.codec)
     with job.open_source() as source:
         check_kinds(job, source)
-        sink = job.open_sink(source, resolve_layout(settings, source.format))
+        sink = job.open_sink(source, job.layout(settings, source.format))
         try:
             yield JobFiles(source, sink, trace)
         finally:
@@ -92,7 +92,7 @@ def render_job(job: RenderJob, stylizer: Stylizer, files: JobFiles | None = None
 def _render(
     job: RenderJob, stylizer: Stylizer, source: Source, sink: FileSink, trace: Trace | None
 ) -> str | Path:
-    stylizer.settings = resolve_layout(stylizer.settings, source.format)
+    job.prepare(stylizer, source.format)
     announce(job, source.format, stylizer)
     _announce_resume(job, sink)
     started = time.perf_counter()

@@ -18,6 +18,10 @@ INITS = ("previous", "content", "noise")
 OPTIMIZERS = ("adam", "lbfgs")
 FLOWS = ("none", "dis", "raft")
 COMPARISONS = ("no", "beside", "below")
+FITS = ("fill", "pad", "fit")
+"""How frames get the shape of an output of a given width and height: ``fill`` crops them, ``pad``
+adds bars, ``fit`` makes them as large as fits and leaves their shape."""
+
 ENGINES = ("auto", "eager", "compile", "graph")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MAX_SIDE_PX = 16384

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .render_outputs import choose_output, output_of, with_outputs
+from .render_outputs import choose_canvas, choose_output, output_of, with_outputs
 from .usage import (
     base_settings,
     flag_of,
@@ -37,6 +37,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
     with usage_errors(parser):
         args.keyframes = choose_keyframes(args.at, args.timeline)
+        args.canvas = choose_canvas(args)
         given, style_names = _inputs_and_styles(args)
         styles = [str(find_style(style)) for style in style_names]
         names = expand_folders(given)
@@ -265,4 +266,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         regions=parse_regions(args.regions),
         painted=parse_painted_keyframes(args.painted),
         person_model=args.person_model,
+        look=args.look,
+        look_before=args.look_before,
+        canvas=args.canvas,
     )

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..settings import PRESETS
+from ..settings import FITS, PRESETS
 from . import values
 from .shared_flags import (
     add_basic_settings,
@@ -34,7 +34,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="W,W",
         help="blend weights of several styles (default: equal weights)",
     )
-    add_basic_settings(parser, PRESETS["standard"])
+    _add_size(parser)
+    add_basic_settings(parser, PRESETS["standard"], without=("size",))
     _add_part(parser)
     _add_mask(parser)
     _add_keyframes(parser)
@@ -111,6 +112,35 @@ def _add_part(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="write only the frame at this time (to OUTPUT if that is an image file, else to "
         "NAME.preview.png), and estimate the time for the whole clip",
+    )
+
+
+def _add_size(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--size",
+        type=values.output_size,
+        metavar="N",
+        help="long side of the output in px (default: the source's), or its WIDTHxHEIGHT, such as "
+        "1080x1920",
+    )
+    add(
+        "--fit",
+        choices=FITS,
+        help="how frames of another shape get this width and height: fill crops them, pad adds "
+        "bars, fit makes them as large as fits (default: fill)",
+    )
+    add(
+        "--look",
+        type=Path,
+        metavar="FILE",
+        help="change the colours of the stylised frames by this LUT (.cube)",
+    )
+    add(
+        "--look-before",
+        type=Path,
+        metavar="FILE",
+        help="change the colours of the frames by this LUT before they are stylised",
     )
 
 

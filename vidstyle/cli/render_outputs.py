@@ -13,6 +13,24 @@ from ..errors import VidstyleError
 log = logging.getLogger(__name__)
 
 
+def choose_canvas(args: argparse.Namespace) -> Any:
+    """The canvas of ``--size WIDTHxHEIGHT``, or None; ``args.size`` is then a long side, or None.
+
+    Raises:
+        ValueError: flags that exclude each other, or a side out of range.
+    """
+    from ..canvas import Canvas
+
+    if not isinstance(args.size, tuple):
+        if args.fit:
+            raise ValueError("--fit works with a width and height only: add --size 1080x1920")
+        return None
+    if args.compare:
+        raise ValueError("--compare cannot be used with --size WIDTHxHEIGHT: give one number")
+    canvas, args.size = Canvas(args.size, args.fit or "fill"), None
+    return canvas
+
+
 def choose_output(args: argparse.Namespace, given: Sequence[str], styles: Sequence[str]) -> bool:
     """Whether the output is a folder. A folder as input gets a folder of its own if none is given.
 

@@ -1,7 +1,7 @@
 """Flags that several commands share. Those of the stylisation are generated from ``Settings``."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -128,10 +128,13 @@ def add_preset_flag(parser: argparse.ArgumentParser, default: str | None, text: 
     )
 
 
-def add_basic_settings(parser: argparse.ArgumentParser, defaults: Settings) -> None:
-    """Add the flags of ``BASIC_SETTINGS``."""
+def add_basic_settings(
+    parser: argparse.ArgumentParser, defaults: Settings, without: Container[str] = ()
+) -> None:
+    """Add the flags of ``BASIC_SETTINGS``, without some."""
     for name in BASIC_SETTINGS:
-        _add_setting(parser, _field(name), getattr(defaults, name), None)
+        if name not in without:
+            _add_setting(parser, _field(name), getattr(defaults, name), None)
 
 
 def add_expert_settings(

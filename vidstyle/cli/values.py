@@ -48,6 +48,14 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def output_size(text: str) -> int | tuple[int, int]:
+    """A long side in px, or WIDTHxHEIGHT."""
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if not match:
+        raise ArgumentTypeError(f"{text!r} is not a size: use a long side, or e.g. 1080x1920")
+    return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
+
+
 def frames(text: str) -> tuple[int, int]:
     """A range of frames, START-END: the numbers of its first and last frame."""
     match = re.fullmatch(r"(\d+)-(\d+)", text)

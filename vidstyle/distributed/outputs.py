@@ -18,7 +18,7 @@ from ..io.shot_folder import Shot, ShotFolder
 from ..io.source import ImageSource
 from ..io.stream_info import VideoInfo
 from ..io.video_writer import choose_encoder, join_output, write_errors
-from ..job import RenderJob, check_kinds, resolve_layout
+from ..job import RenderJob, check_kinds
 from ..progress import EndEvent, duration_text
 from ..range_jobs import finish_shots, with_encoder
 from ..settings import Settings
@@ -85,7 +85,7 @@ class VideoOutput:
         self._started = time.perf_counter()
         try:
             check_kinds(job, self._source)
-            settings = resolve_layout(settings, self.info)
+            settings = job.layout(settings, self.info)
             encoder = choose_encoder(self._path, self.info, job.encoding)
             if self._path.suffix.lower() not in ANIMATIONS:
                 report_dropped_streams(self.info, self._path, job.encoding.sound)

@@ -14,7 +14,7 @@ from ..errors import VidstyleError
 from ..inputs import names_text
 from ..io.files import part_folder
 from ..io.shot_folder import has_work_list, threads_of
-from ..job import RenderJob, resolve_layout
+from ..job import RenderJob
 from ..render_job import JobFiles, announce, render_job
 from ..runtime.interrupts import deferred
 from ..settings import Settings
@@ -109,7 +109,7 @@ def render_on_cluster(
         with _outputs(jobs, options.split, wanted.cpus, message) as opened:
             workers = cluster.RayWorkers(recipe, wanted, options.workers)
             for output in opened.outputs:
-                stylizer.settings = resolve_layout(output.clip.settings, output.info)
+                stylizer.settings = output.job.layout(output.clip.settings, output.info)
                 announce(output.job, output.info, stylizer)
             log.info(
                 "%d workers with %s (%s)",

@@ -1,11 +1,13 @@
 """A source whose frames are changed as they are read: they get masks, regions or other times."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from ..runtime.closing import Closing
 from .frame import Frame
 from .source import ImageSource, Source
+from .stream_info import VideoInfo
 
 
 @runtime_checkable
@@ -23,15 +25,22 @@ class Closable(Protocol):
         """Release all resources."""
 
 
-def mapped(source: Source, change: Callable[[Frame], Frame], *resources: Closable) -> Source:
+def mapped(
+    source: Source,
+    change: Callable[[Frame], Frame],
+    *resources: Closable,
+    size: tuple[int, int] | None = None,
+) -> Source:
     """A source whose frames are changed by a function. It is closed if an image cannot be changed.
 
     Args:
         source: of the frames; all else of the result is that of this source.
         change: is called once with each frame.
         resources: are closed with the source.
+        size: (width, height) of the changed frames, if another.
     """
-    changed = _MappedSource(source, change, resources)
+    info = source.format if size is None else replace(source.format, size=size)
+    changed = _MappedSource(source, change, resources, info)
     if not isinstance(source, ImageSource):
         return changed
     try:
@@ -39,7 +48,7 @@ def mapped(source: Source, change: Callable[[Frame], Frame], *resources: Closabl
     finally:
         changed.close()
     still = ImageSource.of(frame)
-    still.format = source.format
+    still.format = info
     return still
 
 
@@ -51,8 +60,10 @@ class _MappedSource(Closing):
         source: Source,
         change: Callable[[Frame], Frame],
         resources: tuple[Closable, ...],
+        info: VideoInfo,
     ) -> None:
         self._source, self._change, self._resources = source, change, resources
+        self._size = info.size
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
@@ -60,7 +71,7 @@ class _MappedSource(Closing):
     @property
     def format(self) -> Any:
         """Properties of the frames."""
-        return self._source.format
+        return replace(self._source.format, size=self._size)
 
     def __iter__(self) -> Iterator[Frame]:
         return map(self._change, self._source)

@@ -51,8 +51,8 @@ class Stylizer:
     """Stylises frames by optimising their pixels (Gatys et al. 2015), each from the previous one.
 
     ``style``, ``settings`` and ``losses`` may be assigned between frames; a ``timeline`` sets the
-    first two for each frame. ``on_iteration`` is called before each iteration. After a call
-    ``iterations`` holds the losses of that frame.
+    first two for each frame. ``on_iteration`` is called before each iteration, ``finish`` with each
+    stylised frame. After a call ``iterations`` holds the losses of that frame.
 
     Thread safety: several stylizers may share features and styles, each in a thread of its own.
     The state is the stylizer's, and the cache of style statistics has a lock. Two threads must not
@@ -92,6 +92,7 @@ class Stylizer:
         self._guides = FrameGuides()
         self._memory = MemoryChecker(features)
         self.on_iteration: Callable[[], None] = do_nothing
+        self.finish: Callable[[Frame], Frame] = lambda frame: frame
         self.separate = False
         self.reset()
 
@@ -213,14 +214,13 @@ class Stylizer:
         """
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
-        output = self.output_size(frame.size)
         with self._prepared_for(frame):
             source = to_tensor(frame.image, self.features.device)
             stylized = self._stylize(source, frame, motion, steps, proposal)
-            layout = output, self.settings, self._guides
+            layout = self.output_size(frame.size), self.settings, self._guides
             stylized = compose_output(stylized, source, frame, *layout)
             image = to_image(stylized, deep=frame.image.dtype == np.uint16)
-        return replace(frame, image=image, mask=None, regions=None, painted=None)
+        return self.finish(replace(frame, image=image, mask=None, regions=None, painted=None))
 
     def stylize_reduced(self, frame: Frame, motion: Motion | None, steps: int) -> Tensor:
         """Stylise one frame at its working size: (1, 3, H, W). Arguments as for a call.

@@ -1,0 +1,89 @@
+"""Colour lookup tables (LUTs) in files such as ``.cube``, through FFmpeg's lut3d and lut1d."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import av.error
+import numpy as np
+from av.filter import Graph
+
+from ..errors import InputError
+from .files import check_readable
+from .frame import Frame, Image
+
+ENDINGS = ".cube", ".3dl", ".dat", ".m3d", ".csp"
+"""Endings of files that FFmpeg reads."""
+
+ONE_DIMENSIONAL = "LUT_1D_SIZE"
+"""Word in a ``.cube`` file of one table for each channel."""
+
+HEADER_BYTES = 4096
+"""Part of a file in which that word is looked for."""
+
+FORMATS = {np.dtype(np.uint8): "rgb24", np.dtype(np.uint16): "rgb48le"}
+"""dtype of a frame -> FFmpeg's name of its pixel format."""
+
+
+class Lut:
+    """Changes the colours of frames by a LUT, interpolated between its entries.
+
+    Args:
+        path: of the LUT.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = check_readable(path)
+        if self._path.suffix.lower() not in ENDINGS:
+            endings = ", ".join(ENDINGS)
+            raise InputError(f"{path} is no LUT: give a file that ends in {endings}", "look")
+        with self._path.open("rb") as file:
+            header = file.read(HEADER_BYTES).decode("ascii", "replace")
+        self._filter = "lut1d" if ONE_DIMENSIONAL in header else "lut3d"
+        self._graph: tuple[object, Graph] | None = None
+        try:
+            self(Frame(np.zeros((2, 2, 3), np.uint8)))
+        except av.error.FFmpegError:
+            raise InputError(
+                f"{path} cannot be read as a LUT: export it again as .cube", "look"
+            ) from None
+
+    def __call__(self, frame: Frame) -> Frame:
+        """The frame in other colours; its alpha stays."""
+        image: Any = frame.image
+        changed: Any = self._run(np.ascontiguousarray(image[..., :3]))
+        if image.shape[2] == 4:
+            changed = np.dstack([changed, image[..., 3]])
+        return replace(frame, image=changed)
+
+    def _run(self, image: Image) -> Image:
+        graph = self._graph_for(image)
+        given = av.VideoFrame.from_ndarray(image, format=FORMATS[image.dtype])
+        given.pts = 0
+        graph.push(given)
+        pulled = graph.pull()
+        assert isinstance(pulled, av.VideoFrame)
+        made: Any = pulled.to_ndarray(format=FORMATS[image.dtype])
+        return cast(Image, made)
+
+    def _graph_for(self, image: Image) -> Graph:
+        """The filters for images of this size and dtype, kept for the next image."""
+        key = image.shape, image.dtype
+        if self._graph is None or self._graph[0] != key:
+            graph = Graph()
+            height, width = image.shape[:2]
+            source = graph.add(
+                "buffer",
+                f"video_size={width}x{height}:pix_fmt={FORMATS[image.dtype]}:time_base=1/1",
+            )
+            table = graph.add(self._filter, file=str(self._path))
+            sink = graph.add("buffersink")
+            source.link_to(table)
+            table.link_to(sink)
+            graph.configure()
+            self._graph = key, graph
+        return self._graph[1]
