@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -120,6 +121,16 @@ def worker_processes():
     return found
 
 
+def _all(found, count):
+    """What was found, if it is so many."""
+    return found if len(found) == count else []
+
+
+def signal_to(process, number):
+    with suppress(ProcessLookupError):
+        os.kill(process, number)
+
+
 def test_render_on_two_nodes_makes_the_packets_of_one_render(on_nodes, one_render):
     code, _, err = on_nodes()
     assert code == 0 and "100 frames in 3 shots" in err and "2 workers with 1 CPU" in err
@@ -157,8 +168,12 @@ def test_render_does_the_shot_of_a_lost_node_again(on_nodes, nodes, one_render):
 
     def lose():
         until(shots_begun)
-        until(lambda: len(worker_processes()) == 3)
+        workers = until(lambda: _all(worker_processes(), 3))
+        for worker in workers:  # none ends its shot before the node is lost
+            signal_to(worker, signal.SIGSTOP)
         nodes.remove_node(lost, allow_graceful=False)
+        for worker in workers:
+            signal_to(worker, signal.SIGCONT)
 
     killer = in_thread(lose)
     code, _, err = on_nodes()
