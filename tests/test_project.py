@@ -42,7 +42,7 @@ ROWS = (
     "stylizer.report stylizer.stylizer stylizer.backward_pass checkpoint_scheduler",
     "metrics training.config training.images training.task training.trunk training.instances",
     "training.distillation training.muon training.loop training.trial pipeline trace inputs",
-    "conversions styles keyframes regions mask_clip painted_keyframes person canvas",
+    "conversions styles keyframes regions mask_clip painted_keyframes person faces canvas",
     "job render_progress render_job preview sheet sheet_output range_render range_jobs batch",
     "distributed.shot_list distributed.tasks distributed.workers distributed.outputs",
     "distributed.driver distributed.cluster distributed.render api_arguments api_stream api",

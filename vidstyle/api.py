@@ -184,9 +184,10 @@ def render(
             called with a ``vidstyle.ProgressEvent`` at each iteration and frame.
         keywords: those of ``RenderOptions`` (``overwrite``, ``resume``, ``start``, ``stop``,
             ``rate``, ``hdr``, ``mask``, ``mask_invert``, ``regions``, ``person_model``,
-            ``timeline``, ``painted``, ``look``, ``look_before``, ``canvas``, ``fit``, ``audio``,
-            ``codec``, ``crf``, ``trace``; ``ray``, ``workers``, ``gpus_per_worker``,
-            ``cpus_per_worker``, ``max_tries``, ``split``), those of ``Settings``, and
+            ``timeline``, ``painted``, ``face_model``, ``look``, ``look_before``, ``canvas``,
+            ``fit``, ``audio``, ``codec``, ``crf``, ``trace``; ``ray``, ``workers``,
+            ``gpus_per_worker``, ``cpus_per_worker``, ``max_tries``, ``split``), those of
+            ``Settings``, and
 
             - ``style_weights``: one for each style of a list,
             - ``features``: ``"bundled"``, ``"vgg16"``, ``"vgg19"``, a path, or ``Features``,

@@ -61,6 +61,8 @@ class RenderOptions:
         person_model: finds people for the masks ``"person"`` and ``"background"``: a ``.tflite`` or
             ``.onnx`` file, or torchvision's state dict of ``lraspp_mobilenet_v3_large``; None: that
             one is downloaded, once.
+        face_model: finds faces, whose eyes and mouths keep more of the content: YuNet (``.onnx``)
+            or MediaPipe's ``face_detection_full_range.tflite``; None: faces are like all else.
         look: LUT (``.cube``) that changes the colours of the stylised frames.
         look_before: LUT that changes the colours of the frames before they are stylised.
         canvas: (width, height) of the output in px, such as (1080, 1920); None: see ``size``.
@@ -98,6 +100,7 @@ class RenderOptions:
     timeline: str | Path | Sequence[Mapping[str, Any]] | None = None
     painted: Mapping[Any, str | Path] = field(default_factory=dict)
     person_model: str | Path | None = None
+    face_model: str | Path | None = None
     look: str | Path | None = None
     look_before: str | Path | None = None
     canvas: tuple[int, int] | None = None
@@ -162,6 +165,7 @@ class RenderOptions:
             regions=tuple(map(make_region, self.regions)),
             painted=painted_keyframes(self.painted.items()),
             person_model=None if self.person_model is None else Path(self.person_model),
+            face_model=None if self.face_model is None else Path(self.face_model),
             look=None if self.look is None else Path(self.look),
             look_before=None if self.look_before is None else Path(self.look_before),
             canvas=None if self.canvas is None else Canvas(self.canvas, self.fit),

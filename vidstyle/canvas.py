@@ -76,6 +76,7 @@ class Canvas:
             image=part(frame.image),
             mask=part(frame.mask),
             painted=part(frame.painted),
+            emphasis=part(frame.emphasis),
             regions=regions,
         )
 

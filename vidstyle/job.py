@@ -12,7 +12,8 @@ import torch
 
 from . import __version__
 from .canvas import Canvas
-from .errors import InputError, OutputError
+from .errors import FeaturesError, InputError, OutputError
+from .faces import FaceMasks, load_face_model
 from .flow.methods import FlowMethod
 from .io.files import PIPE, check_readable, fingerprint, without_secrets
 from .io.frame import Frame
@@ -61,6 +62,7 @@ class RenderJob:
         keyframes: changes of style and settings, which the stylizer's timeline has too.
         regions: parts of the frames with styles of their own, which the stylizer has too.
         painted: painted keyframes, in the order of their times.
+        face_model: finds faces, whose eyes and mouths keep more of the content; None: no faces.
         look, look_before: LUTs that change the colours of stylised frames, and of frames before.
         canvas: width and height of the output; None: as the settings say.
         person_model: finds people for the masks ``person`` and ``background``; None: torchvision's.
@@ -88,6 +90,7 @@ class RenderJob:
     regions: tuple[RegionEntry, ...] = ()
     painted: tuple[PaintedKeyframe, ...] = ()
     person_model: Path | None = None
+    face_model: Path | None = None
     look: Path | None = None
     look_before: Path | None = None
     canvas: Canvas | None = None
@@ -105,7 +108,7 @@ class RenderJob:
         masks = [*([self.mask] if self.mask else []), *(region.mask for region in self.regions)]
         paintings = [keyframe.path for keyframe in self.painted]
         others = dict.fromkeys([*later, *styles, *(mask.path for mask in masks), *paintings])
-        single = self.person_model, self.look, self.look_before
+        single = self.person_model, self.face_model, self.look, self.look_before
         return (self.input, *self.files, *others, *(path for path in single if path))
 
     def absolute(self) -> "RenderJob":
@@ -116,6 +119,7 @@ class RenderJob:
             regions=tuple(region.absolute() for region in self.regions),
             painted=tuple(keyframe.absolute() for keyframe in self.painted),
             person_model=self.person_model and self.person_model.absolute(),
+            face_model=self.face_model and self.face_model.absolute(),
             look=self.look and self.look.absolute(),
             look_before=self.look_before and self.look_before.absolute(),
         )
@@ -152,6 +156,8 @@ class RenderJob:
                 source = with_source_times(source, offset, times)
             if self.painted:
                 source = with_painted_keyframes(source, self.painted, self._open_timed, self.flow)
+        if self.face_model:
+            source = _with_faces(source, self.face_model)
         if self.canvas:
             canvas, given = self.canvas.rotated(source.format.rotation), source.format.size
             if (size := canvas.cropped_size(given)) != given:
@@ -285,6 +291,7 @@ class RenderJob:
             "regions": str(self.regions) if self.regions else None,
             "painted": str(self.painted) if self.painted else None,
             "canvas": str(self.canvas) if self.canvas else None,
+            "models": [str(path) for path in (self.person_model, self.face_model)],
             "looks": [str(path) if path else None for path in (self.look, self.look_before)],
             **contents,
             **environment,
@@ -320,6 +327,16 @@ def _with_look(source: Source, path: Path) -> Source:
         source.close()
         raise
     return mapped(source, look)
+
+
+def _with_faces(source: Source, path: Path) -> Source:
+    """A source with emphasis on faces; it is closed if the model cannot be read."""
+    try:
+        masks = FaceMasks(load_face_model(path))
+    except FeaturesError:
+        source.close()
+        raise
+    return mapped(source, lambda frame: replace(frame, emphasis=masks.mask_of(frame)))
 
 
 def _finished(steps: tuple[Callable[[Frame], Frame], ...], frame: Frame) -> Frame:

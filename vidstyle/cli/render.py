@@ -266,6 +266,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         regions=parse_regions(args.regions),
         painted=parse_painted_keyframes(args.painted),
         person_model=args.person_model,
+        face_model=args.face_model,
         look=args.look,
         look_before=args.look_before,
         canvas=args.canvas,

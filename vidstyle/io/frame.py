@@ -24,6 +24,7 @@ class Frame:
             of ``Stylizer.regions``; None: there are none.
         painted: (H, W, 4) uint8 RGBA, a painting that the stylised frame is held to, as closely as
             its alpha says, 0 where there is none; None: there is none.
+        emphasis: (H, W) uint8, 255 where the content counts more, as on eyes; None: nowhere.
         source_time: seconds from the start of the file, where ``time`` counts from the start of a
             part of it; None: the same as ``time``.
 
@@ -39,6 +40,7 @@ class Frame:
     source_time: Fraction | None = None
     regions: NDArray[np.uint8] | None = None
     painted: NDArray[np.uint8] | None = None
+    emphasis: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.image, np.ndarray) or self.image.dtype not in (np.uint8, np.uint16):
@@ -50,13 +52,12 @@ class Frame:
             raise ValueError(
                 f"a frame's image must have the shape (H, W, 3 or 4), not {self.image.shape}"
             )
-        if self.mask is not None and (
-            self.mask.dtype != np.uint8 or self.mask.shape != self.image.shape[:2]
-        ):
-            raise ValueError(
-                f"a frame's mask must be a uint8 array of the shape {self.image.shape[:2]}, not "
-                f"{self.mask.dtype} {self.mask.shape}"
-            )
+        for name, mask in (("mask", self.mask), ("emphasis", self.emphasis)):
+            if mask is not None and (mask.dtype != np.uint8 or mask.shape != self.image.shape[:2]):
+                raise ValueError(
+                    f"a frame's {name} must be a uint8 array of the shape "
+                    f"{self.image.shape[:2]}, not {mask.dtype} {mask.shape}"
+                )
         if self.regions is not None and (
             self.regions.dtype != np.uint8 or self.regions.shape[1:] != self.image.shape[:2]
         ):

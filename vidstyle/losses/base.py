@@ -58,6 +58,7 @@ class FrameContext(NamedTuple):
             regions.
         painted: (1, 4, H, W), the painting that the frame is held to, and how closely; None: there
             is none.
+        emphasis: (1, 1, H, W) in [0, 1], 1 where the content counts more; None: nowhere.
     """
 
     features: Features
@@ -67,6 +68,7 @@ class FrameContext(NamedTuple):
     previous: Tensor | None = None
     valid: Tensor | None = None
     painted: Tensor | None = None
+    emphasis: Tensor | None = None
 
 
 class Loss:

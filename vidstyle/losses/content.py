@@ -28,6 +28,10 @@ TEXT_GAIN = 4.5
 letters are hard to read; with four times as much all of their ground is left without strokes."""
 
 
+EMPHASIS_GAIN = 8.0
+"""Added weight of what ``FrameContext.emphasis`` names, relative to the same."""
+
+
 class SpatialWeighting(NamedTuple):
     """Weight of a position as a function of the local detail of the content.
 
@@ -126,6 +130,10 @@ class ContentLoss(Loss):
         """The target of each layer, from the activations of the content."""
         total = sum(weight for _, weight in self.layer_weights)
         gain = 1 + TEXT_GAIN * text_mask(frame.content)
+        if frame.emphasis is not None:
+            size = frame.emphasis.shape[-2:]
+            resized = F.interpolate(gain, size, mode="bilinear", align_corners=False)
+            gain = resized + EMPHASIS_GAIN * frame.emphasis
         return {
             layer: ContentTarget.from_activations(
                 frame.activations[layer],

@@ -24,12 +24,14 @@ class StyleContext(NamedTuple):
         targets: of each loss, see ``Style.targets``; with regions one for each region.
         regions: parts of the frame with styles of their own; None: one style.
         painted: (1, 4, H, W), the painting of the frame; None: it has none.
+        emphasis: (1, 1, H, W), where the content counts more; None: nowhere.
     """
 
     color_statistics: Tensor
     targets: tuple[Any, ...]
     regions: Regions | None = None
     painted: Tensor | None = None
+    emphasis: Tensor | None = None
 
 
 def prepare_targets(
@@ -56,7 +58,7 @@ def prepare_targets(
         def target(loss: Loss, own: Any) -> Any:
             first = own if regions is None else own[0]
             before, valid = previous or (None, None)
-            images = before, valid, style.painted
+            images = before, valid, style.painted, style.emphasis
             frame = FrameContext(features, matched, activations, first, *images)
             if regions is None:
                 return loss.target(frame)

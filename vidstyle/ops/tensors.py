@@ -33,6 +33,11 @@ def regions_of(frame: Frame, device: torch.device | None = None) -> Tensor | Non
     return _channels(np.moveaxis(frame.regions, 0, -1), device)
 
 
+def emphasis_of(frame: Frame, device: torch.device | None = None) -> Tensor | None:
+    """The emphasis of a frame as (1, 1, H, W) float32 in [0, 1]; None if it has none."""
+    return None if frame.emphasis is None else _channels(frame.emphasis[..., None], device)
+
+
 def painted_of(frame: Frame, device: torch.device | None = None) -> Tensor | None:
     """The painting of a frame as (1, 4, H, W) float32 in [0, 1]; None if it has none."""
     return None if frame.painted is None else _channels(frame.painted, device)

@@ -1,9 +1,11 @@
 """From the optimised image to the stylised frame: upscaling, blending, alpha."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from ..io.frame import Frame
+from ..io.frame import Frame, Image
 from ..ops.color import keep_colors
 from ..ops.tensors import alpha_of, mask_of, ramp, resize
 from ..settings import Settings
@@ -60,3 +62,8 @@ def compose_output(
     elif alpha is not None:
         alpha = resize(alpha, size)
     return stylized if alpha is None else torch.cat([stylized, alpha], 1)
+
+
+def stylized_frame(frame: Frame, image: Image) -> Frame:
+    """A stylised frame: the image with the times of a frame, without its masks and guides."""
+    return replace(frame, image=image, mask=None, regions=None, painted=None, emphasis=None)

@@ -15,7 +15,7 @@ from ..features.extractor import Features
 from ..io.frame import Frame
 from ..losses.base import Loss, Regions
 from ..losses.objective import StyleContext
-from ..ops.tensors import constant, painted_of, regions_of, resize
+from ..ops.tensors import constant, emphasis_of, painted_of, regions_of, resize
 from ..settings import Settings
 from .style import Style
 
@@ -73,10 +73,12 @@ class FrameGuides(NamedTuple):
         regions: None: it has none.
         painted: (1, 4, H, W) RGBA in [0, 1], the painting that it is held to, see
             ``Frame.painted``; None: it has none.
+        emphasis: (1, 1, H, W) in [0, 1], 1 where the content counts more; None: nowhere.
     """
 
     regions: FrameRegions | None = None
     painted: Tensor | None = None
+    emphasis: Tensor | None = None
 
 
 def frame_guides(frame: Frame, regions: Sequence[Region], device: torch.device) -> FrameGuides:
@@ -85,14 +87,15 @@ def frame_guides(frame: Frame, regions: Sequence[Region], device: torch.device) 
     Raises:
         ValueError: not one mask for each region.
     """
-    masks, painted = regions_of(frame, device) if regions else None, painted_of(frame, device)
+    masks = regions_of(frame, device) if regions else None
+    others = painted_of(frame, device), emphasis_of(frame, device)
     if masks is None:
-        return FrameGuides(None, painted)
+        return FrameGuides(None, *others)
     if masks.shape[1] != len(regions):
         raise ValueError(
             f"the frame has {masks.shape[1]} masks for {len(regions)} regions: give one each"
         )
-    return FrameGuides(FrameRegions(regions, masks), painted)
+    return FrameGuides(FrameRegions(regions, masks), *others)
 
 
 def style_context(
@@ -112,10 +115,12 @@ def style_context(
         guides: of the frame, of any size.
     """
     size, regions = (content.shape[-1], content.shape[-2]), guides.regions
-    painted = None if guides.painted is None else resize(guides.painted, size)
+    painted, emphasis = (
+        None if each is None else resize(each, size) for each in (guides.painted, guides.emphasis)
+    )
     if regions is None:
         targets = style.targets(losses, style_px(settings, content))
-        return StyleContext(style.color_statistics(), targets, painted=painted)
+        return StyleContext(style.color_statistics(), targets, None, painted, emphasis)
     masks = with_rest(resize(regions.masks, size))
     parts = [(style, settings)]
     parts += [(region.style or style, region.changed(settings)) for region in regions.regions]
@@ -127,6 +132,7 @@ def style_context(
         tuple(zip(*of_parts, strict=True)),
         Regions(masks, constant(gains, content.device)),
         painted,
+        emphasis,
     )
 
 

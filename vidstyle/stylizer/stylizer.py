@@ -29,7 +29,7 @@ from .cold_start import cold_start
 from .frame_setup import FrameInput, prepare_frame
 from .iterations import Iteration, fetch_iterations
 from .memory_check import MemoryChecker
-from .output import compose_output
+from .output import compose_output, stylized_frame
 from .regions import FrameGuides, Region, frame_guides, style_context
 from .report import log_objective
 from .sizes import flow_px, output_size, working_size
@@ -220,7 +220,7 @@ class Stylizer:
             layout = self.output_size(frame.size), self.settings, self._guides
             stylized = compose_output(stylized, source, frame, *layout)
             image = to_image(stylized, deep=frame.image.dtype == np.uint16)
-        return self.finish(replace(frame, image=image, mask=None, regions=None, painted=None))
+        return self.finish(stylized_frame(frame, image))
 
     def stylize_reduced(self, frame: Frame, motion: Motion | None, steps: int) -> Tensor:
         """Stylise one frame at its working size: (1, 3, H, W). Arguments as for a call.
