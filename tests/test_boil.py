@@ -51,11 +51,11 @@ def test_strokes_are_displaced_once_for_each_drawing():
     settings = Settings(boil=8.0)
     state = drawn_state(FLAT)
     moved = boiled(state, Frame(FLAT, Fraction(1, 8)), settings)
-    assert moved.drawing == 2 and moved.loss_decrease == 1
+    assert moved.drawing == 1 and moved.loss_decrease == 1
     assert (moved.image - state.image).abs().mean() > 0.1
     assert boiled(moved, Frame(FLAT, Fraction(3, 16)), settings) is moved
     again = boiled(moved, Frame(FLAT, Fraction(1, 4)), settings)
-    assert again.drawing == 3 and (again.image - moved.image).abs().mean() > 0.1
+    assert again.drawing == 2 and (again.image - moved.image).abs().mean() > 0.1
     assert boiled(state, Frame(FLAT, Fraction(1, 8)), Settings()) is state
     same = boiled(state, Frame(FLAT, Fraction(0), source_time=Fraction(1, 8)), settings)
     assert torch.equal(same.image, moved.image)
@@ -95,7 +95,7 @@ def test_boiling_frames_change_from_drawing_to_drawing_only(features, style):
         images = [paint(Frame(gray, Fraction(n, 24))).image.astype(int) for n in range(9)]
         changes[name] = [np.abs(b - a).mean() for a, b in pairwise(images)]
     new = [changes["boil"][n] for n in (2, 5)]
-    within = [changes["boil"][n] for n in (3, 4, 6, 7)]
+    within = [changes["boil"][n] for n in (0, 1, 3, 4, 6, 7)]
     assert min(new) > 2 * max(within)
     assert min(new) > 2 * max(changes["plain"][2:])
 
@@ -109,4 +109,4 @@ def test_drawing_is_kept_in_a_checkpoint(features, style):
     resumed = painter(features, style, **settings)
     resumed.load_state(whole.state())
     assert np.array_equal(whole(frames[4]).image, resumed(frames[4]).image)
-    assert resumed.state()["numbers"][-1] == 2
+    assert resumed.state()["numbers"][-1] == 1

@@ -103,6 +103,8 @@ def test_two_paintings_are_blended_by_weight_and_the_missing_one_does_not_count(
     left, right = _blended([(red, 0.5), (blue, 0.5)])[0]
     assert left.tolist() == [100, 0, 100, 255] and right.tolist() == [200, 0, 0, 255]
     assert _blended([(red, 0.0), (blue, 1.0)])[0, 1].tolist() == [200, 0, 0, 255]
+    red[..., 3] = 26  # hardly there: blue takes its share
+    assert _blended([(red, 1.0), (blue, 0.0)])[0, 0].tolist() == [20, 0, 180, 255]
 
 
 def test_frame_is_held_to_its_painting_and_only_there(features, style):
@@ -232,8 +234,41 @@ def test_job_with_another_painting_is_not_resumed(tmp_path, moving, flat, monkey
 
 
 def test_painted_keyframes_of_a_stopped_source_end_at_once(moving, flat):
-    job = RenderJob(moving, "out.mkv", painted=parse_painted_keyframes([f"0.3={flat}"]))
+    compared, stop = [], []
+
+    def flow(frame, earlier):
+        compared.append(frame)
+        stop[0]()
+        return dis_flow(frame, earlier)
+
+    painted = parse_painted_keyframes([f"0.3={flat}"])
+    job = RenderJob(moving, "out.mkv", painted=painted, flow=flow)
     with job.open_source() as source:
         frames = iter(source)
-        source.stop()
+        stop.append(source.stop)
         assert next(frames).painted is None
+    assert len(compared) <= 4  # both directions of a pair or two, of eight frames
+
+
+def test_painted_keyframes_of_standard_input_are_refused(flat):
+    job = RenderJob("-", "out.mkv", painted=parse_painted_keyframes([f"0={flat}"]))
+    with pytest.raises(InputError, match="read twice: save standard input to a file"):
+        job.open_source()
+
+
+def test_painting_without_weight_changes_nothing(features, style):
+    painted = np.full((48, 64, 4), 255, np.uint8)
+    plain, held = (painter(features, style, painted_weight=0.0) for _ in range(2))
+    for _ in range(2):
+        made = held(Frame(scene(), painted=painted)).image
+        assert np.array_equal(made, plain(Frame(scene())).image)
+
+
+def test_transparent_parts_of_a_painting_do_not_darken_its_edges(tmp_path, moving):
+    image = np.zeros((24, 32, 4), np.uint8)
+    image[:, :16] = 200, 180, 90, 255
+    write_image(tmp_path / "cut.png", image)
+    keyframes = parse_painted_keyframes([f"0={tmp_path / 'cut.png'}"])
+    found = painted_of(RenderJob(moving, "out.mkv", painted=keyframes))
+    opaque = found[0][found[0][..., 3] > 60]
+    assert np.abs(opaque[:, :3].astype(int) - (200, 180, 90)).max() <= 3

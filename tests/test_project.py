@@ -47,7 +47,7 @@ ROWS = (
     "distributed.shot_list distributed.tasks distributed.workers distributed.outputs",
     "distributed.driver distributed.cluster distributed.render api_arguments api_stream api",
     "live.v4l2loopback live.latency_stamp live.shared_memory live.window live.network_camera",
-    "live.painted_area live.capture live.camera live.slate live.output_device live.virtual_camera",
+    "live.stylized_area live.capture live.camera live.slate live.output_device live.virtual_camera",
     "live.stream_worker live.stream_output live.recorder live.rate_control live.filenames",
     "live.commands live.controls live.messages live.startup live.keys live.output live.set_list",
     "live.timing",

@@ -1,13 +1,16 @@
 """A canvas: frames of a given width and height, such as 1080 x 1920 for phones."""
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 
+from .errors import InputError
 from .io.frame import Frame
+from .io.mapped_source import mapped
+from .io.source import Source
+from .io.stream_info import VideoInfo
 from .settings import FITS, MAX_SIDE_PX
 
 MIN_SIDE_PX = 32
@@ -22,6 +25,7 @@ class Canvas:
         mode: one of ``settings.FITS``.
 
     Raises:
+        TypeError: the size is no pair of integers.
         ValueError: a side out of range, or an unknown mode.
     """
 
@@ -29,6 +33,8 @@ class Canvas:
     mode: str = "fill"
 
     def __post_init__(self) -> None:
+        if len(self.size) != 2 or not all(isinstance(side, int) for side in self.size):
+            raise TypeError(f"the canvas is {self.size!r}: use a width and a height, in px")
         if not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in self.size):
             raise ValueError(
                 f"size is {self.size[0]}x{self.size[1]}: each side must be {MIN_SIDE_PX} to "
@@ -36,6 +42,20 @@ class Canvas:
             )
         if self.mode not in FITS:
             raise ValueError(f"fit is {self.mode!r}: use one of {', '.join(FITS)}")
+
+    def check(self, source: VideoInfo) -> None:
+        """Check that the frames of a source have square pixels.
+
+        Raises:
+            InputError: they have not.
+        """
+        if source.sample_aspect_ratio != 1:
+            raise InputError(
+                f"{source.label} has pixels that are not square, which --size WIDTHxHEIGHT cannot "
+                "crop: give a long side, as in --size 1920, or convert it with ffmpeg -vf "
+                "scale=iw*sar:ih,setsar=1",
+                "size",
+            )
 
     def rotated(self, degrees: int) -> "Canvas":
         """The canvas of frames that players rotate by so many degrees."""
@@ -49,6 +69,16 @@ class Canvas:
         """
         scale = min(side / own for side, own in zip(self.size, frame_size, strict=True))
         return max(MIN_SIDE_PX, round(max(frame_size) * scale))
+
+    def around(self, source: Source) -> Source:
+        """A source whose frames are cropped for the canvas.
+
+        Raises:
+            InputError: see ``check``.
+        """
+        self.check(source.format)
+        size = self.cropped_size(source.format.size)
+        return source if size == source.format.size else mapped(source, self.cropped, size=size)
 
     def cropped_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) in px of a cropped frame."""
@@ -97,15 +127,3 @@ class Canvas:
         canvas: Any = np.zeros((height, width, image.shape[2]), image.dtype)
         canvas[top : top + down, left : left + across] = image[:down, :across]
         return replace(frame, image=canvas)
-
-
-def parse_canvas(text: str, mode: str | None = None) -> Canvas:
-    """The canvas of a text such as ``1080x1920``.
-
-    Raises:
-        ValueError: another text, a side out of range, or an unknown mode.
-    """
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match:
-        raise ValueError(f"size is {text!r}: use one number, or WIDTHxHEIGHT such as 1080x1920")
-    return Canvas((int(match[1]), int(match[2])), mode or "fill")

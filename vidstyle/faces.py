@@ -40,8 +40,8 @@ BLAZEFACE_CELLS = 48
 OVERLAP = 0.3
 """Overlap of two detections, intersection over union, from which they are one face."""
 
-STEADY_GAIN = 0.4
-"""Weight of a new detection in the average over time."""
+MEAN_FRAMES = 4
+"""Number of detections of a face whose points are averaged."""
 
 SAME_FACE = 1.0
 """Largest distance between the mean points of one face in two frames, in eye distances."""
@@ -191,10 +191,17 @@ def load_face_model(path: Path) -> FaceModel:
 
 
 class _Face(NamedTuple):
-    """A face that was found: its points, and the number of frames since."""
+    """A face that was found: its points in the last frames, newest first, and the number of frames
+    since."""
 
-    points: Points
-    age: int
+    history: tuple[Points, ...]
+    age: int = 0
+
+    @property
+    def points(self) -> Points:
+        """The mean of the last points."""
+        mean: Points = np.mean(self.history, 0, dtype=np.float32)
+        return mean
 
 
 class FaceMasks:
@@ -203,6 +210,8 @@ class FaceMasks:
     Args:
         model: finds faces.
     """
+
+    memory_frames = MEAN_FRAMES + KEPT_FRAMES
 
     def __init__(self, model: FaceModel) -> None:
         self._model = model
@@ -214,6 +223,9 @@ class FaceMasks:
         self._faces = _tracked(self._faces, found, frame.size)
         return drawn([face.points for face in self._faces], frame.size)
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 def _tracked(faces: Sequence[_Face], found: Sequence[Points], size: tuple[int, int]) -> list[_Face]:
     """The faces after a frame: averaged with those found, kept for a while, or new."""
@@ -223,10 +235,10 @@ def _tracked(faces: Sequence[_Face], found: Sequence[Points], size: tuple[int, i
         if near:
             nearest = min(near, key=lambda points: _distance(points, face.points, size))
             left = [points for points in left if points is not nearest]
-            tracked.append(_Face(face.points + STEADY_GAIN * (nearest - face.points), 0))
+            tracked.append(_Face((nearest, *face.history)[:MEAN_FRAMES]))
         elif face.age < KEPT_FRAMES:
-            tracked.append(_Face(face.points, face.age + 1))
-    return [*tracked, *(_Face(points, 0) for points in left)]
+            tracked.append(face._replace(age=face.age + 1))
+    return [*tracked, *(_Face((points,)) for points in left)]
 
 
 def _distance(points: Points, other: Points, size: tuple[int, int]) -> float:

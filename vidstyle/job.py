@@ -1,7 +1,7 @@
 """One input to stylise, and how its output is written."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -12,7 +12,7 @@ import torch
 
 from . import __version__
 from .canvas import Canvas
-from .errors import FeaturesError, InputError, OutputError
+from .errors import InputError, OutputError
 from .faces import FaceMasks, load_face_model
 from .flow.methods import FlowMethod
 from .io.files import PIPE, check_readable, fingerprint, without_secrets
@@ -20,7 +20,7 @@ from .io.frame import Frame
 from .io.image_names import existing_numbers, image_path, is_image, is_numbered
 from .io.lut import Lut
 from .io.mapped_source import mapped
-from .io.mask import MaskFile, with_masks, with_regions
+from .io.mask import MaskFile, with_emphasis, with_masks, with_regions
 from .io.outputs import check_apart
 from .io.sink import open_sink
 from .io.sink_base import Encoding, FileSink
@@ -136,33 +136,46 @@ class RenderJob:
         begin = self.start if start is None else start
         if self.look:
             Lut(self.look)  # refused before the work begins
+        if self.painted and str(self.input) == PIPE:
+            raise InputError(
+                "painted keyframes need a clip that can be read twice: save standard input to a "
+                "file, and name that",
+                "keyframe",
+            )
         source = self._open_part(begin, self.stop)
-        if self.look_before:
-            source = _with_look(source, self.look_before)
-        if self.mask or self.regions or self.keyframes or self.painted:
-            try:
-                offset = self._offset(source, begin)
-            except BaseException:
-                source.close()
-                raise
-            if self.regions:
-                masks = [region.mask for region in self.regions]
-                source = with_regions(source, masks, offset, self._find_people)
-            if self.mask:
-                source = with_masks(source, self.mask, offset, self._find_people)
-            if self.keyframes or self.painted:
-                times = [keyframe.time for keyframe in self.keyframes]
-                times += [keyframe.time for keyframe in self.painted]
-                source = with_source_times(source, offset, times)
-            if self.painted:
-                source = with_painted_keyframes(source, self.painted, self._open_timed, self.flow)
-        if self.face_model:
-            source = _with_faces(source, self.face_model)
-        if self.canvas:
-            canvas, given = self.canvas.rotated(source.format.rotation), source.format.size
-            if (size := canvas.cropped_size(given)) != given:
-                source = mapped(source, canvas.cropped, size=size)
+        try:
+            for wrap in self._wrappers(source, begin):
+                source = wrap(source)
+        except BaseException:
+            source.close()
+            raise
         return source
+
+    def _wrappers(
+        self, source: Source, begin: Fraction | None
+    ) -> Iterator[Callable[[Source], Source]]:
+        """What is wrapped around the source, in this order: LUT, masks, times, paintings, faces,
+        and the shape of the canvas."""
+        if self.look_before:
+            yield partial(mapped, change=Lut(self.look_before))
+        timed = self.mask or self.regions or self.keyframes or self.painted
+        offset = self._offset(source, begin) if timed else Fraction(0)
+        if self.regions:
+            masks = [region.mask for region in self.regions]
+            yield partial(with_regions, masks=masks, offset=offset, find_people=self._find_people)
+        if self.mask:
+            yield partial(with_masks, mask=self.mask, offset=offset, find_people=self._find_people)
+        times = [keyframe.time for keyframe in self.keyframes]
+        if times := times + [keyframe.time for keyframe in self.painted]:
+            yield partial(with_source_times, offset=offset, keyframes=times)
+        if self.painted:
+            others = self.painted, self._open_timed, self.flow
+            yield lambda source: with_painted_keyframes(source, *others)
+        if self.face_model:
+            faces = FaceMasks(load_face_model(self.face_model))
+            yield lambda source: with_emphasis(source, faces)
+        if self.canvas:
+            yield self.canvas.rotated(source.format.rotation).around
 
     def prepare(self, stylizer: Stylizer, source: VideoInfo) -> None:
         """Give a stylizer the layout of the output of a source, and what finishes frames.
@@ -317,26 +330,6 @@ def check_kinds(job: RenderJob, source: Source) -> None:
             f"{sequence}, or write one frame with preview=TIME",
             "preview",
         )
-
-
-def _with_look(source: Source, path: Path) -> Source:
-    """A source in the colours of a LUT; it is closed if the LUT cannot be read."""
-    try:
-        look = Lut(path)
-    except InputError:
-        source.close()
-        raise
-    return mapped(source, look)
-
-
-def _with_faces(source: Source, path: Path) -> Source:
-    """A source with emphasis on faces; it is closed if the model cannot be read."""
-    try:
-        masks = FaceMasks(load_face_model(path))
-    except FeaturesError:
-        source.close()
-        raise
-    return mapped(source, lambda frame: replace(frame, emphasis=masks.mask_of(frame)))
 
 
 def _finished(steps: tuple[Callable[[Frame], Frame], ...], frame: Frame) -> Frame:

@@ -38,8 +38,11 @@ HANDOVER = 0.3, 0.7
 """Share of the time between two keyframes at which the second one begins to replace the first, and
 at which it has replaced it."""
 
-OPAQUE_GAP = 1e-3
-"""Weight of the keyframe that is not on turn: it counts where the other shows nothing."""
+MIN_ALPHA = 1 / 255
+"""Alpha, in [0, 1], below which an image shows nothing."""
+
+BLEEDING_PX = 32.0, 8.0, 2.0
+"""Standard deviations of the blurs by which colours go on under transparent parts, in px."""
 
 OpenPart = Callable[[Fraction, Fraction], AbstractContextManager[Source]]
 """Opens a part of a clip, from a time to a time in seconds; its frames have ``source_time``."""
@@ -139,6 +142,7 @@ def _read(path: Path, info: VideoInfo) -> NDArray[np.uint8]:
         )
     if image.shape[2] == 3:
         image = np.dstack([image, np.full((height, width), 255, np.uint8)])
+    image = _with_bled_colors(np.ascontiguousarray(image))
     way = cv2.INTER_AREA if width > across else cv2.INTER_CUBIC
     return cv2.resize(np.ascontiguousarray(image), info.size, interpolation=way).astype(np.uint8)
 
@@ -240,9 +244,36 @@ def _is_at(time: Fraction, frame: Frame) -> bool:
 
 
 def _blended(images: Sequence[tuple[NDArray[np.uint8], float]]) -> NDArray[np.uint8]:
-    """Images, RGBA, blended by their weights times their alpha; the alpha is the larger one."""
-    shares = [image[..., 3:].astype(np.float32) * (weight + OPAQUE_GAP) for image, weight in images]
-    colors = sum(share * image[..., :3] for share, (image, _) in zip(shares, images, strict=True))
-    color = (colors / np.maximum(sum(shares), 1e-6)).round().astype(np.uint8)
-    alpha = np.maximum.reduce([image[..., 3] for image, _ in images])
+    """Two images, RGBA, blended by their weights, which sum to 1.
+
+    Where one of them is transparent, the other one takes its share.
+    """
+    (first, first_weight), (second, second_weight) = images
+    alphas = [image[..., 3:].astype(np.float32) / 255 for image in (first, second)]
+    shares = [
+        alphas[0] * (first_weight + second_weight * (1 - alphas[1])),
+        alphas[1] * (second_weight + first_weight * (1 - alphas[0])),
+    ]
+    total = shares[0] + shares[1]
+    colors = shares[0] * first[..., :3] + shares[1] * second[..., :3]
+    color = (colors / np.maximum(total, MIN_ALPHA)).round().astype(np.uint8)
+    alpha = (255 * np.minimum(total, 1)).round().astype(np.uint8)
     return np.dstack([color, alpha])
+
+
+def _with_bled_colors(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image, RGBA, whose opaque colours go on under its transparent parts.
+
+    Otherwise resampling would mix colours that nobody sees, mostly black, into the edges.
+    """
+    colors, alpha = image[..., :3].astype(np.float32), image[..., 3:].astype(np.float32) / 255
+    if (alpha == 1).all():
+        return image
+    for sigma in BLEEDING_PX:
+        around, share = (
+            cv2.GaussianBlur(values, (0, 0), sigma).reshape(*alpha.shape[:2], -1)
+            for values in (colors * alpha, alpha)
+        )
+        empty = (alpha < MIN_ALPHA) & (share >= MIN_ALPHA)
+        colors = np.where(empty, around / np.maximum(share, MIN_ALPHA), colors)
+    return np.dstack([colors.round(), image[..., 3]]).astype(np.uint8)

@@ -1,15 +1,17 @@
 """Person segmentation: which pixels of a frame show people, steady in time.
 
 The network is LRASPP on MobileNetV3 (Howard et al. 2019) from torchvision, or a segmentation or
-matting model that the user gives as ``.tflite`` or ``.onnx``, which OpenCV runs. Its coarse map is
-averaged over time where it hardly changes, and a guided filter (He et al. 2010) leads its edges to
-those of the frame.
+matting model that the user gives as ``.tflite`` or ``.onnx``, which OpenCV runs. A bilateral filter
+over time (Tomasi & Manduchi 1998) keeps its coarse map steady, and a guided filter (He et al. 2010)
+leads its edges to those of the frame.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -21,7 +23,6 @@ from .errors import FeaturesError, InputError
 from .features.pretrained import last_line, lraspp_weights, read_state_dict
 from .io.files import check_readable
 from .io.frame import Frame, to_8_bits
-from .runtime.device import choose_device
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +48,19 @@ LRASPP_PX = 384
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the channels of its input, in [0, 1]."""
 
-STEADY_GAIN = 0.35
-"""Weight of a new map in the average over time where it hardly changes."""
+MEMORY_FRAMES = 8
+"""Number of earlier maps that are averaged with that of a frame."""
+
+DECAY = 0.65
+"""Weight of a map in that average relative to that of the next one."""
 
 CHANGE = 0.1, 0.35
-"""Change of the map at which the average begins to follow faster, and at which it takes the new
-value: people who move leave no trail."""
+"""Difference to the present map at which an earlier one begins to count less, and at which it does
+not count: people who move leave no trail."""
+
+THUMBNAIL_PX, CUT_LEVELS = 32, 14.0
+"""Side in px of thumbnails, and mean difference of two, in code values of 0 to 255, between which
+there is a cut: maps before it do not count."""
 
 FILTER_PX = 480
 """Long side in px at which edges are found."""
@@ -66,11 +74,11 @@ FILTER_EPSILON = 2e-4
 SURE = 0.25, 0.75
 """Values of the filtered map that become 0 and 1."""
 
-WARNING_FRAMES = 25
-"""Number of first frames without any person after which there is a warning."""
-
 MIN_AREA = 0.002
 """Share of a frame that people take at least, or there are none."""
+
+TOLERANCE = 0.05
+"""How far outside of 0 to 1 probabilities may be."""
 
 
 class _OpenCvModel:
@@ -83,6 +91,7 @@ class _OpenCvModel:
     def __init__(self, path: Path) -> None:
         tflite = path.suffix.lower() == ".tflite"
         read = cv2.dnn.readNetFromTFLite if tflite else cv2.dnn.readNetFromONNX
+        self._lock = Lock()
         try:
             self._net = read(str(check_readable(path)))
         except cv2.error:
@@ -92,10 +101,12 @@ class _OpenCvModel:
             ) from None
         except InputError as error:
             raise FeaturesError(str(error), "person_model") from None
-        blank = np.zeros((64, 64, 3), np.uint8)
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
         for size in INPUT_SIZES:
             self._size = size
-            if (found := self._run(blank)) is not None and found.shape == size[::-1]:
+            maps = [self._channels(image) for image in (noise, np.zeros_like(noise))]
+            if all(each is not None and each.shape[1:] == size[::-1] for each in maps):
+                self._logits = any(each is not None and has_logits(each) for each in maps)
                 return
         raise FeaturesError(
             f"{path} is no model of people: its output is no map of the size of its input "
@@ -105,26 +116,27 @@ class _OpenCvModel:
 
     def __call__(self, image: NDArray[np.uint8]) -> Map:
         """See ``PersonModel``."""
-        found = self._run(image)
-        if found is None:  # it worked with a blank image
+        channels = self._channels(image)
+        if channels is None:  # it worked when it was loaded
             raise FeaturesError("the model of people failed: give another", "person_model")
-        return found
+        return probabilities(channels, self._logits)
 
-    def _run(self, image: NDArray[np.uint8]) -> Map | None:
-        """The map of an image; None if the network does not take inputs of this size."""
+    def _channels(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """The output for an image; None if the network does not take inputs of this size."""
         try:
-            self._net.setInput(cv2.dnn.blobFromImage(image, 1 / 255, self._size))
-            output = np.asarray(self._net.forward(), np.float32)
+            with self._lock:  # a network holds its input
+                self._net.setInput(cv2.dnn.blobFromImage(image, 1 / 255, self._size))
+                output = np.asarray(self._net.forward(), np.float32)
         except cv2.error:
             return None
-        return person_channel(output)
+        return person_channels(output)
 
 
-def person_channel(output: NDArray[np.float32]) -> Map | None:
-    """The map in the output of a network: probabilities or logits, of people or of two classes.
+def person_channels(output: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The output of a network as (C, H, W), C of 1 (people) or 2 (all else, people).
 
     Args:
-        output: (1, C, H, W) or (1, H, W, C), C of 1 or 2; or (1, H, W).
+        output: (1, C, H, W), (1, H, W, C) or (1, H, W).
 
     Returns:
         None for another shape.
@@ -134,47 +146,52 @@ def person_channel(output: NDArray[np.float32]) -> Map | None:
     if output.ndim != 4 or output.shape[0] != 1:
         return None
     channels = output[0] if output.shape[1] <= 2 else np.moveaxis(output[0], -1, 0)
-    if len(channels) not in (1, 2):
-        return None
-    if channels.min() < 0 or channels.max() > 1:  # logits
-        difference = channels[-1] - (channels[0] if len(channels) == 2 else 0)
-        probability: Map = (1 / (1 + np.exp(-np.clip(difference, -30, 30)))).astype(np.float32)
-        return probability
-    return np.ascontiguousarray(channels[-1], np.float32)
+    return np.ascontiguousarray(channels) if len(channels) in (1, 2) else None
+
+
+def has_logits(channels: NDArray[np.float32]) -> bool:
+    """Whether an output of ``person_channels`` has values that are no probabilities."""
+    return bool(channels.min() < -TOLERANCE or channels.max() > 1 + TOLERANCE)
+
+
+def probabilities(channels: NDArray[np.float32], logits: bool) -> Map:
+    """The map of an output of ``person_channels``."""
+    if not logits:
+        return np.asarray(np.clip(channels[-1], 0, 1), np.float32)
+    difference = channels[-1] - (channels[0] if len(channels) == 2 else 0)
+    probability: Map = (1 / (1 + np.exp(-np.clip(difference, -30, 30)))).astype(np.float32)
+    return probability
 
 
 class _Lraspp:
-    """torchvision's LRASPP: a ``PersonModel``.
+    """torchvision's LRASPP: a ``PersonModel``. It runs on the CPU, beside the optimiser.
 
     Raises:
         RuntimeError: the weights are of another network.
     """
 
-    def __init__(self, weights: dict[str, torch.Tensor], device: torch.device) -> None:
+    def __init__(self, weights: dict[str, torch.Tensor]) -> None:
         from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
         self._network = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None)
         self._network.load_state_dict(weights)
-        self._network.requires_grad_(False).eval().to(device)
-        self._device = device
+        self._network.requires_grad_(False).eval()
         self._mean, self._std = (
-            torch.tensor(values, device=device)[:, None, None]
-            for values in (IMAGENET_MEAN, IMAGENET_STD)
+            torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD)
         )
 
     def __call__(self, image: NDArray[np.uint8]) -> Map:
         """See ``PersonModel``."""
         small = _reduced(image, LRASPP_PX)
-        pixels = torch.from_numpy(small).to(self._device).permute(2, 0, 1).float() / 255
+        pixels = torch.from_numpy(small).permute(2, 0, 1).float() / 255
         with torch.no_grad():
             logits = self._network(((pixels - self._mean) / self._std)[None])["out"]
-        found: Map = F.softmax(logits.float(), 1)[0, PERSON_CLASS].cpu().numpy()
+        found: Map = F.softmax(logits.float(), 1)[0, PERSON_CLASS].numpy()
         return found
 
 
-@lru_cache(maxsize=2)
 def load_person_model(path: Path | None = None) -> PersonModel:
-    """A model that finds people.
+    """A model that finds people; the last ones stay in memory.
 
     Args:
         path: ``.tflite`` or ``.onnx`` of a network that maps people, or torchvision's state dict of
@@ -183,11 +200,18 @@ def load_person_model(path: Path | None = None) -> PersonModel:
     Raises:
         FeaturesError: it cannot be read or downloaded, or is of another kind.
     """
+    changed = path.stat().st_mtime_ns if path is not None and path.exists() else 0
+    return _load(path, changed)
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path | None, changed: int) -> PersonModel:
+    """The model of a file that was changed at this time."""
     if path is not None and path.suffix.lower() in OPENCV_MODELS:
         return _OpenCvModel(path)
     state = lraspp_weights() if path is None else read_state_dict(path, "LRASPP")
     try:
-        return _Lraspp(state, choose_device("auto"))
+        return _Lraspp(state)
     except RuntimeError as error:
         raise FeaturesError(
             f"{path or 'the cached LRASPP'} does not fit ({last_line(error)}): give torchvision's "
@@ -201,18 +225,21 @@ class PersonMasks:
 
     Args:
         model: finds them.
-        label: name of the clip, for a warning.
+        label: name of the clip, for a warning where no person is found; None: no warning.
         filter_px: long side in px at which edges are found.
     """
 
+    memory_frames = MEMORY_FRAMES
+
     def __init__(
-        self, model: PersonModel, label: str = "the clip", filter_px: int = FILTER_PX
+        self, model: PersonModel, label: str | None = None, filter_px: int = FILTER_PX
     ) -> None:
         self._model, self._label, self._filter_px = model, label, filter_px
-        self._average: Map | None = None
+        self._maps: deque[Map] = deque(maxlen=MEMORY_FRAMES)
+        self._thumbnail: NDArray[np.uint8] | None = None
         self._image: object = None
         self._mask = np.zeros((0, 0), np.uint8)
-        self._empty = 0
+        self._frames, self._found = 0, False
 
     def mask_of(self, frame: Frame) -> NDArray[np.uint8]:
         """(H, W) uint8: 255 where the frame shows a person."""
@@ -220,19 +247,28 @@ class PersonMasks:
             self._mask, self._image = self._next(frame), frame.image
         return self._mask
 
+    def close(self) -> None:
+        """Warn if there was no person in any frame."""
+        if self._frames and not self._found:
+            self._frames = 0
+            if self._label:
+                log.warning(
+                    "%s: no person was found in the frames: draw a mask, or give another model "
+                    "with --person-model",
+                    self._label,
+                )
+
     def _next(self, frame: Frame) -> NDArray[np.uint8]:
         image = np.ascontiguousarray(to_8_bits(frame.image)[..., :3])
         found = self._model(image)
-        if self._average is not None and self._average.shape == found.shape:
-            start, end = CHANGE
-            change = np.clip((np.abs(found - self._average) - start) / (end - start), 0, 1)
-            gain = STEADY_GAIN + (1 - STEADY_GAIN) * change
-            found = (self._average + gain * (found - self._average)).astype(np.float32)
-        self._average = found
-        self._warn_without_people(found)
+        self._frames += 1
+        self._found = self._found or bool((found > 0.5).mean() > MIN_AREA)
+        self._forget_before_cut(image, found)
+        steady = over_time(found, self._maps)
+        self._maps.appendleft(found)
         small = _reduced(image, self._filter_px)
         size = small.shape[1], small.shape[0]
-        coarse = np.asarray(cv2.resize(found, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        coarse = np.asarray(cv2.resize(steady, size, interpolation=cv2.INTER_LINEAR), np.float32)
         guide = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255)
         radius = max(1, round(FILTER_RADIUS * max(size)))
         fine = guided_filter(guide, coarse, radius, FILTER_EPSILON)
@@ -241,18 +277,35 @@ class PersonMasks:
         whole = cv2.resize(levels, frame.size, interpolation=cv2.INTER_LINEAR)
         return np.asarray(whole, np.uint8)
 
-    def _warn_without_people(self, found: Map) -> None:
-        if self._empty < 0:
-            return
-        self._empty = -1 if (found > 0.5).mean() > MIN_AREA else self._empty + 1
-        if self._empty == WARNING_FRAMES:
-            self._empty = -1
-            log.warning(
-                "%s: no person is found in the first %d frames: draw a mask, or give another model "
-                "with --person-model",
-                self._label,
-                WARNING_FRAMES,
-            )
+    def _forget_before_cut(self, image: NDArray[np.uint8], found: Map) -> None:
+        """Drop the earlier maps where this frame begins a shot, or maps have another size."""
+        side = THUMBNAIL_PX, THUMBNAIL_PX
+        before = self._thumbnail
+        self._thumbnail = cv2.resize(image, side, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        resized = bool(self._maps) and self._maps[0].shape != found.shape
+        if resized or (
+            before is not None and cv2.absdiff(self._thumbnail, before).mean() > CUT_LEVELS
+        ):
+            self._maps.clear()
+
+
+def over_time(found: Map, earlier: Iterable[Map]) -> Map:
+    """Bilateral filter over time (Tomasi & Manduchi 1998): the mean of a map and of earlier ones
+    where they hardly differ.
+
+    Args:
+        found: the present map.
+        earlier: the newest one first, of the same size.
+    """
+    start, end = CHANGE
+    total, weights, weight = found.copy(), np.ones_like(found), 1.0
+    for each in earlier:
+        weight *= DECAY
+        alike = weight * np.clip((end - np.abs(each - found)) / (end - start), 0, 1)
+        total += alike * each
+        weights += alike
+    mean: Map = total / weights
+    return mean
 
 
 def guided_filter(guide: Map, values: Map, radius_px: int, epsilon: float) -> Map:

@@ -116,16 +116,16 @@ class Settings:
         low=0,
     )
     temporal: float = _setting(
-        0.5,
-        "consistency as a taste, from 0 (strokes boil, as in animation by hand) to 1 (strokes are "
-        "locked to what they are on): it scales the weight of temporal consistency, and below 0.5 "
-        "displaces strokes from drawing to drawing",
+        NEUTRAL_TEMPORAL,
+        "temporal consistency, from 0 (strokes change from drawing to drawing) to 1 (strokes stay on "
+        "what they are on): it scales the weight of temporal consistency, and below 0.5 displaces "
+        "strokes at random from drawing to drawing",
         low=0,
         high=1,
     )
     boil: float = _setting(
         0.0,
-        "drawings per second, of which each has other strokes: 12 for animation on twos, 8 on "
+        "number of drawings per second, each with other strokes: 12 for animation on twos, 8 on "
         "threes (default: 12 with a value of temporal below 0.5, else none)",
         low=0,
         high=240,

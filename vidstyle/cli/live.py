@@ -18,8 +18,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..io.outputs import check_apart
     from ..io.recording_names import check_recording
     from ..live.camera import open_camera
-    from ..live.painted_area import ALL, PaintedArea
     from ..live.startup import LiveOptions, SessionClosed, preview_while_loading
+    from ..live.stylized_area import ALL, StylizedArea
     from ..live.window import DisplayCheck, Window
 
     args.outputs = [name_in_file(output) for output in args.outputs]
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         outputs = _open_outputs(args, parser, stack)
         outputs += [set_list] if set_list else []
         source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
-        source.area = PaintedArea(args.person_model, args.mask or ALL)
+        source.area = StylizedArea(args.person_model, args.mask or ALL)
         window = Window(check=display) if display is not None else None
         if window is not None:
             stack.callback(window.close)
@@ -148,8 +148,8 @@ def _load_stylizer(args: argparse.Namespace, settings: Settings, source: Any) ->
     """(stylizer, [(name, style)], flow), all that takes long to load."""
     from ..features.weights import load_features
     from ..flow.methods import load_flow
-    from ..live.painted_area import ALL
     from ..live.session import prepare_styles
+    from ..live.stylized_area import ALL
     from ..runtime.device import choose_device
     from ..stylizer.style import Style
     from ..stylizer.stylizer import Stylizer

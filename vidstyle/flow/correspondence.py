@@ -1,4 +1,5 @@
-"""Dense correspondence of the frames of a shot to one keyframe: composed optical flow.
+"""Dense correspondence of the frames of a shot to one keyframe: composed optical flow, as in
+long-range motion estimation (Crivelli et al. 2012).
 
 The flow of neighbouring frames is composed, forward and backward from the keyframe. Errors would
 add up, so each correspondence is corrected by the flow between the frame and the keyframe warped to
@@ -10,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,6 +30,7 @@ from .fields import (
     flow_input,
     inside_image,
     median_filter,
+    pixel_grid,
     remap,
     squared_magnitude,
     texture_error,
@@ -37,11 +40,11 @@ from .methods import FlowMethod
 from .motion import Motion
 
 MAX_FRAMES = 120
-"""Number of frames on each side of a keyframe that it reaches. Correspondences fade towards it, so
-that no frame shows the end."""
+"""Largest number of frames between a keyframe and a frame that it is carried to."""
 
 FADE_FRAMES = 24
-"""Number of frames over which they fade."""
+"""Number of last of these frames over which the confidence falls to 0: the painting disappears
+gradually."""
 
 MAX_CORRECTION_PX = 2.0
 """Longest correction of a composed flow: more is another match, not an error that has added up."""
@@ -112,11 +115,19 @@ class Correspondence:
         rows, columns = self.confidence.shape
         scale = np.array([width / columns, height / rows], np.float32)
         flow = cv2.resize(self.flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
-        x, y = cv2.split(_grid(width, height) + flow)
+        x, y = cv2.split(pixel_grid(width, height) + flow)
         moved = cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         confidence = cv2.resize(self.confidence, (width, height), interpolation=cv2.INTER_LINEAR)
         alpha = (moved[..., 3].astype(np.float32) * confidence / 255).round()
         return np.dstack([moved[..., :3], alpha]).astype(np.uint8)
+
+
+class _EarlierFrame(NamedTuple):
+    """A frame before the keyframe: its time, its pixels, and the motion from the frame before."""
+
+    time: Fraction
+    pixels: Pixels
+    from_previous: Motion
 
 
 def correspondences(
@@ -136,18 +147,18 @@ def correspondences(
         check: is called before each frame, and may raise.
     """
     found: dict[Fraction, Correspondence] = {}
-    before: deque[tuple[Frame, Pixels, Motion]] = deque(maxlen=MAX_FRAMES + 1)
+    before: deque[_EarlierFrame] = deque(maxlen=MAX_FRAMES + 1)
     key: Pixels | None = None
     latest: Correspondence | None = None
     for frame, motion in with_motion(frames, method, reverse=True):
         check()
         pixels = flow_input(frame.image)
-        if motion.cut or (before and before[-1][1].shape != pixels.shape):
+        if motion.cut or (before and before[-1].pixels.shape != pixels.shape):
             if latest is not None:
                 break
             before.clear()
         if latest is None or key is None:
-            before.append((frame, pixels, motion))
+            before.append(_EarlierFrame(frame.clip_time, pixels, motion.reverse or Motion()))
             if is_keyframe(frame):
                 key, latest = pixels, _identity(pixels)
                 found |= _backward(before, key, latest, method, check)
@@ -160,7 +171,7 @@ def correspondences(
 
 
 def _backward(
-    frames: "deque[tuple[Frame, Pixels, Motion]]",
+    frames: "deque[_EarlierFrame]",
     key: Pixels,
     latest: Correspondence,
     method: FlowMethod,
@@ -168,13 +179,13 @@ def _backward(
 ) -> dict[Fraction, Correspondence]:
     """The correspondences of the last of the frames, which is the keyframe, and of those before."""
     found: dict[Fraction, Correspondence] = {}
-    following: Motion | None = None
-    for number, (frame, pixels, motion) in enumerate(reversed(frames)):
+    to_next: Motion | None = None
+    for number, frame in enumerate(reversed(frames)):
         check()
-        if following is not None:
-            latest = _next(latest, following.reverse or Motion(), pixels, key, method)
-        found[frame.clip_time] = _faded(latest, number)
-        following = motion
+        if to_next is not None:
+            latest = _next(latest, to_next, frame.pixels, key, method)
+        found[frame.time] = _faded(latest, number)
+        to_next = frame.from_previous
     return found
 
 
@@ -249,8 +260,3 @@ def _faded(correspondence: Correspondence, distance: int) -> Correspondence:
     left = min(1.0, (MAX_FRAMES + 1 - distance) / FADE_FRAMES)
     levels = (left * correspondence.confidence.astype(np.float32)).round().astype(np.uint8)
     return replace(correspondence, confidence=levels)
-
-
-def _grid(width: int, height: int) -> Flow:
-    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
-    return np.dstack(np.meshgrid(x, y))

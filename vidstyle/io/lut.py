@@ -1,4 +1,5 @@
-"""Colour lookup tables (LUTs) in files such as ``.cube``, through FFmpeg's lut3d and lut1d."""
+"""Colour lookup tables (LUTs) in files such as ``.cube``, through FFmpeg's filters lut3d (with
+tetrahedral interpolation) and lut1d."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,9 @@ from .frame import Frame, Image
 ENDINGS = ".cube", ".3dl", ".dat", ".m3d", ".csp"
 """Endings of files that FFmpeg reads."""
 
-ONE_DIMENSIONAL = "LUT_1D_SIZE"
-"""Word in a ``.cube`` file of one table for each channel."""
-
-HEADER_BYTES = 4096
-"""Part of a file in which that word is looked for."""
+FILTERS = "lut3d", "lut1d"
+"""FFmpeg's filters, for one table of all channels and for a table of each channel. Which one a file
+is for stands in it; FFmpeg refuses the other one."""
 
 FORMATS = {np.dtype(np.uint8): "rgb24", np.dtype(np.uint16): "rgb48le"}
 """dtype of a frame -> FFmpeg's name of its pixel format."""
@@ -41,16 +40,16 @@ class Lut:
         if self._path.suffix.lower() not in ENDINGS:
             endings = ", ".join(ENDINGS)
             raise InputError(f"{path} is no LUT: give a file that ends in {endings}", "look")
-        with self._path.open("rb") as file:
-            header = file.read(HEADER_BYTES).decode("ascii", "replace")
-        self._filter = "lut1d" if ONE_DIMENSIONAL in header else "lut3d"
         self._graph: tuple[object, Graph] | None = None
-        try:
-            self(Frame(np.zeros((2, 2, 3), np.uint8)))
-        except av.error.FFmpegError:
-            raise InputError(
-                f"{path} cannot be read as a LUT: export it again as .cube", "look"
-            ) from None
+        for self._filter in FILTERS:
+            try:
+                self(Frame(np.zeros((2, 2, 3), np.uint8)))
+            except av.error.FFmpegError:
+                continue
+            return
+        raise InputError(
+            f"{path} cannot be read as a LUT: export it as .cube, with one table, 1D or 3D", "look"
+        )
 
     def __call__(self, frame: Frame) -> Frame:
         """The frame in other colours; its alpha stays."""
@@ -80,7 +79,8 @@ class Lut:
                 "buffer",
                 f"video_size={width}x{height}:pix_fmt={FORMATS[image.dtype]}:time_base=1/1",
             )
-            table = graph.add(self._filter, file=str(self._path))
+            interpolation = {"interp": "tetrahedral"} if self._filter == "lut3d" else {}
+            table = graph.add(self._filter, file=str(self._path), **interpolation)
             sink = graph.add("buffersink")
             source.link_to(table)
             table.link_to(sink)

@@ -36,7 +36,8 @@ def mapped(
     Args:
         source: of the frames; all else of the result is that of this source.
         change: is called once with each frame.
-        resources: are closed with the source.
+        resources: are closed with the source. Where one has ``memory_frames``, so many of the
+            frames that are skipped are changed too.
         size: (width, height) of the changed frames, if another.
     """
     info = source.format if size is None else replace(source.format, size=size)
@@ -63,7 +64,7 @@ class _MappedSource(Closing):
         info: VideoInfo,
     ) -> None:
         self._source, self._change, self._resources = source, change, resources
-        self._size = info.size
+        self._size, self._unseen = info.size, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
@@ -74,11 +75,19 @@ class _MappedSource(Closing):
         return replace(self._source.format, size=self._size)
 
     def __iter__(self) -> Iterator[Frame]:
-        return map(self._change, self._source)
+        unseen, self._unseen = self._unseen, 0
+        for frame in self._source:
+            changed = self._change(frame)
+            if unseen:
+                unseen -= 1
+            else:
+                yield changed
 
     def skip(self, count: int) -> None:
-        """Skip frames; masks follow by their times."""
-        self._source.skip(count)
+        """Skip frames, but for the last ones, which masks of later frames depend on."""
+        memory = max((getattr(each, "memory_frames", 0) for each in self._resources), default=0)
+        self._unseen = min(count, memory)
+        self._source.skip(count - self._unseen)
 
     def stop(self) -> None:
         """End a blocked reader in another thread."""

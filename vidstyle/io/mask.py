@@ -72,8 +72,14 @@ class MaskFile:
 class MaskFinder(Protocol):
     """Finds masks in the frames of a clip, which it gets in order."""
 
+    memory_frames: int
+    """Number of frames before a frame that its mask depends on."""
+
     def mask_of(self, frame: Frame) -> Mask:
         """The mask of a frame."""
+
+    def close(self) -> None:
+        """There are no more frames."""
 
 
 FindPeople = Callable[[str], MaskFinder]
@@ -103,6 +109,13 @@ def with_masks(
     """
     reader = _make_readers(source, [mask], offset, find_people)[0]
     return mapped(source, lambda frame: replace(frame, mask=reader.mask_of(frame)), reader)
+
+
+def with_emphasis(source: Source, finder: "MaskFinder") -> Source:
+    """A source whose frames have the masks of a finder as ``Frame.emphasis``."""
+    return mapped(
+        source, lambda frame: replace(frame, emphasis=finder.mask_of(frame)), _FoundReader(finder)
+    )
 
 
 def with_regions(
@@ -210,8 +223,9 @@ class _Reader(Protocol):
 class _FoundReader:
     """The masks of a finder."""
 
-    def __init__(self, finder: MaskFinder, invert: bool) -> None:
+    def __init__(self, finder: MaskFinder, invert: bool = False) -> None:
         self._finder, self._invert = finder, invert
+        self.memory_frames = finder.memory_frames
 
     def mask_of(self, frame: Frame) -> Mask:
         """The mask of a frame."""
@@ -219,7 +233,8 @@ class _FoundReader:
         return 255 - mask if self._invert else mask
 
     def close(self) -> None:
-        """Nothing is open."""
+        """There are no more frames."""
+        self._finder.close()
 
 
 class _AlphaReader:

@@ -21,7 +21,7 @@ from ..io.frame import Frame, to_8_bits
 from ..io.stream_info import BT709, LIMITED, ColorInfo, VideoInfo
 from ..runtime.closing import Closing
 from .capture import Capture, CapturedImage, open_device
-from .painted_area import PaintedArea
+from .stylized_area import StylizedArea
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class LiveSource(Closing):
 
     def __init__(self) -> None:
         self.mirror = False
-        self.area = PaintedArea()
+        self.area = StylizedArea()
         self.start_time = time.monotonic()
         self._last_arrival = self.start_time
         self._stopped = Event()

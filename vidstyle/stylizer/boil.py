@@ -1,4 +1,4 @@
-"""Boil: strokes that change from drawing to drawing, as in animation by hand.
+"""Boil: strokes that change from drawing to drawing, as in animation by hand (after "line boil").
 
 The strokes of the previous stylised frame are displaced by a smooth random field, a new one for
 each drawing, and optimised from there. Near to edges of the content there is no displacement, so
@@ -52,12 +52,11 @@ def boiled(state: StylizerState, frame: Frame, settings: Settings) -> StylizerSt
 
     Args:
         state: after the previous frame.
-        frame: its time says which drawing it belongs to, and the drawing says how strokes are
-            displaced: a part of a clip is stylised as within the whole.
+        frame: its ``clip_time`` says which drawing it belongs to, and the drawing says how strokes
+            are displaced.
         settings: ``boil``, ``temporal`` and ``seed``.
     """
-    strength = settings.boil_strength
-    number = 1 + math.floor(frame.clip_time * Fraction(settings.boil or DRAWINGS_PER_SECOND))
+    strength, number = settings.boil_strength, drawing_number(frame, settings)
     if not strength or number == state.drawing:
         return state
     layer = state.frame
@@ -69,12 +68,15 @@ def boiled(state: StylizerState, frame: Frame, settings: Settings) -> StylizerSt
     return replace(state, frame=replace(layer, image=image), drawing=number, loss_decrease=1.0)
 
 
+def drawing_number(frame: Frame, settings: Settings) -> int:
+    """The number of the drawing that a frame belongs to, from 0."""
+    return math.floor(frame.clip_time * Fraction(settings.boil or DRAWINGS_PER_SECOND))
+
+
 def _field(number: int, seed: int, image: Tensor) -> Tensor:
-    """The displacement of a drawing, (1, 2, H, W) px; 0 for number 0, that of a first frame."""
+    """The displacement of a drawing, (1, 2, H, W) px."""
     height, width = image.shape[-2:]
     side = max(height, width)
-    if not number:
-        return image.new_zeros(1, 2, height, width)
     # On the CPU: the same field for every device.
     generator = torch.Generator().manual_seed((SEED_STEP * seed + number) % 2**63)
     cells = max(2, round(height / (GRAIN * side))), max(2, round(width / (GRAIN * side)))

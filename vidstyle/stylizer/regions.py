@@ -118,6 +118,8 @@ def style_context(
     painted, emphasis = (
         None if each is None else resize(each, size) for each in (guides.painted, guides.emphasis)
     )
+    if not settings.painted_weight:
+        painted = None
     if regions is None:
         targets = style.targets(losses, style_px(settings, content))
         return StyleContext(style.color_statistics(), targets, None, painted, emphasis)

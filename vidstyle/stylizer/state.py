@@ -35,7 +35,7 @@ class StylizerState:
         full_lr_steps: steps still to be taken at the full learning rate.
         restyle_steps: steps still to be taken towards another style, with larger coarse and
             chromatic steps.
-        drawing: number of the drawing whose strokes the frame has, see ``boil``; 0: of none.
+        drawing: number of the drawing whose strokes the frame has, see ``boil``.
     """
 
     frame: Layer
@@ -54,10 +54,11 @@ class StylizerState:
         content: Tensor,
         loss: float = 0.0,
         full_lr_steps: int = 0,
+        drawing: int = 0,
     ) -> "StylizerState":
         """The state after the first frame of a shot."""
-        frame = Layer.at_rest(image, content, adam)
-        return cls(frame, Background.initial(frame), loss, full_lr_steps=full_lr_steps)
+        frame, counts = Layer.at_rest(image, content, adam), (full_lr_steps, 0, drawing)
+        return cls(frame, Background.initial(frame), loss, 1.0, *counts)
 
     @property
     def image(self) -> Tensor:
@@ -69,7 +70,8 @@ class StylizerState:
         if self.image.shape == content.shape:
             return self
         image = resize(self.image, (content.shape[-1], content.shape[-2]))
-        return StylizerState.initial(image, AdamState.zero(image), content)
+        zero = AdamState.zero(image)
+        return StylizerState.initial(image, zero, content, drawing=self.drawing)
 
     def for_another_style(self, steps: int) -> "StylizerState":
         """The state from which so many steps at the full learning rate lead to another style."""

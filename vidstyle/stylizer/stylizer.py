@@ -24,7 +24,7 @@ from ..runtime.device import choose_precision, keep_freed_memory, out_of_memory_
 from ..runtime.interrupts import check
 from ..runtime.openmp import spin_control
 from ..settings import Settings
-from .boil import boiled
+from .boil import boiled, drawing_number
 from .cold_start import cold_start
 from .frame_setup import FrameInput, prepare_frame
 from .iterations import Iteration, fetch_iterations
@@ -257,7 +257,7 @@ class Stylizer:
         if (motion and motion.cut) or self.settings.init != "previous":
             self.reset()
         if self._state is None:
-            return self._stylize_initial(content, steps)
+            return self._stylize_initial(content, steps, drawing_number(frame, self.settings))
         if proposal is not None:
             proposal = resize(proposal.to(content), (content.shape[-1], content.shape[-2]))
         given = FrameInput(content, replace(motion or Motion(), reverse=None), proposal)
@@ -287,7 +287,7 @@ class Stylizer:
         self._state = state_after(state, start, result, self.iterations, full)
         return result.image
 
-    def _stylize_initial(self, content: Tensor, steps: int | None) -> Tensor:
+    def _stylize_initial(self, content: Tensor, steps: int | None, drawing: int) -> Tensor:
         """Stylise a first frame."""
 
         def match_colors(content: Tensor) -> Tensor:
@@ -298,8 +298,8 @@ class Stylizer:
         self.iterations = fetch_iterations(losses)
         size = content.shape[-1], content.shape[-2]
         full = max(0, FULL_LR_STEPS - sum(each == size for each, _ in losses))
-        total = self.iterations[-1].total
-        self._state = StylizerState.initial(result.image, result.state, content, total, full)
+        numbers = self.iterations[-1].total, full, drawing
+        self._state = StylizerState.initial(result.image, result.state, content, *numbers)
         return result.image
 
     def _style_context(self, losses: Mapping[Loss, float], content: Tensor) -> StyleContext:

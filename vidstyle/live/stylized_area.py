@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VidstyleError
 from ..io.frame import Frame
 from ..io.mask import BACKGROUND, PERSON, MaskFinder
+from ..runtime.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ INTERVAL_SECONDS = 0.9 / MASKS_PER_SECOND
 """Time from one mask to the next, a little less: frames do not come at exact times."""
 
 
-class PaintedArea:
+class StylizedArea:
     """Gives frames masks of people, or of what is behind them.
 
     ``with_mask`` is called in the thread that reads the camera, the other methods in any. The model
@@ -60,7 +59,7 @@ class PaintedArea:
         # A camera is opened before PyTorch, which takes longer, is loaded.
         from ..person import PersonMasks, load_person_model
 
-        self._masks = PersonMasks(load_person_model(self._path), "the camera", FILTER_PX)
+        self._masks = PersonMasks(load_person_model(self._path), filter_px=FILTER_PX)
 
     def next(self) -> None:
         """Choose the next area."""
@@ -72,12 +71,12 @@ class PaintedArea:
         if name != ALL and self._masks is None and not self._loading:
             self._loading = True
             self.notify("loading the model that finds people", False)
-            Thread(target=self._load_later, name="vidstyle-person", daemon=True).start()
+            Worker(self._load_later, "person")
 
-    def _load_later(self) -> None:
+    def _load_later(self, worker: Worker) -> None:
         try:
             self.load()
-        except VidstyleError as error:
+        except Exception as error:  # noqa: BLE001 (the session goes on without masks)
             self.name = ALL
             self.notify(str(error).replace("person_model=", "--person-model "), True)
         finally:
