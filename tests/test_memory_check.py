@@ -27,7 +27,7 @@ def test_stylizer_out_of_memory_names_the_remedy(features, style, frame, monkeyp
         painter(features, style, working_size=2000)(big)
     fits = int(re.search(r"working_size=(\d+) would fit", str(error.value))[1])
     assert 500 < fits < 1000  # 2.4 kB for each of 2,000,000 px, and the file's own
-    monkeypatch.setattr(Stylizer, "_stylize_initial", lambda self, content, steps: content)
+    monkeypatch.setattr(Stylizer, "_stylize_initial", lambda self, content, *_: content)
     assert painter(features, style, working_size=fits)(big).size == (2000, 1000)
     monkeypatch.undo()
 

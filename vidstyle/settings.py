@@ -117,9 +117,9 @@ class Settings:
     )
     temporal: float = _setting(
         NEUTRAL_TEMPORAL,
-        "temporal consistency, from 0 (strokes change from drawing to drawing) to 1 (strokes stay on "
-        "what they are on): it scales the weight of temporal consistency, and below 0.5 displaces "
-        "strokes at random from drawing to drawing",
+        "temporal consistency, from 0 (strokes change from drawing to drawing) to 1 (strokes stay "
+        "on what they are on): it scales the weight of temporal consistency, and below 0.5 "
+        "displaces strokes at random from drawing to drawing",
         low=0,
         high=1,
     )
