@@ -5,6 +5,7 @@ import pytest
 from conftest import until, write_clip
 from onnx_file import write_onnx
 
+import vidstyle.faces
 import vidstyle.live.stylized_area as module
 from vidstyle import FeaturesError, Frame
 from vidstyle.live.camera import PacedFile
@@ -22,15 +23,15 @@ def model(tmp_path):
 
 
 def test_area_masks_people_or_what_is_behind_them(model):
-    area = StylizedArea(model)
+    area, frame = StylizedArea(model), Frame(IMAGE)
     area.load()
-    frame = Frame(IMAGE)
-    assert area.with_mask(frame) is frame
-    area.choose("person")
-    people = area.with_mask(frame).mask
+    assert area.with_masks(frame) is frame
+    area.name = "person"
+    area.load()
+    people = area.with_masks(frame).mask
     assert people[:, :20].min() == 255 and people[:, 30:].max() == 0
     area.choose("background")
-    assert np.array_equal(area.with_mask(frame).mask, 255 - people)
+    assert np.array_equal(area.with_masks(frame).mask, 255 - people)
 
 
 def test_area_goes_through_all_areas_and_loads_the_model_when_it_is_needed(model):
@@ -42,7 +43,7 @@ def test_area_goes_through_all_areas_and_loads_the_model_when_it_is_needed(model
         names.append(area.name)
     assert names == ["person", "background", "all"]
     area.choose("person")
-    until(lambda: area.with_mask(Frame(IMAGE)).mask is not None)
+    until(lambda: area.with_masks(Frame(IMAGE)).mask is not None)
     assert said == [("loading the model that finds people", False)]
 
 
@@ -51,9 +52,10 @@ def test_area_without_a_model_says_why_and_stylizes_all(tmp_path):
     area.notify = lambda text, error: said.append((text, error))
     area.choose("background")
     until(lambda: area.name == "all")
-    assert area.with_mask(Frame(IMAGE)).mask is None
+    assert area.with_masks(Frame(IMAGE)).mask is None
     until(lambda: len(said) == 2)
     assert "gone.onnx" in said[1][0] and said[1][1]
+    area.name = "background"
     with pytest.raises(FeaturesError, match=r"gone\.onnx"):
         area.load()
 
@@ -66,9 +68,9 @@ def test_area_looks_for_people_at_a_bounded_rate(model, monkeypatch):
         frames.append(image)
         return np.ones((8, 8), np.float32)
 
-    area._masks = PersonMasks(found)
+    area._people = module._LimitedFinder(PersonMasks(found), MASKS_PER_SECOND)
     for _ in range(30):  # a second
-        area.with_mask(Frame(IMAGE.copy()))
+        area.with_masks(Frame(IMAGE.copy()))
         now[0] += 1 / 30
     assert MASKS_PER_SECOND - 1 <= len(frames) <= MASKS_PER_SECOND + 1
 
@@ -80,3 +82,12 @@ def test_live_source_gives_its_frames_the_masks_of_its_area(tmp_path, model):
         source.area.load()
         masks = [frame.mask for frame in source]  # a busy machine skips late frames
     assert masks and masks[0][:, :20].min() > 200 and masks[0][:, 40:].max() < 50
+
+
+def test_area_gives_frames_emphasis_on_faces(monkeypatch, tmp_path):
+    face = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.6]], np.float32)
+    monkeypatch.setattr(vidstyle.faces, "load_face_model", lambda path: lambda image: [face])
+    area = StylizedArea(face_model=tmp_path / "faces.tflite")
+    area.load()
+    frame = area.with_masks(Frame(IMAGE))
+    assert frame.mask is None and frame.emphasis[19, 25] > 200

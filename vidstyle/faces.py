@@ -155,12 +155,13 @@ def decode_blazeface(
         (3, 2) each, relative to the side of the input.
     """
     probability = 1 / (1 + np.exp(-np.clip(scores[:, 0], -30, 30).astype(np.float64)))
+    likely = np.flatnonzero(probability > MIN_SCORE)
     y, x = np.mgrid[:BLAZEFACE_CELLS, :BLAZEFACE_CELLS]
     anchors = (np.stack([x, y], -1).reshape(-1, 1, 2) + 0.5) / BLAZEFACE_CELLS
-    values = positions.reshape(-1, 8, 2).astype(np.float64) / BLAZEFACE_PX
-    values[:, [0, *range(2, 8)]] += anchors
+    values = positions[likely].reshape(-1, 8, 2).astype(np.float64) / BLAZEFACE_PX
+    values[:, [0, *range(2, 8)]] += anchors[likely]
     boxes = [[*(center - extent / 2), *extent] for center, extent in values[:, :2]]
-    kept = cv2.dnn.NMSBoxes(boxes, probability.tolist(), MIN_SCORE, OVERLAP)
+    kept = cv2.dnn.NMSBoxes(boxes, probability[likely].tolist(), MIN_SCORE, OVERLAP)
     return [values[number, [2, 3, 5]] for number in kept]
 
 

@@ -35,7 +35,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         settings = _settings(args)
         args.style_files = _style_files(args)
         set_list = None if args.timeline is None else _set_list(args)
-    models = [*weights_files(args), *([args.person_model] if args.person_model else [])]
+    others = args.person_model, args.face_model
+    models = [*weights_files(args), *(path for path in others if path)]
     check_apart(files, (args.camera, *args.style_files, *models))
     for file in files:
         check_recording(file, args.overwrite)
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         outputs = _open_outputs(args, parser, stack)
         outputs += [set_list] if set_list else []
         source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
-        source.area = StylizedArea(args.person_model, args.mask or ALL)
+        source.area = StylizedArea(args.person_model, args.mask or ALL, args.face_model)
         window = Window(check=display) if display is not None else None
         if window is not None:
             stack.callback(window.close)
@@ -149,7 +150,6 @@ def _load_stylizer(args: argparse.Namespace, settings: Settings, source: Any) ->
     from ..features.weights import load_features
     from ..flow.methods import load_flow
     from ..live.session import prepare_styles
-    from ..live.stylized_area import ALL
     from ..runtime.device import choose_device
     from ..stylizer.style import Style
     from ..stylizer.stylizer import Stylizer
@@ -159,6 +159,5 @@ def _load_stylizer(args: argparse.Namespace, settings: Settings, source: Any) ->
     styles = [(Path(name).stem, Style.from_images([name], features)) for name in args.style_files]
     stylizer = Stylizer(features, styles[0][1], settings)
     prepare_styles([style for _, style in styles], stylizer, source.format.size)
-    if source.area.name != ALL:
-        source.area.load()
+    source.area.load()
     return stylizer, styles, flow

@@ -72,6 +72,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="model that finds people, as for `vidstyle render`",
     )
+    add(
+        "--face-model",
+        type=Path,
+        metavar="FILE",
+        help="keep more of eyes and mouths, as for `vidstyle render`",
+    )
     add("-t", dest="duration", type=values.time, metavar="TIME", help="end after this time")
     add_preset_flag(parser, "draft", "draft")
     add_basic_settings(parser, PRESETS["draft"])

@@ -87,7 +87,7 @@ class LiveSource(Closing):
         return self._frames
 
     def _masked(self, frame: Frame) -> Frame:
-        return self.area.with_mask(frame)
+        return self.area.with_masks(frame)
 
     def _read_frames(self) -> Iterator[Frame]:
         raise NotImplementedError

@@ -1,4 +1,5 @@
-"""Where the frames of a live session are stylised: everywhere, on people, or behind them."""
+"""Where the frames of a live session are stylised: everywhere, on people, or behind them; and the
+faces, which keep more of the content."""
 
 import logging
 import time
@@ -24,42 +25,56 @@ MASKS_PER_SECOND = 10
 """How often people are looked for at most. A mask counts until the next one: more would take the
 time of the optimiser."""
 
+FACES_PER_SECOND = 3
+"""The same for faces, which are only emphasised."""
+
 FILTER_PX = 256
 """Long side in px at which the edges of masks are found: half of that of a render, for speed."""
 
-INTERVAL_SECONDS = 0.9 / MASKS_PER_SECOND
-"""Time from one mask to the next, a little less: frames do not come at exact times."""
+EARLY = 0.9
+"""Fraction of the time from one mask to the next after which it may come: frames do not come at
+exact times."""
 
 
 class StylizedArea:
-    """Gives frames masks of people, or of what is behind them.
+    """Gives frames masks of people, or of what is behind them, and emphasis on faces.
 
-    ``with_mask`` is called in the thread that reads the camera, the other methods in any. The model
-    is loaded when it is first needed, in a thread of its own; until then frames have no mask.
+    ``with_masks`` is called in the thread that reads the camera, the other methods in any. The
+    model of people is loaded when it is first needed, in a thread of its own; until then frames
+    have no mask.
 
     Args:
         model: see ``load_person_model``.
         name: one of ``AREAS``.
+        face_model: see ``load_face_model``; None: faces are like all else.
     """
 
-    def __init__(self, model: Path | None = None, name: str = ALL) -> None:
-        self._path, self.name = model, name
-        self._masks: MaskFinder | None = None
+    def __init__(
+        self, model: Path | None = None, name: str = ALL, face_model: Path | None = None
+    ) -> None:
+        self._path, self._face_path, self.name = model, face_model, name
+        self._people: _LimitedFinder | None = None
+        self._faces: _LimitedFinder | None = None
         self._loading = False
-        self._mask: NDArray[np.uint8] | None = None
-        self._mask_time = 0.0
         self.notify: Callable[[str, bool], None] = lambda text, error: None
 
     def load(self) -> None:
-        """Load the model.
+        """Load the models that are needed.
 
         Raises:
-            FeaturesError: see ``load_person_model``.
+            FeaturesError: see ``load_person_model`` and ``load_face_model``.
         """
         # A camera is opened before PyTorch, which takes longer, is loaded.
+        from ..faces import FaceMasks, load_face_model
         from ..person import PersonMasks, load_person_model
 
-        self._masks = PersonMasks(load_person_model(self._path), filter_px=FILTER_PX)
+        if self._face_path and self._faces is None:
+            self._faces = _LimitedFinder(
+                FaceMasks(load_face_model(self._face_path)), FACES_PER_SECOND
+            )
+        if self.name != ALL and self._people is None:
+            masks = PersonMasks(load_person_model(self._path), filter_px=FILTER_PX)
+            self._people = _LimitedFinder(masks, MASKS_PER_SECOND)
 
     def next(self) -> None:
         """Choose the next area."""
@@ -68,7 +83,7 @@ class StylizedArea:
     def choose(self, name: str) -> None:
         """Choose an area; the model is loaded if it is needed."""
         self.name = name
-        if name != ALL and self._masks is None and not self._loading:
+        if name != ALL and self._people is None and not self._loading:
             self._loading = True
             self.notify("loading the model that finds people", False)
             Worker(self._load_later, "person")
@@ -82,13 +97,32 @@ class StylizedArea:
         finally:
             self._loading = False
 
-    def with_mask(self, frame: Frame) -> Frame:
-        """The frame with the mask of the area that was chosen."""
-        masks, name = self._masks, self.name
-        if name == ALL or masks is None:
+    def with_masks(self, frame: Frame) -> Frame:
+        """The frame with the mask of the area that was chosen, and emphasis on faces."""
+        people, faces, name = self._people, self._faces, self.name
+        if faces is not None:
+            frame = replace(frame, emphasis=faces.mask_of(frame))
+        if name == ALL or people is None:
             return frame
-        now, size = time.monotonic(), frame.image.shape[:2]
-        old = now - self._mask_time > INTERVAL_SECONDS
-        if self._mask is None or self._mask.shape != size or old:
-            self._mask, self._mask_time = masks.mask_of(frame), now
-        return replace(frame, mask=255 - self._mask if name == BACKGROUND else self._mask)
+        mask = people.mask_of(frame)
+        return replace(frame, mask=255 - mask if name == BACKGROUND else mask)
+
+
+class _LimitedFinder:
+    """Looks for masks a number of times per second at most."""
+
+    def __init__(self, finder: MaskFinder, rate: float) -> None:
+        self._finder, self._interval = finder, EARLY / rate
+        self._mask: NDArray[np.uint8] | None = None
+        self._time = 0.0
+
+    def mask_of(self, frame: Frame) -> NDArray[np.uint8]:
+        """The mask of a frame, or the last one."""
+        now = time.monotonic()
+        if (
+            self._mask is None
+            or self._mask.shape != frame.image.shape[:2]
+            or now - self._time > self._interval
+        ):
+            self._mask, self._time = self._finder.mask_of(frame), now
+        return self._mask
