@@ -124,6 +124,19 @@ def test_frame_is_held_to_its_painting_and_only_there(features, style):
         assert distance < 0.4 * np.abs(without[:, 40:].astype(int) - scene()[:, 40:]).mean()
 
 
+def test_style_does_not_make_up_for_a_painting_in_what_it_fills_in(features, style):
+    """Gram matrices of the whole frame would miss the style's contrast in a flat painting, and
+    exaggerate it elsewhere."""
+    painted = np.zeros((48, 64, 4), np.uint8)
+    painted[:, :48] = 120, 120, 120, 255
+    settings = {"initial_steps": 80, "pyramid_levels": 1, "content_weight": 0.01}
+    plain, beside = (
+        painter(features, style, **settings)(Frame(scene(), painted=each)).image[:, 52:].std()
+        for each in (None, painted)
+    )
+    assert beside < 1.25 * plain  # 1.56 with Gram matrices of the whole frame
+
+
 def test_painting_of_another_shape_is_refused():
     with pytest.raises(ValueError, match="painting must be a uint8 array"):
         Frame(scene(), painted=np.zeros((48, 64, 3), np.uint8))

@@ -120,6 +120,10 @@ def style_context(
     )
     if not settings.painted_weight:
         painted = None
+    if regions is None and painted is not None:
+        # What the style fills in has the style's statistics by itself: as a part of the whole it
+        # would make up for the painting, in garish colours.
+        regions = FrameRegions((Region(),), painted[:, 3:])
     if regions is None:
         targets = style.targets(losses, style_px(settings, content))
         return StyleContext(style.color_statistics(), targets, None, painted, emphasis)
