@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+import vidstyle as vs
 from vidstyle.features.extractor import Features
 from vidstyle.features.network import DISTILLED, Network, NetworkShape
 from vidstyle.features.weights import bundled_features, write_network
@@ -175,6 +176,12 @@ def pixels_of(path):
     """The images of a clip or an image."""
     with open_source(path) as source:
         return [frame.image for frame in source]
+
+
+def pixels_of_render(clip, style, output, features, **options):
+    """The images of a lossless render through the Python API, with quick settings."""
+    given = {"preset": QUICK, "features": features, "codec": "ffv1", "progress": False} | options
+    return pixels_of(vs.render(clip, style, output, **given))
 
 
 @pytest.fixture

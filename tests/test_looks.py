@@ -6,9 +6,8 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from conftest import QUICK, QUICK_FLAGS, painter, pixels_of, scene, write_clip
+from conftest import QUICK_FLAGS, painter, pixels_of, pixels_of_render, scene, write_clip
 
-import vidstyle as vs
 from vidstyle import Frame, InputError, Settings
 from vidstyle.canvas import Canvas
 from vidstyle.cli.main import main
@@ -172,8 +171,7 @@ def test_render_applies_a_look_before_or_after(render, cube, clip):
 
 def test_api_takes_canvas_and_looks(tmp_path, features, style_file, clip, cube):
     def render(name, **options):
-        options = {"preset": QUICK, "features": features, "progress": False} | options
-        return pixels_of(vs.render(clip, style_file, tmp_path / name, codec="ffv1", **options))
+        return pixels_of_render(clip, style_file, tmp_path / name, features, **options)
 
     made = render("a.mkv", canvas=(64, 64), fit="pad", look=cube, look_before=cube)
     assert made[0].shape == (64, 64, 3) and not made[0][:7].any()

@@ -6,9 +6,8 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from conftest import QUICK, QUICK_FLAGS, painter, pixels_of, scene, write_clip
+from conftest import QUICK_FLAGS, painter, pixels_of, pixels_of_render, scene, write_clip
 
-import vidstyle as vs
 from vidstyle import Frame, InputError, Settings
 from vidstyle.cli.main import main
 from vidstyle.distributed.tasks import Clip
@@ -179,19 +178,9 @@ def test_painted_keyframe_spreads_over_the_shot(
     assert np.abs(frames[3].astype(int) - (20, 180, 60)).mean() < 4
     for frame in frames:  # the gradient, which is at rest
         assert np.abs(frame[30:, 48:].astype(int) - (20, 180, 60)).mean() < 8
-    made = vs.render(
-        moving,
-        style_file,
-        tmp_path / "api.mkv",
-        preset=QUICK,
-        features=features,
-        codec="ffv1",
-        progress=False,
-        start=0.5,
-        painted={0.3: flat},
-    )
+    files = moving, style_file, tmp_path / "api.mkv"
     # A part of the clip is held to a painting of a frame before it.
-    first = pixels_of(made)[0]
+    first = pixels_of_render(*files, features, start=0.5, painted={0.3: flat})[0]
     assert np.abs(first[30:, 48:].astype(int) - (20, 180, 60)).mean() < 8
 
 

@@ -9,10 +9,9 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
-from conftest import QUICK, QUICK_FLAGS, pixels_of, write_clip
+from conftest import QUICK_FLAGS, pixels_of, pixels_of_render, write_clip
 from onnx_file import write_onnx
 
-import vidstyle as vs
 from vidstyle import FeaturesError, Frame, InputError, Settings
 from vidstyle.cli.main import main
 from vidstyle.distributed.tasks import Clip
@@ -200,18 +199,12 @@ def test_render_keeps_the_person_as_filmed(
         np.array_equal(a[inside], b[inside]) for a, b in zip(source[:4], made[:4], strict=True)
     )
     assert not np.array_equal(source[0][:, 44:], made[0][:, 44:])
-    out = vs.render(
-        walking,
-        style_file,
-        tmp_path / "api.mkv",
-        preset=QUICK,
-        features=features,
-        codec="ffv1",
-        progress=False,
-        regions=[{"mask": "person", "strength": 0.0}],
-        person_model=model_file,
+    files, regions = (
+        (walking, style_file, tmp_path / "api.mkv"),
+        [{"mask": "person", "strength": 0.0}],
     )
-    assert np.array_equal(pixels_of(out)[0][inside], source[0][inside])
+    out = pixels_of_render(*files, features, regions=regions, person_model=model_file)
+    assert np.array_equal(out[0][inside], source[0][inside])
 
 
 def test_job_with_another_model_is_not_resumed(tmp_path, walking, model_file, monkeypatch):

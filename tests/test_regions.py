@@ -7,9 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from conftest import QUICK, QUICK_FLAGS, painter, pixels_of, scene, write_clip
+from conftest import QUICK, QUICK_FLAGS, painter, pixels_of, pixels_of_render, scene, write_clip
 
-import vidstyle as vs
 from vidstyle import Frame, InputError, Settings
 from vidstyle.cli.main import main
 from vidstyle.distributed.tasks import Clip, Recipe, Shot, perform
@@ -220,17 +219,10 @@ def test_render_with_a_region_stylizes_it_apart(
     plain = render("plain.mkv")
     own = render("own.mkv", "--region", f"{left_file}={other_file}")
     assert not np.array_equal(own[3], plain[3])
-    made = vs.render(
-        clip,
-        style_file,
-        tmp_path / "api.mkv",
-        preset=QUICK,
-        features=features,
-        codec="ffv1",
-        progress=False,
-        regions=[{"mask": left_file, "invert": True, "strength": 0.0}],
-    )
-    assert np.array_equal(pixels_of(made)[3][:, 33:], source[3][:, 33:])
+    regions = [{"mask": left_file, "invert": True, "strength": 0.0}]
+    files = clip, style_file, tmp_path / "api.mkv"
+    made = pixels_of_render(*files, features, regions=regions)
+    assert np.array_equal(made[3][:, 33:], source[3][:, 33:])
 
 
 def test_regions_with_a_content_weight_need_one_of_the_frame(features, left_file):

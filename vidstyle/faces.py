@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FeaturesError, InputError
-from .io.files import check_readable
-from .io.frame import Frame, to_8_bits
+from .io.files import changed_ns, check_readable
+from .io.frame import Frame, rgb_8_bits
 
 Points = NDArray[np.float32]
 """(3, 2): both eyes and the middle of the mouth, (x, y) relative to the sides of the image."""
@@ -99,11 +99,12 @@ class _BlazeFace:
         try:
             self._net = cv2.dnn.readNetFromTFLite(str(path))
             self._lock = Lock()
-            self._names = self._output_names()
+            names = self._output_names()
         except cv2.error:
             raise _not_a_model(path) from None
-        if self._names is None:
+        if names is None:
             raise _not_a_model(path)
+        self._names = names
 
     def _output_names(self) -> tuple[str, str] | None:
         """Names of the layers of scores and of positions; None for another network."""
@@ -122,7 +123,6 @@ class _BlazeFace:
 
     def __call__(self, image: NDArray[np.uint8]) -> list[Points]:
         """See ``FaceModel``."""
-        assert self._names is not None
         height, width = image.shape[:2]
         side = max(height, width)
         top, left = (side - height) // 2, (side - width) // 2
@@ -173,9 +173,8 @@ def _not_a_model(path: Path) -> FeaturesError:
     )
 
 
-@lru_cache(maxsize=2)
 def load_face_model(path: Path) -> FaceModel:
-    """A model that finds faces.
+    """A model that finds faces; the last ones stay in memory.
 
     Args:
         path: YuNet (``face_detection_yunet_2023mar.onnx``), or MediaPipe's
@@ -188,6 +187,12 @@ def load_face_model(path: Path) -> FaceModel:
         check_readable(path)
     except InputError as error:
         raise FeaturesError(str(error), "face_model") from None
+    return _load(path, changed_ns(path))
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path, changed: int) -> FaceModel:
+    """The model of a file that was changed at this time."""
     return _BlazeFace(path) if path.suffix.lower() == ".tflite" else _YuNet(path)
 
 
@@ -220,7 +225,7 @@ class FaceMasks:
 
     def mask_of(self, frame: Frame) -> NDArray[np.uint8]:
         """(H, W) uint8: 255 on eyes and mouths, with soft edges."""
-        found = self._model(np.ascontiguousarray(to_8_bits(frame.image)[..., :3]))
+        found = self._model(rgb_8_bits(frame.image))
         self._faces = _tracked(self._faces, found, frame.size)
         return drawn([face.points for face in self._faces], frame.size)
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from .errors import FeaturesError, InputError
 from .features.pretrained import last_line, lraspp_weights, read_state_dict
-from .io.files import check_readable
-from .io.frame import Frame, to_8_bits
+from .io.files import changed_ns, check_readable
+from .io.frame import Frame, rgb_8_bits
 
 log = logging.getLogger(__name__)
 
@@ -200,8 +200,7 @@ def load_person_model(path: Path | None = None) -> PersonModel:
     Raises:
         FeaturesError: it cannot be read or downloaded, or is of another kind.
     """
-    changed = path.stat().st_mtime_ns if path is not None and path.exists() else 0
-    return _load(path, changed)
+    return _load(path, changed_ns(path))
 
 
 @lru_cache(maxsize=2)
@@ -259,7 +258,7 @@ class PersonMasks:
                 )
 
     def _next(self, frame: Frame) -> NDArray[np.uint8]:
-        image = np.ascontiguousarray(to_8_bits(frame.image)[..., :3])
+        image = rgb_8_bits(frame.image)
         found = self._model(image)
         self._frames += 1
         self._found = self._found or bool((found > 0.5).mean() > MIN_AREA)

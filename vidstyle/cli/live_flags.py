@@ -60,6 +60,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="set list: a TOML file of keyframes, as for `vidstyle render`, which change style, "
         "strength, style scale and temporal weight at their times from the first frame on",
     )
+    _add_masks(parser)
+    add("-t", dest="duration", type=values.time, metavar="TIME", help="end after this time")
+    add_preset_flag(parser, "draft", "draft")
+    add_basic_settings(parser, PRESETS["draft"])
+    _add_outputs(parser)
+    _add_virtual_camera(parser)
+    _add_control_page(parser)
+    add_expert_settings(parser, PRESETS["draft"], LIVE_DEFAULTS)
+    add_model_flags(parser)
+
+
+def _add_masks(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--mask",
         choices=("all", "person", "background"),
@@ -78,14 +91,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="keep more of eyes and mouths, as for `vidstyle render`",
     )
-    add("-t", dest="duration", type=values.time, metavar="TIME", help="end after this time")
-    add_preset_flag(parser, "draft", "draft")
-    add_basic_settings(parser, PRESETS["draft"])
-    _add_outputs(parser)
-    _add_virtual_camera(parser)
-    _add_control_page(parser)
-    add_expert_settings(parser, PRESETS["draft"], LIVE_DEFAULTS)
-    add_model_flags(parser)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:

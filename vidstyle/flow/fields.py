@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.frame import Image, fit, to_8_bits
+from ..io.frame import Image, fit, rgb_8_bits
 from .methods import MAX_FLOW_SIDE_PX, MIN_FLOW_SIDE_PX
 
 Pixels = NDArray[np.uint8]
@@ -170,7 +170,7 @@ def area_resize(image: Image, size: tuple[int, int]) -> Pixels:
     Returns:
         (H, W, 3) uint8.
     """
-    pixels: Pixels = np.ascontiguousarray(to_8_bits(image)[..., :3])
+    pixels: Pixels = rgb_8_bits(image)
     height, width = pixels.shape[:2]
     # Steps of two are several times as fast as one step.
     while width >= 2 * size[0] and height >= 2 * size[1] and not (width % 2 or height % 2):

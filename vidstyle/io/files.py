@@ -230,3 +230,11 @@ def _fingerprint(path: str, size: int, modified_ns: int) -> str:
         file.seek(max(0, size - DIGEST_SAMPLE_BYTES))
         digest.update(file.read())
     return f"{size} bytes, {digest.hexdigest()[:16]}"
+
+
+def changed_ns(path: Path | None) -> int:
+    """Time of the last change of a file, in nanoseconds: a key of what is read from it and kept.
+
+    0 where there is no file.
+    """
+    return path.stat().st_mtime_ns if path is not None and path.exists() else 0

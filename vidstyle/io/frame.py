@@ -98,6 +98,11 @@ def to_8_bits(image: Image) -> NDArray[np.uint8]:
     return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)  # type: ignore[return-value]
 
 
+def rgb_8_bits(image: Image) -> NDArray[np.uint8]:
+    """An image as (H, W, 3) uint8, C-contiguous, without alpha."""
+    return np.ascontiguousarray(to_8_bits(image)[..., :3])
+
+
 def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
     """(width, height) scaled to a longer side of ``long_side``, at least 2 px per side."""
     scale = long_side / max(size)

@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 
 from ..errors import InputError, OutputError
 from .files import check_readable, write_file
-from .frame import Image, to_8_bits
+from .frame import Image, rgb_8_bits, to_8_bits
 from .heif import is_heif, open_heif
 from .icc import cmyk_to_srgb, to_srgb
 
@@ -102,7 +102,7 @@ def decode_image(
         InputError: more pixels than ``max_px``, or HEIC that cannot be decoded.
     """
     image = _read(data, name, warn, False, max_px, reduced)
-    return None if image is None else np.ascontiguousarray(to_8_bits(image)[..., :3])
+    return None if image is None else rgb_8_bits(image)
 
 
 def jpeg(image: Image) -> bytes:

@@ -64,8 +64,7 @@ class Lut:
         given = av.VideoFrame.from_ndarray(image, format=FORMATS[image.dtype])
         given.pts = 0
         graph.push(given)
-        pulled = graph.pull()
-        assert isinstance(pulled, av.VideoFrame)
+        pulled = cast(av.VideoFrame, graph.pull())
         made: Any = pulled.to_ndarray(format=FORMATS[image.dtype])
         return cast(Image, made)
 

@@ -7,7 +7,6 @@ from typing import Any, Protocol, runtime_checkable
 from ..runtime.closing import Closing
 from .frame import Frame
 from .source import ImageSource, Source
-from .stream_info import VideoInfo
 
 
 @runtime_checkable
@@ -41,7 +40,7 @@ def mapped(
         size: (width, height) of the changed frames, if another.
     """
     info = source.format if size is None else replace(source.format, size=size)
-    changed = _MappedSource(source, change, resources, info)
+    changed = _MappedSource(source, change, resources, info.size)
     if not isinstance(source, ImageSource):
         return changed
     try:
@@ -61,10 +60,10 @@ class _MappedSource(Closing):
         source: Source,
         change: Callable[[Frame], Frame],
         resources: tuple[Closable, ...],
-        info: VideoInfo,
+        size: tuple[int, int],
     ) -> None:
         self._source, self._change, self._resources = source, change, resources
-        self._size, self._unseen = info.size, 0
+        self._size, self._unseen = size, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.decode import VideoFile
 from ..io.files import is_url
-from ..io.frame import Frame, to_8_bits
+from ..io.frame import Frame, rgb_8_bits
 from ..io.stream_info import BT709, LIMITED, ColorInfo, VideoInfo
 from ..runtime.closing import Closing
 from .capture import Capture, CapturedImage, open_device
@@ -235,7 +235,7 @@ class PacedFile(LiveSource):
                         return
                     end = due + frame.duration
                     self._last_arrival = time.monotonic()
-                    image = np.ascontiguousarray(to_8_bits(frame.image)[..., :3])
+                    image = rgb_8_bits(frame.image)
                     yield replace(frame, image=self._mirrored(image), time=due)
                     skipped = self._skip_late_frames(clip, due, frame.duration)
             # The durations of frames skipped at the end of the file are unknown.

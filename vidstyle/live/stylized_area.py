@@ -1,7 +1,6 @@
 """Where the frames of a live session are stylised: everywhere, on people, or behind them; and the
 faces, which keep more of the content."""
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,8 +12,6 @@ from numpy.typing import NDArray
 from ..io.frame import Frame
 from ..io.mask import BACKGROUND, PERSON, MaskFinder
 from ..runtime.worker import Worker
-
-log = logging.getLogger(__name__)
 
 ALL = "all"
 
