@@ -43,6 +43,7 @@ class PageSession:
         iterations = self.stylizer.iterations
         report = Report(self.frames, source=frame, frame=stylized, iterations=iterations)
         self.session(self.stylizer, report)
+        self.session.refresh()
         return stylized
 
     @contextmanager

@@ -21,7 +21,8 @@ from vidstyle import (
     run,
 )
 from vidstyle.live.camera import PacedFile
-from vidstyle.live.session import HELP, Session, live
+from vidstyle.live.keys import HELP
+from vidstyle.live.session import Session, live
 from vidstyle.live.slate import draw_slate
 from vidstyle.live.startup import LiveOptions, SessionClosed, preview_while_loading
 from vidstyle.live.timing import FrameTimings
@@ -101,11 +102,9 @@ def session(camera, features, styles, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     window = WindowRecorder()
     stylizer = Stylizer(features, styles[0][1], QUICK)
-    return (
-        Session(LiveOptions(crossfade_seconds=0.0), camera, stylizer, styles, window),
-        stylizer,
-        window,
-    )
+    made = Session(LiveOptions(crossfade_seconds=0.0), camera, stylizer, styles, window)
+    yield made, stylizer, window
+    made.close()
 
 
 def show_frame(session, stylizer, number=1):
@@ -113,18 +112,19 @@ def show_frame(session, stylizer, number=1):
     frame = Frame(scene(number / 25), Fraction(number, 25))
     report = Report(number, source=frame, frame=stylizer(frame), iterations=stylizer.iterations)
     session(stylizer, report)
+    session.refresh()
     return report
 
 
 def test_session_shows_slate_without_camera_frames(session, monkeypatch):
     session, stylizer, window = session
     report, screen = show_frame(session, stylizer, 1), OutputRecorder()
-    session._outputs = [screen]
+    session.display.outputs = [screen]
     assert session.camera_status == "ok" and 0 <= session.seconds_since_frame < 60
     monkeypatch.setattr(type(session._source), "status", "lost")
     shown = len(window.shown)
-    session(stylizer, report)  # without a new frame
-    session(stylizer, report)
+    session.refresh()  # without a new frame
+    session.refresh()
     assert len(window.shown) == shown + 1  # at intervals
     image, lines = window.shown[-1]
     seconds = session.seconds_since_frame
@@ -225,10 +225,10 @@ def test_session_keys_keep_parameters_in_range(session):
 
 @pytest.mark.parametrize("key", ["q", "escape", "close"])
 def test_session_quit_keys_close(session, key):
-    session, stylizer, window = session
+    session, _, window = session
     window.keys = [key]
     with pytest.raises(SessionClosed):
-        session(stylizer, Report())
+        session.refresh()
 
 
 def test_session_saves_snapshot_and_recording(session, tmp_path):
@@ -239,13 +239,11 @@ def test_session_saves_snapshot_and_recording(session, tmp_path):
     assert np.array_equal(cv2.imread(str(snapshot))[..., ::-1], report.frame.image)
     session.press("r")
     for number in (2, 3, 5):
-        session.recorder.send(show_frame(session, stylizer, number).frame)
+        show_frame(session, stylizer, number)
     assert "recording" in window.shown[-1][1]
-    session.press("r")
-    session.recorder.close()
+    session.close()
     (recording,) = tmp_path.glob("vidstyle-*.mp4")
     assert times_of(recording) == [Fraction(0), Fraction(1, 25), Fraction(3, 25)]
-    session.close()
     assert window.closed
 
 
@@ -253,7 +251,7 @@ def test_session_target_fps_is_at_most_camera_rate(session, monkeypatch):
     session, stylizer, _ = session
     for rate, expected in ((15.0, 15.0), (60.0, 30.0), (None, 30.0)):
         monkeypatch.setattr(type(session._source), "rate", rate)
-        show_frame(session, stylizer, session._frame_count + 1)
+        show_frame(session, stylizer, session.state.get("frames", 0) + 1)
         assert session._rate_controller.target_fps == expected
 
 
@@ -261,6 +259,7 @@ def test_live_options_max_steps(camera, features, styles):
     stylizer = Stylizer(features, styles[0][1], QUICK)
     session = Session(LiveOptions(max_steps=3), camera, stylizer, styles)
     assert session.state["settings"]["steps"] == 3
+    session.close()
     with pytest.raises(ValueError, match="steps is 0"):
         LiveOptions(max_steps=0)
 
@@ -269,7 +268,7 @@ def test_live_shows_camera_frames_in_window(camera, features, styles):
     window, stylizer = WindowRecorder(), Stylizer(features, styles[0][1], QUICK)
     session = Session(LiveOptions(fps=20, seconds=0.8), camera, stylizer, styles, window)
     live(session, camera, stylizer)
-    assert len(window.shown) > 3 and window.closed and session.timings.latency() > 0
+    assert len(window.shown) > 3 and window.closed and session.display.timings.latency() > 0
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
 
 

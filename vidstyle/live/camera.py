@@ -52,7 +52,8 @@ class LiveSource(Closing):
     """Base class of the sources that do not wait for the pipeline.
 
     Frame times count from ``start_time``, which is in seconds of ``time.monotonic``. ``mirror`` may
-    be assigned at any time. ``area`` gives frames their masks.
+    be assigned at any time. ``area`` gives frames their masks. ``newest`` is the last frame that
+    came, and ``arrived`` is set whenever one comes.
     """
 
     format: VideoInfo
@@ -60,6 +61,8 @@ class LiveSource(Closing):
     def __init__(self) -> None:
         self.mirror = False
         self.area = StylizedArea()
+        self.newest: Frame | None = None
+        self.arrived = Event()
         self.start_time = time.monotonic()
         self._last_arrival = self.start_time
         self._stopped = Event()
@@ -83,11 +86,14 @@ class LiveSource(Closing):
     def __iter__(self) -> Iterator[Frame]:
         """Iterate over the frames from now on. A second iteration continues the first one."""
         if self._frames is None:
-            self._frames = map(self._masked, self._read_frames())
+            self._frames = map(self._announced, self._read_frames())
         return self._frames
 
-    def _masked(self, frame: Frame) -> Frame:
-        return self.area.with_masks(frame)
+    def _announced(self, frame: Frame) -> Frame:
+        """The frame with its masks, which other threads learn of."""
+        self.newest = self.area.with_masks(frame)
+        self.arrived.set()
+        return self.newest
 
     def _read_frames(self) -> Iterator[Frame]:
         raise NotImplementedError

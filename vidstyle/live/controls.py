@@ -11,6 +11,7 @@ from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from .camera import LiveSource
 from .commands import PARAMETERS, check_parameters, check_weights
+from .pyramid_start import RESTYLE_LEVELS
 from .rate_control import FrameRateController
 
 STRENGTH_STEP, SCALE_FACTOR = 0.1, 1.25
@@ -140,6 +141,8 @@ class Controls:
         self.weights = checked
         self._previous_style, self._crossfade_start = self._stylizer.style, time.monotonic()
         self._stylizer.reset_learning_rate()
+        size = self._source.format.size
+        self._rate_controller.restart(self._stylizer, size, RESTYLE_LEVELS)
         # Temporal consistency with frames in the previous style would slow the crossfade down.
         self._replace_settings(temporal_weight=0.0)
 

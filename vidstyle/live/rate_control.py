@@ -1,8 +1,11 @@
-"""Frame rate control: choose the steps per frame, and then the working size, to keep a frame rate.
+"""Rate control: choose the steps per frame and the working size for the speed of this machine.
 
-A step's cost is measured with every frame. The controller fits as many steps as the frame interval
-allows. If even one step takes too long it lowers the working size, and raises the working size
-again when there has been time for a larger one for a while (with exponential backoff).
+A step's cost is measured with every frame. Where one step fits into the camera's frame interval,
+the controller fits as many as it can. Where it does not, the display shows the frames in between
+(``display``), and the controller lowers the working size only until ``SLOW_FPS`` frames per second
+are stylised, and not below ``LEGIBLE_PX``: a smaller picture has no strokes any more. The working
+size is raised again when there has been time for a larger one for a while, with exponential
+backoff.
 """
 
 import statistics
@@ -11,9 +14,13 @@ from dataclasses import replace
 
 from ..pipeline import Report
 from ..stylizer.stylizer import Stylizer
+from .pyramid_start import START_LEVELS, PyramidStart
 
-MIN_WORKING_PX = 128
-"""Smallest working size, long side in px. Below it fixed costs dominate the time of a step."""
+LEGIBLE_PX = 320
+"""Smallest working size, long side in px: below it strokes of most styles are a blur."""
+
+SLOW_FPS = 8.0
+"""Stylised frames per second down to which the working size is kept."""
 
 SIZE_FACTOR = 0.8
 """Largest factor by which the working size shrinks at once, and the factor by which it grows."""
@@ -32,7 +39,7 @@ MEDIAN_FRAMES = 8
 """Largest number of late frames over which the median time is taken."""
 
 WARM_UP_FRAMES = 2
-"""First frames on a GPU that are not measured, since kernels are compiled or graphs recorded."""
+"""First frames that are not measured: memory is allocated, kernels are compiled."""
 
 PLANNED_SHARE = 0.8
 """Share of the frame interval for which steps are planned.
@@ -51,7 +58,7 @@ class FrameRateController:
     """Adapts a stylizer's steps and working size to a target frame rate.
 
     ``target_fps`` and ``max_steps`` may be assigned at any time. ``note`` is a line for viewers
-    while the working size is reduced, else "".
+    while the working size is reduced or few frames are stylised, else "".
 
     Args:
         target_fps: frames per second, at most the camera's.
@@ -62,12 +69,32 @@ class FrameRateController:
         self.target_fps, self.max_steps = target_fps, max_steps
         self._late_frames, self._late_seconds, self._early_seconds = 0, 0.0, 0.0
         self._late_times: deque[float] = deque(maxlen=MEDIAN_FRAMES)
-        # While the working size is reduced: the setting to restore, and its value in px; else 0.
+        # The setting to restore after a start or a reduced size; its value in px while the size is
+        # reduced, else 0.
         self._full_setting: int | None = None
         self._full_px = 0
         self._growth_seconds = GROWTH_SECONDS
         self._last_seconds: dict[str, float] = {}
+        self._start: PyramidStart | None = None
+        self._final_px = 0  # working size at the end of the start
         self.note = ""
+
+    def restart(
+        self, stylizer: Stylizer, frame_size: tuple[int, int], coarse_levels: int = START_LEVELS
+    ) -> None:
+        """Stylise the next frames coarse to fine: at the start, and after a change of style.
+
+        Args:
+            stylizer: between two frames.
+            frame_size: (width, height) of the camera's frames in px.
+            coarse_levels: number of pyramid levels below the final size.
+        """
+        if self._start is None:
+            self._final_px = max(stylizer.working_size(frame_size))
+            if not self._full_px:
+                self._full_setting = stylizer.settings.working_size
+        self._start = PyramidStart(self._final_px, coarse_levels)
+        self._apply_start(stylizer)
 
     def adjust(self, stylizer: Stylizer, report: Report) -> None:
         """Adapt the stylizer's settings after a frame."""
@@ -77,24 +104,61 @@ class FrameRateController:
             if name != "read"
         }
         self._last_seconds = dict(report.seconds)
-        warming_up = stylizer.features.device.type != "cpu" and report.frames <= WARM_UP_FRAMES
-        if warming_up or not report.iterations:
+        if not report.iterations or report.frame is None:
             return
         frame_seconds = sum(seconds.values())
         step_seconds = seconds["stylize"] / len(report.iterations)
         fixed_seconds = frame_seconds - seconds["stylize"]
+        size = max(stylizer.working_size(report.frame.size))
+        if self._start is not None:
+            self._start.advance(len(report.iterations))
+            if report.frames > WARM_UP_FRAMES:
+                self._limit_final_size(size, fixed_seconds + step_seconds)
+            self._apply_start(stylizer)
+            return
+        if report.frames <= WARM_UP_FRAMES:
+            return
         self._choose_steps(stylizer, step_seconds, fixed_seconds)
         self._count_lateness(fixed_seconds + step_seconds, frame_seconds)
-        size = max(stylizer.working_size(report.frame.size)) if report.frame else 0
         late = self._late_frames >= LATE_FRAMES and self._late_seconds >= LATE_SECONDS
-        if late and size > MIN_WORKING_PX:
+        if late and size > LEGIBLE_PX:
             self._shrink(stylizer, size)
         elif self._full_px and self._early_seconds >= self._growth_seconds:
             self._grow(stylizer, size)
 
+    def _apply_start(self, stylizer: Stylizer) -> None:
+        """Set size and steps for the next frame of a start; end the start after its last one."""
+        size = self._start.size_px if self._start else None
+        if self._start is None or size is None:
+            self._start = None
+            self._set_working_size(stylizer, self._final_px)
+            return
+        steps = min(self._start.frame_steps, self.max_steps)
+        stylizer.settings = replace(stylizer.settings, working_size=size, steps=steps)
+
+    def _limit_final_size(self, size: int, least_seconds: float) -> None:
+        """Lower the final size of a start to what this machine can do, from a frame before.
+
+        Args:
+            size: working size of that frame, long side in px.
+            least_seconds: time of a frame with one step at that size.
+        """
+        affordable = size * (LATE_SHARE / self._slowest_fps / max(least_seconds, 1e-6)) ** 0.5
+        limited = min(self._final_px, max(LEGIBLE_PX, round(affordable)))
+        if self._start is None or limited >= SIZE_FACTOR * self._final_px:
+            return
+        self._full_px = self._full_px or self._final_px
+        self._final_px = limited
+        self._start.limit(limited)
+
+    @property
+    def _slowest_fps(self) -> float:
+        return min(self.target_fps, SLOW_FPS)
+
     def _choose_steps(self, stylizer: Stylizer, step_seconds: float, fixed_seconds: float) -> None:
-        available = PLANNED_SHARE / self.target_fps - fixed_seconds
-        affordable = int(available / max(step_seconds, 1e-6))
+        fits = fixed_seconds + step_seconds < LATE_SHARE / self.target_fps
+        fps = self.target_fps if fits else self._slowest_fps
+        affordable = int((PLANNED_SHARE / fps - fixed_seconds) / max(step_seconds, 1e-6))
         wanted, steps = min(self.max_steps, max(1, affordable)), stylizer.settings.steps
         if wanted != steps:  # gradually: a single slow frame is weak evidence
             change = 1 if wanted > steps else min(-1, -((steps - wanted) // 2))
@@ -108,7 +172,7 @@ class FrameRateController:
             least_seconds: time of a frame with one step.
             frame_seconds: time of this frame.
         """
-        interval = 1 / self.target_fps
+        interval = 1 / self._slowest_fps
         if least_seconds > LATE_SHARE * interval:
             self._late_frames += 1
             self._late_seconds += frame_seconds
@@ -130,19 +194,19 @@ class FrameRateController:
             self._growth_seconds = min(MAX_GROWTH_SECONDS, 2 * self._growth_seconds)
         else:
             self._full_setting, self._full_px = stylizer.settings.working_size, size
-        planned_seconds = PLANNED_SHARE / self.target_fps
+        planned_seconds = PLANNED_SHARE / self._slowest_fps
         factor = (planned_seconds / statistics.median(self._late_times)) ** 0.5
         new_size = round(size * min(SIZE_FACTOR, factor))
-        self._set_working_size(stylizer, max(MIN_WORKING_PX, new_size))
+        self._set_working_size(stylizer, max(LEGIBLE_PX, new_size))
 
     def _grow(self, stylizer: Stylizer, size: int) -> None:
         self._set_working_size(stylizer, min(self._full_px, round(size / SIZE_FACTOR)))
 
     def _set_working_size(self, stylizer: Stylizer, size: int) -> None:
-        full = size == self._full_px
+        full = self._full_px in (0, size)
         working_size = self._full_setting if full else size
         stylizer.settings = replace(stylizer.settings, working_size=working_size)
-        self.note = "" if full else f"working size reduced to {size} px to keep the frame rate"
+        self.note = "" if full else f"working size reduced to {size} px for this machine's speed"
         self._full_px = 0 if full else self._full_px
         self._late_frames, self._late_seconds, self._early_seconds = 0, 0.0, 0.0
         self._late_times.clear()

@@ -16,7 +16,7 @@ from ..io.sink_base import DEFAULT_ENCODING, Encoding
 from ..io.stream_info import VideoInfo
 from ..io.video_writer import VideoWriter
 from ..runtime.closing import Closing
-from ..runtime.worker import Worker
+from ..runtime.worker import SENTINEL, Worker
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,6 @@ class Recorder(Closing):
         encoding: codec and quality.
         notify: receives (line of text, whether it is an error), on any thread.
     """
-
-    segment_seconds = None  # live recordings are not resumed
 
     def __init__(
         self,
@@ -102,8 +100,10 @@ class Recorder(Closing):
             self._fail(error)
             self.stop()
 
-    def checkpoint(self, checkpoint: object) -> None:
-        """Do nothing: live recordings are not resumed."""
+    def send_all(self, worker: Worker) -> None:
+        """Send the frames of a worker's queue, in the worker's thread."""
+        while (frame := worker.get()) is not SENTINEL:
+            self.send(frame)
 
     def stop(self) -> None:
         """End the recording, if one runs. A thread completes the file and reports it."""

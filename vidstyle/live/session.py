@@ -1,4 +1,8 @@
-"""A live session: stylises a camera's frames, shows them, and executes keys and commands."""
+"""A live session: stylises a camera's frames, shows them, and executes keys and commands.
+
+Frames are stylised in one thread; the main thread shows them and reads keys (``display``). Whatever
+changes the stylizer is queued, and executed between two frames by the thread that stylises.
+"""
 
 import logging
 import math
@@ -6,45 +10,48 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from queue import Empty, Full, Queue
+from threading import Event
 from typing import Any
-
-import cv2
-import numpy as np
 
 from ..errors import VidstyleError
 from ..flow.methods import FlowMethod
 from ..io.frame import Image
 from ..io.images import write_image
+from ..optim.adam import do_nothing
 from ..pipeline import Report, run
+from ..runtime.device import one_core_left
+from ..runtime.interrupts import check
+from ..runtime.worker import Worker
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from .camera import CameraStatus, LiveSource
 from .commands import check_command, with_current_names
 from .controls import Controls
+from .display import Display
 from .filenames import is_unused, unused_name
-from .keys import HELP, KEYS
-from .latency_stamp import draw_stamp
+from .keys import KEYS
 from .messages import Messages
 from .output import Output
 from .rate_control import FrameRateController
 from .recorder import Recorder
-from .slate import SlateGenerator
 from .startup import LiveOptions, SessionClosed
-from .timing import FrameTimings
 from .window import Window
 
 log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 0.01
+"""Interval in seconds at which keys are read while the camera gives no frame."""
 
 MAX_PENDING_COMMANDS = 1000
 """Number of commands that may wait for the next frame."""
 
 
 class Session:
-    """State of a live session: the frame shown, modes, recorder, pending commands.
+    """State of a live session: the display, modes, recorder, pending commands.
 
-    ``pipeline.run`` calls the session on the main thread, after each frame and regularly while it
-    waits for one. ``state`` is JSON-compatible data about the last frame and the controls, replaced
-    with each frame.
+    ``pipeline.run`` calls the session after each frame and regularly while it waits for one;
+    meanwhile the main thread calls ``refresh`` again and again. ``state`` is JSON-compatible data
+    about the last frame and the controls, replaced with each frame.
 
     Args:
         options: frame rate, durations, recording.
@@ -65,27 +72,22 @@ class Session:
         outputs: Sequence[Output] = (),
     ) -> None:
         self._options, self._source, self._stylizer = options, source, stylizer
-        self.window, self._outputs = window, outputs
         self.messages = Messages()
         source.area.notify = self.messages.add
         self.recorder = Recorder(replace(source.format, rate=None), notify=self.messages.add)
+        self._writer = Worker(self.recorder.send_all, "writer")
+        self.display = Display(source, window, outputs, self.overlay, self._writer.put)
         self._rate_controller = FrameRateController(options.fps, options.max_steps)
         self.controls = Controls(
             stylizer, styles, source, self._rate_controller, options.crossfade_seconds
         )
-        self._slates = SlateGenerator(source)
-        self._frame_count = 0
+        self._rate_controller.restart(stylizer, source.format.size)
+        self._report = Report()
         self._start_time = time.monotonic()
-        self.timings = FrameTimings()
-        self._frozen = self._show_help = self._side_by_side = self._stamped = False
-        self._image: Image | None = None
         self._pending: Queue[Callable[[], None]] = Queue(MAX_PENDING_COMMANDS)
         self.actions: Mapping[str, Callable[[], None]] = {
             **self.controls.actions,
-            "side_by_side": lambda: self._toggle("_side_by_side"),
-            "freeze": lambda: self._toggle("_frozen"),
-            "help": lambda: self._toggle("_show_help"),
-            "latency_stamp": lambda: self._toggle("_stamped"),
+            **self.display.actions,
             "snapshot": self._save_snapshot,
             "record": self._toggle_recording,
             "quit": self._quit,
@@ -97,29 +99,40 @@ class Session:
             output.open(self)
 
     def __call__(self, stylizer: Stylizer, report: Report) -> None:
-        """Show a new frame, or a slate; then execute key presses and pending commands.
+        """Take a stylised frame; then execute pending commands.
 
         Raises:
-            SessionClosed: the user quit, or the session's duration is over.
+            SessionClosed: the user quit.
         """
-        if report.frames > self._frame_count and report.frame is not None:
-            self._frame_count = report.frames
-            captured = self._source.start_time + float(report.frame.time)
-            self.timings.add(time.monotonic(), captured)
+        if report.frames > self._report.frames and report.frame is not None and report.source:
+            self._report = replace(report)
+            self.display.add(report.source, report.frame, time.monotonic())
             fps = self._options.fps
             self._rate_controller.target_fps = min(fps, self._source.rate or fps)
             self._rate_controller.adjust(stylizer, report)
             self.controls.advance_crossfade()
-            self._show_frame(report)
-            self.state = self._build_state(report)
-        elif not self._frozen:
-            self._show_slate(report)
-        key = self.window.key() if self.window is not None else None
-        if key is not None:
-            self.press(key)
+            self.state = self._build_state()
         self._execute_pending()
+
+    def refresh(self) -> None:
+        """Show the camera's newest frame, and take a key press. Only on the main thread.
+
+        Raises:
+            SessionClosed: the user quit, or the session's duration is over.
+        """
+        now = time.monotonic()
+        if self.display.refresh(now):
+            self.state = self._build_state()
+        key = self.display.window.key() if self.display.window is not None else None
+        if key in KEYS:
+            action = self.actions[KEYS[key]]
+            # What changes the stylizer waits for the end of its frame.
+            if KEYS[key] in self.controls.actions:
+                self._enqueue(action)
+            else:
+                self._dispatch(action)
         seconds = self._options.seconds
-        if seconds is not None and time.monotonic() - self._start_time > seconds:
+        if seconds is not None and now - self._start_time > seconds:
             raise SessionClosed
 
     @property
@@ -133,7 +146,7 @@ class Session:
         return self._source.seconds_since_frame
 
     def press(self, key: str) -> None:
-        """Execute the action of a key; a key without one is ignored. Only on the main thread.
+        """Execute the action of a key; a key without one is ignored. Not while a frame is stylised.
 
         Raises:
             SessionClosed: the key ends the session.
@@ -208,76 +221,45 @@ class Session:
         except (VidstyleError, ValueError) as error:
             self.messages.add(str(error), error=True)
 
-    def _show_frame(self, report: Report) -> None:
-        if report.frame is None or (self._frozen and self._image is not None):
-            image = self._image
-        elif self._side_by_side and report.source is not None:
-            stylized = report.frame.image[..., :3]
-            size, source = report.frame.size, report.source.image[..., :3]
-            scaled = cv2.resize(source, size, interpolation=cv2.INTER_AREA)
-            image = np.concatenate([scaled, stylized], 1)
-        else:
-            image = report.frame.image
-        if image is None:
-            return
-        if image is not self._image:
-            for output in self._outputs:
-                output.show(draw_stamp(image) if self._stamped else image)
-        self._image = image
-        self._show_in_window(image, report)
-
-    def _show_slate(self, report: Report) -> None:
-        """Show the camera's status instead of a frame, as long as the camera gives no frames."""
-        image = self._slates.next_slate(None if self._image is None else self._image.shape[1::-1])
-        if image is None:
-            return
-        for output in self._outputs:
-            output.show(image)
-        self._show_in_window(image, report)
-        self.state = self._build_state(report)
-
-    def _show_in_window(self, image: Image, report: Report) -> None:
-        if self.window is not None:
-            self.window.show(image, HELP if self._show_help else self.overlay(report))
-
-    def overlay(self, report: Report) -> list[str]:
+    def overlay(self) -> list[str]:
         """Return the lines of text that the window shows over the frame."""
-        fps, latency_ms = self.timings.fps(), 1000 * self.timings.latency()
-        figures = f"{fps:.1f} fps  {latency_ms:.0f} ms  {len(report.iterations)} steps"
+        display, latency_ms = self.display, 1000 * self.display.timings.latency()
+        figures = f"{display.timings.fps():.1f} fps  {latency_ms:.0f} ms"
+        figures += f"  {display.stylized_fps:.1f} stylised" if not display.keeps_up() else ""
+        figures += f"  {len(self._report.iterations)} steps"
         camera = [] if self.camera_status == "ok" else [f"camera {self.camera_status}"]
         note = [self._rate_controller.note] * bool(self._rate_controller.note)
-        modes = [*["recording"] * self.recorder.running, *["frozen"] * self._frozen]
+        modes = [*["recording"] * self.recorder.running, *["frozen"] * display.frozen]
         messages = self.messages.on_screen()
         return [f"{figures}  {self.controls.name}", *camera, *note, *modes, *messages]
 
-    def _build_state(self, report: Report) -> dict[str, Any]:
+    def _build_state(self) -> dict[str, Any]:
+        report, display = self._report, self.display
         return {
             **self.controls.state(),
             "frames": report.frames,
             "dropped": report.dropped,
-            "fps": round(self.timings.fps(), 2),
-            "latency_ms": round(1000 * self.timings.latency(), 1),
+            "fps": round(display.timings.fps(), 2),
+            "stylized_fps": round(display.stylized_fps, 2),
+            "latency_ms": round(1000 * display.timings.latency(), 1),
             "steps": len(report.iterations),
             "loss": finite_loss(report),
             "working_px": max(self._stylizer.working_size(self._source.format.size)),
             "note": self._rate_controller.note,
             "recording": self.recorder.running,
-            "freeze": self._frozen,
-            "side_by_side": self._side_by_side,
+            "freeze": display.frozen,
+            "side_by_side": display.side_by_side,
         }
-
-    def _toggle(self, attribute: str) -> None:
-        setattr(self, attribute, not getattr(self, attribute))
 
     def _quit(self) -> None:
         raise SessionClosed
 
     def _save_snapshot(self) -> None:
-        if self._image is None:
+        if self.display.image is None:
             self.messages.add("no snapshot was saved: there is no frame yet", error=True)
             return
         path = unused_name("png")
-        write_image(path, self._image)
+        write_image(path, self.display.image)
         self.messages.add(f"snapshot: {path.absolute()}")
 
     def _toggle_recording(self) -> None:
@@ -294,11 +276,13 @@ class Session:
         Raises:
             VidstyleError: a recording could not be written.
         """
+        self._writer.finish()
+        self._writer.raise_error()
         self.recorder.stop()
-        for output in self._outputs:
+        for output in self.display.outputs:
             output.close()
-        if self.window is not None:
-            self.window.close()
+        if self.display.window is not None:
+            self.display.window.close()
         self.recorder.close()
 
 
@@ -310,13 +294,36 @@ def live(
     Raises:
         VidstyleError: a recording cannot be written, or the camera cannot be read any more.
     """
-    try:
-        run(source, stylizer, [session.recorder], session, flow)
-    except SessionClosed:
-        pass
-    finally:
-        session.close()
-    summary = session.timings.summary()
+    closing = Event()
+
+    def end_if_closing() -> None:
+        if closing.is_set():
+            raise SessionClosed
+
+    def stylize(_: Worker) -> None:
+        run(source, stylizer, [], session, flow)
+
+    stylizer.on_iteration = end_if_closing
+    with one_core_left(stylizer.features.device):
+        painter = Worker(stylize, "stylizer")
+        try:
+            while painter.is_alive():
+                check()
+                source.arrived.wait(REFRESH_SECONDS)
+                source.arrived.clear()
+                session.refresh()
+            session.refresh()
+        except SessionClosed:
+            pass
+        finally:
+            closing.set()
+            source.stop()
+            painter.join()
+            stylizer.on_iteration = do_nothing
+            session.close()
+    if not isinstance(painter.error, SessionClosed):
+        painter.raise_error()
+    summary = session.display.timings.summary()
     if summary:
         log.info("%s", summary)
 

@@ -10,7 +10,7 @@ MAX_TIMINGS = 10_000
 """Number of frames kept for the summary at the end of a session."""
 
 RECENT_FRAMES = 30
-"""Number of frames from which the present frame rate and latency are computed."""
+"""Number of frames shown from which the present frame rate and latency are computed."""
 
 
 class Timing(NamedTuple):
@@ -21,9 +21,14 @@ class Timing(NamedTuple):
 
 
 class FrameTimings:
-    """The timings of the latest ``MAX_TIMINGS`` frames."""
+    """The timings of the latest ``MAX_TIMINGS`` frames.
 
-    def __init__(self) -> None:
+    Args:
+        recent: number of frames from which the present frame rate and latency are computed.
+    """
+
+    def __init__(self, recent: int = RECENT_FRAMES) -> None:
+        self._recent_count = recent
         self._timings: deque[Timing] = deque(maxlen=MAX_TIMINGS)
 
     def add(self, shown: float, captured: float) -> None:
@@ -56,5 +61,5 @@ class FrameTimings:
         )
 
     def _recent(self) -> list[Timing]:
-        count = min(RECENT_FRAMES, len(self._timings))
+        count = min(self._recent_count, len(self._timings))
         return [self._timings[-number] for number in range(count, 0, -1)]

@@ -82,6 +82,22 @@ def limit_threads() -> None:
         torch.set_num_threads(threads())
 
 
+@contextmanager
+def one_core_left(device: torch.device) -> Iterator[None]:
+    """Leave one core to other threads of this program while PyTorch computes on the CPU.
+
+    The threads of an operation wait for each other: beside a camera and a display, two threads on
+    two cores take longer than one.
+    """
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, before - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def disable_unsupported_nnpack() -> None:
     """Turn NNPACK off on CPUs without AVX2, where PyTorch would warn at every convolution."""
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":

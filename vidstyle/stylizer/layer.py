@@ -1,7 +1,7 @@
 """A layer: a stylised image with its content and its Adam state, which are warped together."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +53,9 @@ class Layer:
         """
         flow = flow + warp(self.residual_flow, flow, "bilinear")
         moves = _is_motion(flow) & valid
+        # Not on a GPU, which this question would stop: recorded graphs do all of the work anyway.
+        if moves.device.type == "cpu" and not moves.any():
+            return replace(self, residual_flow=torch.where(valid, flow, 0))
         joined = torch.cat([self.image, self.content, self.reference], 1)
         joined = torch.where(moves, warp_sharp(joined, flow), joined)
         image, content, reference = joined[:, :3], joined[:, 3:6], joined[:, 6:]

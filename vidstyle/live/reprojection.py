@@ -1,0 +1,94 @@
+"""Reprojection: the last stylised frame is warped along the optical flow to the camera's frame.
+
+A stylised frame takes longer than the camera's frame interval. Reprojection (asynchronous time warp
+in virtual reality, van Waveren 2016) shows every camera frame's motion all the same. The result is
+only shown: no frame starts from it, so that its errors do not add up.
+"""
+
+from functools import lru_cache
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io.frame import Frame, Image, fit, to_8_bits
+
+FLOW_PX = 192
+"""Long side in px at which the flow is computed, in a few milliseconds."""
+
+MIN_FLOW_PX = 48
+"""Smallest side, to which narrow frames are stretched: DIS crashes on them."""
+
+BLUR_PX = 9
+"""Window, odd, over which errors are compared and the flow is smoothed."""
+
+REST_MARGIN_LEVELS = 1.5
+"""Pixels stay at rest unless the flow lowers the mean error of their window by more than so many
+levels of 255: the flow of flat regions and of noise is arbitrary."""
+
+MAX_ERROR_LEVELS = 40.0
+"""Mean error of the warped source above which the flow has failed, as after a cut: the stylised
+frame is then shown as it is."""
+
+
+class Reprojection:
+    """Warps one stylised frame to later frames of the camera.
+
+    Args:
+        source: the frame as the camera gave it.
+        stylized: the same frame stylised, of any size.
+    """
+
+    def __init__(self, source: Frame, stylized: Frame) -> None:
+        self.source, self.stylized = source, stylized
+        self._reduced = _reduced(source.image)
+
+    def at(self, frame: Frame) -> Image:
+        """The stylised frame in the positions of another frame of the camera, (H, W, C)."""
+        image = self.stylized.image
+        if frame.time == self.source.time or frame.size != self.source.size:
+            return image
+        flow = _flow(_reduced(frame.image), self._reduced)
+        return image if flow is None else _warped(image, flow)
+
+
+def _reduced(image: Image) -> NDArray[np.uint8]:
+    """The frame in grey, (H, W) uint8, at the size for the flow."""
+    grey = cv2.cvtColor(to_8_bits(image)[..., :3], cv2.COLOR_RGB2GRAY)
+    width, height = fit((grey.shape[1], grey.shape[0]), min(FLOW_PX, max(grey.shape)))
+    size = max(width, MIN_FLOW_PX), max(height, MIN_FLOW_PX)
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _flow(frame: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """Flow from a frame to its source, (H, W, 2) px, 0 where nothing moves; None if it failed."""
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flow = np.asarray(method.calc(frame, source, None), np.float32)  # type: ignore[call-overload]
+    window = BLUR_PX, BLUR_PX
+    at_rest = cv2.blur(cv2.absdiff(frame, source).astype(np.float32), window)
+    moved = cv2.absdiff(frame, _warped(source[..., None], flow)[..., 0]).astype(np.float32)
+    error = cv2.blur(moved, window)
+    if min(error.mean(), at_rest.mean()) > MAX_ERROR_LEVELS:
+        return None
+    flow[error > at_rest - REST_MARGIN_LEVELS] = 0
+    return np.asarray(cv2.blur(flow, window), np.float32)
+
+
+def _warped(image: Image, flow: NDArray[np.float32]) -> Image:
+    """An image, (H, W, C), backward warped by a flow of any size; borders repeat."""
+    size = image.shape[1], image.shape[0]
+    scale = np.array([size[0] / flow.shape[1], size[1] / flow.shape[0]], np.float32)
+    positions = cv2.resize(flow * scale, size)
+    cv2.add(positions, _pixel_positions(size), positions)
+    x, y = cv2.split(positions)
+    warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # OpenCV drops a single channel.
+    return cast("Image", warped).reshape(image.shape)
+
+
+@lru_cache(4)
+def _pixel_positions(size: tuple[int, int]) -> NDArray[np.float32]:
+    """(H, W, 2): column and row of each pixel of an image of this (width, height)."""
+    columns, rows = np.meshgrid(*(np.arange(side, dtype=np.float32) for side in size))
+    return np.stack([columns, rows], -1)
