@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from live_look import look_rows
 
 import vidstyle as vs
 from vidstyle.bench.clips import object_clip
@@ -170,6 +171,7 @@ class Studio:
         )
         prepare_styles([style for _, style in self.styles], stylizer, SIZE)
         session = Session(options, camera, stylizer, self.styles, window, outputs)
+        window.session = session
         session.press("c")
         live(session, camera, stylizer)
         return stylizer
@@ -182,7 +184,9 @@ def pace_rows(studio, clip, count, fps):
         stylizer = studio.run(camera, window, LiveOptions(fps=fps))
     (memory, files), (memory_after, files_after) = window.usage
     growth = f"memory after {count} frames relative to {WARM_UP_FRAMES} frames"
-    threads = sum(thread.name.startswith("vidstyle") for thread in threading.enumerate())
+    # The watch over other programs' use of the CPU ends some seconds after the last frame.
+    names = [thread.name for thread in threading.enumerate() if "cpu-watch" not in thread.name]
+    threads = sum(name.startswith("vidstyle") for name in names)
     return [
         Row("frames per second", 1 / statistics.median(window.intervals())),
         Row("working size, long side", max(stylizer.working_size(SIZE)), "px"),
@@ -243,7 +247,7 @@ class FakeDriver:
 
 
 def virtual_camera_rows(studio, clip):
-    """Frame rate of a virtual camera while frames are stylised at a third of it."""
+    """Frame rate of a virtual camera while the session shows a third of it."""
     driver, window = FakeDriver(), RecordingWindow(studio.features)
     camera = VirtualCamera(open_device=lambda *given: driver)
     with ClockedFile(clip, loop=True) as source:
@@ -251,12 +255,11 @@ def virtual_camera_rows(studio, clip):
             source, window, LiveOptions(fps=10, seconds=VIRTUAL_CAMERA_SECONDS + 10), [camera]
         )
     times = [when for when in driver.times if when > driver.times[-1] - VIRTUAL_CAMERA_SECONDS]
-    shown = [when for when, _ in window.shown if times[0] < when < times[-1]]
     span = times[-1] - times[0]
     figure = f"virtual camera, 1280 x 720, {VIRTUAL_CAMERA_SECONDS} s: frames per second"
     return [
         Row(figure, (len(times) - 1) / span, "", "29.4 to 30.6"),
-        Row("stylised frames per second meanwhile", len(shown) / span),
+        Row("stylised frames per second meanwhile", window.session.display.stylized_fps),
     ]
 
 
@@ -329,6 +332,7 @@ def main():
         rows = first_rows(clip) if os.environ.get("DISPLAY") else []
         rows += [
             *pace_rows(studio, clip, args.frames, args.fps),
+            *look_rows(studio.features, studio.styles[:2], clip),
             unplugged_row(studio, images),
             *virtual_camera_rows(studio, clip),
         ]

@@ -24,6 +24,9 @@ from .window import Window
 RATE_FRAMES = 8
 """Number of stylised frames from which their rate is computed."""
 
+LATE_INTERVALS = 1.5
+"""Frame intervals after which a camera's frame is late, and is not waited for."""
+
 KEEPS_UP_SHARE = 0.8
 """Share of the camera's rate above which stylised frames are shown as they are."""
 
@@ -103,11 +106,16 @@ class Display:
             return self._show_slate()
         stylized = self._stylized
         frame = self._frame_to_show(stylized)
-        if self._shown[0] is stylized and self._shown[1] is frame:
+        if frame is self._shown[1] and (stylized is self._shown[0] or self._expects_frame(now)):
             return not self.frozen and self._show_slate()
         self._shown = stylized, frame
         self._show(stylized, frame, now)
         return True
+
+    def _expects_frame(self, now: float) -> bool:
+        """Whether the camera's next frame is due: a new stylised frame is shown with it."""
+        rate, last = self._source.rate, self.timings.last_shown
+        return rate is not None and last is not None and now - last < LATE_INTERVALS / rate
 
     def _frame_to_show(self, stylized: Reprojection) -> Frame:
         """The frame of the camera to show: never an earlier one than before."""

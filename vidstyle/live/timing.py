@@ -35,6 +35,11 @@ class FrameTimings:
         """Add a frame. Both times are in seconds of ``time.monotonic``."""
         self._timings.append(Timing(shown, captured))
 
+    @property
+    def last_shown(self) -> float | None:
+        """When the last frame was shown; None before the first."""
+        return self._timings[-1].shown if self._timings else None
+
     def fps(self) -> float:
         """Return the frames shown per second recently; it decreases while no frame comes."""
         times = [timing.shown for timing in self._recent()]
