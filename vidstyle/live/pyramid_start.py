@@ -6,7 +6,7 @@ step takes a fraction of the time, and broad strokes come first, as in ``stylize
 
 from ..stylizer.cold_start import MIN_LEVEL_STEPS, PYRAMID_RATIO
 
-START_LEVELS, RESTYLE_LEVELS = 2, 1
+START_LEVELS, RESTYLE_LEVELS = 3, 1
 """Number of levels below the final size, at the start and after a change of style. At a coarser
 level a face that viewers have seen already would be lost for a second."""
 

@@ -194,7 +194,8 @@ function showState(state) {
   showMessages(state.messages);
   if (!("frames" in state)) { setText("news", "loading"); showCamera(state); return; }
   const figures = [`${state.fps.toFixed(1)} fps`, `${Math.round(state.latency_ms)} ms`,
-    `${state.steps} steps`, `${state.working_px} px`];
+    state.stylized_fps < 0.8 * state.fps && `${state.stylized_fps.toFixed(1)} stylised`,
+    `${state.steps} steps`, `${state.working_px} px`].filter(Boolean);
   setText("figures", `${figures.join(" · ")} ·`);
   const styles = state.styles.filter((style) => style.weight > 0).map((style) => style.name);
   const news = [styles.join(" + "), state.recording && "recording", state.note];
