@@ -140,6 +140,16 @@ def test_package_help_and_camera_do_not_import_pytorch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("module", ["cli.live", "io.recording_names", "live.session", "api"])
+def test_package_imports_opencv_before_pyav(module):
+    # In the other order a window of OpenCV never opens. Modules are listed as they were begun.
+    code = (
+        f"import sys, vidstyle.{module}, vidstyle.io.decode, cv2; names = list(sys.modules); "
+        "sys.exit(names.index('cv2') > names.index('av'))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("name", vidstyle.__all__)
 def test_package_documents_every_public_name(name):
     assert getattr(vidstyle, name).__doc__ or name == "PRESETS"
