@@ -1,6 +1,7 @@
 """The display of a live session: reprojection of the last stylised frame to the camera's frames."""
 
 import time
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
@@ -64,6 +65,16 @@ def test_reprojection_keeps_channels_and_dtype(channels, dtype):
     stylized = np.dstack([source] * 2)[..., :channels].astype(dtype)
     image = Reprojection(frame(0, source), frame(0, stylized)).at(frame(1, np.roll(source, 2, 1)))
     assert image.shape == stylized.shape and image.dtype == dtype
+
+
+def test_reprojection_shows_the_camera_frame_outside_of_its_mask():
+    source = textured()
+    moved, mask = np.roll(source, 3, 1), np.zeros((64, 96), np.uint8)
+    mask[:, 48:] = 255
+    reprojection = Reprojection(frame(0, source), frame(0, 255 - source))
+    image = reprojection.at(replace(frame(1, moved), mask=mask)).astype(int)
+    assert np.abs(image[:, :48] - moved[:, :48]).max() <= 1
+    assert np.abs(image[:, 52:88] - (255 - moved[:, 52:88])).mean() < 10
 
 
 class StillSource(LiveSource):

@@ -17,6 +17,9 @@ from ..io.frame import Frame, Image, fit, to_8_bits
 FLOW_PX = 192
 """Long side in px at which the flow is computed, in a few milliseconds."""
 
+COLORS = 3
+"""Channels of an image without alpha."""
+
 MIN_FLOW_PX = 48
 """Smallest side, to which narrow frames are stretched: DIS crashes on them."""
 
@@ -50,7 +53,7 @@ class Reprojection:
         if frame.time == self.source.time or frame.size != self.source.size:
             return image
         flow = _flow(_reduced(frame.image), self._reduced)
-        return image if flow is None else _warped(image, flow)
+        return image if flow is None else _masked(frame, _warped(image, flow))
 
 
 def _reduced(image: Image) -> NDArray[np.uint8]:
@@ -85,6 +88,19 @@ def _warped(image: Image, flow: NDArray[np.float32]) -> Image:
     warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     # OpenCV drops a single channel.
     return cast("Image", warped).reshape(image.shape)
+
+
+def _masked(frame: Frame, stylized: Image) -> Image:
+    """The stylised image within the frame's mask, and the frame itself elsewhere.
+
+    What is not stylised, such as a person before a stylised background, need not lag behind.
+    """
+    if frame.mask is None or stylized.dtype != np.uint8 or stylized.shape[2] != COLORS:
+        return stylized
+    size = stylized.shape[1], stylized.shape[0]
+    source = cv2.resize(to_8_bits(frame.image)[..., :COLORS], size, interpolation=cv2.INTER_AREA)
+    mask = cv2.resize(frame.mask, size).astype(np.float32) / np.iinfo(frame.mask.dtype).max
+    return cast("Image", cv2.blendLinear(stylized, source, mask, 1 - mask))
 
 
 @lru_cache(4)
