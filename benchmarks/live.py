@@ -28,9 +28,10 @@ import vidstyle as vs
 from vidstyle.bench.clips import object_clip
 from vidstyle.bench.results import Row, machine, row_text, write_results
 from vidstyle.live.camera import Camera, PacedFile
+from vidstyle.live.defaults import live_settings
 from vidstyle.live.latency_stamp import draw_stamp, read_stamp, stamp_age
 from vidstyle.live.session import Session, live, prepare_styles
-from vidstyle.live.startup import LIVE_INITIAL_STEPS, LiveOptions
+from vidstyle.live.startup import LiveOptions
 from vidstyle.live.virtual_camera import VirtualCamera
 from vidstyle.runtime.device import open_files, resident_memory
 
@@ -167,7 +168,7 @@ class Studio:
         stylizer = vs.Stylizer(
             self.features,
             self.styles[0][1],
-            replace(vs.PRESETS["draft"], initial_steps=LIVE_INITIAL_STEPS),
+            live_settings(),
         )
         prepare_styles([style for _, style in self.styles], stylizer, SIZE)
         session = Session(options, camera, stylizer, self.styles, window, outputs)

@@ -19,8 +19,9 @@ import torch
 import vidstyle as vs
 from vidstyle.bench.results import Row, row_text
 from vidstyle.live.camera import PacedFile
+from vidstyle.live.defaults import live_settings
 from vidstyle.live.session import Session, live, prepare_styles
-from vidstyle.live.startup import LIVE_INITIAL_STEPS, LiveOptions
+from vidstyle.live.startup import LiveOptions
 from vidstyle.ops.tensors import resize, to_tensor
 from vidstyle.styles import find_style
 
@@ -82,8 +83,7 @@ def look_rows(features, styles, clip):
         styles: two pairs of (name, style).
         clip: a file, played in a loop.
     """
-    settings = replace(vs.PRESETS["draft"], initial_steps=LIVE_INITIAL_STEPS)
-    stylizer = vs.Stylizer(features, styles[0][1], settings)
+    stylizer = vs.Stylizer(features, styles[0][1], live_settings())
     with PacedFile(clip, loop=True) as camera:
         size = camera.format.size
         prepare_styles([style for _, style in styles], stylizer, size)
@@ -132,9 +132,8 @@ def ratio(stylizer, frame_size, style, image):
     size = stylizer.working_size(frame_size)
     width = image.shape[1] // 2
     source, shown = (np.ascontiguousarray(half) for half in (image[:, :width], image[:, width:]))
-    settings = replace(vs.PRESETS["draft"], working_size=max(size))
-    judge = vs.Stylizer(stylizer.features, style, settings)
-    fresh = judge.stylize_reduced(vs.Frame(source), None, settings.initial_steps)
+    judge = vs.Stylizer(stylizer.features, style, replace(live_settings(), working_size=max(size)))
+    fresh = judge.stylize_reduced(vs.Frame(source), None, vs.PRESETS["draft"].initial_steps)
     objective = judge.objective(resize(to_tensor(source), size))
     with torch.no_grad():
         values = [

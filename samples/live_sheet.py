@@ -1,11 +1,10 @@
-"""A contact sheet of the window of `vidstyle live`, three seconds after each change of style.
+"""A contact sheet of the window of `vidstyle live`, five seconds after each change of style.
 
 python samples/live_sheet.py OUT.jpg CLIP
 """
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,14 +12,15 @@ import numpy as np
 
 import vidstyle as vs
 from vidstyle.live.camera import PacedFile
+from vidstyle.live.defaults import live_settings
 from vidstyle.live.session import Session, live, prepare_styles
-from vidstyle.live.startup import LIVE_INITIAL_STEPS, LiveOptions
+from vidstyle.live.startup import LiveOptions
 from vidstyle.live.window import draw_text
 
 STYLES = ("strokes", "dots", "engraving", "glass", "ink", "mosaic", "paper")
 """The session starts with the first style; the sheet shows the others."""
 
-SECONDS, COLUMNS, CELL = 3.0, 3, (480, 270)
+SECONDS, COLUMNS, CELL = 5.0, 3, (480, 270)
 
 
 class SheetWindow:
@@ -51,9 +51,7 @@ def main():
     features = vs.load_features("bundled")
     folder = Path(__file__).parent / "styles"
     styles = [(name, vs.Style.from_images([folder / f"{name}.jpg"], features)) for name in STYLES]
-    stylizer = vs.Stylizer(
-        features, styles[0][1], replace(vs.PRESETS["draft"], initial_steps=LIVE_INITIAL_STEPS)
-    )
+    stylizer = vs.Stylizer(features, styles[0][1], live_settings())
     window = SheetWindow()
     with PacedFile(sys.argv[2], loop=True) as camera:
         prepare_styles([style for _, style in styles], stylizer, camera.format.size)

@@ -51,12 +51,24 @@ def test_reprojection_leaves_noise_at_rest():
     assert np.abs(image.astype(int) - stylized).mean() < 0.5
 
 
-def test_reprojection_shows_stylized_frame_as_it_is_after_a_cut():
-    black, white = np.zeros((64, 96, 3), np.uint8), np.full((64, 96, 3), 255, np.uint8)
-    stylized = textured(seed=2)
-    reprojection = Reprojection(frame(0, black), frame(0, stylized))
-    assert np.array_equal(reprojection.at(frame(1, white)), stylized)
-    assert np.array_equal(reprojection.at(frame(1, textured((32, 32)))), stylized)  # another size
+def test_reprojection_shows_what_is_new_in_the_colours_of_the_style():
+    source = textured()
+    stylized = 255 - source
+    new = source.copy()
+    new[20:44, 40:64] = 60  # an object that was not there
+    image = Reprojection(frame(0, source), frame(0, stylized)).at(frame(1, new)).astype(int)
+    assert np.abs(image[26:38, 46:58] - 195).max() < 40
+    assert np.abs(image[:, 4:24] - stylized[:, 4:24]).mean() < 2
+
+
+def test_reprojection_shows_another_scene_after_a_cut():
+    source, other = textured(), np.flip(textured(seed=3), 2)
+    other = np.clip(1.5 * other.astype(int) - 64, 0, 255).astype(np.uint8)
+    reprojection = Reprojection(frame(0, source), frame(0, 255 - source))
+    image = reprojection.at(frame(1, other)).astype(int)
+    assert np.corrcoef(image.ravel(), 255 - other.ravel())[0, 1] > 0.6
+    smaller = frame(1, textured((32, 32)))  # the camera has another size now
+    assert np.array_equal(reprojection.at(smaller), 255 - source)
 
 
 @pytest.mark.parametrize("channels, dtype", [(4, np.uint8), (3, np.uint16)])

@@ -46,6 +46,7 @@ ROWS = (
     "job render_progress render_job preview sheet sheet_output range_render range_jobs batch",
     "distributed.shot_list distributed.tasks distributed.workers distributed.outputs",
     "distributed.driver distributed.cluster distributed.render api_arguments api_stream api",
+    "live.defaults",
     "live.v4l2loopback live.latency_stamp live.shared_memory live.window live.network_camera",
     "live.stylized_area live.capture live.camera live.slate live.output_device live.virtual_camera",
     "live.stream_worker live.stream_output live.recorder live.pyramid_start live.rate_control",

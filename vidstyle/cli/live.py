@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.interrupts import deferred
-from ..settings import PRESETS, Settings
+from ..settings import Settings
 from .usage import settings_of, usage_errors, weights_files
 
 
@@ -82,9 +82,9 @@ def _check(args: argparse.Namespace, files: list[Path]) -> None:
 
 def _settings(args: argparse.Namespace) -> Settings:
     """The settings at the start of a session; iterations are added when there is time for them."""
-    from ..live.startup import LIVE_INITIAL_STEPS
+    from ..live.defaults import live_settings
 
-    base = replace(PRESETS[args.preset], initial_steps=LIVE_INITIAL_STEPS)
+    base = live_settings(args.preset)
     settings = settings_of(args, base)
     return replace(settings, steps=min(settings.steps, base.steps))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from ..settings import PRESETS
+from ..live.defaults import live_settings
 from . import values
 from .shared_flags import (
     add_basic_settings,
@@ -15,7 +15,7 @@ from .shared_flags import (
 )
 
 LIVE_DEFAULTS: Mapping[str, str] = MappingProxyType(
-    {"steps": "as many as there is time for, 8 at most", "initial_steps": "6"}
+    {"steps": "as many as there is time for, 8 at most"}
 )
 """Defaults of ``vidstyle live`` that the presets do not set, as the help shows them."""
 
@@ -63,11 +63,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     _add_masks(parser)
     add("-t", dest="duration", type=values.time, metavar="TIME", help="end after this time")
     add_preset_flag(parser, "draft", "draft")
-    add_basic_settings(parser, PRESETS["draft"])
+    add_basic_settings(parser, live_settings())
     _add_outputs(parser)
     _add_virtual_camera(parser)
     _add_control_page(parser)
-    add_expert_settings(parser, PRESETS["draft"], LIVE_DEFAULTS)
+    add_expert_settings(parser, live_settings(), LIVE_DEFAULTS)
     add_model_flags(parser)
 
 

@@ -17,8 +17,21 @@ from ..io.frame import Frame, Image, fit, to_8_bits
 FLOW_PX = 192
 """Long side in px at which the flow is computed, in a few milliseconds."""
 
+UNKNOWN_LEVELS = 8.0, 24.0
+"""Mean error of a window, in levels of 255, at which the camera's frame begins to replace the
+warped one, and at which it is shown alone."""
+
+COLOR_SAMPLES = 64, 48
+"""(width, height) in px at which colours are compared."""
+
+COLOR_RIDGE = 20.0
+"""Regularisation of the colour map, in squared levels of 255."""
+
 COLORS = 3
 """Channels of an image without alpha."""
+
+ColorMap = NDArray[np.float64]
+"""(3, 4): an affine map of RGB in levels of 255."""
 
 MIN_FLOW_PX = 48
 """Smallest side, to which narrow frames are stretched: DIS crashes on them."""
@@ -31,12 +44,14 @@ REST_MARGIN_LEVELS = 1.5
 levels of 255: the flow of flat regions and of noise is arbitrary."""
 
 MAX_ERROR_LEVELS = 40.0
-"""Mean error of the warped source above which the flow has failed, as after a cut: the stylised
-frame is then shown as it is."""
+"""Mean error of the warped source above which the flow has failed, as after a cut."""
 
 
 class Reprojection:
     """Warps one stylised frame to later frames of the camera.
+
+    Where the flow does not follow, such as at a hand that moves fast or comes into view, the
+    camera's frame itself is shown, in the colours of the stylised frame.
 
     Args:
         source: the frame as the camera gave it.
@@ -46,14 +61,26 @@ class Reprojection:
     def __init__(self, source: Frame, stylized: Frame) -> None:
         self.source, self.stylized = source, stylized
         self._reduced = _reduced(source.image)
+        self._colors: ColorMap | None = None
 
     def at(self, frame: Frame) -> Image:
         """The stylised frame in the positions of another frame of the camera, (H, W, C)."""
         image = self.stylized.image
         if frame.time == self.source.time or frame.size != self.source.size:
             return image
-        flow = _flow(_reduced(frame.image), self._reduced)
-        return image if flow is None else _masked(frame, _warped(image, flow))
+        reduced = _reduced(frame.image)
+        flow = _flow(reduced, self._reduced)
+        warped = image if flow is None else _warped(image, flow)
+        if image.dtype != np.uint8 or image.shape[2] != COLORS:
+            return warped
+        unknown = _unknown(reduced, self._reduced, flow)
+        if unknown.any():
+            if self._colors is None:
+                self._colors = _fit_colors(self.source.image, image)
+            size = image.shape[1], image.shape[0]
+            colored = cv2.transform(_resized(frame.image, size), self._colors)
+            warped = _blended(cast("Image", colored), warped, unknown)
+        return warped if frame.mask is None else _masked(frame, warped)
 
 
 def _reduced(image: Image) -> NDArray[np.uint8]:
@@ -84,10 +111,43 @@ def _warped(image: Image, flow: NDArray[np.float32]) -> Image:
     scale = np.array([size[0] / flow.shape[1], size[1] / flow.shape[0]], np.float32)
     positions = cv2.resize(flow * scale, size)
     cv2.add(positions, _pixel_positions(size), positions)
+    # Positions in 1/32 px, which is quicker than floating point.
     x, y = cv2.split(positions)
-    warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    whole, parts = cv2.convertMaps(x, y, cv2.CV_16SC2)
+    warped = cv2.remap(image, whole, parts, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     # OpenCV drops a single channel.
     return cast("Image", warped).reshape(image.shape)
+
+
+def _unknown(
+    frame: NDArray[np.uint8], source: NDArray[np.uint8], flow: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    """Where a warped source does not show the frame, (H, W) from 0 to 1.
+
+    Args:
+        frame, source: (H, W), see ``_reduced``.
+        flow: from the frame to the source; None: it failed everywhere.
+    """
+    if flow is None:
+        return np.ones(frame.shape, np.float32)
+    warped = _warped(source[..., None], flow)[..., 0]
+    error = cv2.blur(cv2.absdiff(frame, warped).astype(np.float32), (BLUR_PX, BLUR_PX))
+    low, high = UNKNOWN_LEVELS
+    return np.asarray(((error - low) / (high - low)).clip(0, 1), np.float32)
+
+
+def _fit_colors(source: Image, stylized: Image) -> ColorMap:
+    """The least-squares affine map from the colours of a frame to those of its stylised version."""
+    inputs, targets = (
+        _resized(image, COLOR_SAMPLES).reshape(-1, COLORS).astype(np.float64)
+        for image in (source, stylized)
+    )
+    mean, target_mean = inputs.mean(0), targets.mean(0)
+    inputs, targets = inputs - mean, targets - target_mean
+    # The ridge keeps the map of a flat frame near to a change of the mean alone.
+    ridge = COLOR_RIDGE * len(inputs) * np.eye(COLORS)
+    matrix = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ targets + ridge).T
+    return np.column_stack([matrix, target_mean - matrix @ mean])
 
 
 def _masked(frame: Frame, stylized: Image) -> Image:
@@ -95,12 +155,22 @@ def _masked(frame: Frame, stylized: Image) -> Image:
 
     What is not stylised, such as a person before a stylised background, need not lag behind.
     """
-    if frame.mask is None or stylized.dtype != np.uint8 or stylized.shape[2] != COLORS:
+    if frame.mask is None:
         return stylized
-    size = stylized.shape[1], stylized.shape[0]
-    source = cv2.resize(to_8_bits(frame.image)[..., :COLORS], size, interpolation=cv2.INTER_AREA)
-    mask = cv2.resize(frame.mask, size).astype(np.float32) / np.iinfo(frame.mask.dtype).max
-    return cast("Image", cv2.blendLinear(stylized, source, mask, 1 - mask))
+    source = _resized(frame.image, (stylized.shape[1], stylized.shape[0]))
+    return _blended(stylized, source, frame.mask.astype(np.float32) / np.float32(255))
+
+
+def _resized(image: Image, size: tuple[int, int]) -> Image:
+    """The colours of an image, (H, W, 3) uint8, in (width, height) px."""
+    colors = to_8_bits(image)[..., :COLORS]
+    return cast("Image", cv2.resize(colors, size, interpolation=cv2.INTER_AREA))
+
+
+def _blended(image: Image, other: Image, weight: NDArray[np.float32]) -> Image:
+    """An image where the weight is 1, another where it is 0; the weight may have any size."""
+    weight = np.asarray(cv2.resize(weight, (image.shape[1], image.shape[0])), np.float32)
+    return cast("Image", cv2.blendLinear(image, other, weight, 1 - weight))
 
 
 @lru_cache(4)

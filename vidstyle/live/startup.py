@@ -14,10 +14,6 @@ from .window import Window
 
 Loaded = TypeVar("Loaded")
 
-LIVE_INITIAL_STEPS = 6
-"""Steps of the first frame: few, so that the camera appears at once and the style develops on it.
-"""
-
 MAX_STEPS = 100
 """Largest number of steps per frame that can be requested."""
 
