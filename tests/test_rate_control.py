@@ -144,3 +144,9 @@ def test_frame_rate_controller_start_ends_at_what_the_machine_can_do(after):
     controller.restart(stylizer, (640, 480), 1)  # another style
     sizes = [stylized(0.2).working_size for _ in range(20)]
     assert sizes[0] == 192 and sizes[-1] == LEGIBLE_PX
+
+
+def test_frame_rate_controller_keeps_one_size_for_compiled_programs(after):
+    controller, stylizer, _ = after(30, 400, engine="compile")
+    controller.restart(stylizer, (640, 480))
+    assert stylizer.settings.working_size == 400

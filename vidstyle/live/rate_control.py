@@ -84,11 +84,15 @@ class FrameRateController:
     ) -> None:
         """Stylise the next frames coarse to fine: at the start, and after a change of style.
 
+        Not where a program is prepared for each size, as on a GPU: that takes longer.
+
         Args:
             stylizer: between two frames.
             frame_size: (width, height) of the camera's frames in px.
             coarse_levels: number of pyramid levels below the final size.
         """
+        if stylizer.features.device.type != "cpu" or stylizer.settings.engine == "compile":
+            return
         if self._start is None:
             self._final_px = max(stylizer.working_size(frame_size))
             if not self._full_px:
