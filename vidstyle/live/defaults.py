@@ -8,8 +8,8 @@ LIVE_INITIAL_STEPS = 6
 """Steps of the first frame: few, so that the camera appears at once and the style develops on it.
 """
 
-LIVE_CONTENT_WEIGHT = 0.08
-"""Content weight of a session unless the user gives one: twice that of ``draft``. At the small
+LIVE_CONTENT_WEIGHT = 0.06
+"""Content weight of a session unless the user gives one: half more than ``draft`` has. At the small
 sizes of a session broad strokes would cover faces."""
 
 
