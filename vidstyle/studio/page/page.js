@@ -1,0 +1,213 @@
+// The studio: what is chosen, the painting of it, and the connection to the queue.
+
+import { get, linkTo, post, stream } from "./api.js";
+import * as choices from "./choices.js";
+import * as player from "./player.js";
+import * as queue from "./queue.js";
+import * as settings from "./settings.js";
+import * as stage from "./stage.js";
+import { afterPause, attempt, byId, setText, toast } from "./tools.js";
+
+const PAINT_MS = 250;      // pause after the last change before a painting is started
+const ESTIMATE_MS = 400;
+const RETRY_MS = 3000;     // wait after a lost connection
+const MEMORY_KEY = "vidstyle-studio-choice";
+
+const state = { clips: [], styles: [], jobs: [] };
+const chosen = { clip: "", style: "" };
+let painter = null;  // aborts the painting in progress
+let costs = null;
+
+const find = (list, id) => list.find((each) => each.id === id);
+const currentClip = () => find(state.clips, chosen.clip);
+const currentStyle = () => find(state.styles, chosen.style);
+
+function showSummary() {
+  const clip = currentClip(), style = currentStyle(), preset = settings.currentPreset();
+  byId("render").disabled = !clip || !style;
+  if (!clip) setText(byId("summary"), "Add a clip first.");
+  else if (!style) setText(byId("summary"), "Choose a style.");
+  else {
+    const cost = costs && costs[preset] ? settings.costText(costs[preset]) : "";
+    const parts = [`${clip.name} in ${style.name}`, preset, cost];
+    setText(byId("summary"), parts.filter(Boolean).join(" · "));
+  }
+}
+
+const loadCosts = afterPause(() => attempt(async () => {
+  const clip = currentClip();
+  if (!clip) return;
+  const body = { clip: clip.id, settings: settings.changedSettings(), ...stage.currentRange() };
+  costs = await post("estimates", body);
+  settings.showCosts(costs);
+  showSummary();
+}), ESTIMATE_MS);
+
+async function paint() {
+  const clip = currentClip(), style = currentStyle();
+  if (!clip || !style) return;
+  const stop = painter = new AbortController();
+  let failed = false;
+  try {
+    await stream("previews", {
+      clip: clip.id, time: stage.currentTime(), style: style.id,
+      preset: settings.currentPreset(), settings: settings.changedSettings(),
+    }, (event) => {
+      if (stop.signal.aborted) return;
+      if (event.image) stage.showPainting(event, style.name);
+      if (event.stage === "error") { failed = true; toast(event.message); }
+    }, stop.signal);
+  } catch (error) {
+    if (stop.signal.aborted) return;  // another painting has begun
+    failed = true;
+    toast(error.message);
+  }
+  if (stop.signal.aborted) return;
+  stage.endPainting(failed);
+  loadCosts();
+}
+const paintSoon = afterPause(paint, PAINT_MS);
+
+function requestPainting(moved = false) {
+  if (!currentClip() || !currentStyle()) return;
+  if (painter) painter.abort();
+  stage.expectPainting(moved);
+  paintSoon();
+}
+
+// The choice survives a reload of the page.
+function remember() {
+  try {
+    const memory = { ...chosen, preset: settings.currentPreset(),
+      settings: settings.changedSettings() };
+    localStorage.setItem(MEMORY_KEY, JSON.stringify(memory));
+  } catch { /* storage is disabled */ }
+}
+
+function recall() {
+  try {
+    return JSON.parse(localStorage.getItem(MEMORY_KEY)) || {};
+  } catch {
+    return {};
+  }
+}
+
+function changed(what) {
+  if (what !== "range") requestPainting(what === "time");
+  if (what !== "time") loadCosts();
+  showSummary();
+  remember();
+}
+
+function showChoices() {
+  choices.showClips(state.clips, chosen.clip, pickClip, (id) => {
+    state.clips = state.clips.filter((each) => each.id !== id);
+    if (chosen.clip === id) pickClip(state.clips.length ? state.clips[0].id : "");
+    showChoices();
+  });
+  choices.showStyles(state.styles, chosen.style, pickStyle, (id) => {
+    state.styles = state.styles.filter((each) => each.id !== id);
+    if (chosen.style === id) pickStyle(state.styles.length ? state.styles[0].id : "");
+    showChoices();
+  });
+  showSummary();
+}
+
+function pickClip(id) {
+  if (painter) painter.abort();
+  chosen.clip = id;
+  costs = null;
+  stage.showClip(currentClip() || null);
+  changed("clip");
+}
+
+function pickStyle(id) {
+  chosen.style = id;
+  changed("style");
+}
+
+async function render() {
+  const body = {
+    ...chosen, preset: settings.currentPreset(), settings: settings.changedSettings(),
+    ...stage.currentRange(),
+  };
+  const job = await attempt(() => post("jobs", body));
+  if (!job) return;
+  toast(`${job.clip_name} was added to the renders`, false);
+  if (!find(state.jobs, job.id)) showJobs([...state.jobs, job]);
+}
+
+function showJobs(jobs) {
+  state.jobs = jobs;
+  queue.showJobs(jobs);
+}
+
+function reuse(job) {
+  settings.pick(job.preset, job.settings);
+  if (find(state.styles, job.style)) chosen.style = job.style;
+  if (find(state.clips, job.clip) && job.clip !== chosen.clip) pickClip(job.clip);
+  else changed("settings");
+  showChoices();
+  byId("canvas").scrollIntoView({ block: "nearest" });
+}
+
+// The server sends the jobs when they change; browsers reconnect by themselves unless refused.
+function listen() {
+  const events = new EventSource(linkTo("events"));
+  let lost = false;
+  events.onopen = () => {
+    if (lost) toast("vidstyle studio answers again", false);
+    lost = false;
+  };
+  events.onmessage = (event) => showJobs(JSON.parse(event.data).jobs);
+  events.onerror = () => {
+    if (!lost) toast("vidstyle studio does not answer: its renders are shown once it does");
+    lost = true;
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
+  };
+}
+
+function setup() {
+  stage.setup(changed);
+  choices.setup((clip) => {
+    state.clips.push(clip);
+    pickClip(clip.id);
+    showChoices();
+  }, (style) => {
+    state.styles.push(style);
+    pickStyle(style.id);
+    showChoices();
+  });
+  queue.setup((job) => player.openPlayer(job, job.start || 0), reuse);
+  player.setup(toast);
+  byId("panel").onsubmit = (event) => {
+    event.preventDefault();
+    render();
+  };
+}
+
+async function start() {
+  let loaded;
+  try {
+    loaded = await get("state");
+  } catch (error) {
+    toast(error.message);
+    return;
+  }
+  Object.assign(state, { clips: loaded.clips, styles: loaded.styles });
+  setText(byId("version"), loaded.version);
+  settings.setup(loaded.settings, loaded.presets, changed);
+  const before = recall();
+  const preset = loaded.presets.includes(before.preset) ? before.preset : loaded.presets[0];
+  settings.pick(preset, before.settings || {});
+  const style = find(state.styles, before.style) || state.styles[0];
+  const clip = find(state.clips, before.clip) || state.clips.at(-1);
+  chosen.style = style ? style.id : "";
+  if (clip) pickClip(clip.id);
+  showChoices();
+  showJobs(loaded.jobs);
+  listen();
+}
+
+setup();
+start();

@@ -1,0 +1,192 @@
+// The queue: every render with its progress, and what can be done with it.
+
+import { linkTo, post, remove } from "./api.js";
+import { announce, ask, attempt, byId, bytesText, durationText, setText, toast }
+  from "./tools.js";
+
+const THUMB_PX = 160;
+const ENDED = ["done", "failed", "cancelled"];
+const STEP = 0.25;  // share of a render after which its progress is read to the user
+
+const shown = new Map();  // id -> {item, job, told}
+let onPlay = () => {}, onReuse = () => {};
+
+const share = (job) => (job.total ? job.done / job.total : 0);
+const percent = (job) => `${Math.floor(share(job) * 100)} %`;
+const isWaiting = (job) => job.state === "queued" || job.state === "paused";
+
+function stateText(job) {
+  const parts = [job.state];
+  if (job.state === "running" || job.state === "paused") {
+    parts.push(job.total ? `${percent(job)}, frame ${job.done} of ${job.total}` : "starting");
+    if (job.state === "running" && typeof job.remaining_seconds === "number") {
+      parts.push(`${durationText(job.remaining_seconds)} left`);
+    }
+  }
+  if (job.state === "done") {
+    if (job.seconds) parts.push(`took ${durationText(job.seconds)}`);
+    if (job.bytes) parts.push(bytesText(job.bytes));
+  }
+  if (job.message && job.state !== "done") parts.push(job.message);
+  return parts.join(" · ");
+}
+
+const can = {
+  play: (job) => job.state === "done",
+  download: (job) => job.state === "done",
+  pause: (job) => job.state === "running",
+  resume: (job) => job.state === "paused",
+  up: (job, waiting) => isWaiting(job) && waiting.indexOf(job.id) > 0,
+  down: (job, waiting) => isWaiting(job) && waiting.indexOf(job.id) < waiting.length - 1,
+  cancel: (job) => !ENDED.includes(job.state),
+  reuse: (job) => ENDED.includes(job.state),
+  remove: (job) => ENDED.includes(job.state),
+};
+
+async function copy(item, text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast("The command was copied", false);
+  } catch {  // the page is not at localhost or https: browsers deny the clipboard
+    getSelection().selectAllChildren(item.querySelector("code"));
+    toast("The command is selected: press Ctrl+C or Cmd+C", false);
+  }
+}
+
+// Move a job before another one; the last place is before none.
+function move(job, change) {
+  const waiting = [...shown.values()].map((each) => each.job).filter(isWaiting)
+    .map((each) => each.id);
+  const place = waiting.indexOf(job.id) + (change < 0 ? -1 : 2);
+  return post(`jobs/${job.id}/move`, { before: waiting[place] || null });
+}
+
+const actions = {
+  play: (job) => onPlay(job),
+  pause: (job) => post(`jobs/${job.id}/pause`),
+  resume: (job) => post(`jobs/${job.id}/resume`),
+  up: (job) => move(job, -1),
+  down: (job) => move(job, 1),
+  reuse: (job) => onReuse(job),
+  copy: (job, item) => copy(item, job.command),
+  async cancel(job) {
+    const started = job.done > 0;
+    if (started && !await ask(`Stop this render and remove its ${job.done} finished frames?`)) {
+      return;
+    }
+    await post(`jobs/${job.id}/cancel`);
+  },
+  async remove(job) {
+    const question = `Remove ${job.output || "this render"} from the studio? The file is deleted.`;
+    if (job.state === "done" && !await ask(question)) return;
+    await remove(`jobs/${job.id}`);
+    forget(job.id);
+    showEmpty();
+  },
+};
+
+function makeItem(job) {
+  const item = byId("job").content.firstElementChild.cloneNode(true);
+  const name = `${job.clip_name} in ${job.style_name}`;
+  item.querySelector(".thumb").src =
+    linkTo(`clips/${job.clip}/frame.jpg`, { time: 0, px: THUMB_PX });
+  item.querySelector(".thumb").onerror = (event) => event.target.removeAttribute("src");
+  setText(item.querySelector("h3"), `${name}, ${job.preset}`);
+  setText(item.querySelector("code"), job.command);
+  item.querySelector("progress").setAttribute("aria-label", `Progress of ${name}`);
+  const link = item.querySelector("a");
+  link.href = linkTo(`jobs/${job.id}/output`, { download: 1 });
+  link.setAttribute("aria-label", `Download ${name}`);
+  for (const button of item.querySelectorAll("button[data-do]")) {
+    button.setAttribute("aria-label", `${button.textContent}: ${name}`);
+    button.onclick = () => {
+      attempt(() => actions[button.dataset.do](shown.get(job.id).job, item));
+    };
+  }
+  return item;
+}
+
+// Tell users of a screen reader what changed, and everybody how a render ended.
+function tell(entry, before, job) {
+  const name = `${job.clip_name} in ${job.style_name}`;
+  if (before && before.state !== job.state) {
+    entry.told = share(job);
+    if (job.state === "failed") toast(`${name} failed: ${job.message || "see its message"}`);
+    else if (job.state === "done") toast(`${name} is done`, false);
+    else announce(`${name}: ${job.state}`);
+  } else if (job.state === "running" && share(job) >= entry.told + STEP) {
+    entry.told = share(job);
+    announce(`${name}: ${percent(job)}`);
+  }
+}
+
+function showJob(entry, job, waiting) {
+  const { item } = entry, bar = item.querySelector("progress");
+  const focused = item.contains(document.activeElement) ? document.activeElement : null;
+  entry.job = job;
+  item.dataset.state = job.state;
+  setText(item.querySelector(".state"), stateText(job));
+  bar.hidden = ENDED.includes(job.state) || job.state === "queued";
+  bar.value = share(job);
+  for (const button of item.querySelectorAll(".actions [data-do]")) {
+    button.hidden = !can[button.dataset.do](job, waiting);
+  }
+  if (focused && focused.hidden) item.focus();  // else the focus goes to the start of the page
+}
+
+function forget(id) {
+  const { item } = shown.get(id);
+  if (item.contains(document.activeElement)) byId("queue-title").focus();
+  item.remove();
+  shown.delete(id);
+}
+
+function showEmpty() {
+  byId("no-jobs").hidden = shown.size > 0;
+}
+
+// Those that are not finished come first, in their order; then the newest of the others.
+function inOrder(jobs) {
+  const open = jobs.filter((job) => !ENDED.includes(job.state));
+  return [...open, ...jobs.filter((job) => ENDED.includes(job.state)).reverse()];
+}
+
+function showTitle(jobs) {
+  const running = jobs.find((job) => job.state === "running");
+  document.title = running ? `${percent(running)} · vidstyle studio` : "vidstyle studio";
+}
+
+export function showJobs(jobs) {
+  const waiting = jobs.filter(isWaiting).map((job) => job.id), focused = document.activeElement;
+  const left = new Set(shown.keys()), list = byId("jobs");
+  let moved = false;
+  inOrder(jobs).forEach((job, place) => {
+    left.delete(job.id);
+    if (!shown.has(job.id)) shown.set(job.id, { item: makeItem(job), told: share(job) });
+    const entry = shown.get(job.id), before = entry.job;
+    if (list.children[place] !== entry.item) {
+      list.insertBefore(entry.item, list.children[place] || null);
+      moved = true;
+    }
+    showJob(entry, job, waiting);
+    tell(entry, before, job);
+  });
+  left.forEach(forget);
+  // A map keeps the order of insertion: `move` reads the queue's order from it.
+  for (const job of jobs) {
+    const entry = shown.get(job.id);
+    shown.delete(job.id);
+    shown.set(job.id, entry);
+  }
+  if (moved && list.contains(focused) && document.activeElement !== focused) {
+    (focused.hidden ? focused.closest("li") : focused).focus();  // moving an element blurs it
+  }
+  showEmpty();
+  showTitle(jobs);
+}
+
+export function setup(play, reuse) {
+  onPlay = play;
+  onReuse = reuse;
+  byId("queue-title").tabIndex = -1;
+}

@@ -1,0 +1,149 @@
+// The stage: a frame, its painting over it, the before-and-after slider, and the time.
+
+import { getImage, linkTo } from "./api.js";
+import { announce, byId, clockText, latestOnly, make, setText, showImage } from "./tools.js";
+
+const FRAME_PX = [480, 960, 1440];  // sizes of the frame; few of them, which the server can keep
+const THUMBS = 8;                   // frames in the strip
+const THUMB_PX = 160;
+const NOTE_MS = 3000;               // for which the time of a painting is shown
+
+const canvas = byId("canvas"), frame = byId("frame"), painting = byId("painting");
+const split = byId("split"), time = byId("time"), note = byId("note");
+let clip = null, onChange = () => {}, started = 0, noteTimer = 0;
+const range = { start: null, end: null };
+
+export const currentTime = () => (clip && clip.kind === "clip" ? Number(time.value) : 0);
+export const currentRange = () => ({ ...range });
+
+const loadFrame = latestOnly(async (wanted, at) => {
+  const width = canvas.clientWidth * devicePixelRatio;
+  const px = FRAME_PX.find((each) => each >= width) || FRAME_PX.at(-1);
+  const blob = await getImage(`clips/${wanted.id}/frame.jpg?time=${at}&px=${px}`);
+  if (wanted !== clip) return;
+  await showImage(frame, blob);
+  frame.alt = `${wanted.name} at ${clockText(at)}`;
+});
+
+// One after another: the server decodes them while it paints.
+async function loadThumbs(wanted) {
+  byId("thumbs").replaceChildren();
+  for (let number = 0; number < THUMBS; number += 1) {
+    const at = (wanted.seconds * (number + 0.5)) / THUMBS;
+    const image = make("img", { alt: "" });
+    byId("thumbs").append(image);
+    image.src = linkTo(`clips/${wanted.id}/frame.jpg`, { time: at.toFixed(3), px: THUMB_PX });
+    await image.decode().catch(() => {});
+    if (wanted !== clip) return;
+  }
+}
+
+function showTime() {
+  const at = currentTime(), share = at / (Number(time.max) || 1);
+  byId("strip").style.setProperty("--at", share);
+  time.setAttribute("aria-valuetext", clockText(at));
+  if (clip) setText(byId("clock"), `${clockText(at)} of ${clockText(clip.seconds || 0)}`);
+}
+
+function showRange() {
+  const { start, end } = range, length = (clip && clip.seconds) || 1;
+  const some = start !== null || end !== null;
+  byId("strip").style.setProperty("--start", (start || 0) / length);
+  byId("strip").style.setProperty("--end", (end === null ? length : end) / length);
+  setText(byId("range-text"),
+    some ? `renders ${clockText(start || 0)} to ${clockText(end === null ? length : end)}` : "");
+  byId("range-all").hidden = !some;
+}
+
+function setRange(start, end) {
+  Object.assign(range, { start, end });
+  showRange();
+  announce(byId("range-text").textContent || "The whole clip is rendered");
+  onChange("range");
+}
+
+function showSplit() {
+  canvas.style.setProperty("--split", split.value);
+  split.setAttribute("aria-valuetext", `${split.value} % frame, ${100 - split.value} % painting`);
+}
+
+function setNote(text, fades = false) {
+  clearTimeout(noteTimer);
+  note.hidden = !text;
+  setText(note, text);
+  note.classList.toggle("busy", Boolean(text) && !fades);
+  if (fades) noteTimer = setTimeout(() => { note.hidden = true; }, NOTE_MS);
+}
+
+// Show a clip, or with null the empty stage.
+export function showClip(next, at = 0) {
+  clip = next;
+  canvas.classList.toggle("empty", !clip);
+  painting.hidden = split.hidden = true;
+  byId("times").hidden = !clip || clip.kind !== "clip";
+  setNote("");
+  Object.assign(range, { start: null, end: null });
+  byId("empty").hidden = Boolean(clip);
+  frame.hidden = !clip;
+  frame.removeAttribute("src");
+  canvas.classList.remove("stale", "moved", "painted");
+  if (!clip) return;
+  byId("stage").style.setProperty("--ratio", clip.width / clip.height);
+  if (clip.kind === "clip") {
+    const gap = 1 / (clip.rate || 25);
+    time.max = Math.max(clip.seconds - gap, 0);
+    time.step = gap;
+    time.value = Math.min(at, time.max);
+    loadThumbs(clip);
+  }
+  showTime();
+  showRange();
+  loadFrame(clip, currentTime());
+}
+
+// The painting shown is of other settings, or of another frame: what is shown next is on its way.
+export function expectPainting(moved) {
+  canvas.classList.add("stale");
+  canvas.classList.toggle("moved", moved || canvas.classList.contains("moved"));
+  setNote("painting");
+  started = performance.now();
+  announce("Painting");
+}
+
+export function showPainting(event, style) {
+  painting.src = event.image;
+  painting.alt = `The frame painted with the style ${style}`;
+  painting.hidden = split.hidden = false;
+  canvas.classList.remove("stale", "moved");
+  canvas.classList.add("painted");
+  if (event.stage !== "fine") setNote("adding detail");
+}
+
+export function endPainting(failed) {
+  if (failed) { setNote("not painted", true); return; }
+  setNote(`painted in ${((performance.now() - started) / 1000).toFixed(1)} s`, true);
+  announce("The painting is ready");
+}
+
+export function setup(changed) {
+  onChange = changed;
+  showSplit();
+  split.oninput = showSplit;
+  time.oninput = () => {
+    showTime();
+    loadFrame(clip, currentTime());
+    onChange("time");
+  };
+  byId("range-start").onclick = () => {
+    const at = currentTime();
+    setRange(at > 0 ? at : null, range.end !== null && range.end <= at ? null : range.end);
+  };
+  byId("range-end").onclick = () => {
+    const at = currentTime() + Number(time.step), whole = at >= clip.seconds - 1e-3;
+    setRange(range.start !== null && range.start >= at ? null : range.start, whole ? null : at);
+  };
+  byId("range-all").onclick = () => {
+    setRange(null, null);
+    byId("range-start").focus();
+  };
+}

@@ -1,0 +1,110 @@
+// Texts, messages, and helpers that several parts of the page use.
+
+const NOTICE_MS = 6000;  // duration of a message that is no error
+const MAX_TOASTS = 4;
+
+export const byId = (id) => document.getElementById(id);
+
+// An element with properties and children.
+export function make(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+// Set an element's text only if it differs: screen readers announce each change.
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+// Read a text to users of a screen reader, once nothing else is being read.
+export const announce = (text) => setText(byId("announcer"), text);
+
+export function toast(text, error = true) {
+  const shown = [...byId("toasts").children];
+  const same = shown.find((each) => each.firstChild.textContent === text);
+  if (same) same.remove();
+  else if (shown.length >= MAX_TOASTS) shown[0].remove();
+  const close = make("button", { type: "button", className: "quiet", textContent: "Close" });
+  const made = make("div", { className: error ? "toast error" : "toast" },
+    make("span", { textContent: text }), close);
+  close.setAttribute("aria-label", `Close the message: ${text}`);
+  close.onclick = () => made.remove();
+  made.setAttribute("role", error ? "alert" : "status");
+  byId("toasts").append(made);
+  if (!error) setTimeout(() => made.remove(), NOTICE_MS);
+}
+
+// Do something that may fail; the user reads why it did.
+export async function attempt(work) {
+  try {
+    return await work();
+  } catch (error) {
+    if (error.name !== "AbortError") toast(error.message);
+    return undefined;
+  }
+}
+
+// Ask before something is lost.
+export function ask(text) {
+  const question = byId("question");
+  setText(byId("question-text"), text);
+  question.returnValue = "";
+  question.showModal();
+  return new Promise((resolve) => {
+    question.addEventListener("close", () => resolve(question.returnValue === "yes"),
+      { once: true });
+  });
+}
+
+// A function whose calls run one after another; of those that wait, only the last is done.
+export function latestOnly(work) {
+  let busy = false, waiting = null;
+  return async (...values) => {
+    waiting = values;
+    if (busy) return;
+    busy = true;
+    while (waiting) {
+      const next = waiting;
+      waiting = null;
+      await attempt(() => work(...next));
+    }
+    busy = false;
+  };
+}
+
+export function afterPause(work, ms) {
+  let timer = 0;
+  return (...values) => {
+    clearTimeout(timer);
+    timer = setTimeout(work, ms, ...values);
+  };
+}
+
+export async function showImage(image, blob) {
+  const previous = image.src;
+  image.src = URL.createObjectURL(blob);
+  if (previous.startsWith("blob:")) URL.revokeObjectURL(previous);
+  await image.decode().catch(() => {});
+}
+
+export function clockText(seconds, digits = 1) {
+  const tenths = 10 ** digits, whole = Math.floor(seconds * tenths + 1e-6) / tenths;
+  const minutes = Math.floor(whole / 60), rest = (whole - minutes * 60).toFixed(digits);
+  return `${minutes}:${rest.padStart(digits ? digits + 3 : 2, "0")}`;
+}
+
+export function durationText(seconds) {
+  if (seconds < 1) return "1 s";
+  if (seconds < 59.5) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
+}
+
+export function bytesText(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = bytes, unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) { value /= 1000; unit += 1; }
+  return `${value < 9.95 && unit > 1 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
+}
