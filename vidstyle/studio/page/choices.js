@@ -121,6 +121,7 @@ export function setup(addedClip, addedStyle) {
       input.value = "";  // the same file can be chosen again
     };
   }
+  byId("choose").onclick = () => byId("clip-file").click();
   acceptDrops(byId("styles"), addStyles);
   acceptDrops(byId("clips"), addClips);
   acceptDrops(byId("canvas"), addClips);

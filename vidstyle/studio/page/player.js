@@ -11,7 +11,7 @@ const dialog = byId("player"), source = byId("source"), result = byId("result");
 const play = byId("player-play"), bar = byId("player-time");
 let job = null, start = 0, playable = false;
 
-const sourceTime = () => result.currentTime + start;
+const sourceTime = () => Math.min(result.currentTime + start, source.duration || Infinity);
 
 // Where the browser cannot play the clip, the server decodes single frames of it.
 const loadFrame = latestOnly(async (wanted, at) => {
@@ -33,7 +33,8 @@ function follow() {
   if (!dialog.open) return;
   bar.value = result.currentTime;
   bar.setAttribute("aria-valuetext", clockText(result.currentTime));
-  setText(byId("player-clock"), `${clockText(result.currentTime)} of ${clockText(result.duration || 0)}`);
+  const length = clockText(result.duration || 0);
+  setText(byId("player-clock"), `${clockText(result.currentTime)} of ${length}`);
   if (playable && source.readyState > 0 && !source.seeking
       && Math.abs(source.currentTime - sourceTime()) > DRIFT_SECONDS) {
     source.currentTime = sourceTime();
@@ -98,7 +99,11 @@ export function setup(fail) {
   play.onclick = toggle;
   result.onclick = toggle;
   result.onplay = result.onpause = showPlaying;
-  result.onloadedmetadata = () => { bar.max = result.duration; };
+  result.onloadedmetadata = () => {
+    bar.max = result.duration;
+    const ratio = result.videoWidth / result.videoHeight;
+    byId("screens").style.setProperty("--ratio", ratio || 16 / 9);
+  };
   result.onerror = () => {
     if (job) fail("This browser cannot play the render: download it and use a video player");
   };

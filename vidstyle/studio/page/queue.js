@@ -18,7 +18,7 @@ const isWaiting = (job) => job.state === "queued" || job.state === "paused";
 function stateText(job) {
   const parts = [job.state];
   if (job.state === "running" || job.state === "paused") {
-    parts.push(job.total ? `${percent(job)}, frame ${job.done} of ${job.total}` : "starting");
+    parts.push(job.total ? `${percent(job)}, ${job.done} of ${job.total}` : "starting");
     if (job.state === "running" && typeof job.remaining_seconds === "number") {
       parts.push(`${durationText(job.remaining_seconds)} left`);
     }
@@ -36,6 +36,7 @@ const can = {
   download: (job) => job.state === "done",
   pause: (job) => job.state === "running",
   resume: (job) => job.state === "paused",
+  again: (job) => job.state === "failed" || job.state === "cancelled",
   up: (job, waiting) => isWaiting(job) && waiting.indexOf(job.id) > 0,
   down: (job, waiting) => isWaiting(job) && waiting.indexOf(job.id) < waiting.length - 1,
   cancel: (job) => !ENDED.includes(job.state),
@@ -65,6 +66,7 @@ const actions = {
   play: (job) => onPlay(job),
   pause: (job) => post(`jobs/${job.id}/pause`),
   resume: (job) => post(`jobs/${job.id}/resume`),
+  again: (job) => post(`jobs/${job.id}/resume`),
   up: (job) => move(job, -1),
   down: (job) => move(job, 1),
   reuse: (job) => onReuse(job),
@@ -88,9 +90,15 @@ const actions = {
 function makeItem(job) {
   const item = byId("job").content.firstElementChild.cloneNode(true);
   const name = `${job.clip_name} in ${job.style_name}`;
-  item.querySelector(".thumb").src =
-    linkTo(`clips/${job.clip}/frame.jpg`, { time: 0, px: THUMB_PX });
-  item.querySelector(".thumb").onerror = (event) => event.target.removeAttribute("src");
+  const pictures = [
+    [".thumb", linkTo(`clips/${job.clip}/frame.jpg`, { time: job.start || 0, px: THUMB_PX })],
+    [".mini", linkTo(`styles/${job.style}.jpg`, { px: THUMB_PX })],
+  ];
+  for (const [kind, link] of pictures) {
+    const image = item.querySelector(kind);
+    image.onerror = () => image.removeAttribute("src");  // the clip or the style was removed
+    image.src = link;
+  }
   setText(item.querySelector("h3"), `${name}, ${job.preset}`);
   setText(item.querySelector("code"), job.command);
   item.querySelector("progress").setAttribute("aria-label", `Progress of ${name}`);

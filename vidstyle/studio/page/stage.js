@@ -13,7 +13,7 @@ const split = byId("split"), time = byId("time"), note = byId("note");
 let clip = null, onChange = () => {}, started = 0, noteTimer = 0;
 const range = { start: null, end: null };
 
-export const currentTime = () => (clip && clip.kind === "clip" ? Number(time.value) : 0);
+export const currentTime = () => (clip && clip.seconds ? Number(time.value) : 0);
 export const currentRange = () => ({ ...range });
 
 const loadFrame = latestOnly(async (wanted, at) => {
@@ -80,7 +80,7 @@ export function showClip(next, at = 0) {
   clip = next;
   canvas.classList.toggle("empty", !clip);
   painting.hidden = split.hidden = true;
-  byId("times").hidden = !clip || clip.kind !== "clip";
+  byId("times").hidden = !clip || !clip.seconds;
   setNote("");
   Object.assign(range, { start: null, end: null });
   byId("empty").hidden = Boolean(clip);
@@ -89,7 +89,7 @@ export function showClip(next, at = 0) {
   canvas.classList.remove("stale", "moved", "painted");
   if (!clip) return;
   byId("stage").style.setProperty("--ratio", clip.width / clip.height);
-  if (clip.kind === "clip") {
+  if (clip.seconds) {
     const gap = 1 / (clip.rate || 25);
     time.max = Math.max(clip.seconds - gap, 0);
     time.step = gap;

@@ -32,6 +32,14 @@ export function toast(text, error = true) {
   close.onclick = () => made.remove();
   made.setAttribute("role", error ? "alert" : "status");
   byId("toasts").append(made);
+  // A modal dialog covers all that is not in it.
+  const dialog = document.querySelector("dialog[open]");
+  const place = dialog || document.body;
+  if (byId("toasts").parentNode !== place) place.append(byId("toasts"));
+  if (dialog) {
+    const back = () => document.body.append(byId("toasts"));
+    dialog.addEventListener("close", back, { once: true });
+  }
   if (!error) setTimeout(() => made.remove(), NOTICE_MS);
 }
 
