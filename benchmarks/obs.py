@@ -30,8 +30,8 @@ from vidstyle.live.obs_client import ObsClient
 from vidstyle.live.obs_install import install_scripts
 from vidstyle.live.shared_memory import SharedMemoryOutput
 from vidstyle.live.stream_output import StreamOutput
-from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import Page
+from vidstyle.web.address import listen
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from color_patches import PATCHES, color_patches, column_centers

@@ -14,8 +14,8 @@ from conftest import FAST_SETTINGS, need, scene
 from vidstyle import Frame, Report, Settings, Style, Stylizer
 from vidstyle.live.session import Session
 from vidstyle.live.startup import LiveOptions
-from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import Page
+from vidstyle.web.address import listen
 
 QUICK = Settings(working_size=64, initial_steps=2, steps=1, **FAST_SETTINGS)
 

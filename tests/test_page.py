@@ -16,8 +16,8 @@ from PIL import Image
 
 from vidstyle import DeviceError, cli
 from vidstyle.live.controls import MAX_STYLES
-from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import UPLOAD_BYTES, Page
+from vidstyle.web.address import listen
 
 
 def test_page_serves_its_files(client):
@@ -209,12 +209,13 @@ def test_listen_names_invalid_and_used_addresses():
 
 def test_page_without_dependencies_names_remedy(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    for name in [each for each in sys.modules if each.startswith("vidstyle.live.web")]:
+    packages = "vidstyle.live.web", "vidstyle.web"
+    for name in [each for each in sys.modules if each.startswith(packages)]:
         monkeypatch.delitem(sys.modules, name)
     assert cli.main(["live", "--camera", "clip.mp4", "--no-window", "--web"]) == 1
     assert (
         capsys.readouterr().err
-        == "vidstyle: the control page needs Starlette and uvicorn: pip install 'vidstyle[web]'\n"
+        == "vidstyle: the page needs Starlette and uvicorn: pip install 'vidstyle[web]'\n"
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from page_session import TIMEOUT_SECONDS, open_page_session
 
 from vidstyle import cli
-from vidstyle.live.web.address import check_host_name
+from vidstyle.web.address import check_host_name
 
 
 @pytest.mark.parametrize(

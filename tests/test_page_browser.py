@@ -12,8 +12,8 @@ from vidstyle import OutputError, Settings, Style, Stylizer, load_features
 from vidstyle.io.images import bundled_styles
 from vidstyle.live.session import Session, live
 from vidstyle.live.startup import LiveOptions
-from vidstyle.live.web.address import listen
 from vidstyle.live.web.server import Page
+from vidstyle.web.address import listen
 
 PIXELS = """
 const image = document.getElementById("image"), canvas = document.createElement("canvas");

@@ -13,7 +13,7 @@ from page_session import TIMEOUT_SECONDS
 
 from vidstyle.live.web.frames import MAX_VIEWERS
 
-LIMITS = "vidstyle.live.web.connection"
+LIMITS = "vidstyle.web.connection"
 FULL = b"there are 16 viewers already, which is the maximum: try again later"
 
 

@@ -97,8 +97,8 @@ def _open_outputs(
 
     outputs: list[Any] = []
     if args.web is not None or args.obs:
-        from ..live.web.address import check_host_name, listen
         from ..live.web.server import Page
+        from ..web.address import check_host_name, listen
 
         with usage_errors(parser):
             allowed = [check_host_name(name) for name in args.allowed_hosts]

@@ -10,9 +10,9 @@ from typing import Any
 
 from ..errors import DeviceError
 from ..io.frame import Image
+from ..web.address import page_url
 from .latency_stamp import read_stamp, stamp_age
 from .obs_client import ObsClient
-from .web.address import page_url
 
 SOURCE = "vidstyle"
 """Name of the source in OBS."""

@@ -3,11 +3,4 @@
 It needs the optional dependencies ``vidstyle[web]``.
 """
 
-from ...errors import DeviceError
-
-try:
-    import starlette  # noqa: F401
-    import uvicorn  # noqa: F401
-except ImportError:
-    reason = "the control page needs Starlette and uvicorn"
-    raise DeviceError(f"{reason}: pip install 'vidstyle[web]'") from None
+from ...web import REMEDY  # noqa: F401 (raises DeviceError where they are missing)

@@ -1,7 +1,6 @@
 """The server of the control page: frames, state, commands, and uploads of style images."""
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -12,36 +11,28 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...errors import DeviceError, VidstyleError
 from ...io.frame import Image
-from ...io.images import decode_image, jpeg
+from ...io.images import jpeg
 from ...runtime.worker import Worker
+from ...web.access import Access, Guard
+from ...web.address import server_url
+from ...web.connection import Connection
+from ...web.uploads import UPLOAD_BYTES, UPLOAD_SECONDS, decode_upload, read_body
 from ..commands import parse_command, warn_old_name
 from ..controls import MAX_STYLES
-from .access import Access, Guard
-from .address import own_address
-from .connection import Connection
 from .frames import FrameBroadcast
 
 if TYPE_CHECKING:
     from ..session import Session
 
-COMMAND_BYTES, UPLOAD_BYTES = 1 << 16, 20 << 20
-"""Largest size in bytes of a command, and of an uploaded image."""
-
-COMMAND_SECONDS, UPLOAD_SECONDS = 10, 60
-"""Time limits in seconds for receiving a command, and an uploaded image."""
-
-UPLOAD_PX = 1 << 25
-"""Largest number of pixels of an uploaded image; a JPEG may have four times as many.
-
-Decoding and analysing such an image takes 230 MB.
-"""
+COMMAND_BYTES, COMMAND_SECONDS = 1 << 16, 10
+"""Largest size in bytes of a command, and time limit in seconds for receiving it."""
 
 MAX_UPLOADS = 4
 """Number of simultaneous uploads."""
@@ -57,6 +48,9 @@ START_SECONDS = 10
 
 FILES = {"": "index.html", "page.css": "page.css", "page.js": "page.js"}
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+
+LINK_PATHS = ("/", "/frame.mjpg", "/frame.mjpeg", "/frame.jpg")
+"""Paths that a link on another site may open in a tab."""
 
 OLD_PATHS = {
     "/picture.mjpg": "/frame.mjpg",
@@ -79,11 +73,9 @@ class Page:
 
     def __init__(self, server: socket.socket, allowed: Collection[str] = ()) -> None:
         self._server_socket = server
-        host, port = server.getsockname()[:2]
-        self._access = Access(host, allowed)
-        shown = own_address(server.family) if ipaddress.ip_address(host).is_unspecified else host
-        query = f"?token={self._access.token}" if self._access.token else ""
-        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/{query}"
+        host = server.getsockname()[0]
+        self._access = Access(host, allowed, link_paths=LINK_PATHS)
+        self.url = server_url(server, self._access.token)
         self._broadcast = FrameBroadcast()
         self._thumbnails: dict[str, bytes] = {}
         self._uploads, self._analysis = 0, asyncio.Lock()
@@ -160,7 +152,7 @@ class Page:
 
     async def _command(self, request: Request) -> Response:
         try:
-            command = parse_command(await _read_body(request, COMMAND_BYTES, COMMAND_SECONDS))
+            command = parse_command(await read_body(request, COMMAND_BYTES, COMMAND_SECONDS))
             self._session.command(command)
         except ValueError as error:
             return PlainTextResponse(str(error), 400)
@@ -172,7 +164,7 @@ class Page:
             raise HTTPException(503, message)
         self._uploads += 1
         try:
-            data = await _read_body(request, UPLOAD_BYTES, UPLOAD_SECONDS)
+            data = await read_body(request, UPLOAD_BYTES, UPLOAD_SECONDS)
             async with self._analysis:  # one at a time, which limits the memory
                 return await self._add_style(request.query_params.get("name", ""), data)
         finally:
@@ -189,11 +181,8 @@ class Page:
         def warn(message: str, *values: object) -> None:
             notes.append(message % values)
 
+        image = await decode_upload(data, name, warn)
         try:
-            image = await asyncio.to_thread(decode_image, data, name, UPLOAD_PX, True, warn)
-            if image is None:
-                message = "the file is not a valid image: use PNG, JPEG, WebP, BMP or TIFF"
-                raise HTTPException(415, message)
             await asyncio.to_thread(self._session.add_style, name, image)
         except VidstyleError as error:
             raise HTTPException(415, str(error)) from None
@@ -226,24 +215,3 @@ class OldPaths:
             warn_old_name(scope["path"], path)
             scope = {**scope, "path": path, "raw_path": path.encode()}
         await self._app(scope, receive, send)
-
-
-async def _read_body(request: Request, limit: int, seconds: float) -> bytes:
-    """Read the body of a request.
-
-    Raises:
-        HTTPException: the body is longer than ``limit`` bytes, or does not arrive in time.
-    """
-    data = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for part in request.stream():
-                data += part
-                if len(data) > limit:
-                    message = f"the data exceeds the limit of {limit >> 10} KiB"
-                    raise HTTPException(413, message)
-    except TimeoutError:
-        raise HTTPException(408, f"the data did not arrive within {seconds} s") from None
-    except ClientDisconnect:
-        raise HTTPException(400, "the connection was closed before the data arrived") from None
-    return bytes(data)

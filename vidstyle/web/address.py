@@ -1,4 +1,4 @@
-"""Addresses of the control page: its socket, its URLs, and host names."""
+"""Addresses of a page's server: its socket, its URLs, and host names."""
 
 import ipaddress
 import re
@@ -6,7 +6,7 @@ import socket
 from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
-from ...errors import DeviceError
+from ..errors import DeviceError
 
 HOST, PORT = "127.0.0.1", 8765
 
@@ -14,11 +14,12 @@ SEND_BYTES = 1 << 17
 """Size in bytes of the send buffer: a few frames, so that a slow viewer's delay is limited."""
 
 
-def listen(address: str = "") -> socket.socket:
+def listen(address: str = "", flag: str = "--web") -> socket.socket:
     """Return a socket that is bound to an address, but does not listen yet.
 
     Args:
         address: HOST:PORT; the defaults of either part are ``HOST`` and ``PORT``.
+        flag: of the command line that chooses another address, for messages.
 
     Raises:
         ValueError: the address is not valid.
@@ -27,7 +28,7 @@ def listen(address: str = "") -> socket.socket:
     match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]*?))(?::?(\d+))?", address)
     if not match or int(match[3] or 0) > 65535:
         example = f"use HOST:PORT, such as {HOST}:{PORT}"
-        raise ValueError(f"{address!r} is not a valid address for the control page: {example}")
+        raise ValueError(f"{address!r} is not a valid address for the page: {example}")
     host, port = match[1] or match[2] or HOST, int(match[3] or PORT)
     try:
         options = {"type": socket.SOCK_STREAM, "proto": socket.IPPROTO_TCP}
@@ -44,9 +45,18 @@ def listen(address: str = "") -> socket.socket:
             raise
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        message = f"the control page cannot listen on {host} port {port} ({reason})"
-        raise DeviceError(f"{message}: choose another with --web") from None
+        message = f"the page cannot listen on {host} port {port} ({reason})"
+        raise DeviceError(f"{message}: choose another with {flag}") from None
     return server
+
+
+def server_url(server: socket.socket, token: str = "") -> str:
+    """Return the URL of the page that a bound socket serves, with the page's token if it has
+    one."""
+    host, port = server.getsockname()[:2]
+    shown = own_address(server.family) if ipaddress.ip_address(host).is_unspecified else host
+    query = f"?token={token}" if token else ""
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/{query}"
 
 
 def page_url(page: str, path: str) -> str:

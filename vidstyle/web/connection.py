@@ -10,6 +10,9 @@ REQUEST_SECONDS = 10.0
 READ_SECONDS = 10.0
 """Seconds after which a client is disconnected that reads nothing of an answer."""
 
+PATIENT_READ_SECONDS = 600.0
+"""The same for players, which read nothing while they are paused and their buffer is full."""
+
 MAX_CONNECTIONS = 128
 """Number of simultaneous connections; further ones are closed at once."""
 
@@ -42,7 +45,7 @@ class Connection(H11Protocol):
     def pause_writing(self) -> None:
         """Start the timeout of a client that reads more slowly than frames are sent."""
         super().pause_writing()
-        self._answer_timer = self.loop.call_later(READ_SECONDS, self.transport.abort)
+        self._answer_timer = self.loop.call_later(self._read_seconds(), self.transport.abort)
 
     def resume_writing(self) -> None:
         """Stop the timeout: the client reads again."""
@@ -54,6 +57,9 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
         self._stop_request_timer()
         self._stop_answer_timer()
+
+    def _read_seconds(self) -> float:
+        return READ_SECONDS
 
     def _start_request_timer(self) -> None:
         self._request_timer = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
@@ -67,3 +73,10 @@ class Connection(H11Protocol):
         if self._answer_timer is not None:
             self._answer_timer.cancel()
             self._answer_timer = None
+
+
+class PatientConnection(Connection):
+    """The same for pages with players and downloads, which may rest for minutes."""
+
+    def _read_seconds(self) -> float:
+        return PATIENT_READ_SECONDS

@@ -1,4 +1,4 @@
-"""Access control of the control page: host names, origins, and the token."""
+"""Access control of a page: host names, origins, and the token."""
 
 import ipaddress
 import secrets
@@ -18,12 +18,15 @@ TOKEN_HEADER = "x-vidstyle-token"
 OPEN_PATHS = ("/", "/page.css", "/page.js")
 """Paths that need no token: they contain no secret, and page.js sends the token."""
 
-LINK_PATHS = ("/", "/frame.mjpg", "/frame.mjpeg", "/frame.jpg")
+LINK_PATHS = ("/",)
 """Paths that a link on another site may open in a tab."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-CONTENT_POLICY = b"default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'"
+CONTENT_POLICY = (
+    b"default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    b"frame-ancestors 'none'"
+)
 HEADERS = (
     (b"content-security-policy", CONTENT_POLICY),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -46,9 +49,18 @@ class Access:
     Args:
         host: IP address on which the server listens.
         allowed: additional host names of the page, as ``check_host_name`` returns them.
+        open_paths: paths that need no token.
+        link_paths: paths that a link on another site may open in a tab.
     """
 
-    def __init__(self, host: str, allowed: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        host: str,
+        allowed: Collection[str] = (),
+        open_paths: Collection[str] = OPEN_PATHS,
+        link_paths: Collection[str] = LINK_PATHS,
+    ) -> None:
+        self._open_paths, self._link_paths = frozenset(open_paths), frozenset(link_paths)
         self._local = ipaddress.ip_address(host).is_loopback
         self._allowed = frozenset(allowed)
         own = socket.gethostname().lower()
@@ -64,9 +76,11 @@ class Access:
             return PlainTextResponse(f"{message} printed, or add --allow-host NAME", 421)
         cross_origin = "origin" in headers and not self._same_origin(headers["origin"], host)
         site = headers.get("sec-fetch-site", "none")
-        if cross_origin or (site not in ("none", "same-origin") and not _is_link(scope, headers)):
+        if cross_origin or (
+            site not in ("none", "same-origin") and not self._is_link(scope, headers)
+        ):
             return PlainTextResponse("cross-origin requests are rejected", 403)
-        if not self.token or scope["path"] in OPEN_PATHS or self._has_token(scope, headers):
+        if not self.token or scope["path"] in self._open_paths or self._has_token(scope, headers):
             return None
         message = "this page requires a token: open the whole URL that vidstyle printed"
         return PlainTextResponse(message, 401)
@@ -86,6 +100,13 @@ class Access:
         default = DEFAULT_PORTS.get(parts.scheme)
         return default is not None and _split(parts.netloc, default) == _split(host, default)
 
+    def _is_link(self, scope: Scope, headers: dict[str, str]) -> bool:
+        """Whether the browser opens a link in a tab, which the site with the link cannot read."""
+        mode = headers.get("sec-fetch-mode", "navigate")
+        target = headers.get("sec-fetch-dest", "document")
+        in_a_tab = mode == "navigate" and target == "document"
+        return in_a_tab and scope["method"] == "GET" and scope["path"] in self._link_paths
+
     def _has_token(self, scope: Scope, headers: dict[str, str]) -> bool:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
         given.append(headers.get(TOKEN_HEADER, ""))
@@ -97,14 +118,6 @@ class Access:
 
 def _split(netloc: str, default_port: int) -> tuple[str, str]:
     return host_of(netloc), netloc.rpartition("]")[2].partition(":")[2] or str(default_port)
-
-
-def _is_link(scope: Scope, headers: dict[str, str]) -> bool:
-    """Whether the browser opens a link in a tab, which the site with the link cannot read."""
-    mode = headers.get("sec-fetch-mode", "navigate")
-    target = headers.get("sec-fetch-dest", "document")
-    in_a_tab = mode == "navigate" and target == "document"
-    return in_a_tab and scope["method"] == "GET" and scope["path"] in LINK_PATHS
 
 
 class Guard:
