@@ -47,6 +47,7 @@ ROWS = (
     "distributed.shot_list distributed.tasks distributed.workers distributed.outputs",
     "distributed.driver distributed.cluster distributed.render api_arguments api_stream api",
     "live.defaults",
+    "web.address web.access web.connection web.uploads",
     "live.v4l2loopback live.latency_stamp live.shared_memory live.window live.network_camera",
     "live.stylized_area live.capture live.camera live.slate live.output_device live.virtual_camera",
     "live.stream_worker live.stream_output live.recorder live.pyramid_start live.rate_control",
@@ -54,13 +55,16 @@ ROWS = (
     "live.commands live.controls live.messages live.startup live.keys live.output live.set_list",
     "live.timing live.reprojection live.display",
     "live.session live.obs_client live.obs_install",
-    "live.web.address live.web.access live.web.connection live.web.frames live.web.server live.obs",
+    "live.web.frames live.web.server live.obs",
+    "studio.choices studio.library studio.frames studio.render_process studio.job studio.jobs",
+    "studio.preview studio.estimate studio.bodies studio.library_routes studio.job_routes",
+    "studio.preview_routes studio.server",
     "bench.results bench.clips bench.textbook bench.temporal_metrics bench.runs bench.timing",
     "bench.op_count bench.fixtures bench.step_bench bench.baseline bench.contact_strip",
     "bench.still_scenes bench.new_regions bench.sintel bench.temporal bench.speed",
     "info cli.values cli.usage cli.shared_flags cli.render_flags cli.live_flags cli.bench_flags",
-    "cli.render_outputs cli.render cli.mask cli.join cli.live cli.sheet cli.train cli.bench",
-    "cli.obs cli.parsers cli.main",
+    "cli.render_outputs cli.render cli.mask cli.join cli.live cli.studio cli.sheet cli.train",
+    "cli.bench cli.obs cli.parsers cli.main",
 )
 ORDER = [name for row in ROWS for name in row.split()]
 

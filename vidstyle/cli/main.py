@@ -14,7 +14,7 @@ from typing import NoReturn, TextIO
 from ..errors import VidstyleError
 from ..runtime.interrupts import INTERRUPTED, handled
 from ..runtime.limits import set_threads, threads
-from . import bench, join, live, mask, obs, render, sheet, train
+from . import bench, join, live, mask, obs, render, sheet, studio, train
 from .parsers import Command, make_parser
 from .usage import USAGE, in_flags, usage_errors
 
@@ -197,6 +197,7 @@ def _info(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 COMMANDS: Mapping[str, Command] = {
     "render": render.run,
     "live": live.run,
+    "studio": studio.run,
     "sheet": sheet.run,
     "mask": mask.run,
     "join": join.run,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import __version__
-from . import bench_flags, join, live_flags, mask, obs, render_flags, sheet, train
+from . import bench_flags, join, live_flags, mask, obs, render_flags, sheet, studio, train
 
 Command = Callable[[argparse.Namespace, argparse.ArgumentParser], None]
 
@@ -18,6 +18,7 @@ Help of a command: vidstyle COMMAND --help"""
 COMMAND_HELP: Mapping[str, str] = {
     "render": "stylise a clip or an image",
     "live": "stylise a camera in real time",
+    "studio": "open a page to choose, preview and render clips, and queue renders",
     "sheet": "show one frame in several styles and settings, to choose by eye",
     "mask": "carry a mask that is drawn on one frame along the motion of a clip",
     "join": "join ranges of frames that were stylised apart",
@@ -30,6 +31,7 @@ COMMAND_HELP: Mapping[str, str] = {
 ADD_FLAGS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "render": render_flags.add_flags,
     "live": live_flags.add_flags,
+    "studio": studio.add_flags,
     "sheet": sheet.add_flags,
     "mask": mask.add_flags,
     "join": join.add_flags,

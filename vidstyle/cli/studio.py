@@ -1,0 +1,109 @@
+"""The command ``vidstyle studio``."""
+
+import argparse
+import os
+import sys
+import threading
+import webbrowser
+from contextlib import closing
+from pathlib import Path
+
+from ..runtime.interrupts import check, deferred
+from . import values
+from .usage import usage_errors
+
+ADDRESS = "127.0.0.1:8799"
+"""Where the page is served; the control page of ``vidstyle live`` has another port."""
+
+POLL_SECONDS = 0.2
+"""Interval in seconds at which a signal is looked for."""
+
+
+def default_folder() -> Path:
+    """Where clips, styles and jobs are kept: ``$XDG_DATA_HOME/vidstyle/studio``, or
+    ``~/.local/share/vidstyle/studio``."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "vidstyle" / "studio"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags to the parser of the command."""
+    add = parser.add_argument
+    add(
+        "--address",
+        default=ADDRESS,
+        metavar="HOST:PORT",
+        help=f"where the page is served (default: {ADDRESS}, for this machine only); for other "
+        "machines the page needs the token of its printed address",
+    )
+    add(
+        "--folder",
+        type=Path,
+        metavar="DIR",
+        help="where clips, styles and renders are kept (default: ~/.local/share/vidstyle/studio)",
+    )
+    add(
+        "--parallel",
+        type=values.count,
+        default=1,
+        metavar="N",
+        help="number of renders at once (default: 1)",
+    )
+    add("--no-browser", action="store_true", help="do not open the page in a browser")
+    add(
+        "--allow-host",
+        dest="allowed_hosts",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer to this host name too, for a proxy, a tunnel or a home network; the page then "
+        "needs its token everywhere (may be given more than once)",
+    )
+    add(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="where previews are painted: auto, cpu, cuda:N or mps (default: auto)",
+    )
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Serve the page until a signal ends it."""
+    from ..web.address import check_host_name, listen
+
+    with usage_errors(parser):
+        if args.parallel < 1:
+            raise ValueError("--parallel must be 1 or more")
+        allowed = [check_host_name(name) for name in args.allowed_hosts]
+        socket = listen(args.address, "--address")
+    from ..studio.server import Studio
+
+    folder = (args.folder or default_folder()).absolute()
+    with deferred(), closing(socket):  # renders write what is finished
+        with usage_errors(parser):
+            studio = Studio(socket, folder, args.parallel, allowed, args.device)
+        with closing(studio):
+            studio.open()
+            print(f"vidstyle: studio at {studio.url}", file=sys.stderr, flush=True)
+            if not args.no_browser and _has_display():
+                webbrowser.open(studio.url)
+            _wait()
+
+
+def _wait() -> None:
+    """Wait for a signal.
+
+    Raises:
+        KeyboardInterrupt: it came.
+    """
+    never = threading.Event()
+    while True:
+        check()
+        never.wait(POLL_SECONDS)
+
+
+def _has_display() -> bool:
+    """Whether a browser would open in a window, and not in the terminal."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

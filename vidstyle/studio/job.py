@@ -1,0 +1,93 @@
+"""A job of the queue: a render, its state, and its file on disk."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..io.files import write_file
+from .library import read_json
+
+UNFINISHED = ("queued", "running", "paused")
+FINISHED = ("done", "failed", "cancelled")
+
+DESCRIPTION = "job.json"
+"""Name of the file of a job in its folder."""
+
+HIDDEN = ("position", "tries", "pid", "pid_start", "file", "working_size")
+"""Fields of a job that are kept and not shown."""
+
+
+@dataclass
+class Job:
+    """A render in the queue.
+
+    Args:
+        id: of its folder.
+        clip, clip_name: id and name of the clip.
+        style, style_name: id and name of the style.
+        preset: name of a preset.
+        settings: changes of it.
+        start, end: of the part in seconds; None: of the whole clip.
+        file: name of the output.
+        position: in the queue.
+        state: ``queued``, ``running``, ``paused``, ``done``, ``failed`` or ``cancelled``.
+        done, total: frames, of a picture iterations; None where unknown.
+        remaining_seconds: an estimate.
+        message: what went wrong, or what is going on.
+        command: the same render as a user would type it.
+        seconds: how long it took so far.
+        bytes: size of the output.
+        tries: how often a signal ended it.
+        pid, pid_start: of its process.
+        working_size: (width, height) in px at which frames are optimised.
+    """
+
+    id: str
+    clip: str
+    clip_name: str
+    style: str
+    style_name: str
+    preset: str
+    settings: dict[str, Any]
+    file: str
+    command: str
+    start: float | None = None
+    end: float | None = None
+    position: int = 0
+    state: str = "queued"
+    done: int = 0
+    total: int | None = None
+    remaining_seconds: float | None = None
+    message: str = ""
+    seconds: float = 0.0
+    bytes: int | None = None
+    tries: int = 0
+    pid: int | None = None
+    pid_start: str = ""
+    working_size: list[int] = field(default_factory=list)
+
+    def public(self) -> dict[str, Any]:
+        """As the page sees it."""
+        shown = {name: value for name, value in asdict(self).items() if name not in HIDDEN}
+        return {**shown, "output": self.file if self.state == "done" else None}
+
+    def write(self, folder: Path) -> None:
+        """Write the file of the job into its folder, atomically.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_file(folder / DESCRIPTION, json.dumps(asdict(self), indent=1) + "\n")
+
+
+def load_job(folder: Path) -> Job | None:
+    """The job of a folder; None where there is none."""
+    document = read_json(folder / DESCRIPTION) or {}
+    known = {each.name for each in fields(Job)}
+    try:
+        job = Job(**{name: value for name, value in document.items() if name in known})
+    except TypeError:
+        return None
+    safe = Path(job.file).name == job.file and job.state in (*UNFINISHED, *FINISHED)
+    return job if job.id == folder.name and safe else None

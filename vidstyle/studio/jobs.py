@@ -1,0 +1,341 @@
+"""The queue of renders: kept on disk, so that it survives the server."""
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from ..errors import OutputError
+from ..io.files import part_folder
+from ..runtime.worker import Worker
+from .job import DESCRIPTION, FINISHED, UNFINISHED, Job, load_job
+from .library import Clip, Library, StyleImage, clean_name, new_id
+from .render_process import RenderProcess, end_orphan, render_arguments, shown_command
+
+log = logging.getLogger(__name__)
+
+MAX_TRIES = 3
+"""How often a render is started that a signal ends, such as that of a system without memory."""
+
+INTERRUPTED = 130
+"""Exit code of a render that a signal of its terminal or of a user ended."""
+
+CLOSE_SECONDS = 120.0
+"""Time in seconds that renders may take to write what is finished when the server ends."""
+
+FILES = (DESCRIPTION, "log.txt")
+"""What stays in the folder of a cancelled job."""
+
+
+class JobError(Exception):
+    """A job is not in the state that a command needs. The message is one line."""
+
+
+class JobQueue:
+    """Renders jobs one after the other, or some at once, each in a process of its own.
+
+    Its methods may be called by several threads. ``version`` grows with every change.
+
+    Args:
+        folder: of the jobs; is created where it does not exist.
+        library: has the files of clips and styles.
+        parallel: number of renders at once.
+
+    Raises:
+        OutputError: the folder cannot be created or read.
+    """
+
+    def __init__(self, folder: Path, library: Library, parallel: int = 1) -> None:
+        self._folder, self._library, self._parallel = folder, library, parallel
+        self._lock = RLock()
+        self._running: dict[str, RenderProcess] = {}
+        self._threads: dict[str, Worker] = {}
+        self._closing = False
+        self.version = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            found = [load_job(path) for path in folder.iterdir() if path.is_dir()]
+        except OSError as error:
+            reason = error.strerror
+            raise OutputError(
+                f"{folder} cannot be used ({reason}): choose another with --folder"
+            ) from None
+        loaded = sorted((job for job in found if job), key=lambda job: job.position)
+        self._jobs = {job.id: job for job in loaded}
+
+    def start(self) -> None:
+        """Go on with what the last server did not finish."""
+        with self._lock:
+            for job in self._jobs.values():
+                if job.pid is not None:
+                    end_orphan(job.pid, job.pid_start)
+                    job.pid = None
+                if job.state == "running":
+                    complete = (
+                        self.output(job).exists() and not part_folder(self.output(job)).exists()
+                    )
+                    job.state = "done" if complete else "queued"
+                    job.bytes = self.output(job).stat().st_size if complete else None
+                    self._changed(job)
+                elif job.state == "cancelled":
+                    self._clear(job)
+            self._start_next()
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All jobs in the order of the queue."""
+        with self._lock:
+            return sorted(self._jobs.values(), key=lambda job: job.position)
+
+    def public(self) -> list[dict[str, Any]]:
+        """All jobs as the page sees them."""
+        with self._lock:
+            return [job.public() for job in self.jobs]
+
+    def get(self, id: str) -> Job | None:
+        """The job of an id, if there is one."""
+        return self._jobs.get(id)
+
+    def output(self, job: Job) -> Path:
+        """The file that a job writes."""
+        return self._folder / job.id / job.file
+
+    def uses(self, id: str) -> bool:
+        """Whether an unfinished job needs a clip or a style."""
+        return any(id in (job.clip, job.style) and job.state in UNFINISHED for job in self.jobs)
+
+    def add(
+        self,
+        clip: Clip,
+        style: StyleImage,
+        preset: str,
+        settings: Mapping[str, Any],
+        part: tuple[float | None, float | None] = (None, None),
+    ) -> Job:
+        """Add a job at the end of the queue.
+
+        Args:
+            clip: what to render.
+            style: in which style.
+            preset: name of a preset.
+            settings: changes of it, checked by ``chosen_settings``.
+            part: start and end in seconds.
+
+        Raises:
+            OSError: it cannot be written to disk.
+        """
+        stem = f"{Path(clip.name).stem}_{Path(style.name).stem}"
+        file = clean_name(stem, "clip") + (".png" if clip.kind == "still" else ".mp4")
+        names = clip.name, style.name, file
+        command = shown_command(render_arguments(names, preset, settings, part))
+        job = Job(
+            *(new_id(), clip.id, clip.name, style.id, style.name, preset, dict(settings)),
+            file=file,
+            command=command,
+            start=part[0],
+            end=part[1],
+        )
+        with self._lock:
+            job.position = max((each.position for each in self._jobs.values()), default=0) + 1
+            folder = self._folder / job.id
+            folder.mkdir()
+            try:
+                job.write(self._folder / job.id)
+            except OSError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            self._jobs[job.id] = job
+            self.version += 1
+            self._start_next()
+        return job
+
+    def pause(self, job: Job) -> None:
+        """Interrupt a job; its finished frames are kept.
+
+        Raises:
+            JobError: it is finished.
+        """
+        with self._lock:
+            if job.state not in UNFINISHED:
+                raise JobError(f"the job is {job.state}: only an unfinished job can be paused")
+            self._stop(job, "paused", RenderProcess.interrupt)
+
+    def resume(self, job: Job) -> None:
+        """Queue a paused, failed or cancelled job again, at its old place.
+
+        Raises:
+            JobError: it is done, or lacks its clip or style.
+        """
+        with self._lock:
+            if job.state == "done":
+                raise JobError("the job is done: start a new one")
+            if self._library.clip(job.clip) is None or self._library.style(job.style) is None:
+                raise JobError("its clip or style was removed: start a new one")
+            if job.state not in ("queued", "running"):
+                job.state, job.message, job.tries = "queued", "", 0
+                self._changed(job)
+                self._start_next()
+
+    def cancel(self, job: Job) -> None:
+        """End a job and remove its finished frames.
+
+        Raises:
+            JobError: it is done.
+        """
+        with self._lock:
+            if job.state == "done":
+                raise JobError("the job is done: delete it instead")
+            job.done, job.remaining_seconds = 0, None
+            self._stop(job, "cancelled", RenderProcess.cancel)
+            if job.id not in self._running:
+                self._clear(job)
+
+    def move(self, job: Job, before: Job | None) -> None:
+        """Put a job before another one; None: at the end."""
+        with self._lock:
+            order = [each for each in self.jobs if each is not job]
+            order.insert(len(order) if before is None else order.index(before), job)
+            for position, each in enumerate(order, 1):
+                if each.position != position:
+                    each.position = position
+                    self._changed(each)
+
+    def remove(self, job: Job) -> None:
+        """Remove a finished job and its output.
+
+        Raises:
+            JobError: it is not finished.
+        """
+        with self._lock:
+            if job.state not in FINISHED or job.id in self._running:
+                raise JobError("the job is not finished: cancel it first")
+            del self._jobs[job.id]
+            self.version += 1
+            with suppress(OSError):
+                (self._folder / job.id / DESCRIPTION).unlink()
+            shutil.rmtree(self._folder / job.id, ignore_errors=True)
+
+    def close(self) -> None:
+        """Interrupt what is running; the next server goes on with it."""
+        with self._lock:
+            self._closing = True
+            running, threads = list(self._running.values()), list(self._threads.values())
+            for process in running:
+                process.interrupt()
+        for thread in threads:
+            thread.join(CLOSE_SECONDS)
+        for process in running:
+            process.kill()
+
+    def _stop(self, job: Job, state: str, end: Callable[[RenderProcess], None]) -> None:
+        """Give a job another state, and end its process if it runs."""
+        job.state, job.message, job.remaining_seconds = state, "", None
+        if job.id in self._running:
+            job.message = "writing what is finished" if state == "paused" else ""
+            end(self._running[job.id])
+        self._changed(job)
+
+    def _start_next(self) -> None:
+        """Start as many of the queued jobs as may run. The lock is held."""
+        for job in self.jobs:
+            if self._closing or len(self._running) >= self._parallel:
+                return
+            if job.state == "queued" and job.id not in self._running:
+                self._start(job)
+
+    def _start(self, job: Job) -> None:
+        clip, style = self._library.clip(job.clip), self._library.style(job.style)
+        if clip is None or style is None:
+            self._fail(job, "its clip or style was removed: start a new one")
+            return
+        output = self.output(job)
+        names = (
+            str(self._library.clip_path(clip)),
+            str(self._library.style_path(style)),
+            str(output),
+        )
+        arguments = render_arguments(names, job.preset, job.settings, (job.start, job.end))
+        if part_folder(output).exists():
+            arguments.append("--resume")
+        try:
+            process = RenderProcess(arguments, output.parent / "log.txt")
+        except OSError as error:
+            reason = f"the render cannot be started ({error.strerror})"
+            self._fail(job, f"{reason}: free some disk space or memory, then resume")
+            return
+        job.state, job.message, job.remaining_seconds = "running", "", None
+        job.pid, job.pid_start = process.pid, process.start
+        self._running[job.id] = process
+        self._changed(job)
+        self._threads[job.id] = Worker(lambda worker: self._follow(job, process), "job")
+
+    def _follow(self, job: Job, process: RenderProcess) -> None:
+        """Note the progress of a process until it ends. Called in a thread."""
+        elapsed, before = 0.0, job.seconds
+        for event in process.events():
+            with self._lock:
+                elapsed = float(event.get("elapsed_seconds", event.get("seconds", elapsed)))
+                job.seconds = before + elapsed
+                if event.get("event") == "start":
+                    job.total = event.get("frames") or job.total
+                    job.working_size = list(event.get("working_size", ()))
+                elif event.get("event") == "progress" and job.state == "running":
+                    job.done, job.total = event["done"], event["total"] or job.total
+                    job.remaining_seconds = event["remaining_seconds"]
+                    job.message = event["note"] if not job.done else ""
+                self.version += 1
+        code = process.wait()
+        with self._lock:
+            del self._running[job.id], self._threads[job.id]
+            job.pid, job.pid_start = None, ""
+            if not (self._closing and job.state == "running" and code):
+                self._end(job, process, code)
+            self._changed(job)
+            self._start_next()
+
+    def _end(self, job: Job, process: RenderProcess, code: int) -> None:
+        """Give a job the state that follows from the end of its process. The lock is held."""
+        job.remaining_seconds = None
+        output = self.output(job)
+        if code == 0 and output.exists() and job.state != "cancelled":
+            job.state, job.message, job.bytes = "done", "", output.stat().st_size
+            job.done = job.total = job.total or job.done
+        elif job.state == "cancelled":
+            self._clear(job)
+        elif job.state != "running":  # paused, or resumed meanwhile
+            job.message = ""
+        elif code == INTERRUPTED:
+            job.state, job.message = "paused", "the render was interrupted: resume it"
+        elif code < 0 and job.tries + 1 < MAX_TRIES:
+            job.state, job.tries = "queued", job.tries + 1
+            job.message = f"signal {-code} ended the render: it is tried again"
+        elif code < 0:
+            remedy = "free some memory or choose a smaller painted size, then resume"
+            self._fail(job, f"signal {-code} ended the render {MAX_TRIES} times: {remedy}")
+        else:
+            message = process.last_message()
+            self._fail(job, message or f"the render ended with code {code}: see its log.txt")
+
+    def _fail(self, job: Job, message: str) -> None:
+        job.state, job.message = "failed", message
+        self._changed(job)
+
+    def _clear(self, job: Job) -> None:
+        """Remove what a cancelled job wrote."""
+        with suppress(OSError):
+            for path in (self._folder / job.id).iterdir():
+                if path.name not in FILES:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _changed(self, job: Job) -> None:
+        """Keep a change of a job on disk, and tell it."""
+        self.version += 1
+        try:
+            job.write(self._folder / job.id)
+        except OSError as error:
+            log.warning(
+                "the state of a job cannot be written (%s): free some space", error.strerror
+            )

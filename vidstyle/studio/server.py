@@ -1,0 +1,189 @@
+"""The server of the studio: its page, its library, its previews and its queue."""
+
+import json
+import socket
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from threading import Event
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .. import __version__
+from ..errors import DeviceError, OutputError
+from ..io.locks import OutputLock
+from ..runtime.worker import Worker
+from ..web.access import Access, Guard
+from ..web.address import server_url
+from ..web.connection import PatientConnection
+from .choices import CHOICES, PRESET_NAMES
+from .job_routes import JobRoutes
+from .jobs import JobQueue
+from .library import Library
+from .library_routes import LibraryRoutes
+from .preview import Previewer
+from .preview_routes import PreviewRoutes
+
+START_SECONDS = 10
+"""Time limit in seconds for the server to start, and to end."""
+
+LOCK_NAME = "studio"
+"""The lock of the folder, which one server at a time may use."""
+
+INDEX = "index.html"
+MEDIA_TYPES = {
+    "html": "text/html",
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+}
+
+
+class Studio:
+    """The server, on a thread of its own, and the renders that it started.
+
+    ``url`` is the page's URL, with its token if it requires one (see ``Access``).
+
+    Args:
+        server: a bound socket, see ``address.listen``; ``close`` closes it.
+        folder: of clips, styles and jobs; is created where it does not exist.
+        parallel: number of renders at once.
+        allowed: additional host names of the page.
+        device: where previews are painted, as for ``choose_device``.
+
+    Raises:
+        OutputError: the folder cannot be used, or another server uses it.
+    """
+
+    def __init__(
+        self,
+        server: socket.socket,
+        folder: Path,
+        parallel: int = 1,
+        allowed: Collection[str] = (),
+        device: str = "auto",
+    ) -> None:
+        self._socket, self._previewer = server, Previewer(device)
+        self._lock = _locked(folder)
+        try:
+            self.library = Library(folder)
+            self.queue = JobQueue(folder / "jobs", self.library, parallel)
+        except BaseException:
+            self._lock.release()
+            raise
+        page = resources.files(__package__) / "page"
+        names = [each.name for each in page.iterdir()] if page.is_dir() else []
+        self._page = {
+            "/" if name == INDEX else f"/{name}": page / name
+            for name in names
+            if name.rpartition(".")[2] in MEDIA_TYPES
+        }
+        self._access = Access(server.getsockname()[0], allowed, open_paths=self._page)
+        self.url = server_url(server, self._access.token)
+        self._started, self._closing = Event(), False
+        self._thread: Worker | None = None
+
+    def open(self) -> None:
+        """Start the server, and go on with unfinished jobs.
+
+        Raises:
+            DeviceError: the server does not start.
+        """
+        library = LibraryRoutes(self.library, self.queue)
+        jobs = JobRoutes(self.queue, library, lambda: self._closing)
+        previews = PreviewRoutes(self._previewer, library, self.library, self.queue)
+        routes = [
+            *(Route(path, self._file) for path in self._page),
+            Route("/api/state", self._state),
+            Route("/api/openapi.json", self._openapi),
+            *library.routes(),
+            *jobs.routes(),
+            *previews.routes(),
+        ]
+        app = Starlette(routes=routes, lifespan=self._lifespan)
+        config = uvicorn.Config(
+            Guard(app, self._access),
+            http=PatientConnection,
+            log_config=None,
+            log_level="critical",  # uvicorn logs malformed requests of clients
+            access_log=False,
+            lifespan="on",
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._socket.listen()  # connections before the server is ready wait
+        sockets = [self._socket]
+        self._thread = Worker(lambda worker: self._server.run(sockets=sockets), "studio")
+        if not self._started.wait(START_SECONDS):
+            self.close()
+            reason = self._thread.error
+            raise DeviceError(f"the studio does not start ({reason}): choose another --address")
+        self.queue.start()
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        self._started.set()
+        yield
+
+    def close(self) -> None:
+        """End all connections and renders; the next server goes on with these."""
+        self._closing = True
+        self._previewer.stop()
+        if self._thread is not None:
+            self._server.should_exit = True  # uvicorn polls it ten times per second
+        self.queue.close()
+        if self._thread is not None:
+            self._thread.join(START_SECONDS)
+        self._socket.close()
+        self._lock.release()
+
+    async def _file(self, request: Request) -> Response:
+        file = self._page[request.url.path]
+        return Response(file.read_bytes(), media_type=MEDIA_TYPES[file.name.rpartition(".")[2]])
+
+    async def _state(self, request: Request) -> Response:
+        return JSONResponse(
+            {
+                "version": __version__,
+                "clips": [vars(clip) for clip in self.library.clips],
+                "styles": [vars(style) for style in self.library.styles],
+                "presets": PRESET_NAMES,
+                "settings": [choice.described(self._previewer.working_px) for choice in CHOICES],
+                "jobs": self.queue.public(),
+            }
+        )
+
+    async def _openapi(self, request: Request) -> Response:
+        document = json.loads((resources.files(__package__) / "openapi.json").read_bytes())
+        document["info"]["version"] = __version__
+        return JSONResponse(document)
+
+
+def _locked(folder: Path) -> OutputLock:
+    """A lock on a folder, which is created where it does not exist.
+
+    Raises:
+        OutputError: another server uses it, or it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror
+        raise OutputError(
+            f"{folder} cannot be created ({reason}): choose another with --folder"
+        ) from None
+    lock = OutputLock(folder / LOCK_NAME)
+    try:
+        lock.acquire()
+    except OutputError:
+        message = f"another vidstyle studio uses {folder}, or it cannot be written"
+        raise OutputError(f"{message}: end that one, or choose another with --folder") from None
+    return lock
