@@ -37,11 +37,11 @@ function makeRemove(item, path, onGone) {
 // Keep the elements of what is still there, with the focus and the pictures loaded.
 function showChoices(list, items, makeItem, chosen) {
   const old = new Map([...list.querySelectorAll(".choice")].map((each) => [each.dataset.id, each]));
-  for (const item of items) {
-    if (!old.has(item.id)) list.append(makeItem(item));
-    old.delete(item.id);
-  }
-  for (const each of old.values()) each.remove();
+  const known = new Set(items.map((item) => item.id));
+  for (const [id, each] of old) if (!known.has(id)) each.remove();
+  items.forEach((item, place) => {
+    if (!old.has(item.id)) list.insertBefore(makeItem(item), list.children[place] || null);
+  });
   for (const radio of list.querySelectorAll("input[type=radio]")) {
     radio.checked = radio.value === chosen;
   }

@@ -6,7 +6,7 @@ import * as player from "./player.js";
 import * as queue from "./queue.js";
 import * as settings from "./settings.js";
 import * as stage from "./stage.js";
-import { afterPause, attempt, byId, setText, toast } from "./tools.js";
+import { afterPause, attempt, byId, partText, setText, toast } from "./tools.js";
 
 const PAINT_MS = 250;      // pause after the last change before a painting is started
 const ESTIMATE_MS = 400;
@@ -22,6 +22,13 @@ const find = (list, id) => list.find((each) => each.id === id);
 const currentClip = () => find(state.clips, chosen.clip);
 const currentStyle = () => find(state.styles, chosen.style);
 
+// Add an item where the server lists it: those of the user by name, then the bundled ones.
+function insert(list, item) {
+  const name = item.name.toLowerCase();
+  const place = list.findIndex((each) => each.bundled || each.name.toLowerCase() > name);
+  list.splice(place < 0 ? list.length : place, 0, item);
+}
+
 function showSummary() {
   const clip = currentClip(), style = currentStyle(), preset = settings.currentPreset();
   byId("render").disabled = !clip || !style;
@@ -29,7 +36,8 @@ function showSummary() {
   else if (!style) setText(byId("summary"), "Choose a style.");
   else {
     const cost = costs && costs[preset] ? settings.costText(costs[preset]) : "";
-    const parts = [`${clip.name} in ${style.name}`, preset, cost];
+    const { start, end } = stage.currentRange();
+    const parts = [`${clip.name} in ${style.name}`, partText(start, end), preset, cost];
     setText(byId("summary"), parts.filter(Boolean).join(" · "));
   }
 }
@@ -47,7 +55,7 @@ async function paint() {
   const clip = currentClip(), style = currentStyle();
   if (!clip || !style) return;
   const stop = painter = new AbortController();
-  let failed = false;
+  let failed = false, complete = false;
   try {
     await stream("previews", {
       clip: clip.id, time: stage.currentTime(), style: style.id,
@@ -55,6 +63,7 @@ async function paint() {
     }, (event) => {
       if (stop.signal.aborted) return;
       if (event.image) stage.showPainting(event, style.name);
+      if (event.stage === "fine") complete = true;
       if (event.stage === "error") { failed = true; toast(event.message); }
     }, stop.signal);
   } catch (error) {
@@ -63,7 +72,7 @@ async function paint() {
     toast(error.message);
   }
   if (stop.signal.aborted) return;
-  stage.endPainting(failed);
+  stage.endPainting(failed || !complete);
   loadCosts();
 }
 const paintSoon = afterPause(paint, PAINT_MS);
@@ -170,11 +179,11 @@ function listen() {
 function setup() {
   stage.setup(changed);
   choices.setup((clip) => {
-    state.clips.push(clip);
+    insert(state.clips, clip);
     pickClip(clip.id);
     showChoices();
   }, (style) => {
-    state.styles.push(style);
+    insert(state.styles, style);
     pickStyle(style.id);
     showChoices();
   });

@@ -1,7 +1,7 @@
 // The queue: every render with its progress, and what can be done with it.
 
 import { linkTo, post, remove } from "./api.js";
-import { announce, ask, attempt, byId, bytesText, durationText, setText, toast }
+import { announce, ask, attempt, byId, bytesText, durationText, partText, setText, toast }
   from "./tools.js";
 
 const THUMB_PX = 160;
@@ -17,6 +17,7 @@ const isWaiting = (job) => job.state === "queued" || job.state === "paused";
 
 function stateText(job) {
   const parts = [job.state];
+  if (job.state === "running" && !job.done && job.message) return `running · ${job.message}`;
   if (job.state === "running" || job.state === "paused") {
     parts.push(job.total ? `${percent(job)}, ${job.done} of ${job.total}` : "starting");
     if (job.state === "running" && typeof job.remaining_seconds === "number") {
@@ -99,7 +100,8 @@ function makeItem(job) {
     image.onerror = () => image.removeAttribute("src");  // the clip or the style was removed
     image.src = link;
   }
-  setText(item.querySelector("h3"), `${name}, ${job.preset}`);
+  setText(item.querySelector("h3"),
+    [name, job.preset, partText(job.start, job.end)].filter(Boolean).join(", "));
   setText(item.querySelector("code"), job.command);
   item.querySelector("progress").setAttribute("aria-label", `Progress of ${name}`);
   const link = item.querySelector("a");

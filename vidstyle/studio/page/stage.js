@@ -1,7 +1,8 @@
 // The stage: a frame, its painting over it, the before-and-after slider, and the time.
 
 import { getImage, linkTo } from "./api.js";
-import { announce, byId, clockText, latestOnly, make, setText, showImage } from "./tools.js";
+import { announce, byId, clockText, latestOnly, make, partText, setText, showImage }
+  from "./tools.js";
 
 const FRAME_PX = [480, 960, 1440];  // sizes of the frame; few of them, which the server can keep
 const THUMBS = 8;                   // frames in the strip
@@ -50,8 +51,7 @@ function showRange() {
   const some = start !== null || end !== null;
   byId("strip").style.setProperty("--start", (start || 0) / length);
   byId("strip").style.setProperty("--end", (end === null ? length : end) / length);
-  setText(byId("range-text"),
-    some ? `renders ${clockText(start || 0)} to ${clockText(end === null ? length : end)}` : "");
+  setText(byId("range-text"), some ? `renders ${partText(start, end)}` : "");
   byId("range-all").hidden = !some;
 }
 

@@ -102,6 +102,12 @@ export function clockText(seconds, digits = 1) {
   return `${minutes}:${rest.padStart(digits ? digits + 3 : 2, "0")}`;
 }
 
+// A part of a clip; null stands for its start or end.
+export function partText(start, end) {
+  if (typeof end !== "number") return start ? `from ${clockText(start)}` : "";
+  return `${clockText(start || 0)} to ${clockText(end)}`;
+}
+
 export function durationText(seconds) {
   if (seconds < 1) return "1 s";
   if (seconds < 59.5) return `${Math.round(seconds)} s`;

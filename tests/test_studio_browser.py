@@ -1,0 +1,224 @@
+"""The page of the studio in Chromium; skipped without one."""
+
+import urllib.request
+from contextlib import closing
+
+import cv2
+import pytest
+from conftest import stripes, until, write_clip
+from page_session import browser
+
+from vidstyle.studio.server import Studio
+from vidstyle.web.address import listen
+
+pytestmark = pytest.mark.browser
+
+SMALL = {"working_size": 128, "initial_steps": 20, "steps": 1}
+"""Settings of a quick render, as a user would choose them on the page."""
+
+TAB, ESCAPE, RIGHT = "\ue004", "\ue00c", "\ue014"
+
+SET = """
+const slider = document.getElementById(`setting-${arguments[0]}`);
+slider.value = arguments[1];
+slider.dispatchEvent(new Event("input"));
+const canvas = document.getElementById("canvas"), note = document.getElementById("note");
+return [canvas.classList.contains("stale"), note.hidden ? "" : note.textContent];
+"""
+
+FOCUSED = """
+const at = document.activeElement;
+return at === document.body ? "" : at.id || at.dataset.do || at.textContent;
+"""
+
+EXPECTED = """
+const all = document.querySelectorAll("button, input, summary, a[href], code");
+const seen = [...all].filter((each) => each.checkVisibility() && !each.disabled);
+const stops = seen.filter((each) => each.type !== "radio" || each.checked);
+return stops.map((each) => each.id || each.dataset.do || each.textContent);
+"""
+
+
+@pytest.fixture(scope="module")
+def driver():
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with first.mp4, clip.mp4 and cat.png."""
+    folder = tmp_path_factory.mktemp("files")
+    for name in ("first.mp4", "clip.mp4"):
+        write_clip(folder / name, count=4)
+    cv2.imwrite(str(folder / "cat.png"), stripes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studio")
+    with closing(Studio(listen("127.0.0.1:0", "--address"), folder, device="cpu")) as made:
+        made.open()
+        yield made
+
+
+def upload(studio, path):
+    """Add a clip without the page."""
+    request = urllib.request.Request(
+        f"{studio.url}api/clips?name={path.name}", path.read_bytes(), method="POST"
+    )
+    urllib.request.urlopen(request).close()
+
+
+class StudioPage:
+    """What a user sees and does."""
+
+    def __init__(self, driver, url):
+        self.driver, self.url = driver, url
+
+    def open(self):
+        self.driver.get(f"{self.url}page.css")  # of the same origin, and without a script
+        self.script("localStorage.clear()")
+        self.driver.get(self.url)
+        until(lambda: self.all("#style-list input"))
+
+    def all(self, selector):
+        return self.driver.find_elements("css selector", selector)
+
+    def one(self, selector):
+        return self.driver.find_element("css selector", selector)
+
+    def wait_for(self, selector):
+        return until(lambda: self.all(selector))[0]
+
+    def script(self, text, *given):
+        return self.driver.execute_script(text, *given)
+
+    def press(self, *keys):
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def note(self):
+        return self.script("return document.getElementById('note').textContent")
+
+    def toasts(self):
+        return [each.text for each in self.all(".toast.error span")]
+
+    def focus(self, selector):
+        self.script("document.querySelector(arguments[0]).focus()", selector)
+
+
+@pytest.fixture
+def page(driver, studio, files):
+    """The page with a clip."""
+    made = StudioPage(driver, studio.url)
+    if not studio.library.clips:
+        upload(studio, files / "first.mp4")
+    made.open()
+    made.wait_for("#frame[src]")
+    return made
+
+
+def test_page_paints_uploaded_clip_in_uploaded_style(page, studio, files):
+    page.one("#clip-file").send_keys(str(files / "clip.mp4"))
+    until(lambda: page.script("return document.getElementById('frame').alt.startsWith('clip.mp4')"))
+    page.one("#style-file").send_keys(str(files / "cat.png"))
+    until(lambda: len(page.all("#style-list .choice")) == 9)
+    until(lambda: page.note().startswith("painted in"))
+    alt, width = page.script(
+        "const image = document.getElementById('painting');"
+        "return [image.alt, image.hidden ? 0 : image.naturalWidth]"
+    )
+    assert "cat" in alt and width > 0
+    assert page.one("#render").is_enabled()
+    assert "memory" in until(lambda: page.one("#cost-draft").text)
+
+
+def test_page_shows_at_once_that_a_setting_changed(page):
+    page.wait_for(".painted")
+    assert page.script(SET, "strength", 0.5) == [True, "painting"]
+    until(lambda: not page.all(".stale"))
+    page.one("#reset").click()
+    assert page.script("return document.getElementById('setting-strength').value") == "1"
+
+
+def test_page_renders_and_offers_the_result(page):
+    for name, value in SMALL.items():
+        page.script(SET, name, value)
+    page.one("#range-end").click()  # the first frame alone
+    page.one("#render").click()
+    done = page.wait_for("#jobs li[data-state=done]")
+    link = done.find_element("css selector", "a").get_attribute("href")
+    with urllib.request.urlopen(link) as answer:
+        assert answer.headers["content-disposition"].startswith("attachment")
+        assert answer.read(12)[4:8] == b"ftyp"
+    code = "return document.querySelector('#jobs code').textContent"
+    assert page.script(code).startswith("vidstyle render -i ")
+    done.find_element("css selector", "[data-do=play]").click()
+    page.wait_for("#player[open]")
+    times = "return ['source', 'result'].map((id) => document.getElementById(id).readyState)"
+    until(lambda: min(page.script(times)) >= 2)  # both can be played
+    page.press(ESCAPE)
+    until(lambda: not page.all("#player[open]"))
+
+
+def test_page_says_where_the_browser_cannot_play_the_clip(page, studio, tmp_path):
+    upload(studio, write_clip(tmp_path / "old.mkv", count=2, codec="ffv1"))
+    page.open()
+    page.wait_for("#frame[src]")
+    for name, value in SMALL.items():
+        page.script(SET, name, value)
+    page.one("#render").click()
+    page.wait_for("#jobs li[data-state=done]:first-child h3")
+    until(lambda: "old.mkv" in page.one("#jobs li[data-state=done] h3").text)
+    page.one("#jobs li[data-state=done] [data-do=play]").click()
+    until(lambda: "cannot play its format" in page.one("#source-note").text)
+    page.wait_for("#source-frame[src]")
+    assert page.script("return document.getElementById('result').videoWidth") == 64
+    page.press(ESCAPE)
+
+
+def test_page_keyboard_reaches_and_changes_every_control(page):
+    page.wait_for(".painted")
+    expected, reached = page.script(EXPECTED), []
+    page.script("document.activeElement.blur()")
+    for _ in range(len(expected) + 5):
+        page.press(TAB)
+        reached.append(page.script(FOCUSED))
+    assert not set(expected) - set(reached)
+    page.focus("#split")
+    page.press(RIGHT)
+    assert page.script("return canvas.style.getPropertyValue('--split')") == "31"
+    page.focus("#time")
+    page.press(RIGHT)
+    assert float(page.script("return document.getElementById('time').value")) > 0
+    page.focus("#style-list input:checked")
+    chosen = "return document.querySelector('#style-list input:checked').value"
+    before = page.script(chosen)
+    page.press(RIGHT)
+    assert page.script(chosen) != before
+
+
+def test_page_shows_errors_as_alerts(page, tmp_path):
+    (tmp_path / "notes.mp4").write_text("no clip")
+    page.one("#clip-file").send_keys(str(tmp_path / "notes.mp4"))
+    text = until(page.toasts)[0]
+    assert "notes.mp4" in text
+    assert page.one(".toast").get_attribute("role") == "alert"
+    page.one(".toast button").click()
+    assert not page.toasts()
+
+
+def test_page_names_every_control(page):
+    page.wait_for(".painted")
+    nodes = page.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    roles = ("button", "slider", "radio", "switch", "link", "checkbox", "progressbar")
+    named = [
+        (node["role"]["value"], node["name"]["value"])
+        for node in nodes
+        if node.get("role", {}).get("value") in roles and not node["ignored"]
+    ]
+    assert len(named) > 20 and all(name for _, name in named)
+    assert ("slider", "Before and after") in named and ("slider", "Time in the clip") in named
