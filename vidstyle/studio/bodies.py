@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import json
-import math
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,6 +24,9 @@ RESERVED_BYTES = 1 << 30
 
 WRITE_BYTES = 1 << 20
 """Bytes that are written at once."""
+
+MAX_SECONDS = 1e7
+"""Times in a clip are below, in seconds: a hundred days."""
 
 STALL_SECONDS = 60.0
 """An upload ends when nothing arrives for so many seconds."""
@@ -56,7 +58,7 @@ def seconds_in(body: dict[str, Any], name: str) -> float | None:
     if value is None:
         return None
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not 0 <= value < 1e7:
+    if not number or not 0 <= value < MAX_SECONDS:  # NaN fails this comparison
         raise HTTPException(400, f"{name} is no time: give seconds from the start of the clip")
     return float(value)
 

@@ -19,11 +19,20 @@ FRAME_STEPS = 1.5
 PATCH_COST, LAYERS_COST = 1.3, 1.3
 """What a step takes with patch matching, and with all style layers, relative to one without."""
 
-BITS_PER_PIXEL = 0.35
-"""Of a stylised clip in H.264 at the default quality, where no job has shown it."""
+WORKING_BITS, OUTPUT_BITS = 0.75, 0.5
+"""Bits for each pixel of the working size and of the output that a frame takes in H.264 at the
+default quality, where no job has shown it: measured from 320 to 1280 px."""
+
+SIMILAR_SIZE = 2.0
+"""Largest factor between the pixels of a render and of a finished one that shows its speed: small
+ones spend more of their time on what does not grow with the size."""
 
 STILL_BITS_PER_PIXEL = 14.0
 """Of a stylised picture as PNG."""
+
+
+RECENT_JOBS = 3
+"""Number of finished jobs whose speed counts."""
 
 
 class Speed(NamedTuple):
@@ -64,13 +73,12 @@ def estimates(
         sizes = working_size(settings, size, features.device), output_size(settings, size)
         frames = frames_of(clip, part)
         work = None if frames is None else work_of(settings, sizes[0], frames)
-        pace = _pace(preset, settings, speed)
-        bits = _bits_per_pixel(clip, preset, speed.jobs)
-        pixels = None if frames is None else sizes[1][0] * sizes[1][1] * frames
+        pace = _pace(preset, settings, sizes[0], speed)
+        bits = _frame_bits(clip, preset, sizes, speed.jobs)
         found[preset] = {
             "seconds": None if work is None or pace is None else round(work * pace, 1),
             "memory_bytes": sum(required_bytes(features, sizes)),
-            "file_bytes": None if pixels is None else round(pixels * bits / 8),
+            "file_bytes": None if frames is None else round(frames * bits / 8),
         }
     return found
 
@@ -96,17 +104,18 @@ def work_of(settings: Settings, size: tuple[int, int], frames: int) -> float:
     return first + (frames - 1) * pixels * each
 
 
-def _pace(preset: str, settings: Settings, speed: Speed) -> float | None:
-    """Seconds for a pixel and a step: of the last finished jobs of a preset, else of the last
-    preview."""
-    jobs = [job for job in speed.jobs if job.preset == preset and len(job.working_size) == 2]
+def _pace(preset: str, settings: Settings, size: tuple[int, int], speed: Speed) -> float | None:
+    """Seconds for a pixel and a step: of the last finished jobs of a preset and of a similar size,
+    else of the last preview; None where nothing is known."""
     work = seconds = 0.0
-    for job in jobs[-3:]:
-        frames = job.done if job.file.endswith(".mp4") else 1
-        size = job.working_size[0], job.working_size[1]
-        work += work_of(chosen_settings(preset, job.settings), size, max(1, frames))
-        seconds += job.seconds
-    if work and seconds:
+    for job in [each for each in speed.jobs if each.preset == preset][-RECENT_JOBS:]:
+        width, height = job.working_size or (0, 0)
+        factor = width * height / (size[0] * size[1])
+        if job.seconds and 1 / SIMILAR_SIZE <= factor <= SIMILAR_SIZE:
+            frames = 1 if job.is_still else max(1, job.done)
+            work += work_of(chosen_settings(preset, job.settings), (width, height), frames)
+            seconds += job.seconds
+    if work:
         return seconds / work
     if speed.preview is None:
         return None
@@ -119,10 +128,21 @@ def _step_cost(settings: Settings) -> float:
     return patches * (1.0 if settings.fast_style_layers else LAYERS_COST)
 
 
-def _bits_per_pixel(clip: Clip, preset: str, jobs: Sequence[Job]) -> float:
+def _frame_bits(
+    clip: Clip, preset: str, sizes: tuple[tuple[int, int], tuple[int, int]], jobs: Sequence[Job]
+) -> float:
+    """Bits of a stylised frame: of an earlier job of the same clip and preset, else of any clip.
+
+    Args:
+        clip: to render.
+        preset: name of a preset.
+        sizes: (width, height) in px at which frames are optimised, and of the output.
+        jobs: finished ones.
+    """
+    working, output = (width * height for width, height in sizes)
     if clip.kind == "still":
-        return STILL_BITS_PER_PIXEL
+        return STILL_BITS_PER_PIXEL * output
     for job in reversed(jobs):
         if job.clip == clip.id and job.preset == preset and job.bytes and job.done > 1:
-            return job.bytes * 8 / (job.done * clip.width * clip.height)
-    return BITS_PER_PIXEL
+            return job.bytes * 8 / job.done
+    return WORKING_BITS * working + OUTPUT_BITS * output

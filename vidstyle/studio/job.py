@@ -1,6 +1,7 @@
 """A job of the queue: a render, its state, and its file on disk."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from .library import read_json
 
 UNFINISHED = ("queued", "running", "paused")
 FINISHED = ("done", "failed", "cancelled")
+
+STILL_ENDING, CLIP_ENDING = ".png", ".mp4"
+"""Endings of the outputs of pictures and of clips."""
 
 DESCRIPTION = "job.json"
 """Name of the file of a job in its folder."""
@@ -67,10 +71,33 @@ class Job:
     pid_start: str = ""
     working_size: list[int] = field(default_factory=list)
 
+    @property
+    def is_still(self) -> bool:
+        """Whether it renders a picture, whose iterations are counted instead of frames."""
+        return self.file.endswith(STILL_ENDING)
+
     def public(self) -> dict[str, Any]:
         """As the page sees it."""
         shown = {name: value for name, value in asdict(self).items() if name not in HIDDEN}
         return {**shown, "output": self.file if self.state == "done" else None}
+
+    def note(self, event: Mapping[str, Any], before: float) -> None:
+        """Take over what an event of ``progress.EventWriter`` tells.
+
+        Args:
+            event: of the job's process.
+            before: seconds that earlier processes of the job took.
+        """
+        elapsed = event.get("elapsed_seconds", event.get("seconds"))
+        if elapsed is not None:
+            self.seconds = round(before + elapsed, 3)
+        if event.get("event") == "start":
+            self.total = event.get("frames") or self.total
+            self.working_size = list(event.get("working_size", ()))
+        elif event.get("event") == "progress" and self.state == "running":
+            self.done, self.total = event.get("done", 0), event.get("total") or self.total
+            self.remaining_seconds = event.get("remaining_seconds")
+            self.message = "" if self.done else event.get("note", "")
 
     def write(self, folder: Path) -> None:
         """Write the file of the job into its folder, atomically.

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import OutputError
 from ..io.files import part_folder
 from ..runtime.worker import Worker
-from .job import DESCRIPTION, FINISHED, UNFINISHED, Job, load_job
+from .job import CLIP_ENDING, DESCRIPTION, FINISHED, STILL_ENDING, UNFINISHED, Job, load_job
 from .library import Clip, Library, StyleImage, clean_name, new_id
 from .render_process import RenderProcess, end_orphan, render_arguments, shown_command
 
@@ -53,7 +53,7 @@ class JobQueue:
         self._lock = RLock()
         self._running: dict[str, RenderProcess] = {}
         self._threads: dict[str, Worker] = {}
-        self._closing = False
+        self._ready = self._closing = False
         self.version = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -68,11 +68,13 @@ class JobQueue:
 
     def start(self) -> None:
         """Go on with what the last server did not finish."""
+        for job in self.jobs:
+            if job.pid is not None:
+                end_orphan(job.pid, job.pid_start)
+                job.pid, job.pid_start = None, ""
         with self._lock:
+            self._ready = True
             for job in self._jobs.values():
-                if job.pid is not None:
-                    end_orphan(job.pid, job.pid_start)
-                    job.pid = None
                 if job.state == "running":
                     complete = (
                         self.output(job).exists() and not part_folder(self.output(job)).exists()
@@ -128,7 +130,7 @@ class JobQueue:
             OSError: it cannot be written to disk.
         """
         stem = f"{Path(clip.name).stem}_{Path(style.name).stem}"
-        file = clean_name(stem, "clip") + (".png" if clip.kind == "still" else ".mp4")
+        file = clean_name(stem, "clip") + (STILL_ENDING if clip.kind == "still" else CLIP_ENDING)
         names = clip.name, style.name, file
         command = shown_command(render_arguments(names, preset, settings, part))
         job = Job(
@@ -241,7 +243,7 @@ class JobQueue:
     def _start_next(self) -> None:
         """Start as many of the queued jobs as may run. The lock is held."""
         for job in self.jobs:
-            if self._closing or len(self._running) >= self._parallel:
+            if not self._ready or self._closing or len(self._running) >= self._parallel:
                 return
             if job.state == "queued" and job.id not in self._running:
                 self._start(job)
@@ -274,25 +276,17 @@ class JobQueue:
 
     def _follow(self, job: Job, process: RenderProcess) -> None:
         """Note the progress of a process until it ends. Called in a thread."""
-        elapsed, before = 0.0, job.seconds
+        before = job.seconds
         for event in process.events():
             with self._lock:
-                elapsed = float(event.get("elapsed_seconds", event.get("seconds", elapsed)))
-                job.seconds = before + elapsed
-                if event.get("event") == "start":
-                    job.total = event.get("frames") or job.total
-                    job.working_size = list(event.get("working_size", ()))
-                elif event.get("event") == "progress" and job.state == "running":
-                    job.done, job.total = event["done"], event["total"] or job.total
-                    job.remaining_seconds = event["remaining_seconds"]
-                    job.message = event["note"] if not job.done else ""
+                job.note(event, before)
                 self.version += 1
         code = process.wait()
         with self._lock:
             del self._running[job.id], self._threads[job.id]
-            job.pid, job.pid_start = None, ""
             if not (self._closing and job.state == "running" and code):
                 self._end(job, process, code)
+            job.pid, job.pid_start = None, ""
             self._changed(job)
             self._start_next()
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..errors import InputError, OutputError
 from ..inputs import CLIP_ENDINGS
-from ..io.files import write_file
+from ..io.files import fsync_path, write_file
 from ..io.heif import HEIF_EXTENSIONS
 from ..io.image_names import IMAGE_EXTENSIONS, is_still
 from ..io.images import bundled_styles, decode_image
@@ -200,6 +200,7 @@ class Library:
         try:
             with self._decoding:  # one at a time, which limits the memory
                 clip = _describe(upload)
+            fsync_path(upload.folder / clip.name)
             _write(upload.folder / "clip.json", clip)
         except BaseException:
             self.drop(upload)

@@ -69,7 +69,13 @@ class PreviewRoutes:
             if not stop.is_set() or event["stage"] in LAST_STAGES:
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
-        Worker(lambda worker: self._previewer.paint(wanted, show, stop), "preview")
+        def paint(worker: Worker) -> None:
+            try:
+                self._previewer.paint(wanted, show, stop)
+            finally:  # without effect after another last event
+                show({"stage": "error", "message": "the preview ended early: try again"})
+
+        Worker(paint, "preview")
         try:
             while True:
                 event = await events.get()

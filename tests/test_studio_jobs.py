@@ -1,0 +1,310 @@
+"""The studio's queue of renders: order, pauses, restarts, and renders that are killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from threading import Event
+
+import pytest
+from conftest import times_of, until, write_clip
+
+from vidstyle.studio.jobs import MAX_TRIES, JobError, JobQueue
+from vidstyle.studio.library import Library
+from vidstyle.studio.render_process import RenderProcess, end_orphan, process_start
+
+QUICK = {"steps": 1, "initial_steps": 2, "working_size": 64}
+RATE = Fraction(2)
+"""Frames per second of the clips: a segment, from which a render resumes, has four of them."""
+
+SECONDS = 60
+"""Time limit in seconds for a render in another process."""
+
+
+class Bench:
+    """A library with one clip, and queues on one folder."""
+
+    def __init__(self, folder, frames):
+        self.folder = folder / "studio"
+        self.library = Library(self.folder)
+        upload = self.library.begin_clip("clip.mp4")
+        write_clip(upload.path, count=frames, rate=RATE)
+        self.clip, self.style = self.library.finish_clip(upload), self.library.style("ink")
+
+    @contextmanager
+    def queue(self, parallel=1):
+        queue = JobQueue(self.folder / "jobs", self.library, parallel)
+        queue.start()
+        try:
+            yield queue
+        finally:
+            queue.close()
+
+    def add(self, queue, **settings):
+        return queue.add(self.clip, self.style, "draft", QUICK | settings)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path, frames=4)
+
+
+@pytest.fixture
+def long_bench(tmp_path):
+    return Bench(tmp_path, frames=24)
+
+
+class FakeProcess:
+    """A render that ends when the test says so, with the exit code that it says."""
+
+    started = ()
+
+    def __init__(self, arguments, log):
+        self.arguments, self.ended, self.code = arguments, Event(), 0
+        self.pid, self.start = 1, ""
+        FakeProcess.started = (*FakeProcess.started, self)
+
+    def events(self):
+        yield {"event": "start", "frames": 4, "working_size": [64, 48]}
+        self.ended.wait()
+
+    def wait(self):
+        return self.code
+
+    def end(self, code):
+        if code == 0:
+            output = self.arguments[self.arguments.index("-o") + 1]
+            Path(output).write_text("clip")
+        self.code = code
+        self.ended.set()
+
+    def interrupt(self):
+        self.end(130)
+
+    def cancel(self):
+        self.end(130)
+
+    def kill(self):
+        self.end(-9)
+
+    def last_message(self):
+        return "the clip is damaged: get it again"
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Renders are ``FakeProcess``; returns those that were started."""
+    monkeypatch.setattr("vidstyle.studio.jobs.RenderProcess", FakeProcess)
+    FakeProcess.started = ()
+    return lambda: FakeProcess.started
+
+
+def states(queue):
+    return [job.state for job in queue.jobs]
+
+
+def document(queue, job):
+    return json.loads((queue.output(job).parent / "job.json").read_text())
+
+
+def test_queue_renders_a_job(bench):
+    with bench.queue() as queue:
+        seen = queue.version
+        job = bench.add(queue, original_colors=True)
+        assert job.command.startswith("vidstyle render -i clip.mp4 -s ink -o clip_ink.mp4 --preset")
+        assert "--original-colors" in job.command and "--steps=1" in job.command
+        assert job.public()["output"] is None and "pid" not in job.public()
+        until(lambda: job.state not in ("queued", "running"), SECONDS)
+        shown = job.public()
+        assert (shown["state"], shown["message"], shown["output"]) == ("done", "", "clip_ink.mp4")
+        assert shown["done"] == shown["total"] == 4 and shown["seconds"] > 0
+        assert shown["bytes"] == queue.output(job).stat().st_size and queue.version > seen
+        assert len(times_of(queue.output(job))) == 4
+        assert document(queue, job)["state"] == "done" and document(queue, job)["pid"] is None
+        for wrong in (queue.pause, queue.resume, queue.cancel):
+            with pytest.raises(JobError):
+                wrong(job)
+        queue.remove(job)
+        assert not queue.jobs and not queue.output(job).parent.exists()
+
+
+def test_queue_resumes_after_a_pause_and_after_a_kill(long_bench):
+    with long_bench.queue() as queue:
+        job = long_bench.add(queue)
+        until(lambda: job.done > 8, SECONDS)
+        queue.pause(job)
+        assert document(queue, job)["state"] == job.state == "paused"
+        until(lambda: job.pid is None, SECONDS)
+        assert job.state == "paused" and not queue.output(job).exists()
+        queue.resume(job)
+        until(lambda: job.done > 15, SECONDS)
+        os.kill(job.pid, signal.SIGKILL)
+        until(lambda: job.tries == 1, SECONDS)
+        until(lambda: job.state not in ("queued", "running"), SECONDS)
+        assert job.state == "done" and len(times_of(queue.output(job))) == 24
+        log = (queue.output(job).parent / "log.txt").read_text()
+        assert log.count("resumed after") == 2
+
+
+def test_queue_cancelled_job_leaves_no_frames(long_bench):
+    with long_bench.queue() as queue:
+        job = long_bench.add(queue)
+        until(lambda: job.done > 8, SECONDS)
+        queue.cancel(job)
+        assert job.state == "cancelled"
+        until(lambda: job.pid is None, SECONDS)
+        left = sorted(path.name for path in queue.output(job).parent.iterdir())
+        assert left == ["job.json", "log.txt"] and job.state == "cancelled"
+
+
+def test_queue_closed_and_opened_again_resumes(long_bench):
+    with long_bench.queue() as queue:
+        job = long_bench.add(queue)
+        until(lambda: job.done > 8, SECONDS)
+    assert document(queue, job)["state"] == "running" and document(queue, job)["pid"] is None
+    with long_bench.queue() as again:
+        resumed = again.get(job.id)
+        until(lambda: resumed.state not in ("queued", "running"), SECONDS)
+        assert resumed.state == "done" and len(times_of(again.output(resumed))) == 24
+        assert "resumed after" in (again.output(job).parent / "log.txt").read_text()
+
+
+def test_queue_fails_after_some_kills(bench, fake):
+    with bench.queue() as queue:
+        job = bench.add(queue)
+        for number in range(MAX_TRIES):
+            until(lambda number=number: len(fake()) == number + 1)
+            fake()[-1].end(-9)
+        until(lambda: job.state == "failed")
+        assert "signal 9" in job.message and "resume" in job.message
+        assert len(fake()) == MAX_TRIES
+        queue.resume(job)
+        until(lambda: len(fake()) == MAX_TRIES + 1)
+        fake()[-1].end(0)
+        until(lambda: job.state == "done")
+
+
+def test_queue_failed_job_has_the_message_of_its_render(bench, fake):
+    with bench.queue() as queue:
+        job = bench.add(queue)
+        fake()[-1].end(1)
+        until(lambda: job.state == "failed")
+        assert job.message == "the clip is damaged: get it again"
+
+
+def test_queue_renders_in_order_and_moves(bench, fake):
+    with bench.queue() as queue:
+        jobs = [bench.add(queue) for _ in range(4)]
+        assert states(queue) == ["running", "queued", "queued", "queued"]
+        queue.move(jobs[3], jobs[1])
+        queue.move(jobs[1], None)
+        order = [jobs[0], jobs[3], jobs[2], jobs[1]]
+        assert queue.jobs == order
+        for number, job in enumerate(order):
+            until(lambda number=number: len(fake()) == number + 1)
+            assert job.state == "running" and job.file in fake()[-1].arguments[6]
+            assert str(queue.output(job)) in fake()[-1].arguments
+            fake()[-1].end(0)
+            until(lambda job=job: job.state == "done")
+    again = JobQueue(bench.folder / "jobs", bench.library)
+    assert [job.id for job in again.jobs] == [job.id for job in order]
+
+
+def test_queue_renders_in_parallel(bench, fake):
+    with bench.queue(parallel=2) as queue:
+        for _ in range(3):
+            bench.add(queue)
+        assert states(queue) == ["running", "running", "queued"]
+
+
+def test_queue_paused_job_lets_the_next_one_run(bench, fake):
+    with bench.queue() as queue:
+        first, second = bench.add(queue), bench.add(queue)
+        queue.pause(second)
+        queue.pause(first)
+        until(lambda: first.pid is None)
+        assert states(queue) == ["paused", "paused"]
+        queue.resume(second)
+        queue.resume(first)
+        assert states(queue) == ["queued", "running"]
+        assert queue.uses(bench.clip.id) and queue.uses("ink") and not queue.uses("dots")
+
+
+def test_queue_job_without_clip_fails(bench, fake):
+    with bench.queue() as queue:
+        first, second = bench.add(queue), bench.add(queue)
+        bench.library.remove_clip(bench.clip.id)
+        fake()[-1].end(0)
+        until(lambda: second.state == "failed")
+        assert "removed" in second.message and first.state == "done"
+        with pytest.raises(JobError, match="removed"):
+            queue.resume(second)
+
+
+def test_queue_ignores_damaged_jobs(bench, fake):
+    with bench.queue() as queue:
+        job = bench.add(queue)
+    path = queue.output(job).parent / "job.json"
+    found = json.loads(path.read_text())
+    for wrong in ("", "[]", json.dumps({**found, "file": "../x"}), json.dumps({"id": job.id})):
+        path.write_text(wrong)
+        assert JobQueue(bench.folder / "jobs", bench.library).jobs == []
+
+
+def test_end_orphan_ends_only_the_process_it_names():
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        start = process_start(process.pid)
+        if not start:
+            process.kill()
+            pytest.skip("this system does not tell when a process started")
+        end_orphan(process.pid, start + "1")
+        assert process.poll() is None
+        end_orphan(process.pid, start)
+        assert process.wait(SECONDS) == -signal.SIGTERM
+    assert process_start(process.pid) != start
+
+
+SERVER = """
+import sys, time
+from pathlib import Path
+from vidstyle.studio.jobs import JobQueue
+from vidstyle.studio.library import Library
+folder = Path(sys.argv[1])
+library = Library(folder)
+queue = JobQueue(folder / "jobs", library)
+queue.start()
+settings = {"steps": 1, "initial_steps": 2, "working_size": 64}
+job = queue.add(library.clips[0], library.style("ink"), "draft", settings)
+while job.done < 8:
+    time.sleep(0.01)
+print(job.id, job.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_queue_of_a_killed_server_is_taken_over(long_bench):
+    command = [sys.executable, "-c", SERVER, str(long_bench.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        number, pid = server.stdout.readline().split()
+        server.kill()
+    assert int(pid) > 0
+    with long_bench.queue() as queue:
+        job = queue.get(number)
+        assert job.pid != int(pid)
+        until(lambda: job.state not in ("queued", "running"), SECONDS)
+        assert (job.state, job.message) == ("done", "")
+        assert len(times_of(queue.output(job))) == 24
+
+
+def test_render_process_tells_its_last_message(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_text("vidstyle: of an earlier render\n")
+    process = RenderProcess(["rendre"], log)
+    assert not list(process.events()) and process.wait() == 2
+    assert process.last_message().startswith("'rendre' is neither a command")

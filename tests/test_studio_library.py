@@ -1,0 +1,148 @@
+"""The studio's clips and styles on disk: names, checks, and what a restart finds."""
+
+import json
+import zlib
+from fractions import Fraction
+
+import pytest
+from conftest import scene, stripes, write_clip
+
+from vidstyle import InputError, OutputError
+from vidstyle.io.images import jpeg
+from vidstyle.studio.frames import read_frame
+from vidstyle.studio.library import Library, clean_name
+
+PNG_HEADER = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def library(tmp_path):
+    return Library(tmp_path / "studio")
+
+
+def uploaded(library, data, name="clip.mp4"):
+    upload = library.begin_clip(name)
+    upload.path.write_bytes(data)
+    return library.finish_clip(upload)
+
+
+def huge_png(width, height):
+    """The header of a PNG of many pixels."""
+
+    def chunk(kind, data):
+        check = zlib.crc32(kind + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + kind + data + check
+
+    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    head = chunk(b"IHDR", size + b"\x08\x02\0\0\0")
+    return PNG_HEADER + head + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("holiday.MP4", "holiday.mp4"),
+        ("../../etc/passwd", "etcpasswd"),
+        ("..\\..\\boot.mov", "boot.mov"),
+        (".hidden.mp4", "hidden.mp4"),
+        ("a\nb\x00c\x1b[31m.mp4", "abc[31m.mp4"),
+        ("frame_%05d.png", "frame_05d.png"),
+        ("Ferien am Meer ü 海.mp4", "Ferien am Meer ü 海.mp4"),
+        ("...", "clip"),
+        ("", "clip"),
+        ("list.ffconcat", "list.ffconcat"),
+        ("con:aux?.mkv", "conaux.mkv"),
+        ("\ud800.mp4", "mp4"),
+    ],
+)
+def test_clean_name_keeps_only_a_file_name(given, kept):
+    assert clean_name(given, "clip") == kept
+
+
+def test_clean_name_shortens_for_every_file_system():
+    for letter in "x海":
+        name = clean_name(letter * 500 + ".mp4", "clip")
+        assert len(name.encode()) < 200 and name.endswith(".mp4")
+
+
+def test_library_describes_clips(library, clip):
+    found = uploaded(library, clip.read_bytes(), "../holiday.mp4")
+    assert (found.name, found.kind) == ("holiday.mp4", "clip")
+    assert (found.width, found.height, found.frames) == (64, 48, 6)
+    assert found.seconds == pytest.approx(0.2, abs=0.01) and found.bytes == clip.stat().st_size
+    assert library.clip_path(found).read_bytes() == clip.read_bytes()
+    assert library.clips == [found] and library.clip(found.id) == found
+
+
+def test_library_describes_pictures(library):
+    found = uploaded(library, jpeg(scene()), "still.jpg")
+    assert (found.kind, found.width, found.height) == ("still", 64, 48)
+    assert found.frames is found.seconds is found.rate is None
+
+
+def test_library_same_file_twice_gets_two_ids(library, clip):
+    first, second = (uploaded(library, clip.read_bytes()) for _ in range(2))
+    assert first.id != second.id and len(library.clips) == 2
+    library.remove_clip(first.id)
+    assert library.clips == [second] and library.clip_path(second).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("notes.mp4", b"no clip at all\n" * 100),
+        ("empty.mp4", b"\0" * 5000),
+        ("list.ffconcat", b"ffconcat version 1.0\nfile '/etc/passwd'\n"),
+        ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"),
+        ("broken.png", PNG_HEADER + b"nothing"),
+        ("bomb.png", huge_png(60000, 60000)),
+        ("bomb.mp4", huge_png(60000, 60000)),
+    ],
+)
+def test_library_refuses_and_removes_what_is_no_clip(library, tmp_path, name, data):
+    with pytest.raises(InputError) as error:
+        uploaded(library, data, name)
+    assert str(tmp_path) not in str(error.value) and "\n" not in str(error.value)
+    assert not library.clips and not list((tmp_path / "studio" / "clips").iterdir())
+
+
+def test_library_keeps_clips_and_styles_for_the_next_server(library, tmp_path, clip):
+    kept = uploaded(library, clip.read_bytes())
+    style = library.add_style("my style.png", jpeg(stripes()))
+    gone = library.begin_clip("half.mp4")
+    gone.path.write_bytes(b"half")
+    again = Library(tmp_path / "studio")
+    assert again.clips == [kept] and again.style(style.id) == style
+    assert not gone.folder.exists()
+    assert style.name == "my style.jpg"  # by its content
+    again.remove_style(style.id)
+    assert again.style(style.id) is None and not again.style_path(style).exists()
+
+
+def test_library_leaves_out_damaged_descriptions(library, tmp_path, clip):
+    kept = uploaded(library, clip.read_bytes())
+    description = tmp_path / "studio" / "clips" / kept.id / "clip.json"
+    document = json.loads(description.read_text())
+    for wrong in ({**document, "name": "../../../x"}, {"id": kept.id}, {**document, "id": "y"}):
+        description.write_text(json.dumps(wrong))
+        assert Library(tmp_path / "studio").clips == []
+    description.write_text(json.dumps({**document, "added later": 1}))
+    assert Library(tmp_path / "studio").clips == [kept]
+
+
+def test_library_lists_bundled_styles(library):
+    strokes = library.style("strokes")
+    assert strokes.bundled and library.style_path(strokes).exists()
+    assert library.style("../strokes") is None
+
+
+def test_library_names_a_folder_that_cannot_be_used(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="--folder"):
+        Library(tmp_path / "file")
+
+
+def test_read_frame_behind_the_end_is_a_last_one(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", count=12, rate=Fraction(12))
+    for seconds in (0.0, 0.5, 0.99, 1.0, 7.0):
+        assert read_frame(path, seconds).size == (64, 48)
