@@ -4,6 +4,7 @@ import { linkTo, remove, upload } from "./api.js";
 import { announce, ask, attempt, byId, bytesText, clockText, make, setText } from "./tools.js";
 
 const STYLE_PX = 160, CLIP_PX = 160;
+const ENDING = /\.(png|jpe?g|webp|bmp|tiff?|avif|heic)$/i;
 
 function clipText(clip) {
   const size = `${clip.width} × ${clip.height}`;
@@ -59,7 +60,8 @@ export function showClips(clips, chosen, onPick, onGone) {
 export function showStyles(styles, chosen, onPick, onGone) {
   showChoices(byId("style-list"), styles, (style) => {
     const picture = linkTo(`styles/${style.id}.jpg`, { px: STYLE_PX });
-    const made = makeChoice("style", style, picture, "", onPick);
+    const shown = { ...style, name: style.name.replace(ENDING, "") };  // the name has little room
+    const made = makeChoice("style", shown, picture, "", onPick);
     if (!style.bundled) made.append(makeRemove(style, `styles/${style.id}`, onGone));
     return made;
   }, chosen);

@@ -20,6 +20,10 @@ const loadFrame = latestOnly(async (wanted, at) => {
   if (wanted === job) await showImage(byId("source-frame"), blob);
 });
 
+function setShape(width, height) {
+  byId("screens").style.setProperty("--ratio", width / height || 16 / 9);
+}
+
 function showFramesOfSource() {
   if (!job || !playable) return;
   playable = false;
@@ -101,9 +105,10 @@ export function setup(fail) {
   result.onplay = result.onpause = showPlaying;
   result.onloadedmetadata = () => {
     bar.max = result.duration;
-    const ratio = result.videoWidth / result.videoHeight;
-    byId("screens").style.setProperty("--ratio", ratio || 16 / 9);
+    setShape(result.videoWidth, result.videoHeight);
   };
+  const picture = byId("result-frame");
+  picture.onload = () => setShape(picture.naturalWidth, picture.naturalHeight);
   result.onerror = () => {
     if (job) fail("This browser cannot play the render: download it and use a video player");
   };

@@ -73,10 +73,9 @@ const actions = {
   reuse: (job) => onReuse(job),
   copy: (job, item) => copy(item, job.command),
   async cancel(job) {
-    const started = job.done > 0;
-    if (started && !await ask(`Stop this render and remove its ${job.done} finished frames?`)) {
-      return;
-    }
+    const frames = job.done === 1 ? "finished frame" : `${job.done} finished frames`;
+    const question = `Stop this render and remove its ${frames}?`;
+    if (job.done > 0 && !await ask(question, "Stop it")) return;
     await post(`jobs/${job.id}/cancel`);
   },
   async remove(job) {

@@ -54,9 +54,10 @@ export async function attempt(work) {
 }
 
 // Ask before something is lost.
-export function ask(text) {
+export function ask(text, action = "Remove") {
   const question = byId("question");
   setText(byId("question-text"), text);
+  setText(byId("question-yes"), action);
   question.returnValue = "";
   question.showModal();
   return new Promise((resolve) => {
