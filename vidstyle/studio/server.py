@@ -94,18 +94,7 @@ class Studio:
         Raises:
             DeviceError: the server does not start.
         """
-        library = LibraryRoutes(self.library, self.queue)
-        jobs = JobRoutes(self.queue, library, lambda: self._closing)
-        previews = PreviewRoutes(self._previewer, library, self.library, self.queue)
-        routes = [
-            *(Route(path, self._file) for path in self._page),
-            Route("/api/state", self._state),
-            Route("/api/openapi.json", self._openapi),
-            *library.routes(),
-            *jobs.routes(),
-            *previews.routes(),
-        ]
-        app = Starlette(routes=routes, lifespan=self._lifespan)
+        app = Starlette(routes=self.routes(), lifespan=self._lifespan)
         config = uvicorn.Config(
             Guard(app, self._access),
             http=PatientConnection,
@@ -127,6 +116,20 @@ class Studio:
             reason = self._thread.error
             raise DeviceError(f"the studio does not start ({reason}): choose another --address")
         self.queue.start()
+
+    def routes(self) -> list[Route]:
+        """The routes of the application."""
+        library = LibraryRoutes(self.library, self.queue)
+        jobs = JobRoutes(self.queue, library, lambda: self._closing)
+        previews = PreviewRoutes(self._previewer, library, self.library, self.queue)
+        return [
+            *(Route(path, self._file) for path in self._page),
+            Route("/api/state", self._state),
+            Route("/api/openapi.json", self._openapi),
+            *library.routes(),
+            *jobs.routes(),
+            *previews.routes(),
+        ]
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
