@@ -1,7 +1,7 @@
 // Requests to the server.
 
 const TOKEN_KEY = "vidstyle-studio-token";
-const SILENT = "vidstyle studio does not answer: is it still running?";
+export const SILENT = "vidstyle studio does not answer: is it still running?";
 
 // The URL contains the token once. The browser's storage of this origin keeps it, and the address
 // bar loses it.

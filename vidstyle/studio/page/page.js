@@ -1,6 +1,6 @@
 // The studio: what is chosen, the painting of it, and the connection to the queue.
 
-import { get, linkTo, post, stream } from "./api.js";
+import { SILENT, get, linkTo, post, stream } from "./api.js";
 import * as choices from "./choices.js";
 import * as player from "./player.js";
 import * as queue from "./queue.js";
@@ -17,6 +17,7 @@ const state = { clips: [], styles: [], jobs: [] };
 const chosen = { clip: "", style: "" };
 let painter = null;  // aborts the painting in progress
 let costs = null;
+let lost = null;  // the message that the server does not answer
 
 const find = (list, id) => list.find((each) => each.id === id);
 const currentClip = () => find(state.clips, chosen.clip);
@@ -163,15 +164,16 @@ function reuse(job) {
 // The server sends the jobs when they change; browsers reconnect by themselves unless refused.
 function listen() {
   const events = new EventSource(linkTo("events"));
-  let lost = false;
   events.onopen = () => {
-    if (lost) toast("vidstyle studio answers again", false);
-    lost = false;
+    if (!lost) return;
+    lost.remove();
+    lost = null;
+    toast("vidstyle studio answers again", false);
+    requestPainting();
   };
   events.onmessage = (event) => showJobs(JSON.parse(event.data).jobs);
   events.onerror = () => {
-    if (!lost) toast("vidstyle studio does not answer: its renders are shown once it does");
-    lost = true;
+    lost = lost || toast(SILENT);
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
   };
 }

@@ -3,7 +3,8 @@
 import { getImage, linkTo } from "./api.js";
 import { byId, clockText, latestOnly, setText, showImage } from "./tools.js";
 
-const DRIFT_SECONDS = 0.08;  // difference of the two clips that is corrected
+const JUMP_SECONDS = 0.25;   // difference of the two clips at which the source jumps
+const STILL_SECONDS = 0.01;  // the same while they are paused
 const FRAME_PX = 960;
 const IMAGE = /\.(png|jpe?g|webp|gif|avif|tiff?)$/i;
 
@@ -33,16 +34,22 @@ function showFramesOfSource() {
   loadFrame(job, sourceTime());
 }
 
+// Jumps are visible: a small difference is made up by playing the source slower or faster.
+function keepInStep() {
+  const ahead = source.currentTime - sourceTime();
+  if (Math.abs(ahead) > (result.paused ? STILL_SECONDS : JUMP_SECONDS)) {
+    source.currentTime = sourceTime();
+  }
+  source.playbackRate = Math.min(Math.max(1 - ahead, 0.8), 1.25);
+}
+
 function follow() {
   if (!dialog.open) return;
   bar.value = result.currentTime;
   bar.setAttribute("aria-valuetext", clockText(result.currentTime));
   const length = clockText(result.duration || 0);
   setText(byId("player-clock"), `${clockText(result.currentTime)} of ${length}`);
-  if (playable && source.readyState > 0 && !source.seeking
-      && Math.abs(source.currentTime - sourceTime()) > DRIFT_SECONDS) {
-    source.currentTime = sourceTime();
-  }
+  if (playable && source.readyState > 0 && !source.seeking) keepInStep();
   requestAnimationFrame(follow);
 }
 

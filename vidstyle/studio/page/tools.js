@@ -23,8 +23,8 @@ export const announce = (text) => setText(byId("announcer"), text);
 export function toast(text, error = true) {
   const shown = [...byId("toasts").children];
   const same = shown.find((each) => each.firstChild.textContent === text);
-  if (same) same.remove();
-  else if (shown.length >= MAX_TOASTS) shown[0].remove();
+  if (same) return same;
+  if (shown.length >= MAX_TOASTS) shown[0].remove();
   const close = make("button", { type: "button", className: "quiet", textContent: "Close" });
   const made = make("div", { className: error ? "toast error" : "toast" },
     make("span", { textContent: text }), close);
@@ -41,6 +41,7 @@ export function toast(text, error = true) {
     dialog.addEventListener("close", back, { once: true });
   }
   if (!error) setTimeout(() => made.remove(), NOTICE_MS);
+  return made;
 }
 
 // Do something that may fail; the user reads why it did.
