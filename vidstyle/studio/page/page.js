@@ -73,7 +73,8 @@ async function paint() {
     toast(error.message);
   }
   if (stop.signal.aborted) return;
-  stage.endPainting(failed || !complete);
+  const stopped = complete ? "" : "stopped: another window is painted";
+  stage.endPainting(failed ? "not painted" : stopped);
   loadCosts();
 }
 const paintSoon = afterPause(paint, PAINT_MS);

@@ -67,12 +67,13 @@ function showSplit() {
   split.setAttribute("aria-valuetext", `${split.value} % frame, ${100 - split.value} % painting`);
 }
 
-function setNote(text, fades = false) {
+// A note over the picture: of "busy" work, or "brief", or until the next one.
+function setNote(text, kind = "") {
   clearTimeout(noteTimer);
   note.hidden = !text;
   setText(note, text);
-  note.classList.toggle("busy", Boolean(text) && !fades);
-  if (fades) noteTimer = setTimeout(() => { note.hidden = true; }, NOTE_MS);
+  note.classList.toggle("busy", kind === "busy");
+  if (kind === "brief") noteTimer = setTimeout(() => { note.hidden = true; }, NOTE_MS);
 }
 
 // Show a clip, or with null the empty stage.
@@ -105,7 +106,7 @@ export function showClip(next, at = 0) {
 export function expectPainting(moved) {
   canvas.classList.add("stale");
   canvas.classList.toggle("moved", moved || canvas.classList.contains("moved"));
-  setNote("painting");
+  setNote("painting", "busy");
   started = performance.now();
   announce("Painting");
 }
@@ -116,12 +117,17 @@ export function showPainting(event, style) {
   painting.hidden = split.hidden = false;
   canvas.classList.remove("stale", "moved");
   canvas.classList.add("painted");
-  if (event.stage !== "fine") setNote("adding detail");
+  if (event.stage !== "fine") setNote("adding detail", "busy");
 }
 
-export function endPainting(failed) {
-  if (failed) { setNote("not painted", true); return; }
-  setNote(`painted in ${((performance.now() - started) / 1000).toFixed(1)} s`, true);
+// A painting is complete, or ended early for a reason.
+export function endPainting(reason) {
+  if (reason) {
+    setNote(reason);
+    announce(reason);
+    return;
+  }
+  setNote(`painted in ${((performance.now() - started) / 1000).toFixed(1)} s`, "brief");
   announce("The painting is ready");
 }
 
