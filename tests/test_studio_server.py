@@ -3,6 +3,8 @@
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from fractions import Fraction
@@ -339,6 +341,18 @@ def test_studio_closes_while_streams_are_open(tmp_path):
         assert connection.getresponse().readline().startswith(b"data: ")
     connection.close()
     assert not any(thread.name == "vidstyle-studio" for thread in threading.enumerate())
+
+
+def test_studio_command_serves_until_a_signal(tmp_path):
+    command = [sys.executable, "-m", "vidstyle", "studio", "--no-browser", "--address", ":0"]
+    command += ["--folder", str(tmp_path / "studio")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        first = process.stderr.readline()
+        assert first.startswith("vidstyle: studio at http://127.0.0.1:")
+        assert httpx.get(f"{first.split()[-1]}api/state").json()["jobs"] == []
+        process.terminate()
+        assert "interrupted" in process.stderr.read()
+    assert process.returncode == 130
 
 
 def test_studio_command_names_wrong_values(capsys, tmp_path):

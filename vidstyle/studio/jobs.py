@@ -1,6 +1,7 @@
 """The queue of renders: kept on disk, so that it survives the server."""
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -310,7 +311,8 @@ class JobQueue:
             remedy = "free some memory or choose a smaller painted size, then resume"
             self._fail(job, f"signal {-code} ended the render {MAX_TRIES} times: {remedy}")
         else:
-            message = process.last_message()
+            message = process.last_message().replace(f"{output.parent}{os.sep}", "")
+            message = message.replace("--resume then resumes", "then resume")
             self._fail(job, message or f"the render ended with code {code}: see its log.txt")
 
     def _fail(self, job: Job, message: str) -> None:

@@ -21,7 +21,7 @@ ORPHAN_SECONDS = 30.0
 
 POLL_SECONDS = 0.05
 
-NICENESS = 5
+NICENESS = 10
 """Priority of renders below that of the server, whose previews are to stay quick."""
 
 MAX_MESSAGE_LENGTH = 400
