@@ -245,6 +245,17 @@ def test_queue_job_without_clip_fails(bench, fake):
             queue.resume(second)
 
 
+def test_queue_job_with_its_output_is_done_after_a_crash(bench, fake):
+    with bench.queue() as queue:
+        job = bench.add(queue)
+        part = queue.output(job).with_name("clip_ink.part")
+        part.mkdir()
+    queue.output(job).write_text("complete")
+    with bench.queue() as again:
+        assert states(again) == ["done"] and again.get(job.id).bytes == 8
+        assert not part.exists() and len(fake()) == 1
+
+
 def test_queue_ignores_damaged_jobs(bench, fake):
     with bench.queue() as queue:
         job = bench.add(queue)

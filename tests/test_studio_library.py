@@ -106,6 +106,13 @@ def test_library_refuses_and_removes_what_is_no_clip(library, tmp_path, name, da
     assert not library.clips and not list((tmp_path / "studio" / "clips").iterdir())
 
 
+def test_library_refuses_clips_of_enormous_frames(library, clip, monkeypatch):
+    monkeypatch.setattr("vidstyle.studio.library.MAX_CLIP_PX", 64 * 48 - 1)
+    with pytest.raises(InputError, match=r"frames of 64x48 px.*make it smaller"):
+        uploaded(library, clip.read_bytes())
+    assert not library.clips
+
+
 def test_library_keeps_clips_and_styles_for_the_next_server(library, tmp_path, clip):
     kept = uploaded(library, clip.read_bytes())
     style = library.add_style("my style.png", jpeg(stripes()))

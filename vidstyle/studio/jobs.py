@@ -77,11 +77,9 @@ class JobQueue:
             self._ready = True
             for job in self._jobs.values():
                 if job.state == "running":
-                    complete = (
-                        self.output(job).exists() and not part_folder(self.output(job)).exists()
-                    )
-                    job.state = "done" if complete else "queued"
-                    job.bytes = self.output(job).stat().st_size if complete else None
+                    job.state = "queued"
+                    if self.output(job).exists():
+                        self._complete(job)
                     self._changed(job)
                 elif job.state == "cancelled":
                     self._clear(job)
@@ -295,11 +293,10 @@ class JobQueue:
         """Give a job the state that follows from the end of its process. The lock is held."""
         job.remaining_seconds = None
         output = self.output(job)
-        if code == 0 and output.exists() and job.state != "cancelled":
-            job.state, job.message, job.bytes = "done", "", output.stat().st_size
-            job.done = job.total = job.total or job.done
-        elif job.state == "cancelled":
+        if job.state == "cancelled":
             self._clear(job)
+        elif output.exists():  # it gets its name when it is complete
+            self._complete(job)
         elif job.state != "running":  # paused, or resumed meanwhile
             job.message = ""
         elif code == INTERRUPTED:
@@ -315,15 +312,20 @@ class JobQueue:
             message = message.replace("--resume then resumes", "then resume")
             self._fail(job, message or f"the render ended with code {code}: see its log.txt")
 
+    def _complete(self, job: Job) -> None:
+        job.state, job.message, job.bytes = "done", "", self.output(job).stat().st_size
+        job.done = job.total = job.total or job.done
+        self._clear(job, job.file)
+
     def _fail(self, job: Job, message: str) -> None:
         job.state, job.message = "failed", message
         self._changed(job)
 
-    def _clear(self, job: Job) -> None:
-        """Remove what a cancelled job wrote."""
+    def _clear(self, job: Job, kept: str = "") -> None:
+        """Remove what a job wrote, but for its output if that is ``kept``."""
         with suppress(OSError):
             for path in (self._folder / job.id).iterdir():
-                if path.name not in FILES:
+                if path.name not in (*FILES, kept):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _changed(self, job: Job) -> None:

@@ -32,8 +32,8 @@ COARSE_PX, FINE_PX = 192, 512
 COARSE_STEPS, FINE_STEPS = 24, PRESETS["draft"].initial_steps
 """Iterations of the two stages."""
 
-KEPT_STYLES = 32
-"""Number of styles that stay loaded."""
+KEPT_STYLES = 8
+"""Number of styles that stay loaded: an image of 2048 x 2048 px takes 50 MB."""
 
 Show = Callable[[dict[str, Any]], None]
 """Is called with each event of a preview."""
