@@ -1,45 +1,21 @@
 """The studio's server: state, uploads, frames, previews, estimates, jobs, access."""
 
-import http.client
 import json
 import socket
-import subprocess
-import sys
 import threading
-from contextlib import contextmanager
 from fractions import Fraction
 from urllib.parse import urlsplit
 
 import cv2
-import httpx
 import numpy as np
 import pytest
 from conftest import scene, stripes, until, write_clip
+from studio_session import SECONDS, client_of, open_studio, upload
 
-from vidstyle import OutputError, cli
 from vidstyle.io.images import jpeg
 from vidstyle.settings import PRESETS
-from vidstyle.studio.server import Studio
-from vidstyle.web.address import listen
 
 QUICK = {"steps": 1, "initial_steps": 2, "working_size": 64}
-SECONDS = 60
-
-
-@contextmanager
-def open_studio(folder, address="127.0.0.1:0", **options):
-    studio = Studio(listen(address, "--address"), folder, **options)
-    try:
-        studio.open()
-        yield studio
-    finally:
-        studio.close()
-
-
-@contextmanager
-def client_of(studio, **options):
-    with httpx.Client(base_url=studio.url.partition("?")[0], timeout=SECONDS, **options) as client:
-        yield client
 
 
 @pytest.fixture
@@ -60,10 +36,6 @@ def client(studio):
 def clip_id(client, tmp_path):
     path = write_clip(tmp_path / "clip.mp4", count=12, rate=Fraction(6))
     return upload(client, path.read_bytes(), "clip.mp4").json()["id"]
-
-
-def upload(client, data, name, kind="clips"):
-    return client.post(f"/api/{kind}", params={"name": name}, content=data)
 
 
 def decoded(data):
@@ -310,62 +282,3 @@ def test_studio_rejects_other_sites_and_host_names(client):
     ):
         assert client.get("/api/state", headers=headers).status_code == code
         assert client.post("/api/jobs", headers=headers).status_code == code
-
-
-def test_studio_on_other_addresses_requires_its_token(tmp_path):
-    with open_studio(tmp_path / "studio", allowed=["studio.example.org"]) as studio:
-        token = urlsplit(studio.url).query.removeprefix("token=")
-        with client_of(studio) as client:
-            assert client.get("/").status_code == client.get("/page.js").status_code == 200
-            for path in ("/api/state", "/api/events", "/api/clips/x/file", "/api/openapi.json"):
-                assert client.get(path).status_code == 401
-            assert upload(client, b"x", "x.mp4").status_code == 401
-            headers = {"X-Vidstyle-Token": token}
-            assert client.get("/api/state", headers=headers).status_code == 200
-            assert client.get("/api/state", params={"token": token}).status_code == 200
-
-
-def test_studio_folder_has_one_server(studio, tmp_path):
-    with (
-        listen("127.0.0.1:0") as server,
-        pytest.raises(OutputError, match="another vidstyle studio"),
-    ):
-        Studio(server, tmp_path / "studio")
-
-
-def test_studio_closes_while_streams_are_open(tmp_path):
-    with open_studio(tmp_path / "studio") as studio:
-        parts = urlsplit(studio.url)
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=SECONDS)
-        connection.request("GET", "/api/events")
-        assert connection.getresponse().readline().startswith(b"data: ")
-    connection.close()
-    assert not any(thread.name == "vidstyle-studio" for thread in threading.enumerate())
-
-
-def test_studio_command_serves_until_a_signal(tmp_path):
-    command = [sys.executable, "-m", "vidstyle", "studio", "--no-browser", "--address", ":0"]
-    command += ["--folder", str(tmp_path / "studio")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        first = process.stderr.readline()
-        assert first.startswith("vidstyle: studio at http://127.0.0.1:")
-        assert httpx.get(f"{first.split()[-1]}api/state").json()["jobs"] == []
-        process.terminate()
-        assert "interrupted" in process.stderr.read()
-    assert process.returncode == 130
-
-
-def test_studio_command_names_wrong_values(capsys, tmp_path):
-    for flags, words in (
-        (["--address", "a:b"], "HOST:PORT"),
-        (["--parallel", "0"], "--parallel must be 1 or more"),
-        (["--allow-host", "http://x"], "--allow-host"),
-        (["--device", "nonsense", "--address", ":0", "--folder", str(tmp_path)], "nonsense"),
-    ):
-        with pytest.raises(SystemExit) as leaving:
-            cli.main(["studio", "--no-browser", *flags])
-        assert leaving.value.code == 2 and words in capsys.readouterr().err
-    (tmp_path / "file").write_text("")
-    command = ["studio", "--no-browser", "--address", ":0", "--folder", str(tmp_path / "file")]
-    assert cli.main(command) == 1
-    assert "choose another with --folder" in capsys.readouterr().err

@@ -1,0 +1,75 @@
+"""The command ``vidstyle studio``, and its server's start, token and end."""
+
+import http.client
+import subprocess
+import sys
+import threading
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from studio_session import SECONDS, client_of, open_studio, upload
+
+from vidstyle import OutputError, cli
+from vidstyle.studio.server import Studio
+from vidstyle.web.address import listen
+
+
+def test_studio_on_other_addresses_requires_its_token(tmp_path):
+    with open_studio(tmp_path / "studio", allowed=["studio.example.org"]) as studio:
+        token = urlsplit(studio.url).query.removeprefix("token=")
+        with client_of(studio) as client:
+            assert client.get("/").status_code == client.get("/page.js").status_code == 200
+            for path in ("/api/state", "/api/events", "/api/clips/x/file", "/api/openapi.json"):
+                assert client.get(path).status_code == 401
+            assert upload(client, b"x", "x.mp4").status_code == 401
+            headers = {"X-Vidstyle-Token": token}
+            assert client.get("/api/state", headers=headers).status_code == 200
+            assert client.get("/api/state", params={"token": token}).status_code == 200
+
+
+def test_studio_folder_has_one_server(tmp_path):
+    with (
+        open_studio(tmp_path / "studio"),
+        listen("127.0.0.1:0") as server,
+        pytest.raises(OutputError, match="another vidstyle studio"),
+    ):
+        Studio(server, tmp_path / "studio")
+
+
+def test_studio_closes_while_streams_are_open(tmp_path):
+    with open_studio(tmp_path / "studio") as studio:
+        parts = urlsplit(studio.url)
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=SECONDS)
+        connection.request("GET", "/api/events")
+        assert connection.getresponse().readline().startswith(b"data: ")
+    connection.close()
+    assert not any(thread.name == "vidstyle-studio" for thread in threading.enumerate())
+
+
+def test_studio_command_serves_until_a_signal(tmp_path):
+    command = [sys.executable, "-m", "vidstyle", "studio", "--no-browser", "--address", ":0"]
+    command += ["--folder", str(tmp_path / "studio")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        first = process.stderr.readline()
+        assert first.startswith("vidstyle: studio at http://127.0.0.1:")
+        assert httpx.get(f"{first.split()[-1]}api/state").json()["jobs"] == []
+        process.terminate()
+        assert "interrupted" in process.stderr.read()
+    assert process.returncode == 130
+
+
+def test_studio_command_names_wrong_values(capsys, tmp_path):
+    for flags, words in (
+        (["--address", "a:b"], "HOST:PORT"),
+        (["--parallel", "0"], "--parallel must be 1 or more"),
+        (["--allow-host", "http://x"], "--allow-host"),
+        (["--device", "nonsense", "--address", ":0", "--folder", str(tmp_path)], "nonsense"),
+    ):
+        with pytest.raises(SystemExit) as leaving:
+            cli.main(["studio", "--no-browser", *flags])
+        assert leaving.value.code == 2 and words in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    command = ["studio", "--no-browser", "--address", ":0", "--folder", str(tmp_path / "file")]
+    assert cli.main(command) == 1
+    assert "choose another with --folder" in capsys.readouterr().err
