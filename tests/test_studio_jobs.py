@@ -196,6 +196,19 @@ def test_queue_failed_job_has_the_message_of_its_render(bench, fake):
         assert job.message == "the clip is damaged: get it again"
 
 
+def test_queue_waits_for_another_writer(bench, fake, monkeypatch):
+    monkeypatch.setattr("vidstyle.studio.jobs.LOCKED_SECONDS", 0.01)
+    locked = "clip_ink.mp4 is being written by another program: wait until it ends"
+    with bench.queue() as queue:
+        job = bench.add(queue)
+        monkeypatch.setattr(FakeProcess, "last_message", lambda self: locked)
+        for number in range(MAX_TRIES):
+            until(lambda number=number: len(fake()) == number + 1)
+            fake()[-1].end(1)
+        until(lambda: job.state == "failed")
+        assert job.message == locked
+
+
 def test_queue_renders_in_order_and_moves(bench, fake):
     with bench.queue() as queue:
         jobs = [bench.add(queue) for _ in range(4)]

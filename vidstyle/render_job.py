@@ -20,10 +20,9 @@ from .pipeline import Report, run
 from .progress import EndEvent, ProgressDisplay, StartEvent, duration_text
 from .regions import load_regions
 from .render_progress import ClipProgress, iteration_progress
-from .runtime.device import free_memory
 from .runtime.interrupts import deferred
 from .settings import Settings
-from .stylizer.memory_check import MIN_TILE_PX, required_bytes
+from .stylizer.memory_check import expected_bytes
 from .stylizer.stylizer import Stylizer
 from .trace import Trace
 
@@ -119,13 +118,7 @@ def announce(job: RenderJob, source: VideoInfo, stylizer: Stylizer) -> None:
     given = source.size
     working = stylizer.working_size(given)
     output = stylizer.output_size(given)
-    features, sizes = stylizer.features, (working, output)
-    whole, tiled = (
-        sum(required_bytes(features, sizes, tile_px, len(stylizer.regions)))
-        for tile_px in (None, MIN_TILE_PX)
-    )
-    free = free_memory(features.device)
-    memory = min(whole, tiled) if free is not None and whole > free else whole
+    memory = expected_bytes(stylizer.features, (working, output), len(stylizer.regions))
     factor = max(output) / max(working)
     enlarged = f", enlarged {factor:.1f} times to {output[0]}x{output[1]}" if factor > 1 else ""
     frames = f", {source.frames} frames" if (source.frames or 0) > 1 else ""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from ..features.extractor import Features
 from ..settings import Settings
 from ..stylizer.cold_start import pyramid_sizes
-from ..stylizer.memory_check import required_bytes
+from ..stylizer.memory_check import expected_bytes
 from ..stylizer.sizes import output_size, working_size
 from .choices import PRESET_NAMES, chosen_settings
 from .job import Job
@@ -77,7 +77,7 @@ def estimates(
         bits = _frame_bits(clip, preset, sizes, speed.jobs)
         found[preset] = {
             "seconds": None if work is None or pace is None else round(work * pace, 1),
-            "memory_bytes": sum(required_bytes(features, sizes)),
+            "memory_bytes": expected_bytes(features, sizes),
             "file_bytes": None if frames is None else round(frames * bits / 8),
         }
     return found

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from threading import RLock
+from threading import Event, RLock
 from typing import Any
 
 from ..errors import OutputError
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 MAX_TRIES = 3
 """How often a render is started that a signal ends, such as that of a system without memory."""
+
+LOCKED, LOCKED_SECONDS = "is being written by another program", 5.0
+"""What a render says whose output is locked by one that a killed server left behind, and the time
+in seconds after which it is tried again."""
 
 INTERRUPTED = 130
 """Exit code of a render that a signal of its terminal or of a user ended."""
@@ -55,6 +59,7 @@ class JobQueue:
         self._running: dict[str, RenderProcess] = {}
         self._threads: dict[str, Worker] = {}
         self._ready = self._closing = False
+        self._closed = Event()
         self.version = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -223,6 +228,7 @@ class JobQueue:
         """Interrupt what is running; the next server goes on with it."""
         with self._lock:
             self._closing = True
+            self._closed.set()
             running, threads = list(self._running.values()), list(self._threads.values())
             for process in running:
                 process.interrupt()
@@ -281,6 +287,8 @@ class JobQueue:
                 job.note(event, before)
                 self.version += 1
         code = process.wait()
+        if code and LOCKED in process.last_message():
+            self._closed.wait(LOCKED_SECONDS)
         with self._lock:
             del self._running[job.id], self._threads[job.id]
             if not (self._closing and job.state == "running" and code):
@@ -301,9 +309,10 @@ class JobQueue:
             job.message = ""
         elif code == INTERRUPTED:
             job.state, job.message = "paused", "the render was interrupted: resume it"
-        elif code < 0 and job.tries + 1 < MAX_TRIES:
+        elif (code < 0 or LOCKED in process.last_message()) and job.tries + 1 < MAX_TRIES:
             job.state, job.tries = "queued", job.tries + 1
-            job.message = f"signal {-code} ended the render: it is tried again"
+            reason = f"signal {-code} ended the render" if code < 0 else "another render writes it"
+            job.message = f"{reason}: it is tried again"
         elif code < 0:
             remedy = "free some memory or choose a smaller painted size, then resume"
             self._fail(job, f"signal {-code} ended the render {MAX_TRIES} times: {remedy}")

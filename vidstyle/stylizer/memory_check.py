@@ -71,6 +71,19 @@ def required_bytes(
     return tiled + of_regions, output
 
 
+def expected_bytes(features: Features, sizes: Sizes, regions: int = 0) -> int:
+    """Bytes that a render takes, with tiles where the whole image does not fit into the free
+    memory.
+
+    The arguments are those of ``required_bytes``.
+    """
+    free = free_memory(features.device)
+    whole, tiled = (
+        sum(required_bytes(features, sizes, tile_px, regions)) for tile_px in (None, MIN_TILE_PX)
+    )
+    return min(whole, tiled) if free is not None and whole > free else whole
+
+
 def _tile_bytes(features: Features, tile_px: int) -> int:
     """Bytes for a tile with its margin."""
     return (tile_px + 2 * features.margin_px) ** 2 * _bytes_per_pixel(features)
