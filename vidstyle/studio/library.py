@@ -104,7 +104,7 @@ def clean_name(name: str, otherwise: str) -> str:
     """A name for a file, made of what a user's file is called.
 
     Separators of paths, control characters and leading dots are removed, long names shortened. An
-    ending is kept where it is that of a clip or a picture.
+    ending is one only where it is that of a clip or a picture.
 
     Args:
         name: any text.
@@ -115,7 +115,7 @@ def clean_name(name: str, otherwise: str) -> str:
     stem, dot, ending = kept.rpartition(".")
     suffix = f".{ending.lower()}" if dot else ""
     if suffix not in {*CLIP_ENDINGS, *IMAGE_EXTENSIONS, *HEIF_EXTENSIONS}:
-        stem, suffix = kept, ""
+        stem, suffix = kept.replace(".", "_"), ""  # no .html, which would be served as such
     data = stem[:MAX_NAME_LENGTH].encode("utf-8", "ignore")[:MAX_NAME_BYTES]
     return (data.decode("utf-8", "ignore").strip(". ") or otherwise) + suffix
 
