@@ -55,7 +55,7 @@ def bench(tmp_path):
 
 @pytest.fixture
 def long_bench(tmp_path):
-    return Bench(tmp_path, frames=16)
+    return Bench(tmp_path, frames=30)
 
 
 class FakeProcess:
@@ -145,7 +145,7 @@ def test_queue_resumes_after_a_pause_and_after_a_kill(long_bench):
         os.kill(job.pid, signal.SIGKILL)
         until(lambda: job.tries == 1, SECONDS)
         until(lambda: job.state not in ("queued", "running"), SECONDS)
-        assert job.state == "done" and len(times_of(queue.output(job))) == 16
+        assert job.state == "done" and len(times_of(queue.output(job))) == 30
         log = (queue.output(job).parent / "log.txt").read_text()
         assert log.count("resumed after") == 2
 
@@ -169,7 +169,7 @@ def test_queue_closed_and_opened_again_resumes(long_bench):
     with long_bench.queue() as again:
         resumed = again.get(job.id)
         until(lambda: resumed.state not in ("queued", "running"), SECONDS)
-        assert resumed.state == "done" and len(times_of(again.output(resumed))) == 16
+        assert resumed.state == "done" and len(times_of(again.output(resumed))) == 30
         assert "resumed after" in (again.output(job).parent / "log.txt").read_text()
 
 
@@ -323,7 +323,7 @@ def test_queue_of_a_killed_server_is_taken_over(long_bench):
         assert job.pid != int(pid)
         until(lambda: job.state not in ("queued", "running"), SECONDS)
         assert (job.state, job.message) == ("done", "")
-        assert len(times_of(queue.output(job))) == 16
+        assert len(times_of(queue.output(job))) == 30
 
 
 def test_render_process_tells_its_last_message(tmp_path):
