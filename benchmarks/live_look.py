@@ -100,7 +100,6 @@ def look_rows(features, styles, clip):
     switch = settling_seconds(window.losses, window.switched, window.switched + LOOK_SECONDS)
     return [
         Row("stylised frames per second", statistics.median(window.rates), "", ">= 12"),
-        Row("working size, long side", max(stylizer.working_size(size)), "px", ">= 320"),
         Row(
             "objective of what is shown, relative to a first frame",
             statistics.mean(ratios),
