@@ -6,7 +6,7 @@ only shown: no frame starts from it, so that its errors do not add up.
 """
 
 from functools import lru_cache
-from typing import cast
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -30,8 +30,8 @@ COLOR_RIDGE = 20.0
 COLORS = 3
 """Channels of an image without alpha."""
 
-ColorMap = NDArray[np.float64]
-"""(3, 4): an affine map of RGB in levels of 255."""
+STROKE_PX = 17
+"""Window whose mean is no stroke."""
 
 MIN_FLOW_PX = 48
 """Smallest side, to which narrow frames are stretched: DIS crashes on them."""
@@ -51,7 +51,7 @@ class Reprojection:
     """Warps one stylised frame to later frames of the camera.
 
     Where the flow does not follow, such as at a hand that moves fast or comes into view, the
-    camera's frame itself is shown, in the colours of the stylised frame.
+    camera's frame itself is shown, in the colours and under the strokes of the stylised frame.
 
     Args:
         source: the frame as the camera gave it.
@@ -61,7 +61,7 @@ class Reprojection:
     def __init__(self, source: Frame, stylized: Frame) -> None:
         self.source, self.stylized = source, stylized
         self._reduced = _reduced(source.image)
-        self._colors: ColorMap | None = None
+        self._look: _Look | None = None
 
     def at(self, frame: Frame) -> Image:
         """The stylised frame in the positions of another frame of the camera, (H, W, C)."""
@@ -75,11 +75,9 @@ class Reprojection:
             return warped
         unknown = _unknown(reduced, self._reduced, flow)
         if unknown.any():
-            if self._colors is None:
-                self._colors = _fit_colors(self.source.image, image)
-            size = image.shape[1], image.shape[0]
-            colored = cv2.transform(_resized(frame.image, size), self._colors)
-            warped = _blended(cast("Image", colored), warped, unknown)
+            if self._look is None:
+                self._look = _Look.of(self.source.image, image)
+            warped = _blended(self._look.applied_to(frame.image), warped, unknown)
         return warped if frame.mask is None else _masked(frame, warped)
 
 
@@ -136,8 +134,36 @@ def _unknown(
     return np.asarray(((error - low) / (high - low)).clip(0, 1), np.float32)
 
 
-def _fit_colors(source: Image, stylized: Image) -> ColorMap:
-    """The least-squares affine map from the colours of a frame to those of its stylised version."""
+class _Look(NamedTuple):
+    """The colours and strokes of a stylised frame, for parts of frames that it does not show.
+
+    Args:
+        colors: (3, 4), an affine map of RGB in levels of 255.
+        strokes: (H, W, 3) float32, the stylised frame's fine detail without that of its content.
+    """
+
+    colors: NDArray[np.float64]
+    strokes: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, source: Image, stylized: Image) -> "_Look":
+        """The look of a frame, (H, W, 3 or 4), and its stylised version, (H, W, 3)."""
+        colors = _fit_colors(source, stylized)
+        size = stylized.shape[1], stylized.shape[0]
+        content = cv2.transform(_resized(source, size), colors)
+        detail = cv2.subtract(stylized, content, dtype=cv2.CV_32F)
+        return cls(colors, np.asarray(detail - cv2.blur(detail, (STROKE_PX, STROKE_PX))))
+
+    def applied_to(self, image: Image) -> Image:
+        """An image of the camera in these colours, under these strokes."""
+        size = self.strokes.shape[1], self.strokes.shape[0]
+        colored = cv2.transform(_resized(image, size), self.colors)
+        return cast("Image", cv2.add(colored, self.strokes, dtype=cv2.CV_8U))
+
+
+def _fit_colors(source: Image, stylized: Image) -> NDArray[np.float64]:
+    """The least-squares affine map, (3, 4), from a frame's colours to those of its stylised
+    version."""
     inputs, targets = (
         _resized(image, COLOR_SAMPLES).reshape(-1, COLORS).astype(np.float64)
         for image in (source, stylized)

@@ -76,13 +76,17 @@ class RenderProcess:
 
     def __init__(self, arguments: Sequence[str], log: Path) -> None:
         self._log, self._log_start = log, log.stat().st_size if log.exists() else 0
-        command = [sys.executable, "-m", "vidstyle", *arguments, "--json", "-"]
+        # The same vidstyle as the server's, whatever lies in the present folder.
+        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        command = [sys.executable, "-P", "-m", "vidstyle", *arguments, "--json", "-"]
         with log.open("ab") as messages:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=messages,
+                env=environment,
                 start_new_session=True,  # Ctrl-C in the server's terminal is the server's alone
             )
         self.pid = self._process.pid
