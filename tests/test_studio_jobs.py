@@ -157,8 +157,10 @@ def test_queue_cancelled_job_leaves_no_frames(long_bench):
         queue.cancel(job)
         assert job.state == "cancelled"
         until(lambda: job.pid is None, SECONDS)
-        left = sorted(path.name for path in queue.output(job).parent.iterdir())
-        assert left == ["job.json", "log.txt"] and job.state == "cancelled"
+        folder = queue.output(job).parent
+        # Its description is being written meanwhile.
+        until(lambda: sorted(path.name for path in folder.iterdir()) == ["job.json", "log.txt"])
+        assert job.state == "cancelled"
 
 
 def test_queue_closed_and_opened_again_resumes(long_bench):

@@ -322,12 +322,13 @@ class JobQueue:
             self._fail(job, message or f"the render ended with code {code}: see its log.txt")
 
     def _complete(self, job: Job) -> None:
-        job.state, job.message, job.bytes = "done", "", self.output(job).stat().st_size
+        # The state last: others look at it first.
+        job.bytes, job.message, job.state = self.output(job).stat().st_size, "", "done"
         job.done = job.total = job.total or job.done
         self._clear(job, job.file)
 
     def _fail(self, job: Job, message: str) -> None:
-        job.state, job.message = "failed", message
+        job.message, job.state = message, "failed"
         self._changed(job)
 
     def _clear(self, job: Job, kept: str = "") -> None:
