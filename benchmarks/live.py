@@ -30,7 +30,8 @@ from vidstyle.bench.results import Row, machine, row_text, write_results
 from vidstyle.live.camera import Camera, PacedFile
 from vidstyle.live.defaults import live_settings
 from vidstyle.live.latency_stamp import draw_stamp, read_stamp, stamp_age
-from vidstyle.live.session import Session, live, prepare_styles
+from vidstyle.live.loop import live
+from vidstyle.live.session import Session, prepare_styles
 from vidstyle.live.startup import LiveOptions
 from vidstyle.live.virtual_camera import VirtualCamera
 from vidstyle.runtime.device import open_files, resident_memory

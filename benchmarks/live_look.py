@@ -20,7 +20,8 @@ import vidstyle as vs
 from vidstyle.bench.results import Row, row_text
 from vidstyle.live.camera import PacedFile
 from vidstyle.live.defaults import live_settings
-from vidstyle.live.session import Session, live, prepare_styles
+from vidstyle.live.loop import live
+from vidstyle.live.session import Session, prepare_styles
 from vidstyle.live.startup import LiveOptions
 from vidstyle.ops.tensors import resize, to_tensor
 from vidstyle.styles import find_style

@@ -13,7 +13,8 @@ import numpy as np
 import vidstyle as vs
 from vidstyle.live.camera import PacedFile
 from vidstyle.live.defaults import live_settings
-from vidstyle.live.session import Session, live, prepare_styles
+from vidstyle.live.loop import live
+from vidstyle.live.session import Session, prepare_styles
 from vidstyle.live.startup import LiveOptions
 from vidstyle.live.window import draw_text
 

@@ -71,9 +71,9 @@ def open_page_session(camera, features, style, address="127.0.0.1:0", allowed=()
         yield made
     finally:
         made.session.close()
-        if made.page._thread.is_alive():
+        if made.page._running.thread.is_alive():
             faulthandler.dump_traceback()  # shows what the server waits for
-        assert not made.page._thread.is_alive()
+        assert not made.page._running.thread.is_alive()
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from vidstyle import (
 )
 from vidstyle.live.camera import PacedFile
 from vidstyle.live.keys import HELP
-from vidstyle.live.session import Session, live
+from vidstyle.live.loop import live
+from vidstyle.live.session import Session
 from vidstyle.live.slate import draw_slate
 from vidstyle.live.startup import LiveOptions, SessionClosed, preview_while_loading
 from vidstyle.live.timing import FrameTimings

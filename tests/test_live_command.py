@@ -86,7 +86,7 @@ def test_live_command_without_style_uses_bundled_styles(
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=10, rate=Fraction(25))
     monkeypatch.setattr(
-        "vidstyle.live.session.live",
+        "vidstyle.live.loop.live",
         lambda session, *given: print([name for name, _ in session.controls.styles]),
     )
     for arguments, expected in (

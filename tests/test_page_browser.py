@@ -10,7 +10,8 @@ from page_session import browser, open_page_session, other_site
 
 from vidstyle import OutputError, Settings, Style, Stylizer, load_features
 from vidstyle.io.images import bundled_styles
-from vidstyle.live.session import Session, live
+from vidstyle.live.loop import live
+from vidstyle.live.session import Session
 from vidstyle.live.startup import LiveOptions
 from vidstyle.live.web.server import Page
 from vidstyle.web.address import listen

@@ -110,7 +110,7 @@ def test_connection_incomplete_request_times_out(page_session, monkeypatch, requ
     monkeypatch.setattr(f"{LIMITS}.REQUEST_SECONDS", 0.1)
     for name in ("COMMAND_SECONDS", "UPLOAD_SECONDS"):
         monkeypatch.setattr(f"vidstyle.live.web.server.{name}", 0.1)
-    page_session.page._server.config.timeout_keep_alive = 0.1
+    page_session.page._running._server.config.timeout_keep_alive = 0.1
     with connected(page_session, request_bytes) as connection:
         assert is_closed_by_server(connection)
 

@@ -59,7 +59,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
                 )
         except SessionClosed:
             return
-        from ..live.session import Session, live
+        from ..live.loop import live
+        from ..live.session import Session
 
         with deferred():  # a recording is to be finished
             live(Session(show, source, stylizer, styles, window, outputs), source, stylizer, flow)

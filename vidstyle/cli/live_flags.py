@@ -8,6 +8,7 @@ from types import MappingProxyType
 from ..live.defaults import live_settings
 from . import values
 from .shared_flags import (
+    add_allowed_hosts,
     add_basic_settings,
     add_expert_settings,
     add_model_flags,
@@ -163,12 +164,4 @@ def _add_control_page(parser: argparse.ArgumentParser) -> None:
         help="serve a web page that shows the frames and controls the settings (default: "
         "127.0.0.1:8765, for this machine only)",
     )
-    add(
-        "--allow-host",
-        dest="allowed_hosts",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="answer to this host name too, for a proxy, a tunnel or a home network; the page then "
-        "needs its token everywhere (may be given more than once)",
-    )
+    add_allowed_hosts(add)

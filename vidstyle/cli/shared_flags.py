@@ -1,7 +1,7 @@
 """Flags that several commands share. Those of the stylisation are generated from ``Settings``."""
 
 import argparse
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -229,4 +229,17 @@ def add_device_flags(group: "argparse._ActionsContainer") -> None:
         type=int,
         metavar="N",
         help="number of CPU threads (default: one for each core that this process may use)",
+    )
+
+
+def add_allowed_hosts(add: Callable[..., object]) -> None:
+    """Add the flag of host names that a page answers to."""
+    add(
+        "--allow-host",
+        dest="allowed_hosts",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer to this host name too, for a proxy, a tunnel or a home network; the page then "
+        "needs its token everywhere (may be given more than once)",
     )

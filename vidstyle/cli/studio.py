@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..runtime.interrupts import check, deferred
 from . import values
+from .shared_flags import add_allowed_hosts
 from .usage import usage_errors
 
 ADDRESS = "127.0.0.1:8799"
@@ -50,15 +51,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="number of renders at once (default: 1)",
     )
     add("--no-browser", action="store_true", help="do not open the page in a browser")
-    add(
-        "--allow-host",
-        dest="allowed_hosts",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="answer to this host name too, for a proxy, a tunnel or a home network; the page then "
-        "needs its token everywhere (may be given more than once)",
-    )
+    add_allowed_hosts(add)
     add(
         "--device",
         default="auto",

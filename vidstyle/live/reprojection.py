@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.frame import Frame, Image, fit, to_8_bits
+from ..io.frame import Frame, Image, fit, rgb_8_bits
 
 FLOW_PX = 192
 """Long side in px at which the flow is computed, in a few milliseconds."""
@@ -40,8 +40,8 @@ BLUR_PX = 9
 """Window, odd, over which errors are compared and the flow is smoothed."""
 
 REST_MARGIN_LEVELS = 1.5
-"""Pixels stay at rest unless the flow lowers the mean error of their window by more than so many
-levels of 255: the flow of flat regions and of noise is arbitrary."""
+"""Decrease of the mean error of a window, in levels of 255, from which its pixels follow the flow:
+the flow of flat regions and of noise is arbitrary."""
 
 MAX_ERROR_LEVELS = 40.0
 """Mean error of the warped source above which the flow has failed, as after a cut."""
@@ -78,12 +78,12 @@ class Reprojection:
             if self._look is None:
                 self._look = _Look.of(self.source.image, image)
             warped = _blended(self._look.applied_to(frame.image), warped, unknown)
-        return warped if frame.mask is None else _masked(frame, warped)
+        return warped if frame.mask is None else _masked(frame.image, frame.mask, warped)
 
 
 def _reduced(image: Image) -> NDArray[np.uint8]:
     """The frame in grey, (H, W) uint8, at the size for the flow."""
-    grey = cv2.cvtColor(to_8_bits(image)[..., :3], cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(rgb_8_bits(image), cv2.COLOR_RGB2GRAY)
     width, height = fit((grey.shape[1], grey.shape[0]), min(FLOW_PX, max(grey.shape)))
     size = max(width, MIN_FLOW_PX), max(height, MIN_FLOW_PX)
     return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
@@ -176,21 +176,18 @@ def _fit_colors(source: Image, stylized: Image) -> NDArray[np.float64]:
     return np.column_stack([matrix, target_mean - matrix @ mean])
 
 
-def _masked(frame: Frame, stylized: Image) -> Image:
-    """The stylised image within the frame's mask, and the frame itself elsewhere.
+def _masked(frame: Image, mask: NDArray[np.uint8], stylized: Image) -> Image:
+    """The stylised image within a mask of the frame, and the frame itself elsewhere.
 
     What is not stylised, such as a person before a stylised background, need not lag behind.
     """
-    if frame.mask is None:
-        return stylized
-    source = _resized(frame.image, (stylized.shape[1], stylized.shape[0]))
-    return _blended(stylized, source, frame.mask.astype(np.float32) / np.float32(255))
+    source = _resized(frame, (stylized.shape[1], stylized.shape[0]))
+    return _blended(stylized, source, mask.astype(np.float32) / np.float32(255))
 
 
 def _resized(image: Image, size: tuple[int, int]) -> Image:
     """The colours of an image, (H, W, 3) uint8, in (width, height) px."""
-    colors = to_8_bits(image)[..., :COLORS]
-    return cast("Image", cv2.resize(colors, size, interpolation=cv2.INTER_AREA))
+    return cast("Image", cv2.resize(rgb_8_bits(image), size, interpolation=cv2.INTER_AREA))
 
 
 def _blended(image: Image, other: Image, weight: NDArray[np.float32]) -> Image:

@@ -4,23 +4,17 @@ Frames are stylised in one thread; the main thread shows them and reads keys (``
 changes the stylizer is queued, and executed between two frames by the thread that stylises.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from queue import Empty, Full, Queue
-from threading import Event
 from typing import Any
 
 from ..errors import VidstyleError
-from ..flow.methods import FlowMethod
 from ..io.frame import Image
 from ..io.images import write_image
-from ..optim.adam import do_nothing
-from ..pipeline import Report, run
-from ..runtime.device import one_core_left
-from ..runtime.interrupts import check
+from ..pipeline import Report
 from ..runtime.worker import Worker
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
@@ -36,11 +30,6 @@ from .rate_control import FrameRateController
 from .recorder import Recorder
 from .startup import LiveOptions, SessionClosed
 from .window import Window
-
-log = logging.getLogger(__name__)
-
-REFRESH_SECONDS = 0.01
-"""Interval in seconds at which keys are read while the camera gives no frame."""
 
 MAX_PENDING_COMMANDS = 1000
 """Number of commands that may wait for the next frame."""
@@ -284,48 +273,6 @@ class Session:
         if self.display.window is not None:
             self.display.window.close()
         self.recorder.close()
-
-
-def live(
-    session: Session, source: LiveSource, stylizer: Stylizer, flow: FlowMethod | None = None
-) -> None:
-    """Run a session until the user quits or the source ends; then log a summary of its timing.
-
-    Raises:
-        VidstyleError: a recording cannot be written, or the camera cannot be read any more.
-    """
-    closing = Event()
-
-    def end_if_closing() -> None:
-        if closing.is_set():
-            raise SessionClosed
-
-    def stylize(_: Worker) -> None:
-        run(source, stylizer, [], session, flow)
-
-    stylizer.on_iteration = end_if_closing
-    with one_core_left(stylizer.features.device):
-        painter = Worker(stylize, "stylizer")
-        try:
-            while painter.is_alive():
-                check()
-                source.arrived.wait(REFRESH_SECONDS)
-                source.arrived.clear()
-                session.refresh()
-            session.refresh()
-        except SessionClosed:
-            pass
-        finally:
-            closing.set()
-            source.stop()
-            painter.join()
-            stylizer.on_iteration = do_nothing
-            session.close()
-    if not isinstance(painter.error, SessionClosed):
-        painter.raise_error()
-    summary = session.display.timings.summary()
-    if summary:
-        log.info("%s", summary)
 
 
 def prepare_styles(

@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
-from threading import Event
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,10 +15,10 @@ from starlette.routing import Route
 from .. import __version__
 from ..errors import DeviceError, OutputError
 from ..io.locks import OutputLock
-from ..runtime.worker import Worker
 from ..web.access import Access, Guard
 from ..web.address import server_url
 from ..web.connection import PatientConnection
+from ..web.running import RunningServer
 from .choices import CHOICES, PRESET_NAMES
 from .job_routes import JobRoutes
 from .jobs import JobQueue
@@ -28,9 +26,6 @@ from .library import Library
 from .library_routes import LibraryRoutes
 from .preview import Previewer
 from .preview_routes import PreviewRoutes
-
-START_SECONDS = 10
-"""Time limit in seconds for the server to start, and to end."""
 
 LOCK_NAME = "studio"
 """The lock of the folder, which one server at a time may use."""
@@ -85,8 +80,7 @@ class Studio:
         }
         self._access = Access(server.getsockname()[0], allowed, open_paths=self._page)
         self.url = server_url(server, self._access.token)
-        self._started, self._closing = Event(), False
-        self._thread: Worker | None = None
+        self._running, self._closing = RunningServer(server, PatientConnection, "studio"), False
 
     def open(self) -> None:
         """Start the server, and go on with unfinished jobs.
@@ -95,25 +89,9 @@ class Studio:
             DeviceError: the server does not start.
         """
         app = Starlette(routes=self.routes(), lifespan=self._lifespan)
-        config = uvicorn.Config(
-            Guard(app, self._access),
-            http=PatientConnection,
-            log_config=None,
-            log_level="critical",  # uvicorn logs malformed requests of clients
-            access_log=False,
-            lifespan="on",
-            ws="none",
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
-        self._server = uvicorn.Server(config)
-        self._socket.listen()  # connections before the server is ready wait
-        sockets = [self._socket]
-        self._thread = Worker(lambda worker: self._server.run(sockets=sockets), "studio")
-        if not self._started.wait(START_SECONDS):
+        if not self._running.start(Guard(app, self._access)):
             self.close()
-            reason = self._thread.error
+            reason = self._running.error
             raise DeviceError(f"the studio does not start ({reason}): choose another --address")
         self.queue.start()
 
@@ -133,18 +111,16 @@ class Studio:
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        self._started.set()
+        self._running.started.set()
         yield
 
     def close(self) -> None:
         """End all connections and renders; the next server goes on with these."""
         self._closing = True
         self._previewer.stop()
-        if self._thread is not None:
-            self._server.should_exit = True  # uvicorn polls it ten times per second
+        self._running.end()
         self.queue.close()
-        if self._thread is not None:
-            self._thread.join(START_SECONDS)
+        self._running.join()
         self._socket.close()
         self._lock.release()
 

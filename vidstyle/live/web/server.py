@@ -5,10 +5,8 @@ import socket
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib import resources
-from threading import Event
 from typing import TYPE_CHECKING
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,10 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...errors import DeviceError, VidstyleError
 from ...io.frame import Image
 from ...io.images import jpeg
-from ...runtime.worker import Worker
 from ...web.access import Access, Guard
 from ...web.address import server_url
 from ...web.connection import Connection
+from ...web.running import RunningServer
 from ...web.uploads import UPLOAD_BYTES, UPLOAD_SECONDS, decode_upload, read_body
 from ..commands import parse_command, warn_old_name
 from ..controls import MAX_STYLES
@@ -42,9 +40,6 @@ MAX_STYLE_NAME_LENGTH = 40
 
 THUMBNAIL_PX = 160
 """Long side of the thumbnails in px."""
-
-START_SECONDS = 10
-"""Time limit in seconds for the server to start, and to end."""
 
 FILES = {"": "index.html", "page.css": "page.css", "page.js": "page.js"}
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
@@ -79,8 +74,7 @@ class Page:
         self._broadcast = FrameBroadcast()
         self._thumbnails: dict[str, bytes] = {}
         self._uploads, self._analysis = 0, asyncio.Lock()
-        self._started = Event()
-        self._thread: Worker | None = None
+        self._running = RunningServer(server, Connection, "page")
 
     def open(self, session: "Session") -> None:
         """Start the server.
@@ -90,25 +84,9 @@ class Page:
         """
         self._session = session
         app = Starlette(routes=self._routes(), lifespan=self._lifespan)
-        config = uvicorn.Config(
-            OldPaths(Guard(app, self._access)),
-            http=Connection,
-            log_config=None,
-            log_level="critical",  # uvicorn logs malformed requests of clients
-            access_log=False,
-            lifespan="on",
-            ws="none",
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
-        self._server = uvicorn.Server(config)
-        self._server_socket.listen()  # connections before the server is ready wait
-        sockets = [self._server_socket]
-        self._thread = Worker(lambda worker: self._server.run(sockets=sockets), "page")
-        if not self._started.wait(START_SECONDS):
+        if not self._running.start(OldPaths(Guard(app, self._access))):
             self.close()
-            reason = self._thread.error
+            reason = self._running.error
             raise DeviceError(f"the control page does not start ({reason}): go without --web")
 
     def _routes(self) -> list[Route]:
@@ -126,7 +104,7 @@ class Page:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         encoder = self._broadcast.start()
-        self._started.set()
+        self._running.started.set()
         yield
         encoder.cancel()
 
@@ -136,10 +114,10 @@ class Page:
 
     def close(self) -> None:
         """End all connections and the server. Further calls have no effect."""
-        if self._thread is not None:
+        if self._running.thread is not None:
             self._broadcast.call(self._broadcast.close)
-            self._server.should_exit = True  # uvicorn polls it ten times per second
-            self._thread.join(START_SECONDS)
+        self._running.end()
+        self._running.join()
         self._server_socket.close()
 
     async def _file(self, request: Request) -> Response:
