@@ -11,12 +11,16 @@ from ..runtime.interrupts import deferred
 from ..settings import Settings
 from .usage import settings_of, usage_errors, weights_files
 
+BROWSER = "browser"
+"""The name of the camera of the browser that opens the control page."""
+
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Stylise a camera in real time."""
     from ..io.files import is_url, name_in_file
     from ..io.outputs import check_apart
     from ..io.recording_names import check_recording
+    from ..live.browser_camera import BROWSER_SIZE, BrowserCamera
     from ..live.camera import open_camera
     from ..live.startup import LiveOptions, SessionClosed, preview_while_loading
     from ..live.stylized_area import ALL, StylizedArea
@@ -45,9 +49,10 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         display = DisplayCheck() if args.window else None
         if display is not None:
             stack.callback(display.close)
-        outputs = _open_outputs(args, parser, stack)
+        browser = BrowserCamera(size or BROWSER_SIZE, args.fps) if _is_browser(args) else None
+        outputs = _open_outputs(args, parser, stack, browser)
         outputs += [set_list] if set_list else []
-        source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
+        source = stack.enter_context(browser or open_camera(args.camera, args.loop, size, args.fps))
         source.area = StylizedArea(args.person_model, args.mask or ALL, args.face_model)
         window = Window(check=display) if display is not None else None
         if window is not None:
@@ -66,16 +71,35 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             live(Session(show, source, stylizer, styles, window, outputs), source, stylizer, flow)
 
 
+def _is_browser(args: argparse.Namespace) -> bool:
+    """Whether the camera is that of a browser."""
+    return bool(args.camera == BROWSER) and not Path(BROWSER).is_file()
+
+
 def _check(args: argparse.Namespace, files: list[Path]) -> None:
     """Check flags that depend on each other.
 
     Raises:
-        ValueError: two recordings, no output at all, or a host name without a control page.
+        ValueError: two recordings, no output at all, a flag of the control page without it, or half
+            a certificate.
     """
     if len(files) > 1:
         raise ValueError("one recording at a time: give -o one file, and any number of addresses")
     if args.allowed_hosts and args.web is None and not args.obs:
         raise ValueError("--allow-host is for the control page: add --web")
+    if (args.certificate is None) != (args.key is None):
+        raise ValueError("a certificate has a key: give both --certificate and --key")
+    if args.https and args.certificate:
+        raise ValueError(
+            "--https makes a certificate: go without --certificate, or without --https"
+        )
+    if _is_browser(args) and args.web is None:
+        raise ValueError("--camera browser is for the control page: add --web")
+    if args.https or args.certificate:
+        if args.web is None:
+            raise ValueError("HTTPS is for the control page: add --web")
+        if args.obs:
+            raise ValueError("OBS opens the control page without HTTPS: go without --obs")
     outputs = args.window, args.outputs, args.web is not None, args.obs
     if not any(outputs) and args.virtual_camera is None:
         raise ValueError("--no-window leaves no output: add -o, --web, --virtual-camera or --obs")
@@ -91,21 +115,17 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 
 def _open_outputs(
-    args: argparse.Namespace, parser: argparse.ArgumentParser, stack: ExitStack
+    args: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    stack: ExitStack,
+    browser: Any,
 ) -> list[Any]:
     """Open every output except the window; invalid arguments are reported before anything else."""
     from ..io.files import is_url
 
     outputs: list[Any] = []
     if args.web is not None or args.obs:
-        from ..live.web.server import Page
-        from ..web.address import check_host_name, listen
-
-        with usage_errors(parser):
-            allowed = [check_host_name(name) for name in args.allowed_hosts]
-            page = Page(listen(args.web or ""), allowed)
-        outputs.append(page)
-        print(f"vidstyle: control page at {page.url}", file=sys.stderr)
+        outputs.append(_page(args, parser, browser))
     if args.virtual_camera is not None:
         from ..live.virtual_camera import VirtualCamera
 
@@ -125,6 +145,49 @@ def _open_outputs(
     for output in outputs:
         stack.callback(output.close)
     return outputs
+
+
+def _page(args: argparse.Namespace, parser: argparse.ArgumentParser, browser: Any) -> Any:
+    """The control page, whose address is printed.
+
+    Args:
+        args: of the command line.
+        parser: reports wrong arguments.
+        browser: the ``BrowserCamera`` of the session; None: it has another source.
+    """
+    from ..io.files import data_folder
+    from ..live.web.server import Page
+    from ..web.address import check_host_name, listen
+
+    with usage_errors(parser):
+        allowed = [check_host_name(name) for name in args.allowed_hosts]
+        certificate = None
+        if args.https or args.certificate:
+            from ..web.certificate import given_certificate, own_certificate
+
+            certificate = (
+                own_certificate(data_folder())
+                if args.https
+                else given_certificate(args.certificate, args.key)
+            )
+        page = Page(listen(args.web or ""), allowed, browser, certificate)
+    print(f"vidstyle: control page at {page.url}", file=sys.stderr)
+    if browser is not None:
+        print(_way_to_page(page, certificate is not None), file=sys.stderr)
+    return page
+
+
+def _way_to_page(page: Any, https: bool) -> str:
+    """How a phone opens the page: a QR code, or the flags that it needs."""
+    if not page.for_other_devices:
+        return (
+            "vidstyle: the page is for this machine only; for a phone: vidstyle studio --live "
+            "--https --address 0.0.0.0:8443"
+        )
+    from ..web.qr import qr_text
+
+    hint = "" if https else "vidstyle: browsers give this page no camera: add --https\n"
+    return qr_text(page.url) + hint
 
 
 def _style_files(args: argparse.Namespace) -> list[Path]:

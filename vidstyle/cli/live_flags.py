@@ -35,8 +35,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--camera",
         default="0",
         metavar="NAME",
-        help="number, name, path or address of a camera, @FILE with an address in it, or a clip "
-        "(default: 0)",
+        help="number, name, path or address of a camera, @FILE with an address in it, a clip, or "
+        "browser for the camera of the phone or computer that opens the page of --web (default: 0)",
     )
     add("--loop", action="store_true", help="play a clip again and again")
     add("--camera-size", type=values.sizes, metavar="WxH", help="size to request of the camera")
@@ -165,3 +165,11 @@ def _add_control_page(parser: argparse.ArgumentParser) -> None:
         "127.0.0.1:8765, for this machine only)",
     )
     add_allowed_hosts(add)
+    add(
+        "--https",
+        action="store_true",
+        help="serve the page by HTTPS, with a certificate that is made for this machine: browsers "
+        "give other machines' pages no camera without it",
+    )
+    add("--certificate", type=Path, metavar="FILE", help="serve it by HTTPS, with this certificate")
+    add("--key", type=Path, metavar="FILE", help="key of the certificate")

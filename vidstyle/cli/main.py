@@ -136,6 +136,8 @@ def _with_command(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> 
         parser.print_help(sys.stderr)
         raise SystemExit(USAGE)
     first = arguments[0]
+    if first == "studio" and studio.LIVE in arguments:
+        return studio.as_live(arguments[1:], parser)
     if first in COMMANDS or (first.startswith("-") and first not in (PIPE, *RENDER_FLAGS)):
         return arguments
     looks_like_input = any(letter in first for letter in "./\\%") or Path(first).exists()

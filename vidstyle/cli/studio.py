@@ -1,13 +1,20 @@
-"""The command ``vidstyle studio``."""
+"""The command ``vidstyle studio``, and ``vidstyle studio --live``.
+
+``vidstyle studio --live`` is ``vidstyle live --camera browser --no-window --web ADDRESS``: the same
+session, page and server, whose camera is the browser that opens the page. So all flags of
+``vidstyle live`` may follow, except those that choose another camera.
+"""
 
 import argparse
 import os
 import sys
 import threading
 import webbrowser
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from ..io.files import data_folder
 from ..runtime.interrupts import check, deferred
 from . import values
 from .shared_flags import add_allowed_hosts
@@ -16,20 +23,29 @@ from .usage import usage_errors
 ADDRESS = "127.0.0.1:8799"
 """Where the page is served; the control page of ``vidstyle live`` has another port."""
 
+LIVE = "--live"
+
+OTHER_CAMERAS = "--camera", "--loop", "--web"
+"""Flags of ``vidstyle live`` that are not for ``vidstyle studio --live``."""
+
 POLL_SECONDS = 0.2
 """Interval in seconds at which a signal is looked for."""
 
 
 def default_folder() -> Path:
-    """Where clips, styles and jobs are kept: ``$XDG_DATA_HOME/vidstyle/studio``, or
-    ``~/.local/share/vidstyle/studio``."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "vidstyle" / "studio"
+    """Where clips, styles and jobs are kept."""
+    return data_folder() / "studio"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags to the parser of the command."""
     add = parser.add_argument
+    add(
+        LIVE,
+        action="store_true",
+        help="stylise the camera of the browser that opens the page: short for `vidstyle live "
+        "--camera browser --no-window --web HOST:PORT`, whose styles and flags may follow",
+    )
     add(
         "--address",
         default=ADDRESS,
@@ -58,6 +74,25 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="where previews are painted: auto, cpu, cuda:N or mps (default: auto)",
     )
+
+
+def as_live(arguments: Sequence[str], usage: argparse.ArgumentParser) -> list[str]:
+    """The arguments of ``vidstyle studio --live`` as those of ``vidstyle live``.
+
+    Args:
+        arguments: after the word studio.
+        usage: reports wrong arguments.
+    """
+    parser = argparse.ArgumentParser(usage.prog, add_help=False, allow_abbrev=False)
+    parser.add_argument(LIVE, action="store_true")
+    parser.add_argument("--no-browser", action="store_true")  # a live session opens none
+    parser.add_argument("--address", default=ADDRESS)
+    own, rest = parser.parse_known_args(arguments)
+    for word in rest:
+        if word.split("=")[0] in OTHER_CAMERAS:
+            usage.error(f"{word}: studio {LIVE} has the camera of a browser, at its --address")
+    live = ["live", "--camera", "browser", "--no-window", "--web", own.address]
+    return [*live, *rest]
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

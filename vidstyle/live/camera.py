@@ -74,6 +74,11 @@ class LiveSource(Closing):
         return "ok"
 
     @property
+    def instruction(self) -> tuple[str, str] | None:
+        """Two lines that say how to get frames; None where only the status is shown."""
+        return None
+
+    @property
     def seconds_since_frame(self) -> float:
         """Seconds since the last frame arrived."""
         return time.monotonic() - self._last_arrival

@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from queue import Empty
@@ -52,6 +52,16 @@ class CapturedImage(NamedTuple):
 
     image: NDArray[np.uint8]
     time: float
+
+
+def measured_rate(arrivals: Iterable[float]) -> float | None:
+    """Frames per second from the median interval of arrivals, in seconds of ``time.monotonic``;
+    None for fewer than ``MIN_RATE_FRAMES``."""
+    times = list(arrivals)
+    if len(times) < MIN_RATE_FRAMES:
+        return None
+    interval = statistics.median(after - before for before, after in pairwise(times))
+    return 1 / max(1e-3, interval)
 
 
 def list_cameras() -> dict[str, int | str]:
@@ -125,11 +135,7 @@ class Capture:
     @property
     def rate(self) -> float | None:
         """Frames per second, measured; before that as the driver reports, or None."""
-        arrivals = list(self._arrivals)
-        if len(arrivals) < MIN_RATE_FRAMES:
-            return self._reported_rate or None
-        interval = statistics.median(after - before for before, after in pairwise(arrivals))
-        return 1 / max(1e-3, interval)
+        return measured_rate(self._arrivals) or self._reported_rate or None
 
     @property
     def ended(self) -> bool:

@@ -17,6 +17,7 @@ from ..io.stream_info import VideoInfo
 from ..io.video_writer import VideoWriter
 from ..runtime.closing import Closing
 from ..runtime.worker import SENTINEL, Worker
+from .output_device import letterbox
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +94,11 @@ class Recorder(Closing):
         try:
             with self._lock:
                 if self._writer is not None:
-                    self._first_frame = self._first_frame or frame
-                    time = frame.time - self._first_frame.time
-                    self._writer.send(replace(frame, time=time))
+                    first = self._first_frame = self._first_frame or frame
+                    image = frame.image
+                    if frame.size != first.size:  # a phone was rotated
+                        image = letterbox(image, first.size)
+                    self._writer.send(replace(frame, image=image, time=frame.time - first.time))
         except VidstyleError as error:
             self._fail(error)
             self.stop()

@@ -14,6 +14,9 @@ SLATE_SECONDS = 0.25
 TITLES = {"silent": "camera silent", "lost": "camera lost"}
 """Camera status -> first line of the slate."""
 
+LONG_NOTE = 24
+"""Number of characters from which the small line may have most of the image's width."""
+
 BACKGROUND, FOREGROUND = 40, 230
 """Grey levels (0 to 255) of the slate and of its text."""
 
@@ -42,8 +45,10 @@ class SlateGenerator:
         if status == "ok" or now - self._last_drawn < SLATE_SECONDS:
             return None
         self._last_drawn = now
-        seconds = self._source.seconds_since_frame
-        return draw_slate(size or self._source.format.size, status, seconds)
+        size = size or self._source.format.size
+        if self._source.instruction:
+            return draw_lines(size, *self._source.instruction)
+        return draw_slate(size, status, self._source.seconds_since_frame)
 
 
 def draw_slate(size: tuple[int, int], status: str, seconds: float) -> NDArray[np.uint8]:
@@ -57,9 +62,23 @@ def draw_slate(size: tuple[int, int], status: str, seconds: float) -> NDArray[np
     Returns:
         (H, W, 3) uint8 RGB.
     """
+    return draw_lines(size, TITLES[status], f"no frame for {seconds:.0f} s")
+
+
+def draw_lines(size: tuple[int, int], title: str, note: str) -> NDArray[np.uint8]:
+    """Draw a large and a small line of text, in white on dark grey.
+
+    Args:
+        size: (width, height) in px.
+        title: the large line.
+        note: the small line.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
     image = np.full((size[1], size[0], 3), BACKGROUND, np.uint8)
-    _draw_centered(image, TITLES[status], 0.42, 0.7, 0.16)
-    _draw_centered(image, f"no frame for {seconds:.0f} s", 0.62, 0.5, 0.08)
+    _draw_centered(image, title, 0.42, 0.7, 0.16)
+    _draw_centered(image, note, 0.62, 0.5 if len(note) < LONG_NOTE else 0.9, 0.08)
     return image
 
 

@@ -50,13 +50,13 @@ def listen(address: str = "", flag: str = "--web") -> socket.socket:
     return server
 
 
-def server_url(server: socket.socket, token: str = "") -> str:
+def server_url(server: socket.socket, token: str = "", scheme: str = "http") -> str:
     """Return the URL of the page that a bound socket serves, with the page's token if it has
     one."""
     host, port = server.getsockname()[:2]
     shown = own_address(server.family) if ipaddress.ip_address(host).is_unspecified else host
     query = f"?token={token}" if token else ""
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/{query}"
+    return f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}/{query}"
 
 
 def page_url(page: str, path: str) -> str:

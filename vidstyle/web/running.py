@@ -1,6 +1,7 @@
 """A uvicorn server on a thread of its own."""
 
 import socket
+import ssl
 from threading import Event
 
 import uvicorn
@@ -22,10 +23,18 @@ class RunningServer:
         bound: a bound socket, see ``address.listen``; it stays open.
         connection: of each client.
         name: of the thread.
+        certificate: for HTTPS; None: HTTP.
     """
 
-    def __init__(self, bound: socket.socket, connection: type[Connection], name: str) -> None:
+    def __init__(
+        self,
+        bound: socket.socket,
+        connection: type[Connection],
+        name: str,
+        certificate: ssl.SSLContext | None = None,
+    ) -> None:
         self._socket, self._connection, self._name = bound, connection, name
+        self._certificate = certificate
         self.started = Event()
         self.thread: Worker | None = None
 
@@ -43,6 +52,8 @@ class RunningServer:
             server_header=False,
             timeout_graceful_shutdown=1,
         )
+        config.load()
+        config.ssl = self._certificate
         self._server = server = uvicorn.Server(config)
         self._socket.listen()  # connections before the server is ready wait
         sockets = [self._socket]

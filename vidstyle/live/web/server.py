@@ -1,7 +1,9 @@
 """The server of the control page: frames, state, commands, and uploads of style images."""
 
 import asyncio
+import ipaddress
 import socket
+import ssl
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -17,17 +19,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...errors import DeviceError, VidstyleError
 from ...io.frame import Image
 from ...io.images import jpeg
-from ...web.access import Access, Guard
+from ...web.access import OPEN_PATHS, Access, Guard
 from ...web.address import server_url
 from ...web.connection import Connection
 from ...web.running import RunningServer
 from ...web.uploads import UPLOAD_BYTES, UPLOAD_SECONDS, decode_upload, read_body
+from ..browser_camera import BrowserCamera
 from ..commands import parse_command, warn_old_name
 from ..controls import MAX_STYLES
 from .frames import FrameBroadcast
 
 if TYPE_CHECKING:
     from ..session import Session
+    from .browser_video import BrowserVideo
 
 COMMAND_BYTES, COMMAND_SECONDS = 1 << 16, 10
 """Largest size in bytes of a command, and time limit in seconds for receiving it."""
@@ -41,7 +45,8 @@ MAX_STYLE_NAME_LENGTH = 40
 THUMBNAIL_PX = 160
 """Long side of the thumbnails in px."""
 
-FILES = {"": "index.html", "page.css": "page.css", "page.js": "page.js"}
+CAMERA_FILES = "camera.css", "camera.js"
+FILES = {"": "index.html", **{name: name for name in ("page.css", "page.js", *CAMERA_FILES)}}
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 LINK_PATHS = ("/", "/frame.mjpg", "/frame.mjpeg", "/frame.jpg")
@@ -59,22 +64,39 @@ OLD_PATHS = {
 class Page:
     """The control page: an ``Output`` that runs a server on a thread of its own.
 
-    ``url`` is the page's URL, with its token if it requires one (see ``Access``).
+    ``url`` is the page's URL, with its token if it requires one (see ``Access``), and
+    ``for_other_devices`` says whether others than this machine can open it.
 
     Args:
         server: a bound socket, see ``address.listen``; ``close`` closes it.
         allowed: additional host names of the page: of a proxy, a tunnel or a local network.
+        camera: the source of the session, if the page gives it the camera of a browser.
+        certificate: for HTTPS; None: HTTP.
+
+    Raises:
+        DeviceError: the optional dependencies of a browser's camera are missing.
     """
 
-    def __init__(self, server: socket.socket, allowed: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        server: socket.socket,
+        allowed: Collection[str] = (),
+        camera: BrowserCamera | None = None,
+        certificate: ssl.SSLContext | None = None,
+    ) -> None:
         self._server_socket = server
         host = server.getsockname()[0]
-        self._access = Access(host, allowed, link_paths=LINK_PATHS)
-        self.url = server_url(server, self._access.token)
+        open_paths = *OPEN_PATHS, *(f"/{name}" for name in CAMERA_FILES)
+        self._access = Access(host, allowed, open_paths, LINK_PATHS)
+        scheme = "http" if certificate is None else "https"
+        self.url = server_url(server, self._access.token, scheme)
+        self.for_other_devices = not ipaddress.ip_address(host).is_loopback
         self._broadcast = FrameBroadcast()
         self._thumbnails: dict[str, bytes] = {}
         self._uploads, self._analysis = 0, asyncio.Lock()
-        self._running = RunningServer(server, Connection, "page")
+        address = self.url if self.for_other_devices else ""
+        self._video = None if camera is None else _browser_video(camera, address)
+        self._running = RunningServer(server, Connection, "page", certificate)
 
     def open(self, session: "Session") -> None:
         """Start the server.
@@ -83,6 +105,8 @@ class Page:
             DeviceError: the server does not start.
         """
         self._session = session
+        if self._video is not None:
+            self._video.open(session)
         app = Starlette(routes=self._routes(), lifespan=self._lifespan)
         if not self._running.start(OldPaths(Guard(app, self._access))):
             self.close()
@@ -99,6 +123,7 @@ class Page:
             Route("/command", self._command, methods=["POST"]),
             Route("/styles", self._upload, methods=["POST"]),
             Route("/styles/{number:int}.jpg", self._thumbnail),
+            *(self._video.routes() if self._video is not None else ()),
         ]
 
     @asynccontextmanager
@@ -107,10 +132,14 @@ class Page:
         self._running.started.set()
         yield
         encoder.cancel()
+        if self._video is not None:
+            await self._video.end()
 
     def show(self, image: Image) -> None:
         """Show (H, W, 3 or 4) RGB to all viewers. Does not block."""
         self._broadcast.show(image)
+        if self._video is not None:
+            self._video.show(image)
 
     def close(self) -> None:
         """End all connections and the server. Further calls have no effect."""
@@ -126,7 +155,9 @@ class Page:
         return Response(data, media_type=MEDIA_TYPES[name.rpartition(".")[2]])
 
     async def _state(self, request: Request) -> Response:
-        return JSONResponse({**self._session.status(), "viewers": self._broadcast.viewers})
+        video = None if self._video is None else self._video.state()
+        more = {"viewers": self._broadcast.viewers, "browser_camera": video}
+        return JSONResponse({**self._session.status(), **more})
 
     async def _command(self, request: Request) -> Response:
         try:
@@ -178,6 +209,13 @@ class Page:
             small = self._session.controls.thumbnail(number, THUMBNAIL_PX)
             self._thumbnails[name] = await asyncio.to_thread(jpeg, small)
         return Response(self._thumbnails[name], media_type="image/jpeg")
+
+
+def _browser_video(camera: BrowserCamera, address: str) -> "BrowserVideo":
+    """See ``BrowserVideo``, whose dependencies other sessions do not need."""
+    from .browser_video import BrowserVideo
+
+    return BrowserVideo(camera, address)
 
 
 class OldPaths:

@@ -91,6 +91,10 @@ async function loadImage(image, path) {
 async function pollFrames() {
   let number = "";
   for (;;) {
+    if (byId("image").hidden) {  // the painting comes as video
+      await sleep(POLL_MS);
+      continue;
+    }
     if (document.hidden) {
       await new Promise((resolve) => {
         document.addEventListener("visibilitychange", resolve, { once: true });
@@ -174,7 +178,11 @@ function showSettings(settings) {
 }
 
 function showCamera(state) {
-  if (state.camera === "ok" || !state.camera) { setNotice("camera", ""); return; }
+  // A browser's camera has its instruction in the image.
+  if (state.camera === "ok" || !state.camera || state.browser_camera) {
+    setNotice("camera", "");
+    return;
+  }
   const lost = state.camera === "lost";
   setNotice("camera", lost ? "The camera is lost: waiting for it." : "The camera gives no frames.");
   setText("figures", `last frame ${Math.round(state.seconds_since_frame)} s ago ·`);
@@ -192,6 +200,7 @@ function showMessages(messages) {
 
 function showState(state) {
   showMessages(state.messages);
+  document.dispatchEvent(new CustomEvent("state", { detail: state }));
   if (!("frames" in state)) { setText("news", "loading"); showCamera(state); return; }
   const figures = [`${state.fps.toFixed(1)} fps`, `${Math.round(state.latency_ms)} ms`,
     state.stylized_fps < 0.8 * state.fps && `${state.stylized_fps.toFixed(1)} stylised`,
