@@ -48,6 +48,9 @@ MAX_SOUND_SECONDS = 2.0
 SOUND_INTERVAL_SECONDS = 0.02
 """Duration of the sound in one packet."""
 
+AUDIO_LINE = "\nm=audio "
+"""Begins the part of an offer that is about sound."""
+
 CODECS = "video/H264", "video/VP8"
 """Codecs in both directions, the preferred one first."""
 
@@ -195,7 +198,6 @@ class Peer:
         video = self._connection.addTransceiver(self._painting, "sendrecv")
         video.setCodecPreferences(_preferred_codecs())
         _receive_promptly(video.receiver)
-        self._connection.addTransceiver(self._sound, "sendrecv")
         codec_threads.__enter__()  # left by `close`
 
     async def answer(self, offer: str) -> str:
@@ -204,6 +206,8 @@ class Peer:
         Raises:
             ValueError: the offer is not valid, or has no video. ``close`` is still to be called.
         """
+        if AUDIO_LINE in offer:
+            self._connection.addTransceiver(self._sound, "sendrecv")
         try:
             await self._connection.setRemoteDescription(
                 aiortc.RTCSessionDescription(offer, "offer")
