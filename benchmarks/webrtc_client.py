@@ -22,18 +22,21 @@ CLOCK_RATE, SOUND_RATE, SOUND_SAMPLES = 90_000, 48_000, 960
 
 
 class CameraTrack(aiortc.MediaStreamTrack):
-    """Sends ``draw(seconds)``, (H, W, 3) uint8, at a rate."""
+    """Sends ``draw(seconds)``, (H, W, 3) uint8, at a rate, and nothing while it is silent."""
 
     kind = "video"
 
-    def __init__(self, draw, rate):
+    def __init__(self, draw, rate, is_silent):
         super().__init__()
-        self._draw, self._rate, self._number, self._start = draw, rate, 0, time.monotonic()
+        self._draw, self._rate, self._is_silent = draw, rate, is_silent
+        self._number, self._start = 0, time.monotonic()
 
     async def recv(self):
         """The next image, in time."""
         if self.readyState != "live":
             raise MediaStreamError
+        while self._is_silent():
+            await asyncio.sleep(0.05)
         seconds = self._number / self._rate
         await asyncio.sleep(max(0.0, self._start + seconds - time.monotonic()))
         frame = av.VideoFrame.from_ndarray(self._draw(seconds), "rgb24")
@@ -70,7 +73,8 @@ class Client:
     """A browser whose connection runs on a thread of its own.
 
     ``images`` and ``sounds`` are pairs of (seconds of ``time.monotonic``, PyAV's frame) of the last
-    frames that came back; ``take`` is called with each pair too.
+    frames that came back; ``take`` is called with each pair too. ``silent`` stops the camera's
+    frames, as a phone does that has lost its network.
 
     Args:
         url: of the page.
@@ -85,7 +89,8 @@ class Client:
         self._draw, self._rate, self._play = draw, rate, play
         self.images, self.sounds, self._kept = [], [], 200
         self.take = lambda now, frame: None
-        self.connection = None
+        self.connection, self.silent = None, False
+        self._connections, self._receiving = [], []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -100,8 +105,9 @@ class Client:
 
     async def _connect(self):
         self.connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+        self._connections.append(self.connection)
         self.connection.add_listener("track", self._receive)
-        self.connection.addTrack(CameraTrack(self._draw, self._rate))
+        self.connection.addTrack(CameraTrack(self._draw, self._rate, lambda: self.silent))
         if self._play:
             self.connection.addTrack(MicrophoneTrack(self._play))
         await self.connection.setLocalDescription(await self.connection.createOffer())
@@ -125,7 +131,7 @@ class Client:
             return error.code, error.read().decode()
 
     def _receive(self, track):
-        self._receiving = [*getattr(self, "_receiving", []), asyncio.ensure_future(self._keep(track))]
+        self._receiving.append(asyncio.ensure_future(self._keep(track)))
 
     async def _keep(self, track):
         kept = self.images if track.kind == "video" else self.sounds
@@ -143,22 +149,17 @@ class Client:
         return self.images[-1][1].to_ndarray(format="rgb24") if self.images else None
 
     def hang_up(self):
-        """Close the connection."""
-        if self.connection is not None:
-            self.run(self.connection.close())
+        """Close all connections."""
+        self.run(self._hang_up())
 
-    def vanish(self):
-        """Go away without a word, as a phone without a network does."""
-        self.run(self._vanish())
-
-    async def _vanish(self):
-        for transceiver in self.connection.getTransceivers():
-            ice = transceiver.sender.transport.transport._connection
-            for protocol in ice._protocols:
-                protocol.transport.close()
+    async def _hang_up(self):
+        await asyncio.gather(*(each.close() for each in self._connections))
+        for task in self._receiving:  # tracks of a connection that was never made do not end
+            task.cancel()
+        await asyncio.gather(*self._receiving, return_exceptions=True)
 
     def close(self):
-        """Close the connection, and end the thread."""
+        """Close all connections, and end the thread."""
         self.hang_up()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
