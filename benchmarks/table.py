@@ -150,6 +150,11 @@ def into_obs(values):
     return all_rows("640 x 360, 30 frames per second", values["rows"])
 
 
+def webrtc(values):
+    """Delay of the camera of a browser."""
+    return all_rows("320 x 180, 30 frames per second", values["rows"])
+
+
 def kills(values):
     """Killed and resumed renders."""
     found = values["document"]
@@ -254,6 +259,7 @@ TABLES = {
     "gpu": (SPEED, "speed-gpu", speed_tables.gpu),
     "live": (LIVE, "live-cpu", live),
     "obs": (LIVE, "obs-cpu", into_obs),
+    "webrtc": (LIVE, "webrtc-cpu", webrtc),
     "kills": (ROBUSTNESS, "kills", kills),
     "interrupts": (ROBUSTNESS, "interrupts", interrupts),
     "fuzz": (ROBUSTNESS, "fuzz", fuzz),

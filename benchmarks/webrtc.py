@@ -182,7 +182,7 @@ def measure_sound(features, seconds, add):
 
 
 def numbered_clip(path):
-    """Write the clip for Chromium: each frame has its number as a bar code in its uppermost rows."""
+    """Write the clip for Chromium: each frame has its number as a bar code in its upper rows."""
     images = camera_images()
     with av.open(str(path), "w", format="yuv4mpegpipe") as container:
         stream = container.add_stream("wrapped_avframe", rate=RATE)

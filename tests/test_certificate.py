@@ -85,7 +85,7 @@ def test_given_certificate_names_what_is_wrong(tmp_path):
     assert isinstance(given_certificate(one, one), ssl.SSLContext)
     with pytest.raises(InputError, match="does not belong to the certificate"):
         given_certificate(one, two)
-    with pytest.raises(InputError, match="cannot be read .*: check its name"):
+    with pytest.raises(InputError, match=r"cannot be read .*: check its name"):
         given_certificate(tmp_path / "nothing.pem", one)
     (tmp_path / "text").write_text("text")
     with pytest.raises(InputError, match="are not a certificate and its key in PEM format"):

@@ -1,4 +1,4 @@
-"""The command ``vidstyle studio --live``, which is ``vidstyle live`` with the camera of a browser."""
+"""The command ``vidstyle studio --live``: ``vidstyle live`` with the camera of a browser."""
 
 import cv2
 import pytest

@@ -78,7 +78,7 @@ def draw_lines(size: tuple[int, int], title: str, note: str) -> NDArray[np.uint8
     """
     image = np.full((size[1], size[0], 3), BACKGROUND, np.uint8)
     _draw_centered(image, title, 0.42, 0.7, 0.16)
-    _draw_centered(image, note, 0.62, 0.5 if len(note) < LONG_NOTE else 0.9, 0.08)
+    _draw_centered(image, note, 0.62, 0.5 if len(note) < LONG_NOTE else 0.84, 0.08)
     return image
 
 

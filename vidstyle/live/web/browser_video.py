@@ -62,9 +62,11 @@ class BrowserVideo:
 
     def state(self) -> dict[str, Any]:
         """What the page needs to know, as JSON-compatible data."""
+        peer = self._peer
         width, height = self._camera.wanted_size
         return {
-            "connected": self._peer is not None and not self._peer.waiting,
+            "connected": peer is not None and not peer.waiting,
+            "send_ms": round(1000 * peer.send_delay, 1) if peer is not None else 0.0,
             "width": width,
             "height": height,
             "fps": self._camera.wanted_rate,

@@ -6,6 +6,7 @@ and no other server is asked (no STUN, no TURN): the connection works within a n
 """
 
 import asyncio
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -23,6 +24,7 @@ from ...io.container import codec_threads
 from ...io.frame import Image, rgb_8_bits
 from ...io.stream_info import BT601, LIMITED, ColorInfo
 from ..browser_camera import BrowserCamera
+from ..timing import RECENT_FRAMES
 
 REMEDY = "pip install 'vidstyle[webrtc]'"
 
@@ -96,31 +98,43 @@ class PaintingTrack(aiortc.MediaStreamTrack):
     def __init__(self) -> None:
         super().__init__()
         self._image: Image | None = None
+        self._shown = 0.0  # when it was, in seconds of time.monotonic
+        self._sent: Image | None = None
+        self._since: float | None = None  # when the image in the encoder was shown, if it is new
+        self._delays: deque[float] = deque(maxlen=RECENT_FRAMES)
         self._new_image = asyncio.Event()
         self._server_loop = asyncio.get_running_loop()
         self._start, self._reformatter = time.monotonic(), VideoReformatter()
 
     def show(self, image: Image) -> None:
         """Send (H, W, 3 or 4) RGB from now on. Thread-safe, does not block."""
-        self._image = image
+        self._image, self._shown = image, time.monotonic()
         with suppress(RuntimeError):  # the loop has ended
             self._server_loop.call_soon_threadsafe(self._new_image.set)
 
+    @property
+    def delay(self) -> float:
+        """Median time in seconds from ``show`` to the sending of the recent images."""
+        return statistics.median(self._delays) if self._delays else 0.0
+
     async def recv(self) -> av.VideoFrame:
-        """Wait for the next image.
+        """Wait for the next image. aiortc calls this method when it has sent the last one.
 
         Raises:
             MediaStreamError: the track was stopped.
         """
+        if self._since is not None:
+            self._delays.append(time.monotonic() - self._since)
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._new_image.wait(), REPEAT_SECONDS)
             if self.readyState != "live":
                 raise MediaStreamError
             self._new_image.clear()
-            image = self._image
+            image, shown = self._image, self._shown
             if image is not None:
                 break
+        self._since, self._sent = None if image is self._sent else shown, image
         frame = await asyncio.to_thread(self._converted, image)
         frame.pts = round((time.monotonic() - self._start) * CLOCK_RATE)
         frame.time_base = Fraction(1, CLOCK_RATE)
@@ -175,7 +189,7 @@ class Peer:
     Args:
         browser: a name by which the browser is known again.
         camera: receives the browser's frames.
-        sound_delay: returns the seconds by which the painting is late.
+        latency: returns the seconds from the arrival of a frame to the display of its painting.
         ended: is called when the connection has ended, unless by ``close``.
     """
 
@@ -183,12 +197,13 @@ class Peer:
         self,
         browser: str,
         camera: BrowserCamera,
-        sound_delay: Callable[[], float],
+        latency: Callable[[], float],
         ended: Callable[["Peer"], None],
     ) -> None:
         self.browser, self._camera, self._ended = browser, camera, ended
         self.waiting = True
-        self._painting, self._sound = PaintingTrack(), SoundTrack(sound_delay)
+        self._painting = PaintingTrack()
+        self._sound = SoundTrack(lambda: latency() + self.send_delay)
         self._reformatter = VideoReformatter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -224,6 +239,11 @@ class Peer:
     def show(self, image: Image) -> None:
         """Send (H, W, 3 or 4) RGB from now on. Thread-safe, does not block."""
         self._painting.show(image)
+
+    @property
+    def send_delay(self) -> float:
+        """Median time in seconds from ``show`` to the sending of the recent images."""
+        return self._painting.delay
 
     async def close(self) -> None:
         """End the connection. Further calls have no effect."""

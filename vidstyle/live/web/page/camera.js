@@ -180,7 +180,7 @@
     const now = await statistics(), before = last;
     last = now;
     if (!before) return;
-    let delay = now.trip + (server.latency_ms || 0);
+    let delay = now.trip + (server.latency_ms || 0) + server.browser_camera.send_ms;
     for (const [name, sum] of Object.entries(now.sums)) {
       const count = now.counts[name] - (before.counts[name] || 0);
       if (count > 0) delay += (sum - (before.sums[name] || 0)) / count;
@@ -208,7 +208,7 @@
           + "the address that it prints.");
       }
     }
-    showInvitation(wanted.address).catch(() => {});
+    showInvitation(stream ? "" : wanted.address).catch(() => {});
     if (wanted.connected && !stream) hint("Another device's camera is in use.");
     else if (!wanted.connected && byId("camera_hint").textContent.startsWith("Another")) hint("");
   });
