@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import until
 from page_session import browser
@@ -20,6 +21,14 @@ FLAGS = (
 PAINTING = """
 const painting = document.getElementById("painting");
 return painting.hidden ? [0, 0] : [painting.videoWidth, painting.currentTime];
+"""
+
+CORNERS = """
+const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
+return ["self", "painting"].map((id) => {
+  pen.drawImage(document.getElementById(id), 0, 0, 40, 40);
+  return [...pen.getImageData(2, 36, 1, 1).data].slice(0, 3);
+});
 """
 
 SOUND = """
@@ -75,6 +84,9 @@ def test_page_paints_the_camera_of_its_browser(open_browser, running):  # noqa: 
     assert not driver.find_element("id", "self").is_displayed()
     driver.find_element("id", "show_self").click()
     assert driver.find_element("id", "self").is_displayed()
+    # Two matrices of YUV would make a green of 0, 136, 0 another by 17.
+    until(lambda: np.abs(np.subtract(*driver.execute_script(CORNERS))).max() <= 10)
+    assert np.ptp(driver.execute_script(CORNERS)[1]) > 100
     until(lambda: text_of(driver, "delay").startswith("delay "))
     driver.find_element("css selector", "[data-do=bypass]").click()
     until(lambda: not running.session.state["bypass"])

@@ -5,6 +5,7 @@ ratio is that of the browser's frames: a browser that sends a smaller picture fo
 does while a connection is slow, changes nothing, and a phone that is rotated changes ``format``.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from ..io.frame import Frame
 from ..io.stream_info import VideoInfo
 from .camera import CAMERA_COLOR, SILENT_FRAMES, SILENT_SECONDS, TIME_BASE, CameraStatus, LiveSource
 from .capture import MAX_RATE_FRAMES, measured_rate
+
+log = logging.getLogger(__name__)
 
 BROWSER_SIZE = 640, 360
 """(width, height) in px that a browser's camera is asked for."""
@@ -77,9 +80,12 @@ class BrowserCamera(LiveSource):
         self._arrivals.clear()
         self._last_arrival = time.monotonic()
         self._connected = True
+        log.info("the camera of a browser is connected")
 
     def disconnect(self) -> None:
         """The browser is gone."""
+        if self._connected:
+            log.info("the camera of a browser is gone")
         self._connected = False
         self._newest.clear()
 

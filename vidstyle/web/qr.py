@@ -14,7 +14,7 @@ BORDER = 4
 
 
 def qr_text(address: str) -> str:
-    """The code of an address for a terminal with light text on dark ground: lines of half blocks."""
+    """The code of an address in lines of half blocks, for a terminal with light text."""
     text = io.StringIO()
     segno.make(address, error="l").terminal(text, border=BORDER // 2, compact=True)
     return text.getvalue()

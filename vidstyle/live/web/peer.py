@@ -6,6 +6,7 @@ and no other server is asked (no STUN, no TURN): the connection works within a n
 """
 
 import asyncio
+import logging
 import statistics
 import time
 from collections import deque
@@ -22,7 +23,7 @@ from ...errors import DeviceError
 from ...io.color import color_of, from_rgb, to_rgb
 from ...io.container import codec_threads
 from ...io.frame import Image, rgb_8_bits
-from ...io.stream_info import BT601, LIMITED, ColorInfo
+from ...io.stream_info import BT709, LIMITED, ColorInfo
 from ..browser_camera import BrowserCamera
 from ..timing import RECENT_FRAMES
 
@@ -34,6 +35,9 @@ try:
     from aiortc.mediastreams import MediaStreamError
 except ImportError:
     raise DeviceError(f"the camera of a browser needs aiortc: {REMEDY}") from None
+
+for _name in ("aiortc", "aioice"):  # what ends a connection is reported by the session
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 CONNECT_SECONDS = 15.0
 """Time limit in seconds for the connection, after the answer."""
@@ -56,8 +60,8 @@ AUDIO_LINE = "\nm=audio "
 CODECS = "video/H264", "video/VP8"
 """Codecs in both directions, the preferred one first."""
 
-COLOR = ColorInfo(BT601, LIMITED, BT601, BT601)
-"""Colours of the images sent: browsers take images without tags for BT.601."""
+COLOR = ColorInfo(BT709, LIMITED, BT709, BT709)
+"""Colours of the images sent: Chromium takes images without tags for BT.709, of every size."""
 
 
 class PromptBuffer(JitterBuffer):
