@@ -3,8 +3,8 @@
     python benchmarks/webrtc.py [--seconds 30] [--json benchmarks/results/webrtc-cpu.json]
 
 Two stand-ins send a clip whose frames have their number or time drawn into them. aiortc sends it to
-a session on this machine, which shows the source next to the painting, and reads the time from the
-source that comes back. A headless Chromium, where one is installed, takes the clip for its camera;
+a session on this machine, and reads the time from the source that comes back: alone (bypass), or
+next to its painting. A headless Chromium, where one is installed, takes the clip for its camera;
 its page reads the numbers from the camera's own view and from what comes back. In both all parts
 share the same cores: encoders, decoders, vidstyle, the browser.
 """
@@ -120,11 +120,11 @@ def measure_there_and_back(features, seconds, add, bypass):
         if frame.format.name != "yuv420p":
             return
         shown = frame.to_ndarray(format="rgb24")
-        stamp = read_stamp(np.ascontiguousarray(shown[:, : shown.shape[1] // 2]))
+        stamp = read_stamp(shown if bypass else shown[:, : shown.shape[1] // 2])
         if stamp is not None:
             ages.append(stamp_age(stamp))
 
-    with session_with_page(features) as (session, page):
+    with session_with_page(features, side_by_side=not bypass) as (session, page):
         if bypass:
             session.command({"do": "bypass"})
         client = Client(page.url, draw, RATE)

@@ -14,6 +14,8 @@ import av
 import numpy as np
 from aiortc.mediastreams import MediaStreamError
 
+from vidstyle.live.web.peer import _receive_promptly
+
 SECONDS = 20
 """Time limit in seconds for events on other threads; a busy machine may need long."""
 
@@ -72,6 +74,8 @@ class MicrophoneTrack(aiortc.MediaStreamTrack):
 class Client:
     """A browser whose connection runs on a thread of its own.
 
+    It takes an image with its last packet, as browsers do and aiortc alone does not.
+
     ``images`` and ``sounds`` are pairs of (seconds of ``time.monotonic``, PyAV's frame) of the last
     frames that came back; ``take`` is called with each pair too. ``silent`` stops the camera's
     frames, as a phone does that has lost its network.
@@ -108,6 +112,7 @@ class Client:
         self._connections.append(self.connection)
         self.connection.add_listener("track", self._receive)
         self.connection.addTrack(CameraTrack(self._draw, self._rate, lambda: self.silent))
+        _receive_promptly(self.connection.getTransceivers()[0].receiver)
         if self._play:
             self.connection.addTrack(MicrophoneTrack(self._play))
         await self.connection.setLocalDescription(await self.connection.createOffer())
