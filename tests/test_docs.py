@@ -148,7 +148,8 @@ def test_docs_python_examples_use_public_names():
 
 def test_docs_http_page_lists_every_address_and_parameter():
     page = HTTP_PAGE.read_text()
-    server = (ROOT / "vidstyle" / "live" / "web" / "server.py").read_text()
+    web = ROOT / "vidstyle" / "live" / "web"
+    server = (web / "server.py").read_text() + (web / "browser_video.py").read_text()
     addresses = set(re.findall(r'Route\("(/[\w./]+)"', server))
     assert addresses
     for name in (*addresses, *PARAMETERS):

@@ -170,14 +170,16 @@ def _page(args: argparse.Namespace, parser: argparse.ArgumentParser, browser: An
                 if args.https
                 else given_certificate(args.certificate, args.key)
             )
-        page = Page(listen(args.web or ""), allowed, browser, certificate)
+        server = listen(args.web or "")
+        page = Page(server, allowed, browser, certificate)
     print(f"vidstyle: control page at {page.url}", file=sys.stderr)
     if browser is not None:
-        print(_way_to_page(page, certificate is not None), file=sys.stderr)
+        server.listen()  # whoever opens the page while PyTorch is loaded waits
+        print(_way_to_page(page, args), file=sys.stderr)
     return page
 
 
-def _way_to_page(page: Any, https: bool) -> str:
+def _way_to_page(page: Any, args: argparse.Namespace) -> str:
     """How a phone opens the page: a QR code, or the flags that it needs."""
     if not page.for_other_devices:
         return (
@@ -186,7 +188,11 @@ def _way_to_page(page: Any, https: bool) -> str:
         )
     from ..web.qr import qr_text
 
-    hint = "" if https else "vidstyle: browsers give this page no camera: add --https\n"
+    hint = "vidstyle: browsers give this page no camera: add --https"
+    if args.https:
+        hint = "vidstyle: the browser warns of the certificate, which vidstyle made: continue there"
+    elif args.certificate:
+        hint = ""
     return qr_text(page.url) + hint
 
 

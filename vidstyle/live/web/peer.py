@@ -139,7 +139,8 @@ class PaintingTrack(aiortc.MediaStreamTrack):
             if image is not None:
                 break
         self._since, self._sent = None if image is self._sent else shown, image
-        frame = await asyncio.to_thread(self._converted, image)
+        # On this thread: a change of threads takes longer than the conversion.
+        frame = self._converted(image)
         frame.pts = round((time.monotonic() - self._start) * CLOCK_RATE)
         frame.time_base = Fraction(1, CLOCK_RATE)
         return frame

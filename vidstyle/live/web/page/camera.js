@@ -16,6 +16,7 @@
   let connection = null;
   let last = null;         // statistics at the last measurement of the delay
   let server = null;       // the last state
+  let exchanged = Promise.resolve();  // after the last exchange of camera or microphone
 
   const hint = (text) => setText("camera_hint", text);
   const video = () => stream?.getVideoTracks()[0] ?? null;
@@ -214,8 +215,12 @@
   });
   byId("facing").onkeydown = (event) => event.stopPropagation();  // letters choose an option
   byId("use_camera").onclick = () => { if (stream) stop(); else start(); };
-  byId("facing").onchange = exchange;
-  byId("sound").onchange = exchange;
+  for (const id of ["facing", "sound"]) {
+    byId(id).onchange = () => { exchanged = exchanged.then(exchange); };
+  }
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && stream) keepAwake();
+  });
   byId("show_self").onchange = showButton;
   setInterval(() => showDelay().catch(() => {}), DELAY_MS);
 })();
