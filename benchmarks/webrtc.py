@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import av
 import numpy as np
 import torch
-from webrtc_client import Client
+from webrtc_client import SOUND_WAIT_SECONDS, Client
 
 import vidstyle as vs
 from vidstyle.bench.clips import object_clip
@@ -177,6 +177,7 @@ def measure_sound(features, seconds, add):
             time.sleep(seconds)
         finally:
             client.close()
+    beeps = [beep - SOUND_WAIT_SECONDS for beep in beeps]
     nearest = [min((beep - flash for beep in beeps), key=abs) for flash in flashes[1:-1]]
     add("sound after picture, median", 1000 * statistics.median(nearest), "ms", "-40 to 60")
 

@@ -14,10 +14,13 @@ import av
 import numpy as np
 from aiortc.mediastreams import MediaStreamError
 
-from vidstyle.live.web.peer import _receive_promptly
+from vidstyle.live.web.peer import VIDEO_PACKETS, PromptBuffer, replace_buffer
 
 SECONDS = 20
 """Time limit in seconds for events on other threads; a busy machine may need long."""
+
+SOUND_WAIT_SECONDS = 0.08
+"""Seconds by which aiortc's buffer delays the sound that comes back; browsers keep it in step."""
 
 CLOCK_RATE, SOUND_RATE, SOUND_SAMPLES = 90_000, 48_000, 960
 """Units of a second in which images are timed; samples of sound per second, and per packet."""
@@ -112,7 +115,8 @@ class Client:
         self._connections.append(self.connection)
         self.connection.add_listener("track", self._receive)
         self.connection.addTrack(CameraTrack(self._draw, self._rate, lambda: self.silent))
-        _receive_promptly(self.connection.getTransceivers()[0].receiver)
+        receiver = self.connection.getTransceivers()[0].receiver
+        replace_buffer(receiver, PromptBuffer(VIDEO_PACKETS, is_video=True))
         if self._play:
             self.connection.addTrack(MicrophoneTrack(self._play))
         await self.connection.setLocalDescription(await self.connection.createOffer())

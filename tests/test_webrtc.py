@@ -240,20 +240,18 @@ def test_prompt_buffer_completes_an_image_with_its_last_packet():
     assert add(8, 500, b"g") == (400, b"f")
 
 
-def test_peer_receives_promptly_with_this_aiortc():
-    import aiortc
+def test_peer_replaces_the_buffers_of_this_aiortc():
+    from vidstyle.live.web.peer import Peer, PromptBuffer, replace_buffer
 
-    from vidstyle.live.web.peer import PromptBuffer, _receive_promptly
+    async def buffer():
+        peer = Peer("phone", BrowserCamera(), lambda: 0.0, lambda peer: None)
+        [transceiver] = peer._connection.getTransceivers()
+        await peer.close()
+        return transceiver.receiver._RTCRtpReceiver__jitter_buffer
 
-    async def buffer_of(kind):
-        connection = aiortc.RTCPeerConnection()
-        receiver = connection.addTransceiver(kind).receiver
-        _receive_promptly(receiver)
-        await connection.close()
-        return receiver._RTCRtpReceiver__jitter_buffer
-
-    assert isinstance(asyncio.run(buffer_of("video")), PromptBuffer)
-    _receive_promptly(object())  # another aiortc is left as it is
+    made = asyncio.run(buffer())
+    assert isinstance(made, PromptBuffer)
+    replace_buffer(object(), made)  # another aiortc is left as it is
 
 
 def test_sound_is_as_late_as_the_painting(monkeypatch):

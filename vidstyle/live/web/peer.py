@@ -57,6 +57,13 @@ SOUND_INTERVAL_SECONDS = 0.02
 AUDIO_LINE = "\nm=audio "
 """Begins the part of an offer that is about sound."""
 
+VIDEO_PACKETS, SOUND_PACKETS = 512, 16
+"""Number of packets that may wait for an earlier one, powers of 2."""
+
+SOUND_WAIT_PACKETS = 2
+"""Number of packets by which sound waits before it is decoded, since packets do not come at exact
+intervals. aiortc's own number is 4, by which sound would be later than many a painting."""
+
 CODECS = "video/H264", "video/VP8"
 """Codecs in both directions, the preferred one first."""
 
@@ -87,11 +94,11 @@ class PromptBuffer(JitterBuffer):
         return super()._remove_frame(sequence_number)
 
 
-def _receive_promptly(receiver: Any) -> None:
-    """Give a receiver of video a ``PromptBuffer``, where it has the attribute of aiortc 1.16."""
+def replace_buffer(receiver: Any, buffer: JitterBuffer) -> None:
+    """Give a receiver another buffer, where it has the attribute of aiortc 1.16."""
     name = "_RTCRtpReceiver__jitter_buffer"
     if isinstance(getattr(receiver, name, None), JitterBuffer):
-        setattr(receiver, name, PromptBuffer(getattr(receiver, name).capacity, is_video=True))
+        setattr(receiver, name, buffer)
 
 
 class PaintingTrack(aiortc.MediaStreamTrack):
@@ -208,7 +215,9 @@ class Peer:
         self.browser, self._camera, self._ended = browser, camera, ended
         self.waiting = True
         self._painting = PaintingTrack()
-        self._sound = SoundTrack(lambda: latency() + self.send_delay)
+        self._sound = SoundTrack(
+            lambda: latency() + self.send_delay - SOUND_WAIT_PACKETS * SOUND_INTERVAL_SECONDS
+        )
         self._reformatter = VideoReformatter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -217,7 +226,7 @@ class Peer:
         self._connection.add_listener("track", self._take_track)
         video = self._connection.addTransceiver(self._painting, "sendrecv")
         video.setCodecPreferences(_preferred_codecs())
-        _receive_promptly(video.receiver)
+        replace_buffer(video.receiver, PromptBuffer(VIDEO_PACKETS, is_video=True))
         codec_threads.__enter__()  # left by `close`
 
     async def answer(self, offer: str) -> str:
@@ -227,7 +236,8 @@ class Peer:
             ValueError: the offer is not valid, or has no video. ``close`` is still to be called.
         """
         if AUDIO_LINE in offer:
-            self._connection.addTransceiver(self._sound, "sendrecv")
+            sound = self._connection.addTransceiver(self._sound, "sendrecv")
+            replace_buffer(sound.receiver, JitterBuffer(SOUND_PACKETS, SOUND_WAIT_PACKETS))
         try:
             await self._connection.setRemoteDescription(
                 aiortc.RTCSessionDescription(offer, "offer")
