@@ -270,8 +270,10 @@ class Peer:
             task.cancel()
         self._painting.stop()
         self._sound.stop()
-        await self._connection.close()
-        codec_threads.__exit__()
+        try:
+            await self._connection.close()
+        finally:
+            codec_threads.__exit__()
 
     def _received_tracks(self) -> list[Any]:
         receivers = self._connection.getReceivers()
