@@ -14,7 +14,7 @@ from .distributed.render import MAX_TRIES, ClusterOptions
 from .features.extractor import Features
 from .features.weights import load_features
 from .flow.methods import FlowMethod, load_flow
-from .io.mask import MaskFile
+from .io.mask_file import MaskFile
 from .io.sink_base import Encoding
 from .job import RenderJob
 from .keyframes import KeyframeEntry, make_entry, read_timeline

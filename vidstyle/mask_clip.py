@@ -17,7 +17,7 @@ from .flow.clip_motion import with_motion
 from .flow.methods import load_flow
 from .io.files import check_writable
 from .io.frame import Frame, to_8_bits
-from .io.mask import read_mask
+from .io.mask_file import read_mask
 from .io.outputs import check_apart
 from .io.sink import open_sink
 from .io.sink_base import Encoding, FileSink

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .features.extractor import Features
-from .io.mask import MaskFile
+from .io.mask_file import MaskFile
 from .keyframes import check_key, to_number
 from .settings import Settings
 from .styles import find_style

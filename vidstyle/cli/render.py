@@ -224,7 +224,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
     Raises:
         ValueError: flags that exclude each other.
     """
-    from ..io.mask import MaskFile
+    from ..io.mask_file import MaskFile
     from ..io.sink_base import Encoding
     from ..job import RenderJob
     from ..painted_keyframes import parse_painted_keyframes
