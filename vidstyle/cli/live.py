@@ -19,7 +19,6 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..io.recording_names import check_recording
     from ..live.camera import open_camera
     from ..live.startup import LiveOptions, SessionClosed, preview_while_loading
-    from ..live.stylized_area import ALL, StylizedArea
     from ..live.window import DisplayCheck, Window
 
     args.outputs = [name_in_file(output) for output in args.outputs]
@@ -35,9 +34,10 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         settings = _settings(args)
         args.style_files = _style_files(args)
         set_list = None if args.timeline is None else _set_list(args)
+        area, region_files = _area(args)
     others = args.person_model, args.face_model
     models = [*weights_files(args), *(path for path in others if path)]
-    check_apart(files, (args.camera, *args.style_files, *models))
+    check_apart(files, (args.camera, *args.style_files, *region_files, *models))
     for file in files:
         check_recording(file, args.overwrite)
     size = args.camera_size[0] if args.camera_size else None
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         outputs = _open_outputs(args, parser, stack)
         outputs += [set_list] if set_list else []
         source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
-        source.area = StylizedArea(args.person_model, args.mask or ALL, args.face_model)
+        source.area = area
         window = Window(check=display) if display is not None else None
         if window is not None:
             stack.callback(window.close)
@@ -146,11 +146,27 @@ def _set_list(args: argparse.Namespace) -> Any:
     return SetList(entries, args.style_files)
 
 
+def _area(args: argparse.Namespace) -> tuple[Any, list[Path]]:
+    """The masks of the session, and the files of masks and of the styles of regions."""
+    from ..io.mask_file import NAMES, MaskFile
+    from ..live.stylized_area import AREAS, DRAWN, StylizedArea
+    from ..regions import parse_regions
+
+    args.regions = parse_regions(args.regions)
+    drawn = None if args.mask in AREAS else MaskFile(args.mask)
+    masks = [region.mask for region in args.regions]
+    name = args.mask if drawn is None else DRAWN
+    area = StylizedArea(args.person_model, name, args.face_model, drawn, masks)
+    files = [Path(mask.path) for mask in [*masks, drawn] if mask and str(mask.path) not in NAMES]
+    return area, [*files, *(region.style for region in args.regions if region.style)]
+
+
 def _load_stylizer(args: argparse.Namespace, settings: Settings, source: Any) -> Any:
     """(stylizer, [(name, style)], flow), all that takes long to load."""
     from ..features.weights import load_features
     from ..flow.methods import load_flow
     from ..live.session import prepare_styles
+    from ..regions import load_regions
     from ..runtime.device import choose_device
     from ..stylizer.style import Style
     from ..stylizer.stylizer import Stylizer
@@ -159,6 +175,8 @@ def _load_stylizer(args: argparse.Namespace, settings: Settings, source: Any) ->
     features = load_features(args.features, args.device, args.weights)
     styles = [(Path(name).stem, Style.from_images([name], features)) for name in args.style_files]
     stylizer = Stylizer(features, styles[0][1], settings)
-    prepare_styles([style for _, style in styles], stylizer, source.format.size)
+    stylizer.regions = load_regions(args.regions, features, settings.content_weight)
+    of_regions = [region.style for region in stylizer.regions if region.style]
+    prepare_styles([*(style for _, style in styles), *of_regions], stylizer, source.format.size)
     source.area.load()
     return stylizer, styles, flow

@@ -76,9 +76,18 @@ def _add_masks(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--mask",
-        choices=("all", "person", "background"),
-        help="stylise everything, people only, or only what is behind them; key a changes it "
-        "(default: all)",
+        metavar="MASK",
+        default="all",
+        help="stylise all, person (people only), background (what is behind them), or where this "
+        "image is white; key a changes it (default: all)",
+    )
+    add(
+        "--region",
+        dest="regions",
+        action="append",
+        metavar="MASK=STYLE[,NAME=VALUE]",
+        help="another style for person, background, or where an image is white, as for `vidstyle "
+        "render` (may be given more than once)",
     )
     add(
         "--person-model",
