@@ -15,6 +15,7 @@ from .api_arguments import (
     split_render_keywords,
     style_names,
 )
+from .api_masks import ImageMasks, split_masks
 from .api_stream import Stream
 from .conversions import Restore, is_image, to_frame
 from .distributed.render import ClusterOptions, render_here, render_on_cluster
@@ -46,7 +47,8 @@ def stylize(image: Any, style: Any, **settings: Any) -> Any:
             ``image``, a ``Style``, or a list of these, which blends them.
         settings: those of ``Settings`` (``initial_steps``, ``working_size``, ...), ``preset``
             (default: ``"still"``), ``style_weights``, ``features``, ``weights`` and ``device`` as
-            for ``render``.
+            for ``render``; ``mask``, ``mask_invert``, ``regions`` and ``person_model``, see
+            ``ImageMasks``.
 
     Returns:
         An image of the same kind, type and, unless ``size`` or ``compare`` is given, shape.
@@ -65,8 +67,10 @@ def stylize(image: Any, style: Any, **settings: Any) -> Any:
         raise TypeError("a single image is optimised from scratch: use initial_steps, not steps")
     refuse_path(image, style, "stylize")
     frame, restore = to_frame(image)
+    masks, settings = split_masks(settings)
     stylizer, _ = make_stylizer("stylize", style, settings, "still")
-    return restore(stylizer(frame))
+    masks.add_regions(stylizer)
+    return restore(stylizer(masks.applied(frame)))
 
 
 def stylize_video(frames: Any, style: Any, **settings: Any) -> Iterator[Any]:
@@ -101,19 +105,23 @@ def stylize_video(frames: Any, style: Any, **settings: Any) -> Iterator[Any]:
     elif not hasattr(frames, "__iter__"):
         kind = type(frames).__name__
         raise TypeError(f"frames must be the path of a clip or an iterable of images, not {kind}")
+    masks, settings = split_masks(settings)
     stylizer, flow = make_stylizer("stylize_video", style, settings, "standard")
+    masks.add_regions(stylizer)
     if isinstance(frames, (str, Path)):
-        return _stylized_file(frames, stylizer, flow)
-    return _stylized_frames(frames, stylizer, flow)
+        return _stylized_file(frames, stylizer, flow, masks)
+    return _stylized_frames(frames, stylizer, flow, masks)
 
 
-def _stylized_file(path: str | Path, stylizer: Stylizer, flow: FlowMethod | None) -> Iterator[Any]:
+def _stylized_file(
+    path: str | Path, stylizer: Stylizer, flow: FlowMethod | None, masks: ImageMasks
+) -> Iterator[Any]:
     with open_source(path, apply_rotation=True) as source:
-        yield from _stylized_frames((frame.image for frame in source), stylizer, flow)
+        yield from _stylized_frames((frame.image for frame in source), stylizer, flow, masks)
 
 
 def _stylized_frames(
-    images: Iterable[Any], stylizer: Stylizer, flow: FlowMethod | None
+    images: Iterable[Any], stylizer: Stylizer, flow: FlowMethod | None, masks: ImageMasks
 ) -> Iterator[Any]:
     kinds: deque[Restore] = deque()
     size = (1, 1)
@@ -124,7 +132,7 @@ def _stylized_frames(
             frame, restore = to_frame(image, f"frame {number}", number / FRAME_RATE)
             kinds.append(restore)
             size = frame.size
-            yield frame
+            yield masks.applied(frame)
 
     pairs = with_motion(
         frames(),
@@ -159,8 +167,10 @@ def stream(style: Any, **settings: Any) -> Stream:
         (48, 64, 3)
         (48, 64, 3)
     """
+    masks, settings = split_masks(settings)
     stylizer, flow = make_stylizer("stream", style, settings, "standard")
-    return Stream(stylizer, flow)
+    masks.add_regions(stylizer)
+    return Stream(stylizer, flow, masks)
 
 
 def render(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .files import is_url
 from .frame import Frame, Image, to_8_bits
-from .image_names import is_numbered
+from .image_names import is_numbered, is_still
 from .source import ImageSource, open_source
 from .stream_info import VideoInfo
 
@@ -25,7 +25,9 @@ ALPHA = "alpha"
 PERSON, BACKGROUND = "person", "background"
 """Names of masks that a model finds: people, and all else."""
 
-NAMES = ALPHA, PERSON, BACKGROUND
+PEOPLE = PERSON, BACKGROUND
+
+NAMES = ALPHA, *PEOPLE
 """Masks that are no files."""
 
 CODEC_NOISE = 4
@@ -104,7 +106,13 @@ class AlphaReader:
         self._invert = invert
 
     def mask_of(self, frame: Frame) -> Mask:
-        """The mask of a frame."""
+        """The mask of a frame.
+
+        Raises:
+            ValueError: the frame has no alpha.
+        """
+        if frame.image.shape[2] < 4:
+            raise ValueError("the image has no alpha channel: give an array as its mask")
         alpha = to_8_bits(frame.image)[..., 3]
         return np.ascontiguousarray(255 - alpha if self._invert else alpha)
 
@@ -203,8 +211,7 @@ class FileReader:
                 width,
                 height,
             )
-        way = cv2.INTER_AREA if columns > width else cv2.INTER_LINEAR
-        return cv2.resize(self._mask, (width, height), interpolation=way).astype(np.uint8)
+        return fit_mask(self._mask, (width, height))
 
     def _check_not_uniform(self) -> None:
         """Refuse a still mask that selects nothing or everything.
@@ -219,6 +226,12 @@ class FileReader:
                     "or leave the mask out",
                     "mask",
                 )
+
+
+def fit_mask(mask: Mask, size: tuple[int, int]) -> Mask:
+    """A mask stretched to (width, height) px."""
+    way = cv2.INTER_AREA if mask.shape[1] > size[0] else cv2.INTER_LINEAR
+    return cv2.resize(mask, size, interpolation=way).astype(np.uint8)
 
 
 def read_mask(path: str | Path, frame: Frame, info: VideoInfo) -> Mask:
@@ -237,3 +250,18 @@ def read_mask(path: str | Path, frame: Frame, info: VideoInfo) -> Mask:
         return reader.mask_of(frame)
     finally:
         reader.close()
+
+
+def still_reader(mask: MaskFile) -> MaskReader:
+    """The reader of a mask that does not change.
+
+    Raises:
+        InputError: it is no still image, cannot be read, or is all black or all white.
+    """
+    if not is_still(mask.path) or is_numbered(mask.path):
+        raise InputError(
+            f"the mask {mask.path} is no still image: name an image, person or background; masks "
+            "that are clips are for vidstyle render",
+            "mask",
+        )
+    return FileReader(mask)

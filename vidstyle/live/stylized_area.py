@@ -9,17 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..io.frame import Frame
-from ..io.image_names import is_numbered, is_still
 from ..io.mask_file import (
     BACKGROUND,
+    PEOPLE,
     PERSON,
-    FileReader,
     FoundReader,
     MaskFile,
     MaskFinder,
     MaskReader,
+    still_reader,
 )
 from ..runtime.worker import Worker
 
@@ -30,9 +29,6 @@ AREAS = ALL, PERSON, BACKGROUND
 
 DRAWN = "mask"
 """The area of a mask that the user drew, the last one where there is such a mask."""
-
-PEOPLE = PERSON, BACKGROUND
-"""Masks that the model of people finds."""
 
 MASKS_PER_SECOND = 10
 """How often people are looked for at most. A mask counts until the next one: more would take the
@@ -103,7 +99,7 @@ class StylizedArea:
         if self.name in PEOPLE:
             self._load_people()
         if self._drawn is not None and DRAWN not in self._readers:
-            self._readers[DRAWN] = _reader_of_still(self._drawn)
+            self._readers[DRAWN] = still_reader(self._drawn)
         if not self._region_readers:
             self._region_readers = [self._reader_of_region(mask) for mask in self._regions]
 
@@ -121,7 +117,7 @@ class StylizedArea:
     def _reader_of_region(self, mask: MaskFile) -> MaskReader:
         name = str(mask.path)
         if name not in PEOPLE:
-            return _reader_of_still(mask)
+            return still_reader(mask)
         return FoundReader(self._load_people(), mask.invert != (name == BACKGROUND))
 
     def next(self) -> None:
@@ -154,21 +150,6 @@ class StylizedArea:
             frame = replace(frame, regions=np.stack(masks))
         reader = self._readers.get(self.name)
         return frame if reader is None else replace(frame, mask=reader.mask_of(frame))
-
-
-def _reader_of_still(mask: MaskFile) -> MaskReader:
-    """The reader of a mask that does not change.
-
-    Raises:
-        InputError: it is no still image, or cannot be read.
-    """
-    if not is_still(mask.path) or is_numbered(mask.path):
-        raise InputError(
-            f"{mask.path} is no still image: name an image, person or background; clips as masks "
-            "need vidstyle render",
-            "mask",
-        )
-    return FileReader(mask)
 
 
 class _LimitedFinder:
