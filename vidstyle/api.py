@@ -192,12 +192,8 @@ def render(
         preset: a preset's name (default: ``standard``, for images ``still``), or ``Settings``.
         progress: True: show a bar on standard error; False: show nothing; or a function that is
             called with a ``vidstyle.ProgressEvent`` at each iteration and frame.
-        keywords: those of ``RenderOptions`` (``overwrite``, ``resume``, ``start``, ``stop``,
-            ``rate``, ``hdr``, ``mask``, ``mask_invert``, ``regions``, ``person_model``,
-            ``timeline``, ``painted``, ``face_model``, ``look``, ``look_before``, ``canvas``,
-            ``fit``, ``audio``, ``codec``, ``crf``, ``trace``; ``ray``, ``workers``,
-            ``gpus_per_worker``, ``cpus_per_worker``, ``max_tries``, ``split``), those of
-            ``Settings``, and
+        keywords: those of ``vidstyle.api_arguments.RenderOptions`` (``overwrite``, ``resume``,
+            ``mask``, ``codec``, ``ray``, ...), those of ``Settings``, and
 
             - ``style_weights``: one for each style of a list,
             - ``features``: ``"bundled"``, ``"vgg16"``, ``"vgg19"``, a path, or ``Features``,

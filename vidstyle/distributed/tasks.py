@@ -251,7 +251,7 @@ def _rendered_still(job: RenderJob, stylizer: Stylizer) -> bytes:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """All libraries compute with so many threads, on which the last bit of a result depends."""
+    """Set the number of threads of all libraries; the last bit of a result depends on it."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     try:
         with thread_limit(count):
