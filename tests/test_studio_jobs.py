@@ -15,6 +15,7 @@ from conftest import times_of, until, write_clip
 
 from vidstyle.studio.jobs import MAX_TRIES, JobError, JobQueue
 from vidstyle.studio.library import Library
+from vidstyle.studio.plan import Plan
 from vidstyle.studio.render_process import RenderProcess, end_orphan, process_start
 
 QUICK = {"steps": 1, "initial_steps": 2, "working_size": 64}
@@ -45,7 +46,7 @@ class Bench:
             queue.close()
 
     def add(self, queue, **settings):
-        return queue.add(self.clip, self.style, "draft", QUICK | settings)
+        return queue.add(Plan(self.clip, self.style, "draft", QUICK | settings))
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ class FakeProcess:
 
     started = ()
 
-    def __init__(self, arguments, log):
+    def __init__(self, arguments, log, folder):
         self.arguments, self.ended, self.code = arguments, Event(), 0
         self.pid, self.start = 1, ""
         FakeProcess.started = (*FakeProcess.started, self)
@@ -301,12 +302,13 @@ import sys, time
 from pathlib import Path
 from vidstyle.studio.jobs import JobQueue
 from vidstyle.studio.library import Library
+from vidstyle.studio.plan import Plan
 folder = Path(sys.argv[1])
 library = Library(folder)
 queue = JobQueue(folder / "jobs", library)
 queue.start()
 settings = {"steps": 1, "initial_steps": 2, "working_size": 64}
-job = queue.add(library.clips[0], library.style("ink"), "draft", settings)
+job = queue.add(Plan(library.clips[0], library.style("ink"), "draft", settings))
 while job.done < 8:
     time.sleep(0.01)
 print(job.id, job.pid, flush=True)

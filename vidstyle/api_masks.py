@@ -19,13 +19,13 @@ from .io.mask_file import (
     PEOPLE,
     AlphaReader,
     FoundReader,
-    Mask,
     MaskFile,
     MaskFinder,
     MaskReader,
     fit_mask,
     still_reader,
 )
+from .io.mask_levels import Mask
 from .person import PersonMasks, load_person_model
 from .regions import check_content_weights, region_settings
 from .styles import to_style

@@ -14,7 +14,6 @@ from .mapped_source import mapped
 from .mask_file import (
     ALPHA,
     BACKGROUND,
-    CODEC_NOISE,
     PERSON,
     AlphaReader,
     FileReader,
@@ -23,6 +22,7 @@ from .mask_file import (
     MaskFinder,
     MaskReader,
 )
+from .mask_levels import CODEC_NOISE
 from .source import Source
 
 log = logging.getLogger(__name__)

@@ -4,16 +4,16 @@ import logging
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
 from .files import is_url
 from .frame import Frame, Image, to_8_bits
 from .image_names import is_numbered, is_still
+from .mask_levels import Mask, has_transparency, mask_levels
 from .source import ImageSource, open_source
 from .stream_info import VideoInfo
 
@@ -30,18 +30,11 @@ PEOPLE = PERSON, BACKGROUND
 NAMES = ALPHA, *PEOPLE
 """Masks that are no files."""
 
-CODEC_NOISE = 4
-"""Levels of 255 by which black and white of a compressed clip may differ from 0 and 255: they are
-set to these, so that nothing outside the mask changes."""
-
 ASPECT_TOLERANCE = 0.01
 """Relative difference of aspect ratios from which a mask is said to be stretched."""
 
 TIME_TOLERANCE_SECONDS = Fraction(1, 200)
 """A mask so little later than a frame belongs to it: Matroska rounds timestamps to milliseconds."""
-
-Mask = NDArray[np.uint8]
-"""(H, W): 255 where the frame is stylised, 0 where it is not."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +148,7 @@ class FileReader:
         self._next: Frame | None = next(self._frames, None)
         if self._next is None:
             raise InputError(f"the mask {self._path} has no frame: name another", "mask")
-        # Programs save masks with alpha that is opaque everywhere; such alpha is no mask.
-        image = to_8_bits(self._next.image)
-        self._uses_alpha = image.shape[2] == 4 and bool((image[..., 3] < 255).any())
+        self._uses_alpha = has_transparency(self._next.image)
         self._mask, self._end = self._read(self._next.image), Fraction(0)
         self._fitted: Mask | None = None
         self._stretched = False
@@ -187,16 +178,10 @@ class FileReader:
         self._source.close()
 
     def _read(self, image: Image) -> Mask:
-        image = to_8_bits(image)
-        mask: NDArray[Any]
-        if self._uses_alpha:
-            mask = image[..., 3]
-        else:
-            mask = cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY)
-        mask = np.where(mask <= CODEC_NOISE, 0, np.where(mask >= 255 - CODEC_NOISE, 255, mask))
+        mask = mask_levels(image, self._uses_alpha)
         mask = 255 - mask if self._invert else mask
         # The frames may be stored as players do not show them.
-        return np.rot90(mask.astype(np.uint8), -self._quarters)
+        return np.rot90(mask, -self._quarters)
 
     def _fit(self, width: int, height: int) -> Mask:
         rows, columns = self._mask.shape

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..io.files import write_file
-from .library import read_json
+from .edits import Edits
+from .items import read_json
 
 UNFINISHED = ("queued", "running", "paused")
 FINISHED = ("done", "failed", "cancelled")
@@ -33,6 +34,7 @@ class Job:
         preset: name of a preset.
         settings: changes of it.
         start, end: of the part in seconds; None: of the whole clip.
+        keyframes, regions, mask: see ``Edits``.
         file: name of the output.
         position: in the queue.
         state: ``queued``, ``running``, ``paused``, ``done``, ``failed`` or ``cancelled``.
@@ -70,6 +72,22 @@ class Job:
     pid: int | None = None
     pid_start: str = ""
     working_size: list[int] = field(default_factory=list)
+    keyframes: list[dict[str, Any]] = field(default_factory=list)
+    regions: list[dict[str, Any]] = field(default_factory=list)
+    mask: str | None = None
+
+    @property
+    def edits(self) -> Edits:
+        """Its keyframes, regions and mask.
+
+        Raises:
+            ValueError: they are damaged.
+        """
+        return Edits.of(vars(self))
+
+    def uses(self, id: str) -> bool:
+        """Whether it needs a clip, a style or a mask."""
+        return id in (self.clip, self.style, *self.edits.styles, *self.edits.masks)
 
     @property
     def is_still(self) -> bool:
@@ -114,7 +132,8 @@ def load_job(folder: Path) -> Job | None:
     known = {each.name for each in fields(Job)}
     try:
         job = Job(**{name: value for name, value in document.items() if name in known})
-    except TypeError:
+        Edits.of(document)
+    except (TypeError, ValueError):
         return None
     safe = Path(job.file).name == job.file and job.state in (*UNFINISHED, *FINISHED)
     return job if job.id == folder.name and safe else None
