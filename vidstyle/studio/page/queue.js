@@ -90,6 +90,7 @@ const actions = {
 function makeItem(job) {
   const item = byId("job").content.firstElementChild.cloneNode(true);
   const name = `${job.clip_name} in ${job.style_name}`;
+  item.dataset.id = job.id;
   const pictures = [
     [".thumb", linkTo(`clips/${job.clip}/frame.jpg`, { time: job.start || 0, px: THUMB_PX })],
     [".mini", linkTo(`styles/${job.style}.jpg`, { px: THUMB_PX })],
