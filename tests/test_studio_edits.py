@@ -17,6 +17,7 @@ from vidstyle.io.images import jpeg
 from vidstyle.keyframes import parse_keyframe
 from vidstyle.regions import parse_regions
 from vidstyle.studio.edits import Edits
+from vidstyle.studio.frames import read_mask
 from vidstyle.studio.library import Library
 from vidstyle.studio.turns import StoppedError, Turns
 
@@ -114,13 +115,46 @@ def test_edits_flags_are_what_the_command_line_reads():
 
 def test_studio_masks_are_kept_with_their_clip(client, studio, clip_id, mask_id):
     (mask,) = client.get("/api/state").json()["masks"]
-    assert mask == {"id": mask_id, "name": "half left.png", "clip": clip_id, "kind": "still"}
+    assert mask == {"id": mask_id, "name": "half left.png", "clip": clip_id, "kind": "still"} | {
+        "time": 0.0,
+        "carried": "",
+    }
     shown = client.get(f"/api/masks/{mask_id}.png?px=32").content
     levels = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_UNCHANGED)
     assert levels.shape == (24, 32) and levels[0, 0] == 255 and levels[0, -1] == 0
     assert [each.id for each in Library(studio.library.folder).masks] == [mask_id]
     assert client.delete(f"/api/masks/{mask_id}").status_code == 204
     assert client.get(f"/api/masks/{mask_id}.png").status_code == 404
+
+
+def test_studio_mask_is_carried_along_its_clip(client, studio, clip_id, tmp_path):
+    answer = client.post(
+        f"/api/clips/{clip_id}/masks?name=disc.png&time=0.5", content=png(disc(0.5))
+    )
+    drawn = answer.json()
+    assert (drawn["time"], drawn["carried"]) == (0.5, "")
+    job = client.post(f"/api/masks/{drawn['id']}/carry").json()
+    assert (job["kind"], job["mask"]) == ("mask", drawn["id"])
+    assert job["command"] == "vidstyle mask clip.mp4 0.5=disc.png -o 'disc in motion.mkv'"
+    assert client.delete(f"/api/masks/{drawn['id']}").status_code == 409
+    found = studio.queue.get(job["id"])
+    until(lambda: found.state not in ("queued", "running"), 60)
+    assert (found.state, found.message, found.done, found.total) == ("done", "", 12, 12)
+    assert found.public()["output"] is None
+    (carried,) = [each for each in studio.library.masks if each.kind == "clip"]
+    assert (carried.name, carried.carried) == ("disc in motion.mkv", drawn["id"])
+    for seconds in (1.0, 1.5):
+        levels = read_mask(studio.library.mask_path(carried), seconds)
+        assert ((levels > 127) == (disc(seconds) > 127)).mean() > 0.97
+    assert client.post(f"/api/masks/{carried.id}/carry").status_code == 409
+    assert client.get(f"/api/masks/{carried.id}.png?time=1").status_code == 200
+
+
+def disc(seconds):
+    """The mask of the disc of ``scene``."""
+    y, x = np.mgrid[:48, :64]
+    inside = (x - 16 - 8 * seconds) ** 2 + (y - 24) ** 2 < 9.6**2
+    return inside.astype(np.uint8) * 255
 
 
 def test_studio_refuses_what_is_no_mask(client, clip_id):

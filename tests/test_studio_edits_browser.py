@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -251,6 +252,30 @@ def test_page_mask_uses_are_flags(page, studio, tmp_path):
     assert (job.mask, job.regions) == (second, [])
 
 
+def test_page_mask_that_follows_the_motion_replaces_the_drawn_one(page, studio):
+    page.script(SEEK, 0.5)
+    click(page, "#mask-draw")
+    click(page, "#rect-add")
+    click(page, "#brush-keep")
+    (mask,) = until(lambda: studio.library.masks)
+    assert mask.time == pytest.approx(0.5)
+    page.wait_for(".mask .follow")
+    page.script(CHANGE, f"#effect-{mask.id}", "ink")
+    before = len(FakeProcess.started)
+    click(page, ".mask .follow")
+    process = until(lambda: len(FakeProcess.started) > before and FakeProcess.started[-1])
+    output = process.arguments[process.arguments.index("-o") + 1]
+    write_clip(Path(output), count=FRAMES, rate=RATE, codec="ffv1")
+    process.ended.set()
+    page.wait_for(".mask:nth-child(2)")
+    (carried,) = [each for each in studio.library.masks if each.carried]
+    job = queued(page, studio)
+    assert job.regions == [{"mask": carried.id, "style": "ink", "strength": None}]
+    done = page.one("#jobs li[data-state=done]")
+    seen = [each.text for each in done.find_elements("css selector", ".actions *") if each.text]
+    assert seen == ["Remove"]
+
+
 def test_page_escaping_the_drawing_keeps_nothing(page, studio):
     click(page, "#mask-draw")
     click(page, "#rect-add")
@@ -303,20 +328,22 @@ def act(page, job, name):
 
 def test_page_buttons_of_renders_do_what_they_say(page, studio):
     for job in studio.queue.jobs:
-        studio.queue.cancel(job)
+        if job.state != "done":
+            studio.queue.cancel(job)
         until(lambda job=job: job.pid is None)
         studio.queue.remove(job)
     page.script("document.getElementById('setting-strength').value = 0.5")
     page.script("document.getElementById('setting-strength').dispatchEvent(new Event('input'))")
     page.script(SEEK, 1)
     click(page, "#key-add")
-    jobs = []
     for number in range(3):
         click(page, "#render")
         until(lambda number=number: len(studio.queue.jobs) == number + 1)
-        jobs = studio.queue.jobs
-    order = lambda: [job.id for job in studio.queue.jobs]  # noqa: E731
-    first, second, third = jobs
+
+    def order():
+        return [job.id for job in studio.queue.jobs]
+
+    first, second, third = studio.queue.jobs
     act(page, second, "down")
     until(lambda: order() == [first.id, third.id, second.id])
     act(page, second, "up")
@@ -326,7 +353,6 @@ def test_page_buttons_of_renders_do_what_they_say(page, studio):
     act(page, first, "resume")
     until(lambda: first.state in ("queued", "running"))
     act(page, second, "cancel")
-    page_question_yes(page)
     until(lambda: second.state == "cancelled")
     act(page, second, "again")
     until(lambda: second.state in ("queued", "running"))
@@ -342,9 +368,3 @@ def test_page_buttons_of_renders_do_what_they_say(page, studio):
     act(page, third, "remove")
     until(lambda: len(studio.queue.jobs) == 2)
     until(lambda: len(page.all("#jobs li")) == 2)
-
-
-def page_question_yes(page):
-    """Confirm a question, if the page asks one."""
-    if page.all("#question[open]"):
-        page.one("#question-yes").click()

@@ -72,12 +72,16 @@ class ClipMask:
         name: of its file.
         clip: id of the clip that it belongs to.
         kind: ``still``, the same for all frames, or ``clip``, with a mask for each time.
+        time: of the frame that it was drawn on, in seconds.
+        carried: id of the drawn mask that was carried along the clip to make it; "" otherwise.
     """
 
     id: str
     name: str
     clip: str
     kind: str
+    time: float = 0.0
+    carried: str = ""
 
 
 Item = TypeVar("Item", Clip, StyleImage, ClipMask)

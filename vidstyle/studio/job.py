@@ -1,4 +1,4 @@
-"""A job of the queue: a render, its state, and its file on disk."""
+"""A job of the queue: a render or a mask, its state, and its file on disk."""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ HIDDEN = ("position", "tries", "pid", "pid_start", "file", "working_size")
 
 @dataclass
 class Job:
-    """A render in the queue.
+    """A render in the queue, or a drawn mask that is carried along its clip.
 
     Args:
         id: of its folder.
@@ -35,6 +35,7 @@ class Job:
         settings: changes of it.
         start, end: of the part in seconds; None: of the whole clip.
         keyframes, regions, mask: see ``Edits``.
+        kind: ``render``, or ``mask``: ``mask`` is then carried, and there is no style.
         file: name of the output.
         position: in the queue.
         state: ``queued``, ``running``, ``paused``, ``done``, ``failed`` or ``cancelled``.
@@ -75,6 +76,7 @@ class Job:
     keyframes: list[dict[str, Any]] = field(default_factory=list)
     regions: list[dict[str, Any]] = field(default_factory=list)
     mask: str | None = None
+    kind: str = "render"
 
     @property
     def edits(self) -> Edits:
@@ -97,7 +99,8 @@ class Job:
     def public(self) -> dict[str, Any]:
         """As the page sees it."""
         shown = {name: value for name, value in asdict(self).items() if name not in HIDDEN}
-        return {**shown, "output": self.file if self.state == "done" else None}
+        has_output = self.state == "done" and self.kind == "render"
+        return {**shown, "output": self.file if has_output else None}
 
     def note(self, event: Mapping[str, Any], before: float) -> None:
         """Take over what an event of ``progress.EventWriter`` tells.

@@ -57,6 +57,7 @@ class JobRoutes:
         """The routes of an application."""
         return [
             Route("/api/jobs", self._add, methods=["POST"]),
+            Route("/api/masks/{id}/carry", self._carry, methods=["POST"]),
             Route("/api/jobs/{id}", self._remove, methods=["DELETE"]),
             Route("/api/jobs/{id}/move", self._move, methods=["POST"]),
             Route("/api/jobs/{id}/output", self._output),
@@ -73,11 +74,22 @@ class JobRoutes:
             chosen_settings(preset, changes)
         except (ValueError, TypeError) as error:
             raise HTTPException(400, str(error)) from None
+        plan = Plan(clip, style, str(preset), changes, part, edits)
+        return await self._added(lambda: self._queue.add(plan))
+
+    async def _carry(self, request: Request) -> Response:
+        mask = self._routes.mask(request.path_params["id"])
+        clip = self._routes.clip(mask.clip)
+        if mask.kind == "clip" or clip.kind == "still":
+            raise HTTPException(409, "only a still mask of a clip can follow its motion")
+        return await self._added(lambda: self._queue.carry(clip, mask))
+
+    async def _added(self, add: Callable[[], Job]) -> Response:
+        """Add a job, and answer with it."""
         if len(self._queue.jobs) >= MAX_JOBS:
             raise HTTPException(409, f"there are {MAX_JOBS} jobs: delete some first")
         try:
-            plan = Plan(clip, style, str(preset), changes, part, edits)
-            job = await asyncio.to_thread(self._queue.add, plan)
+            job = await asyncio.to_thread(add)
         except OSError as error:
             raise disk_error(error) from None
         return JSONResponse(job.public(), 201)

@@ -9,11 +9,12 @@ from pathlib import Path
 from threading import Event, RLock
 from typing import Any
 
-from ..errors import OutputError
+from ..errors import InputError, OutputError
 from ..runtime.worker import Worker
+from .items import Clip, ClipMask
 from .job import DESCRIPTION, FINISHED, UNFINISHED, Job, load_job
 from .library import Library
-from .plan import MissingError, Plan, check_complete, job_arguments, new_job
+from .plan import MissingError, Plan, check_complete, job_arguments, new_job, new_mask_job
 from .render_process import RenderProcess, end_orphan
 
 log = logging.getLogger(__name__)
@@ -114,12 +115,22 @@ class JobQueue:
         return any(job.uses(id) and job.state in UNFINISHED for job in self.jobs)
 
     def add(self, plan: Plan) -> Job:
-        """Add a job at the end of the queue.
+        """Add a render at the end of the queue.
 
         Raises:
             OSError: it cannot be written to disk.
         """
-        job = new_job(plan, self._library)
+        return self._append(new_job(plan, self._library))
+
+    def carry(self, clip: Clip, mask: ClipMask) -> Job:
+        """Add a job that carries a drawn mask along its clip.
+
+        Raises:
+            OSError: it cannot be written to disk.
+        """
+        return self._append(new_mask_job(clip, mask))
+
+    def _append(self, job: Job) -> Job:
         with self._lock:
             job.position = max((each.position for each in self._jobs.values()), default=0) + 1
             folder = self._folder / job.id
@@ -292,8 +303,16 @@ class JobQueue:
             self._fail(job, message or f"the render ended with code {code}: see its log.txt")
 
     def _complete(self, job: Job) -> None:
+        mask = self._library.mask(job.mask or "") if job.kind == "mask" else None
+        try:
+            size = self.output(job).stat().st_size
+            if mask is not None:
+                self._library.keep_carried(mask, self.output(job))
+        except (InputError, OSError) as error:
+            self._fail(job, f"the mask cannot be kept ({error}): try again")
+            return
         # The state last: others look at it first.
-        job.bytes, job.message, job.state = self.output(job).stat().st_size, "", "done"
+        job.bytes, job.message, job.state = size, "", "done"
         job.done = job.total = job.total or job.done
         self._clear(job, job.file)
 

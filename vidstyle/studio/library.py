@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from ..errors import OutputError
+from ..errors import InputError, OutputError
 from ..inputs import CLIP_ENDINGS
 from ..io.files import fsync_path, write_file
 from ..io.images import bundled_styles
@@ -155,8 +155,15 @@ class Library:
         folder.mkdir(exist_ok=True)
         return begin_upload(folder, name, "mask")
 
-    def finish_mask(self, clip: Clip, upload: Upload) -> ClipMask:
+    def finish_mask(
+        self, clip: Clip, upload: Upload, time: float = 0.0, carried: str = ""
+    ) -> ClipMask:
         """Check a mask that was written, and keep it; a file that is none is removed.
+
+        Args:
+            clip: that it belongs to.
+            upload: its file.
+            time, carried: see ``ClipMask``.
 
         Raises:
             InputError: it is no clip or picture, or all black or white.
@@ -164,7 +171,7 @@ class Library:
         """
         try:
             with self._decoding:
-                mask = describe_mask(upload, clip.id)
+                mask = describe_mask(upload, clip.id, time, carried)
             fsync_path(upload.folder / mask.name)
             write_item(upload.folder / "mask.json", mask)
         except BaseException:
@@ -174,6 +181,20 @@ class Library:
             self._masks[mask.id] = mask
             self.version += 1
         return mask
+
+    def keep_carried(self, mask: ClipMask, path: Path) -> None:
+        """Keep a file of masks that was made of a drawn one; the file is moved.
+
+        Raises:
+            InputError: it is no clip, or the clip that it belongs to was removed.
+            OSError: it cannot be moved.
+        """
+        clip = self.clip(mask.clip)
+        if clip is None:
+            raise InputError("its clip was removed: start a new one")
+        upload = self.begin_mask(clip, path.name)
+        path.replace(upload.path)
+        self.finish_mask(clip, upload, mask.time, mask.id)
 
     def add_style(self, name: str, data: bytes) -> StyleImage:
         """Keep a style image, which was checked.

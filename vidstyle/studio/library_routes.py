@@ -19,7 +19,7 @@ from ..io.frame import rgb_8_bits
 from ..io.images import jpeg, read_image
 from ..web.uploads import UPLOAD_BYTES, UPLOAD_SECONDS, decode_upload, read_body
 from .bodies import disk_error, write_body
-from .edits import Edits
+from .edits import MAX_SECONDS, Edits
 from .frames import ImageCache, read_frame, read_mask, reduced
 from .items import Clip, ClipMask, StyleImage, Upload
 from .jobs import JobQueue
@@ -80,7 +80,9 @@ class LibraryRoutes:
             message = f"the clip has {MAX_MASKS} masks, which is the maximum: delete some"
             raise HTTPException(409, message)
         begin = partial(self._library.begin_mask, clip)
-        return await self._add_file(request, begin, partial(self._library.finish_mask, clip))
+        seconds = _number(request, "time", 0.0, 0.0, MAX_SECONDS)
+        finish = partial(self._library.finish_mask, clip, time=seconds)
+        return await self._add_file(request, begin, finish)
 
     async def _add_file(
         self,
@@ -125,7 +127,7 @@ class LibraryRoutes:
 
     async def _frame(self, request: Request) -> Response:
         clip = self.clip(request.path_params["id"])
-        seconds = _number(request, "time", 0.0, 0.0, 1e7)
+        seconds = _number(request, "time", 0.0, 0.0, MAX_SECONDS)
         px = int(_number(request, "px", FRAME_PX, MIN_PX, MAX_PX))
 
         def make() -> bytes:
@@ -142,7 +144,7 @@ class LibraryRoutes:
 
     async def _mask(self, request: Request) -> Response:
         mask = self.mask(request.path_params["id"])
-        seconds = _number(request, "time", 0.0, 0.0, 1e7)
+        seconds = _number(request, "time", 0.0, 0.0, MAX_SECONDS)
         px = int(_number(request, "px", FRAME_PX, MIN_PX, MAX_PX))
 
         def make() -> bytes:

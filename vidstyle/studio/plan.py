@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..io.files import part_folder
-from .edits import Edits
-from .items import Clip, StyleImage, clean_name, new_id
+from .edits import Edits, seconds_text
+from .items import Clip, ClipMask, StyleImage, clean_name, new_id
 from .job import CLIP_ENDING, STILL_ENDING, Job
 from .library import Library
 from .render_process import render_arguments, shown_command
@@ -30,6 +30,10 @@ class Plan(NamedTuple):
     settings: Mapping[str, Any]
     part: tuple[float | None, float | None] = (None, None)
     edits: Edits = Edits()
+
+
+MASK_ENDING = ".mkv"
+"""Ending of clips of masks, which are kept without loss."""
 
 
 class MissingError(Exception):
@@ -56,9 +60,27 @@ def new_job(plan: Plan, library: Library) -> Job:
     )
 
 
+def new_mask_job(clip: Clip, mask: ClipMask) -> Job:
+    """The job that carries a drawn mask along its clip."""
+    file = clean_name(f"{Path(mask.name).stem} in motion", "mask") + MASK_ENDING
+    command = shown_command(_mask_arguments(clip.name, mask, mask.name, file))
+    return Job(
+        *(new_id(), clip.id, clip.name, "", "", "", {}),
+        file=file,
+        command=command,
+        mask=mask.id,
+        kind="mask",
+    )
+
+
+def _mask_arguments(clip: str, mask: ClipMask, name: str, output: str) -> list[str]:
+    """The arguments of ``vidstyle mask``, with the names of the files."""
+    return ["mask", clip, f"{seconds_text(mask.time)}={name}", "-o", output]
+
+
 def check_complete(job: Job, library: Library) -> None:
     """Raise MissingError where a job lacks its clip, a style or a mask."""
-    styles = (job.style, *job.edits.styles)
+    styles = (job.style, *job.edits.styles) if job.kind == "render" else ()
     if library.clip(job.clip) is None or None in map(library.style, styles):
         raise MissingError("its clip or style was removed: start a new one")
     if None in map(library.mask, job.edits.masks):
@@ -74,6 +96,10 @@ def job_arguments(job: Job, library: Library, output: Path) -> list[str]:
     """
     check_complete(job, library)
     clip, style = library.clip(job.clip), library.style(job.style)
+    mask = library.mask(job.mask or "")
+    if clip and mask and job.kind == "mask":
+        path = str(library.mask_path(mask))
+        return [*_mask_arguments(str(library.clip_path(clip)), mask, path, str(output)), "-y"]
     assert clip is not None and style is not None
     names = str(library.clip_path(clip)), str(library.style_path(style)), str(output)
     arguments = render_arguments(names, job.preset, job.settings, (job.start, job.end))

@@ -85,12 +85,13 @@ def _size_of_still(path: Path, size: int) -> tuple[int, int]:
     return width, height
 
 
-def describe_mask(upload: Upload, clip: str) -> ClipMask:
+def describe_mask(upload: Upload, clip: str, time: float = 0.0, carried: str = "") -> ClipMask:
     """Read the properties of a mask.
 
     Args:
         upload: its file.
         clip: id of the clip that it belongs to.
+        time, carried: see ``ClipMask``.
 
     Raises:
         InputError: it is no clip or picture, too large, or a picture that is all black or white.
@@ -103,4 +104,4 @@ def describe_mask(upload: Upload, clip: str) -> ClipMask:
                 raise InputError(
                     f"the mask {found.name} selects {what}: make it white inside and black outside"
                 )
-    return ClipMask(found.id, found.name, clip, found.kind)
+    return ClipMask(found.id, found.name, clip, found.kind, time, carried)

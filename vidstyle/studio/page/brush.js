@@ -1,6 +1,7 @@
 // Drawing a mask over the frame: with a brush, or with rectangles from numbers.
 
 import { upload } from "./api.js";
+import { currentTime } from "./stage.js";
 import { announce, attempt, byId, make, numberIn, setText } from "./tools.js";
 
 const LONG_SIDE = 960;      // of a drawn mask in px: its edges are soft anyway
@@ -97,7 +98,8 @@ async function keep() {
   byId("brush-keep").disabled = true;
   const file = new File([await toBlob()], name, { type: "image/png" });
   const stop = new AbortController(), saved = onSaved;
-  const mask = await attempt(() => upload(`clips/${clip.id}/masks`, file, () => {}, stop.signal));
+  const mask = await attempt(() => upload(`clips/${clip.id}/masks`, file, () => {}, stop.signal,
+    { time: currentTime().toFixed(3) }));
   byId("brush-keep").disabled = false;
   if (!mask) return;
   close();

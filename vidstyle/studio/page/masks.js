@@ -1,9 +1,10 @@
 // Masks of a clip: what each does in the render, and adding and removing them.
 
-import { linkTo, remove } from "./api.js";
+import { linkTo, post, remove } from "./api.js";
 import * as brush from "./brush.js";
 import { acceptDrops, sendFiles } from "./choices.js";
-import { announce, ask, attempt, byId, fillStyles, make, numberIn, setText } from "./tools.js";
+import { announce, ask, attempt, byId, fillStyles, make, numberIn, setText, toast }
+  from "./tools.js";
 
 const THUMB_PX = 160;
 const OFF = "off", ONLY = "only", KEEP = "keep", SAME = "same";
@@ -72,6 +73,20 @@ async function removeMask(mask) {
   onGone(mask.id);
 }
 
+async function carry(mask) {
+  if (!await attempt(() => post(`masks/${mask.id}/carry`))) return;
+  toast(`${mask.name} is carried along the clip: see the renders`, false);
+}
+
+// A mask that was carried along the clip takes the place of the drawn one.
+function replaceDrawn(mask) {
+  if (!mask.carried || effects.has(mask.id) || !effects.has(mask.carried)) return false;
+  effects.set(mask.id, effectOf(mask.carried));
+  effects.delete(mask.carried);
+  announce(`${mask.name} is used in place of the drawn mask`);
+  return true;
+}
+
 function redraw(mask) {
   brush.open(clip, mask.name, linkTo(`masks/${mask.id}.png`), (added) => {
     effects.set(added.id, effectOf(mask.id));
@@ -102,6 +117,10 @@ function makeRow(mask) {
   if (mask.kind === "still") {
     row.append(button("quiet change", "Change", "Change", () => redraw(mask)));
   }
+  if (mask.kind === "still" && clip.kind === "clip") {
+    row.append(button("follow", "Follow the motion", "Follow the motion with",
+      () => carry(mask)));
+  }
   row.append(button("quiet gone", "×", "Remove", () => removeMask(mask)));
   row.setAttribute("role", "group");
   row.setAttribute("aria-label", mask.name);
@@ -111,7 +130,8 @@ function makeRow(mask) {
 
 // Show the masks of a clip. `chosen` has the regions and the mask in use; without it they stay.
 export function showMasks(nextClip, masks, nextStyles, chosen = null) {
-  if (clip && (!nextClip || nextClip.id !== clip.id)) brush.close();
+  const other = !clip || !nextClip || nextClip.id !== clip.id;
+  if (other) brush.close();
   clip = nextClip;
   styles = nextStyles;
   shown = clip ? masks.filter((mask) => mask.clip === clip.id) : [];
@@ -121,15 +141,18 @@ export function showMasks(nextClip, masks, nextStyles, chosen = null) {
   for (const [id, { what }] of effects) if (!known.has(id) || gone(what)) effects.delete(id);
   const rows = new Map([...byId("mask-list").children].map((row) => [row.dataset.id, row]));
   for (const [id, row] of rows) if (!known.has(id)) row.remove();
+  let replaced = false;
   shown.forEach((mask, place) => {
     if (!rows.has(mask.id)) {
+      replaced = (!other && replaceDrawn(mask)) || replaced;
       byId("mask-list").insertBefore(makeRow(mask), byId("mask-list").children[place] || null);
     }
   });
   byId("masks").hidden = !clip;
   setText(byId("mask-hint"), shown.some((mask) => mask.kind === "still") && clip.kind === "clip"
-    ? "A drawn mask stands still: it does not follow what moves." : "");
+    ? "A drawn mask stands still, until it follows the motion." : "");
   showEffects();
+  if (replaced) onChange();
 }
 
 // A mask was added: it is used at once, where no other is used that way.
