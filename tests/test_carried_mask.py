@@ -83,7 +83,7 @@ def test_mask_command_writes_a_clip_of_masks_and_an_overlay(vidstyle, moving, dr
     code, _, errors = vidstyle("mask", moving, drawn, *files)
     assert code == 0 and "use it with --mask" in errors
     events = [json.loads(line) for line in (tmp_path / "progress.jsonl").open()]
-    assert [(event["done"], event["total"]) for event in events][-1] == (8, 8)
+    assert [event["done"] for event in events] == list(range(1, 9))
     masks = pixels_of(tmp_path / "moving_mask.mkv")
     assert len(masks) == 8 and np.array_equal(masks[0], pixels_of(drawn)[0])
     centre = np.nonzero(masks[7][..., 0] > 127)[1].mean()
