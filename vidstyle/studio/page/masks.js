@@ -56,6 +56,9 @@ function setEffect(id, what, strength) {
 }
 
 function showEffects() {
+  const still = shown.some(({ id, kind }) => kind === "still" && effectOf(id).what !== OFF);
+  setText(byId("mask-hint"), still && clip.kind === "clip"
+    ? "A drawn mask stands still, until it follows the motion." : "");
   for (const row of byId("mask-list").children) {
     const { what, strength } = effectOf(row.dataset.id);
     const select = row.querySelector("select"), field = row.querySelector("input");
@@ -149,8 +152,6 @@ export function showMasks(nextClip, masks, nextStyles, chosen = null) {
     }
   });
   byId("masks").hidden = !clip;
-  setText(byId("mask-hint"), shown.some((mask) => mask.kind === "still") && clip.kind === "clip"
-    ? "A drawn mask stands still, until it follows the motion." : "");
   showEffects();
   if (replaced) onChange();
 }
