@@ -183,7 +183,7 @@ def test_page_keyframe_has_one_time_of_its_own(page):
 
 
 @WIDTHS
-def test_page_mask_is_drawn_used_changed_and_removed(page, studio, width):
+def test_page_mask_is_drawn_and_used(page, studio, width):
     page.resize(width)
     click(page, "#mask-draw")
     board = page.one("#brush")
@@ -209,6 +209,15 @@ def test_page_mask_is_drawn_used_changed_and_removed(page, studio, width):
     assert mask.name == "mask 1.png" and ((levels > 127) == inside).all()
     assert page.script("return document.activeElement.id") == f"effect-{mask.id}"
     assert queued(page, studio).mask == mask.id
+    assert page.script("return document.documentElement.scrollWidth") <= width
+
+
+def test_page_mask_is_changed_and_removed(page, studio):
+    click(page, "#mask-draw")
+    click(page, "#rect-add")
+    click(page, "#brush-keep")
+    page.wait_for("#mask-list .mask")
+    (mask,) = studio.library.masks
     page.script(CHANGE, f"#effect-{mask.id}", "glass")
     page.script(CHANGE, ".mask input", "0.5")
     job = queued(page, studio)
@@ -229,7 +238,6 @@ def test_page_mask_is_drawn_used_changed_and_removed(page, studio, width):
     page.wait_for(f"#effect-{changed.id}")
     until(lambda: len(page.all(".mask")) == 1)
     assert queued(page, studio).regions[0]["style"] == "glass"
-    assert page.script("return document.documentElement.scrollWidth") <= width
     click(page, ".mask .gone")
     page.one("#question-yes").click()
     until(lambda: not studio.library.masks and not page.all(".mask"))
@@ -357,6 +365,9 @@ def test_page_buttons_of_renders_do_what_they_say(page, studio):
     act(page, second, "again")
     until(lambda: second.state in ("queued", "running"))
     until(lambda: page.script("return document.querySelectorAll('#jobs li').length") == 3)
+    page.script("document.querySelectorAll('#jobs details').forEach((x) => { x.open = true; })")
+    act(page, third, "copy")
+    until(lambda: "The command" in page.one("#toasts").text)
     act(page, third, "cancel")
     until(lambda: third.state == "cancelled")
     click(page, "#reset")

@@ -114,15 +114,18 @@ function makeRow(mask) {
     setEffect(mask.id, effectOf(mask.id).what, numberIn(strength, 0, 1));
   };
   const row = make("div", { className: "mask" },
-    make("img", { alt: "", src: linkTo(`masks/${mask.id}.png`, { px: THUMB_PX }) }),
+    make("img", { alt: "",
+      src: linkTo(`masks/${mask.id}.png`, { px: THUMB_PX, time: mask.time }) }),
     make("span", { className: "name", textContent: mask.name, title: mask.name }),
     select, make("label", {}, "strength ", strength));
   if (mask.kind === "still") {
     row.append(button("quiet change", "Change", "Change", () => redraw(mask)));
   }
   if (mask.kind === "still" && clip.kind === "clip") {
-    row.append(button("follow", "Follow the motion", "Follow the motion with",
-      () => carry(mask)));
+    const follow = button("follow", "Follow the motion", "Follow the motion with",
+      () => carry(mask));
+    follow.title = "From the frame that the mask was drawn on, to the end of the shot";
+    row.append(follow);
   }
   row.append(button("quiet gone", "×", "Remove", () => removeMask(mask)));
   row.setAttribute("role", "group");
