@@ -26,8 +26,10 @@ from .io.frame import Frame
 from .io.image_names import is_numbered, is_still
 from .io.source import open_source
 from .job import RenderJob
-from .progress import Event, ProgressEvent
+from .pipeline import Report
+from .progress import Event, Listener, ProgressDisplay, ProgressEvent
 from .render_job import follow_job
+from .render_progress import ClipProgress, iteration_progress
 from .settings import Settings
 from .styles import check_not_swapped, style_parts
 from .stylizer.backward_pass import BackwardPass, uses_backward_pass
@@ -36,8 +38,17 @@ from .stylizer.stylizer import Stylizer
 FRAME_RATE = Fraction(25)
 """Frames per second of images that carry no times. The result does not depend on it."""
 
+Shown = tuple[bool, Listener | None]
+"""Whether a progress bar is shown, and what is called with the progress."""
 
-def stylize(image: Any, style: Any, **settings: Any) -> Any:
+
+def stylize(
+    image: Any,
+    style: Any,
+    *,
+    progress: bool | Callable[[ProgressEvent], None] = False,
+    **settings: Any,
+) -> Any:
     """Stylise one image.
 
     Args:
@@ -45,6 +56,8 @@ def stylize(image: Any, style: Any, **settings: Any) -> Any:
             (1, 3, H, W) PyTorch tensor of floats from 0 to 1; PIL image; or ``Frame``. RGB.
         style: path of an image, the name of a bundled style such as ``"strokes"``, an image like
             ``image``, a ``Style``, or a list of these, which blends them.
+        progress: False, True or a function as for ``render``, called at each iteration. An
+            exception that the function raises ends the work and reaches the caller.
         settings: those of ``Settings`` (``initial_steps``, ``working_size``, ...), ``preset``
             (default: ``"still"``), ``style_weights``, ``features``, ``weights`` and ``device`` as
             for ``render``; ``mask``, ``mask_invert``, ``regions`` and ``person_model``, see
@@ -68,18 +81,28 @@ def stylize(image: Any, style: Any, **settings: Any) -> Any:
     refuse_path(image, style, "stylize")
     frame, restore = to_frame(image)
     masks, settings = split_masks(settings)
+    listener = _listener(progress)
     stylizer, _ = make_stylizer("stylize", style, settings, "still")
     masks.add_regions(stylizer)
-    return restore(stylizer(masks.applied(frame)))
+    with iteration_progress(stylizer, progress is not True, None, listener):
+        return restore(stylizer(masks.applied(frame)))
 
 
-def stylize_video(frames: Any, style: Any, **settings: Any) -> Iterator[Any]:
+def stylize_video(
+    frames: Any,
+    style: Any,
+    *,
+    progress: bool | Callable[[ProgressEvent], None] = False,
+    **settings: Any,
+) -> Iterator[Any]:
     """Stylise the frames of a video, each starting from the previous one, warped by optical flow.
 
     Args:
         frames: path of a clip, or an iterable of images as for ``stylize``, such as a list, a
             generator or a (T, H, W, 3) array. Frames are read when they are needed.
         style: as for ``stylize``.
+        progress: False, True or a function as for ``render``. An exception that the function raises
+            ends the work and reaches the caller.
         settings: as for ``stylize``; the default preset is ``"standard"``. Also ``flow_weights``.
 
     Returns:
@@ -106,22 +129,35 @@ def stylize_video(frames: Any, style: Any, **settings: Any) -> Iterator[Any]:
         kind = type(frames).__name__
         raise TypeError(f"frames must be the path of a clip or an iterable of images, not {kind}")
     masks, settings = split_masks(settings)
+    shown = progress is True, _listener(progress)
     stylizer, flow = make_stylizer("stylize_video", style, settings, "standard")
     masks.add_regions(stylizer)
     if isinstance(frames, (str, Path)):
-        return _stylized_file(frames, stylizer, flow, masks)
-    return _stylized_frames(frames, stylizer, flow, masks)
+        return _stylized_file(frames, stylizer, flow, masks, shown)
+    total = len(frames) if hasattr(frames, "__len__") else None
+    return _stylized_frames(frames, stylizer, flow, masks, shown, total)
 
 
 def _stylized_file(
-    path: str | Path, stylizer: Stylizer, flow: FlowMethod | None, masks: ImageMasks
+    path: str | Path,
+    stylizer: Stylizer,
+    flow: FlowMethod | None,
+    masks: ImageMasks,
+    shown: Shown,
 ) -> Iterator[Any]:
     with open_source(path, apply_rotation=True) as source:
-        yield from _stylized_frames((frame.image for frame in source), stylizer, flow, masks)
+        images = (frame.image for frame in source)
+        total = source.format.frames
+        yield from _stylized_frames(images, stylizer, flow, masks, shown, total)
 
 
 def _stylized_frames(
-    images: Iterable[Any], stylizer: Stylizer, flow: FlowMethod | None, masks: ImageMasks
+    images: Iterable[Any],
+    stylizer: Stylizer,
+    flow: FlowMethod | None,
+    masks: ImageMasks,
+    shown: Shown,
+    total: int | None,
 ) -> Iterator[Any]:
     kinds: deque[Restore] = deque()
     size = (1, 1)
@@ -140,9 +176,16 @@ def _stylized_frames(
         size_px=lambda: stylizer.flow_px(size),
         reverse=uses_backward_pass(stylizer),
     )
-    for planned in BackwardPass(pairs, stylizer):
-        stylized = stylizer(planned.frame, planned.motion, proposal=planned.proposal)
-        yield kinds.popleft()(stylized)
+    bar, listener = shown
+    with ProgressDisplay("frame", total, not bar, listener=listener) as display:
+        progress, report = ClipProgress(display, stylizer, 0, total), Report()
+        stylizer.on_iteration = progress.on_iteration
+        for planned in BackwardPass(pairs, stylizer):
+            stylized = stylizer(planned.frame, planned.motion, proposal=planned.proposal)
+            report.frames += 1
+            report.iterations = stylizer.iterations
+            progress.on_frame(report)
+            yield kinds.popleft()(stylized)
 
 
 def stream(style: Any, **settings: Any) -> Stream:
@@ -248,7 +291,7 @@ def _render(
         render_on_cluster([(job, stylizer.settings)], stylizer, cluster, *where)
 
 
-def _listener(progress: object) -> Callable[[Event], None] | None:
+def _listener(progress: object) -> Listener | None:
     if progress is True or progress is False:
         return None
     if not callable(progress):
