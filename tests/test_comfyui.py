@@ -1,6 +1,6 @@
 """integrations/comfyui: the nodes keep to ComfyUI's schema, stylise, report and cancel.
 
-ComfyUI's own modules are not installable from PyPI: ``comfy_stubs`` stands in for them.
+ComfyUI is no package of PyPI: ``comfy_stubs`` stands in for them.
 """
 
 import asyncio
