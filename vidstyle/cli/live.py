@@ -14,7 +14,7 @@ from .usage import settings_of, usage_errors, weights_files
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Stylise a camera in real time."""
-    from ..io.files import is_url, name_in_file
+    from ..io.files import data_folder, is_url, name_in_file
     from ..io.outputs import check_apart
     from ..io.recording_names import check_recording
     from ..live.camera import open_camera
@@ -27,9 +27,10 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         files = [Path(output) for output in args.outputs if not is_url(output)]
         _check(args, files)
         seconds = None if args.duration is None else float(args.duration)
-        max_steps = {} if args.steps is None else {"max_steps": args.steps}
+        changed: dict[str, Any] = {} if args.steps is None else {"max_steps": args.steps}
+        changed["presets"] = data_folder() / "live" / "presets.json"
         show = LiveOptions(
-            args.fps, args.fade_seconds, seconds, files[0] if files else None, **max_steps
+            args.fps, args.fade_seconds, seconds, files[0] if files else None, **changed
         )
         settings = _settings(args)
         args.style_files = _style_files(args)

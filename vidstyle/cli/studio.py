@@ -8,6 +8,7 @@ import webbrowser
 from contextlib import closing
 from pathlib import Path
 
+from ..io.files import data_folder
 from ..runtime.interrupts import check, deferred
 from . import values
 from .shared_flags import add_allowed_hosts
@@ -23,8 +24,7 @@ POLL_SECONDS = 0.2
 def default_folder() -> Path:
     """Where clips, styles and jobs are kept: ``$XDG_DATA_HOME/vidstyle/studio``, or
     ``~/.local/share/vidstyle/studio``."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "vidstyle" / "studio"
+    return data_folder() / "studio"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -136,6 +136,12 @@ def part_folder(path: Path) -> Path:
     return path.with_name(f"{path.stem}.part")
 
 
+def data_folder() -> Path:
+    """Where the user's data are kept: ``$XDG_DATA_HOME/vidstyle``, or ``~/.local/share/vidstyle``."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "vidstyle"
+
+
 TEMPORARY_STEM_LENGTH = 40
 """Characters of a file's name in its temporary name, to stay below every system's limit."""
 

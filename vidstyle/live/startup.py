@@ -37,6 +37,7 @@ class LiveOptions:
         seconds: duration of the session; None: unlimited.
         record: file to record to from the start; None: key r starts a recording.
         max_steps: largest number of steps per frame.
+        presets: file of the presets; None: they are forgotten at the end.
 
     Raises:
         ValueError: a value out of range.
@@ -47,6 +48,7 @@ class LiveOptions:
     seconds: float | None = None
     record: Path | None = None
     max_steps: int = 8
+    presets: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.fps <= 1000:
