@@ -137,7 +137,8 @@ def part_folder(path: Path) -> Path:
 
 
 def data_folder() -> Path:
-    """Where the user's data are kept: ``$XDG_DATA_HOME/vidstyle``, or ``~/.local/share/vidstyle``."""
+    """Where the user's data are kept: ``$XDG_DATA_HOME/vidstyle``, by default
+    ``~/.local/share/vidstyle``."""
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(data) / "vidstyle"
 

@@ -41,7 +41,10 @@ MAX_STYLE_NAME_LENGTH = 40
 THUMBNAIL_PX = 160
 """Long side of the thumbnails in px."""
 
-FILES = {"": "index.html", "page.css": "page.css", "page.js": "page.js"}
+SCRIPTS = ("toasts.js", "page.js", "keys.js", "fullscreen.js", "presets.js")
+FILES = {"": "index.html", **{name: name for name in ("page.css", *SCRIPTS)}}
+"""Path without its slash -> file of the page."""
+
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 LINK_PATHS = ("/", "/frame.mjpg", "/frame.mjpeg", "/frame.jpg")
@@ -69,7 +72,8 @@ class Page:
     def __init__(self, server: socket.socket, allowed: Collection[str] = ()) -> None:
         self._server_socket = server
         host = server.getsockname()[0]
-        self._access = Access(host, allowed, link_paths=LINK_PATHS)
+        paths = [f"/{name}" for name in FILES]
+        self._access = Access(host, allowed, open_paths=paths, link_paths=LINK_PATHS)
         self.url = server_url(server, self._access.token)
         self._broadcast = FrameBroadcast()
         self._thumbnails: dict[str, bytes] = {}
