@@ -137,7 +137,9 @@ def test_osc_bundle_is_carried_out_at_once(page_session, osc, send):
     assert page_session.session.state["settings"]["steps"] == 7
 
 
-@pytest.mark.parametrize("address", ["", "x", "9000:", "localhost:", "1.2.3.4:70000", "-1", "\u0663"])
+@pytest.mark.parametrize(
+    "address", ["", "x", "9000:", "localhost:", "1.2.3.4:70000", "-1", "\u0663"]
+)
 def test_osc_address_is_checked(address):
     with pytest.raises(ValueError, match="is not a valid address for OSC: use PORT or HOST:PORT"):
         OscInput(address)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..runtime.interrupts import deferred
 from ..settings import Settings
+from .live_flags import SHARED_OUTPUTS
 from .usage import settings_of, usage_errors, weights_files
 
 
@@ -78,8 +79,10 @@ def _check(args: argparse.Namespace, files: list[Path]) -> None:
     if args.allowed_hosts and args.web is None and not args.obs:
         raise ValueError("--allow-host is for the control page: add --web")
     outputs = args.window, args.outputs, args.web is not None, args.obs
-    if not any(outputs) and args.virtual_camera is None:
-        raise ValueError("--no-window leaves no output: add -o, --web, --virtual-camera or --obs")
+    named = (getattr(args, name) for name in ("virtual_camera", *SHARED_OUTPUTS))
+    if not any(outputs) and all(name is None for name in named):
+        remedy = "add -o, --web, --virtual-camera, --obs, --ndi, --spout or --syphon"
+        raise ValueError(f"--no-window leaves no output: {remedy}")
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -123,8 +126,32 @@ def _open_outputs(
         from ..live.shared_memory import SharedMemoryOutput
 
         outputs.append(SharedMemoryOutput())
+    outputs += _shared_outputs(args)
+    if args.osc is not None:
+        from ..live.osc import OscInput
+
+        with usage_errors(parser):
+            outputs.append(OscInput(args.osc))
     for output in outputs:
         stack.callback(output.close)
+    return outputs
+
+
+def _shared_outputs(args: argparse.Namespace) -> list[Any]:
+    """The outputs that other programs list by a name."""
+    outputs: list[Any] = []
+    if args.ndi is not None:
+        from ..live.ndi import NdiOutput
+
+        outputs.append(NdiOutput(args.ndi, args.fps))
+    if args.spout is not None:
+        from ..live.spout import SpoutOutput
+
+        outputs.append(SpoutOutput(args.spout, args.fps))
+    if args.syphon is not None:
+        from ..live.syphon import SyphonOutput
+
+        outputs.append(SyphonOutput(args.syphon, args.fps))
     return outputs
 
 

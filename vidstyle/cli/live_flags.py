@@ -20,6 +20,15 @@ LIVE_DEFAULTS: Mapping[str, str] = MappingProxyType(
 )
 """Defaults of ``vidstyle live`` that the presets do not set, as the help shows them."""
 
+SHARED_OUTPUTS: Mapping[str, str] = MappingProxyType(
+    {
+        "ndi": "through NDI to programs in the network",
+        "spout": "through Spout to programs on this machine (Windows)",
+        "syphon": "through Syphon to programs on this machine (macOS)",
+    }
+)
+"""Flag -> where the frames go."""
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add them to the parser of the command: basic ones first, then groups for experts."""
@@ -67,7 +76,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_basic_settings(parser, live_settings())
     _add_outputs(parser)
     _add_virtual_camera(parser)
-    _add_control_page(parser)
+    _add_shared_outputs(parser)
+    _add_control(parser)
     add_expert_settings(parser, live_settings(), LIVE_DEFAULTS)
     add_model_flags(parser)
 
@@ -163,8 +173,26 @@ def _add_virtual_camera(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_control_page(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("control page").add_argument
+def _add_shared_outputs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("frames for other programs").add_argument
+    for name, where in SHARED_OUTPUTS.items():
+        add(
+            f"--{name}",
+            nargs="?",
+            const="",
+            metavar="NAME",
+            help=f"send the frames {where}, under this name (default: vidstyle)",
+        )
+
+
+def _add_control(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("control").add_argument
+    add(
+        "--osc",
+        metavar="[HOST:]PORT",
+        help="receive OSC messages at this UDP port, such as 9000 (default of the host: "
+        "127.0.0.1, for this machine only)",
+    )
     add(
         "--web",
         nargs="?",
