@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,11 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         outputs += [set_list] if set_list else []
         source = stack.enter_context(open_camera(args.camera, args.loop, size, args.fps))
         source.area = area
+        if args.microphone is not None:
+            from ..live.microphone import Microphone
+
+            microphone = stack.enter_context(closing(Microphone(args.microphone)))
+            show = replace(show, microphone=microphone)
         window = Window(check=display) if display is not None else None
         if window is not None:
             stack.callback(window.close)

@@ -132,6 +132,14 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         "@FILE reads the address from a file, so that no list of processes shows its key (may be "
         "given more than once)",
     )
+    add(
+        "--microphone",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="record the sound of this microphone too: a part of its name, or its number (default: "
+        "the system's microphone)",
+    )
     add("-y", dest="overwrite", action="store_true", help="replace an existing recording")
     add(
         "--obs",

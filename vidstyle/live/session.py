@@ -65,7 +65,14 @@ class Session:
         self._options, self._source, self._stylizer = options, source, stylizer
         self.messages = Messages()
         source.area.notify = self.messages.add
-        self.recorder = Recorder(replace(source.format, rate=None), notify=self.messages.add)
+        self.recorder = Recorder(
+            replace(source.format, rate=None),
+            notify=self.messages.add,
+            microphone=options.microphone,
+            start_time=lambda: source.start_time,
+        )
+        if options.microphone is not None:
+            options.microphone.notify = self.messages.add
         self._writer = Worker(self.recorder.send_all, "writer")
         self.display = Display(source, window, outputs, self.overlay, self._writer.put)
         self._rate_controller = FrameRateController(options.fps, options.max_steps)
