@@ -54,26 +54,26 @@ def test_presets_are_shared_by_sessions(client, page_session, presets):
     assert [entry.name for entry in presets._path.parent.iterdir()] == ["presets.json"]
 
 
-@pytest.mark.parametrize(
-    "command, reason",
-    [
-        ({"preset": "none"}, 'there is no preset "none": save one first'),
-        ({"style": "none"}, 'there is no style "none": use a name, or a number from 1 to 2'),
-        ({"style": 0}, "there is no style 0"),
-        ({"style": 3}, "there is no style 3"),
-        ({"style": True}, "there is no style true"),
-        ({"style": 1.5}, "there is no style 1.5"),
-        ({"style": ["scene"]}, "there is no style a list"),
-        ({"save_preset": ""}, "the name of a preset must be a text of 1 to 40 letters"),
-        ({"save_preset": " a"}, "without spaces around it"),
-        ({"save_preset": "a\nb"}, 'not "a\\nb"'),
-        ({"save_preset": "x" * 41}, "1 to 40 letters"),
-        ({"remove_preset": 1}, "not 1"),
-    ],
+WRONG_COMMANDS = (
+    ({"preset": "none"}, 'there is no preset "none": save one first'),
+    ({"style": "none"}, 'there is no style "none": use a name, or a number from 1 to 2'),
+    ({"style": 0}, "there is no style 0"),
+    ({"style": 3}, "there is no style 3"),
+    ({"style": True}, "there is no style true"),
+    ({"style": 1.5}, "there is no style 1.5"),
+    ({"style": ["scene"]}, "there is no style a list"),
+    ({"save_preset": ""}, "the name of a preset must be a text of 1 to 40 letters"),
+    ({"save_preset": " a"}, "without spaces around it"),
+    ({"save_preset": "a\nb"}, 'not "a\\nb"'),
+    ({"save_preset": "x" * 41}, "1 to 40 letters"),
+    ({"remove_preset": 1}, "not 1"),
 )
-def test_presets_reject_wrong_commands(client, page_session, presets, command, reason):
-    answer = client.post("/command", json=command)
-    assert answer.status_code == 400 and reason in answer.text
+
+
+def test_presets_reject_wrong_commands(client, page_session, presets):
+    for command, reason in WRONG_COMMANDS:
+        answer = client.post("/command", json=command)
+        assert answer.status_code == 400 and reason in answer.text
 
 
 def test_presets_missing_style_changes_nothing(client, page_session, presets):
@@ -92,26 +92,27 @@ def test_presets_missing_style_changes_nothing(client, page_session, presets):
 GOOD = {"name": "a", "styles": {"stripes": 1}, "settings": {"strength": 1}}
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\xff",
-        b"[]",
-        b"[" * 100000,
-        b'{"presets": [1]}',
-        json.dumps({"presets": [{**GOOD, "settings": {"strength": 9}}]}).encode(),
-        json.dumps({"presets": [{**GOOD, "styles": {"stripes": "1"}}]}).encode(),
-        json.dumps({"presets": [{**GOOD, "name": "x" * 99}]}).encode(),
-        json.dumps({"presets": [{**GOOD, "styles": []}]}).encode(),
-    ],
+DAMAGED_FILES = (
+    b"",
+    b"\xff",
+    b"[]",
+    b"[" * 100000,
+    b'{"presets": [1]}',
+    json.dumps({"presets": [{**GOOD, "settings": {"strength": 9}}]}).encode(),
+    json.dumps({"presets": [{**GOOD, "styles": {"stripes": "1"}}]}).encode(),
+    json.dumps({"presets": [{**GOOD, "name": "x" * 99}]}).encode(),
+    json.dumps({"presets": [{**GOOD, "styles": []}]}).encode(),
 )
-def test_presets_damaged_file_is_kept(client, page_session, presets, content):
+
+
+def test_presets_damaged_file_is_kept(client, page_session, presets):
     presets._path.parent.mkdir()
-    presets._path.write_bytes(content)
-    send(client, page_session, save_preset="new")
-    assert "does not contain presets: rename or delete it" in last_message(page_session)
-    assert presets._path.read_bytes() == content and not presets.names
+    for content in DAMAGED_FILES:
+        presets._path.write_bytes(content)
+        send(client, page_session, save_preset="new")
+        assert "does not contain presets: rename or delete it" in last_message(page_session)
+        assert presets._path.read_bytes() == content and not presets.names
+        page_session.session.messages._messages.clear()
 
 
 def test_presets_have_a_limit(client, page_session, presets):
