@@ -26,6 +26,13 @@ def osc(page_session):
     assert not opened._thread.is_alive() and opened._thread.error is None
 
 
+def packet_of(address, *values):
+    message = OscMessageBuilder(address)
+    for value in values:
+        message.add_arg(value)
+    return message.build().dgram
+
+
 @pytest.fixture
 def send(osc, page_session):
     """Sends a message; the next frame is stylised after it has arrived."""
@@ -99,7 +106,7 @@ def test_osc_error_is_reported_once_per_address(page_session, osc, send):
     for address, values, reason in WRONG_MESSAGES:
         osc._reported.clear()
         for _ in range(2):
-            send(address, *values)
+            osc._execute(packet_of(address, *values))
         (message,) = messages.recent()
         assert message.error and message.text.startswith("OSC: ") and message.text.isprintable()
         assert reason in message.text
@@ -109,10 +116,8 @@ def test_osc_error_is_reported_once_per_address(page_session, osc, send):
 
 
 def test_osc_packets_that_are_not_osc_end_nothing(page_session, osc, send):
-    message = OscMessageBuilder("/vidstyle/steps")
-    message.add_arg(7)
-    data, bundle, generator = message.build().dgram, OscBundleBuilder(1e9), random.Random(1)
-    bundle.add_content(OscMessage(data))
+    bundle, generator = OscBundleBuilder(1e9), random.Random(1)
+    bundle.add_content(OscMessage(packet_of("/vidstyle/steps", 7)))
     data = bundle.build().dgram
     for _ in range(3000):
         changed = bytearray(data)
@@ -132,9 +137,7 @@ def test_osc_packets_that_are_not_osc_end_nothing(page_session, osc, send):
 
 def test_osc_bundle_is_carried_out_at_once(page_session, osc, send):
     bundle = OscBundleBuilder(2e9)  # seconds since 1970, which has not come
-    message = OscMessageBuilder("/vidstyle/steps")
-    message.add_arg(7)
-    bundle.add_content(message.build())
+    bundle.add_content(OscMessage(packet_of("/vidstyle/steps", 7)))
     osc._execute(bundle.build().dgram)
     page_session.stylize_frame()
     page_session.stylize_frame()
