@@ -3,10 +3,16 @@
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..io.sound_track import SoundTrack
 
 if TYPE_CHECKING:
     from .microphone import Microphone
+
+PATIENCE_SECONDS = 1.0
+"""Seconds of the recording after which sound that is missing is replaced by silence."""
 
 
 class RecordedSound:
@@ -22,15 +28,28 @@ class RecordedSound:
     def __init__(self, microphone: "Microphone") -> None:
         self._microphone = microphone
         self._next = 0  # number of the next block
+        self._end = Fraction(0)  # of the sound so far, in seconds of the recording
         self.track = SoundTrack(microphone.rate, microphone.channels)
 
-    def feed(self, zero: float) -> None:
+    def feed(self, zero: float, time: Fraction) -> None:
         """Add the sound that came since the last call, without what was before the recording.
+
+        A microphone that gives nothing is replaced by silence: a container holds frames back until
+        there is sound to go with them.
 
         Args:
             zero: when the recording's first frame was captured, in seconds of ``time.monotonic``.
+            time: of the present frame, in seconds of the recording.
         """
+        rate = self._microphone.rate
         self._next, blocks = self._microphone.after(self._next)
         for start, samples in blocks:
-            if start + len(samples) / self._microphone.rate > zero:
-                self.track.add(samples, Fraction(start - zero))
+            if start + len(samples) / rate > zero:
+                self._add(samples, Fraction(start - zero))
+        if time - self._end > PATIENCE_SECONDS:
+            silence = np.zeros((rate // 100, self._microphone.channels), np.int16)
+            self._add(silence, time - Fraction(len(silence), rate))
+
+    def _add(self, samples: NDArray[np.int16], time: Fraction) -> None:
+        self.track.add(samples, time)
+        self._end = time + Fraction(len(samples), self._microphone.rate)

@@ -111,9 +111,9 @@ class Recorder(Closing):
                     if self._first_frame is None:
                         self._first_frame = frame
                         self._zero = self._start_time() + float(frame.time)
-                    if self._sound is not None:
-                        self._sound.feed(self._zero)
                     time = frame.time - self._first_frame.time
+                    if self._sound is not None:
+                        self._sound.feed(self._zero, time)
                     self._writer.send(replace(frame, time=time))
         except VidstyleError as error:
             self._fail(error)
