@@ -5,6 +5,7 @@ python docs/make_carried_mask.py
 
 import tempfile
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,10 @@ from make_mask import CLIP, ROOT, boat_masks, read, save
 
 import vidstyle as vs
 from vidstyle.mask_clip import carry_masks
+from vidstyle.progress import ProgressDisplay
 
 OUTPUT = ROOT / "docs" / "carried-mask.webp"
+QUIET = partial(ProgressDisplay, quiet=True)
 
 
 def main():
@@ -23,7 +26,7 @@ def main():
         cv2.imwrite(str(folder / "first.png"), boat_masks(read(CLIP))[0])
         drawn = {Fraction(0): folder / "first.png"}
         carried = carry_masks(
-            CLIP, drawn, folder / "mask.mkv", overlay=folder / "overlay.mkv", quiet=True
+            CLIP, drawn, folder / "mask.mkv", overlay=folder / "overlay.mkv", make_display=QUIET
         )
         regions = [{"mask": carried, "strength": 0.0}]
         vs.render(CLIP, "strokes", folder / "out.mkv", regions=regions, codec="ffv1")

@@ -1,8 +1,11 @@
-"""A studio with an HTTP client, for tests."""
+"""A studio with an HTTP client, its page in a browser, and renders that tests end."""
 
 from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
 
 import httpx
+from conftest import until
 
 from vidstyle.studio.server import Studio
 from vidstyle.web.address import listen
@@ -29,3 +32,83 @@ def client_of(studio, **options):
 
 def upload(client, data, name, kind="clips"):
     return client.post(f"/api/{kind}", params={"name": name}, content=data)
+
+
+class FakeProcess:
+    """A render that ends when the test says so, with the exit code that it says."""
+
+    started = ()
+
+    def __init__(self, arguments, log, folder):
+        self.arguments, self.ended, self.code = arguments, Event(), 0
+        self.pid, self.start = 1, ""
+        FakeProcess.started = (*FakeProcess.started, self)
+
+    def events(self):
+        yield {"event": "start", "frames": 4, "working_size": [64, 48]}
+        self.ended.wait()
+
+    def wait(self):
+        return self.code
+
+    def end(self, code):
+        if code == 0:
+            output = self.arguments[self.arguments.index("-o") + 1]
+            Path(output).write_text("clip")
+        self.code = code
+        self.ended.set()
+
+    def interrupt(self):
+        self.end(130)
+
+    def cancel(self):
+        self.end(130)
+
+    def kill(self):
+        self.end(-9)
+
+    def last_message(self):
+        return "the clip is damaged: get it again"
+
+
+class StudioPage:
+    """What a user sees and does."""
+
+    def __init__(self, driver, url):
+        self.driver, self.url = driver, url
+
+    def open(self):
+        self.driver.get(f"{self.url}page.css")  # of the same origin, and without a script
+        self.script("localStorage.clear()")
+        self.driver.get(self.url)
+        until(lambda: self.all("#style-list input"))
+
+    def resize(self, width, height=900):
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def all(self, selector):
+        return self.driver.find_elements("css selector", selector)
+
+    def one(self, selector):
+        return self.driver.find_element("css selector", selector)
+
+    def wait_for(self, selector):
+        return until(lambda: self.all(selector))[0]
+
+    def script(self, text, *given):
+        return self.driver.execute_script(text, *given)
+
+    def press(self, *keys):
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def note(self):
+        return self.script("return document.getElementById('note').textContent")
+
+    def toasts(self):
+        return [each.text for each in self.all(".toast.error span")]
+
+    def focus(self, selector):
+        self.script("document.querySelector(arguments[0]).focus()", selector)

@@ -203,6 +203,44 @@ def test_stylize_video_equals_the_pipeline(quick, features, style):
     assert all(np.array_equal(a, b) for a, b in zip(results, sink.images, strict=True))
 
 
+def test_stylize_video_reports_iterations_and_frames(quick, style, clip):
+    for frames, total in ((clip, 6), (moving(6), 6), (iter(moving(6)), None)):
+        events = []
+        images = vidstyle.stylize_video(frames, style, progress=events.append, **quick)
+        assert len(list(images)) == 6
+        assert {(event.unit, event.total) for event in events} == {("frame", total)}
+        assert [event.done for event in events].count(0) > 1
+        assert {event.done for event in events} == set(range(7))
+
+
+def test_stylize_reports_iterations(still, style):
+    events = []
+    vidstyle.stylize(scene(), style, progress=events.append, **still)
+    assert [(event.unit, event.done, event.total) for event in events] == [
+        ("iteration", 1, 2),
+        ("iteration", 2, 2),
+    ]
+
+
+@pytest.mark.parametrize("function", ["stylize", "stylize_video"])
+def test_progress_function_ends_the_work_with_its_exception(function, still, style, capsys):
+    class CancelledError(Exception):
+        pass
+
+    def cancel(event):
+        calls.append(event)
+        raise CancelledError
+
+    calls = []
+    images = scene() if function == "stylize" else moving()
+    with pytest.raises(CancelledError):
+        list(getattr(vidstyle, function)(images, style, progress=cancel, **still))
+    assert len(calls) == 1
+    with pytest.raises(TypeError, match="progress must be True, False or a function"):
+        getattr(vidstyle, function)(images, style, progress=3, **still)
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize("backward_steps, ahead", [(0, [0, 1, 2]), (0.5, [0, 1, 2, 3, 4, 5])])
 def test_stylize_video_reads_no_more_frames_ahead_than_it_needs(
     quick, style, backward_steps, ahead

@@ -1,6 +1,8 @@
 """Masks that are drawn on one frame and carried along the motion."""
 
+import json
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +16,9 @@ from vidstyle.flow.clip_motion import with_motion
 from vidstyle.flow.methods import load_flow
 from vidstyle.io.images import write_image
 from vidstyle.mask_clip import SHADE, carry_masks, overlaid
+from vidstyle.progress import ProgressDisplay
+
+QUIET = partial(ProgressDisplay, quiet=True)
 
 
 def overlap(mask, other):
@@ -74,8 +79,11 @@ def moving(tmp_path):
 
 
 def test_mask_command_writes_a_clip_of_masks_and_an_overlay(vidstyle, moving, drawn, tmp_path):
-    code, _, errors = vidstyle("mask", moving, drawn, "--overlay", tmp_path / "over.mkv")
+    files = ["--overlay", tmp_path / "over.mkv", "--json", tmp_path / "progress.jsonl"]
+    code, _, errors = vidstyle("mask", moving, drawn, *files)
     assert code == 0 and "use it with --mask" in errors
+    events = [json.loads(line) for line in (tmp_path / "progress.jsonl").open()]
+    assert [event["done"] for event in events] == list(range(1, 9))
     masks = pixels_of(tmp_path / "moving_mask.mkv")
     assert len(masks) == 8 and np.array_equal(masks[0], pixels_of(drawn)[0])
     centre = np.nonzero(masks[7][..., 0] > 127)[1].mean()
@@ -93,11 +101,11 @@ def test_masks_at_several_times_count_from_their_own(moving, drawn, tmp_path):
     corner = np.zeros((48, 64, 3), np.uint8)
     corner[30:, 40:] = 255
     write_image(full, corner)
-    output = carry_masks(moving, {Fraction(1, 2): full}, tmp_path / "m.mkv", quiet=True)
+    output = carry_masks(moving, {Fraction(1, 2): full}, tmp_path / "m.mkv", make_display=QUIET)
     masks = pixels_of(output)
     assert not any(mask.any() for mask in masks[:4]) and np.array_equal(masks[4], corner)
     both = carry_masks(
-        moving, {Fraction(1, 2): full, Fraction(0): drawn}, tmp_path / "b.mkv", quiet=True
+        moving, {Fraction(1, 2): full, Fraction(0): drawn}, tmp_path / "b.mkv", make_display=QUIET
     )
     assert pixels_of(both)[3][24, 18].all() and np.array_equal(pixels_of(both)[4], corner)
 

@@ -6,8 +6,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
-from conftest import stripes, times_of, write_clip
+from conftest import pixels_of, stripes, times_of, write_clip
 
 from vidstyle import Settings, cli
 from vidstyle.cli.live_flags import LIVE_DEFAULTS
@@ -64,6 +65,40 @@ def test_live_command_records_clip(tmp_path, monkeypatch, capsys, features_file)
         err = capsys.readouterr().err
         assert found == code and reason in err and "Traceback" not in err
     assert Path("out.mp4").exists()
+
+
+def test_live_command_stylizes_a_region_in_another_style(tmp_path, monkeypatch, features_file):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", count=12, rate=Fraction(25))
+    for name, color in (("red.png", (40, 40, 220)), ("blue.png", (220, 60, 20))):
+        cv2.imwrite(name, (stripes()[..., ::-1] // 4 + np.array(color) * 3 // 4).astype(np.uint8))
+    left = np.zeros((64, 96), np.uint8)
+    left[:, :48] = 255
+    cv2.imwrite("left.png", left)
+    flags = ["--features", str(features_file), "--working-size", "64", "--no-window"]
+    flags += ["--device", "cpu", "--camera", "clip.mp4", "--region", "left.png=red.png"]
+    assert cli.main(["live", "blue.png", "-o", "out.mp4", *flags]) == 0
+    last = pixels_of("out.mp4")[-1].astype(int)
+    redness = (last[..., 0] - last[..., 2]).mean(0)
+    middle = len(redness) // 2
+    assert redness[: middle - 8].mean() > redness[middle + 8 :].mean() + 40
+
+
+def test_live_command_refuses_masks_that_are_no_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", count=3)
+    for flags, reason in (
+        (["--mask", "nobody.png"], "nobody.png does not exist"),
+        (["--region", "clip.mp4=ink"], "clip.mp4 is no still image"),
+        (["--region", "ink"], "is not MASK=STYLE"),
+    ):
+        command = ["live", "ink", "--camera", "clip.mp4", "--no-window", "-o", "b.mp4", *flags]
+        try:
+            found = cli.main([*command, "--device", "cpu"])
+        except SystemExit as leaving:
+            found = leaving.code
+        err = capsys.readouterr().err
+        assert found in (1, 2) and reason in err and "Traceback" not in err
 
 
 def test_live_help_shows_defaults(capsys):

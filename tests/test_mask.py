@@ -13,7 +13,8 @@ import vidstyle as vs
 from vidstyle import Frame, InputError, OutputError, open_source
 from vidstyle.cli.main import main
 from vidstyle.io.images import read_image, write_image
-from vidstyle.io.mask import MaskFile, with_masks
+from vidstyle.io.mask import with_masks
+from vidstyle.io.mask_file import MaskFile
 from vidstyle.io.source import ImageSource
 from vidstyle.job import RenderJob
 from vidstyle.settings import Settings

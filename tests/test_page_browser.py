@@ -40,7 +40,7 @@ def chroma(driver):
 
 
 STATUS = "return document.getElementById('status').textContent"
-MESSAGE = "return document.getElementById('message').textContent"
+MESSAGE = "return document.querySelector('#toasts > :last-child > span')?.textContent"
 NOTICE = """
 const notice = document.getElementById("notice");
 return notice.hidden ? "" : notice.textContent;

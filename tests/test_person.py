@@ -16,7 +16,7 @@ from vidstyle import FeaturesError, Frame, InputError, Settings
 from vidstyle.cli.main import main
 from vidstyle.distributed.tasks import Clip
 from vidstyle.io.images import write_image
-from vidstyle.io.mask import MaskFile
+from vidstyle.io.mask_file import MaskFile
 from vidstyle.job import RenderJob
 from vidstyle.person import (
     PersonMasks,

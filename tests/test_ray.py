@@ -187,7 +187,7 @@ def test_render_sends_a_source_and_avoids_a_node_that_cannot_store_it(
 ):
     full = tmp_path / "full"
     full.mkdir()
-    (full / "vidstyle-sources").write_text("a file, in which nothing can be stored")
+    (full / tasks.source_folder().name).write_text("a file, in which nothing can be stored")
     node = nodes.add_node(**NODE, env_vars={"TMPDIR": str(full)})
     nodes.wait_for_nodes()
     try:

@@ -13,7 +13,7 @@ from vidstyle import Frame, InputError, Settings
 from vidstyle.cli.main import main
 from vidstyle.distributed.tasks import Clip, Recipe, Shot, perform
 from vidstyle.io.images import write_image
-from vidstyle.io.mask import MaskFile
+from vidstyle.io.mask_file import MaskFile
 from vidstyle.job import RenderJob
 from vidstyle.losses.patch_matching import sinkhorn_offsets
 from vidstyle.losses.style import RegionStyleTarget, StyleTarget, region_style_loss

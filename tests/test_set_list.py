@@ -26,7 +26,7 @@ class Session:
         self.commands = []
 
     def command(self, command):
-        check_command(command, {}, len(STYLES))
+        check_command(command, {}, [path.stem for path in STYLES])
         self.commands.append(command)
 
 

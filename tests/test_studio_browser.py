@@ -7,6 +7,7 @@ import cv2
 import pytest
 from conftest import stripes, until, write_clip
 from page_session import browser
+from studio_session import StudioPage
 
 from vidstyle.studio.server import Studio
 from vidstyle.web.address import listen
@@ -32,7 +33,7 @@ return at === document.body ? "" : at.id || at.dataset.do || at.textContent;
 """
 
 EXPECTED = """
-const all = document.querySelectorAll("button, input, summary, a[href], code");
+const all = document.querySelectorAll("button, input, select, summary, a[href], code");
 const seen = [...all].filter((each) => each.checkVisibility() && !each.disabled);
 const stops = seen.filter((each) => each.type !== "radio" || each.checked);
 return stops.map((each) => each.id || each.dataset.do || each.textContent);
@@ -69,45 +70,6 @@ def upload(studio, path):
         f"{studio.url}api/clips?name={path.name}", path.read_bytes(), method="POST"
     )
     urllib.request.urlopen(request).close()
-
-
-class StudioPage:
-    """What a user sees and does."""
-
-    def __init__(self, driver, url):
-        self.driver, self.url = driver, url
-
-    def open(self):
-        self.driver.get(f"{self.url}page.css")  # of the same origin, and without a script
-        self.script("localStorage.clear()")
-        self.driver.get(self.url)
-        until(lambda: self.all("#style-list input"))
-
-    def all(self, selector):
-        return self.driver.find_elements("css selector", selector)
-
-    def one(self, selector):
-        return self.driver.find_element("css selector", selector)
-
-    def wait_for(self, selector):
-        return until(lambda: self.all(selector))[0]
-
-    def script(self, text, *given):
-        return self.driver.execute_script(text, *given)
-
-    def press(self, *keys):
-        from selenium.webdriver.common.action_chains import ActionChains
-
-        ActionChains(self.driver).send_keys(*keys).perform()
-
-    def note(self):
-        return self.script("return document.getElementById('note').textContent")
-
-    def toasts(self):
-        return [each.text for each in self.all(".toast.error span")]
-
-    def focus(self, selector):
-        self.script("document.querySelector(arguments[0]).focus()", selector)
 
 
 @pytest.fixture

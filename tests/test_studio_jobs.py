@@ -7,22 +7,19 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from fractions import Fraction
-from pathlib import Path
-from threading import Event
 
 import pytest
 from conftest import times_of, until, write_clip
+from studio_session import SECONDS, FakeProcess
 
 from vidstyle.studio.jobs import MAX_TRIES, JobError, JobQueue
 from vidstyle.studio.library import Library
+from vidstyle.studio.plan import Plan
 from vidstyle.studio.render_process import RenderProcess, end_orphan, process_start
 
 QUICK = {"steps": 1, "initial_steps": 2, "working_size": 64}
 RATE = Fraction(2)
 """Frames per second of the clips: a segment, from which a render resumes, has four of them."""
-
-SECONDS = 60
-"""Time limit in seconds for a render in another process."""
 
 
 class Bench:
@@ -45,7 +42,7 @@ class Bench:
             queue.close()
 
     def add(self, queue, **settings):
-        return queue.add(self.clip, self.style, "draft", QUICK | settings)
+        return queue.add(Plan(self.clip, self.style, "draft", QUICK | settings))
 
 
 @pytest.fixture
@@ -56,43 +53,6 @@ def bench(tmp_path):
 @pytest.fixture
 def long_bench(tmp_path):
     return Bench(tmp_path, frames=30)
-
-
-class FakeProcess:
-    """A render that ends when the test says so, with the exit code that it says."""
-
-    started = ()
-
-    def __init__(self, arguments, log):
-        self.arguments, self.ended, self.code = arguments, Event(), 0
-        self.pid, self.start = 1, ""
-        FakeProcess.started = (*FakeProcess.started, self)
-
-    def events(self):
-        yield {"event": "start", "frames": 4, "working_size": [64, 48]}
-        self.ended.wait()
-
-    def wait(self):
-        return self.code
-
-    def end(self, code):
-        if code == 0:
-            output = self.arguments[self.arguments.index("-o") + 1]
-            Path(output).write_text("clip")
-        self.code = code
-        self.ended.set()
-
-    def interrupt(self):
-        self.end(130)
-
-    def cancel(self):
-        self.end(130)
-
-    def kill(self):
-        self.end(-9)
-
-    def last_message(self):
-        return "the clip is damaged: get it again"
 
 
 @pytest.fixture
@@ -301,12 +261,13 @@ import sys, time
 from pathlib import Path
 from vidstyle.studio.jobs import JobQueue
 from vidstyle.studio.library import Library
+from vidstyle.studio.plan import Plan
 folder = Path(sys.argv[1])
 library = Library(folder)
 queue = JobQueue(folder / "jobs", library)
 queue.start()
 settings = {"steps": 1, "initial_steps": 2, "working_size": 64}
-job = queue.add(library.clips[0], library.style("ink"), "draft", settings)
+job = queue.add(Plan(library.clips[0], library.style("ink"), "draft", settings))
 while job.done < 8:
     time.sleep(0.01)
 print(job.id, job.pid, flush=True)

@@ -10,7 +10,8 @@ from conftest import scene, stripes, write_clip
 from vidstyle import InputError, OutputError
 from vidstyle.io.images import jpeg
 from vidstyle.studio.frames import read_frame
-from vidstyle.studio.library import Library, clean_name
+from vidstyle.studio.items import clean_name
+from vidstyle.studio.library import Library
 
 PNG_HEADER = b"\x89PNG\r\n\x1a\n"
 
@@ -108,7 +109,7 @@ def test_library_refuses_and_removes_what_is_no_clip(library, tmp_path, name, da
 
 
 def test_library_refuses_clips_of_enormous_frames(library, clip, monkeypatch):
-    monkeypatch.setattr("vidstyle.studio.library.MAX_CLIP_PX", 64 * 48 - 1)
+    monkeypatch.setattr("vidstyle.studio.probe.MAX_CLIP_PX", 64 * 48 - 1)
     with pytest.raises(InputError, match=r"frames of 64x48 px.*make it smaller"):
         uploaded(library, clip.read_bytes())
     assert not library.clips

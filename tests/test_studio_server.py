@@ -212,7 +212,8 @@ def test_studio_renders_and_serves_the_output(client, clip_id):
     wanted = {"clip": clip_id, "style": "ink", "preset": "draft", "settings": QUICK, "end": 1}
     with client.stream("GET", "/api/events") as stream:
         events = events_of(stream)
-        assert next(events) == {"jobs": []}
+        first = next(events)
+        assert first["jobs"] == [] and [clip["id"] for clip in first["clips"]] == [clip_id]
         job = client.post("/api/jobs", json=wanted).json()
         assert job["state"] == "running" and "-to 1.000" in job["command"]
         assert client.get(f"/api/jobs/{job['id']}/output").status_code == 404

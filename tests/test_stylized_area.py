@@ -1,5 +1,6 @@
 """Where a live session stylises: everywhere, on people, or behind them."""
 
+import cv2
 import numpy as np
 import pytest
 from conftest import until, write_clip
@@ -7,10 +8,11 @@ from onnx_file import write_onnx
 
 import vidstyle.faces
 import vidstyle.live.stylized_area as module
-from vidstyle import FeaturesError, Frame
+import vidstyle.person
+from vidstyle import FeaturesError, Frame, InputError
+from vidstyle.io.mask_file import MaskFile
 from vidstyle.live.camera import PacedFile
 from vidstyle.live.stylized_area import AREAS, MASKS_PER_SECOND, StylizedArea
-from vidstyle.person import PersonMasks
 
 IMAGE = np.full((48, 64, 3), (20, 20, 220), np.uint8)
 IMAGE[:, :24] = 220, 20, 20
@@ -68,7 +70,8 @@ def test_area_looks_for_people_at_a_bounded_rate(model, monkeypatch):
         frames.append(image)
         return np.ones((8, 8), np.float32)
 
-    area._people = module._LimitedFinder(PersonMasks(found), MASKS_PER_SECOND)
+    monkeypatch.setattr(vidstyle.person, "load_person_model", lambda path: found)
+    area.load()
     for _ in range(30):  # a second
         area.with_masks(Frame(IMAGE.copy()))
         now[0] += 1 / 30
@@ -91,3 +94,35 @@ def test_area_gives_frames_emphasis_on_faces(monkeypatch, tmp_path):
     area.load()
     frame = area.with_masks(Frame(IMAGE))
     assert frame.mask is None and frame.emphasis[19, 25] > 200
+
+
+def test_area_gives_frames_the_masks_of_regions(model, tmp_path):
+    drawn = tmp_path / "drawn.png"
+    half = np.zeros((48, 64, 3), np.uint8)
+    half[:24] = 255
+    cv2.imwrite(str(drawn), half)
+    masks = MaskFile("person"), MaskFile("background"), MaskFile(drawn, invert=True)
+    area = StylizedArea(model, regions=masks)
+    area.load()
+    frame = area.with_masks(Frame(IMAGE))
+    people, rest, lower = frame.regions
+    assert frame.mask is None and people[:, :20].min() == 255 and people[:, 30:].max() == 0
+    assert np.array_equal(rest, 255 - people)
+    assert lower[:24].max() == 0 and lower[24:].min() == 255
+
+
+def test_area_of_a_drawn_mask_is_the_last_one(tmp_path, model):
+    drawn = tmp_path / "drawn.png"
+    cv2.imwrite(str(drawn), np.uint8(255 * np.eye(32)))
+    area = StylizedArea(model, "mask", drawn=MaskFile(drawn))
+    area.load()
+    mask = area.with_masks(Frame(IMAGE)).mask  # stretched to the frame
+    assert mask.shape == (48, 64) and mask[0, 0] == 255 and mask[0, 63] == 0
+    area.next()
+    assert area.name == "all" and area.areas[-1] == "mask"
+
+
+def test_area_refuses_a_clip_as_a_mask(tmp_path):
+    clip = write_clip(tmp_path / "mask.mp4", count=2)
+    with pytest.raises(InputError, match="no still image"):
+        StylizedArea(drawn=MaskFile(clip)).load()

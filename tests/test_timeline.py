@@ -12,7 +12,7 @@ from vidstyle import Checkpoint, Frame, InputError, Motion, Settings
 from vidstyle.cli.main import main
 from vidstyle.distributed.tasks import Clip, Recipe, Shot, perform
 from vidstyle.io.images import write_image
-from vidstyle.io.mask import MaskFile
+from vidstyle.io.mask_file import MaskFile
 from vidstyle.job import RenderJob
 from vidstyle.keyframes import KeyframeEntry, make_timeline, parse_keyframe, read_timeline
 from vidstyle.ops.tensors import to_tensor

@@ -15,6 +15,7 @@ from .api_arguments import (
     split_render_keywords,
     style_names,
 )
+from .api_masks import ImageMasks, split_masks
 from .api_stream import Stream
 from .conversions import Restore, is_image, to_frame
 from .distributed.render import ClusterOptions, render_here, render_on_cluster
@@ -25,8 +26,10 @@ from .io.frame import Frame
 from .io.image_names import is_numbered, is_still
 from .io.source import open_source
 from .job import RenderJob
-from .progress import Event, ProgressEvent
+from .pipeline import Report
+from .progress import Event, Listener, ProgressDisplay, ProgressEvent
 from .render_job import follow_job
+from .render_progress import ClipProgress, iteration_progress
 from .settings import Settings
 from .styles import check_not_swapped, style_parts
 from .stylizer.backward_pass import BackwardPass, uses_backward_pass
@@ -35,8 +38,17 @@ from .stylizer.stylizer import Stylizer
 FRAME_RATE = Fraction(25)
 """Frames per second of images that carry no times. The result does not depend on it."""
 
+Shown = tuple[bool, Listener | None]
+"""Whether a progress bar is shown, and what is called with the progress."""
 
-def stylize(image: Any, style: Any, **settings: Any) -> Any:
+
+def stylize(
+    image: Any,
+    style: Any,
+    *,
+    progress: bool | Callable[[ProgressEvent], None] = False,
+    **settings: Any,
+) -> Any:
     """Stylise one image.
 
     Args:
@@ -44,9 +56,12 @@ def stylize(image: Any, style: Any, **settings: Any) -> Any:
             (1, 3, H, W) PyTorch tensor of floats from 0 to 1; PIL image; or ``Frame``. RGB.
         style: path of an image, the name of a bundled style such as ``"strokes"``, an image like
             ``image``, a ``Style``, or a list of these, which blends them.
+        progress: False, True or a function as for ``render``, called at each iteration. An
+            exception that the function raises ends the work and reaches the caller.
         settings: those of ``Settings`` (``initial_steps``, ``working_size``, ...), ``preset``
             (default: ``"still"``), ``style_weights``, ``features``, ``weights`` and ``device`` as
-            for ``render``.
+            for ``render``; ``mask``, ``mask_invert``, ``regions`` and ``person_model``, see
+            ``ImageMasks``.
 
     Returns:
         An image of the same kind, type and, unless ``size`` or ``compare`` is given, shape.
@@ -65,17 +80,29 @@ def stylize(image: Any, style: Any, **settings: Any) -> Any:
         raise TypeError("a single image is optimised from scratch: use initial_steps, not steps")
     refuse_path(image, style, "stylize")
     frame, restore = to_frame(image)
+    masks, settings = split_masks(settings)
+    listener = _listener(progress)
     stylizer, _ = make_stylizer("stylize", style, settings, "still")
-    return restore(stylizer(frame))
+    masks.add_regions(stylizer)
+    with iteration_progress(stylizer, progress is not True, None, listener):
+        return restore(stylizer(masks.applied(frame)))
 
 
-def stylize_video(frames: Any, style: Any, **settings: Any) -> Iterator[Any]:
+def stylize_video(
+    frames: Any,
+    style: Any,
+    *,
+    progress: bool | Callable[[ProgressEvent], None] = False,
+    **settings: Any,
+) -> Iterator[Any]:
     """Stylise the frames of a video, each starting from the previous one, warped by optical flow.
 
     Args:
         frames: path of a clip, or an iterable of images as for ``stylize``, such as a list, a
             generator or a (T, H, W, 3) array. Frames are read when they are needed.
         style: as for ``stylize``.
+        progress: False, True or a function as for ``render``. An exception that the function raises
+            ends the work and reaches the caller.
         settings: as for ``stylize``; the default preset is ``"standard"``. Also ``flow_weights``.
 
     Returns:
@@ -101,19 +128,36 @@ def stylize_video(frames: Any, style: Any, **settings: Any) -> Iterator[Any]:
     elif not hasattr(frames, "__iter__"):
         kind = type(frames).__name__
         raise TypeError(f"frames must be the path of a clip or an iterable of images, not {kind}")
+    masks, settings = split_masks(settings)
+    shown = progress is True, _listener(progress)
     stylizer, flow = make_stylizer("stylize_video", style, settings, "standard")
+    masks.add_regions(stylizer)
     if isinstance(frames, (str, Path)):
-        return _stylized_file(frames, stylizer, flow)
-    return _stylized_frames(frames, stylizer, flow)
+        return _stylized_file(frames, stylizer, flow, masks, shown)
+    total = len(frames) if hasattr(frames, "__len__") else None
+    return _stylized_frames(frames, stylizer, flow, masks, shown, total)
 
 
-def _stylized_file(path: str | Path, stylizer: Stylizer, flow: FlowMethod | None) -> Iterator[Any]:
+def _stylized_file(
+    path: str | Path,
+    stylizer: Stylizer,
+    flow: FlowMethod | None,
+    masks: ImageMasks,
+    shown: Shown,
+) -> Iterator[Any]:
     with open_source(path, apply_rotation=True) as source:
-        yield from _stylized_frames((frame.image for frame in source), stylizer, flow)
+        images = (frame.image for frame in source)
+        total = source.format.frames
+        yield from _stylized_frames(images, stylizer, flow, masks, shown, total)
 
 
 def _stylized_frames(
-    images: Iterable[Any], stylizer: Stylizer, flow: FlowMethod | None
+    images: Iterable[Any],
+    stylizer: Stylizer,
+    flow: FlowMethod | None,
+    masks: ImageMasks,
+    shown: Shown,
+    total: int | None,
 ) -> Iterator[Any]:
     kinds: deque[Restore] = deque()
     size = (1, 1)
@@ -124,7 +168,7 @@ def _stylized_frames(
             frame, restore = to_frame(image, f"frame {number}", number / FRAME_RATE)
             kinds.append(restore)
             size = frame.size
-            yield frame
+            yield masks.applied(frame)
 
     pairs = with_motion(
         frames(),
@@ -132,9 +176,16 @@ def _stylized_frames(
         size_px=lambda: stylizer.flow_px(size),
         reverse=uses_backward_pass(stylizer),
     )
-    for planned in BackwardPass(pairs, stylizer):
-        stylized = stylizer(planned.frame, planned.motion, proposal=planned.proposal)
-        yield kinds.popleft()(stylized)
+    bar, listener = shown
+    with ProgressDisplay("frame", total, not bar, listener=listener) as display:
+        progress, report = ClipProgress(display, stylizer, 0, total), Report()
+        stylizer.on_iteration = progress.on_iteration
+        for planned in BackwardPass(pairs, stylizer):
+            stylized = stylizer(planned.frame, planned.motion, proposal=planned.proposal)
+            report.frames += 1
+            report.iterations = stylizer.iterations
+            progress.on_frame(report)
+            yield kinds.popleft()(stylized)
 
 
 def stream(style: Any, **settings: Any) -> Stream:
@@ -159,8 +210,10 @@ def stream(style: Any, **settings: Any) -> Stream:
         (48, 64, 3)
         (48, 64, 3)
     """
+    masks, settings = split_masks(settings)
     stylizer, flow = make_stylizer("stream", style, settings, "standard")
-    return Stream(stylizer, flow)
+    masks.add_regions(stylizer)
+    return Stream(stylizer, flow, masks)
 
 
 def render(
@@ -182,12 +235,8 @@ def render(
         preset: a preset's name (default: ``standard``, for images ``still``), or ``Settings``.
         progress: True: show a bar on standard error; False: show nothing; or a function that is
             called with a ``vidstyle.ProgressEvent`` at each iteration and frame.
-        keywords: those of ``RenderOptions`` (``overwrite``, ``resume``, ``start``, ``stop``,
-            ``rate``, ``hdr``, ``mask``, ``mask_invert``, ``regions``, ``person_model``,
-            ``timeline``, ``painted``, ``face_model``, ``look``, ``look_before``, ``canvas``,
-            ``fit``, ``audio``, ``codec``, ``crf``, ``trace``; ``ray``, ``workers``,
-            ``gpus_per_worker``, ``cpus_per_worker``, ``max_tries``, ``split``), those of
-            ``Settings``, and
+        keywords: those of ``vidstyle.api_arguments.RenderOptions`` (``overwrite``, ``resume``,
+            ``mask``, ``codec``, ``ray``, ...), those of ``Settings``, and
 
             - ``style_weights``: one for each style of a list,
             - ``features``: ``"bundled"``, ``"vgg16"``, ``"vgg19"``, a path, or ``Features``,
@@ -242,7 +291,7 @@ def _render(
         render_on_cluster([(job, stylizer.settings)], stylizer, cluster, *where)
 
 
-def _listener(progress: object) -> Callable[[Event], None] | None:
+def _listener(progress: object) -> Listener | None:
     if progress is True or progress is False:
         return None
     if not callable(progress):

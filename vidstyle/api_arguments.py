@@ -14,7 +14,7 @@ from .distributed.render import MAX_TRIES, ClusterOptions
 from .features.extractor import Features
 from .features.weights import load_features
 from .flow.methods import FlowMethod, load_flow
-from .io.mask import MaskFile
+from .io.mask_file import MaskFile
 from .io.sink_base import Encoding
 from .job import RenderJob
 from .keyframes import KeyframeEntry, make_entry, read_timeline
@@ -31,6 +31,9 @@ MAX_CACHED_NETWORKS = 2
 
 ENGINE_OPTIONS = ("features", "device", "weights", "flow_weights", "style_weights", "preset")
 """Keywords that are no settings, of all functions."""
+
+MASK_KEYWORDS = ("mask", "mask_invert", "regions", "person_model")
+"""Keywords of ``ImageMasks``, for images in memory."""
 
 HDR_CHOICES = ("keep", "sdr")
 
@@ -207,7 +210,7 @@ def make_stylizer(
     """
     options = {name: settings[name] for name in ENGINE_OPTIONS if name in settings}
     chosen = {name: value for name, value in settings.items() if name not in options}
-    check_keywords(function, chosen)
+    check_keywords(function, chosen, MASK_KEYWORDS)
     values = choose_settings(options.get("preset"), default_preset, chosen)
     features = choose_features(options, style)
     made = to_style(style, features, options.get("style_weights"))

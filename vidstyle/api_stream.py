@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from .api_masks import ImageMasks
 from .conversions import to_frame
 from .flow.clip_motion import with_motion
 from .flow.methods import FlowMethod
@@ -22,10 +23,14 @@ class Stream(Closing):
     Args:
         stylizer: does the work.
         flow: optical flow method; None: cuts are detected, motion is not.
+        masks: of the frames; None: those of each ``Frame``.
     """
 
-    def __init__(self, stylizer: Stylizer, flow: FlowMethod | None) -> None:
+    def __init__(
+        self, stylizer: Stylizer, flow: FlowMethod | None, masks: ImageMasks | None = None
+    ) -> None:
         self._stylizer, self._flow = stylizer, flow
+        self._masks = masks or ImageMasks()
         self._closed = False
         self._frame: Frame | None = None
         self.reset()
@@ -45,7 +50,8 @@ class Stream(Closing):
         """
         if self._closed:
             raise ValueError("the stream is closed: open another one with vidstyle.stream")
-        self._frame, restore = to_frame(image)
+        frame, restore = to_frame(image)
+        self._frame = self._masks.applied(frame)
         frame, motion = next(self._pairs)
         return restore(self._stylizer(frame, motion))
 

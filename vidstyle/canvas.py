@@ -58,7 +58,7 @@ class Canvas:
             )
 
     def rotated(self, degrees: int) -> "Canvas":
-        """The canvas of frames that players rotate by so many degrees."""
+        """The canvas of frames that players rotate by this angle in degrees."""
         return replace(self, size=self.size[::-1]) if degrees % 180 else self
 
     def output_px(self, frame_size: tuple[int, int]) -> int:

@@ -62,6 +62,41 @@ def to_frame(
     raise TypeError(f"{name} must be {KINDS}, not {type(image).__name__}")
 
 
+def to_mask(mask: Any, name: str = "mask") -> NDArray[np.uint8]:
+    """A mask as (H, W) uint8 levels.
+
+    Args:
+        mask: (H, W), (H, W, 1) or (1, H, W) NumPy array or PyTorch tensor, bool, uint8 or floats
+            from 0 to 1; or a PIL image, of which the luma counts.
+        name: of the argument, for error messages.
+
+    Raises:
+        TypeError: another kind of object, or another type of values.
+        ValueError: another shape, or floating-point values outside of 0 to 1.
+    """
+    torch = sys.modules.get("torch")
+    if is_pillow(mask):
+        return np.array(mask.convert("L"))
+    if torch is not None and isinstance(mask, torch.Tensor):
+        mask = mask.detach().cpu().numpy()
+    if not isinstance(mask, np.ndarray):
+        raise TypeError(
+            f"{name} must be an array, a PyTorch tensor or a PIL image, not {type(mask).__name__}"
+        )
+    plane = mask.squeeze() if mask.ndim > 2 else mask
+    if plane.ndim != 2 or 0 in plane.shape:
+        raise ValueError(f"{name} has the shape {mask.shape}: it must be (H, W)")
+    if plane.dtype == np.uint8:
+        return np.ascontiguousarray(plane)
+    if plane.dtype == np.bool_:
+        return plane.astype(np.uint8) * np.uint8(255)
+    if not np.issubdtype(plane.dtype, np.floating):
+        raise TypeError(
+            f"{name} has the dtype {plane.dtype}: use bool, uint8, or floats from 0 to 1"
+        )
+    return np.asarray(_quantized(plane, name) >> 8, np.uint8)
+
+
 def is_image(value: object) -> bool:
     """Whether a value is of one of the libraries' kinds, of whatever shape."""
     torch = sys.modules.get("torch")

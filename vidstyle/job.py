@@ -20,7 +20,8 @@ from .io.frame import Frame
 from .io.image_names import existing_numbers, image_path, is_image, is_numbered
 from .io.lut import Lut
 from .io.mapped_source import mapped
-from .io.mask import MaskFile, with_emphasis, with_masks, with_regions
+from .io.mask import with_emphasis, with_masks, with_regions
+from .io.mask_file import MaskFile
 from .io.outputs import check_apart
 from .io.sink import open_sink
 from .io.sink_base import Encoding, FileSink

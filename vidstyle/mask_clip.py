@@ -1,7 +1,7 @@
 """A clip of masks: masks that are drawn on single frames, carried along the motion of a clip."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -17,7 +17,7 @@ from .flow.clip_motion import with_motion
 from .flow.methods import load_flow
 from .io.files import check_writable
 from .io.frame import Frame, to_8_bits
-from .io.mask import read_mask
+from .io.mask_file import read_mask
 from .io.outputs import check_apart
 from .io.sink import open_sink
 from .io.sink_base import Encoding, FileSink
@@ -39,6 +39,9 @@ CRF = 8
 VIDEO_ENDINGS = ".mkv", ".mp4", ".mov", ".webm"
 """Endings of the clips that masks are written to."""
 
+MakeDisplay = Callable[[str, int | None], ProgressDisplay]
+"""Makes a display of progress of its unit and total."""
+
 SHADE, TINT = 0.35, (0, 70, 0)
 """Brightness outside the mask in an overlay, and levels added inside."""
 
@@ -50,7 +53,7 @@ def carry_masks(
     *,
     overlay: str | Path | None = None,
     overwrite: bool = False,
-    quiet: bool = False,
+    make_display: MakeDisplay = ProgressDisplay,
 ) -> Path:
     """Carry masks along the motion, and write a clip of masks.
 
@@ -62,7 +65,7 @@ def carry_masks(
         output: clip to write.
         overlay: clip to write that shows the masks on the frames; None: none.
         overwrite: replace existing files.
-        quiet: show no progress.
+        make_display: makes what shows the progress, given the unit and the total.
 
     Raises:
         InputError: the clip or a mask cannot be read, or a time lies after the end of the clip.
@@ -89,8 +92,9 @@ def carry_masks(
             sinks.append(open_sink(overlay, like, True, Encoding(sound=False)))
         for sink in sinks:
             stack.callback(sink.abandon)
+        display = make_display("frame", source.format.frames)
         try:
-            _write(source, drawn, sinks, quiet)
+            _write(source, drawn, sinks, display)
         except BaseException:
             parts = [part for sink in sinks if (part := sink.close(complete=False))]
             for part in parts:
@@ -106,10 +110,10 @@ def _write(
     source: Source,
     masks: Mapping[Fraction, Mask],
     sinks: list[FileSink],
-    quiet: bool,
+    progress: ProgressDisplay,
 ) -> None:
     """Send the mask of each frame to the first sink, and the overlay to the second."""
-    with ProgressDisplay("frame", source.format.frames, quiet) as display:
+    with progress as display:
         for number, (frame, mask) in enumerate(_carried(source, masks), 1):
             check()
             image = np.repeat(mask[..., None], 3, 2)

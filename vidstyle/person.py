@@ -329,7 +329,7 @@ def guided_filter(guide: Map, values: Map, radius_px: int, epsilon: float) -> Ma
 
 
 def _reduced(image: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
-    """An image with a long side of at most so many px."""
+    """An image with a long side of at most ``long_side`` px."""
     height, width = image.shape[:2]
     scale = min(1.0, long_side / max(height, width))
     size: Sequence[int] = (max(8, round(width * scale)), max(8, round(height * scale)))

@@ -103,6 +103,6 @@ class _TimedRun:
         self._later_seconds = time.perf_counter() - started - self._first_seconds
 
     def seconds_for(self, count: int) -> float:
-        """An estimate of the time for so many frames."""
+        """An estimate of the time for this number of frames."""
         timed = len(self.stylized) - 1
         return self._first_seconds + (self._later_seconds / timed * (count - 1) if timed else 0.0)

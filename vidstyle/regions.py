@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .features.extractor import Features
-from .io.mask import MaskFile
+from .io.mask_file import MaskFile
 from .keyframes import check_key, to_number
 from .settings import Settings
 from .styles import find_style
@@ -59,12 +59,18 @@ def load_regions(
         InputError: a style image cannot be read.
         ValueError: a region has a content weight, and the frame's is 0.
     """
-    if not content_weight and any(entry.settings.get("content_weight") for entry in entries):
+    regions = tuple(entry.loaded(features) for entry in entries)
+    check_content_weights(regions, content_weight)
+    return regions
+
+
+def check_content_weights(regions: Iterable[Region], content_weight: float) -> None:
+    """Raise ValueError if a region has a content weight, and the frame's is 0."""
+    if not content_weight and any(region.settings.get("content_weight") for region in regions):
         raise ValueError(
             "content_weight is 0 and that of a region is not: give the frame a small one, such as "
             "content_weight=0.001"
         )
-    return tuple(entry.loaded(features) for entry in entries)
 
 
 def parse_regions(texts: Iterable[str] | None) -> tuple[RegionEntry, ...]:
@@ -105,25 +111,34 @@ def make_region(table: Mapping[str, Any]) -> RegionEntry:
         ValueError: an unknown key, or a value of the wrong kind or range.
         InputError: the style does not exist.
     """
-    for name in table:
-        check_key("region", name, KEYS)
+    settings = region_settings(table)
     if not isinstance(table.get("mask"), (str, Path)):
         raise ValueError("a region has no mask: name an image or a clip that is white in it")
+    style = table.get("style")
+    if not isinstance(style, (str, Path, type(None))):
+        raise ValueError(f"the style of a region is {style!r}: use one path or name")
+    return RegionEntry(
+        MaskFile(table["mask"], table.get("invert", False)),
+        None if style is None else find_style(style),
+        settings,
+    )
+
+
+def region_settings(table: Mapping[str, Any]) -> dict[str, float]:
+    """The values of ``REGION_SETTINGS`` in a table of ``KEYS``; numbers may be strings.
+
+    Raises:
+        ValueError: an unknown key, a value of the wrong kind or range, or neither a style nor a
+            setting.
+    """
+    for name in table:
+        check_key("region", name, KEYS)
     settings: dict[str, Any] = {
         name: to_number(name, table[name]) for name in REGION_SETTINGS if name in table
     }
     replace(Settings(), **settings)
-    style, invert = table.get("style"), table.get("invert", False)
-    if not isinstance(style, (str, Path, type(None))):
-        raise ValueError(f"the style of a region is {style!r}: use one path or name")
-    if not isinstance(invert, bool):
-        raise ValueError(f"invert is {invert!r}: use True or False")
-    if style is None and not settings:
-        raise ValueError(
-            f"the region {table['mask']} has neither a style nor a setting of its own: give it one"
-        )
-    return RegionEntry(
-        MaskFile(table["mask"], invert),
-        None if style is None else find_style(style),
-        settings,
-    )
+    if not isinstance(table.get("invert", False), bool):
+        raise ValueError(f"invert is {table['invert']!r}: use True or False")
+    if table.get("style") is None and not settings:
+        raise ValueError("a region has neither a style nor a setting of its own: give it one")
+    return settings

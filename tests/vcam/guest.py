@@ -83,7 +83,7 @@ def order(backend):
     connection, images = backend(DEVICE, SIZE, RATE), []
     converter = VirtualCamera(DEVICE, SIZE, RATE, open_device=backend)
     reformatter = VideoReformatter()
-    frames = [converter._to_i420(numbered_image(number), reformatter) for number in range(40)]
+    frames = [converter._to_pixels(numbered_image(number), reformatter) for number in range(40)]
     connection.send(frames[0])
     reader = threading.Thread(target=read_device, args=(25, images))
     reader.start()

@@ -1,14 +1,15 @@
 """The command ``vidstyle live``."""
 
 import argparse
-import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..runtime.interrupts import deferred
 from ..settings import Settings
+from .live_flags import SHARED_OUTPUTS
+from .live_outputs import open_outputs
 from .usage import settings_of, usage_errors, weights_files
 
 BROWSER = "browser"
@@ -17,13 +18,12 @@ BROWSER = "browser"
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Stylise a camera in real time."""
-    from ..io.files import is_url, name_in_file
+    from ..io.files import data_folder, is_url, name_in_file
     from ..io.outputs import check_apart
     from ..io.recording_names import check_recording
     from ..live.browser_camera import BROWSER_SIZE, BrowserCamera
     from ..live.camera import open_camera
     from ..live.startup import LiveOptions, SessionClosed, preview_while_loading
-    from ..live.stylized_area import ALL, StylizedArea
     from ..live.window import DisplayCheck, Window
 
     args.outputs = [name_in_file(output) for output in args.outputs]
@@ -32,16 +32,18 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         files = [Path(output) for output in args.outputs if not is_url(output)]
         _check(args, files)
         seconds = None if args.duration is None else float(args.duration)
-        max_steps = {} if args.steps is None else {"max_steps": args.steps}
+        changed: dict[str, Any] = {} if args.steps is None else {"max_steps": args.steps}
+        changed["presets"] = data_folder() / "live" / "presets.json"
         show = LiveOptions(
-            args.fps, args.fade_seconds, seconds, files[0] if files else None, **max_steps
+            args.fps, args.fade_seconds, seconds, files[0] if files else None, **changed
         )
         settings = _settings(args)
         args.style_files = _style_files(args)
         set_list = None if args.timeline is None else _set_list(args)
+        area, region_files = _area(args)
     others = args.person_model, args.face_model
     models = [*weights_files(args), *(path for path in others if path)]
-    check_apart(files, (args.camera, *args.style_files, *models))
+    check_apart(files, (args.camera, *args.style_files, *region_files, *models))
     for file in files:
         check_recording(file, args.overwrite)
     size = args.camera_size[0] if args.camera_size else None
@@ -50,10 +52,15 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         if display is not None:
             stack.callback(display.close)
         browser = BrowserCamera(size or BROWSER_SIZE, args.fps) if _is_browser(args) else None
-        outputs = _open_outputs(args, parser, stack, browser)
+        outputs = open_outputs(args, parser, stack, browser)
         outputs += [set_list] if set_list else []
         source = stack.enter_context(browser or open_camera(args.camera, args.loop, size, args.fps))
-        source.area = StylizedArea(args.person_model, args.mask or ALL, args.face_model)
+        source.area = area
+        if args.microphone is not None:
+            from ..live.microphone import Microphone
+
+            microphone = stack.enter_context(closing(Microphone(args.microphone)))
+            show = replace(show, microphone=microphone)
         window = Window(check=display) if display is not None else None
         if window is not None:
             stack.callback(window.close)
@@ -101,8 +108,10 @@ def _check(args: argparse.Namespace, files: list[Path]) -> None:
         if args.obs:
             raise ValueError("OBS opens the control page without HTTPS: go without --obs")
     outputs = args.window, args.outputs, args.web is not None, args.obs
-    if not any(outputs) and args.virtual_camera is None:
-        raise ValueError("--no-window leaves no output: add -o, --web, --virtual-camera or --obs")
+    named = (getattr(args, name) for name in ("virtual_camera", *SHARED_OUTPUTS))
+    if not any(outputs) and all(name is None for name in named):
+        remedy = "add -o, --web, --virtual-camera, --obs, --ndi, --spout or --syphon"
+        raise ValueError(f"--no-window leaves no output: {remedy}")
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -112,88 +121,6 @@ def _settings(args: argparse.Namespace) -> Settings:
     base = live_settings(args.preset)
     settings = settings_of(args, base)
     return replace(settings, steps=min(settings.steps, base.steps))
-
-
-def _open_outputs(
-    args: argparse.Namespace,
-    parser: argparse.ArgumentParser,
-    stack: ExitStack,
-    browser: Any,
-) -> list[Any]:
-    """Open every output except the window; invalid arguments are reported before anything else."""
-    from ..io.files import is_url
-
-    outputs: list[Any] = []
-    if args.web is not None or args.obs:
-        outputs.append(_page(args, parser, browser))
-    if args.virtual_camera is not None:
-        from ..live.virtual_camera import VirtualCamera
-
-        size, rate = args.virtual_camera_size[0], args.virtual_camera_fps
-        with usage_errors(parser):
-            outputs.append(
-                VirtualCamera(args.virtual_camera or None, size, rate, args.camera_matrix)
-            )
-    for address in filter(is_url, args.outputs):
-        from ..live.stream_output import StreamOutput
-
-        outputs.append(StreamOutput(address, args.fps))
-    if args.obs:
-        from ..live.shared_memory import SharedMemoryOutput
-
-        outputs.append(SharedMemoryOutput())
-    for output in outputs:
-        stack.callback(output.close)
-    return outputs
-
-
-def _page(args: argparse.Namespace, parser: argparse.ArgumentParser, browser: Any) -> Any:
-    """The control page, whose address is printed.
-
-    Args:
-        args: of the command line.
-        parser: reports wrong arguments.
-        browser: the ``BrowserCamera`` of the session; None: it has another source.
-    """
-    from ..io.files import data_folder
-    from ..live.web.server import Page
-    from ..web.address import check_host_name, listen
-
-    with usage_errors(parser):
-        allowed = [check_host_name(name) for name in args.allowed_hosts]
-        certificate = None
-        if args.https or args.certificate:
-            from ..web.certificate import given_certificate, own_certificate
-
-            certificate = (
-                own_certificate(data_folder())
-                if args.https
-                else given_certificate(args.certificate, args.key)
-            )
-        server = listen(args.web or "")
-        page = Page(server, allowed, browser, certificate)
-    print(f"vidstyle: control page at {page.url}", file=sys.stderr)
-    if browser is not None:
-        server.listen()  # whoever opens the page while PyTorch is loaded waits
-        print(_way_to_page(page, args), file=sys.stderr)
-    return page
-
-
-def _way_to_page(page: Any, args: argparse.Namespace) -> str:
-    """How a phone opens the page: a QR code, or the flags that it needs."""
-    if not page.for_other_devices:
-        return (
-            "vidstyle: the page is for this machine only; for a phone: vidstyle studio --live "
-            "--https --address 0.0.0.0:8443"
-        )
-    from ..web.qr import qr_text
-
-    hint = "vidstyle: browsers give this page no camera: add --https"
-    if args.https:
-        hint = "vidstyle: the browser warns of the certificate, which vidstyle made: continue there"
-    elif args.certificate:
-        hint = ""
-    return qr_text(page.url) + hint
 
 
 def _style_files(args: argparse.Namespace) -> list[Path]:
@@ -215,11 +142,27 @@ def _set_list(args: argparse.Namespace) -> Any:
     return SetList(entries, args.style_files)
 
 
+def _area(args: argparse.Namespace) -> tuple[Any, list[Path]]:
+    """The masks of the session, and the files of masks and of the styles of regions."""
+    from ..io.mask_file import NAMES, MaskFile
+    from ..live.stylized_area import AREAS, DRAWN, StylizedArea
+    from ..regions import parse_regions
+
+    args.regions = parse_regions(args.regions)
+    drawn = None if args.mask in AREAS else MaskFile(args.mask)
+    masks = [region.mask for region in args.regions]
+    name = args.mask if drawn is None else DRAWN
+    area = StylizedArea(args.person_model, name, args.face_model, drawn, masks)
+    files = [Path(mask.path) for mask in [*masks, drawn] if mask and str(mask.path) not in NAMES]
+    return area, [*files, *(region.style for region in args.regions if region.style)]
+
+
 def _load_stylizer(args: argparse.Namespace, settings: Settings, source: Any) -> Any:
     """(stylizer, [(name, style)], flow), all that takes long to load."""
     from ..features.weights import load_features
     from ..flow.methods import load_flow
     from ..live.session import prepare_styles
+    from ..regions import load_regions
     from ..runtime.device import choose_device
     from ..stylizer.style import Style
     from ..stylizer.stylizer import Stylizer
@@ -228,6 +171,8 @@ def _load_stylizer(args: argparse.Namespace, settings: Settings, source: Any) ->
     features = load_features(args.features, args.device, args.weights)
     styles = [(Path(name).stem, Style.from_images([name], features)) for name in args.style_files]
     stylizer = Stylizer(features, styles[0][1], settings)
-    prepare_styles([style for _, style in styles], stylizer, source.format.size)
+    stylizer.regions = load_regions(args.regions, features, settings.content_weight)
+    of_regions = [region.style for region in stylizer.regions if region.style]
+    prepare_styles([*(style for _, style in styles), *of_regions], stylizer, source.format.size)
     source.area.load()
     return stylizer, styles, flow

@@ -20,6 +20,15 @@ LIVE_DEFAULTS: Mapping[str, str] = MappingProxyType(
 )
 """Defaults of ``vidstyle live`` that the presets do not set, as the help shows them."""
 
+SHARED_OUTPUTS: Mapping[str, str] = MappingProxyType(
+    {
+        "ndi": "through NDI to programs in the network",
+        "spout": "through Spout to programs on this machine (Windows)",
+        "syphon": "through Syphon to programs on this machine (macOS)",
+    }
+)
+"""Flag -> where the frames go."""
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add them to the parser of the command: basic ones first, then groups for experts."""
@@ -67,7 +76,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_basic_settings(parser, live_settings())
     _add_outputs(parser)
     _add_virtual_camera(parser)
-    _add_control_page(parser)
+    _add_shared_outputs(parser)
+    _add_control(parser)
     add_expert_settings(parser, live_settings(), LIVE_DEFAULTS)
     add_model_flags(parser)
 
@@ -76,9 +86,18 @@ def _add_masks(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--mask",
-        choices=("all", "person", "background"),
-        help="stylise everything, people only, or only what is behind them; key a changes it "
-        "(default: all)",
+        metavar="MASK",
+        default="all",
+        help="stylise all, person (people only), background (what is behind them), or where this "
+        "image is white; key a changes it (default: all)",
+    )
+    add(
+        "--region",
+        dest="regions",
+        action="append",
+        metavar="MASK=STYLE[,NAME=VALUE]",
+        help="another style for person, background, or where an image is white, as for `vidstyle "
+        "render` (may be given more than once)",
     )
     add(
         "--person-model",
@@ -112,6 +131,14 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         help="record into this file, or stream to this address: rtmp://, rtsp://, udp://, tcp://; "
         "@FILE reads the address from a file, so that no list of processes shows its key (may be "
         "given more than once)",
+    )
+    add(
+        "--microphone",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="record the sound of this microphone too: a part of its name, or its number (default: "
+        "the system's microphone)",
     )
     add("-y", dest="overwrite", action="store_true", help="replace an existing recording")
     add(
@@ -154,8 +181,26 @@ def _add_virtual_camera(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_control_page(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("control page").add_argument
+def _add_shared_outputs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("frames for other programs").add_argument
+    for name, where in SHARED_OUTPUTS.items():
+        add(
+            f"--{name}",
+            nargs="?",
+            const="",
+            metavar="NAME",
+            help=f"send the frames {where}, under this name (default: vidstyle)",
+        )
+
+
+def _add_control(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("control").add_argument
+    add(
+        "--osc",
+        metavar="[HOST:]PORT",
+        help="receive OSC messages at this UDP port, such as 9000 (default of the host: "
+        "127.0.0.1, for this machine only)",
+    )
     add(
         "--web",
         nargs="?",

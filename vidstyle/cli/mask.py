@@ -3,10 +3,11 @@
 import argparse
 import re
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from ..time_text import parse_time
-from .usage import usage_errors
+from .usage import events_written, usage_errors
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write a clip that shows the masks on the frames",
     )
+    add(
+        "--json",
+        metavar="FILE",
+        help="write the progress as JSON lines to this file, or to standard output (-)",
+    )
     add("-y", dest="overwrite", action="store_true", help="replace existing outputs")
 
 
@@ -42,20 +48,23 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Carry masks along the motion of a clip."""
     from ..inputs import default_output
     from ..mask_clip import carry_masks
+    from ..progress import ProgressDisplay
 
     with usage_errors(parser):
         masks = dict(_timed(text) for text in args.masks)
         if len(masks) < len(args.masks):
             raise ValueError("two masks have the same time: give each its own, as in 0:07=b.png")
     output = args.output or default_output(args.clip, ["mask"], None).with_suffix(".mkv")
-    carry_masks(
-        args.clip,
-        masks,
-        output,
-        overlay=args.overlay,
-        overwrite=args.overwrite,
-        quiet=args.quiet,
-    )
+    with events_written(args.json) as listener:
+        display = partial(ProgressDisplay, quiet=args.quiet, listener=listener)
+        carry_masks(
+            args.clip,
+            masks,
+            output,
+            overlay=args.overlay,
+            overwrite=args.overwrite,
+            make_display=display,
+        )
 
 
 def _timed(text: str) -> tuple[Fraction, str]:

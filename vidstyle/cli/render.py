@@ -2,9 +2,8 @@
 
 import argparse
 import logging
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from .render_outputs import choose_canvas, choose_output, output_of, with_outputs
 from .usage import (
     base_settings,
+    events_written,
     flag_of,
     in_flags,
     settings_of,
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             features = load_features(args.features, args.device, args.weights)
             style = Style.from_images(styles, features, args.style_weights)
             examples = _stylizers(jobs[0], style, settings.values())
-        listener = stack.enter_context(_events_written(args.json))
+        listener = stack.enter_context(events_written(args.json))
         jobs = [replace(job, listener=listener) for job in jobs]
 
         def make_stylizer(job: Any) -> Stylizer:
@@ -145,21 +145,6 @@ def _check_flags(args: argparse.Namespace, batch: bool) -> None:
         raise ValueError("--trace works with one input only: render the others without it")
 
 
-@contextmanager
-def _events_written(name: str | None) -> Iterator[Any]:
-    """A listener that writes JSON lines to a file, or to standard output; None where not wanted."""
-    from ..io.files import PIPE
-    from ..progress import EventWriter
-
-    if name is None:
-        yield None
-    elif name == PIPE:
-        yield EventWriter(sys.stdout)
-    else:
-        with Path(name).open("w", encoding="utf-8") as file:
-            yield EventWriter(file)
-
-
 def _cluster(args: argparse.Namespace) -> Any:
     """The ``ClusterOptions`` of the flags; None without ``--ray``.
 
@@ -224,7 +209,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
     Raises:
         ValueError: flags that exclude each other.
     """
-    from ..io.mask import MaskFile
+    from ..io.mask_file import MaskFile
     from ..io.sink_base import Encoding
     from ..job import RenderJob
     from ..painted_keyframes import parse_painted_keyframes

@@ -2,11 +2,13 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from ..settings import PRESETS, Settings
 
@@ -82,3 +84,18 @@ def weights_files(args: argparse.Namespace) -> list[str | Path]:
         for name in (args.features, args.weights, args.flow_weights)
         if name and Path(name).is_file()
     ]
+
+
+@contextmanager
+def events_written(name: str | None) -> Iterator[Any]:
+    """A listener that writes JSON lines to a file, or to standard output; None where not wanted."""
+    from ..io.files import PIPE
+    from ..progress import EventWriter
+
+    if name is None:
+        yield None
+    elif name == PIPE:
+        yield EventWriter(sys.stdout)
+    else:
+        with Path(name).open("w", encoding="utf-8") as file:
+            yield EventWriter(file)

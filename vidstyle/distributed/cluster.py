@@ -204,7 +204,7 @@ class RayWorkers:
         count: number of workers; None: as many as fit.
 
     Raises:
-        DeviceError: the cluster has no room for so many workers.
+        DeviceError: the cluster has no room for that number of workers.
         VidstyleError: a machine has other versions, or starts no worker.
     """
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from ..errors import InputError
 from ..flow.cuts import LOOK_AHEAD_FRAMES, LOOK_BACK_FRAMES, cut_reaches, cuts_among
@@ -105,8 +105,8 @@ def join_scans(scans: Sequence[Scan]) -> Scan | None:
             return None
         reaches |= {len(times) + index: reach for index, reach in part.reaches.items()}
         times += part.times
-        following = [time for other in scans[number + 1 :] for time in other.times]
-        if number + 1 < len(scans) and part.after != tuple(following[:LOOK_AHEAD_FRAMES]):
+        following = (time for other in scans[number + 1 :] for time in other.times)
+        if number + 1 < len(scans) and part.after != tuple(islice(following, LOOK_AHEAD_FRAMES)):
             return None
     return Scan(tuple(times), reaches)
 

@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import getpass
 import os
 import sys
 import tempfile
@@ -250,7 +251,7 @@ def _rendered_still(job: RenderJob, stylizer: Stylizer) -> bytes:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """All libraries compute with so many threads, on which the last bit of a result depends."""
+    """Set the number of threads of all libraries; the last bit of a result depends on it."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     try:
         with thread_limit(count):
@@ -313,8 +314,10 @@ def _local_source(clip: Clip, fetch: Callable[[], np.ndarray] | None) -> Path:
 
 
 def source_folder() -> Path:
-    """The folder of sources that were sent to this machine."""
-    return Path(tempfile.gettempdir()) / "vidstyle-sources"
+    """The folder of sources that were sent to this machine, which other users cannot read."""
+    # A container's user may have no name.
+    user = getattr(os, "getuid", getpass.getuser)()
+    return Path(tempfile.gettempdir()) / f"vidstyle-sources-{user}"
 
 
 def _stored_source(name: str, contents: str, fetch: Callable[[], np.ndarray]) -> Path:
@@ -326,7 +329,7 @@ def _stored_source(name: str, contents: str, fetch: Callable[[], np.ndarray]) ->
     digest = contents.rpartition(" ")[2]
     path = source_folder() / f"{digest}-{name}"
     if not _has_contents(path, contents):
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         write_file(path, fetch().tobytes())
     return path
 

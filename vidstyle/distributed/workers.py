@@ -33,7 +33,7 @@ class Workers(Protocol):
         """
 
     def wait(self, seconds: float) -> Sequence[Finished]:
-        """Tasks that have ended; after so many seconds none."""
+        """Tasks that have ended; none when the time in seconds is over."""
 
     def send_source(self, clip: Clip, path: Path) -> None:
         """Send a source to the workers that do not see it; for tasks submitted from now on."""

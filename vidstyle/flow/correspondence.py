@@ -256,7 +256,7 @@ def _corrected(flow: Flow, pixels: Pixels, key: Pixels, method: FlowMethod) -> F
 
 
 def _faded(correspondence: Correspondence, distance: int) -> Correspondence:
-    """The correspondence of a frame so many frames away from the keyframe."""
+    """The correspondence of a frame at this distance from the keyframe, in frames."""
     left = min(1.0, (MAX_FRAMES + 1 - distance) / FADE_FRAMES)
     levels = (left * correspondence.confidence.astype(np.float32)).round().astype(np.uint8)
     return replace(correspondence, confidence=levels)

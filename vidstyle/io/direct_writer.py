@@ -11,6 +11,7 @@ from .locks import OutputLock
 from .mux import CONTAINERS
 from .recording_names import create_part_file
 from .sink_base import DEFAULT_ENCODING, Encoding, FileSink, OutputErrors, publish
+from .sound_track import SoundTrack
 from .stream_info import VideoInfo
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ FRAGMENT_OPTIONS = {
 
 
 class DirectWriter(FileSink):
-    """Writes a video without audio to ``NAME.part.EXT``, which is renamed when it is complete.
+    """Writes a video to ``NAME.part.EXT``, which is renamed when it is complete.
 
     A killed program leaves a playable ``NAME.part.EXT`` that lacks at most the last second. That
     file is never replaced: the next one is called ``NAME.part-2.EXT``. Nothing is encoded or copied
@@ -45,6 +46,7 @@ class DirectWriter(FileSink):
         source: colours, time base, rate and sample aspect ratio.
         encoding: codec and quality.
         overwrite: whether an existing file may be replaced.
+        sound: its audio track; None: the video has no audio.
 
     Raises:
         OutputError: the file exists, cannot be written, or is being written by another program.
@@ -56,7 +58,9 @@ class DirectWriter(FileSink):
         source: VideoInfo,
         encoding: Encoding = DEFAULT_ENCODING,
         overwrite: bool = False,
+        sound: SoundTrack | None = None,
     ) -> None:
+        self._sound = sound
         self._path, self._source, self._overwrite = (
             check_writable(path, overwrite),
             source,
@@ -89,6 +93,7 @@ class DirectWriter(FileSink):
                 self._file = EncodedFile(
                     self._part, self._container, self._encoder, self._source, options
                 )
+                self._file.side_streams = self._sound
             self._last_pts = max(round(frame.time / self._source.time_base), self._last_pts + 1)
             self._file.send(frame, self._last_pts)
 
@@ -118,6 +123,8 @@ class DirectWriter(FileSink):
         part = self._part
         if file is None or part is None:
             return None
+        if self._sound is not None:
+            self._sound.finish()
         with self._output_errors():
             file.close()
             if not complete:

@@ -22,6 +22,7 @@ from .frame import Frame
 from .hdr import display_to_hdr
 from .metadata import TimedPacket
 from .side_streams import SideStreams
+from .sound_track import SoundTrack
 from .stream_info import FULL, RGB, VideoInfo
 
 FRAGMENTS = {"movflags": "hybrid_fragmented+frag_keyframe+delay_moov"}
@@ -70,8 +71,8 @@ class EncodedFile:
         self._threads = ExitStack()
         self.packet_pts = array("q")  # eight bytes each: a recording may last for days
         self.frames = 0
-        self.side_streams: SideStreams | None = None
-        self._side_packets: Iterator[TimedPacket] = iter(())
+        self.side_streams: SideStreams | SoundTrack | None = None
+        self._side_packets: Iterator[TimedPacket | None] = iter(())
         self._next_side_packet: TimedPacket | None = None
         self._durations: dict[int, int] = {}
 
@@ -149,6 +150,8 @@ class EncodedFile:
 
     def _mux_side_packets(self, time: Fraction | None = None) -> None:
         """Mux packets of the side streams up to a time, or all of them; drop damaged ones."""
+        if self._next_side_packet is None:  # there may be more by now
+            self._next_side_packet = next(self._side_packets, None)
         while self._next_side_packet is not None and (
             time is None or self._next_side_packet[0] <= time
         ):

@@ -35,8 +35,8 @@ def mapped(
     Args:
         source: of the frames; all else of the result is that of this source.
         change: is called once with each frame.
-        resources: are closed with the source. Where one has ``memory_frames``, so many of the
-            frames that are skipped are changed too.
+        resources: are closed with the source. Where one has ``memory_frames``, that number of
+            skipped frames is changed too.
         size: (width, height) of the changed frames, if another.
     """
     info = source.format if size is None else replace(source.format, size=size)

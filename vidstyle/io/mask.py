@@ -1,86 +1,34 @@
-"""Masks: where a frame is stylised, and its regions. They come from a still image, a clip, the
-frame's alpha, or a model that finds people."""
+"""Sources whose frames have masks: where a frame is stylised, its regions, and emphasis."""
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, Protocol
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
-from .files import PIPE, is_url
-from .frame import Frame, Image, to_8_bits
-from .image_names import is_numbered
+from .files import PIPE
+from .frame import Frame
 from .mapped_source import mapped
-from .source import ImageSource, Source, open_source
-from .stream_info import VideoInfo
+from .mask_file import (
+    ALPHA,
+    BACKGROUND,
+    PERSON,
+    AlphaReader,
+    FileReader,
+    FoundReader,
+    MaskFile,
+    MaskFinder,
+    MaskReader,
+)
+from .mask_levels import CODEC_NOISE
+from .source import Source
 
 log = logging.getLogger(__name__)
 
-ALPHA = "alpha"
-"""Name of a mask that is the alpha of the frames themselves."""
-
-PERSON, BACKGROUND = "person", "background"
-"""Names of masks that a model finds: people, and all else."""
-
-NAMES = ALPHA, PERSON, BACKGROUND
-"""Masks that are no files."""
-
-CODEC_NOISE = 4
-"""Levels of 255 by which black and white of a compressed clip may differ from 0 and 255: they are
-set to these, so that nothing outside the mask changes."""
-
-ASPECT_TOLERANCE = 0.01
-"""Relative difference of aspect ratios from which a mask is said to be stretched."""
-
-TIME_TOLERANCE_SECONDS = Fraction(1, 200)
-"""A mask so little later than a frame belongs to it: Matroska rounds timestamps to milliseconds."""
-
 MAX_OVERLAP = 0.01
 """Share of a frame on which regions may overlap without a warning: soft edges do."""
-
-Mask = NDArray[np.uint8]
-"""(H, W): 255 where the frame is stylised, 0 where it is not."""
-
-
-@dataclass(frozen=True)
-class MaskFile:
-    """The mask of a clip or an image.
-
-    Args:
-        path: a clip, a still image or an image sequence: its alpha, or its luma where it is opaque.
-            ``alpha``: the alpha of the frames to be stylised. ``person``, ``background``: found in
-            them.
-        invert: stylise where the mask is black.
-    """
-
-    path: str | Path
-    invert: bool = False
-
-    def absolute(self) -> "MaskFile":
-        """The same mask by its absolute path, for other processes."""
-        if str(self.path) in NAMES or is_url(self.path):
-            return self
-        return replace(self, path=Path(self.path).absolute())
-
-
-class MaskFinder(Protocol):
-    """Finds masks in the frames of a clip, which it gets in order."""
-
-    memory_frames: int
-    """Number of frames before a frame that its mask depends on."""
-
-    def mask_of(self, frame: Frame) -> Mask:
-        """The mask of a frame."""
-
-    def close(self) -> None:
-        """There are no more frames."""
-
 
 FindPeople = Callable[[str], MaskFinder]
 """Makes the finder of people of a clip with this name, or raises an error."""
@@ -111,10 +59,10 @@ def with_masks(
     return mapped(source, lambda frame: replace(frame, mask=reader.mask_of(frame)), reader)
 
 
-def with_emphasis(source: Source, finder: "MaskFinder") -> Source:
+def with_emphasis(source: Source, finder: MaskFinder) -> Source:
     """A source whose frames have the masks of a finder as ``Frame.emphasis``."""
     return mapped(
-        source, lambda frame: replace(frame, emphasis=finder.mask_of(frame)), _FoundReader(finder)
+        source, lambda frame: replace(frame, emphasis=finder.mask_of(frame)), FoundReader(finder)
     )
 
 
@@ -154,32 +102,14 @@ def with_regions(
     return mapped(source, change, *readers)
 
 
-def read_mask(path: str | Path, frame: Frame, info: VideoInfo) -> Mask:
-    """A mask that is drawn on one frame, of the size of the frame.
-
-    Args:
-        path: a still image.
-        frame: of a clip.
-        info: of the clip.
-
-    Raises:
-        InputError: the mask cannot be read, or is all black or white.
-    """
-    reader = _MaskReader(MaskFile(path), -frame.time, info)
-    try:
-        return reader.mask_of(frame)
-    finally:
-        reader.close()
-
-
 def _make_readers(
     source: Source,
     masks: Sequence[MaskFile],
     offset: Fraction,
     find_people: FindPeople | None,
-) -> "list[_Reader]":
+) -> list[MaskReader]:
     """The reader of each mask. The source is closed if one cannot be read."""
-    readers: list[_Reader] = []
+    readers: list[MaskReader] = []
     try:
         people: MaskFinder | None = None
         for mask in masks:
@@ -190,7 +120,7 @@ def _make_readers(
                 raise InputError(f"{mask.path} is no file: name an image or a clip", "mask")
             # Several regions share one search.
             people = people or find_people(source.format.label)
-            readers.append(_FoundReader(people, mask.invert != (str(mask.path) == BACKGROUND)))
+            readers.append(FoundReader(people, mask.invert != (str(mask.path) == BACKGROUND)))
     except BaseException:
         source.close()
         for reader in readers:
@@ -199,152 +129,14 @@ def _make_readers(
     return readers
 
 
-def _make_reader(source: Source, mask: MaskFile, offset: Fraction) -> "_Reader":
+def _make_reader(source: Source, mask: MaskFile, offset: Fraction) -> MaskReader:
     """The reader of a mask that is no person's."""
     info = source.format
     if str(mask.path) == ALPHA:
         if not info.alpha:
             name = "the source" if info.path is None else info.label
             raise InputError(f"{name} has no alpha channel: name the file of a mask", "mask")
-        return _AlphaReader(mask.invert)
+        return AlphaReader(mask.invert)
     if str(mask.path) == PIPE:
         raise InputError("a mask is read from a file, not from standard input", "mask")
-    return _MaskReader(mask, offset, info)
-
-
-class _Reader(Protocol):
-    """Gives the mask of each frame."""
-
-    def mask_of(self, frame: Frame) -> Mask: ...
-
-    def close(self) -> None: ...
-
-
-class _FoundReader:
-    """The masks of a finder."""
-
-    def __init__(self, finder: MaskFinder, invert: bool = False) -> None:
-        self._finder, self._invert = finder, invert
-        self.memory_frames = finder.memory_frames
-
-    def mask_of(self, frame: Frame) -> Mask:
-        """The mask of a frame."""
-        mask = self._finder.mask_of(frame)
-        return 255 - mask if self._invert else mask
-
-    def close(self) -> None:
-        """There are no more frames."""
-        self._finder.close()
-
-
-class _AlphaReader:
-    """The alpha of each frame."""
-
-    def __init__(self, invert: bool) -> None:
-        self._invert = invert
-
-    def mask_of(self, frame: Frame) -> Mask:
-        """The mask of a frame."""
-        alpha = to_8_bits(frame.image)[..., 3]
-        return np.ascontiguousarray(255 - alpha if self._invert else alpha)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class _MaskReader:
-    """Reads the masks of a file in step with the frames of a clip."""
-
-    def __init__(self, mask: MaskFile, offset: Fraction, info: VideoInfo) -> None:
-        self._path, self._invert, self._quarters = mask.path, mask.invert, info.rotation // 90
-        self._offset = offset
-        rate = info.rate if is_numbered(mask.path) else None
-        self._source = open_source(mask.path, rate=rate, apply_rotation=True)
-        self._frames = iter(self._source)
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def _start(self) -> None:
-        """Read the first frame.
-
-        Raises:
-            InputError: there is none, or a still image is all black or all white.
-        """
-        self._next: Frame | None = next(self._frames, None)
-        if self._next is None:
-            raise InputError(f"the mask {self._path} has no frame: name another", "mask")
-        # Programs save masks with alpha that is opaque everywhere; such alpha is no mask.
-        image = to_8_bits(self._next.image)
-        self._uses_alpha = image.shape[2] == 4 and bool((image[..., 3] < 255).any())
-        self._mask, self._end = self._read(self._next.image), Fraction(0)
-        self._fitted: Mask | None = None
-        self._stretched = False
-        if isinstance(self._source, ImageSource):
-            self._check_not_uniform()
-
-    def mask_of(self, frame: Frame) -> Mask:
-        """The mask of a frame: that of the same time, or the last one before."""
-        time = frame.time + self._offset
-        while self._next and self._next.time <= time + TIME_TOLERANCE_SECONDS:
-            self._mask, self._fitted = self._read(self._next.image), None
-            self._end = self._next.time + self._next.duration
-            self._next = next(self._frames, None)
-        if self._next is None and self._end and time > self._end:
-            log.warning(
-                "the mask %s ends at %.2f s: its last frame stays", self._path, float(self._end)
-            )
-            self._end = Fraction(0)
-        height, width = frame.image.shape[:2]
-        if self._fitted is None or self._fitted.shape != (height, width):
-            self._fitted = self._fit(width, height)
-        return self._fitted
-
-    def close(self) -> None:
-        """Close the file."""
-        self._frames, self._next = iter(()), None  # an iterator keeps the decoder
-        self._source.close()
-
-    def _read(self, image: Image) -> Mask:
-        image = to_8_bits(image)
-        mask: NDArray[Any]
-        if self._uses_alpha:
-            mask = image[..., 3]
-        else:
-            mask = cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY)
-        mask = np.where(mask <= CODEC_NOISE, 0, np.where(mask >= 255 - CODEC_NOISE, 255, mask))
-        mask = 255 - mask if self._invert else mask
-        # The frames may be stored as players do not show them.
-        return np.rot90(mask.astype(np.uint8), -self._quarters)
-
-    def _fit(self, width: int, height: int) -> Mask:
-        rows, columns = self._mask.shape
-        stretch = abs(columns * height / (rows * width) - 1)
-        if stretch > ASPECT_TOLERANCE and not self._stretched:
-            self._stretched = True
-            log.warning(
-                "the mask %s (%dx%d) is stretched to %dx%d",
-                self._path,
-                columns,
-                rows,
-                width,
-                height,
-            )
-        way = cv2.INTER_AREA if columns > width else cv2.INTER_LINEAR
-        return cv2.resize(self._mask, (width, height), interpolation=way).astype(np.uint8)
-
-    def _check_not_uniform(self) -> None:
-        """Refuse a still mask that selects nothing or everything.
-
-        Raises:
-            InputError: it is all black or all white.
-        """
-        for level, what in ((0, "nothing"), (255, "everything")):
-            if (self._mask == level).all():
-                raise InputError(
-                    f"the mask {self._path} selects {what}: draw white inside and black elsewhere, "
-                    "or leave the mask out",
-                    "mask",
-                )
+    return FileReader(mask, offset, info)

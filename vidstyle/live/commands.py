@@ -1,10 +1,12 @@
 """Commands of the control page and of scripts: parsing, validation, and names of earlier versions.
 
-A command is a JSON object with any of three keys: ``do`` (an action), ``set`` (parameters) and
-``blend`` (one weight per style)::
+A command is a JSON object with any of these keys: ``do`` (an action), ``set`` (parameters),
+``blend`` (one weight per style), ``style`` and ``preset`` (each a name, or a number from 1),
+``save_preset`` and ``remove_preset`` (each a name)::
 
     {"do": "next", "set": {"strength": 0.5}}
     {"blend": [1, 0, 2]}
+    {"style": "ink"}
 """
 
 import json
@@ -32,6 +34,15 @@ PARAMETERS: Mapping[str, tuple[float, float]] = {
 """Lowest and highest value of each parameter that can be set while a session runs."""
 
 INTEGER_PARAMETERS = ("steps",)
+
+KEYS = ("do", "set", "blend", "style", "preset", "save_preset", "remove_preset")
+"""Keys of a command."""
+
+MAX_PRESETS = 50
+"""Number of presets."""
+
+MAX_PRESET_NAME_LENGTH = 40
+"""Characters of a preset's name."""
 
 MAX_VALUE_LENGTH = 60
 """Characters of a wrong value that an error message repeats."""
@@ -97,21 +108,27 @@ def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, A
     return {names.get(name, name): value for name, value in values.items()}
 
 
-def check_command(command: Mapping[str, Any], actions: Collection[str], style_count: int) -> None:
+def check_command(
+    command: Mapping[str, Any],
+    actions: Collection[str],
+    styles: Sequence[str],
+    presets: Sequence[str] = (),
+) -> None:
     """Check a command completely, so that either all of it is carried out or nothing.
 
     Args:
         command: with present names, see ``with_current_names``.
         actions: the valid values of ``do``.
-        style_count: number of styles.
+        styles: names of the styles.
+        presets: names of the presets.
 
     Raises:
         ValueError: what is wrong, in one line.
     """
-    unknown = [name for name in command if name not in ("do", "set", "blend")]
+    unknown = [name for name in command if name not in KEYS]
     if unknown or not command:
         found = f"not {format_value(unknown[0])}" if unknown else "and this one is empty"
-        message = f"a command has the keys do, set or blend, {found}"
+        message = f"a command has the keys {', '.join(KEYS[:-1])} or {KEYS[-1]}, {found}"
         raise ValueError(f"{message}: send an object such as {EXAMPLE}")
     if "do" in command and not (isinstance(command["do"], str) and command["do"] in actions):
         found = format_value(command["do"])
@@ -119,7 +136,44 @@ def check_command(command: Mapping[str, Any], actions: Collection[str], style_co
     if "set" in command:
         check_parameters(command["set"])
     if "blend" in command:
-        check_weights(command["blend"], style_count)
+        check_weights(command["blend"], len(styles))
+    for kind, names in (("style", styles), ("preset", presets)):
+        if kind in command:
+            find_choice(kind, command[kind], names)
+    for key in ("save_preset", "remove_preset"):
+        if key in command:
+            check_preset_name(command[key])
+
+
+def find_choice(kind: str, value: object, names: Sequence[str]) -> int:
+    """Return the index of what a command chooses by its name, or by its number from 1.
+
+    Args:
+        kind: "style" or "preset", for messages.
+        value: from the command.
+        names: what there is to choose from.
+
+    Raises:
+        ValueError: there is nothing of this name or number.
+    """
+    if isinstance(value, str) and value in names:
+        return names.index(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= len(names):
+        return value - 1
+    remedy = f"use a name, or a number from 1 to {len(names)}" if names else "save one first"
+    raise ValueError(f"there is no {kind} {format_value(value)}: {remedy}")
+
+
+def check_preset_name(name: object) -> None:
+    """Check the name of a preset.
+
+    Raises:
+        ValueError: it is no text, empty, too long, or has letters that cannot be printed.
+    """
+    valid = isinstance(name, str) and name.strip() == name and name.isprintable()
+    if not valid or not 1 <= len(str(name)) <= MAX_PRESET_NAME_LENGTH:
+        rule = f"the name of a preset must be a text of 1 to {MAX_PRESET_NAME_LENGTH} letters"
+        raise ValueError(f"{rule} without spaces around it, not {format_value(name)}")
 
 
 def check_parameters(parameters: object) -> None:

@@ -10,7 +10,7 @@ from ..ops.tensors import resize, to_image
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from .camera import LiveSource
-from .commands import PARAMETERS, check_parameters, check_weights
+from .commands import PARAMETERS, check_parameters, check_weights, find_choice
 from .pyramid_start import RESTYLE_LEVELS
 from .rate_control import FrameRateController
 
@@ -66,6 +66,11 @@ class Controls:
             "larger": lambda: self._multiply_style_scale(SCALE_FACTOR),
             "smaller": lambda: self._multiply_style_scale(1 / SCALE_FACTOR),
         }
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the styles."""
+        return [name for name, _ in self.styles]
 
     @property
     def name(self) -> str:
@@ -146,6 +151,15 @@ class Controls:
         # Temporal consistency with frames in the previous style would slow the crossfade down.
         self._replace_settings(temporal_weight=0.0)
 
+    def select(self, chosen: str | int) -> None:
+        """Crossfade to one style, given by its name, or by its number from 1.
+
+        Raises:
+            ValueError: there is no such style.
+        """
+        selected = find_choice("style", chosen, self.names)
+        self.blend([float(number == selected) for number in range(len(self.styles))])
+
     def add_style(self, name: str, style: Style) -> None:
         """Add a style and crossfade to it. A number is appended to a name that exists already.
 
@@ -155,11 +169,11 @@ class Controls:
         if len(self.styles) >= MAX_STYLES:
             message = f"{name} was not added: there are {MAX_STYLES} styles already"
             raise ValueError(f"{message}: start vidstyle again with the styles you need")
-        names = [known for known, _ in self.styles]
+        names = self.names
         candidates = (name, *(f"{name} {number}" for number in range(2, len(names) + 3)))
         unused = next(candidate for candidate in candidates if candidate not in names)
         self.styles.append((unused, style))
-        self.blend([0.0] * len(names) + [1.0])
+        self.select(len(self.styles))
 
     def thumbnail(self, number: int, long_side: int) -> Image:
         """The first image of a style, (H, W, 3) uint8, with ``long_side`` px. Thread-safe."""
@@ -187,8 +201,7 @@ class Controls:
     def _select_relative(self, offset: int) -> None:
         """Crossfade to the style ``offset`` places after the one with the largest weight."""
         heaviest = max(range(len(self.weights)), key=self.weights.__getitem__)
-        selected = (heaviest + offset) % len(self.styles)
-        self.blend([float(number == selected) for number in range(len(self.styles))])
+        self.select((heaviest + offset) % len(self.styles) + 1)
 
     def _change_strength(self, change: float) -> None:
         lowest, highest = PARAMETERS["strength"]

@@ -1,4 +1,4 @@
-"""Base class of outputs that may be absent or disappear: a virtual camera, a stream.
+"""Base class of outputs that may be absent or disappear: a virtual camera, a stream, NDI.
 
 A thread opens the device, sends the newest image at a constant rate, and opens the device again
 after an error.
@@ -30,6 +30,12 @@ DEVICE_ERRORS = (DeviceError, RuntimeError, OSError, ValueError, av.error.FFmpeg
 RETRY_SECONDS = 1.0
 """Interval in seconds at which an absent device is tried, and an open one is checked."""
 
+REPEAT_SECONDS = 0.2
+"""Interval in seconds at which an output that sends new images at once repeats the last one."""
+
+SENDER_NAME = "vidstyle"
+"""Name under which other programs list an output, unless the user names it."""
+
 CLOSE_SECONDS = 2.0
 """Seconds that ``close`` waits for a device that blocks, before it aborts the operation."""
 
@@ -39,8 +45,8 @@ class DeviceConnection(Protocol):
 
     device: str
 
-    def send(self, i420: NDArray[np.uint8]) -> None:
-        """Send an image: (H * W * 3 / 2) bytes of I420."""
+    def send(self, pixels: NDArray[np.uint8], /) -> None:
+        """Send an image: (H * W * 3 / 2) bytes of I420, or (H * W * 4) of RGBA."""
 
     def close(self) -> None:
         """Release the device."""
@@ -57,7 +63,7 @@ class OutputDevice:
     Args:
         size: (width, height) in px, both even; None: the first image's, rounded up to even.
         rate: images per second.
-        color: matrix and range of the YUV sent.
+        color: matrix and range of the I420 sent; None: RGBA with an alpha of 255 is sent.
 
     Raises:
         ValueError: the rate is out of range, or a side is odd.
@@ -66,7 +72,7 @@ class OutputDevice:
     kind: ClassVar[str]
     repeat_seconds: ClassVar[float | None] = None
 
-    def __init__(self, size: tuple[int, int] | None, rate: float, color: ColorInfo) -> None:
+    def __init__(self, size: tuple[int, int] | None, rate: float, color: ColorInfo | None) -> None:
         if not 0 < rate <= 1000:
             message = f"the rate of a {self.kind} is {rate}"
             raise ValueError(f"{message}: it must be above 0, and 1000 at most")
@@ -160,14 +166,14 @@ class OutputDevice:
         """
         reformatter = VideoReformatter()
         image: Image | None = None
-        i420 = self._to_i420(np.zeros((size[1], size[0], 3), np.uint8), reformatter)
+        pixels = self._to_pixels(np.zeros((size[1], size[0], 3), np.uint8), reformatter)
         due = last_check = time.monotonic()
         while not worker.stopped.is_set():
             self._new_image.clear()
             if self._image is not None and self._image is not image:
                 image = self._image
-                i420 = self._to_i420(letterbox(image, size), reformatter)
-            connection.send(i420)
+                pixels = self._to_pixels(letterbox(image, size), reformatter)
+            connection.send(pixels)
             self.sent += 1
             now = time.monotonic()
             if now - last_check > RETRY_SECONDS:
@@ -180,9 +186,11 @@ class OutputDevice:
             due = max(due + 1 / self._rate, now - 1 / self._rate)
             worker.stopped.wait(max(0.0, due - now))
 
-    def _to_i420(
+    def _to_pixels(
         self, image: NDArray[np.uint8], reformatter: VideoReformatter
     ) -> NDArray[np.uint8]:
+        if self._color is None:
+            return cv2.cvtColor(image, cv2.COLOR_RGB2RGBA).reshape(-1).astype(np.uint8, copy=False)
         frame = from_rgb(image, "yuv420p", self._color, reformatter)
         return np.ascontiguousarray(frame.to_ndarray(), np.uint8).reshape(-1)
 

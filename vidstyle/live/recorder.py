@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from ..errors import VidstyleError
 from ..io.animation import ANIMATIONS
@@ -18,6 +19,10 @@ from ..io.video_writer import VideoWriter
 from ..runtime.closing import Closing
 from ..runtime.worker import SENTINEL, Worker
 from .output_device import letterbox
+from .recorded_sound import RecordedSound
+
+if TYPE_CHECKING:
+    from .microphone import Microphone
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +46,8 @@ class Recorder(Closing):
         source: format of the frames.
         encoding: codec and quality.
         notify: receives (line of text, whether it is an error), on any thread.
+        microphone: what is heard; None: recordings have no audio.
+        start_time: returns the time of the frames' zero in seconds of ``time.monotonic``.
     """
 
     def __init__(
@@ -48,7 +55,12 @@ class Recorder(Closing):
         source: VideoInfo,
         encoding: Encoding = DEFAULT_ENCODING,
         notify: Callable[[str, bool], None] = log_message,
+        microphone: "Microphone | None" = None,
+        start_time: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._microphone, self._start_time = microphone, start_time
+        self._sound: RecordedSound | None = None
+        self._zero = 0.0  # when the first frame was captured, in seconds of time.monotonic
         self._source, self._encoding = replace(source, path=None), encoding
         self._notify = notify
         self._writer: DirectWriter | VideoWriter | None = None
@@ -76,12 +88,15 @@ class Recorder(Closing):
             message = "%s is an interrupted recording, which players can read"
             log.warning(f"{message}: rename or delete it", partial)
         writer: DirectWriter | VideoWriter
+        sound = None if self._microphone is None else RecordedSound(self._microphone)
         if path.suffix.lower() in ANIMATIONS:
             writer = VideoWriter(path, self._source, self._encoding, overwrite=overwrite)
         else:
-            writer = DirectWriter(path, self._source, self._encoding, overwrite)
+            track = None if sound is None else sound.track
+            writer = DirectWriter(path, self._source, self._encoding, overwrite, track)
         with self._lock:
             self._writer, self._path, self._first_frame = writer, path, None
+            self._sound = sound
         self._notify(f"recording: {path.absolute()}", False)
 
     @property
@@ -94,11 +109,16 @@ class Recorder(Closing):
         try:
             with self._lock:
                 if self._writer is not None:
-                    first = self._first_frame = self._first_frame or frame
-                    image = frame.image
+                    if self._first_frame is None:
+                        self._first_frame = frame
+                        self._zero = self._start_time() + float(frame.time)
+                    first, image = self._first_frame, frame.image
                     if frame.size != first.size:  # a phone was rotated
                         image = letterbox(image, first.size)
-                    self._writer.send(replace(frame, image=image, time=frame.time - first.time))
+                    time = frame.time - first.time
+                    if self._sound is not None:
+                        self._sound.feed(self._zero, time)
+                    self._writer.send(replace(frame, image=image, time=time))
         except VidstyleError as error:
             self._fail(error)
             self.stop()

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from queue import Empty, Full, Queue
 from typing import Any
 
@@ -26,6 +27,7 @@ from .filenames import is_unused, unused_name
 from .keys import KEYS
 from .messages import Messages
 from .output import Output
+from .presets import Presets
 from .rate_control import FrameRateController
 from .recorder import Recorder
 from .startup import LiveOptions, SessionClosed
@@ -63,7 +65,14 @@ class Session:
         self._options, self._source, self._stylizer = options, source, stylizer
         self.messages = Messages()
         source.area.notify = self.messages.add
-        self.recorder = Recorder(replace(source.format, rate=None), notify=self.messages.add)
+        self.recorder = Recorder(
+            replace(source.format, rate=None),
+            notify=self.messages.add,
+            microphone=options.microphone,
+            start_time=lambda: source.start_time,
+        )
+        if options.microphone is not None:
+            options.microphone.notify = self.messages.add
         self._writer = Worker(self.recorder.send_all, "writer")
         self.display = Display(source, window, outputs, self.overlay, self._writer.put)
         self._rate_controller = FrameRateController(options.fps, options.max_steps)
@@ -80,6 +89,17 @@ class Session:
             "snapshot": self._save_snapshot,
             "record": self._toggle_recording,
             "quit": self._quit,
+        }
+        self.presets = Presets(self.controls, options.presets)
+        self._dispatch(self.presets.load)
+        self._commands: Mapping[str, Callable[[Any], None]] = {
+            "blend": self.controls.blend,
+            "style": self.controls.select,
+            "preset": self.presets.apply,
+            "set": lambda parameters: self.controls.set(**parameters),
+            "save_preset": self.presets.save,
+            "remove_preset": self.presets.remove,
+            "do": lambda name: self.actions[name](),
         }
         self.state: dict[str, Any] = self.controls.state()
         if options.record is not None:
@@ -147,21 +167,17 @@ class Session:
         """Queue a command, which is executed before the next frame. Thread-safe.
 
         Args:
-            command: any of ``do`` (one of ``actions``), ``set`` (as for ``Controls.set``) and
-                ``blend`` (one weight per style). Names of version 0.1 work, with a warning.
+            command: see ``commands``. Names of version 0.1 work, with a warning.
 
         Raises:
             ValueError: the command is not valid, and no part of it is executed. The message is one
                 line for users.
         """
         current = with_current_names(command)
-        check_command(current, self.actions, len(self.controls.styles))
-        if "blend" in current:
-            self._enqueue(lambda: self.controls.blend(current["blend"]))
-        if "set" in current:
-            self._enqueue(lambda: self.controls.set(**current["set"]))
-        if "do" in current:
-            self._enqueue(self.actions[current["do"]])
+        check_command(current, self.actions, self.controls.names, self.presets.names)
+        for key in self._commands:
+            if key in current:
+                self._enqueue(partial(self._commands[key], current[key]))
 
     def add_style(self, name: str, image: Image) -> None:
         """Analyse a style image on the calling thread; crossfade to it before the next frame.
@@ -181,6 +197,7 @@ class Session:
         """
         return {
             **self.state,
+            "presets": self.presets.state(self.state),
             "camera": self.camera_status,
             "seconds_since_frame": round(self.seconds_since_frame, 2),
             "messages": [

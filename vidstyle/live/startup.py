@@ -5,12 +5,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..runtime.worker import LIVE_PATIENCE_SECONDS, Worker
 from .camera import LiveSource
 from .slate import SlateGenerator
 from .window import Window
+
+if TYPE_CHECKING:
+    from .microphone import Microphone
 
 Loaded = TypeVar("Loaded")
 
@@ -37,6 +40,8 @@ class LiveOptions:
         seconds: duration of the session; None: unlimited.
         record: file to record to from the start; None: key r starts a recording.
         max_steps: largest number of steps per frame.
+        presets: file of the presets; None: they are forgotten at the end.
+        microphone: the sound of recordings; None: they have none.
 
     Raises:
         ValueError: a value out of range.
@@ -47,6 +52,8 @@ class LiveOptions:
     seconds: float | None = None
     record: Path | None = None
     max_steps: int = 8
+    presets: Path | None = None
+    microphone: "Microphone | None" = None
 
     def __post_init__(self) -> None:
         if not 0 < self.fps <= 1000:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import DeviceError, OutputError
 from ..io.files import without_secrets
-from .output_device import DeviceConnection, OutputDevice
+from .output_device import REPEAT_SECONDS, DeviceConnection, OutputDevice
 from .stream_worker import COLOR, MUXERS, TIMEOUT_SECONDS
 
 
@@ -27,7 +27,7 @@ class StreamOutput(OutputDevice):
     """
 
     kind = "stream"
-    repeat_seconds = 0.2
+    repeat_seconds = REPEAT_SECONDS
 
     def __init__(self, address: str, rate: float) -> None:
         super().__init__(None, rate, COLOR)

@@ -1,8 +1,8 @@
-"""Where the frames of a live session are stylised: everywhere, on people, or behind them; and the
-faces, which keep more of the content."""
+"""Masks of the frames of a live session: where they are stylised, regions with styles of their own,
+and the faces, which keep more of the content."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io.frame import Frame
-from ..io.mask import BACKGROUND, PERSON, MaskFinder
+from ..io.mask_file import (
+    BACKGROUND,
+    PEOPLE,
+    PERSON,
+    FoundReader,
+    MaskFile,
+    MaskFinder,
+    MaskReader,
+    still_reader,
+)
 from ..runtime.worker import Worker
 
 ALL = "all"
 
 AREAS = ALL, PERSON, BACKGROUND
 """In the order in which a key goes through them."""
+
+DRAWN = "mask"
+"""The area of a mask that the user drew, the last one where there is such a mask."""
 
 MASKS_PER_SECOND = 10
 """How often people are looked for at most. A mask counts until the next one: more would take the
@@ -34,7 +46,7 @@ exact times."""
 
 
 class StylizedArea:
-    """Gives frames masks of people, or of what is behind them, and emphasis on faces.
+    """Gives frames the mask of the chosen area, the masks of regions, and emphasis on faces.
 
     ``with_masks`` is called in the thread that reads the camera, the other methods in any. The
     model of people is loaded when it is first needed, in a thread of its own; until then frames
@@ -42,52 +54,87 @@ class StylizedArea:
 
     Args:
         model: see ``load_person_model``.
-        name: one of ``AREAS``.
+        name: one of ``areas``.
         face_model: see ``load_face_model``; None: faces are like all else.
+        drawn: a still image, the mask of the area ``DRAWN``; None: there is no such area.
+        regions: the masks of the stylizer's regions: of people, or still images.
     """
 
     def __init__(
-        self, model: Path | None = None, name: str = ALL, face_model: Path | None = None
+        self,
+        model: Path | None = None,
+        name: str = ALL,
+        face_model: Path | None = None,
+        drawn: MaskFile | None = None,
+        regions: Sequence[MaskFile] = (),
     ) -> None:
         self._path, self._face_path, self.name = model, face_model, name
-        self._people: _LimitedFinder | None = None
-        self._faces: _LimitedFinder | None = None
+        self._drawn, self._regions = drawn, tuple(regions)
+        self._readers: dict[str, MaskReader] = {}
+        self._region_readers: list[MaskReader] = []
+        self._people: MaskFinder | None = None
+        self._faces: MaskFinder | None = None
         self._loading = False
         self.notify: Callable[[str, bool], None] = lambda text, error: None
 
+    @property
+    def areas(self) -> tuple[str, ...]:
+        """Names of all areas, in the order in which a key goes through them."""
+        return AREAS if self._drawn is None else (*AREAS, DRAWN)
+
     def load(self) -> None:
-        """Load the models that are needed.
+        """Load the models and the masks that are needed.
 
         Raises:
             FeaturesError: see ``load_person_model`` and ``load_face_model``.
+            InputError: a mask cannot be read, or is no still image.
         """
         # A camera is opened before PyTorch, which takes longer, is loaded.
         from ..faces import FaceMasks, load_face_model
-        from ..person import PersonMasks, load_person_model
 
         if self._face_path and self._faces is None:
             self._faces = _LimitedFinder(
                 FaceMasks(load_face_model(self._face_path)), FACES_PER_SECOND
             )
-        if self.name != ALL and self._people is None:
+        if self.name in PEOPLE:
+            self._load_people()
+        if self._drawn is not None and DRAWN not in self._readers:
+            self._readers[DRAWN] = still_reader(self._drawn)
+        if not self._region_readers:
+            self._region_readers = [self._reader_of_region(mask) for mask in self._regions]
+
+    def _load_people(self) -> MaskFinder:
+        """The finder of people, which is loaded once."""
+        from ..person import PersonMasks, load_person_model
+
+        if self._people is None:
             masks = PersonMasks(load_person_model(self._path), filter_px=FILTER_PX)
             self._people = _LimitedFinder(masks, MASKS_PER_SECOND)
+            self._readers[PERSON] = FoundReader(self._people)
+            self._readers[BACKGROUND] = FoundReader(self._people, invert=True)
+        return self._people
+
+    def _reader_of_region(self, mask: MaskFile) -> MaskReader:
+        name = str(mask.path)
+        if name not in PEOPLE:
+            return still_reader(mask)
+        return FoundReader(self._load_people(), mask.invert != (name == BACKGROUND))
 
     def next(self) -> None:
         """Choose the next area."""
-        self.choose(AREAS[(AREAS.index(self.name) + 1) % len(AREAS)])
+        self.choose(self.areas[(self.areas.index(self.name) + 1) % len(self.areas)])
 
     def choose(self, name: str) -> None:
         """Choose an area; the model is loaded if it is needed."""
         self.name = name
-        if name != ALL and self._people is None and not self._loading:
+        if name in PEOPLE and self._people is None and not self._loading:
             self._loading = True
             self.notify("loading the model that finds people", False)
             Worker(self._load_later, "person")
 
     def _load_later(self, worker: Worker) -> None:
         try:
-            self.load()
+            self._load_people()
         except Exception as error:  # noqa: BLE001 (the session goes on without masks)
             self.name = ALL
             self.notify(str(error).replace("person_model=", "--person-model "), True)
@@ -95,21 +142,22 @@ class StylizedArea:
             self._loading = False
 
     def with_masks(self, frame: Frame) -> Frame:
-        """The frame with the mask of the area that was chosen, and emphasis on faces."""
-        people, faces, name = self._people, self._faces, self.name
-        if faces is not None:
-            frame = replace(frame, emphasis=faces.mask_of(frame))
-        if name == ALL or people is None:
-            return frame
-        mask = people.mask_of(frame)
-        return replace(frame, mask=255 - mask if name == BACKGROUND else mask)
+        """The frame with its masks, and with emphasis on faces."""
+        if self._faces is not None:
+            frame = replace(frame, emphasis=self._faces.mask_of(frame))
+        if self._region_readers:
+            masks = [reader.mask_of(frame) for reader in self._region_readers]
+            frame = replace(frame, regions=np.stack(masks))
+        reader = self._readers.get(self.name)
+        return frame if reader is None else replace(frame, mask=reader.mask_of(frame))
 
 
 class _LimitedFinder:
-    """Looks for masks a number of times per second at most."""
+    """A ``MaskFinder`` that looks for masks a number of times per second at most."""
 
     def __init__(self, finder: MaskFinder, rate: float) -> None:
         self._finder, self._interval = finder, EARLY / rate
+        self.memory_frames = finder.memory_frames
         self._mask: NDArray[np.uint8] | None = None
         self._time = 0.0
 
@@ -123,3 +171,7 @@ class _LimitedFinder:
         ):
             self._mask, self._time = self._finder.mask_of(frame), now
         return self._mask
+
+    def close(self) -> None:
+        """There are no more frames."""
+        self._finder.close()

@@ -35,12 +35,12 @@ GRACE_SECONDS = 5.0
 """Time in seconds from KeyboardInterrupt to the end of a program without unfinished work."""
 
 REPEAT_SECONDS = 0.5
-"""Signals that follow the first one within so many seconds count as the same: GNU timeout sends
-SIGTERM to a process and to its group, a closed terminal sends SIGHUP and SIGTERM, and people press
-Ctrl-C twice in a row."""
+"""Signals that follow the first one within this time count as the same: GNU timeout sends SIGTERM
+to a process and to its group, a closed terminal sends SIGHUP and SIGTERM, and people press Ctrl-C
+twice in a row."""
 
 HINT_SECONDS = 1.0
-"""After so many seconds of finishing, the user is told that a second signal ends it."""
+"""Time of finishing in seconds after which the user is told that a second signal ends it."""
 
 POLL_SECONDS = 0.1
 """Interval in seconds at which the thread checks whether the program ended after a signal."""

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from ..web.uploads import GONE, read_body
+from .edits import MAX_SECONDS
 
 JSON_BYTES, JSON_SECONDS = 1 << 16, 10
 """Largest size in bytes of a JSON body, and time limit in seconds for receiving it."""
@@ -24,9 +25,6 @@ RESERVED_BYTES = 1 << 30
 
 WRITE_BYTES = 1 << 20
 """Bytes that are written at once."""
-
-MAX_SECONDS = 1e7
-"""Times in a clip are below, in seconds: a hundred days."""
 
 STALL_SECONDS = 60.0
 """An upload ends when nothing arrives for so many seconds."""

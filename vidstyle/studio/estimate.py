@@ -9,8 +9,8 @@ from ..stylizer.cold_start import pyramid_sizes
 from ..stylizer.memory_check import expected_bytes
 from ..stylizer.sizes import output_size, working_size
 from .choices import PRESET_NAMES, chosen_settings
+from .items import Clip
 from .job import Job
-from .library import Clip
 from .preview import StepTime
 
 FRAME_STEPS = 1.5
@@ -53,6 +53,7 @@ def estimates(
     part: tuple[float | None, float | None],
     features: Features,
     speed: Speed,
+    regions: int = 0,
 ) -> dict[str, dict[str, float | None]]:
     """Preset -> its estimates: ``seconds``, ``memory_bytes``, ``file_bytes``; None where unknown.
 
@@ -62,6 +63,7 @@ def estimates(
         part: start and end in seconds.
         features: of the render.
         speed: of this machine.
+        regions: number of regions with looks of their own.
 
     Raises:
         ValueError, TypeError: see ``chosen_settings``.
@@ -77,7 +79,7 @@ def estimates(
         bits = _frame_bits(clip, preset, sizes, speed.jobs)
         found[preset] = {
             "seconds": None if work is None or pace is None else round(work * pace, 1),
-            "memory_bytes": expected_bytes(features, sizes),
+            "memory_bytes": expected_bytes(features, sizes, regions),
             "file_bytes": None if frames is None else round(frames * bits / 8),
         }
     return found

@@ -1,4 +1,4 @@
-"""Single frames of a clip, as players show them: upright, with square pixels."""
+"""Single frames of a clip and its masks, as players show them: upright, with square pixels."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.frame import Frame, fit, rgb_8_bits
+from ..io.mask_levels import Mask, has_transparency, mask_levels
 from ..io.source import open_source
 
 EARLIER_SECONDS = (0.0, 0.1, 0.5, 2.0)
@@ -30,17 +31,33 @@ def read_frame(path: Path, seconds: float = 0.0) -> Frame:
     Raises:
         InputError: the file has no frame that can be read.
     """
+    frame, aspect = _first_frame(path, seconds)
+    return Frame(_square(rgb_8_bits(frame.image), aspect), frame.time)
+
+
+def read_mask(path: Path, seconds: float = 0.0) -> Mask:
+    """The mask of a picture, or of a clip at a time. Behind the end it is one of the last masks.
+
+    Raises:
+        InputError: the file has no frame that can be read.
+    """
+    frame, _ = _first_frame(path, seconds)
+    return mask_levels(frame.image, has_transparency(frame.image))
+
+
+def _first_frame(path: Path, seconds: float) -> tuple[Frame, float]:
+    """The first frame at or after a time, and the aspect of its pixels. See ``read_frame``."""
     for earlier in (*EARLIER_SECONDS, seconds):
         start = Fraction(round(max(0.0, seconds - earlier) * 1000), 1000)
         with suppress(InputError), open_source(path, start or None, apply_rotation=True) as source:
             aspect = float(source.format.sample_aspect_ratio)
             for frame in source:
-                return Frame(_square(rgb_8_bits(frame.image), aspect), frame.time)
+                return frame, aspect
     raise InputError(f"{path.name} has no frame that can be read: upload it again")
 
 
 def reduced(image: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 with a long side of ``long_side`` px at most."""
+    """(H, W, 3) or (H, W) uint8 with a long side of ``long_side`` px at most."""
     height, width = image.shape[:2]
     if max(width, height) <= long_side:
         return image

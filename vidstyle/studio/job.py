@@ -1,4 +1,4 @@
-"""A job of the queue: a render, its state, and its file on disk."""
+"""A job of the queue: a render or a mask, its state, and its file on disk."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..io.files import write_file
-from .library import read_json
+from .edits import Edits
+from .items import read_json
 
 UNFINISHED = ("queued", "running", "paused")
 FINISHED = ("done", "failed", "cancelled")
@@ -24,7 +25,7 @@ HIDDEN = ("position", "tries", "pid", "pid_start", "file", "working_size")
 
 @dataclass
 class Job:
-    """A render in the queue.
+    """A render in the queue, or a drawn mask that is carried along its clip.
 
     Args:
         id: of its folder.
@@ -33,6 +34,8 @@ class Job:
         preset: name of a preset.
         settings: changes of it.
         start, end: of the part in seconds; None: of the whole clip.
+        keyframes, regions, mask: see ``Edits``.
+        kind: ``render``, or ``mask``: ``mask`` is then carried, and there is no style.
         file: name of the output.
         position: in the queue.
         state: ``queued``, ``running``, ``paused``, ``done``, ``failed`` or ``cancelled``.
@@ -70,6 +73,23 @@ class Job:
     pid: int | None = None
     pid_start: str = ""
     working_size: list[int] = field(default_factory=list)
+    keyframes: list[dict[str, Any]] = field(default_factory=list)
+    regions: list[dict[str, Any]] = field(default_factory=list)
+    mask: str | None = None
+    kind: str = "render"
+
+    @property
+    def edits(self) -> Edits:
+        """Its keyframes, regions and mask.
+
+        Raises:
+            ValueError: they are damaged.
+        """
+        return Edits.of(vars(self))
+
+    def uses(self, id: str) -> bool:
+        """Whether it needs a clip, a style or a mask."""
+        return id in (self.clip, self.style, *self.edits.styles, *self.edits.masks)
 
     @property
     def is_still(self) -> bool:
@@ -79,7 +99,8 @@ class Job:
     def public(self) -> dict[str, Any]:
         """As the page sees it."""
         shown = {name: value for name, value in asdict(self).items() if name not in HIDDEN}
-        return {**shown, "output": self.file if self.state == "done" else None}
+        has_output = self.state == "done" and self.kind == "render"
+        return {**shown, "output": self.file if has_output else None}
 
     def note(self, event: Mapping[str, Any], before: float) -> None:
         """Take over what an event of ``progress.EventWriter`` tells.
@@ -114,7 +135,8 @@ def load_job(folder: Path) -> Job | None:
     known = {each.name for each in fields(Job)}
     try:
         job = Job(**{name: value for name, value in document.items() if name in known})
-    except TypeError:
+        Edits.of(document)
+    except (TypeError, ValueError):
         return None
     safe = Path(job.file).name == job.file and job.state in (*UNFINISHED, *FINISHED)
     return job if job.id == folder.name and safe else None

@@ -14,7 +14,9 @@ from .bodies import disk_error, read_json, seconds_in
 from .choices import chosen_settings
 from .job import Job
 from .jobs import JobError, JobQueue
+from .library import Library
 from .library_routes import LibraryRoutes
+from .plan import Plan
 
 EVENT_SECONDS = 0.5
 """Shortest time in seconds between two events."""
@@ -31,14 +33,20 @@ class JobRoutes:
 
     Args:
         queue: has the jobs.
-        library: has the clips and styles.
+        routes: find clips, styles and masks.
+        library: has them; its changes are events too.
         closing: whether the server is about to end, which ends streams of events.
     """
 
     def __init__(
-        self, queue: JobQueue, library: LibraryRoutes, closing: Callable[[], bool]
+        self,
+        queue: JobQueue,
+        routes: LibraryRoutes,
+        library: Library,
+        closing: Callable[[], bool],
     ) -> None:
         self._queue, self._library, self._closing = queue, library, closing
+        self._routes = routes
         self._commands: Mapping[str, Callable[[Job], None]] = {
             "pause": queue.pause,
             "resume": queue.resume,
@@ -49,6 +57,7 @@ class JobRoutes:
         """The routes of an application."""
         return [
             Route("/api/jobs", self._add, methods=["POST"]),
+            Route("/api/masks/{id}/carry", self._carry, methods=["POST"]),
             Route("/api/jobs/{id}", self._remove, methods=["DELETE"]),
             Route("/api/jobs/{id}/move", self._move, methods=["POST"]),
             Route("/api/jobs/{id}/output", self._output),
@@ -58,18 +67,29 @@ class JobRoutes:
 
     async def _add(self, request: Request) -> Response:
         body = await read_json(request)
-        clip, style = self._library.clip(body.get("clip")), self._library.style(body.get("style"))
+        clip, style = self._routes.clip(body.get("clip")), self._routes.style(body.get("style"))
         preset, changes = body.get("preset"), body.get("settings", {})
-        part = part_in(body)
+        part, edits = part_in(body), self._routes.edits(body, clip)
         try:
             chosen_settings(preset, changes)
         except (ValueError, TypeError) as error:
             raise HTTPException(400, str(error)) from None
+        plan = Plan(clip, style, str(preset), changes, part, edits)
+        return await self._added(lambda: self._queue.add(plan))
+
+    async def _carry(self, request: Request) -> Response:
+        mask = self._routes.mask(request.path_params["id"])
+        clip = self._routes.clip(mask.clip)
+        if mask.kind == "clip" or clip.kind == "still":
+            raise HTTPException(409, "only a still mask of a clip can follow its motion")
+        return await self._added(lambda: self._queue.carry(clip, mask))
+
+    async def _added(self, add: Callable[[], Job]) -> Response:
+        """Add a job, and answer with it."""
         if len(self._queue.jobs) >= MAX_JOBS:
             raise HTTPException(409, f"there are {MAX_JOBS} jobs: delete some first")
         try:
-            add = self._queue.add
-            job = await asyncio.to_thread(add, clip, style, str(preset), changes, part)
+            job = await asyncio.to_thread(add)
         except OSError as error:
             raise disk_error(error) from None
         return JSONResponse(job.public(), 201)
@@ -114,12 +134,18 @@ class JobRoutes:
         return StreamingResponse(self._changes(), media_type="text/event-stream")
 
     async def _changes(self) -> AsyncIterator[str]:
-        seen, sent = -1, time.monotonic()
+        jobs, items, sent = -1, -1, time.monotonic()
         while not self._closing():
-            version = self._queue.version
-            if version != seen:
-                seen, sent = version, time.monotonic()
-                yield event_text({"jobs": self._queue.public()})
+            event: dict[str, object] = {}
+            if self._library.version != items:
+                items = self._library.version
+                event |= self._library.public()
+            if self._queue.version != jobs:
+                jobs = self._queue.version
+                event["jobs"] = self._queue.public()
+            if event:
+                sent = time.monotonic()
+                yield event_text(event)
             elif time.monotonic() - sent > COMMENT_SECONDS:
                 sent = time.monotonic()
                 yield ": still here\n\n"

@@ -3,18 +3,19 @@
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, RLock
 from typing import Any
 
-from ..errors import OutputError
-from ..io.files import part_folder
+from ..errors import InputError, OutputError
 from ..runtime.worker import Worker
-from .job import CLIP_ENDING, DESCRIPTION, FINISHED, STILL_ENDING, UNFINISHED, Job, load_job
-from .library import Clip, Library, StyleImage, clean_name, new_id
-from .render_process import RenderProcess, end_orphan, render_arguments, shown_command
+from .items import Clip, ClipMask
+from .job import DESCRIPTION, FINISHED, UNFINISHED, Job, load_job
+from .library import Library
+from .plan import MissingError, Plan, check_complete, job_arguments, new_job, new_mask_job
+from .render_process import RenderProcess, end_orphan
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class JobQueue:
     """
 
     def __init__(self, folder: Path, library: Library, parallel: int = 1) -> None:
-        self._folder, self._library, self._parallel = folder, library, parallel
+        self._folder, self._library, self._parallel = folder.absolute(), library, parallel
         self._lock = RLock()
         self._running: dict[str, RenderProcess] = {}
         self._threads: dict[str, Worker] = {}
@@ -110,40 +111,26 @@ class JobQueue:
         return self._folder / job.id / job.file
 
     def uses(self, id: str) -> bool:
-        """Whether an unfinished job needs a clip or a style."""
-        return any(id in (job.clip, job.style) and job.state in UNFINISHED for job in self.jobs)
+        """Whether an unfinished job needs a clip, a style or a mask."""
+        return any(job.uses(id) and job.state in UNFINISHED for job in self.jobs)
 
-    def add(
-        self,
-        clip: Clip,
-        style: StyleImage,
-        preset: str,
-        settings: Mapping[str, Any],
-        part: tuple[float | None, float | None] = (None, None),
-    ) -> Job:
-        """Add a job at the end of the queue.
-
-        Args:
-            clip: what to render.
-            style: in which style.
-            preset: name of a preset.
-            settings: changes of it, checked by ``chosen_settings``.
-            part: start and end in seconds.
+    def add(self, plan: Plan) -> Job:
+        """Add a render at the end of the queue.
 
         Raises:
             OSError: it cannot be written to disk.
         """
-        stem = f"{Path(clip.name).stem}_{Path(style.name).stem}"
-        file = clean_name(stem, "clip") + (STILL_ENDING if clip.kind == "still" else CLIP_ENDING)
-        names = clip.name, style.name, file
-        command = shown_command(render_arguments(names, preset, settings, part))
-        job = Job(
-            *(new_id(), clip.id, clip.name, style.id, style.name, preset, dict(settings)),
-            file=file,
-            command=command,
-            start=part[0],
-            end=part[1],
-        )
+        return self._append(new_job(plan, self._library))
+
+    def carry(self, clip: Clip, mask: ClipMask) -> Job:
+        """Add a job that carries a drawn mask along its clip.
+
+        Raises:
+            OSError: it cannot be written to disk.
+        """
+        return self._append(new_mask_job(clip, mask))
+
+    def _append(self, job: Job) -> Job:
         with self._lock:
             job.position = max((each.position for each in self._jobs.values()), default=0) + 1
             folder = self._folder / job.id
@@ -173,13 +160,15 @@ class JobQueue:
         """Queue a paused, failed or cancelled job again, at its old place.
 
         Raises:
-            JobError: it is done, or lacks its clip or style.
+            JobError: it is done, or lacks its clip, a style or a mask.
         """
         with self._lock:
             if job.state == "done":
                 raise JobError("the job is done: start a new one")
-            if self._library.clip(job.clip) is None or self._library.style(job.style) is None:
-                raise JobError("its clip or style was removed: start a new one")
+            try:
+                check_complete(job, self._library)
+            except MissingError as error:
+                raise JobError(str(error)) from None
             if job.state not in ("queued", "running"):
                 job.state, job.message, job.tries = "queued", "", 0
                 self._changed(job)
@@ -254,21 +243,13 @@ class JobQueue:
                 self._start(job)
 
     def _start(self, job: Job) -> None:
-        clip, style = self._library.clip(job.clip), self._library.style(job.style)
-        if clip is None or style is None:
-            self._fail(job, "its clip or style was removed: start a new one")
-            return
         output = self.output(job)
-        names = (
-            str(self._library.clip_path(clip)),
-            str(self._library.style_path(style)),
-            str(output),
-        )
-        arguments = render_arguments(names, job.preset, job.settings, (job.start, job.end))
-        if part_folder(output).exists():
-            arguments.append("--resume")
         try:
-            process = RenderProcess(arguments, output.parent / "log.txt")
+            arguments = job_arguments(job, self._library, output)
+            process = RenderProcess(arguments, output.parent / "log.txt", self._library.folder)
+        except MissingError as error:
+            self._fail(job, str(error))
+            return
         except OSError as error:
             reason = f"the render cannot be started ({error.strerror})"
             self._fail(job, f"{reason}: free some disk space or memory, then resume")
@@ -322,8 +303,16 @@ class JobQueue:
             self._fail(job, message or f"the render ended with code {code}: see its log.txt")
 
     def _complete(self, job: Job) -> None:
+        mask = self._library.mask(job.mask or "") if job.kind == "mask" else None
+        try:
+            size = self.output(job).stat().st_size
+            if mask is not None:
+                self._library.keep_carried(mask, self.output(job))
+        except (InputError, OSError) as error:
+            self._fail(job, f"the mask cannot be kept ({error}): try again")
+            return
         # The state last: others look at it first.
-        job.bytes, job.message, job.state = self.output(job).stat().st_size, "", "done"
+        job.bytes, job.message, job.state = size, "", "done"
         job.done = job.total = job.total or job.done
         self._clear(job, job.file)
 

@@ -1,132 +1,40 @@
-"""The clips and the styles of a studio: each a file in a folder of its own, with a description."""
+"""The clips, styles and masks of a studio on disk."""
 
-import json
-import logging
-import re
-import secrets
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 from ..errors import InputError, OutputError
 from ..inputs import CLIP_ENDINGS
 from ..io.files import fsync_path, write_file
-from ..io.heif import HEIF_EXTENSIONS
-from ..io.image_names import IMAGE_EXTENSIONS, is_still
-from ..io.images import bundled_styles, decode_image
-from ..io.source import open_source
+from ..io.images import bundled_styles
+from .items import (
+    Clip,
+    ClipMask,
+    StyleImage,
+    Upload,
+    begin_upload,
+    clean_name,
+    load_items,
+    new_id,
+    remove_item,
+    write_item,
+)
+from .probe import describe, describe_mask, ending_of
 
-log = logging.getLogger(__name__)
-
-ID_BYTES = 8
-"""Bytes of an id, which is twice as many hexadecimal digits."""
-
-MAX_NAME_LENGTH, MAX_NAME_BYTES = 80, 160
-"""Characters of a name that are kept, and their bytes in UTF-8: file systems allow 255."""
-
-FORBIDDEN = frozenset('/\\:*?"<>|%')
-"""Characters that are removed from names: of paths, of Windows, and of image sequences."""
-
-MAX_CLIP_PX = 1 << 26
-"""Largest number of pixels of a frame of a clip: twice those of 8K."""
-
-MAX_STILL_PX, MAX_STILL_BYTES = 1 << 25, 256 << 20
-"""Largest number of pixels of a picture, of which a JPEG may have four times as many, and of
-bytes: it is decoded as a whole."""
-
-IMAGE_SIGNATURES: Mapping[bytes, str] = {
-    b"\x89PNG": ".png",
-    b"\xff\xd8\xff": ".jpg",
-    b"BM": ".bmp",
-    b"II*\0": ".tif",
-    b"MM\0*": ".tif",
-}
-"""First bytes of a picture -> the ending of its name."""
-
-NO_CLIP = "is neither a clip nor a picture that can be read"
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A clip or a picture that was uploaded.
-
-    Args:
-        id: of the folder that it lies in.
-        name: of its file.
-        kind: ``clip`` or ``still``.
-        width, height: in px, as players show it.
-        frames: how many there are; None for a picture, and where unknown.
-        seconds: its length; None for a picture, and where unknown.
-        rate: frames per second; None for a picture, and where unknown.
-        bytes: size of the file.
-    """
-
-    id: str
-    name: str
-    kind: str
-    width: int
-    height: int
-    frames: int | None
-    seconds: float | None
-    rate: float | None
-    bytes: int
-
-
-@dataclass(frozen=True)
-class StyleImage:
-    """A style image: uploaded, or bundled with vidstyle, when its id is its name."""
-
-    id: str
-    name: str
-    bundled: bool = False
-
-
-Item = TypeVar("Item", Clip, StyleImage)
-
-
-class Upload(NamedTuple):
-    """A file that is being written: the folder of its own, and its path in it."""
-
-    folder: Path
-    path: Path
-
-
-def new_id() -> str:
-    """A random id, which says nothing of what it names."""
-    return secrets.token_hex(ID_BYTES)
-
-
-def clean_name(name: str, otherwise: str) -> str:
-    """A name for a file, made of what a user's file is called.
-
-    Separators of paths, control characters and leading dots are removed, long names shortened. An
-    ending is one only where it is that of a clip or a picture.
-
-    Args:
-        name: any text.
-        otherwise: the stem where nothing is left of it.
-    """
-    kept = "".join(letter for letter in name if letter.isprintable() and letter not in FORBIDDEN)
-    kept = kept.lstrip(". ").rstrip(". ")
-    stem, dot, ending = kept.rpartition(".")
-    suffix = f".{ending.lower()}" if dot else ""
-    if suffix not in {*CLIP_ENDINGS, *IMAGE_EXTENSIONS, *HEIF_EXTENSIONS}:
-        stem, suffix = kept.replace(".", "_"), ""  # no .html, which would be served as such
-    data = stem[:MAX_NAME_LENGTH].encode("utf-8", "ignore")[:MAX_NAME_BYTES]
-    return (data.decode("utf-8", "ignore").strip(". ") or otherwise) + suffix
+MASKS = "masks"
+"""Name of the folder of the masks of a clip, in the clip's folder."""
 
 
 class Library:
-    """Clips and styles in a folder.
+    """Clips, their masks, and styles in a folder.
 
-    ``clips/ID/NAME.ext`` has ``clip.json`` beside it, ``styles/ID/NAME.ext`` has ``style.json``.
-    Folders without such a file are of unfinished uploads, and are removed.
+    ``clips/ID/NAME.ext`` has ``clip.json`` beside it, ``styles/ID/NAME.ext`` has ``style.json``,
+    and ``clips/ID/masks/ID/NAME.ext`` has ``mask.json``. Folders without such a file are of
+    unfinished uploads, and are removed.
 
-    Its methods may be called by several threads.
+    Its methods may be called by several threads. ``version`` grows with every change.
 
     Args:
         folder: is created where it does not exist.
@@ -136,13 +44,20 @@ class Library:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder = folder.absolute()
         self._clip_folder, self._style_folder = folder / "clips", folder / "styles"
-        self._lock, self._decoding = Lock(), Lock()
+        self._lock, self._decoding, self.version = Lock(), Lock(), 0
         try:
             for each in (self._clip_folder, self._style_folder):
                 each.mkdir(parents=True, exist_ok=True)
-            self._clips = _load(self._clip_folder, "clip.json", Clip)
-            self._styles = _load(self._style_folder, "style.json", StyleImage)
+            self._clips = load_items(self._clip_folder, "clip.json", Clip)
+            self._styles = load_items(self._style_folder, "style.json", StyleImage)
+            self._masks: dict[str, ClipMask] = {}
+            for clip in self._clips:
+                masks = self._mask_folder(clip)
+                if masks.is_dir():
+                    found = load_items(masks, "mask.json", ClipMask)
+                    self._masks |= {each.id: each for each in found.values() if each.clip == clip}
         except OSError as error:
             reason = error.strerror
             raise OutputError(
@@ -162,6 +77,20 @@ class Library:
             own = sorted(self._styles.values(), key=lambda style: (style.name.lower(), style.id))
         return [*own, *(StyleImage(name, name, True) for name in bundled_styles())]
 
+    @property
+    def masks(self) -> list[ClipMask]:
+        """The masks of all clips, in order of their names."""
+        with self._lock:
+            return sorted(self._masks.values(), key=lambda mask: (mask.name.lower(), mask.id))
+
+    def public(self) -> dict[str, Any]:
+        """Clips, styles and masks as the page sees them."""
+        return {
+            "clips": [vars(clip) for clip in self.clips],
+            "styles": [vars(style) for style in self.styles],
+            "masks": [vars(mask) for mask in self.masks],
+        }
+
     def clip(self, id: str) -> Clip | None:
         """The clip of an id, if there is one."""
         return self._clips.get(id)
@@ -169,6 +98,10 @@ class Library:
     def style(self, id: str) -> StyleImage | None:
         """The style of an id, if there is one."""
         return self._styles.get(id) or next((each for each in self.styles if each.id == id), None)
+
+    def mask(self, id: str) -> ClipMask | None:
+        """The mask of an id, if there is one."""
+        return self._masks.get(id)
 
     def clip_path(self, clip: Clip) -> Path:
         """The file of a clip."""
@@ -180,15 +113,17 @@ class Library:
             return bundled_styles()[style.name]
         return self._style_folder / style.id / style.name
 
+    def mask_path(self, mask: ClipMask) -> Path:
+        """The file of a mask."""
+        return self._mask_folder(mask.clip) / mask.id / mask.name
+
     def begin_clip(self, name: str) -> Upload:
         """Create the folder of a clip, whose file is then to be written.
 
         Raises:
             OSError: it cannot be created.
         """
-        folder = self._clip_folder / new_id()
-        folder.mkdir()
-        return Upload(folder, folder / clean_name(name, "clip"))
+        return begin_upload(self._clip_folder, name, "clip")
 
     def finish_clip(self, upload: Upload) -> Clip:
         """Check a file that was written, and keep it; one that is no clip is removed.
@@ -199,25 +134,67 @@ class Library:
         """
         try:
             with self._decoding:  # one at a time, which limits the memory
-                clip = _describe(upload)
+                clip = describe(upload)
             fsync_path(upload.folder / clip.name)
-            _write(upload.folder / "clip.json", clip)
+            write_item(upload.folder / "clip.json", clip)
         except BaseException:
-            self.drop(upload)
+            upload.drop()
             raise
         with self._lock:
             self._clips[clip.id] = clip
+            self.version += 1
         return clip
 
-    def drop(self, upload: Upload) -> None:
-        """Remove what there is of an upload."""
-        shutil.rmtree(upload.folder, ignore_errors=True)
+    def begin_mask(self, clip: Clip, name: str) -> Upload:
+        """Create the folder of a mask of a clip, whose file is then to be written.
 
-    def remove_clip(self, id: str) -> None:
-        """Remove a clip and its file."""
+        Raises:
+            OSError: it cannot be created.
+        """
+        folder = self._mask_folder(clip.id)
+        folder.mkdir(exist_ok=True)
+        return begin_upload(folder, name, "mask")
+
+    def finish_mask(
+        self, clip: Clip, upload: Upload, time: float = 0.0, carried: str = ""
+    ) -> ClipMask:
+        """Check a mask that was written, and keep it; a file that is none is removed.
+
+        Args:
+            clip: that it belongs to.
+            upload: its file.
+            time, carried: see ``ClipMask``.
+
+        Raises:
+            InputError: it is no clip or picture, or all black or white.
+            OSError: its description cannot be written.
+        """
+        try:
+            with self._decoding:
+                mask = describe_mask(upload, clip.id, time, carried)
+            fsync_path(upload.folder / mask.name)
+            write_item(upload.folder / "mask.json", mask)
+        except BaseException:
+            upload.drop()
+            raise
         with self._lock:
-            self._clips.pop(id, None)
-        _remove(self._clip_folder / id, "clip.json")
+            self._masks[mask.id] = mask
+            self.version += 1
+        return mask
+
+    def keep_carried(self, mask: ClipMask, path: Path) -> None:
+        """Keep a file of masks that was made of a drawn one; the file is moved.
+
+        Raises:
+            InputError: it is no clip, or the clip that it belongs to was removed.
+            OSError: it cannot be moved.
+        """
+        clip = self.clip(mask.clip)
+        if clip is None:
+            raise InputError("its clip was removed: start a new one")
+        upload = self.begin_mask(clip, path.name)
+        path.replace(upload.path)
+        self.finish_mask(clip, upload, mask.time, mask.id)
 
     def add_style(self, name: str, data: bytes) -> StyleImage:
         """Keep a style image, which was checked.
@@ -227,118 +204,43 @@ class Library:
         """
         folder = self._style_folder / new_id()
         cleaned = Path(clean_name(name, "image"))
-        ending = _ending_of(data[:4]) or cleaned.suffix
+        ending = ending_of(data[:4]) or cleaned.suffix
         if ending in CLIP_ENDINGS:  # such a name could not be that of a style
             ending = ".png"
         style = StyleImage(folder.name, cleaned.stem + ending)
         folder.mkdir()
         try:
             write_file(folder / style.name, data)
-            _write(folder / "style.json", style)
+            write_item(folder / "style.json", style)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         with self._lock:
             self._styles[style.id] = style
+            self.version += 1
         return style
+
+    def remove_clip(self, id: str) -> None:
+        """Remove a clip, its file and its masks."""
+        with self._lock:
+            self._clips.pop(id, None)
+            self._masks = {key: mask for key, mask in self._masks.items() if mask.clip != id}
+            self.version += 1
+        remove_item(self._clip_folder / id, "clip.json")
 
     def remove_style(self, id: str) -> None:
         """Remove an uploaded style and its file."""
         with self._lock:
             self._styles.pop(id, None)
-        _remove(self._style_folder / id, "style.json")
+            self.version += 1
+        remove_item(self._style_folder / id, "style.json")
 
+    def remove_mask(self, mask: ClipMask) -> None:
+        """Remove a mask and its file."""
+        with self._lock:
+            self._masks.pop(mask.id, None)
+            self.version += 1
+        remove_item(self._mask_folder(mask.clip) / mask.id, "mask.json")
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None where there is none that can be read."""
-    with suppress(OSError, ValueError, RecursionError):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else None
-    return None
-
-
-def _load(folder: Path, name: str, kind: type[Item]) -> dict[str, Item]:
-    """Id -> description of every item of a folder; what has none is removed."""
-    found: dict[str, Item] = {}
-    for each in folder.iterdir():
-        if not re.fullmatch(rf"[0-9a-f]{{{2 * ID_BYTES}}}", each.name):
-            continue
-        document = read_json(each / name)
-        if document is None:
-            shutil.rmtree(each, ignore_errors=True)
-            continue
-        try:
-            known = {field.name for field in fields(kind)}
-            item = kind(**{key: value for key, value in document.items() if key in known})
-        except TypeError:
-            log.warning("%s is damaged: it is left out", each / name)
-            continue
-        if item.id == each.name and (each / Path(item.name).name).is_file():
-            found[item.id] = item
-        else:
-            log.warning("%s lacks its file: it is left out", each)
-    return found
-
-
-def _write(path: Path, item: Clip | StyleImage) -> None:
-    write_file(path, json.dumps(asdict(item), indent=1) + "\n")
-
-
-def _remove(folder: Path, description: str) -> None:
-    """Remove a folder; the description first, without which the rest does not count."""
-    with suppress(OSError):
-        (folder / description).unlink()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _ending_of(signature: bytes) -> str:
-    """The ending for a picture that begins with these bytes; "" for any other file."""
-    return next((e for known, e in IMAGE_SIGNATURES.items() if signature.startswith(known)), "")
-
-
-def _describe(upload: Upload) -> Clip:
-    """Read the properties of a file, and its first frame.
-
-    Raises:
-        InputError: see ``Library.finish_clip``.
-    """
-    number, path = upload.folder.name, upload.path
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        ending = _ending_of(file.read(4))
-    if ending and path.suffix.lower() not in IMAGE_EXTENSIONS:
-        path = path.rename(path.with_name(path.name + ending))
-    if is_still(path):
-        width, height = _size_of_still(path, size)
-        return Clip(number, path.name, "still", width, height, None, None, None, size)
-    try:
-        with open_source(path, apply_rotation=True) as source:
-            found = source.format
-            width, height = found.size
-            if width * height > MAX_CLIP_PX:
-                limit = f"{width}x{height} px, more than {MAX_CLIP_PX / 1e6:.0f} million"
-                raise InputError(f"{path.name} has frames of {limit}: make it smaller first")
-            next(iter(source))
-    except StopIteration:
-        raise InputError(f"{path.name} has no frame: check that it plays elsewhere") from None
-    except InputError as error:
-        raise InputError(str(error).replace(str(path), path.name)) from None
-    rate = float(found.rate) if found.rate else None
-    seconds = found.frames / rate if found.frames and rate else None
-    return Clip(number, path.name, "clip", width, height, found.frames, seconds, rate, size)
-
-
-def _size_of_still(path: Path, size: int) -> tuple[int, int]:
-    """(width, height) of a picture in px.
-
-    Raises:
-        InputError: it is none, or too large.
-    """
-    if size > MAX_STILL_BYTES:
-        limit = f"{MAX_STILL_BYTES >> 20} MiB"
-        raise InputError(f"{path.name} has more than {limit}: save it as JPEG, or make it smaller")
-    image = decode_image(path.read_bytes(), path.name, MAX_STILL_PX, warn=log.debug)
-    if image is None:
-        raise InputError(f"{path.name} {NO_CLIP}: use PNG, JPEG, WebP, BMP or TIFF")
-    height, width = image.shape[:2]
-    return width, height
+    def _mask_folder(self, clip: str) -> Path:
+        return self._clip_folder / clip / MASKS

@@ -1,12 +1,14 @@
-"""Requests for clips and styles: uploads, frames, thumbnails, files."""
+"""Requests for clips, styles and masks: uploads, frames, thumbnails, files."""
 
 import asyncio
 import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
+import cv2
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -17,9 +19,11 @@ from ..io.frame import rgb_8_bits
 from ..io.images import jpeg, read_image
 from ..web.uploads import UPLOAD_BYTES, UPLOAD_SECONDS, decode_upload, read_body
 from .bodies import disk_error, write_body
-from .frames import ImageCache, read_frame, reduced
+from .edits import MAX_SECONDS, Edits
+from .frames import ImageCache, read_frame, read_mask, reduced
+from .items import Clip, ClipMask, StyleImage, Upload
 from .jobs import JobQueue
-from .library import Clip, Library, StyleImage
+from .library import Library
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +39,12 @@ MIN_PX, MAX_PX = 16, 2048
 FRAME_PX, THUMBNAIL_PX = 1024, 160
 """Long sides in px where a request gives none."""
 
-MAX_STYLES = 500
-"""Number of styles that may be uploaded."""
+MAX_STYLES, MAX_MASKS = 500, 50
+"""Number of styles that may be uploaded, and of masks of a clip."""
 
 
 class LibraryRoutes:
-    """Answers requests for clips and styles.
+    """Answers requests for clips, styles and masks.
 
     Args:
         library: has them.
@@ -59,28 +63,50 @@ class LibraryRoutes:
             Route("/api/clips/{id}", self._remove_clip, methods=["DELETE"]),
             Route("/api/clips/{id}/frame.jpg", self._frame),
             Route("/api/clips/{id}/file", self._file),
+            Route("/api/clips/{id}/masks", self._add_mask, methods=["POST"]),
+            Route("/api/masks/{id}.png", self._mask),
+            Route("/api/masks/{id}", self._remove_mask, methods=["DELETE"]),
             Route("/api/styles", self._add_style, methods=["POST"]),
             Route("/api/styles/{id}.jpg", self._thumbnail),
             Route("/api/styles/{id}", self._remove_style, methods=["DELETE"]),
         ]
 
     async def _add_clip(self, request: Request) -> Response:
+        return await self._add_file(request, self._library.begin_clip, self._library.finish_clip)
+
+    async def _add_mask(self, request: Request) -> Response:
+        clip = self.clip(request.path_params["id"])
+        if sum(mask.clip == clip.id for mask in self._library.masks) >= MAX_MASKS:
+            message = f"the clip has {MAX_MASKS} masks, which is the maximum: delete some"
+            raise HTTPException(409, message)
+        begin = partial(self._library.begin_mask, clip)
+        seconds = _number(request, "time", 0.0, 0.0, MAX_SECONDS)
+        finish = partial(self._library.finish_mask, clip, time=seconds)
+        return await self._add_file(request, begin, finish)
+
+    async def _add_file(
+        self,
+        request: Request,
+        begin: Callable[[str], Upload],
+        finish: Callable[[Upload], Clip | ClipMask],
+    ) -> Response:
+        """Write the body of a request to a file, and keep it."""
         self._begin_upload()
         try:
-            upload = self._library.begin_clip(request.query_params.get("name", ""))
+            upload = begin(request.query_params.get("name", ""))
             try:
                 await write_body(request, upload.path)
             except BaseException:
-                self._library.drop(upload)
+                upload.drop()
                 raise
-            clip = await asyncio.to_thread(self._library.finish_clip, upload)
+            added = await asyncio.to_thread(finish, upload)
         except InputError as error:
             raise HTTPException(415, str(error)) from None
         except OSError as error:
             raise disk_error(error) from None
         finally:
             self._uploads -= 1
-        return JSONResponse(asdict(clip), 201)
+        return JSONResponse(asdict(added), 201)
 
     def _begin_upload(self) -> None:
         if self._uploads >= MAX_UPLOADS:
@@ -101,7 +127,7 @@ class LibraryRoutes:
 
     async def _frame(self, request: Request) -> Response:
         clip = self.clip(request.path_params["id"])
-        seconds = _number(request, "time", 0.0, 0.0, 1e7)
+        seconds = _number(request, "time", 0.0, 0.0, MAX_SECONDS)
         px = int(_number(request, "px", FRAME_PX, MIN_PX, MAX_PX))
 
         def make() -> bytes:
@@ -109,6 +135,24 @@ class LibraryRoutes:
             return jpeg(reduced(rgb_8_bits(frame.image), px))
 
         return await self._image((clip.id, round(seconds, 3), px), make)
+
+    async def _remove_mask(self, request: Request) -> Response:
+        mask = self.mask(request.path_params["id"])
+        self._check_unused(mask.id, "mask")
+        await asyncio.to_thread(self._library.remove_mask, mask)
+        return Response(status_code=204)
+
+    async def _mask(self, request: Request) -> Response:
+        mask = self.mask(request.path_params["id"])
+        seconds = _number(request, "time", 0.0, 0.0, MAX_SECONDS)
+        px = int(_number(request, "px", FRAME_PX, MIN_PX, MAX_PX))
+
+        def make() -> bytes:
+            levels = reduced(read_mask(self._library.mask_path(mask), seconds), px)
+            return cv2.imencode(".png", levels)[1].tobytes()
+
+        at = round(seconds, 3) if mask.kind == "clip" else 0
+        return await self._image((mask.id, at, px), make, "image/png")
 
     async def _file(self, request: Request) -> Response:
         return FileResponse(self._library.clip_path(self.clip(request.path_params["id"])))
@@ -148,13 +192,15 @@ class LibraryRoutes:
 
         return await self._image((style.id, px), make)
 
-    async def _image(self, key: Any, make: Callable[[], bytes]) -> Response:
+    async def _image(
+        self, key: Any, make: Callable[[], bytes], media_type: str = "image/jpeg"
+    ) -> Response:
         try:
             async with self._decoders:
                 data = await asyncio.to_thread(self._images.get, key, make)
         except InputError as error:
             raise HTTPException(415, str(error)) from None
-        return Response(data, media_type="image/jpeg")
+        return Response(data, media_type=media_type)
 
     def clip(self, id: Any) -> Clip:
         """The clip of an id.
@@ -177,6 +223,40 @@ class LibraryRoutes:
         if style is None:
             raise HTTPException(404, "there is no such style: see /api/state for the styles")
         return style
+
+    def mask(self, id: Any) -> ClipMask:
+        """The mask of an id.
+
+        Raises:
+            HTTPException: there is none.
+        """
+        mask = self._library.mask(id) if isinstance(id, str) else None
+        if mask is None:
+            raise HTTPException(404, "there is no such mask: see /api/state for the masks")
+        return mask
+
+    def edits(self, body: dict[str, Any], clip: Clip) -> Edits:
+        """The edits of a JSON body, for a clip.
+
+        Raises:
+            HTTPException: they are wrong, or do not belong to the clip.
+        """
+        try:
+            edits = Edits.of(body)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        for style in map(self.style, edits.styles):
+            if "," in style.name:  # it separates names in --at and --region
+                message = f"{style.name} has a comma in its name: remove it, and add it again"
+                raise HTTPException(400, message)
+        if any(mask.clip != clip.id for mask in map(self.mask, edits.masks)):
+            raise HTTPException(404, "a mask belongs to another clip: see /api/state for the masks")
+        if edits.keyframes and clip.kind == "still":
+            raise HTTPException(400, "a picture has no times: send no keyframes")
+        if edits.keyframes and clip.seconds and edits.keyframes[-1].time > clip.seconds:
+            message = f"a keyframe lies after the end of the clip at {clip.seconds:.2f} s: move it"
+            raise HTTPException(400, message)
+        return edits
 
 
 def _number(request: Request, name: str, otherwise: float, low: float, high: float) -> float:

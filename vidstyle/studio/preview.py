@@ -2,12 +2,16 @@
 
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any, NamedTuple
 
+import cv2
+import numpy as np
 from torch import Tensor
 
 from ..errors import VidstyleError
@@ -16,15 +20,21 @@ from ..features.weights import load_features
 from ..io.files import changed_ns
 from ..io.frame import Frame, Image, rgb_8_bits
 from ..io.images import jpeg
+from ..io.mask_levels import Mask
+from ..keyframes import KeyframeEntry
 from ..losses.objective import Objective
 from ..ops.tensors import to_image, to_tensor
+from ..regions import RegionEntry
 from ..runtime.device import choose_device
 from ..settings import PRESETS, Settings
 from ..stylizer.output import compose_output
+from ..stylizer.regions import Region
 from ..stylizer.sizes import default_working_px
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
-from .frames import read_frame, reduced
+from ..stylizer.timeline import Keyframe, Timeline
+from .frames import read_frame, read_mask, reduced
+from .turns import StoppedError, Turns
 
 COARSE_PX, FINE_PX = 192, 512
 """Long sides in px of the two stages."""
@@ -43,12 +53,24 @@ ShowStage = Callable[[str, Image], None]
 
 
 class PreviewRequest(NamedTuple):
-    """What to paint: a frame of a clip in a style."""
+    """What to paint: a frame of a clip in a style.
+
+    Args:
+        clip: file.
+        seconds: time of the frame.
+        style: file.
+        settings: of the render.
+        keyframes, regions: of the render, in which each keyframe has one style at most.
+        mask: file; None: all of the frame is painted.
+    """
 
     clip: Path
     seconds: float
     style: Path
     settings: Settings
+    keyframes: tuple[KeyframeEntry, ...] = ()
+    regions: tuple[RegionEntry, ...] = ()
+    mask: Path | None = None
 
 
 class StepTime(NamedTuple):
@@ -61,10 +83,6 @@ class StepTime(NamedTuple):
 
     seconds: float
     settings: Settings
-
-
-class _StoppedError(Exception):
-    """The preview is not wanted any more."""
 
 
 class _ShowingStylizer(Stylizer):
@@ -83,9 +101,15 @@ class _ShowingStylizer(Stylizer):
             self.on_level(previous[0])
         return super().objective(content, previous, targets)
 
+    def composed(self, image: Tensor, source: Tensor, frame: Frame) -> Image:
+        """An optimised image of a frame as it is shown: with its mask, regions and strength."""
+        layout = self.output_size(frame.size), self.settings, self._guides
+        return to_image(compose_output(image, source, frame, *layout))
+
 
 class Previewer:
-    """Paints previews one at a time; a new one stops the one before at its next iteration.
+    """Paints previews one at a time, in the order of their requests; a new one of a window stops
+    the one before of that window at its next iteration.
 
     Features and styles stay loaded. ``step_time`` is what the last preview measured, None before;
     ``working_px`` is the default working size of renders on the device.
@@ -103,8 +127,8 @@ class Previewer:
         self._features: Features | None = None
         self._stylizer: _ShowingStylizer | None = None
         self._styles: dict[tuple[Path, int], Style] = {}
-        self._painting, self._loading = Lock(), Lock()
-        self._stop: Event | None = None
+        self._turns, self._loading, self._changing = Turns(), Lock(), Lock()
+        self._wanted: dict[str, Event] = {}
         self.step_time: StepTime | None = None
 
     @property
@@ -120,46 +144,72 @@ class Previewer:
             return self._features
 
     def stop(self) -> None:
-        """Stop the preview that is being painted, if there is one."""
-        if self._stop is not None:
-            self._stop.set()
+        """Stop all that is being painted, or waits."""
+        with self._changing:
+            for stop in self._wanted.values():
+                stop.set()
 
-    def paint(self, request: PreviewRequest, show: Show, stop: Event) -> None:
+    @contextmanager
+    def shown(self, show: Show, stop: Event, window: str) -> Iterator[None]:
+        """The context of a painting: it stops the one before of the same window, and shows its own
+        end or error.
+
+        Args:
+            show: gets the last event.
+            stop: ends the painting when it is set.
+            window: name of what shows it.
+        """
+        with self._changing:
+            if before := self._wanted.get(window):
+                before.set()
+            self._wanted[window] = stop
+        try:
+            yield
+            show({"stage": "end"})
+        except StoppedError:
+            show({"stage": "end"})
+        except (VidstyleError, ValueError, TypeError) as error:
+            show({"stage": "error", "message": str(error)})
+        finally:
+            with self._changing:
+                if self._wanted.get(window) is stop:
+                    del self._wanted[window]
+
+    def turn(self, show: Show, stop: Event) -> AbstractContextManager[None]:
+        """The context in which a thread uses ``stylizer_with``; if another one does, the event
+        ``waiting`` is shown first. ``StoppedError`` if it is not wanted any more."""
+        return self._turns.turn(stop, lambda: show({"stage": "waiting"}))
+
+    def paint(self, request: PreviewRequest, show: Show, stop: Event, window: str = "") -> None:
         """Paint a frame: ``show`` gets an event for each stage. Called in a thread.
 
         Args:
             request: what to paint.
             show: is called in the same thread.
             stop: ends the painting when it is set.
+            window: the preview before of the same window is stopped.
         """
-        self.stop()
-        self._stop = stop
-        with self._painting:
+        with self.shown(show, stop, window), self.turn(show, stop):
             started = time.perf_counter()
 
             def show_stage(stage: str, image: Image) -> None:
-                data = base64.b64encode(jpeg(image)).decode()
                 spent = round(time.perf_counter() - started, 3)
-                picture = f"data:image/jpeg;base64,{data}"
-                show({"stage": stage, "image": picture, "seconds": spent})
+                show({"stage": stage, "image": data_url(image), "seconds": spent})
 
-            try:
-                if not stop.is_set():
-                    self._paint(request, show_stage, stop)
-                show({"stage": "end"})
-            except _StoppedError:
-                show({"stage": "end"})
-            except (VidstyleError, ValueError, TypeError) as error:
-                show({"stage": "error", "message": str(error)})
+            self._paint(request, show_stage, stop)
 
     def _paint(self, request: PreviewRequest, show: ShowStage, stop: Event) -> None:
-        frame = read_frame(request.clip, request.seconds)
-        stylizer = self._stylizer_with(request.style, stop)
-        quick = replace(request.settings, fast_style_layers=True, patch_weight=0.0)
-        small, stylizer.settings = _prepared(frame, quick, COARSE_PX, COARSE_STEPS)
+        frame = _frame_of(request)
+        style, settings = self._look(request)
+        stylizer = self.stylizer_with(style, stop)
+        stylizer.regions = tuple(
+            Region(self._style_or_none(each.style), each.settings) for each in request.regions
+        )
+        quick = replace(settings, fast_style_layers=True, patch_weight=0.0)
+        small, stylizer.settings = prepared(frame, quick, COARSE_PX, COARSE_STEPS)
         stylizer.reset()
         show("coarse", stylizer(small).image)
-        larger, stylizer.settings = _prepared(frame, request.settings, FINE_PX, FINE_STEPS)
+        larger, stylizer.settings = prepared(frame, settings, FINE_PX, FINE_STEPS)
         stylizer.reset()
         source, levels = to_tensor(larger.image, stylizer.features.device), 0
 
@@ -167,8 +217,7 @@ class Previewer:
             nonlocal levels
             levels += 1
             if levels > 1:  # the first is the frame itself
-                layout = stylizer.output_size(larger.size), stylizer.settings
-                show("medium", to_image(compose_output(image, source, larger, *layout)))
+                show("medium", stylizer.composed(image, source, larger))
 
         stylizer.on_level = show_level
         started = time.perf_counter()
@@ -176,33 +225,90 @@ class Previewer:
         spent = time.perf_counter() - started
         stylizer.on_level = None
         work = sum(width * height for width, height in (each.size for each in stylizer.iterations))
-        self.step_time = StepTime(spent / work, request.settings)
+        self.step_time = StepTime(spent / work, settings)
         show("fine", image)
 
-    def _stylizer_with(self, path: Path, stop: Event) -> _ShowingStylizer:
-        """The stylizer with a style. It ends with ``_StoppedError`` at the first iteration after
-        ``stop``."""
+    def _look(self, request: PreviewRequest) -> tuple[Style, Settings]:
+        """The style and the settings that the timeline gives at the time of a preview."""
+        style, settings = self.style(request.style), request.settings
+        if not request.keyframes:
+            return style, settings
+        keyframes = [
+            Keyframe(
+                each.time,
+                self._style_or_none(each.styles[0] if each.styles else None),
+                each.settings,
+                each.fade,
+            )
+            for each in request.keyframes
+        ]
+        look = Timeline(keyframes, style, settings).look(Fraction(request.seconds))
+        return look.style, replace(settings, **look.settings)
+
+    def style(self, path: Path) -> Style:
+        """The style of a file; the last ones stay loaded.
+
+        Raises:
+            InputError: it cannot be read.
+        """
         key = path, changed_ns(path)
         if key not in self._styles:
             while len(self._styles) >= KEPT_STYLES:
                 del self._styles[next(iter(self._styles))]
             self._styles[key] = Style.from_images([path], self.features)
-        style = self._styles[key]
+        return self._styles[key]
+
+    def _style_or_none(self, path: Path | None) -> Style | None:
+        return None if path is None else self.style(path)
+
+    def stylizer_with(self, style: Style, stop: Event) -> _ShowingStylizer:
+        """The stylizer with a style, and without regions. It ends with ``StoppedError`` at the
+        first iteration after ``stop``."""
         if self._stylizer is None:
             self._stylizer = _ShowingStylizer(self.features, style)
 
         def check_stop() -> None:
             if stop.is_set():
-                raise _StoppedError
+                raise StoppedError
 
         self._stylizer.style, self._stylizer.on_iteration = style, check_stop
-        self._stylizer.on_level = None
+        self._stylizer.on_level, self._stylizer.regions = None, ()
         return self._stylizer
 
 
-def _prepared(
+def data_url(image: Image) -> str:
+    """An image as a ``data:`` URL of a JPEG."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(image)).decode()
+
+
+def prepared(
     frame: Frame, settings: Settings, long_side: int, steps: int
 ) -> tuple[Frame, Settings]:
     """A frame reduced to a long side in px, and settings to paint it at that size."""
-    small = Frame(reduced(rgb_8_bits(frame.image), long_side))
+    image = reduced(rgb_8_bits(frame.image), long_side)
+    mask, regions = frame.mask, frame.regions
+    small = Frame(
+        image,
+        mask=None if mask is None else _fitted(mask, image),
+        regions=None if regions is None else np.stack([_fitted(each, image) for each in regions]),
+    )
     return small, replace(settings, working_size=long_side, initial_steps=steps, compare="no")
+
+
+def _frame_of(request: PreviewRequest) -> Frame:
+    """The frame of a preview, with its mask and the masks of its regions."""
+    frame, seconds = read_frame(request.clip, request.seconds), request.seconds
+    masks = [
+        _fitted(read_mask(Path(each.mask.path), seconds), frame.image) for each in request.regions
+    ]
+    frame = replace(frame, regions=np.stack(masks) if masks else None)
+    if request.mask is None:
+        return frame
+    return replace(frame, mask=_fitted(read_mask(request.mask, seconds), frame.image))
+
+
+def _fitted(mask: Mask, image: Image) -> Mask:
+    """A mask of the size of an image."""
+    height, width = image.shape[:2]
+    way = cv2.INTER_AREA if mask.shape[1] > width else cv2.INTER_LINEAR
+    return cv2.resize(mask, (width, height), interpolation=way).astype(np.uint8)

@@ -1,8 +1,9 @@
-"""Requests for previews and estimates."""
+"""Requests for previews, contact sheets and estimates."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -13,20 +14,27 @@ from starlette.routing import Route
 
 from ..errors import VidstyleError
 from ..runtime.worker import Worker
+from ..settings import Settings
+from ..sheet import MAX_CELLS
 from .bodies import read_json, seconds_in
 from .choices import chosen_settings
+from .contact_sheet import SheetRequest, paint_sheet
 from .estimate import Speed, estimates
 from .job_routes import event_text, part_in
 from .jobs import JobQueue
 from .library import Library
 from .library_routes import LibraryRoutes
-from .preview import Previewer, PreviewRequest
+from .plan import edit_files
+from .preview import Previewer, PreviewRequest, Show
 
 LAST_STAGES = ("end", "error")
 
+MAX_WINDOW_LENGTH = 80
+"""Characters of the name of a window that are kept."""
+
 
 class PreviewRoutes:
-    """Answers requests for previews and estimates.
+    """Answers requests for previews, contact sheets and estimates.
 
     Args:
         previewer: paints.
@@ -45,57 +53,98 @@ class PreviewRoutes:
         """The routes of an application."""
         return [
             Route("/api/previews", self._preview, methods=["POST"]),
+            Route("/api/sheets", self._sheet, methods=["POST"]),
             Route("/api/estimates", self._estimate, methods=["POST"]),
         ]
 
     async def _preview(self, request: Request) -> Response:
         body = await read_json(request)
         clip, style = self._routes.clip(body.get("clip")), self._routes.style(body.get("style"))
-        try:
-            settings = chosen_settings(body.get("preset"), body.get("settings", {}))
-        except (ValueError, TypeError) as error:
-            raise HTTPException(400, str(error)) from None
-        seconds = seconds_in(body, "time") or 0.0
-        paths = self._library.clip_path(clip), self._library.style_path(style)
-        wanted = PreviewRequest(paths[0], seconds, paths[1], settings)
-        return StreamingResponse(self._stages(wanted), media_type="text/event-stream")
+        settings, edits = _settings_in(body), self._routes.edits(body, clip)
+        seconds, window = seconds_in(body, "time") or 0.0, _window_in(body)
+        files = edit_files(edits, self._library)
+        wanted = PreviewRequest(
+            self._library.clip_path(clip),
+            seconds,
+            self._library.style_path(style),
+            settings,
+            tuple(each.entry(files) for each in edits.keyframes),
+            tuple(each.entry(files) for each in edits.regions),
+            None if edits.mask is None else Path(files[edits.mask]),
+        )
+        paint = self._previewer.paint
+        return _streamed(lambda show, stop: paint(wanted, show, stop, window))
 
-    async def _stages(self, wanted: PreviewRequest) -> AsyncIterator[str]:
-        """The events of a preview, which ends when nobody listens any more."""
-        loop, stop = asyncio.get_running_loop(), Event()
-        events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-
-        def show(event: dict[str, Any]) -> None:
-            if not stop.is_set() or event["stage"] in LAST_STAGES:
-                loop.call_soon_threadsafe(events.put_nowait, event)
-
-        def paint(worker: Worker) -> None:
-            try:
-                self._previewer.paint(wanted, show, stop)
-            finally:  # without effect after another last event
-                show({"stage": "error", "message": "the preview ended early: try again"})
-
-        Worker(paint, "preview")
-        try:
-            while True:
-                event = await events.get()
-                yield event_text(event)
-                if event["stage"] in LAST_STAGES:
-                    return
-        finally:
-            stop.set()
+    async def _sheet(self, request: Request) -> Response:
+        body = await read_json(request)
+        clip, settings = self._routes.clip(body.get("clip")), _settings_in(body)
+        seconds, window = seconds_in(body, "time") or 0.0, _window_in(body)
+        styles = self._library.styles[:MAX_CELLS]
+        files = [(style.id, self._library.style_path(style)) for style in styles]
+        wanted = SheetRequest(self._library.clip_path(clip), seconds, files, settings)
+        previewer = self._previewer
+        return _streamed(lambda show, stop: paint_sheet(previewer, wanted, show, stop, window))
 
     async def _estimate(self, request: Request) -> Response:
         body = await read_json(request)
         clip, part = self._routes.clip(body.get("clip")), part_in(body)
         done = [job for job in self._queue.jobs if job.state == "done"]
         speed = Speed(done, self._previewer.step_time)
+        regions = len(self._routes.edits(body, clip).regions)
         changes = body.get("settings", {})
         try:
             features = await asyncio.to_thread(lambda: self._previewer.features)
-            make = partial(estimates, clip, changes, part, features, speed)
+            make = partial(estimates, clip, changes, part, features, speed, regions)
             return JSONResponse(await asyncio.to_thread(make))
         except (ValueError, TypeError) as error:
             raise HTTPException(400, str(error)) from None
         except VidstyleError as error:
             raise HTTPException(500, str(error)) from None
+
+
+def _settings_in(body: dict[str, Any]) -> Settings:
+    """The settings of a JSON body.
+
+    Raises:
+        HTTPException: they are wrong.
+    """
+    try:
+        return chosen_settings(body.get("preset"), body.get("settings", {}))
+    except (ValueError, TypeError) as error:
+        raise HTTPException(400, str(error)) from None
+
+
+def _window_in(body: dict[str, Any]) -> str:
+    """The window of a JSON body: any text."""
+    return str(body.get("window", ""))[:MAX_WINDOW_LENGTH]
+
+
+def _streamed(paint: Callable[[Show, Event], None]) -> Response:
+    """The answer of a painting, which is done on a thread."""
+    return StreamingResponse(_stages(paint), media_type="text/event-stream")
+
+
+async def _stages(paint: Callable[[Show, Event], None]) -> AsyncIterator[str]:
+    """The events of a painting, which ends when nobody listens any more."""
+    loop, stop = asyncio.get_running_loop(), Event()
+    events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    def show(event: dict[str, Any]) -> None:
+        if not stop.is_set() or event["stage"] in LAST_STAGES:
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
+    def work(worker: Worker) -> None:
+        try:
+            paint(show, stop)
+        finally:  # without effect after another last event
+            show({"stage": "error", "message": "the preview ended early: try again"})
+
+    Worker(work, "preview")
+    try:
+        while True:
+            event = await events.get()
+            yield event_text(event)
+            if event["stage"] in LAST_STAGES:
+                return
+    finally:
+        stop.set()

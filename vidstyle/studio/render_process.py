@@ -69,12 +69,13 @@ class RenderProcess:
     Args:
         arguments: of ``vidstyle``, see ``render_arguments``.
         log: file that its messages are added to.
+        folder: that names of files are relative to.
 
     Raises:
         OSError: it cannot be started, or the file cannot be written.
     """
 
-    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, arguments: Sequence[str], log: Path, folder: Path | None = None) -> None:
         self._log, self._log_start = log, log.stat().st_size if log.exists() else 0
         # The same vidstyle as the server's, whatever lies in the present folder.
         paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
@@ -87,6 +88,7 @@ class RenderProcess:
                 stdout=subprocess.PIPE,
                 stderr=messages,
                 env=environment,
+                cwd=folder,
                 start_new_session=True,  # Ctrl-C in the server's terminal is the server's alone
             )
         self.pid = self._process.pid

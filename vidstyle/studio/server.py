@@ -98,7 +98,7 @@ class Studio:
     def routes(self) -> list[Route]:
         """The routes of the application."""
         library = LibraryRoutes(self.library, self.queue)
-        jobs = JobRoutes(self.queue, library, lambda: self._closing)
+        jobs = JobRoutes(self.queue, library, self.library, lambda: self._closing)
         previews = PreviewRoutes(self._previewer, library, self.library, self.queue)
         return [
             *(Route(path, self._file) for path in self._page),
@@ -132,8 +132,7 @@ class Studio:
         return JSONResponse(
             {
                 "version": __version__,
-                "clips": [vars(clip) for clip in self.library.clips],
-                "styles": [vars(style) for style in self.library.styles],
+                **self.library.public(),
                 "presets": PRESET_NAMES,
                 "settings": [choice.described(self._previewer.working_px) for choice in CHOICES],
                 "jobs": self.queue.public(),

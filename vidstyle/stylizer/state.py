@@ -74,7 +74,7 @@ class StylizerState:
         return StylizerState.initial(image, zero, content, drawing=self.drawing)
 
     def for_another_style(self, steps: int) -> "StylizerState":
-        """The state from which so many steps at the full learning rate lead to another style."""
+        """The state for steps at the full learning rate towards another style, and their number."""
         frame, plate = (
             replace(layer, adam=layer.adam.with_decayed_weight(MOMENT_RETENTION))
             for layer in (self.frame, self.background.layer)

@@ -15,9 +15,6 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 TOKEN_HEADER = "x-vidstyle-token"
 
-OPEN_PATHS = ("/", "/page.css", "/page.js")
-"""Paths that need no token: they contain no secret, and page.js sends the token."""
-
 LINK_PATHS = ("/",)
 """Paths that a link on another site may open in a tab."""
 
@@ -49,7 +46,7 @@ class Access:
     Args:
         host: IP address on which the server listens.
         allowed: additional host names of the page, as ``check_host_name`` returns them.
-        open_paths: paths that need no token.
+        open_paths: paths that need no token, since they contain no secret.
         link_paths: paths that a link on another site may open in a tab.
     """
 
@@ -57,7 +54,7 @@ class Access:
         self,
         host: str,
         allowed: Collection[str] = (),
-        open_paths: Collection[str] = OPEN_PATHS,
+        open_paths: Collection[str] = (),
         link_paths: Collection[str] = LINK_PATHS,
     ) -> None:
         self._open_paths, self._link_paths = frozenset(open_paths), frozenset(link_paths)

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...errors import DeviceError, VidstyleError
 from ...io.frame import Image
 from ...io.images import jpeg
-from ...web.access import OPEN_PATHS, Access, Guard
+from ...web.access import Access, Guard
 from ...web.address import server_url
 from ...web.connection import Connection
 from ...web.running import RunningServer
@@ -45,8 +45,11 @@ MAX_STYLE_NAME_LENGTH = 40
 THUMBNAIL_PX = 160
 """Long side of the thumbnails in px."""
 
-CAMERA_FILES = "camera.css", "camera.js"
-FILES = {"": "index.html", **{name: name for name in ("page.css", "page.js", *CAMERA_FILES)}}
+SHEETS = "page.css", "camera.css"
+SCRIPTS = ("toasts.js", "page.js", "keys.js", "fullscreen.js", "presets.js", "camera.js")
+FILES = {"": "index.html", **{name: name for name in (*SHEETS, *SCRIPTS)}}
+"""Path without its slash -> file of the page."""
+
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 LINK_PATHS = ("/", "/frame.mjpg", "/frame.mjpeg", "/frame.jpg")
@@ -86,8 +89,8 @@ class Page:
     ) -> None:
         self._server_socket = server
         host = server.getsockname()[0]
-        open_paths = *OPEN_PATHS, *(f"/{name}" for name in CAMERA_FILES)
-        self._access = Access(host, allowed, open_paths, LINK_PATHS)
+        paths = [f"/{name}" for name in FILES]
+        self._access = Access(host, allowed, open_paths=paths, link_paths=LINK_PATHS)
         scheme = "http" if certificate is None else "https"
         self.url = server_url(server, self._access.token, scheme)
         self.for_other_devices = not ipaddress.ip_address(host).is_loopback

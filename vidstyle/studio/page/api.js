@@ -60,10 +60,10 @@ export async function post(path, body = {}, signal = undefined) {
 export const remove = (path) => request(path, { method: "DELETE" });
 
 // Send a file; `fetch` does not tell how much of it was sent.
-export function upload(path, file, onProgress, signal) {
+export function upload(path, file, onProgress, signal, query = {}) {
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
-    sending.open("POST", `api/${path}?name=${encodeURIComponent(file.name)}`);
+    sending.open("POST", `api/${path}?${new URLSearchParams({ name: file.name, ...query })}`);
     if (token) sending.setRequestHeader("X-Vidstyle-Token", token);
     sending.upload.onprogress = (event) => onProgress(event.loaded / (event.total || 1));
     sending.onload = () => {

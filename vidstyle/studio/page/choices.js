@@ -68,7 +68,7 @@ export function showStyles(styles, chosen, onPick, onGone) {
 }
 
 // Send files one after another, each with a bar and a button that stops it.
-async function sendFiles(kind, files, list, onAdded) {
+export async function sendFiles(kind, files, list, onAdded) {
   const waiting = [...files].map((file) => {
     const stop = new AbortController(), bar = make("progress", { max: 1, value: 0 });
     bar.setAttribute("aria-label", `Sending ${file.name}`);
@@ -96,7 +96,7 @@ async function sendFiles(kind, files, list, onAdded) {
   }
 }
 
-function acceptDrops(element, accept) {
+export function acceptDrops(element, accept) {
   let inside = 0;  // dragenter of a child comes before dragleave of its parent
   const mark = (change) => {
     inside = Math.max(inside + change, 0);

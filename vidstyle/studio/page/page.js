@@ -2,9 +2,12 @@
 
 import { SILENT, get, linkTo, post, stream } from "./api.js";
 import * as choices from "./choices.js";
+import * as keyframes from "./keyframes.js";
+import * as masks from "./masks.js";
 import * as player from "./player.js";
 import * as queue from "./queue.js";
 import * as settings from "./settings.js";
+import * as sheet from "./sheet.js";
 import * as stage from "./stage.js";
 import { afterPause, attempt, byId, partText, setText, toast } from "./tools.js";
 
@@ -13,15 +16,28 @@ const ESTIMATE_MS = 400;
 const RETRY_MS = 3000;     // wait after a lost connection
 const MEMORY_KEY = "vidstyle-studio-choice";
 
-const state = { clips: [], styles: [], jobs: [] };
+const WINDOW = Math.random().toString(36).slice(2);  // previews of other windows go on
+
+const state = { clips: [], styles: [], masks: [], jobs: [] };
 const chosen = { clip: "", style: "" };
 let painter = null;  // aborts the painting in progress
 let costs = null;
 let lost = null;  // the message that the server does not answer
 
+const edits = new Map();  // id of a clip -> its keyframes, regions and mask
+
 const find = (list, id) => list.find((each) => each.id === id);
 const currentClip = () => find(state.clips, chosen.clip);
 const currentStyle = () => find(state.styles, chosen.style);
+
+const currentEdits = () => ({
+  keyframes: keyframes.currentKeyframes(), ...masks.currentMasks(),
+});
+
+function editsText({ keyframes: list, regions, mask }) {
+  const count = (number, what) => (number ? `${number} ${what}${number > 1 ? "s" : ""}` : "");
+  return [count(list.length, "keyframe"), count(regions.length, "region"), mask ? "masked" : ""];
+}
 
 // Add an item where the server lists it: those of the user by name, then the bundled ones.
 function insert(list, item) {
@@ -38,7 +54,8 @@ function showSummary() {
   else {
     const cost = costs && costs[preset] ? settings.costText(costs[preset]) : "";
     const { start, end } = stage.currentRange();
-    const parts = [`${clip.name} in ${style.name}`, partText(start, end), preset, cost];
+    const parts = [`${clip.name} in ${style.name}`, partText(start, end),
+      ...editsText(currentEdits()), preset, cost];
     setText(byId("summary"), parts.filter(Boolean).join(" · "));
   }
 }
@@ -46,7 +63,8 @@ function showSummary() {
 const loadCosts = afterPause(() => attempt(async () => {
   const clip = currentClip();
   if (!clip) return;
-  const body = { clip: clip.id, settings: settings.changedSettings(), ...stage.currentRange() };
+  const body = { clip: clip.id, settings: settings.changedSettings(),
+    ...stage.currentRange(), ...currentEdits() };
   costs = await post("estimates", body);
   settings.showCosts(costs);
   showSummary();
@@ -61,8 +79,10 @@ async function paint() {
     await stream("previews", {
       clip: clip.id, time: stage.currentTime(), style: style.id,
       preset: settings.currentPreset(), settings: settings.changedSettings(),
+      ...currentEdits(), window: WINDOW,
     }, (event) => {
       if (stop.signal.aborted) return;
+      if (event.stage === "waiting") stage.waitForPainting();
       if (event.image) stage.showPainting(event, style.name);
       if (event.stage === "fine") complete = true;
       if (event.stage === "error") { failed = true; toast(event.message); }
@@ -73,8 +93,7 @@ async function paint() {
     toast(error.message);
   }
   if (stop.signal.aborted) return;
-  const stopped = complete ? "" : "stopped: another window is painted";
-  stage.endPainting(failed ? "not painted" : stopped);
+  stage.endPainting(failed || !complete ? "not painted" : "");
   loadCosts();
 }
 const paintSoon = afterPause(paint, PAINT_MS);
@@ -90,7 +109,7 @@ function requestPainting(moved = false) {
 function remember() {
   try {
     const memory = { ...chosen, preset: settings.currentPreset(),
-      settings: settings.changedSettings() };
+      settings: settings.changedSettings(), edits: Object.fromEntries(edits) };
     localStorage.setItem(MEMORY_KEY, JSON.stringify(memory));
   } catch { /* storage is disabled */ }
 }
@@ -104,6 +123,7 @@ function recall() {
 }
 
 function changed(what) {
+  if (chosen.clip) edits.set(chosen.clip, currentEdits());
   if (what !== "range") requestPainting(what === "time");
   if (what !== "time") loadCosts();
   showSummary();
@@ -121,7 +141,16 @@ function showChoices() {
     if (chosen.style === id) pickStyle(state.styles.length ? state.styles[0].id : "");
     showChoices();
   });
+  showEdits();
   showSummary();
+}
+
+// Show the keyframes and masks of the clip: those given, else those in use.
+function showEdits(given = null) {
+  const clip = currentClip() || null;
+  const list = given ? given.keyframes || [] : keyframes.currentKeyframes();
+  keyframes.showKeyframes(clip, state.styles, list);
+  masks.showMasks(clip, state.masks, state.styles, given);
 }
 
 function pickClip(id) {
@@ -129,6 +158,7 @@ function pickClip(id) {
   chosen.clip = id;
   costs = null;
   stage.showClip(currentClip() || null);
+  showEdits(edits.get(id) || {});
   changed("clip");
 }
 
@@ -140,7 +170,7 @@ function pickStyle(id) {
 async function render() {
   const body = {
     ...chosen, preset: settings.currentPreset(), settings: settings.changedSettings(),
-    ...stage.currentRange(),
+    ...stage.currentRange(), ...currentEdits(),
   };
   const job = await attempt(() => post("jobs", body));
   if (!job) return;
@@ -156,10 +186,22 @@ function showJobs(jobs) {
 function reuse(job) {
   settings.pick(job.preset, job.settings);
   if (find(state.styles, job.style)) chosen.style = job.style;
+  if (find(state.clips, job.clip)) edits.set(job.clip, job);
   if (find(state.clips, job.clip) && job.clip !== chosen.clip) pickClip(job.clip);
-  else changed("settings");
+  else {
+    if (job.clip === chosen.clip) showEdits(job);
+    changed("settings");
+  }
   showChoices();
   byId("canvas").scrollIntoView({ block: "nearest" });
+}
+
+// What was added or removed here or in another window.
+function showLibrary(library) {
+  Object.assign(state, library);
+  if (!currentStyle() && state.styles.length) pickStyle(state.styles[0].id);
+  if (!currentClip()) pickClip(state.clips.length ? state.clips[0].id : "");
+  showChoices();
 }
 
 // The server sends the jobs when they change; browsers reconnect by themselves unless refused.
@@ -172,7 +214,11 @@ function listen() {
     toast("vidstyle studio answers again", false);
     requestPainting();
   };
-  events.onmessage = (event) => showJobs(JSON.parse(event.data).jobs);
+  events.onmessage = (event) => {
+    const { jobs, ...library } = JSON.parse(event.data);
+    if (library.clips) showLibrary(library);
+    if (jobs) showJobs(jobs);
+  };
   events.onerror = () => {
     lost = lost || toast(SILENT);
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
@@ -182,14 +228,28 @@ function listen() {
 function setup() {
   stage.setup(changed);
   choices.setup((clip) => {
-    insert(state.clips, clip);
+    if (!find(state.clips, clip.id)) insert(state.clips, clip);
     pickClip(clip.id);
     showChoices();
   }, (style) => {
-    insert(state.styles, style);
+    if (!find(state.styles, style.id)) insert(state.styles, style);
     pickStyle(style.id);
     showChoices();
   });
+  keyframes.setup(() => changed("edits"), () => chosen.style);
+  masks.setup(() => changed("edits"), (mask) => {
+    if (!find(state.masks, mask.id)) state.masks.push(mask);
+    showEdits();
+    changed("edits");
+  }, (id) => {
+    state.masks = state.masks.filter((each) => each.id !== id);
+    showEdits();
+    changed("edits");
+  });
+  sheet.setup(() => currentClip() && {
+    clip: chosen.clip, time: stage.currentTime(), preset: settings.currentPreset(),
+    settings: settings.changedSettings(), window: WINDOW,
+  }, (id) => { pickStyle(id); showChoices(); }, (id) => (find(state.styles, id) || {}).name || id);
   queue.setup((job) => player.openPlayer(job, job.start || 0), reuse);
   player.setup(toast);
   byId("panel").onsubmit = (event) => {
@@ -206,12 +266,15 @@ async function start() {
     toast(error.message);
     return;
   }
-  Object.assign(state, { clips: loaded.clips, styles: loaded.styles });
+  Object.assign(state, { clips: loaded.clips, styles: loaded.styles, masks: loaded.masks });
   setText(byId("version"), loaded.version);
   settings.setup(loaded.settings, loaded.presets, changed);
   const before = recall();
   const preset = loaded.presets.includes(before.preset) ? before.preset : loaded.presets[0];
   settings.pick(preset, before.settings || {});
+  for (const [id, each] of Object.entries(before.edits || {})) {
+    if (find(state.clips, id)) edits.set(id, each);
+  }
   const style = find(state.styles, before.style) || state.styles[0];
   const clip = find(state.clips, before.clip) || state.clips.at(-1);
   chosen.style = style ? style.id : "";

@@ -12,6 +12,9 @@ const shown = new Map();  // id -> {item, job, told}
 let onPlay = () => {}, onReuse = () => {};
 
 const share = (job) => (job.total ? job.done / job.total : 0);
+const isRender = (job) => job.kind === "render";
+const nameOf = (job) => (isRender(job) ? `${job.clip_name} in ${job.style_name}`
+  : `A mask that follows ${job.clip_name}`);
 const percent = (job) => `${Math.floor(share(job) * 100)} %`;
 const isWaiting = (job) => job.state === "queued" || job.state === "paused";
 
@@ -33,15 +36,15 @@ function stateText(job) {
 }
 
 const can = {
-  play: (job) => job.state === "done",
-  download: (job) => job.state === "done",
-  pause: (job) => job.state === "running",
+  play: (job) => Boolean(job.output),
+  download: (job) => Boolean(job.output),
+  pause: (job) => job.state === "running" && isRender(job),  // a mask begins anew
   resume: (job) => job.state === "paused",
   again: (job) => job.state === "failed" || job.state === "cancelled",
   up: (job, waiting) => isWaiting(job) && waiting.indexOf(job.id) > 0,
   down: (job, waiting) => isWaiting(job) && waiting.indexOf(job.id) < waiting.length - 1,
   cancel: (job) => !ENDED.includes(job.state),
-  reuse: (job) => ENDED.includes(job.state),
+  reuse: (job) => ENDED.includes(job.state) && isRender(job),
   remove: (job) => ENDED.includes(job.state),
 };
 
@@ -74,13 +77,13 @@ const actions = {
   copy: (job, item) => copy(item, job.command),
   async cancel(job) {
     const frames = job.done === 1 ? "finished frame" : `${job.done} finished frames`;
-    const question = `Stop this render and remove its ${frames}?`;
+    const question = `Stop this and remove its ${frames}?`;
     if (job.done > 0 && !await ask(question, "Stop it")) return;
     await post(`jobs/${job.id}/cancel`);
   },
   async remove(job) {
     const question = `Remove ${job.output || "this render"} from the studio? The file is deleted.`;
-    if (job.state === "done" && !await ask(question)) return;
+    if (job.output && !await ask(question)) return;
     await remove(`jobs/${job.id}`);
     forget(job.id);
     showEmpty();
@@ -89,10 +92,12 @@ const actions = {
 
 function makeItem(job) {
   const item = byId("job").content.firstElementChild.cloneNode(true);
-  const name = `${job.clip_name} in ${job.style_name}`;
+  const name = nameOf(job);
+  item.dataset.id = job.id;
   const pictures = [
     [".thumb", linkTo(`clips/${job.clip}/frame.jpg`, { time: job.start || 0, px: THUMB_PX })],
-    [".mini", linkTo(`styles/${job.style}.jpg`, { px: THUMB_PX })],
+    [".mini", isRender(job) ? linkTo(`styles/${job.style}.jpg`, { px: THUMB_PX })
+      : linkTo(`masks/${job.mask}.png`, { px: THUMB_PX })],
   ];
   for (const [kind, link] of pictures) {
     const image = item.querySelector(kind);
@@ -117,7 +122,7 @@ function makeItem(job) {
 
 // Tell users of a screen reader what changed, and everybody how a render ended.
 function tell(entry, before, job) {
-  const name = `${job.clip_name} in ${job.style_name}`;
+  const name = nameOf(job);
   if (before && before.state !== job.state) {
     entry.told = share(job);
     if (job.state === "failed") toast(`${name} failed: ${job.message || "see its message"}`);

@@ -16,6 +16,8 @@ const range = { start: null, end: null };
 
 export const currentTime = () => (clip && clip.seconds ? Number(time.value) : 0);
 export const currentRange = () => ({ ...range });
+export const frameSeconds = () => 1 / ((clip && clip.rate) || 25);
+export const lastTime = () => (clip && clip.seconds ? Number(time.max) : 0);
 
 const loadFrame = latestOnly(async (wanted, at) => {
   const width = canvas.clientWidth * devicePixelRatio;
@@ -91,7 +93,7 @@ export function showClip(next, at = 0) {
   if (!clip) return;
   byId("stage").style.setProperty("--ratio", clip.width / clip.height);
   if (clip.seconds) {
-    const gap = 1 / (clip.rate || 25);
+    const gap = frameSeconds();
     time.max = Math.max(clip.seconds - gap, 0);
     time.step = gap;
     time.value = Math.min(at, time.max);
@@ -120,6 +122,11 @@ export function showPainting(event, style) {
   if (event.stage !== "fine") setNote("adding detail", "busy");
 }
 
+// Other paintings come first.
+export function waitForPainting() {
+  setNote("waiting: another painting is made", "busy");
+}
+
 // A painting is complete, or ended early for a reason.
 export function endPainting(reason) {
   if (reason) {
@@ -131,15 +138,22 @@ export function endPainting(reason) {
   announce("The painting is ready");
 }
 
+function moved() {
+  showTime();
+  loadFrame(clip, currentTime());
+  onChange("time");
+}
+
+export function seek(at) {
+  time.value = at + frameSeconds() / 1000;  // times of keyframes are rounded down
+  moved();
+}
+
 export function setup(changed) {
   onChange = changed;
   showSplit();
   split.oninput = showSplit;
-  time.oninput = () => {
-    showTime();
-    loadFrame(clip, currentTime());
-    onChange("time");
-  };
+  time.oninput = moved;
   byId("range-start").onclick = () => {
     const at = currentTime();
     setRange(at > 0 ? at : null, range.end !== null && range.end <= at ? null : range.end);

@@ -12,6 +12,24 @@ export function make(name, properties = {}, ...children) {
   return made;
 }
 
+// The styles as options of a list, after some other [value, text].
+export function fillStyles(select, styles, first, before = "") {
+  const text = (style) => before + style.name.replace(/\.\w+$/, "");
+  const options = [...first, ...styles.map((each) => [each.id, text(each)])];
+  const same = select.options.length === options.length
+    && options.every(([value, text], place) => select.options[place].value === value
+      && select.options[place].textContent === text);
+  if (same) return;  // it may be open
+  select.replaceChildren(...options.map(([value, textContent]) =>
+    make("option", { value, textContent })));
+}
+
+// The number in a field, within limits; null where it is empty.
+export function numberIn(field, low, high) {
+  const value = field.valueAsNumber;
+  return Number.isFinite(value) ? Math.min(Math.max(value, low), high) : null;
+}
+
 // Set an element's text only if it differs: screen readers announce each change.
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

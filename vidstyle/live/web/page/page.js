@@ -4,16 +4,10 @@
 const POLL_MS = 250;        // interval of polling the state
 const PLOT_POINTS = 240;    // states in the plot: one minute
 const RETRY_MS = 2000;      // wait after an error
-const MESSAGE_MS = 10000;   // duration of a message
 const TOUCH_MS = 1500;      // time for which a slider keeps the user's value
 const COMMAND_MS = 100;     // shortest interval between commands of a slider
 const TOKEN_KEY = "vidstyle-token";
 const VIEWER = Math.random().toString(36).slice(2);
-const KEYS = {
-  n: "next", p: "previous", "+": "stronger", "=": "stronger", "-": "weaker",
-  "]": "larger", "[": "smaller", o: "original_colors", c: "side_by_side", b: "bypass",
-  m: "mirror", a: "area", f: "freeze", s: "snapshot", r: "record",
-};
 
 const byId = (id) => document.getElementById(id);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -46,13 +40,6 @@ function request(path, options = {}) {
 // Set an element's text only if it differs: screen readers announce each change.
 function setText(id, text) {
   if (byId(id).textContent !== text) byId(id).textContent = text;
-}
-
-function showMessage(text, error = true) {
-  byId("message").classList.toggle("error", error);
-  byId("message").textContent = text;
-  clearTimeout(showMessage.timer);
-  showMessage.timer = setTimeout(() => { byId("message").textContent = ""; }, MESSAGE_MS);
 }
 
 function setNotice(topic, text) {
@@ -200,7 +187,7 @@ function showMessages(messages) {
 
 function showState(state) {
   showMessages(state.messages);
-  document.dispatchEvent(new CustomEvent("state", { detail: state }));
+  document.dispatchEvent(new CustomEvent("state", { detail: state }));  // for the other scripts
   if (!("frames" in state)) { setText("news", "loading"); showCamera(state); return; }
   const figures = [`${state.fps.toFixed(1)} fps`, `${Math.round(state.latency_ms)} ms`,
     state.stylized_fps < 0.8 * state.fps && `${state.stylized_fps.toFixed(1)} stylised`,
@@ -284,10 +271,5 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
     if (kind === "drop") upload(event.dataTransfer.files);
   });
 }
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey) return;
-  if (event.target.type === "range" && event.key.length > 1) return;  // arrow keys move the slider
-  if (KEYS[event.key]) { event.preventDefault(); sendCommand({ do: KEYS[event.key] }); }
-});
 pollFrames();
 pollState();

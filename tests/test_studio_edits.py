@@ -1,0 +1,358 @@
+"""Keyframes, regions, masks and contact sheets of the studio, by HTTP."""
+
+import base64
+import json
+import shlex
+from fractions import Fraction
+from threading import Event, Thread
+
+import cv2
+import numpy as np
+import pytest
+from conftest import scene, until, write_clip
+from studio_session import client_of, open_studio, upload
+
+from vidstyle.cli.main import main
+from vidstyle.io.images import jpeg
+from vidstyle.keyframes import parse_keyframe
+from vidstyle.regions import parse_regions
+from vidstyle.studio.edits import Edits
+from vidstyle.studio.frames import read_mask
+from vidstyle.studio.library import Library
+from vidstyle.studio.turns import StoppedError, Turns
+
+QUICK = {"steps": 1, "initial_steps": 2, "working_size": 64}
+
+
+@pytest.fixture
+def studio(tmp_path, monkeypatch, features):
+    """A studio with the tiny network for previews. Its folder has the characters that separate
+    names in flags."""
+    monkeypatch.setattr("vidstyle.studio.preview.load_features", lambda *given: features)
+    monkeypatch.setattr("vidstyle.studio.preview.COARSE_STEPS", 2)
+    monkeypatch.setattr("vidstyle.studio.preview.FINE_STEPS", 4)
+    with open_studio(tmp_path / "a=b,c") as made:
+        yield made
+
+
+@pytest.fixture
+def client(studio):
+    with client_of(studio) as found:
+        yield found
+
+
+@pytest.fixture
+def clip_id(client, tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", count=12, rate=Fraction(6))
+    return upload(client, path.read_bytes(), "clip.mp4").json()["id"]
+
+
+def png(mask):
+    return cv2.imencode(".png", mask)[1].tobytes()
+
+
+def half():
+    """A mask whose left half is white."""
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:, :32] = 255
+    return mask
+
+
+@pytest.fixture
+def mask_id(client, clip_id):
+    return upload(client, png(half()), "half, left=.png", f"clips/{clip_id}/masks").json()["id"]
+
+
+def events_of(answer):
+    for line in answer.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def decoded(url):
+    data = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
+    return cv2.imdecode(data, cv2.IMREAD_COLOR).astype(int)
+
+
+def painted(client, **wanted):
+    """The finished preview of a request, (H, W, 3)."""
+    body = {"style": "ink", "preset": "draft", "settings": QUICK, **wanted}
+    with client.stream("POST", "/api/previews", json=body) as answer:
+        events = list(events_of(answer))
+    assert events[-1]["stage"] == "end", events[-1]
+    return decoded(events[-2]["image"])
+
+
+def test_edits_flags_are_what_the_command_line_reads():
+    edits = Edits.of(
+        {
+            "keyframes": [
+                {"time": 2, "style": "ink", "strength": 0.25, "fade": 1.5},
+                {"time": 1.0335, "strength": 1},
+            ],
+            "regions": [
+                {"mask": "m", "style": "dots", "strength": 0.5},
+                {"mask": "m", "strength": 0},
+            ],
+            "mask": "m",
+        }
+    )
+    names = {"m": "mask.png", "ink": "ink", "dots": "dots"}
+    flags = edits.flags(names)
+    assert flags == [
+        *("--mask", "mask.png", "--region", "mask.png=dots,strength=0.5"),
+        *("--region", "mask.png=,strength=0", "--at", "1.034", "strength=1"),
+        *("--at", "2", "style=ink", "strength=0.25", "fade=1.5"),
+    ]
+    assert Edits.of(edits.public()) == edits
+    for given, words in zip(edits.keyframes, (flags[7:9], flags[10:]), strict=True):
+        parsed, made = parse_keyframe(words), given.entry(names)
+        assert (parsed.time, parsed.fade, parsed.settings) == (made.time, made.fade, made.settings)
+    for given, text in zip(edits.regions, (flags[3], flags[5]), strict=True):
+        (parsed,), made = parse_regions([text]), given.entry(names)
+        assert (parsed.mask, parsed.settings) == (made.mask, made.settings)
+
+
+def test_studio_masks_are_kept_with_their_clip(client, studio, clip_id, mask_id):
+    (mask,) = client.get("/api/state").json()["masks"]
+    assert mask == {"id": mask_id, "name": "half left.png", "clip": clip_id, "kind": "still"} | {
+        "time": 0.0,
+        "carried": "",
+    }
+    shown = client.get(f"/api/masks/{mask_id}.png?px=32").content
+    levels = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert levels.shape == (24, 32) and levels[0, 0] == 255 and levels[0, -1] == 0
+    assert [each.id for each in Library(studio.library.folder).masks] == [mask_id]
+    assert client.delete(f"/api/masks/{mask_id}").status_code == 204
+    assert client.get(f"/api/masks/{mask_id}.png").status_code == 404
+
+
+def test_studio_mask_is_carried_along_its_clip(client, studio, clip_id, tmp_path):
+    answer = client.post(
+        f"/api/clips/{clip_id}/masks?name=disc.png&time=0.5", content=png(disc(0.5))
+    )
+    drawn = answer.json()
+    assert (drawn["time"], drawn["carried"]) == (0.5, "")
+    job = client.post(f"/api/masks/{drawn['id']}/carry").json()
+    assert (job["kind"], job["mask"]) == ("mask", drawn["id"])
+    assert job["command"] == "vidstyle mask clip.mp4 0.5=disc.png -o 'disc in motion.mkv'"
+    assert client.delete(f"/api/masks/{drawn['id']}").status_code == 409
+    found = studio.queue.get(job["id"])
+    until(lambda: found.state not in ("queued", "running"), 60)
+    assert (found.state, found.message, found.done, found.total) == ("done", "", 12, 12)
+    assert found.public()["output"] is None
+    (carried,) = [each for each in studio.library.masks if each.kind == "clip"]
+    assert (carried.name, carried.carried) == ("disc in motion.mkv", drawn["id"])
+    for seconds in (1.0, 1.5):
+        levels = read_mask(studio.library.mask_path(carried), seconds)
+        assert ((levels > 127) == (disc(seconds) > 127)).mean() > 0.97
+    assert client.post(f"/api/masks/{carried.id}/carry").status_code == 409
+    assert client.get(f"/api/masks/{carried.id}.png?time=1").status_code == 200
+
+
+def disc(seconds):
+    """The mask of the disc of ``scene``."""
+    y, x = np.mgrid[:48, :64]
+    inside = (x - 16 - 8 * seconds) ** 2 + (y - 24) ** 2 < 9.6**2
+    return inside.astype(np.uint8) * 255
+
+
+def test_studio_refuses_what_is_no_mask(client, clip_id):
+    for wrong, words in (
+        (png(np.zeros((48, 64), np.uint8)), "selects nothing"),
+        (png(np.full((48, 64), 255, np.uint8)), "selects everything"),
+        (b"no picture", "neither a clip nor a picture"),
+    ):
+        refused = upload(client, wrong, "mask.png", f"clips/{clip_id}/masks")
+        assert refused.status_code == 415 and words in refused.text and "\n" not in refused.text
+    assert client.get("/api/state").json()["masks"] == []
+
+
+def test_studio_preview_follows_the_timeline(client, clip_id):
+    keyframes = [{"time": 0.5, "strength": 0, "fade": 1}]
+    wanted = {"clip": clip_id, "settings": {**QUICK, "original_colors": True}}
+    whole, half_way, none = (
+        painted(client, **wanted, time=time, keyframes=keyframes) for time in (0.0, 1.0, 1.5)
+    )
+    source = {
+        time: painted(client, clip=clip_id, time=time, settings={**QUICK, "strength": 0})
+        for time in (0.0, 1.0, 1.5)
+    }
+    differences = [
+        np.abs(image - source[time]).mean()
+        for time, image in ((0.0, whole), (1.0, half_way), (1.5, none))
+    ]
+    assert differences[2] == 0 < differences[1] < differences[0]
+
+
+def test_studio_preview_takes_the_style_of_the_timeline(client, clip_id):
+    keyframes = [{"time": 0.5, "style": "mosaic"}]
+    before, after, mosaic = (
+        painted(client, clip=clip_id, time=time, style=style, keyframes=given)
+        for time, style, given in (
+            (0.3, "ink", keyframes),
+            (1, "ink", keyframes),
+            (1, "mosaic", []),
+        )
+    )
+    assert (after == mosaic).all()
+    assert (before == painted(client, clip=clip_id, time=0.3)).all()
+
+
+def test_studio_preview_shows_masks_and_regions(client, clip_id, mask_id):
+    source = painted(client, clip=clip_id, settings={**QUICK, "strength": 0})
+    inside = painted(client, clip=clip_id, mask=mask_id)
+    stays = painted(client, clip=clip_id, regions=[{"mask": mask_id, "strength": 0}])
+    change = [np.abs(image - source).mean((0, 2)) for image in (inside, stays)]
+    assert change[0][:24].min() > 0 and change[0][40:].max() < 2  # JPEG rounds
+    assert change[1][:24].max() < 2 and change[1][40:].min() > 0
+    ink, mosaic = painted(client, clip=clip_id), [{"mask": mask_id, "style": "mosaic"}]
+    assert (painted(client, clip=clip_id, regions=mosaic) != ink).any()
+
+
+def test_studio_renders_keyframes_and_masks(client, studio, clip_id, mask_id):
+    own = upload(client, jpeg(scene()), "a,b=c.jpg", "styles").json()
+    assert own["name"] == "abc.jpg"
+    wanted = {
+        **{"clip": clip_id, "style": "ink", "preset": "draft", "settings": QUICK},
+        "keyframes": [{"time": 0.5, "style": own["id"], "fade": 0.5}],
+        "regions": [{"mask": mask_id, "style": own["id"], "strength": 0.5}],
+        "mask": mask_id,
+    }
+    job = client.post("/api/jobs", json=wanted).json()
+    assert job["command"].endswith(
+        "--mask 'half left.png' --region 'half left.png=abc.jpg,strength=0.5' "
+        "--at 0.5 style=abc.jpg fade=0.5"
+    )
+    for path in (f"masks/{mask_id}", f"styles/{own['id']}"):
+        assert client.delete(f"/api/{path}").status_code == 409
+    found = studio.queue.get(job["id"])
+    until(lambda: found.state not in ("queued", "running"), 60)
+    assert (found.state, found.message) == ("done", "")
+    assert {name: found.public()[name] for name in ("keyframes", "regions", "mask")} == {
+        "keyframes": [{"time": 0.5, "style": own["id"], "strength": None, "fade": 0.5}],
+        "regions": wanted["regions"],
+        "mask": mask_id,
+    }
+    assert client.delete(f"/api/masks/{mask_id}").status_code == 204
+
+
+def test_studio_shown_command_is_one_of_vidstyle(client, clip_id, mask_id, capsys):
+    wanted = {
+        **{"clip": clip_id, "style": "ink", "preset": "draft", "settings": QUICK},
+        "keyframes": [{"time": 0.5, "style": "dots"}],
+        "mask": mask_id,
+    }
+    command = client.post("/api/jobs", json=wanted).json()["command"]
+    words = shlex.split(command)[1:]
+    assert main(words) == 1  # all flags are known; the files are elsewhere
+    assert "clip.mp4 does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"keyframes": {}}, 400, "keyframes must be a list"),
+        ({"keyframes": [{"style": "ink"}]}, 400, "lacks its time"),
+        ({"keyframes": [{"time": 1}]}, 400, "changes nothing"),
+        ({"keyframes": [{"time": -1, "style": "ink"}]}, 400, "time of a keyframe is -1"),
+        ({"keyframes": [{"time": 1, "style": "ink", "fade": "x"}]}, 400, "fade of a keyframe"),
+        ({"keyframes": [{"time": 1, "strength": 1.5}]}, 400, "use a number from 0 to 1"),
+        ({"keyframes": [{"time": 1, "strength": 1, "x": 1}]}, 400, "have no 'x'"),
+        ({"keyframes": [{"time": 1, "style": "x"}]}, 404, "no such style"),
+        ({"keyframes": [{"time": 5, "style": "ink"}]}, 400, "after the end of the clip at 2.00 s"),
+        ({"keyframes": [{"time": 1, "strength": 1}] * 2}, 400, "the same time"),
+        ({"keyframes": [{"time": 1, "strength": 1}] * 201}, 400, "at most 200"),
+        ({"regions": [{"mask": "x", "style": "ink"}]}, 404, "no such mask"),
+        ({"regions": [{"mask": 1, "style": "ink"}]}, 400, "use an id"),
+        ({"mask": ["x"]}, 400, "use an id"),
+    ],
+)
+def test_studio_wrong_edits_are_refused_in_one_line(client, clip_id, changes, code, words):
+    wanted = {"clip": clip_id, "style": "ink", "preset": "draft", "settings": {}} | changes
+    for path in ("jobs", "previews"):
+        answer = client.post(f"/api/{path}", json=wanted)
+        assert (answer.status_code, "\n" in answer.text) == (code, False) and words in answer.text
+
+
+def test_studio_mask_of_another_clip_is_refused(client, mask_id, tmp_path):
+    still = upload(client, jpeg(scene()), "still.jpg").json()["id"]
+    wanted = {"clip": still, "style": "ink", "preset": "draft"}
+    assert client.post("/api/jobs", json={**wanted, "mask": mask_id}).status_code == 404
+    keyframes = [{"time": 0, "style": "dots"}]
+    assert client.post("/api/jobs", json={**wanted, "keyframes": keyframes}).status_code == 400
+
+
+def test_studio_sheet_has_a_cell_of_every_style(client, clip_id, monkeypatch):
+    monkeypatch.setattr("vidstyle.studio.contact_sheet.SHEET_STEPS", 1)
+    wanted = {"clip": clip_id, "time": 1, "preset": "draft"}
+    with client.stream("POST", "/api/sheets", json=wanted) as answer:
+        *cells, last = events_of(answer)
+    styles = [style["id"] for style in client.get("/api/state").json()["styles"]]
+    assert [cell["style"] for cell in cells] == styles and last == {"stage": "end"}
+    assert [cell["done"] for cell in cells] == list(range(1, len(styles) + 1))
+    assert decoded(cells[0]["image"]).shape == (48, 64, 3)
+
+
+def test_studio_previews_come_between_the_cells_of_a_sheet(client, clip_id, monkeypatch):
+    monkeypatch.setattr("vidstyle.studio.contact_sheet.SHEET_STEPS", 5)
+    with client.stream("POST", "/api/sheets", json={"clip": clip_id, "preset": "draft"}) as sheet:
+        events = events_of(sheet)
+        assert next(events)["stage"] == "cell"
+        painted(client, clip=clip_id)
+        cells = [event for event in events if event["stage"] == "cell"]
+    assert cells[-1]["done"] == cells[-1]["total"]
+
+
+def test_studio_windows_do_not_stop_each_other(client, clip_id, monkeypatch):
+    monkeypatch.setattr("vidstyle.studio.preview.FINE_STEPS", 100_000)
+    wanted = {"clip": clip_id, "style": "ink", "preset": "draft"}
+    body = {**wanted, "window": "a"}
+    with client.stream("POST", "/api/previews", json=body) as first:
+        events = events_of(first)
+        assert next(events)["stage"] == "coarse"
+        monkeypatch.setattr("vidstyle.studio.preview.FINE_STEPS", 4)
+        with client.stream("POST", "/api/previews", json={**wanted, "window": "b"}) as second:
+            others = events_of(second)
+            assert next(others) == {"stage": "waiting"}
+            with client.stream("POST", "/api/previews", json=body) as third:
+                assert [event["stage"] for event in events][-1] == "end"  # the first one
+                stages = [event["stage"] for event in others]
+                assert stages[0] == "coarse" and stages[-2:] == ["fine", "end"]
+                assert [event["stage"] for event in events_of(third)][-2:] == ["fine", "end"]
+
+
+def test_studio_events_tell_of_changes_of_the_library(client, clip_id):
+    with client.stream("GET", "/api/events") as stream:
+        events = events_of(stream)
+        assert [clip["id"] for clip in next(events)["clips"]] == [clip_id]
+        added = upload(client, jpeg(scene()), "other.jpg").json()["id"]
+        event = next(events)
+        assert {clip["id"] for clip in event["clips"]} == {clip_id, added}
+        assert "jobs" not in event
+        client.delete(f"/api/clips/{added}")
+        assert [clip["id"] for clip in next(events)["clips"]] == [clip_id]
+
+
+def test_turns_come_in_the_order_of_arrival():
+    turns, never, order = Turns(), Event(), []
+
+    def take(name, stop):
+        try:
+            with turns.turn(stop):
+                order.append(name)
+        except StoppedError:
+            order.append(f"{name} stopped")
+
+    stopped = Event()
+    with turns.turn(never):
+        threads = []
+        for name, stop in (("a", never), ("b", stopped), ("c", never)):
+            threads.append(Thread(target=take, args=(name, stop)))
+            threads[-1].start()
+            until(lambda: len(turns._queue) == len(threads) + 1)
+        stopped.set()
+        until(lambda: order == ["b stopped"])
+    for thread in threads:
+        thread.join()
+    assert order == ["b stopped", "a", "c"]

@@ -1,0 +1,381 @@
+"""Keyframes, masks, contact sheets and buttons of the studio's page in Chromium."""
+
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import until, write_clip
+from page_session import browser
+from studio_session import FakeProcess, StudioPage
+
+from vidstyle.studio.frames import read_mask
+from vidstyle.studio.server import Studio
+from vidstyle.web.address import listen
+
+pytestmark = pytest.mark.browser
+
+RIGHT, LEFT, DELETE, ESCAPE = "\ue014", "\ue012", "\ue017", "\ue00c"
+FRAMES, RATE = 12, Fraction(6)
+
+WIDTHS = pytest.mark.parametrize("width", [390, 1440])
+
+SEEK = """
+const time = document.getElementById("time");
+time.value = arguments[0];
+time.dispatchEvent(new Event("input"));
+"""
+
+CHANGE = """
+const field = document.querySelector(arguments[0]);
+field.value = arguments[1];
+field.dispatchEvent(new Event("change"));
+"""
+
+DRAG = """
+const [element, from, to] = arguments, box = element.getBoundingClientRect();
+const area = document.querySelector(arguments[3]).getBoundingClientRect();
+const send = (kind, x, y) => element.dispatchEvent(new PointerEvent(kind, {
+  clientX: area.left + x * area.width, clientY: area.top + y * area.height,
+  pointerId: 1, bubbles: true, isPrimary: true }));
+element.setPointerCapture = () => {};
+send("pointerdown", ...from);
+for (let step = 1; step <= 5; step += 1) {
+  send("pointermove", ...from.map((at, axis) => at + (to[axis] - at) * step / 5));
+}
+send("pointerup", ...to);
+"""
+
+
+@pytest.fixture(scope="module")
+def driver():
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A folder with clip.mp4 and other.mp4."""
+    folder = tmp_path_factory.mktemp("files")
+    for name in ("clip.mp4", "other.mp4"):
+        write_clip(folder / name, count=FRAMES, rate=RATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory, clips):
+    """A studio with one clip, whose paintings are quick and whose renders end as tests say."""
+    folder = tmp_path_factory.mktemp("studio")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("preview.COARSE_STEPS", "preview.FINE_STEPS", "contact_sheet.SHEET_STEPS"):
+            patch.setattr(f"vidstyle.studio.{name}", 1)
+        patch.setattr("vidstyle.studio.jobs.RenderProcess", FakeProcess)
+        FakeProcess.started = ()
+        with closing(Studio(listen("127.0.0.1:0", "--address"), folder, device="cpu")) as made:
+            add_clip(made, clips / "clip.mp4")
+            made.open()
+            yield made
+
+
+def add_clip(studio, path):
+    upload = studio.library.begin_clip(path.name)
+    upload.path.write_bytes(path.read_bytes())
+    return studio.library.finish_clip(upload)
+
+
+@pytest.fixture
+def page(driver, studio):
+    """The page with a clip, and without masks."""
+    for mask in studio.library.masks:
+        studio.library.remove_mask(mask)
+    made = StudioPage(driver, studio.url)
+    made.resize(1280)
+    made.open()
+    made.wait_for("#frame[src]")
+    return made
+
+
+def markers(page):
+    """(time, text) of each keyframe."""
+    found = page.all("#lane .marker")
+    return [
+        (float(each.get_attribute("aria-valuenow")), each.get_attribute("aria-valuetext"))
+        for each in found
+    ]
+
+
+def click(page, selector):
+    """Click in the middle of the window, where no bar covers the element."""
+    element = page.one(selector)
+    page.script("arguments[0].scrollIntoView({block: 'center'})", element)
+    element.click()
+
+
+def queued(page, studio):
+    """The job that Render adds; it is cancelled at once."""
+    before = set(studio.queue.jobs and [job.id for job in studio.queue.jobs])
+    click(page, "#render")
+    (job,) = until(lambda: [job for job in studio.queue.jobs if job.id not in before])
+    studio.queue.cancel(job)
+    return job
+
+
+@WIDTHS
+def test_page_keyframes_are_added_moved_changed_and_rendered(page, studio, width):
+    page.resize(width)
+    page.script(SEEK, 0.5)
+    click(page, "#key-add")
+    page.script(CHANGE, "#key-style", "mosaic")
+    page.script(CHANGE, "#key-fade", "0.4")
+    page.script(SEEK, 1.5)
+    click(page, "#key-add")
+    page.script(CHANGE, "#key-style", "ink")
+    page.script(CHANGE, "#key-strength", "0.6")
+    assert markers(page) == [
+        (0.5, "0:00.50, mosaic, fades in 0.4 s"),
+        (1.5, "0:01.50, ink, strength 0.6, fades in 0.5 s"),
+    ]
+    second = page.all("#lane .marker")[1]
+    page.script(DRAG, second, [1.5 / (11 / 6), 0.5], [1 / (11 / 6), 0.5], "#lane")
+    assert [time for time, _ in markers(page)] == [0.5, 1.0]
+    page.focus("#lane .marker")
+    page.press(RIGHT, RIGHT)  # 0.666, 0.833
+    page.press(RIGHT)  # past the other one, which has this time
+    assert [time for time, _ in markers(page)] == [1.0, 1.166]
+    assert "mosaic" in page.script("return document.activeElement.ariaValueText")
+    page.press(LEFT, LEFT)
+    job = queued(page, studio)
+    assert [(each["time"], each["style"]) for each in job.keyframes] == [
+        (0.666, "mosaic"),
+        (1.0, "ink"),
+    ]
+    assert "--at 1 style=ink strength=0.6 fade=0.5" in job.command
+    assert page.script("return document.documentElement.scrollWidth") <= width
+
+
+def test_page_keyframes_survive_a_reload_and_are_removed(page):
+    page.script(SEEK, 1)
+    click(page, "#key-add")
+    page.driver.refresh()
+    page.wait_for("#frame[src]")
+    assert [time for time, _ in markers(page)] == [1.0]
+    page.focus("#lane .marker")
+    page.press(DELETE)
+    assert markers(page) == []
+    assert page.script("return document.activeElement.id") == "key-add"
+    assert "removed" in page.one("#announcer").get_attribute("textContent")
+    assert not page.one("#key").is_displayed()
+
+
+def test_page_keyframe_has_one_time_of_its_own(page):
+    page.script(SEEK, 1)
+    for _ in range(2):
+        click(page, "#key-add")
+    assert len(markers(page)) == 1
+    page.script(SEEK, 0)
+    click(page, "#key-add")
+    page.script(CHANGE, "#key-time", "1")
+    assert [time for time, _ in markers(page)] == [1.0, 1.166]
+    click(page, "#key-go")
+    assert page.script("return document.getElementById('clock').textContent").startswith("0:01.1")
+
+
+@WIDTHS
+def test_page_mask_is_drawn_and_used(page, studio, width):
+    page.resize(width)
+    click(page, "#mask-draw")
+    board = page.one("#brush")
+    page.script("arguments[0].scrollIntoView({block: 'center'})", board)
+    page.script(DRAG, board, [0.1, 0.2], [0.4, 0.2], "#brush")
+    drawn = page.one("#covered").text
+    page.one("#rect-left").clear()
+    page.one("#rect-left").send_keys("50")
+    click(page, "#rect-add")
+    assert page.one("#covered").text != drawn
+    click(page, "#brush-undo")
+    assert page.one("#covered").text == drawn
+    click(page, "#brush-clear")
+    assert not page.one("#brush-keep").is_enabled()
+    click(page, "#rect-add")
+    assert page.one("#covered").text == "25 % of the frame"
+    click(page, "#brush-keep")
+    page.wait_for("#mask-list .mask")
+    (mask,) = studio.library.masks
+    levels = read_mask(studio.library.mask_path(mask))
+    inside = np.zeros((48, 64), bool)
+    inside[12:36, 32:64] = True
+    assert mask.name == "mask 1.png" and ((levels > 127) == inside).all()
+    assert page.script("return document.activeElement.id") == f"effect-{mask.id}"
+    assert queued(page, studio).mask == mask.id
+    assert page.script("return document.documentElement.scrollWidth") <= width
+
+
+def test_page_mask_is_changed_and_removed(page, studio):
+    click(page, "#mask-draw")
+    click(page, "#rect-add")
+    click(page, "#brush-keep")
+    page.wait_for("#mask-list .mask")
+    (mask,) = studio.library.masks
+    page.script(CHANGE, f"#effect-{mask.id}", "glass")
+    page.script(CHANGE, ".mask input", "0.5")
+    job = queued(page, studio)
+    assert (job.mask, job.regions) == (
+        None,
+        [{"mask": mask.id, "style": "glass", "strength": 0.5}],
+    )
+    click(page, ".mask .change")
+    until(lambda: page.one("#covered").text == "25 % of the frame")
+    click(page, "label[for=brush-erase]")
+    click(page, "#rect-add")
+    click(page, "label[for=brush-paint]")
+    page.script("document.getElementById('rect-top').value = 50")
+    click(page, "#rect-add")
+    click(page, "#brush-keep")
+    until(lambda: [each.id for each in studio.library.masks] not in ([], [mask.id]))
+    (changed,) = until(lambda: len(studio.library.masks) == 1 and studio.library.masks)
+    page.wait_for(f"#effect-{changed.id}")
+    until(lambda: len(page.all(".mask")) == 1)
+    assert queued(page, studio).regions[0]["style"] == "glass"
+    click(page, ".mask .gone")
+    page.one("#question-yes").click()
+    until(lambda: not studio.library.masks and not page.all(".mask"))
+    assert queued(page, studio).regions == []
+
+
+def test_page_mask_uses_are_flags(page, studio, tmp_path):
+    for number in range(2):
+        path = tmp_path / f"mask {number}.png"
+        cv2.imwrite(str(path), np.eye(48, 64, dtype=np.uint8) * 255)
+        page.one("#mask-file").send_keys(str(path))
+        until(lambda number=number: len(page.all(".mask")) == number + 1)
+    first, second = (each.id for each in studio.library.masks)
+    page.script(CHANGE, f"#effect-{second}", "keep")
+    job = queued(page, studio)
+    assert job.mask == first
+    assert job.regions == [{"mask": second, "style": None, "strength": 0}]
+    page.script(CHANGE, f"#effect-{second}", "only")  # of one mask at a time
+    job = queued(page, studio)
+    assert (job.mask, job.regions) == (second, [])
+
+
+def test_page_mask_that_follows_the_motion_replaces_the_drawn_one(page, studio):
+    page.script(SEEK, 0.5)
+    click(page, "#mask-draw")
+    click(page, "#rect-add")
+    click(page, "#brush-keep")
+    (mask,) = until(lambda: studio.library.masks)
+    assert mask.time == pytest.approx(0.5)
+    page.wait_for(".mask .follow")
+    page.script(CHANGE, f"#effect-{mask.id}", "ink")
+    before = len(FakeProcess.started)
+    click(page, ".mask .follow")
+    process = until(lambda: len(FakeProcess.started) > before and FakeProcess.started[-1])
+    output = process.arguments[process.arguments.index("-o") + 1]
+    write_clip(Path(output), count=FRAMES, rate=RATE, codec="ffv1")
+    process.ended.set()
+    page.wait_for(".mask:nth-child(2)")
+    (carried,) = [each for each in studio.library.masks if each.carried]
+    job = queued(page, studio)
+    assert job.regions == [{"mask": carried.id, "style": "ink", "strength": None}]
+    done = page.one("#jobs li[data-state=done]")
+    seen = [each.text for each in done.find_elements("css selector", ".actions *") if each.text]
+    assert seen == ["Remove"]
+
+
+def test_page_escaping_the_drawing_keeps_nothing(page, studio):
+    click(page, "#mask-draw")
+    click(page, "#rect-add")
+    click(page, "#brush-cancel")
+    assert page.script("return document.activeElement.id") == "mask-draw"
+    assert not studio.library.masks and not page.one("#brush").is_displayed()
+
+
+@WIDTHS
+def test_page_contact_sheet_chooses_a_style(page, studio, width):
+    page.resize(width)
+    click(page, "#compare")
+    until(lambda: page.one("#sheet-state").text == "8 styles: choose one")
+    cells = page.all("#sheet-cells .cell")
+    assert [cell.text for cell in cells] == [style.name for style in studio.library.styles]
+    cells[4].click()
+    until(lambda: not page.all("#sheet[open]"))
+    chosen = "return document.querySelector('#style-list input:checked').value"
+    assert page.script(chosen) == studio.library.styles[4].id
+
+
+def test_page_contact_sheet_is_stopped(page, monkeypatch):
+    monkeypatch.setattr("vidstyle.studio.contact_sheet.SHEET_STEPS", 100_000)
+    click(page, "#compare")
+    until(lambda: page.one("#sheet-stop").is_displayed())
+    page.one("#sheet-stop").click()
+    until(lambda: page.one("#sheet-state").text.startswith("stopped after"))
+    assert page.script("return document.activeElement.id") == "sheet-close"
+    page.press(ESCAPE)
+    until(lambda: not page.all("#sheet[open]"))
+
+
+def test_page_shows_what_another_window_added(page, studio, clips):
+    added = add_clip(studio, clips / "other.mp4")
+    page.wait_for(f"#clip-{added.id}")
+    page.script("document.getElementById(arguments[0]).click()", f"clip-{added.id}")
+    studio.library.remove_clip(added.id)
+    until(lambda: not page.all(f"#clip-{added.id}"))
+    until(lambda: page.script("return document.querySelector('#clip-list input').checked"))
+
+
+def act(page, job, name):
+    """Press a button of a job."""
+    item = until(lambda: [x for x in page.all("#jobs li") if x.get_attribute("data-id") == job.id])
+    button = item[0].find_element("css selector", f"[data-do={name}]")
+    page.script("arguments[0].scrollIntoView({block: 'center'})", button)
+    until(button.is_displayed)
+    button.click()
+
+
+def test_page_buttons_of_renders_do_what_they_say(page, studio):
+    for job in studio.queue.jobs:
+        if job.state != "done":
+            studio.queue.cancel(job)
+        until(lambda job=job: job.pid is None)
+        studio.queue.remove(job)
+    page.script("document.getElementById('setting-strength').value = 0.5")
+    page.script("document.getElementById('setting-strength').dispatchEvent(new Event('input'))")
+    page.script(SEEK, 1)
+    click(page, "#key-add")
+    for number in range(3):
+        click(page, "#render")
+        until(lambda number=number: len(studio.queue.jobs) == number + 1)
+
+    def order():
+        return [job.id for job in studio.queue.jobs]
+
+    first, second, third = studio.queue.jobs
+    act(page, second, "down")
+    until(lambda: order() == [first.id, third.id, second.id])
+    act(page, second, "up")
+    until(lambda: order() == [first.id, second.id, third.id])
+    act(page, first, "pause")
+    until(lambda: first.state == "paused")
+    act(page, first, "resume")
+    until(lambda: first.state in ("queued", "running"))
+    act(page, second, "cancel")
+    until(lambda: second.state == "cancelled")
+    act(page, second, "again")
+    until(lambda: second.state in ("queued", "running"))
+    until(lambda: page.script("return document.querySelectorAll('#jobs li').length") == 3)
+    page.script("document.querySelectorAll('#jobs details').forEach((x) => { x.open = true; })")
+    act(page, third, "copy")
+    until(lambda: "The command" in page.one("#toasts").text)
+    act(page, third, "cancel")
+    until(lambda: third.state == "cancelled")
+    click(page, "#reset")
+    page.focus("#lane .marker")
+    page.press(DELETE)
+    act(page, third, "reuse")
+    assert page.script("return document.getElementById('setting-strength').value") == "0.5"
+    assert [time for time, _ in markers(page)] == [1.0]
+    act(page, third, "remove")
+    until(lambda: len(studio.queue.jobs) == 2)
+    until(lambda: len(page.all("#jobs li")) == 2)

@@ -1,0 +1,252 @@
+"""Mask files, and the readers that give each frame its mask."""
+
+import logging
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from ..errors import InputError
+from .files import is_url
+from .frame import Frame, Image, to_8_bits
+from .image_names import is_numbered, is_still
+from .mask_levels import Mask, has_transparency, mask_levels
+from .source import ImageSource, open_source
+from .stream_info import VideoInfo
+
+log = logging.getLogger(__name__)
+
+ALPHA = "alpha"
+"""Name of a mask that is the alpha of the frames themselves."""
+
+PERSON, BACKGROUND = "person", "background"
+"""Names of masks that a model finds: people, and all else."""
+
+PEOPLE = PERSON, BACKGROUND
+
+NAMES = ALPHA, *PEOPLE
+"""Masks that are no files."""
+
+ASPECT_TOLERANCE = 0.01
+"""Relative difference of aspect ratios from which a mask is said to be stretched."""
+
+TIME_TOLERANCE_SECONDS = Fraction(1, 200)
+"""A mask so little later than a frame belongs to it: Matroska rounds timestamps to milliseconds."""
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """The mask of a clip or an image.
+
+    Args:
+        path: a clip, a still image or an image sequence: its alpha, or its luma where it is opaque.
+            ``alpha``: the alpha of the frames to be stylised. ``person``, ``background``: found in
+            them.
+        invert: stylise where the mask is black.
+    """
+
+    path: str | Path
+    invert: bool = False
+
+    def absolute(self) -> "MaskFile":
+        """The same mask by its absolute path, for other processes."""
+        if str(self.path) in NAMES or is_url(self.path):
+            return self
+        return replace(self, path=Path(self.path).absolute())
+
+
+class MaskReader(Protocol):
+    """Gives the mask of each frame of a clip, which it gets in order."""
+
+    def mask_of(self, frame: Frame) -> Mask:
+        """The mask of a frame."""
+
+    def close(self) -> None:
+        """There are no more frames."""
+
+
+class MaskFinder(MaskReader, Protocol):
+    """Finds the masks in the frames themselves."""
+
+    memory_frames: int
+    """Number of frames before a frame that its mask depends on."""
+
+
+class FoundReader:
+    """The masks of a finder."""
+
+    def __init__(self, finder: MaskFinder, invert: bool = False) -> None:
+        self._finder, self._invert = finder, invert
+        self.memory_frames = finder.memory_frames
+
+    def mask_of(self, frame: Frame) -> Mask:
+        """The mask of a frame."""
+        mask = self._finder.mask_of(frame)
+        return 255 - mask if self._invert else mask
+
+    def close(self) -> None:
+        """There are no more frames."""
+        self._finder.close()
+
+
+class AlphaReader:
+    """The alpha of each frame."""
+
+    def __init__(self, invert: bool) -> None:
+        self._invert = invert
+
+    def mask_of(self, frame: Frame) -> Mask:
+        """The mask of a frame.
+
+        Raises:
+            ValueError: the frame has no alpha.
+        """
+        if frame.image.shape[2] < 4:
+            raise ValueError("the image has no alpha channel: give an array as its mask")
+        alpha = to_8_bits(frame.image)[..., 3]
+        return np.ascontiguousarray(255 - alpha if self._invert else alpha)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class FileReader:
+    """Reads the masks of a file in step with the frames of a clip.
+
+    Args:
+        mask: the file.
+        offset: time in seconds added to that of a frame.
+        info: of the clip; None: the file is a still image, and the frames are not rotated.
+
+    Raises:
+        InputError: the file cannot be read, or a still image is all black or all white.
+    """
+
+    def __init__(
+        self, mask: MaskFile, offset: Fraction = Fraction(0), info: VideoInfo | None = None
+    ) -> None:
+        self._path, self._invert, self._offset = mask.path, mask.invert, offset
+        self._quarters = 0 if info is None else info.rotation // 90
+        rate = info.rate if info and is_numbered(mask.path) else None
+        self._source = open_source(mask.path, rate=rate, apply_rotation=True)
+        self._frames = iter(self._source)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        """Read the first frame.
+
+        Raises:
+            InputError: there is none, or a still image is all black or all white.
+        """
+        self._next: Frame | None = next(self._frames, None)
+        if self._next is None:
+            raise InputError(f"the mask {self._path} has no frame: name another", "mask")
+        self._uses_alpha = has_transparency(self._next.image)
+        self._mask, self._end = self._read(self._next.image), Fraction(0)
+        self._fitted: Mask | None = None
+        self._stretched = False
+        if isinstance(self._source, ImageSource):
+            self._check_not_uniform()
+
+    def mask_of(self, frame: Frame) -> Mask:
+        """The mask of a frame: that of the same time, or the last one before."""
+        time = frame.time + self._offset
+        while self._next and self._next.time <= time + TIME_TOLERANCE_SECONDS:
+            self._mask, self._fitted = self._read(self._next.image), None
+            self._end = self._next.time + self._next.duration
+            self._next = next(self._frames, None)
+        if self._next is None and self._end and time > self._end:
+            log.warning(
+                "the mask %s ends at %.2f s: its last frame stays", self._path, float(self._end)
+            )
+            self._end = Fraction(0)
+        height, width = frame.image.shape[:2]
+        if self._fitted is None or self._fitted.shape != (height, width):
+            self._fitted = self._fit(width, height)
+        return self._fitted
+
+    def close(self) -> None:
+        """Close the file."""
+        self._frames, self._next = iter(()), None  # an iterator keeps the decoder
+        self._source.close()
+
+    def _read(self, image: Image) -> Mask:
+        mask = mask_levels(image, self._uses_alpha)
+        mask = 255 - mask if self._invert else mask
+        # The frames may be stored as players do not show them.
+        return np.rot90(mask, -self._quarters)
+
+    def _fit(self, width: int, height: int) -> Mask:
+        rows, columns = self._mask.shape
+        stretch = abs(columns * height / (rows * width) - 1)
+        if stretch > ASPECT_TOLERANCE and not self._stretched:
+            self._stretched = True
+            log.warning(
+                "the mask %s (%dx%d) is stretched to %dx%d",
+                self._path,
+                columns,
+                rows,
+                width,
+                height,
+            )
+        return fit_mask(self._mask, (width, height))
+
+    def _check_not_uniform(self) -> None:
+        """Refuse a still mask that selects nothing or everything.
+
+        Raises:
+            InputError: it is all black or all white.
+        """
+        for level, what in ((0, "nothing"), (255, "everything")):
+            if (self._mask == level).all():
+                raise InputError(
+                    f"the mask {self._path} selects {what}: draw white inside and black elsewhere, "
+                    "or leave the mask out",
+                    "mask",
+                )
+
+
+def fit_mask(mask: Mask, size: tuple[int, int]) -> Mask:
+    """A mask stretched to (width, height) px."""
+    way = cv2.INTER_AREA if mask.shape[1] > size[0] else cv2.INTER_LINEAR
+    return cv2.resize(mask, size, interpolation=way).astype(np.uint8)
+
+
+def read_mask(path: str | Path, frame: Frame, info: VideoInfo) -> Mask:
+    """A mask that is drawn on one frame, of the size of the frame.
+
+    Args:
+        path: a still image.
+        frame: of a clip.
+        info: of the clip.
+
+    Raises:
+        InputError: the mask cannot be read, or is all black or white.
+    """
+    reader = FileReader(MaskFile(path), -frame.time, info)
+    try:
+        return reader.mask_of(frame)
+    finally:
+        reader.close()
+
+
+def still_reader(mask: MaskFile) -> MaskReader:
+    """The reader of a mask that does not change.
+
+    Raises:
+        InputError: it is no still image, cannot be read, or is all black or all white.
+    """
+    if not is_still(mask.path) or is_numbered(mask.path):
+        raise InputError(
+            f"the mask {mask.path} is no still image: name an image, person or background; masks "
+            "that are clips are for vidstyle render",
+            "mask",
+        )
+    return FileReader(mask)

@@ -1,0 +1,195 @@
+"""What a render changes over time and within the frame: keyframes, regions, and a mask."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..io.mask_file import MaskFile
+from ..keyframes import KeyframeEntry
+from ..regions import RegionEntry
+
+MAX_SECONDS = 1e7
+"""Times in a clip are below, in seconds: a hundred days."""
+
+MAX_KEYFRAMES, MAX_REGIONS = 200, 8
+"""Largest numbers of keyframes and of regions: each region takes memory for every pixel."""
+
+
+@dataclass(frozen=True)
+class KeyframeEdit:
+    """A change from a time on: ``--at "TIME style=... strength=... fade=..."``.
+
+    Args:
+        time: in seconds from the start of the clip.
+        style: id of the new style; None: it stays.
+        strength: the new one; None: it stays.
+        fade: duration of the change in seconds.
+    """
+
+    time: float
+    style: str | None = None
+    strength: float | None = None
+    fade: float = 0.0
+
+    def check(self) -> None:
+        """Raise ValueError for a value of the wrong kind or range."""
+        _check_number("the time of a keyframe", self.time, MAX_SECONDS)
+        _check_number("the fade of a keyframe", self.fade, MAX_SECONDS)
+        _check_look("keyframe", self.style, self.strength)
+
+    def words(self, names: Mapping[str, str]) -> list[str]:
+        """The words after ``--at``; ``names`` has the name of each id."""
+        found = [seconds_text(self.time)]
+        found += [] if self.style is None else [f"style={names[self.style]}"]
+        found += [] if self.strength is None else [f"strength={self.strength:g}"]
+        return found + ([f"fade={seconds_text(self.fade)}"] if self.fade else [])
+
+    def entry(self, paths: Mapping[str, str]) -> KeyframeEntry:
+        """The same for the renderer; ``paths`` has the path of each id."""
+        styles = () if self.style is None else (Path(paths[self.style]),)
+        settings = {} if self.strength is None else {"strength": float(self.strength)}
+        times = Fraction(seconds_text(self.time)), Fraction(seconds_text(self.fade))
+        return KeyframeEntry(times[0], styles, None, settings, times[1])
+
+
+@dataclass(frozen=True)
+class RegionEdit:
+    """A part of the frame with a look of its own: ``--region MASK=STYLE,strength=...``.
+
+    Args:
+        mask: id of its mask.
+        style: id of its style; None: that of the rest.
+        strength: of the style there; None: that of the rest.
+    """
+
+    mask: str
+    style: str | None = None
+    strength: float | None = None
+
+    def check(self) -> None:
+        """Raise ValueError for a value of the wrong kind or range."""
+        _check_id("the mask of a region", self.mask)
+        _check_look("region", self.style, self.strength)
+
+    def text(self, names: Mapping[str, str]) -> str:
+        """What follows ``--region``; ``names`` has the name of each id."""
+        style = "" if self.style is None else names[self.style]
+        strength = "" if self.strength is None else f",strength={self.strength:g}"
+        return f"{names[self.mask]}={style}{strength}"
+
+    def entry(self, paths: Mapping[str, str]) -> RegionEntry:
+        """The same for the renderer; ``paths`` has the path of each id."""
+        settings = {} if self.strength is None else {"strength": float(self.strength)}
+        style = None if self.style is None else Path(paths[self.style])
+        return RegionEntry(MaskFile(paths[self.mask]), style, settings)
+
+
+@dataclass(frozen=True)
+class Edits:
+    """The keyframes, regions and mask of a render.
+
+    Args:
+        keyframes: in the order of their times.
+        regions: parts of the frame with looks of their own.
+        mask: id of the mask outside of which the clip stays as it is; None: there is none.
+    """
+
+    keyframes: tuple[KeyframeEdit, ...] = ()
+    regions: tuple[RegionEdit, ...] = ()
+    mask: str | None = None
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> "Edits":
+        """The edits of a JSON object, which may have more keys.
+
+        Raises:
+            ValueError: a value of the wrong kind or range, or two keyframes at one time.
+        """
+        keyframes = _items(KeyframeEdit, body.get("keyframes"), "keyframes", MAX_KEYFRAMES)
+        regions = _items(RegionEdit, body.get("regions"), "regions", MAX_REGIONS)
+        if len({seconds_text(each.time) for each in keyframes}) < len(keyframes):
+            raise ValueError("two keyframes have the same time: give each its own")
+        mask = body.get("mask")
+        if mask is not None:
+            _check_id("mask", mask)
+        return cls(tuple(sorted(keyframes, key=lambda each: each.time)), tuple(regions), mask)
+
+    @property
+    def styles(self) -> set[str]:
+        """The ids of the styles."""
+        given = *(each.style for each in self.keyframes), *(each.style for each in self.regions)
+        return {style for style in given if style is not None}
+
+    @property
+    def masks(self) -> set[str]:
+        """The ids of the masks."""
+        return {each.mask for each in self.regions} | ({self.mask} if self.mask else set())
+
+    def flags(self, names: Mapping[str, str]) -> list[str]:
+        """The flags of ``vidstyle render``; ``names`` has the name of each id."""
+        found = [] if self.mask is None else ["--mask", names[self.mask]]
+        for region in self.regions:
+            found += ["--region", region.text(names)]
+        for keyframe in self.keyframes:
+            found += ["--at", *keyframe.words(names)]
+        return found
+
+    def public(self) -> dict[str, Any]:
+        """As JSON can hold it; ``of`` reads it."""
+        return {
+            "keyframes": [asdict(each) for each in self.keyframes],
+            "regions": [asdict(each) for each in self.regions],
+            "mask": self.mask,
+        }
+
+
+Edit = TypeVar("Edit", KeyframeEdit, RegionEdit)
+
+
+def seconds_text(seconds: float) -> str:
+    """A time as the command line takes it, to a millisecond: ``1.5``."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")
+
+
+def _items(kind: type[Edit], given: object, what: str, limit: int) -> list[Edit]:
+    """The edits of a list of JSON objects. ValueError for anything else."""
+    if given is None:
+        return []
+    if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
+        raise ValueError(f"{what} must be a list of objects")
+    if len(given) > limit:
+        raise ValueError(f"there are {len(given)} {what}: use at most {limit}")
+    known: Iterable[str] = [field.name for field in fields(kind)]
+    found = []
+    for each in given:
+        if unknown := [name for name in each if name not in known]:
+            raise ValueError(f"{what} have no {unknown[0]!r:.60}: use {', '.join(known)}")
+        try:
+            made = kind(**each)
+        except TypeError:
+            raise ValueError(f"one of the {what} lacks its {next(iter(known))}") from None
+        made.check()
+        found.append(made)
+    return found
+
+
+def _check_number(what: str, value: object, limit: float) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= limit:  # type: ignore[operator]  # NaN fails this
+        raise ValueError(f"{what} is {value!r:.60}: use a number from 0 to {limit:g}")
+
+
+def _check_id(what: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is {value!r:.60}: use an id of /api/state")
+
+
+def _check_look(what: str, style: object, strength: object) -> None:
+    if style is not None:
+        _check_id(f"the style of a {what}", style)
+    if strength is not None:
+        _check_number(f"the strength of a {what}", strength, 1)
+    if style is None and strength is None:
+        raise ValueError(f"a {what} changes nothing: give it a style or a strength")

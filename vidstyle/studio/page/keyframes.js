@@ -1,0 +1,241 @@
+// Keyframes: changes of the style over time, in a lane under the strip of frames.
+
+import { linkTo } from "./api.js";
+import * as stage from "./stage.js";
+import { announce, byId, clockText, fillStyles, make, numberIn, setText } from "./tools.js";
+
+const STYLE_PX = 160;
+const DRAG_PX = 3;          // of a pointer before it drags a keyframe and does not only choose it
+const FADE_SECONDS = 1;     // of a new keyframe, at most a quarter of the clip
+const KEY_SECONDS = 1;      // of Page Up and Page Down
+
+const lane = byId("lane"), editor = byId("key");
+let list = [];              // of {time, style, strength, fade}, in the order of their times
+let chosen = null, clip = null, styles = [], baseStyle = () => "", onChange = () => {};
+
+const markers = new Map();  // keyframe -> its element
+const nameOf = (id) => (styles.find((each) => each.id === id) || { name: "" }).name;
+
+export const currentKeyframes = () => list.map((each) => ({ ...each }));
+
+function whatText(key) {
+  const parts = [key.style ? nameOf(key.style) : "same style"];
+  if (key.strength !== null) parts.push(`strength ${key.strength}`);
+  parts.push(key.fade ? `fades in ${key.fade} s` : "at once");
+  return parts.join(", ");
+}
+
+// The time of the frame at a time, to a millisecond: rounded down, it is not that of the next one.
+function snapped(at) {
+  const gap = stage.frameSeconds(), last = Math.floor(stage.lastTime() / gap + 1e-6);
+  const frame = Math.min(Math.max(Math.round(at / gap), 0), last);
+  return Math.floor(frame * gap * 1000 + 1e-3) / 1000;
+}
+
+// A time near `at` that no other keyframe has.
+function freeTime(at, key, way) {
+  const gap = stage.frameSeconds();
+  const taken = (time) => list.some((each) => each !== key && each.time === time);
+  let time = snapped(at);
+  for (let tries = 0; taken(time) && tries <= list.length; tries += 1) {
+    const next = snapped(time + way * gap);
+    if (next === time) return key.time;
+    time = next;
+  }
+  return time;
+}
+
+function sort() {
+  list.sort((a, b) => a.time - b.time);
+}
+
+function showMarker(key) {
+  const marker = markers.get(key), length = stage.lastTime() || 1;
+  marker.style.setProperty("--at", key.time / length);
+  marker.setAttribute("aria-valuemin", 0);
+  marker.setAttribute("aria-valuemax", length);
+  marker.setAttribute("aria-valuenow", key.time);
+  marker.setAttribute("aria-valuetext", `${clockText(key.time, 2)}, ${whatText(key)}`);
+  marker.title = `${clockText(key.time, 2)}: ${whatText(key)}`;
+  marker.classList.toggle("chosen", key === chosen);
+  const image = marker.querySelector("img");
+  const picture = key.style ? linkTo(`styles/${key.style}.jpg`, { px: STYLE_PX }) : "";
+  image.hidden = !picture;
+  if (picture && image.dataset.style !== key.style) image.src = picture;
+  image.dataset.style = key.style || "";
+}
+
+// Each keyframe has a ramp as long as its fade, then a bar up to the next one.
+function showFades() {
+  const length = stage.lastTime() || 1;
+  lane.querySelectorAll(".ramp").forEach((each) => each.remove());
+  list.forEach((key, place) => {
+    const next = place + 1 < list.length ? list[place + 1].time : length;
+    const ramp = make("span", { className: "ramp" });
+    ramp.style.setProperty("--at", key.time / length);
+    ramp.style.setProperty("--length", Math.max(next - key.time, 0) / length);
+    ramp.style.setProperty("--fade", Math.min(key.fade / Math.max(next - key.time, 1e-6), 1));
+    lane.append(ramp);
+  });
+}
+
+function showEditor() {
+  editor.hidden = !chosen;
+  if (!chosen) return;
+  fillStyles(byId("key-style"), styles, [["", "same style"]]);
+  byId("key-time").value = chosen.time;
+  byId("key-time").max = stage.lastTime();
+  byId("key-time").step = "any";
+  byId("key-style").value = chosen.style || "";
+  byId("key-strength").value = chosen.strength === null ? "" : chosen.strength;
+  byId("key-fade").value = chosen.fade;
+}
+
+// Keep the elements, and with them the focus and a drag.
+function show() {
+  const focused = document.activeElement;
+  for (const [key, marker] of markers) {
+    if (!list.includes(key)) { marker.remove(); markers.delete(key); }
+  }
+  list.forEach((key, place) => {
+    if (!markers.has(key)) markers.set(key, makeMarker(key));
+    const marker = markers.get(key), children = lane.querySelectorAll(".marker");
+    if (children[place] !== marker) lane.insertBefore(marker, children[place] || null);
+    showMarker(key);
+  });
+  showFades();
+  showEditor();
+  if (lane.contains(focused) && document.activeElement !== focused) focused.focus();
+  const hint = "A keyframe changes the style from its time on.";
+  setText(byId("key-hint"), list.length ? "" : hint);
+}
+
+function choose(key) {
+  if (chosen === key) return;
+  chosen = key;
+  show();
+}
+
+function move(key, at, way) {
+  const time = freeTime(at, key, way);
+  if (time === key.time) return false;
+  key.time = time;
+  sort();
+  show();
+  return true;
+}
+
+function removeKey(key) {
+  const place = list.indexOf(key);
+  list = list.filter((each) => each !== key);
+  chosen = list[Math.min(place, list.length - 1)] || null;
+  show();
+  (chosen ? markers.get(chosen) : byId("key-add")).focus();
+  onChange();
+  announce(`The keyframe at ${clockText(key.time, 2)} was removed`);
+}
+
+function pressed(event, key) {
+  const gap = stage.frameSeconds();
+  const steps = { ArrowLeft: -gap, ArrowDown: -gap, ArrowRight: gap, ArrowUp: gap,
+    PageDown: -KEY_SECONDS, PageUp: KEY_SECONDS, Home: -Infinity, End: Infinity };
+  if (event.key in steps) {
+    const step = steps[event.key];
+    const at = Math.min(Math.max(key.time + step, 0), stage.lastTime());
+    if (move(key, at, Math.sign(step))) onChange();
+  } else if (event.key === "Delete" || event.key === "Backspace") removeKey(key);
+  else return;
+  event.preventDefault();
+}
+
+function drag(marker, key) {
+  let from = null, moved = false;
+  marker.onpointerdown = (event) => {
+    if (event.button) return;
+    from = event.clientX;
+    moved = false;
+    marker.setPointerCapture(event.pointerId);
+  };
+  marker.onpointermove = (event) => {
+    if (from === null || (!moved && Math.abs(event.clientX - from) < DRAG_PX)) return;
+    const box = lane.getBoundingClientRect();
+    moved = true;
+    choose(key);
+    move(key, ((event.clientX - box.left) / box.width) * stage.lastTime(),
+      Math.sign(event.clientX - from) || 1);
+  };
+  marker.onpointerup = marker.onpointercancel = () => {
+    if (moved) onChange();
+    from = null;
+  };
+}
+
+function makeMarker(key) {
+  const marker = make("button", { type: "button", className: "marker" },
+    make("img", { alt: "", draggable: false }));
+  marker.setAttribute("role", "slider");
+  marker.setAttribute("aria-label", "Keyframe");
+  marker.onfocus = marker.onclick = () => choose(key);
+  marker.onkeydown = (event) => pressed(event, key);
+  drag(marker, key);
+  return marker;
+}
+
+// The style at a time, which a new keyframe should not have again.
+function styleAt(time) {
+  const before = list.filter((each) => each.time <= time && each.style);
+  return before.length ? before.at(-1).style : baseStyle();
+}
+
+function add() {
+  const at = snapped(stage.currentTime());
+  const same = list.find((each) => each.time === at);
+  if (same) { choose(same); markers.get(same).focus(); return; }
+  const other = styles.find((each) => each.id !== styleAt(at)) || styles[0];
+  const fade = Math.min(FADE_SECONDS, Math.round(clip.seconds * 2.5) / 10);
+  chosen = { time: at, style: other.id, strength: null, fade };
+  list.push(chosen);
+  sort();
+  show();
+  byId("key-style").focus();
+  onChange();
+  announce(`A keyframe was added at ${clockText(at, 2)}`);
+}
+
+function edited(event) {
+  const field = event.target.id, key = chosen;
+  if (field === "key-time") {
+    const at = numberIn(event.target, 0, stage.lastTime());
+    if (at !== null) move(key, at, Math.sign(at - key.time) || 1);
+  } else if (field === "key-style") key.style = event.target.value || null;
+  else if (field === "key-strength") key.strength = numberIn(event.target, 0, 1);
+  else key.fade = numberIn(event.target, 0, clip.seconds) || 0;
+  if (!key.style && key.strength === null) key.strength = 1;  // else it would change nothing
+  show();
+  onChange();
+}
+
+// Show the keyframes of a clip; those of styles that are gone lose them.
+export function showKeyframes(nextClip, nextStyles, keyframes) {
+  clip = nextClip;
+  styles = nextStyles;
+  const known = new Set(styles.map((each) => each.id));
+  const kept = keyframes.map((each) => ({ ...each, style: known.has(each.style) ? each.style : null }))
+    .filter((each) => each.style || each.strength !== null);
+  // The same keyframes stay, with the focus and what is chosen.
+  const old = (each) => list.find((other) => other.time === each.time);
+  list = kept.map((each) => Object.assign(old(each) || {}, each));
+  sort();
+  if (!list.includes(chosen)) chosen = null;
+  byId("keys").hidden = !clip || !clip.seconds;
+  if (clip) show();
+}
+
+export function setup(changed, currentStyle) {
+  onChange = changed;
+  baseStyle = currentStyle;
+  byId("key-add").onclick = add;
+  byId("key-remove").onclick = () => removeKey(chosen);
+  byId("key-go").onclick = () => stage.seek(chosen.time);
+  for (const id of ["key-time", "key-style", "key-strength", "key-fade"]) byId(id).onchange = edited;
+}

@@ -1,0 +1,183 @@
+// Masks of a clip: what each does in the render, and adding and removing them.
+
+import { linkTo, post, remove } from "./api.js";
+import * as brush from "./brush.js";
+import { acceptDrops, sendFiles } from "./choices.js";
+import { announce, ask, attempt, byId, fillStyles, make, numberIn, setText, toast }
+  from "./tools.js";
+
+const THUMB_PX = 160;
+const OFF = "off", ONLY = "only", KEEP = "keep", SAME = "same";
+const EFFECTS = [
+  [OFF, "not used"], [ONLY, "paint only here"], [KEEP, "leave this as it is"],
+  [SAME, "other strength here"],
+];
+const SAME_STRENGTH = 0.5;  // of the same style, before the user chooses one
+
+let clip = null, styles = [], shown = [], onChange = () => {}, onGone = () => {};
+let effects = new Map();    // id of a mask -> {what, strength}; `what` is a style or one of above
+
+const effectOf = (id) => effects.get(id) || { what: OFF, strength: null };
+const isStyle = (what) => !EFFECTS.some(([value]) => value === what);
+
+// The regions and the mask, as the server takes them.
+export function currentMasks() {
+  const regions = [];
+  let mask = null;
+  for (const { id } of shown) {
+    const { what, strength } = effectOf(id);
+    if (what === ONLY) mask = id;
+    else if (what === KEEP) regions.push({ mask: id, style: null, strength: 0 });
+    else if (what === SAME) regions.push({ mask: id, style: null, strength });
+    else if (what !== OFF) regions.push({ mask: id, style: what, strength });
+  }
+  return { regions, mask };
+}
+
+function effectsOf({ regions, mask }) {
+  const found = new Map();
+  for (const each of regions || []) {
+    const same = each.strength === 0 ? KEEP : SAME;
+    found.set(each.mask, { what: each.style || same, strength: each.strength });
+  }
+  if (mask) found.set(mask, { what: ONLY, strength: null });
+  return found;
+}
+
+function setEffect(id, what, strength) {
+  // Outside of one mask the clip stays as it is: of two, nothing might be left.
+  if (what === ONLY) {
+    for (const [other, effect] of effects) if (effect.what === ONLY) effects.delete(other);
+  }
+  const kept = what === SAME && strength === null ? SAME_STRENGTH : strength;
+  effects.set(id, { what, strength: isStyle(what) || what === SAME ? kept : null });
+  showEffects();
+  onChange();
+}
+
+function showEffects() {
+  const still = shown.some(({ id, kind }) => kind === "still" && effectOf(id).what !== OFF);
+  setText(byId("mask-hint"), still && clip.kind === "clip"
+    ? "A drawn mask stands still, until it follows the motion." : "");
+  for (const row of byId("mask-list").children) {
+    const { what, strength } = effectOf(row.dataset.id);
+    const select = row.querySelector("select"), field = row.querySelector("input");
+    fillStyles(select, styles, EFFECTS, "in ");
+    select.value = what;
+    field.closest("label").hidden = !isStyle(what) && what !== SAME;
+    field.value = strength === null ? "" : strength;
+  }
+}
+
+async function removeMask(mask) {
+  if (!await ask(`Remove ${mask.name} from the studio?`)) return;
+  if (!await attempt(() => remove(`masks/${mask.id}`))) return;
+  byId("mask-draw").focus();
+  onGone(mask.id);
+}
+
+async function carry(mask) {
+  if (!await attempt(() => post(`masks/${mask.id}/carry`))) return;
+  toast(`${mask.name} is carried along the clip: see the renders`, false);
+}
+
+// A mask that was carried along the clip takes the place of the drawn one.
+function replaceDrawn(mask) {
+  if (!mask.carried || effects.has(mask.id) || !effects.has(mask.carried)) return false;
+  effects.set(mask.id, effectOf(mask.carried));
+  effects.delete(mask.carried);
+  announce(`${mask.name} is used in place of the drawn mask`);
+  return true;
+}
+
+function redraw(mask) {
+  brush.open(clip, mask.name, linkTo(`masks/${mask.id}.png`), (added) => {
+    effects.set(added.id, effectOf(mask.id));
+    remove(`masks/${mask.id}`).catch(() => {});  // a render that waits still needs it
+    effects.delete(mask.id);
+  });
+}
+
+function makeRow(mask) {
+  const select = make("select", { id: `effect-${mask.id}` });
+  const strength = make("input", { type: "number", min: 0, max: 1, step: 0.05,
+    placeholder: "same" });
+  const button = (className, text, label, onclick) => {
+    const made = make("button", { type: "button", className, textContent: text, onclick });
+    made.setAttribute("aria-label", `${label} ${mask.name}`);
+    return made;
+  };
+  select.setAttribute("aria-label", `Use of ${mask.name}`);
+  strength.setAttribute("aria-label", `Strength in ${mask.name}`);
+  select.onchange = () => setEffect(mask.id, select.value, effectOf(mask.id).strength);
+  strength.onchange = () => {
+    setEffect(mask.id, effectOf(mask.id).what, numberIn(strength, 0, 1));
+  };
+  const row = make("div", { className: "mask" },
+    make("img", { alt: "",
+      src: linkTo(`masks/${mask.id}.png`, { px: THUMB_PX, time: mask.time }) }),
+    make("span", { className: "name", textContent: mask.name, title: mask.name }),
+    select, make("label", {}, "strength ", strength));
+  if (mask.kind === "still") {
+    row.append(button("quiet change", "Change", "Change", () => redraw(mask)));
+  }
+  if (mask.kind === "still" && clip.kind === "clip") {
+    const follow = button("follow", "Follow the motion", "Follow the motion with",
+      () => carry(mask));
+    follow.title = "From the frame that the mask was drawn on, to the end of the shot";
+    row.append(follow);
+  }
+  row.append(button("quiet gone", "×", "Remove", () => removeMask(mask)));
+  row.setAttribute("role", "group");
+  row.setAttribute("aria-label", mask.name);
+  row.dataset.id = mask.id;
+  return row;
+}
+
+// Show the masks of a clip. `chosen` has the regions and the mask in use; without it they stay.
+export function showMasks(nextClip, masks, nextStyles, chosen = null) {
+  const other = !clip || !nextClip || nextClip.id !== clip.id;
+  if (other) brush.close();
+  clip = nextClip;
+  styles = nextStyles;
+  shown = clip ? masks.filter((mask) => mask.clip === clip.id) : [];
+  if (chosen) effects = effectsOf(chosen);
+  const known = new Set(shown.map((mask) => mask.id));
+  const gone = (what) => isStyle(what) && !styles.some((style) => style.id === what);
+  for (const [id, { what }] of effects) if (!known.has(id) || gone(what)) effects.delete(id);
+  const rows = new Map([...byId("mask-list").children].map((row) => [row.dataset.id, row]));
+  for (const [id, row] of rows) if (!known.has(id)) row.remove();
+  let replaced = false;
+  shown.forEach((mask, place) => {
+    if (!rows.has(mask.id)) {
+      replaced = (!other && replaceDrawn(mask)) || replaced;
+      byId("mask-list").insertBefore(makeRow(mask), byId("mask-list").children[place] || null);
+    }
+  });
+  byId("masks").hidden = !clip;
+  showEffects();
+  if (replaced) onChange();
+}
+
+// A mask was added: it is used at once, where no other is used that way.
+function useNew(mask, onAdded) {
+  const free = ![...effects.values()].some((effect) => effect.what === ONLY);
+  if (!effects.has(mask.id)) effects.set(mask.id, { what: free ? ONLY : OFF, strength: null });
+  onAdded(mask);
+  byId(`effect-${mask.id}`).focus();
+  announce(`${mask.name} was added: choose its use`);
+}
+
+export function setup(changed, added, gone) {
+  onChange = changed;
+  onGone = gone;
+  const add = (files) => sendFiles(`clips/${clip.id}/masks`, files, byId("mask-list"),
+    (mask) => useNew(mask, added));
+  brush.setup((mask) => useNew(mask, added));
+  acceptDrops(byId("masks"), add);
+  byId("mask-file").onchange = () => {
+    add(byId("mask-file").files);
+    byId("mask-file").value = "";
+  };
+  byId("mask-draw").onclick = () => brush.open(clip, `mask ${shown.length + 1}.png`);
+}

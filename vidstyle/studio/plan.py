@@ -1,0 +1,128 @@
+"""A render as it is asked for, the job that is made of it, and the command of a job."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..io.files import part_folder
+from .edits import Edits, seconds_text
+from .items import Clip, ClipMask, StyleImage, clean_name, new_id
+from .job import CLIP_ENDING, STILL_ENDING, Job
+from .library import Library
+from .render_process import render_arguments, shown_command
+
+
+class Plan(NamedTuple):
+    """What to render.
+
+    Args:
+        clip: what to render.
+        style: in which style.
+        preset: name of a preset.
+        settings: changes of it, checked by ``chosen_settings``.
+        part: start and end in seconds.
+        edits: keyframes, regions and mask.
+    """
+
+    clip: Clip
+    style: StyleImage
+    preset: str
+    settings: Mapping[str, Any]
+    part: tuple[float | None, float | None] = (None, None)
+    edits: Edits = Edits()
+
+
+MASK_ENDING = ".mkv"
+"""Ending of clips of masks, which are kept without loss."""
+
+
+class MissingError(Exception):
+    """A clip, a style or a mask of a job was removed. The message is one line."""
+
+
+def new_job(plan: Plan, library: Library) -> Job:
+    """The job of a plan, with a command that shows the names of the user's files."""
+    clip, style = plan.clip, plan.style
+    stem = f"{Path(clip.name).stem}_{Path(style.name).stem}"
+    file = clean_name(stem, "clip") + (STILL_ENDING if clip.kind == "still" else CLIP_ENDING)
+    styles, masks = map(library.style, plan.edits.styles), map(library.mask, plan.edits.masks)
+    names = {each.id: each.name for each in (*styles, *masks) if each is not None}
+    arguments = render_arguments(
+        (clip.name, style.name, file), plan.preset, plan.settings, plan.part
+    )
+    return Job(
+        *(new_id(), clip.id, clip.name, style.id, style.name, plan.preset, dict(plan.settings)),
+        file=file,
+        command=shown_command([*arguments, *plan.edits.flags(names)]),
+        start=plan.part[0],
+        end=plan.part[1],
+        **plan.edits.public(),
+    )
+
+
+def new_mask_job(clip: Clip, mask: ClipMask) -> Job:
+    """The job that carries a drawn mask along its clip."""
+    file = clean_name(f"{Path(mask.name).stem} in motion", "mask") + MASK_ENDING
+    command = shown_command(_mask_arguments(clip.name, mask, mask.name, file))
+    return Job(
+        *(new_id(), clip.id, clip.name, "", "", "", {}),
+        file=file,
+        command=command,
+        mask=mask.id,
+        kind="mask",
+    )
+
+
+def _mask_arguments(clip: str, mask: ClipMask, name: str, output: str) -> list[str]:
+    """The arguments of ``vidstyle mask``, with the names of the files."""
+    return ["mask", clip, f"{seconds_text(mask.time)}={name}", "-o", output]
+
+
+def check_complete(job: Job, library: Library) -> None:
+    """Raise MissingError where a job lacks its clip, a style or a mask."""
+    styles = (job.style, *job.edits.styles) if job.kind == "render" else ()
+    if library.clip(job.clip) is None or None in map(library.style, styles):
+        raise MissingError("its clip or style was removed: start a new one")
+    if None in map(library.mask, job.edits.masks):
+        raise MissingError("one of its masks was removed: start a new one")
+
+
+def job_arguments(job: Job, library: Library, output: Path) -> list[str]:
+    """The arguments of ``vidstyle`` for a job. Files of edits are relative to the library's folder,
+    whose own name may hold characters that separate them.
+
+    Raises:
+        MissingError: see ``check_complete``.
+    """
+    check_complete(job, library)
+    clip, style = library.clip(job.clip), library.style(job.style)
+    mask = library.mask(job.mask or "")
+    if clip and mask and job.kind == "mask":
+        path = str(library.mask_path(mask))
+        return [*_mask_arguments(str(library.clip_path(clip)), mask, path, str(output)), "-y"]
+    assert clip is not None and style is not None
+    names = str(library.clip_path(clip)), str(library.style_path(style)), str(output)
+    arguments = render_arguments(names, job.preset, job.settings, (job.start, job.end))
+    arguments += job.edits.flags(edit_files(job.edits, library, relative=True))
+    return [*arguments, "--resume"] if part_folder(output).exists() else arguments
+
+
+def edit_files(edits: Edits, library: Library, relative: bool = False) -> dict[str, str]:
+    """Id -> path of each style and mask of edits.
+
+    Args:
+        edits: whose styles and masks the library has.
+        library: has them.
+        relative: to the library's folder; bundled styles by their name.
+    """
+    found: dict[str, str] = {}
+    for style in map(library.style, edits.styles):
+        if style is not None:
+            path = library.style_path(style)
+            inside = path.relative_to(library.folder) if not style.bundled else style.name
+            found[style.id] = str(inside if relative else path)
+    for mask in map(library.mask, edits.masks):
+        if mask is not None:
+            path = library.mask_path(mask)
+            found[mask.id] = str(path.relative_to(library.folder) if relative else path)
+    return found
