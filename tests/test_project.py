@@ -14,7 +14,7 @@ import vidstyle
 
 ROOT = Path(__file__).parent.parent
 ROWS = (
-    "errors time_text settings progress",
+    "errors time_text settings progress user_folders",
     "runtime.closing runtime.limits runtime.interrupts runtime.worker",
     "runtime.device runtime.openmp",
     "io.files io.locks io.stream_info io.frame io.hdr io.container io.color io.timestamps io.icc",

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..runtime.interrupts import deferred
 from ..settings import Settings
+from ..user_folders import data_folder
 from .live_flags import SHARED_OUTPUTS
 from .live_outputs import open_outputs
 from .usage import settings_of, usage_errors, weights_files
@@ -18,7 +19,7 @@ BROWSER = "browser"
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Stylise a camera in real time."""
-    from ..io.files import data_folder, is_url, name_in_file
+    from ..io.files import is_url, name_in_file
     from ..io.outputs import check_apart
     from ..io.recording_names import check_recording
     from ..live.browser_camera import BROWSER_SIZE, BrowserCamera

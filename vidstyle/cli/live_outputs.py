@@ -5,6 +5,7 @@ import sys
 from contextlib import ExitStack
 from typing import Any
 
+from ..user_folders import data_folder
 from .usage import usage_errors
 
 
@@ -55,7 +56,6 @@ def _page(args: argparse.Namespace, parser: argparse.ArgumentParser, browser: An
         parser: reports wrong arguments.
         browser: the ``BrowserCamera`` of the session; None: it has another source.
     """
-    from ..io.files import data_folder
     from ..live.web.server import Page
     from ..web.address import check_host_name, listen
 

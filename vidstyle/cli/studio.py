@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from ..io.files import data_folder
 from ..runtime.interrupts import check, deferred
+from ..user_folders import data_folder
 from . import values
 from .shared_flags import add_allowed_hosts
 from .usage import usage_errors

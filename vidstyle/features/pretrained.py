@@ -1,6 +1,5 @@
 """Pretrained weights of torchvision, downloaded once and cached: VGG-16, VGG-19, RAFT, LRASPP."""
 
-import os
 import pickle
 import re
 import socket
@@ -18,6 +17,7 @@ from torch import Tensor
 from ..errors import FeaturesError, InputError, OutputError
 from ..io.files import check_readable
 from ..io.tensor_file import read_tensors, write_tensors
+from ..user_folders import cache_folder
 from .network import VGG16, VGG19, NetworkShape, convolution_of
 
 DOWNLOAD_TIMEOUT_SECONDS = 30
@@ -51,12 +51,6 @@ VGGS = {
 def last_line(error: Exception) -> str:
     """The last line of an error's message."""
     return str(error).splitlines()[-1].strip()
-
-
-def cache_folder() -> Path:
-    """Folder of downloaded weights: ``$XDG_CACHE_HOME/vidstyle``, by default
-    ``~/.cache/vidstyle``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidstyle"
 
 
 def vgg_cache(name: str) -> Path:

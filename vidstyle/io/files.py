@@ -126,13 +126,6 @@ def check_writable(path: str | Path, overwrite: bool = False) -> Path:
     return path
 
 
-def data_folder() -> Path:
-    """The folder of what vidstyle keeps for its user: ``$XDG_DATA_HOME/vidstyle``, or
-    ``~/.local/share/vidstyle``."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "vidstyle"
-
-
 def partial_path(path: Path) -> Path:
     """The path of an unfinished file: ``clip.mp4`` -> ``clip.part.mp4``."""
     return path.with_name(f"{path.stem}.part{path.suffix}")
