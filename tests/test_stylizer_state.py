@@ -153,9 +153,9 @@ def test_stylizer_learning_rate_is_full_again_after_a_change_of_size_or_style(
     features, style, monkeypatch
 ):
     monkeypatch.setattr(stylizer, "FULL_LR_STEPS", 3)
-    small = np.ascontiguousarray(scene()[::2, ::2])
+    large = scene(size=(88, 66))
     rates, paint = rates_over(
-        [scene(), scene(), small, small, small, small],
+        [scene(), scene(), large, large, large, large],
         features,
         style,
         monkeypatch,
@@ -164,5 +164,13 @@ def test_stylizer_learning_rate_is_full_again_after_a_change_of_size_or_style(
     )
     assert rates[-5:] == [FAST_DECAY, FULL_LR, FULL_LR, FULL_LR, FAST_DECAY]
     paint.reset_learning_rate()
-    paint(Frame(small))
+    paint(Frame(large))
     assert rates[-1] == RESTYLE
+
+
+def test_stylizer_begins_anew_with_a_frame_of_another_shape(features, style):
+    """A phone was rotated: the stretched image of before would be no start."""
+    upright = Frame(np.ascontiguousarray(np.rot90(scene())))
+    rotated, fresh = painter(features, style), painter(features, style)
+    rotated(Frame(scene()))
+    assert np.array_equal(rotated(upright).image, fresh(upright).image)

@@ -22,6 +22,11 @@ MOMENT_RETENTION = 0.1
 """Fraction of the Adam state's weight that is kept for another style: ten steps of hundreds."""
 
 
+SAME_SHAPE = 0.05
+"""Relative difference of two aspect ratios up to which they count as one: small working sizes have
+rounded sides."""
+
+
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class StylizerState:
@@ -64,6 +69,11 @@ class StylizerState:
     def image(self) -> Tensor:
         """The stylised frame, (1, 3, H, W)."""
         return self.frame.image
+
+    def fits(self, content: Tensor) -> bool:
+        """Whether the state has the aspect ratio of ``content``: a phone may have been rotated."""
+        (height, width), (new_height, new_width) = self.image.shape[-2:], content.shape[-2:]
+        return abs(width * new_height / (height * new_width) - 1) <= SAME_SHAPE
 
     def resized(self, content: Tensor) -> "StylizerState":
         """The state in the size of ``content``; the Adam state of another size is zero."""

@@ -256,7 +256,7 @@ class Stylizer:
         content = resize(source, self.working_size(frame.size))
         if (motion and motion.cut) or self.settings.init != "previous":
             self.reset()
-        if self._state is None:
+        if self._state is None or not self._state.fits(content):
             return self._stylize_initial(content, steps, drawing_number(frame, self.settings))
         if proposal is not None:
             proposal = resize(proposal.to(content), (content.shape[-1], content.shape[-2]))
