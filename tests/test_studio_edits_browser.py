@@ -286,6 +286,10 @@ def test_page_mask_that_follows_the_motion_replaces_the_drawn_one(page, studio):
     process.ended.set()
     page.wait_for(".mask:nth-child(2)")
     (carried,) = [each for each in studio.library.masks if each.carried]
+    empty = "mask 1 in motion.mkv is empty before 0:00.5"
+    until(lambda: empty in page.one("#mask-hint").text)
+    click(page, "#range-start")
+    until(lambda: not page.one("#mask-hint").text)
     job = queued(page, studio)
     assert job.regions == [{"mask": carried.id, "style": "ink", "strength": None}]
     done = page.one("#jobs li[data-state=done]")

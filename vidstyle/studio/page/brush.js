@@ -99,7 +99,7 @@ async function keep() {
   const file = new File([await toBlob()], name, { type: "image/png" });
   const stop = new AbortController(), saved = onSaved;
   const mask = await attempt(() => upload(`clips/${clip.id}/masks`, file, () => {}, stop.signal,
-    { time: currentTime().toFixed(3) }));
+    { time: Math.floor(currentTime() * 1000 + 1e-3) / 1000 }));  // rounded up, it is the next frame's
   byId("brush-keep").disabled = false;
   if (!mask) return;
   close();

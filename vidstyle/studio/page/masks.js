@@ -3,7 +3,8 @@
 import { linkTo, post, remove } from "./api.js";
 import * as brush from "./brush.js";
 import { acceptDrops, sendFiles } from "./choices.js";
-import { announce, ask, attempt, byId, fillStyles, make, numberIn, setText, toast }
+import { currentRange } from "./stage.js";
+import { announce, ask, attempt, byId, clockText, fillStyles, make, numberIn, setText, toast }
   from "./tools.js";
 
 const THUMB_PX = 160;
@@ -55,10 +56,23 @@ function setEffect(id, what, strength) {
   onChange();
 }
 
+// A mask in motion begins on the frame that it was drawn on.
+const beginsLate = (mask) => mask.time > (currentRange().start || 0);
+
+// Tell what the masks in use do not cover.
+export function showHint() {
+  const used = shown.filter(({ id }) => effectOf(id).what !== OFF);
+  const parts = used.filter((mask) => mask.carried && beginsLate(mask)).map((mask) =>
+    `${mask.name} is empty before ${clockText(mask.time)}, where it was drawn: draw a mask on the `
+    + "first frame of the render to have it from there.");
+  if (clip && clip.kind === "clip" && used.some(({ kind }) => kind === "still")) {
+    parts.push("A drawn mask stands still, until it follows the motion.");
+  }
+  setText(byId("mask-hint"), parts.join(" "));
+}
+
 function showEffects() {
-  const still = shown.some(({ id, kind }) => kind === "still" && effectOf(id).what !== OFF);
-  setText(byId("mask-hint"), still && clip.kind === "clip"
-    ? "A drawn mask stands still, until it follows the motion." : "");
+  showHint();
   for (const row of byId("mask-list").children) {
     const { what, strength } = effectOf(row.dataset.id);
     const select = row.querySelector("select"), field = row.querySelector("input");
@@ -78,7 +92,8 @@ async function removeMask(mask) {
 
 async function carry(mask) {
   if (!await attempt(() => post(`masks/${mask.id}/carry`))) return;
-  toast(`${mask.name} is carried along the clip: see the renders`, false);
+  const empty = beginsLate(mask) ? `. Before ${clockText(mask.time)} it will be empty` : "";
+  toast(`${mask.name} is carried along the clip${empty}`, false);
 }
 
 // A mask that was carried along the clip takes the place of the drawn one.

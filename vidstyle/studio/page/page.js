@@ -126,6 +126,7 @@ function changed(what) {
   if (chosen.clip) edits.set(chosen.clip, currentEdits());
   if (what !== "range") requestPainting(what === "time");
   if (what !== "time") loadCosts();
+  if (what === "range") masks.showHint();
   showSummary();
   remember();
 }
