@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from fractions import Fraction
 from urllib.parse import urlsplit
 
@@ -216,7 +217,8 @@ def test_studio_renders_and_serves_the_output(client, clip_id):
         assert first["jobs"] == [] and [clip["id"] for clip in first["clips"]] == [clip_id]
         job = client.post("/api/jobs", json=wanted).json()
         assert job["state"] == "running" and "-to 1.000" in job["command"]
-        assert client.get(f"/api/jobs/{job['id']}/output").status_code == 404
+        for path in ("output", "frame.jpg"):
+            assert client.get(f"/api/jobs/{job['id']}/{path}").status_code == 404
         assert client.delete(f"/api/clips/{clip_id}").status_code == 409
         assert client.delete(f"/api/jobs/{job['id']}").status_code == 409
         last = next(event for event in events if event["jobs"][0]["state"] != "running")
@@ -225,6 +227,8 @@ def test_studio_renders_and_serves_the_output(client, clip_id):
     assert output.status_code == 206 and output.content == b"ftyp"
     assert output.headers["content-type"] == "video/mp4"
     download = client.get(f"/api/jobs/{job['id']}/output?download=1")
+    frame = decoded(client.get(f"/api/jobs/{job['id']}/frame.jpg").content)
+    assert frame.shape == (48, 64, 3)
     assert download.headers["content-disposition"].startswith('attachment; filename="clip_ink.mp4"')
     assert client.delete(f"/api/clips/{clip_id}").status_code == 204
     assert client.delete(f"/api/jobs/{job['id']}").status_code == 204
@@ -233,7 +237,11 @@ def test_studio_renders_and_serves_the_output(client, clip_id):
 
 def test_studio_jobs_are_paused_moved_and_cancelled(client, clip_id):
     wanted = {"clip": clip_id, "style": "ink", "preset": "draft", "settings": QUICK}
-    ids = [client.post("/api/jobs", json=wanted).json()["id"] for _ in range(3)]
+    added = [client.post("/api/jobs", json=wanted).json() for _ in range(3)]
+    ids = [job["id"] for job in added]
+    outputs = [job["command"].split(" -o ")[1].split()[0] for job in added]
+    assert outputs == ["clip_ink.mp4", "clip_ink_2.mp4", "clip_ink_3.mp4"]
+    assert time.time() - 60 < added[0]["added"] <= added[1]["added"] <= time.time()
     for job in ids:
         assert client.post(f"/api/jobs/{job}/pause").json()["state"] == "paused"
     assert client.post(f"/api/jobs/{ids[2]}/move", json={"before": ids[0]}).status_code == 204

@@ -48,6 +48,7 @@ class Job:
         tries: how often a signal ended it.
         pid, pid_start: of its process.
         working_size: (width, height) in px at which frames are optimised.
+        added: when it was added, in seconds since 1970; 0 where unknown.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Job:
     regions: list[dict[str, Any]] = field(default_factory=list)
     mask: str | None = None
     kind: str = "render"
+    added: float = 0.0
 
     @property
     def edits(self) -> Edits:

@@ -4,6 +4,8 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,7 +17,7 @@ from .choices import chosen_settings
 from .job import Job
 from .jobs import JobError, JobQueue
 from .library import Library
-from .library_routes import LibraryRoutes
+from .library_routes import LibraryRoutes, thumbnail
 from .plan import Plan
 
 EVENT_SECONDS = 0.5
@@ -61,6 +63,7 @@ class JobRoutes:
             Route("/api/jobs/{id}", self._remove, methods=["DELETE"]),
             Route("/api/jobs/{id}/move", self._move, methods=["POST"]),
             Route("/api/jobs/{id}/output", self._output),
+            Route("/api/jobs/{id}/frame.jpg", self._frame),
             Route("/api/jobs/{id}/{command}", self._command, methods=["POST"]),
             Route("/api/events", self._events),
         ]
@@ -121,14 +124,24 @@ class JobRoutes:
         except JobError as error:
             raise HTTPException(409, str(error)) from None
 
-    async def _output(self, request: Request) -> Response:
+    def _rendered(self, request: Request) -> Path:
+        """The output of a job."""
         job = self._job(request)
         path = self._queue.output(job)
         if job.state != "done" or not path.is_file():
             raise HTTPException(404, "the job has no output: wait until it is done")
+        return path
+
+    async def _frame(self, request: Request) -> Response:
+        path = self._rendered(request)
+        make = partial(thumbnail, path)
+        return await self._routes.image(path, make)
+
+    async def _output(self, request: Request) -> Response:
+        path = self._rendered(request)
         download = request.query_params.get("download", "") not in ("", "0")
         kind = "attachment" if download else "inline"
-        return FileResponse(path, filename=job.file, content_disposition_type=kind)
+        return FileResponse(path, filename=path.name, content_disposition_type=kind)
 
     async def _events(self, request: Request) -> Response:
         return StreamingResponse(self._changes(), media_type="text/event-stream")

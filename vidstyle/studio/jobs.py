@@ -115,12 +115,14 @@ class JobQueue:
         return any(job.uses(id) and job.state in UNFINISHED for job in self.jobs)
 
     def add(self, plan: Plan) -> Job:
-        """Add a render at the end of the queue.
+        """Add a render at the end of the queue; its output has a name of its own.
 
         Raises:
             OSError: it cannot be written to disk.
         """
-        return self._append(new_job(plan, self._library))
+        with self._lock:
+            taken = {job.file for job in self._jobs.values()}
+            return self._append(new_job(plan, self._library, taken))
 
     def carry(self, clip: Clip, mask: ClipMask) -> Job:
         """Add a job that carries a drawn mask along its clip.

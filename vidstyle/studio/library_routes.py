@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -134,7 +135,7 @@ class LibraryRoutes:
             frame = read_frame(self._library.clip_path(clip), seconds)
             return jpeg(reduced(rgb_8_bits(frame.image), px))
 
-        return await self._image((clip.id, round(seconds, 3), px), make)
+        return await self.image((clip.id, round(seconds, 3), px), make)
 
     async def _remove_mask(self, request: Request) -> Response:
         mask = self.mask(request.path_params["id"])
@@ -152,7 +153,7 @@ class LibraryRoutes:
             return cv2.imencode(".png", levels)[1].tobytes()
 
         at = round(seconds, 3) if mask.kind == "clip" else 0
-        return await self._image((mask.id, at, px), make, "image/png")
+        return await self.image((mask.id, at, px), make, "image/png")
 
     async def _file(self, request: Request) -> Response:
         return FileResponse(self._library.clip_path(self.clip(request.path_params["id"])))
@@ -190,11 +191,12 @@ class LibraryRoutes:
             image = read_image(self._library.style_path(style), reduced=True, warn=log.debug)
             return jpeg(reduced(rgb_8_bits(image), px))
 
-        return await self._image((style.id, px), make)
+        return await self.image((style.id, px), make)
 
-    async def _image(
+    async def image(
         self, key: Any, make: Callable[[], bytes], media_type: str = "image/jpeg"
     ) -> Response:
+        """The answer with an image, which is kept by its key. HTTPException: it cannot be read."""
         try:
             async with self._decoders:
                 data = await asyncio.to_thread(self._images.get, key, make)
@@ -257,6 +259,15 @@ class LibraryRoutes:
             message = f"a keyframe lies after the end of the clip at {clip.seconds:.2f} s: move it"
             raise HTTPException(400, message)
         return edits
+
+
+def thumbnail(path: Path) -> bytes:
+    """The first frame of a clip or a picture as a small JPEG.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return jpeg(reduced(read_frame(path).image, THUMBNAIL_PX))
 
 
 def _number(request: Request, name: str, otherwise: float, low: float, high: float) -> float:

@@ -1,6 +1,8 @@
 """A render as it is asked for, the job that is made of it, and the command of a job."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,22 +42,31 @@ class MissingError(Exception):
     """A clip, a style or a mask of a job was removed. The message is one line."""
 
 
-def new_job(plan: Plan, library: Library) -> Job:
-    """The job of a plan, with a command that shows the names of the user's files."""
+def new_job(plan: Plan, library: Library, taken: Collection[str] = ()) -> Job:
+    """The job of a plan, with a command that shows the names of the user's files.
+
+    Args:
+        plan: what to render.
+        library: has the files.
+        taken: names of outputs that the new one must not have.
+    """
     clip, style = plan.clip, plan.style
-    stem = f"{Path(clip.name).stem}_{Path(style.name).stem}"
-    file = clean_name(stem, "clip") + (STILL_ENDING if clip.kind == "still" else CLIP_ENDING)
+    stem = clean_name(f"{Path(clip.name).stem}_{Path(style.name).stem}", "clip")
+    ending = STILL_ENDING if clip.kind == "still" else CLIP_ENDING
+    names = (f"{stem}_{number}{ending}" for number in count(2))
+    file = next(name for name in chain([stem + ending], names) if name not in taken)
     styles, masks = map(library.style, plan.edits.styles), map(library.mask, plan.edits.masks)
-    names = {each.id: each.name for each in (*styles, *masks) if each is not None}
+    shown = {each.id: each.name for each in (*styles, *masks) if each is not None}
     arguments = render_arguments(
         (clip.name, style.name, file), plan.preset, plan.settings, plan.part
     )
     return Job(
         *(new_id(), clip.id, clip.name, style.id, style.name, plan.preset, dict(plan.settings)),
         file=file,
-        command=shown_command([*arguments, *plan.edits.flags(names)]),
+        command=shown_command([*arguments, *plan.edits.flags(shown)]),
         start=plan.part[0],
         end=plan.part[1],
+        added=time.time(),
         **plan.edits.public(),
     )
 
@@ -70,6 +81,7 @@ def new_mask_job(clip: Clip, mask: ClipMask) -> Job:
         command=command,
         mask=mask.id,
         kind="mask",
+        added=time.time(),
     )
 
 

@@ -9,7 +9,7 @@ import * as queue from "./queue.js";
 import * as settings from "./settings.js";
 import * as sheet from "./sheet.js";
 import * as stage from "./stage.js";
-import { afterPause, attempt, byId, partText, setText, toast } from "./tools.js";
+import { afterPause, attempt, byId, countText, partText, setText, toast } from "./tools.js";
 
 const PAINT_MS = 250;      // pause after the last change before a painting is started
 const ESTIMATE_MS = 400;
@@ -35,8 +35,8 @@ const currentEdits = () => ({
 });
 
 function editsText({ keyframes: list, regions, mask }) {
-  const count = (number, what) => (number ? `${number} ${what}${number > 1 ? "s" : ""}` : "");
-  return [count(list.length, "keyframe"), count(regions.length, "region"), mask ? "masked" : ""];
+  return [list.length ? countText(list.length, "keyframe") : "",
+    regions.length ? countText(regions.length, "region") : "", mask ? "masked" : ""];
 }
 
 // Add an item where the server lists it: those of the user by name, then the bundled ones.
@@ -175,8 +175,8 @@ async function render() {
   };
   const job = await attempt(() => post("jobs", body));
   if (!job) return;
-  toast(`${job.clip_name} was added to the renders`, false);
   if (!find(state.jobs, job.id)) showJobs([...state.jobs, job]);
+  toast(`${job.clip_name} was added to the renders`, false, () => queue.reveal(job.id));
 }
 
 function showJobs(jobs) {
@@ -251,7 +251,8 @@ function setup() {
     clip: chosen.clip, time: stage.currentTime(), preset: settings.currentPreset(),
     settings: settings.changedSettings(), window: WINDOW,
   }, (id) => { pickStyle(id); showChoices(); }, (id) => (find(state.styles, id) || {}).name || id);
-  queue.setup((job) => player.openPlayer(job, job.start || 0), reuse);
+  queue.setup((job) => player.openPlayer(job, job.start || 0), reuse,
+    (id) => (find(state.styles, id) || { name: "" }).name);
   player.setup(toast);
   byId("panel").onsubmit = (event) => {
     event.preventDefault();

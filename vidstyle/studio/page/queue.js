@@ -1,15 +1,17 @@
 // The queue: every render with its progress, and what can be done with it.
 
 import { linkTo, post, remove } from "./api.js";
-import { announce, ask, attempt, byId, bytesText, durationText, partText, setText, toast }
-  from "./tools.js";
+import {
+  announce, ask, attempt, byId, bytesText, clockText, countText, dayText, durationText, partText,
+  setText, toast,
+} from "./tools.js";
 
 const THUMB_PX = 160;
 const ENDED = ["done", "failed", "cancelled"];
 const STEP = 0.25;  // share of a render after which its progress is read to the user
 
 const shown = new Map();  // id -> {item, job, told}
-let onPlay = () => {}, onReuse = () => {};
+let onPlay = () => {}, onReuse = () => {}, styleName = () => "";
 
 const share = (job) => (job.total ? job.done / job.total : 0);
 const isRender = (job) => job.kind === "render";
@@ -18,9 +20,33 @@ const nameOf = (job) => (isRender(job) ? `${job.clip_name} in ${job.style_name}`
 const percent = (job) => `${Math.floor(share(job) * 100)} %`;
 const isWaiting = (job) => job.state === "queued" || job.state === "paused";
 
+// What tells a render from others of the same clip and style.
+function whatText(job) {
+  const parts = [job.added ? dayText(job.added) : ""];
+  if (!isRender(job)) return parts[0];
+  if (job.mask) parts.push("mask");
+  if (job.regions.length) parts.push(countText(job.regions.length, "region"));
+  for (const [name, value] of Object.entries(job.settings)) {
+    const text = typeof value === "boolean" ? "" : ` ${value}`;
+    parts.push((value === false ? "no " : "") + name.replaceAll("_", " ") + text);
+  }
+  for (const { time, style, strength } of job.keyframes) {
+    const look = style ? styleName(style).replace(/\.\w+$/, "") || "another style"
+      : `strength ${strength}`;
+    parts.push(`then ${look} at ${clockText(time)}`);
+  }
+  return parts.filter(Boolean).join(" · ");
+}
+
+function runningText(job) {
+  const left = typeof job.remaining_seconds === "number"
+    ? `, ${durationText(job.remaining_seconds)} left` : "";
+  return `${job.total ? percent(job) : "starting"}${left}`;
+}
+
 function stateText(job) {
   const parts = [job.state];
-  if (job.state === "running" && !job.done && job.message) return `running · ${job.message}`;
+  if (job.state === "running" && !job.done && job.message) return "running · the first frame";
   if (job.state === "running" || job.state === "paused") {
     parts.push(job.total ? `${percent(job)}, ${job.done} of ${job.total}` : "starting");
     if (job.state === "running" && typeof job.remaining_seconds === "number") {
@@ -82,7 +108,8 @@ const actions = {
     await post(`jobs/${job.id}/cancel`);
   },
   async remove(job) {
-    const question = `Remove ${job.output || "this render"} from the studio? The file is deleted.`;
+    const made = job.added ? `, made at ${dayText(job.added)},` : "";
+    const question = `Remove ${job.output}${made} from the studio? The file is deleted.`;
     if (job.output && !await ask(question)) return;
     await remove(`jobs/${job.id}`);
     forget(job.id);
@@ -106,6 +133,7 @@ function makeItem(job) {
   }
   setText(item.querySelector("h3"),
     [name, job.preset, partText(job.start, job.end)].filter(Boolean).join(", "));
+  setText(item.querySelector(".what"), whatText(job));
   setText(item.querySelector("code"), job.command);
   item.querySelector("progress").setAttribute("aria-label", `Progress of ${name}`);
   const link = item.querySelector("a");
@@ -126,7 +154,7 @@ function tell(entry, before, job) {
   if (before && before.state !== job.state) {
     entry.told = share(job);
     if (job.state === "failed") toast(`${name} failed: ${job.message || "see its message"}`);
-    else if (job.state === "done") toast(`${name} is done`, false);
+    else if (job.state === "done") toast(`${name} is done`, false, () => reveal(job.id));
     else announce(`${name}: ${job.state}`);
   } else if (job.state === "running" && share(job) >= entry.told + STEP) {
     entry.told = share(job);
@@ -142,6 +170,10 @@ function showJob(entry, job, waiting) {
   setText(item.querySelector(".state"), stateText(job));
   bar.hidden = ENDED.includes(job.state) || job.state === "queued";
   bar.value = share(job);
+  if (job.output && !item.dataset.painted) {
+    item.dataset.painted = "yes";
+    item.querySelector(".thumb").src = linkTo(`jobs/${job.id}/frame.jpg`);
+  }
   for (const button of item.querySelectorAll(".actions [data-do]")) {
     button.hidden = !can[button.dataset.do](job, waiting);
   }
@@ -165,8 +197,14 @@ function inOrder(jobs) {
   return [...open, ...jobs.filter((job) => ENDED.includes(job.state)).reverse()];
 }
 
-function showTitle(jobs) {
-  const running = jobs.find((job) => job.state === "running");
+function showRunning(jobs) {
+  const running = jobs.find((job) => job.state === "running"), link = byId("running");
+  link.hidden = !running;
+  if (running) {
+    const what = isRender(running) ? `rendering ${running.clip_name}` : nameOf(running);
+    setText(link, `${what}: ${runningText(running)}`);
+    link.onclick = (event) => { event.preventDefault(); reveal(running.id); };
+  }
   document.title = running ? `${percent(running)} · vidstyle studio` : "vidstyle studio";
 }
 
@@ -196,11 +234,19 @@ export function showJobs(jobs) {
     (focused.hidden ? focused.closest("li") : focused).focus();  // moving an element blurs it
   }
   showEmpty();
-  showTitle(jobs);
+  showRunning(jobs);
 }
 
-export function setup(play, reuse) {
+// Bring a job into view.
+export function reveal(id) {
+  const item = shown.has(id) ? shown.get(id).item : byId("queue-title");
+  item.scrollIntoView({ block: "center" });
+  item.focus({ preventScroll: true });
+}
+
+export function setup(play, reuse, nameOfStyle) {
   onPlay = play;
   onReuse = reuse;
+  styleName = nameOfStyle;
   byId("queue-title").tabIndex = -1;
 }

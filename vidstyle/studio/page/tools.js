@@ -38,7 +38,8 @@ export function setText(element, text) {
 // Read a text to users of a screen reader, once nothing else is being read.
 export const announce = (text) => setText(byId("announcer"), text);
 
-export function toast(text, error = true) {
+// A message; `show` brings into view what it is about.
+export function toast(text, error = true, show = null) {
   const shown = [...byId("toasts").children];
   const same = shown.find((each) => each.firstChild.textContent === text);
   if (same) return same;
@@ -48,6 +49,16 @@ export function toast(text, error = true) {
     make("span", { textContent: text }), close);
   close.setAttribute("aria-label", `Close the message: ${text}`);
   close.onclick = () => made.remove();
+  if (show) {
+    const button = make("button", { type: "button", className: "quiet", textContent: "Show" });
+    button.setAttribute("aria-label", `Show: ${text}`);
+    button.onclick = () => {
+      made.remove();
+      document.querySelector("dialog[open]")?.close();
+      show();
+    };
+    close.before(button);
+  }
   made.setAttribute("role", error ? "alert" : "status");
   byId("toasts").append(made);
   // A modal dialog covers all that is not in it.
@@ -121,6 +132,16 @@ export function clockText(seconds, digits = 1) {
   const minutes = Math.floor(whole / 60), rest = (whole - minutes * 60).toFixed(digits);
   return `${minutes}:${rest.padStart(digits ? digits + 3 : 2, "0")}`;
 }
+
+// The time of day of seconds since 1970, with the day if it is not today.
+export function dayText(seconds) {
+  const at = new Date(seconds * 1000);
+  const day = at.toDateString() === new Date().toDateString() ? {} : { day: "numeric", month: "short" };
+  return at.toLocaleString([], { ...day, hour: "2-digit", minute: "2-digit" });
+}
+
+// A number of things: "1 region", "2 regions".
+export const countText = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 
 // A part of a clip; null stands for its start or end.
 export function partText(start, end) {
