@@ -338,8 +338,48 @@ def test_page_shows_what_another_window_added(page, studio, clips):
     until(lambda: page.script("return document.querySelector('#clip-list input').checked"))
 
 
+def part(page):
+    """The start and the end of the render in seconds."""
+    fields = "['range-from', 'range-to'].map((id) => document.getElementById(id).valueAsNumber)"
+    return page.script(f"return {fields}")
+
+
+def test_page_part_of_a_clip_stays_where_it_is_put(page, studio):
+    page.script(SEEK, 0.5)
+    click(page, "#range-start")
+    page.script(SEEK, 1)
+    end = page.one("#range-end")
+    place = end.rect
+    for _ in range(2):  # a double click
+        click(page, "#range-end")
+    assert end.rect["x"] == place["x"] and part(page) == [0.5, pytest.approx(7 / 6, abs=1e-3)]
+    page.driver.refresh()
+    page.wait_for("#frame[src]")
+    assert part(page) == [0.5, pytest.approx(7 / 6, abs=1e-3)]
+    page.script(CHANGE, "#range-to", "0.25")  # before the start, which gives way
+    assert part(page) == [0, 0.25]
+    assert (queued(page, studio).start, studio.queue.jobs[-1].end) == (None, 0.25)
+    click(page, "#range-all")
+    assert part(page) == [0, 2] and not page.one("#range-all").is_enabled()
+
+
+def test_page_reuse_says_what_was_removed(page, studio):
+    click(page, "#mask-draw")
+    click(page, "#rect-add")
+    click(page, "#brush-keep")
+    (mask,) = until(lambda: studio.library.masks)
+    page.wait_for(f"#effect-{mask.id}")
+    job = queued(page, studio)
+    until(lambda: job.pid is None)
+    studio.library.remove_mask(mask)
+    until(lambda: not page.all(".mask"))
+    act(page, job, "reuse")
+    until(lambda: "its mask was removed" in page.one("#toasts").text)
+
+
 def act(page, job, name):
-    """Press a button of a job."""
+    """Press a button of a job; no message covers it."""
+    page.script("document.querySelectorAll('.toast').forEach((each) => each.remove())")
     item = until(lambda: [x for x in page.all("#jobs li") if x.get_attribute("data-id") == job.id])
     button = item[0].find_element("css selector", f"[data-do={name}]")
     page.script("arguments[0].scrollIntoView({block: 'center'})", button)
@@ -357,6 +397,8 @@ def test_page_buttons_of_renders_do_what_they_say(page, studio):
     page.script("document.getElementById('setting-strength').dispatchEvent(new Event('input'))")
     page.script(SEEK, 1)
     click(page, "#key-add")
+    page.script(CHANGE, "#range-from", "0.5")
+    page.script(CHANGE, "#range-to", "1.5")
     for number in range(3):
         click(page, "#render")
         until(lambda number=number: len(studio.queue.jobs) == number + 1)
@@ -386,7 +428,12 @@ def test_page_buttons_of_renders_do_what_they_say(page, studio):
     click(page, "#reset")
     page.focus("#lane .marker")
     page.press(DELETE)
+    click(page, "#range-all")
+    page.script("window.scrollTo(0, 0)")
     act(page, third, "reuse")
+    until(lambda: "strength" in page.one(".what").text)
+    assert "0:00.5 to 0:01.5" in page.one("#toasts").text
+    assert part(page) == [0.5, 1.5]
     assert page.script("return document.getElementById('setting-strength').value") == "0.5"
     assert [time for time, _ in markers(page)] == [1.0]
     act(page, third, "remove")

@@ -24,14 +24,14 @@ let painter = null;  // aborts the painting in progress
 let costs = null;
 let lost = null;  // the message that the server does not answer
 
-const edits = new Map();  // id of a clip -> its keyframes, regions and mask
+const edits = new Map();  // id of a clip -> its part, keyframes, regions and mask
 
 const find = (list, id) => list.find((each) => each.id === id);
 const currentClip = () => find(state.clips, chosen.clip);
 const currentStyle = () => find(state.styles, chosen.style);
 
 const currentEdits = () => ({
-  keyframes: keyframes.currentKeyframes(), ...masks.currentMasks(),
+  ...stage.currentRange(), keyframes: keyframes.currentKeyframes(), ...masks.currentMasks(),
 });
 
 function editsText({ keyframes: list, regions, mask }) {
@@ -63,8 +63,7 @@ function showSummary() {
 const loadCosts = afterPause(() => attempt(async () => {
   const clip = currentClip();
   if (!clip) return;
-  const body = { clip: clip.id, settings: settings.changedSettings(),
-    ...stage.currentRange(), ...currentEdits() };
+  const body = { clip: clip.id, settings: settings.changedSettings(), ...currentEdits() };
   costs = await post("estimates", body);
   settings.showCosts(costs);
   showSummary();
@@ -146,9 +145,10 @@ function showChoices() {
   showSummary();
 }
 
-// Show the keyframes and masks of the clip: those given, else those in use.
+// Show the part, keyframes and masks of the clip: those given, else those in use.
 function showEdits(given = null) {
   const clip = currentClip() || null;
+  if (given) stage.useRange(given);
   const list = given ? given.keyframes || [] : keyframes.currentKeyframes();
   keyframes.showKeyframes(clip, state.styles, list);
   masks.showMasks(clip, state.masks, state.styles, given);
@@ -171,7 +171,7 @@ function pickStyle(id) {
 async function render() {
   const body = {
     ...chosen, preset: settings.currentPreset(), settings: settings.changedSettings(),
-    ...stage.currentRange(), ...currentEdits(),
+    ...currentEdits(),
   };
   const job = await attempt(() => post("jobs", body));
   if (!job) return;
@@ -184,17 +184,32 @@ function showJobs(jobs) {
   queue.showJobs(jobs);
 }
 
+// What a render needs and the studio does not have any more.
+function missingOf({ clip, style, keyframes: list, regions, mask }) {
+  const lacks = (items, ids) => ids.some((id) => id && !find(items, id));
+  return [
+    lacks(state.clips, [clip]) ? "clip" : "",
+    lacks(state.styles, [style, ...[...list, ...regions].map((each) => each.style)]) ? "style" : "",
+    lacks(state.masks, [mask, ...regions.map((each) => each.mask)]) ? "mask" : "",
+  ].filter(Boolean);
+}
+
 function reuse(job) {
+  const { start = null, end = null, keyframes: list, regions, mask } = job;
+  const missing = missingOf(job);
   settings.pick(job.preset, job.settings);
   if (find(state.styles, job.style)) chosen.style = job.style;
-  if (find(state.clips, job.clip)) edits.set(job.clip, job);
-  if (find(state.clips, job.clip) && job.clip !== chosen.clip) pickClip(job.clip);
-  else {
-    if (job.clip === chosen.clip) showEdits(job);
-    changed("settings");
+  if (find(state.clips, job.clip)) {
+    edits.set(job.clip, { start, end, keyframes: list, regions, mask });
+    if (job.clip !== chosen.clip) pickClip(job.clip);
+    else showEdits(job);
   }
+  changed("settings");
   showChoices();
   byId("canvas").scrollIntoView({ block: "nearest" });
+  const what = ["settings", partText(start, end), ...editsText(job)].filter(Boolean).join(", ");
+  toast(missing.length ? `Not all of that render is back: its ${missing.join(" and ")} was removed`
+    : `Back as for that render: ${what}`, Boolean(missing.length));
 }
 
 // What was added or removed here or in another window.

@@ -1,8 +1,9 @@
 // The stage: a frame, its painting over it, the before-and-after slider, and the time.
 
 import { getImage, linkTo } from "./api.js";
-import { announce, byId, clockText, latestOnly, make, partText, setText, showImage }
-  from "./tools.js";
+import {
+  announce, byId, clockText, latestOnly, make, numberIn, partText, setText, showImage,
+} from "./tools.js";
 
 const FRAME_PX = [480, 960, 1440];  // sizes of the frame; few of them, which the server can keep
 const THUMBS = 8;                   // frames in the strip
@@ -53,15 +54,29 @@ function showRange() {
   const some = start !== null || end !== null;
   byId("strip").style.setProperty("--start", (start || 0) / length);
   byId("strip").style.setProperty("--end", (end === null ? length : end) / length);
-  setText(byId("range-text"), some ? `renders ${partText(start, end)}` : "");
-  byId("range-all").hidden = !some;
+  for (const [id, at] of [["range-from", start || 0], ["range-to", end === null ? length : end]]) {
+    byId(id).max = length;
+    byId(id).value = Number(at.toFixed(3));
+  }
+  byId("range-all").disabled = !some;
 }
 
 function setRange(start, end) {
   Object.assign(range, { start, end });
   showRange();
-  announce(byId("range-text").textContent || "The whole clip is rendered");
+  const part = partText(start, end);
+  announce(part ? `${part} is rendered` : "The whole clip is rendered");
   onChange("range");
+}
+
+// Each end moves the other one away where it would leave nothing between them.
+function setStart(at) {
+  setRange(at > 0 ? at : null, range.end !== null && range.end <= at ? null : range.end);
+}
+
+function setEnd(at) {
+  const whole = at >= clip.seconds - 1e-3;
+  setRange(range.start !== null && range.start >= at ? null : range.start, whole ? null : at);
 }
 
 function showSplit() {
@@ -78,14 +93,19 @@ function setNote(text, kind = "") {
   if (kind === "brief") noteTimer = setTimeout(() => { note.hidden = true; }, NOTE_MS);
 }
 
+// Use a part of the clip: {start, end} in seconds, null or absent for the whole.
+export function useRange({ start, end }) {
+  Object.assign(range, { start: start ?? null, end: end ?? null });
+  showRange();
+}
+
 // Show a clip, or with null the empty stage.
-export function showClip(next, at = 0) {
+export function showClip(next) {
   clip = next;
   canvas.classList.toggle("empty", !clip);
   painting.hidden = split.hidden = true;
   byId("times").hidden = !clip || !clip.seconds;
   setNote("");
-  Object.assign(range, { start: null, end: null });
   byId("empty").hidden = Boolean(clip);
   frame.hidden = !clip;
   frame.removeAttribute("src");
@@ -96,11 +116,10 @@ export function showClip(next, at = 0) {
     const gap = frameSeconds();
     time.max = Math.max(clip.seconds - gap, 0);
     time.step = gap;
-    time.value = Math.min(at, time.max);
+    time.value = 0;
     loadThumbs(clip);
   }
   showTime();
-  showRange();
   loadFrame(clip, currentTime());
 }
 
@@ -154,13 +173,14 @@ export function setup(changed) {
   showSplit();
   split.oninput = showSplit;
   time.oninput = moved;
-  byId("range-start").onclick = () => {
-    const at = currentTime();
-    setRange(at > 0 ? at : null, range.end !== null && range.end <= at ? null : range.end);
+  byId("range-start").onclick = () => setStart(currentTime());
+  byId("range-end").onclick = () => setEnd(currentTime() + frameSeconds());
+  byId("range-from").onchange = () => {
+    setStart(numberIn(byId("range-from"), 0, lastTime()) || 0);
   };
-  byId("range-end").onclick = () => {
-    const at = currentTime() + Number(time.step), whole = at >= clip.seconds - 1e-3;
-    setRange(range.start !== null && range.start >= at ? null : range.start, whole ? null : at);
+  byId("range-to").onchange = () => {
+    const at = numberIn(byId("range-to"), 0, clip.seconds);
+    setEnd(at || clip.seconds);  // nothing ends at 0
   };
   byId("range-all").onclick = () => {
     setRange(null, null);
