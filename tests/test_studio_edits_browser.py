@@ -113,6 +113,13 @@ def click(page, selector):
     element.click()
 
 
+def keep(page, use):
+    """Keep the drawn mask, and answer what it is for."""
+    click(page, "#brush-keep")
+    page.wait_for("#use[open]")
+    page.one(f"#use button[value={use}]").click()
+
+
 def queued(page, studio):
     """The job that Render adds; it is cancelled at once."""
     before = set(studio.queue.jobs and [job.id for job in studio.queue.jobs])
@@ -178,6 +185,17 @@ def test_page_keyframes_survive_a_reload_and_are_removed(page):
     assert not page.one("#key").is_displayed()
 
 
+def test_page_new_keyframe_fits_into_the_render(page, studio):
+    names = [style.name for style in studio.library.styles]
+    page.script(SEEK, 1)
+    click(page, "#key-add")
+    assert markers(page) == [(1.0, f"0:01.00, {names[1]}, fades in 0.5 s")]
+    page.script(CHANGE, "#range-to", "1.5")
+    page.script(SEEK, 4 / 3)
+    click(page, "#key-add")
+    assert markers(page)[1] == (1.333, f"0:01.33, {names[2]}, fades in 0.1 s")
+
+
 def test_page_keyframe_has_one_time_of_its_own(page):
     page.script(SEEK, 1)
     for _ in range(2):
@@ -209,7 +227,7 @@ def test_page_mask_is_drawn_and_used(page, studio, width):
     assert not page.one("#brush-keep").is_enabled()
     click(page, "#rect-add")
     assert page.one("#covered").text == "25 % of the frame"
-    click(page, "#brush-keep")
+    keep(page, "only")
     page.wait_for("#mask-list .mask")
     (mask,) = studio.library.masks
     levels = read_mask(studio.library.mask_path(mask))
@@ -224,9 +242,10 @@ def test_page_mask_is_drawn_and_used(page, studio, width):
 def test_page_mask_is_changed_and_removed(page, studio):
     click(page, "#mask-draw")
     click(page, "#rect-add")
-    click(page, "#brush-keep")
+    keep(page, "next")
     page.wait_for("#mask-list .mask")
     (mask,) = studio.library.masks
+    assert queued(page, studio).regions[0]["style"] == studio.library.styles[1].id
     page.script(CHANGE, f"#effect-{mask.id}", "glass")
     page.script(CHANGE, ".mask input", "0.5")
     job = queued(page, studio)
@@ -236,9 +255,9 @@ def test_page_mask_is_changed_and_removed(page, studio):
     )
     click(page, ".mask .change")
     until(lambda: page.one("#covered").text == "25 % of the frame")
-    click(page, "label[for=brush-erase]")
+    click(page, "label[for=brush-remove]")
     click(page, "#rect-add")
-    click(page, "label[for=brush-paint]")
+    click(page, "label[for=brush-add]")
     page.script("document.getElementById('rect-top').value = 50")
     click(page, "#rect-add")
     click(page, "#brush-keep")
@@ -273,7 +292,7 @@ def test_page_mask_that_follows_the_motion_replaces_the_drawn_one(page, studio):
     page.script(SEEK, 0.5)
     click(page, "#mask-draw")
     click(page, "#rect-add")
-    click(page, "#brush-keep")
+    keep(page, "keep")
     (mask,) = until(lambda: studio.library.masks)
     assert mask.time == pytest.approx(0.5)
     page.wait_for(".mask .follow")
@@ -281,6 +300,8 @@ def test_page_mask_that_follows_the_motion_replaces_the_drawn_one(page, studio):
     before = len(FakeProcess.started)
     click(page, ".mask .follow")
     process = until(lambda: len(FakeProcess.started) > before and FakeProcess.started[-1])
+    until(lambda: page.one(".mask .carried").text == "following: 0 %")
+    assert not page.one(".mask .follow").is_enabled()
     output = process.arguments[process.arguments.index("-o") + 1]
     write_clip(Path(output), count=FRAMES, rate=RATE, codec="ffv1")
     process.ended.set()
@@ -333,6 +354,13 @@ def test_page_shows_what_another_window_added(page, studio, clips):
     added = add_clip(studio, clips / "other.mp4")
     page.wait_for(f"#clip-{added.id}")
     page.script("document.getElementById(arguments[0]).click()", f"clip-{added.id}")
+    path = clips / "mask.png"
+    cv2.imwrite(str(path), np.eye(48, 64, dtype=np.uint8) * 255)
+    page.one("#mask-file").send_keys(str(path))
+    page.wait_for(".mask")
+    page.script("document.querySelector(arguments[0]).click()", f"[data-id='{added.id}'] .gone")
+    assert "other.mp4 and its 1 mask" in page.one("#question-text").text
+    page.press(ESCAPE)
     studio.library.remove_clip(added.id)
     until(lambda: not page.all(f"#clip-{added.id}"))
     until(lambda: page.script("return document.querySelector('#clip-list input').checked"))
@@ -366,7 +394,7 @@ def test_page_part_of_a_clip_stays_where_it_is_put(page, studio):
 def test_page_reuse_says_what_was_removed(page, studio):
     click(page, "#mask-draw")
     click(page, "#rect-add")
-    click(page, "#brush-keep")
+    keep(page, "keep")
     (mask,) = until(lambda: studio.library.masks)
     page.wait_for(f"#effect-{mask.id}")
     job = queued(page, studio)

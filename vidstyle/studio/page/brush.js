@@ -12,7 +12,7 @@ const board = byId("brush"), ring = byId("ring"), panel = byId("drawing");
 const pen = board.getContext("2d", { willReadFrequently: true });
 let clip = null, name = "", onKept = () => {}, onSaved = () => {}, undo = [], last = null;
 
-const erases = () => byId("brush-erase").checked;
+const erases = () => byId("brush-remove").checked;
 // Diameter in px of the mask: the slider gives hundredths of its width.
 const diameter = () => Math.max((Number(byId("brush-size").value) / 100) * board.width, 1);
 
@@ -78,7 +78,7 @@ function addRectangle() {
   draw(() => pen.fillRect(left * board.width, top * board.height,
     width * board.width, height * board.height));
   tell();
-  announce(`${erases() ? "Erased" : "Added"} a rectangle: ${byId("covered").textContent}`);
+  announce(`${erases() ? "Removed" : "Added"} a rectangle: ${byId("covered").textContent}`);
 }
 
 function toBlob() {
@@ -121,7 +121,7 @@ export async function open(nextClip, nextName, url = "", saved = () => {}) {
   byId("canvas").classList.add("drawing");
   setText(byId("drawing-title"), url ? `Change ${nextName}` : "Draw a mask");
   panel.scrollIntoView({ block: "nearest" });
-  byId("brush-paint").focus();
+  byId("brush-add").focus();
   if (url) await attempt(() => load(url));
   tell();
 }

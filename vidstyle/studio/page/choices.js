@@ -1,7 +1,8 @@
 // Clips and styles: lists of which one is chosen, uploads, and removal.
 
 import { linkTo, remove, upload } from "./api.js";
-import { announce, ask, attempt, byId, bytesText, clockText, make, setText } from "./tools.js";
+import { announce, ask, attempt, byId, bytesText, clockText, countText, make, setText }
+  from "./tools.js";
 
 const STYLE_PX = 160, CLIP_PX = 160;
 const ENDING = /\.(png|jpe?g|webp|bmp|tiff?|avif|heic)$/i;
@@ -25,11 +26,11 @@ function makeChoice(kind, item, picture, text, onPick) {
   return made;
 }
 
-function makeRemove(item, path, onGone) {
+function makeRemove(item, path, onGone, what = () => item.name) {
   const button = make("button", { type: "button", className: "quiet gone", textContent: "×" });
   button.setAttribute("aria-label", `Remove ${item.name}`);
   button.onclick = async () => {
-    if (!await ask(`Remove ${item.name} from the studio? Your own file stays where it is.`)) return;
+    if (!await ask(`Remove ${what()} from the studio? Your own file stays where it is.`)) return;
     if (await attempt(() => remove(path))) onGone(item.id);
   };
   return button;
@@ -48,11 +49,15 @@ function showChoices(list, items, makeItem, chosen) {
   }
 }
 
-export function showClips(clips, chosen, onPick, onGone) {
+// `countMasks` tells how many masks a clip has: they are removed with it.
+export function showClips(clips, chosen, onPick, onGone, countMasks) {
   showChoices(byId("clip-list"), clips, (clip) => {
     const picture = linkTo(`clips/${clip.id}/frame.jpg`, { time: 0, px: CLIP_PX });
     const made = makeChoice("clip", clip, picture, clipText(clip), onPick);
-    made.append(makeRemove(clip, `clips/${clip.id}`, onGone));
+    made.append(makeRemove(clip, `clips/${clip.id}`, onGone, () => {
+      const count = countMasks(clip.id);
+      return count ? `${clip.name} and its ${countText(count, "mask")}` : clip.name;
+    }));
     return made;
   }, chosen);
 }

@@ -2,7 +2,8 @@
 
 import { linkTo } from "./api.js";
 import * as stage from "./stage.js";
-import { announce, byId, clockText, fillStyles, make, numberIn, setText } from "./tools.js";
+import { announce, byId, clockText, fillStyles, make, nextStyle, numberIn, setText }
+  from "./tools.js";
 
 const STYLE_PX = 160;
 const DRAG_PX = 3;          // of a pointer before it drags a keyframe and does not only choose it
@@ -191,9 +192,12 @@ function add() {
   const at = snapped(stage.currentTime());
   const same = list.find((each) => each.time === at);
   if (same) { choose(same); markers.get(same).focus(); return; }
-  const other = styles.find((each) => each.id !== styleAt(at)) || styles[0];
-  const fade = Math.min(FADE_SECONDS, Math.round(clip.seconds * 2.5) / 10);
-  chosen = { time: at, style: other.id, strength: null, fade };
+  // The fade ends before the render does, and before the next keyframe.
+  const later = list.filter((each) => each.time > at).map((each) => each.time);
+  const end = Math.min(stage.currentRange().end ?? clip.seconds, ...later);
+  const fade = Math.min(FADE_SECONDS, Math.round(clip.seconds * 2.5) / 10,
+    Math.max(Math.floor((end - at) * 10 + 1e-6) / 10, 0));
+  chosen = { time: at, style: nextStyle(styles, styleAt(at)).id, strength: null, fade };
   list.push(chosen);
   sort();
   show();

@@ -4,8 +4,10 @@ import { linkTo, post, remove } from "./api.js";
 import * as brush from "./brush.js";
 import { acceptDrops, sendFiles } from "./choices.js";
 import { currentRange } from "./stage.js";
-import { announce, ask, attempt, byId, clockText, fillStyles, make, numberIn, setText, toast }
-  from "./tools.js";
+import {
+  announce, ask, askOne, attempt, byId, clockText, fillStyles, make, nextStyle, numberIn, setText,
+  toast,
+} from "./tools.js";
 
 const THUMB_PX = 160;
 const OFF = "off", ONLY = "only", KEEP = "keep", SAME = "same";
@@ -13,9 +15,12 @@ const EFFECTS = [
   [OFF, "not used"], [ONLY, "paint only here"], [KEEP, "leave this as it is"],
   [SAME, "other strength here"],
 ];
+const NEXT = "next";         // answer: in the style after the chosen one
+const QUESTION = [...EFFECTS.slice(1), [NEXT, "another style here"], [OFF, "nothing for now"]];
 const SAME_STRENGTH = 0.5;  // of the same style, before the user chooses one
 
 let clip = null, styles = [], shown = [], onChange = () => {}, onGone = () => {};
+let baseStyle = () => "";
 let effects = new Map();    // id of a mask -> {what, strength}; `what` is a style or one of above
 
 const effectOf = (id) => effects.get(id) || { what: OFF, strength: null };
@@ -45,13 +50,17 @@ function effectsOf({ regions, mask }) {
   return found;
 }
 
-function setEffect(id, what, strength) {
+function giveEffect(id, what, strength) {
   // Outside of one mask the clip stays as it is: of two, nothing might be left.
   if (what === ONLY) {
     for (const [other, effect] of effects) if (effect.what === ONLY) effects.delete(other);
   }
   const kept = what === SAME && strength === null ? SAME_STRENGTH : strength;
   effects.set(id, { what, strength: isStyle(what) || what === SAME ? kept : null });
+}
+
+function setEffect(id, what, strength) {
+  giveEffect(id, what, strength);
   showEffects();
   onChange();
 }
@@ -113,6 +122,21 @@ function redraw(mask) {
   });
 }
 
+// Show beside each mask how far it is carried along the clip.
+export function showCarries(jobs) {
+  for (const row of byId("mask-list").children) {
+    const follow = row.querySelector(".follow");
+    if (!follow) continue;
+    const job = jobs.find((each) => each.kind === "mask" && each.mask === row.dataset.id
+      && ["queued", "running", "paused"].includes(each.state));
+    if (job && follow === document.activeElement) row.querySelector("select").focus();
+    follow.disabled = Boolean(job);
+    const share = job && job.total ? Math.floor((100 * job.done) / job.total) : 0;
+    const text = job && job.state === "running" ? `following: ${share} %` : "waits in the renders";
+    setText(row.querySelector(".carried"), job ? text : "");
+  }
+}
+
 function makeRow(mask) {
   const select = make("select", { id: `effect-${mask.id}` });
   const strength = make("input", { type: "number", min: 0, max: 1, step: 0.05,
@@ -140,7 +164,7 @@ function makeRow(mask) {
     const follow = button("follow", "Follow the motion", "Follow the motion with",
       () => carry(mask));
     follow.title = "From the frame that the mask was drawn on, to the end of the shot";
-    row.append(follow);
+    row.append(follow, make("span", { className: "carried" }));
   }
   row.append(button("quiet gone", "×", "Remove", () => removeMask(mask)));
   row.setAttribute("role", "group");
@@ -183,12 +207,22 @@ function useNew(mask, onAdded) {
   announce(`${mask.name} was added: choose its use`);
 }
 
-export function setup(changed, added, gone) {
+// A mask was drawn: its use is asked for, unless it has that of the mask that it replaces.
+async function askUse(mask, onAdded) {
+  if (!effects.has(mask.id)) {
+    const answer = await askOne(`What is ${mask.name.replace(/\.\w+$/, "")} for?`, QUESTION);
+    giveEffect(mask.id, answer === NEXT ? nextStyle(styles, baseStyle()).id : answer || OFF, null);
+  }
+  useNew(mask, onAdded);
+}
+
+export function setup(changed, added, gone, currentStyle) {
   onChange = changed;
   onGone = gone;
+  baseStyle = currentStyle;
   const add = (files) => sendFiles(`clips/${clip.id}/masks`, files, byId("mask-list"),
     (mask) => useNew(mask, added));
-  brush.setup((mask) => useNew(mask, added));
+  brush.setup((mask) => askUse(mask, added));
   acceptDrops(byId("masks"), add);
   byId("mask-file").onchange = () => {
     add(byId("mask-file").files);

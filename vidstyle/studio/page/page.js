@@ -135,7 +135,7 @@ function showChoices() {
     state.clips = state.clips.filter((each) => each.id !== id);
     if (chosen.clip === id) pickClip(state.clips.length ? state.clips[0].id : "");
     showChoices();
-  });
+  }, (id) => state.masks.filter((mask) => mask.clip === id).length);
   choices.showStyles(state.styles, chosen.style, pickStyle, (id) => {
     state.styles = state.styles.filter((each) => each.id !== id);
     if (chosen.style === id) pickStyle(state.styles.length ? state.styles[0].id : "");
@@ -152,6 +152,7 @@ function showEdits(given = null) {
   const list = given ? given.keyframes || [] : keyframes.currentKeyframes();
   keyframes.showKeyframes(clip, state.styles, list);
   masks.showMasks(clip, state.masks, state.styles, given);
+  masks.showCarries(state.jobs);
 }
 
 function pickClip(id) {
@@ -182,6 +183,7 @@ async function render() {
 function showJobs(jobs) {
   state.jobs = jobs;
   queue.showJobs(jobs);
+  masks.showCarries(jobs);
 }
 
 // What a render needs and the studio does not have any more.
@@ -261,7 +263,7 @@ function setup() {
     state.masks = state.masks.filter((each) => each.id !== id);
     showEdits();
     changed("edits");
-  });
+  }, () => chosen.style);
   sheet.setup(() => currentClip() && {
     clip: chosen.clip, time: stage.currentTime(), preset: settings.currentPreset(),
     settings: settings.changedSettings(), window: WINDOW,

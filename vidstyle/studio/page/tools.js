@@ -96,6 +96,24 @@ export function ask(text, action = "Remove") {
   });
 }
 
+// Ask for one of some [value, text]; "" where none was chosen.
+export function askOne(text, options) {
+  const dialog = byId("use");
+  setText(byId("use-title"), text);
+  dialog.querySelector("form").replaceChildren(...options.map(([value, textContent]) =>
+    make("button", { value, textContent })));
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true });
+  });
+}
+
+// The style after another one in the list, where a different one is needed.
+export function nextStyle(styles, id) {
+  return styles[(styles.findIndex((each) => each.id === id) + 1) % styles.length];
+}
+
 // A function whose calls run one after another; of those that wait, only the last is done.
 export function latestOnly(work) {
   let busy = false, waiting = null;
