@@ -95,7 +95,8 @@ def test_page_paints_uploaded_clip_in_uploaded_style(page, studio, files):
     )
     assert "cat" in alt and width > 0
     assert page.one("#render").is_enabled()
-    assert "memory" in until(lambda: page.one("#cost-draft").text)
+    assert "memory" in until(lambda: page.one("#cost-draft").get_attribute("title"))
+    until(lambda: page.one("#compare").text.startswith("Compare all · about "))
 
 
 def test_page_shows_at_once_that_a_setting_changed(page):

@@ -170,6 +170,7 @@ def test_studio_previews_are_coarse_then_fine(client, clip_id):
     assert events[0]["image"].startswith("data:image/jpeg;base64,")
     assert events[0]["seconds"] < events[-2]["seconds"]
     found = client.post("/api/estimates", json={"clip": clip_id}).json()
+    assert 0 < found["draft"]["sheet_seconds"] < found["final"]["sheet_seconds"]
     assert 0 < found["draft"]["seconds"] < found["standard"]["seconds"] < found["final"]["seconds"]
 
 
@@ -205,7 +206,8 @@ def test_studio_preview_tells_its_error(client, clip_id, studio):
 def test_studio_estimates_without_a_preview_have_no_time(client, clip_id):
     found = client.post("/api/estimates", json={"clip": clip_id, "start": 0, "end": 1}).json()
     whole = client.post("/api/estimates", json={"clip": clip_id}).json()
-    assert found["draft"]["seconds"] is None and found["draft"]["memory_bytes"] > 0
+    assert found["draft"]["seconds"] is None is found["draft"]["sheet_seconds"]
+    assert found["draft"]["memory_bytes"] > 0
     assert whole["draft"]["file_bytes"] == pytest.approx(2 * found["draft"]["file_bytes"], rel=0.01)
 
 

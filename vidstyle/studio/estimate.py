@@ -1,10 +1,13 @@
 """Estimates before a render begins: its time, its memory, and the size of its file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..features.extractor import Features
+from ..io.frame import fit
 from ..settings import Settings
+from ..sheet import SHEET_STEPS, cell_px
 from ..stylizer.cold_start import pyramid_sizes
 from ..stylizer.memory_check import expected_bytes
 from ..stylizer.sizes import output_size, working_size
@@ -85,6 +88,27 @@ def estimates(
     return found
 
 
+def sheet_seconds(
+    clip: Clip, changes: dict[str, Any], styles: int, preview: StepTime | None
+) -> dict[str, float | None]:
+    """Preset -> the time in seconds of a contact sheet; None before the first preview.
+
+    Args:
+        clip: whose frame is painted.
+        changes: of the settings of each preset.
+        styles: number of them.
+        preview: see ``Speed``.
+    """
+    size = clip.width, clip.height
+    cell = fit(size, cell_px(size, styles))
+    found: dict[str, float | None] = {}
+    for preset in PRESET_NAMES:
+        settings = replace(chosen_settings(preset, changes), initial_steps=SHEET_STEPS)
+        pace = _preview_pace(settings, preview)
+        found[preset] = None if pace is None else styles * work_of(settings, cell, 1) * pace
+    return found
+
+
 def frames_of(clip: Clip, part: tuple[float | None, float | None]) -> int | None:
     """Number of frames of a part of a clip; None where unknown."""
     if clip.kind == "still":
@@ -119,9 +143,14 @@ def _pace(preset: str, settings: Settings, size: tuple[int, int], speed: Speed) 
             seconds += job.seconds
     if work:
         return seconds / work
-    if speed.preview is None:
+    return _preview_pace(settings, speed.preview)
+
+
+def _preview_pace(settings: Settings, preview: StepTime | None) -> float | None:
+    """Seconds for a pixel and a step of the last preview, for other settings."""
+    if preview is None:
         return None
-    return speed.preview.seconds * _step_cost(settings) / _step_cost(speed.preview.settings)
+    return preview.seconds * _step_cost(settings) / _step_cost(preview.settings)
 
 
 def _step_cost(settings: Settings) -> float:

@@ -19,7 +19,7 @@ from ..sheet import MAX_CELLS
 from .bodies import read_json, seconds_in
 from .choices import chosen_settings
 from .contact_sheet import SheetRequest, paint_sheet
-from .estimate import Speed, estimates
+from .estimate import Speed, estimates, sheet_seconds
 from .job_routes import event_text, part_in
 from .jobs import JobQueue
 from .library import Library
@@ -95,7 +95,11 @@ class PreviewRoutes:
         try:
             features = await asyncio.to_thread(lambda: self._previewer.features)
             make = partial(estimates, clip, changes, part, features, speed, regions)
-            return JSONResponse(await asyncio.to_thread(make))
+            found = await asyncio.to_thread(make)
+            count = min(len(self._library.styles), MAX_CELLS)
+            for preset, seconds in sheet_seconds(clip, changes, count, speed.preview).items():
+                found[preset]["sheet_seconds"] = seconds
+            return JSONResponse(found)
         except (ValueError, TypeError) as error:
             raise HTTPException(400, str(error)) from None
         except VidstyleError as error:

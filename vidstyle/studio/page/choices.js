@@ -67,6 +67,7 @@ export function showStyles(styles, chosen, onPick, onGone) {
     const picture = linkTo(`styles/${style.id}.jpg`, { px: STYLE_PX });
     const shown = { ...style, name: style.name.replace(ENDING, "") };  // the name has little room
     const made = makeChoice("style", shown, picture, "", onPick);
+    made.title = style.name;
     if (!style.bundled) made.append(makeRemove(style, `styles/${style.id}`, onGone));
     return made;
   }, chosen);

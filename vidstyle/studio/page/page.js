@@ -60,12 +60,18 @@ function showSummary() {
   }
 }
 
+function showSheetCost() {
+  const cost = costs && costs[settings.currentPreset()];
+  sheet.showCost(cost ? cost.sheet_seconds : null);
+}
+
 const loadCosts = afterPause(() => attempt(async () => {
   const clip = currentClip();
   if (!clip) return;
   const body = { clip: clip.id, settings: settings.changedSettings(), ...currentEdits() };
   costs = await post("estimates", body);
   settings.showCosts(costs);
+  showSheetCost();
   showSummary();
 }), ESTIMATE_MS);
 

@@ -89,9 +89,9 @@ export function showCosts(costs) {
     const cost = costs[name], place = byId(`cost-${name}`);
     if (!place) continue;
     const parts = [costText(cost)];
-    if (cost && cost.memory_bytes) parts.push(`${bytesText(cost.memory_bytes)} memory`);
     if (cost && cost.file_bytes) parts.push(`${bytesText(cost.file_bytes)} file`);
     setText(place, parts.join(" · "));
+    place.title = cost && cost.memory_bytes ? `takes ${bytesText(cost.memory_bytes)} of memory` : "";
   }
 }
 

@@ -1,9 +1,10 @@
 // The contact sheet: the frame in every style, to choose one by eye.
 
 import { stream } from "./api.js";
-import { announce, attempt, byId, clockText, make, setText } from "./tools.js";
+import { announce, attempt, byId, clockText, durationText, make, setText } from "./tools.js";
 
 const dialog = byId("sheet"), bar = byId("sheet-progress"), cells = byId("sheet-cells");
+let started = 0, took = null, expected = null;  // seconds: of the last sheet, of an estimate
 let stop = null, makeRequest = () => null, onPick = () => {}, nameOf = () => "";
 
 function addCell(event) {
@@ -18,7 +19,21 @@ function addCell(event) {
   cells.append(cell);
   bar.max = event.total;
   bar.value = event.done;
-  setText(byId("sheet-state"), `${event.done} of ${event.total} styles`);
+  const passed = (performance.now() - started) / 1000;
+  if (event.done === event.total) took = passed;
+  const left = durationText((passed / event.done) * (event.total - event.done));
+  setText(byId("sheet-state"), `${event.done} of ${event.total} styles, about ${left} left`);
+}
+
+const aboutText = () => {
+  const seconds = took ?? expected;
+  return typeof seconds === "number" ? `about ${durationText(seconds)}` : "";
+};
+
+// Show how long a sheet takes: as long as the last one, whose pixels are as many, else `seconds`.
+export function showCost(seconds = null) {
+  expected = seconds;
+  setText(byId("compare"), ["Compare all", aboutText()].filter(Boolean).join(" · "));
 }
 
 function end(text) {
@@ -35,7 +50,9 @@ async function open() {
   bar.removeAttribute("value");
   bar.hidden = byId("sheet-stop").hidden = false;
   setText(byId("sheet-title"), `The frame at ${clockText(body.time)} in all styles`);
-  setText(byId("sheet-state"), "painting the first");
+  const about = aboutText();
+  setText(byId("sheet-state"), `painting the first${about && `, ${about} in all`}`);
+  started = performance.now();
   dialog.showModal();
   await attempt(() => stream("sheets", body, (event) => {
     if (mine.signal.aborted) return;
@@ -46,6 +63,7 @@ async function open() {
   const hadFocus = document.activeElement === byId("sheet-stop");
   const count = cells.childElementCount, missing = bar.value < bar.max || !count;
   end(failed || (missing ? `stopped after ${count} styles` : `${count} styles: choose one`));
+  showCost(expected);
   if (hadFocus) byId("sheet-close").focus();
 }
 
