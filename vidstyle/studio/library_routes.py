@@ -267,7 +267,7 @@ def thumbnail(path: Path) -> bytes:
     Raises:
         InputError: it cannot be read.
     """
-    return jpeg(reduced(read_frame(path).image, THUMBNAIL_PX))
+    return jpeg(reduced(rgb_8_bits(read_frame(path).image), THUMBNAIL_PX))
 
 
 def _number(request: Request, name: str, otherwise: float, low: float, high: float) -> float:
