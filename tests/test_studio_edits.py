@@ -14,10 +14,11 @@ from studio_session import client_of, open_studio, upload
 
 from vidstyle.cli.main import main
 from vidstyle.io.images import jpeg
+from vidstyle.io.source import open_source
 from vidstyle.keyframes import parse_keyframe
 from vidstyle.regions import parse_regions
 from vidstyle.studio.edits import Edits
-from vidstyle.studio.frames import read_mask
+from vidstyle.studio.frames import read_frame, read_mask
 from vidstyle.studio.library import Library
 from vidstyle.studio.turns import StoppedError, Turns
 
@@ -166,6 +167,14 @@ def test_studio_refuses_what_is_no_mask(client, clip_id):
         refused = upload(client, wrong, "mask.png", f"clips/{clip_id}/masks")
         assert refused.status_code == 415 and words in refused.text and "\n" not in refused.text
     assert client.get("/api/state").json()["masks"] == []
+
+
+def test_read_frame_finds_each_frame_by_its_time(tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", count=6, rate=Fraction(30))
+    with open_source(path) as source:
+        images = [frame.image for frame in source]
+    for number, image in enumerate(images):
+        assert (read_frame(path, number / 30).image == image).all(), number
 
 
 def test_studio_preview_follows_the_timeline(client, clip_id):

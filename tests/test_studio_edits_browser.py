@@ -309,6 +309,10 @@ def test_page_mask_that_follows_the_motion_replaces_the_drawn_one(page, studio):
     (carried,) = [each for each in studio.library.masks if each.carried]
     empty = "mask 1 in motion.mkv is empty before 0:00.5"
     until(lambda: empty in page.one("#mask-hint").text)
+    page.script(SEEK, 0)
+    until(lambda: page.note() == "mask 1 in motion.mkv is empty here: it begins at 0:00.5")
+    page.script(SEEK, 0.5)
+    until(lambda: page.note().startswith("painted in"))
     click(page, "#range-start")
     until(lambda: not page.one("#mask-hint").text)
     job = queued(page, studio)

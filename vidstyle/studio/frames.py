@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
+from math import floor
 from pathlib import Path
 from threading import Lock
 
@@ -48,7 +49,8 @@ def read_mask(path: Path, seconds: float = 0.0) -> Mask:
 def _first_frame(path: Path, seconds: float) -> tuple[Frame, float]:
     """The first frame at or after a time, and the aspect of its pixels. See ``read_frame``."""
     for earlier in (*EARLIER_SECONDS, seconds):
-        start = Fraction(round(max(0.0, seconds - earlier) * 1000), 1000)
+        # Rounded up, the time of a frame would be after it.
+        start = Fraction(floor(max(0.0, seconds - earlier) * 1000 + 1e-6), 1000)
         with suppress(InputError), open_source(path, start or None, apply_rotation=True) as source:
             aspect = float(source.format.sample_aspect_ratio)
             for frame in source:

@@ -68,6 +68,13 @@ function setEffect(id, what, strength) {
 // A mask in motion begins on the frame that it was drawn on.
 const beginsLate = (mask) => mask.time > (currentRange().start || 0);
 
+// What a painting at a time shows of masks in motion: "" where each has begun.
+export function emptyText(at) {
+  const early = shown.find((mask) => mask.carried && effectOf(mask.id).what !== OFF
+    && mask.time > at + 1e-3);
+  return early ? `${early.name} is empty here: it begins at ${clockText(early.time)}` : "";
+}
+
 // Tell what the masks in use do not cover.
 export function showHint() {
   const used = shown.filter(({ id }) => effectOf(id).what !== OFF);

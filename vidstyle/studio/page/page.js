@@ -98,7 +98,7 @@ async function paint() {
     toast(error.message);
   }
   if (stop.signal.aborted) return;
-  stage.endPainting(failed || !complete ? "not painted" : "");
+  stage.endPainting(failed || !complete ? "not painted" : masks.emptyText(stage.currentTime()));
   loadCosts();
 }
 const paintSoon = afterPause(paint, PAINT_MS);

@@ -146,11 +146,11 @@ export function waitForPainting() {
   setNote("waiting: another painting is made", "busy");
 }
 
-// A painting is complete, or ended early for a reason.
-export function endPainting(reason) {
-  if (reason) {
-    setNote(reason);
-    announce(reason);
+// A painting is complete, or there is something to say of it.
+export function endPainting(remark) {
+  if (remark) {
+    setNote(remark);
+    announce(remark);
     return;
   }
   setNote(`painted in ${((performance.now() - started) / 1000).toFixed(1)} s`, "brief");
