@@ -370,6 +370,21 @@ def test_page_shows_what_another_window_added(page, studio, clips):
     until(lambda: page.script("return document.querySelector('#clip-list input').checked"))
 
 
+@WIDTHS
+def test_page_leads_to_a_running_render(page, studio, width):
+    page.resize(width)
+    click(page, "#render")
+    job = until(lambda: next((j for j in studio.queue.jobs if j.state == "running"), None))
+    until(lambda: page.one("#running").text == "rendering clip.mp4: 0 %")
+    focused = "return document.activeElement.dataset.id"
+    for way in ("#running", ".toast button[aria-label^=Show]"):
+        page.script("document.activeElement.blur()")
+        page.one(way).click()
+        assert page.script(focused) == job.id
+    studio.queue.cancel(job)
+    until(lambda: not page.one("#running").is_displayed())
+
+
 def part(page):
     """The start and the end of the render in seconds."""
     fields = "['range-from', 'range-to'].map((id) => document.getElementById(id).valueAsNumber)"
