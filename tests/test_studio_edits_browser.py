@@ -424,6 +424,24 @@ def test_page_reuse_says_what_was_removed(page, studio):
     until(lambda: "its mask was removed" in page.one("#toasts").text)
 
 
+def test_page_reuse_finds_a_clip_that_was_added_again(page, studio, clips):
+    pick = "document.getElementById(arguments[0]).click()"
+    clip = add_clip(studio, clips / "other.mp4")
+    page.wait_for(f"#clip-{clip.id}")
+    page.script(pick, f"clip-{clip.id}")
+    page.script(CHANGE, "#range-to", "0.5")
+    job = queued(page, studio)
+    until(lambda: job.pid is None)
+    studio.library.remove_clip(clip.id)
+    again = add_clip(studio, clips / "other.mp4")
+    page.wait_for(f"#clip-{again.id}")
+    until(lambda: part(page) == [0, 2])
+    act(page, job, "reuse")
+    until(lambda: "Back as for that render" in page.one("#toasts").text)
+    assert page.one(f"#clip-{again.id}").is_selected() and part(page) == [0, 0.5]
+    studio.library.remove_clip(again.id)
+
+
 def act(page, job, name):
     """Press a button of a job; no message covers it."""
     page.script("document.querySelectorAll('.toast').forEach((each) => each.remove())")

@@ -192,11 +192,15 @@ function showJobs(jobs) {
   masks.showCarries(jobs);
 }
 
+// The clip of a render, or one of the same name: it may have been removed and added again.
+const clipOf = (job) => find(state.clips, job.clip)
+  || state.clips.find((each) => each.name === job.clip_name);
+
 // What a render needs and the studio does not have any more.
-function missingOf({ clip, style, keyframes: list, regions, mask }) {
+function missingOf({ style, keyframes: list, regions, mask }, clip) {
   const lacks = (items, ids) => ids.some((id) => id && !find(items, id));
   return [
-    lacks(state.clips, [clip]) ? "clip" : "",
+    clip ? "" : "clip",
     lacks(state.styles, [style, ...[...list, ...regions].map((each) => each.style)]) ? "style" : "",
     lacks(state.masks, [mask, ...regions.map((each) => each.mask)]) ? "mask" : "",
   ].filter(Boolean);
@@ -204,19 +208,20 @@ function missingOf({ clip, style, keyframes: list, regions, mask }) {
 
 function reuse(job) {
   const { start = null, end = null, keyframes: list, regions, mask } = job;
-  const missing = missingOf(job);
+  const clip = clipOf(job), missing = missingOf(job, clip);
   settings.pick(job.preset, job.settings);
   if (find(state.styles, job.style)) chosen.style = job.style;
-  if (find(state.clips, job.clip)) {
-    edits.set(job.clip, { start, end, keyframes: list, regions, mask });
-    if (job.clip !== chosen.clip) pickClip(job.clip);
+  if (clip) {
+    edits.set(clip.id, { start, end, keyframes: list, regions, mask });
+    if (clip.id !== chosen.clip) pickClip(clip.id);
     else showEdits(job);
   }
   changed("settings");
   showChoices();
   byId("canvas").scrollIntoView({ block: "nearest" });
   const what = ["settings", partText(start, end), ...editsText(job)].filter(Boolean).join(", ");
-  toast(missing.length ? `Not all of that render is back: its ${missing.join(" and ")} was removed`
+  const gone = `${missing.join(" and ")} ${missing.length > 1 ? "were" : "was"} removed`;
+  toast(missing.length ? `Not all of that render is back: its ${gone}`
     : `Back as for that render: ${what}`, Boolean(missing.length));
 }
 
