@@ -167,6 +167,17 @@ def kills(values):
     ]
 
 
+def studio_kills(values):
+    """The queue of the studio, whose server is killed."""
+    found = values["document"]
+    return [
+        f"`benchmarks/studio_kills.py` killed the studio's server {len(found['kills'])} times at "
+        f"random moments (seed {found['seed']}) and started it again, while {found['jobs']} "
+        f"renders of {found['frames']} frames were in its queue: {found['lost']} were lost, and "
+        "each had all of its frames in the end.",
+    ]
+
+
 def regions(values):
     """What comes into view and what moves."""
     lines = ["| figure | measured | target |", "|---|---|---|"]
@@ -261,6 +272,7 @@ TABLES = {
     "obs": (LIVE, "obs-cpu", into_obs),
     "webrtc": (LIVE, "webrtc-cpu", webrtc),
     "kills": (ROBUSTNESS, "kills", kills),
+    "studio kills": (ROBUSTNESS, "studio-kills", studio_kills),
     "interrupts": (ROBUSTNESS, "interrupts", interrupts),
     "fuzz": (ROBUSTNESS, "fuzz", fuzz),
     "cluster": (SCALING, "cluster-cpu", regions),
