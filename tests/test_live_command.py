@@ -1,5 +1,7 @@
 """The command ``vidstyle live``: recording, errors, help, bundled styles."""
 
+import subprocess
+import sys
 import time
 from dataclasses import fields
 from fractions import Fraction
@@ -134,3 +136,16 @@ def test_live_command_without_style_uses_bundled_styles(
         flags += ["--device", "cpu", "--camera", "clip.mp4"]
         assert cli.main(["live", *arguments, *flags]) == 0
         assert capsys.readouterr().out.strip() == str(expected)
+
+
+def test_live_command_opens_the_camera_before_it_loads_pytorch(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", count=2)
+    code = (
+        "import sys, vidstyle.live.camera as camera\n"
+        "from vidstyle import cli\n"
+        "def opened(*given): sys.exit(int('torch' in sys.modules))\n"
+        "camera.open_camera = opened\n"
+        f"cli.main(['live', 'ink', '--camera', {str(clip)!r}, '--no-window', '-o', 'out.mp4'])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert result.returncode == 0

@@ -147,9 +147,11 @@ def _area(args: argparse.Namespace) -> tuple[Any, list[Path]]:
     """The masks of the session, and the files of masks and of the styles of regions."""
     from ..io.mask_file import NAMES, MaskFile
     from ..live.stylized_area import AREAS, DRAWN, StylizedArea
-    from ..regions import parse_regions
 
-    args.regions = parse_regions(args.regions)
+    if args.regions:  # they load PyTorch, for which the camera does not wait otherwise
+        from ..regions import parse_regions
+
+        args.regions = parse_regions(args.regions)
     drawn = None if args.mask in AREAS else MaskFile(args.mask)
     masks = [region.mask for region in args.regions]
     name = args.mask if drawn is None else DRAWN

@@ -95,6 +95,7 @@ def _add_masks(parser: argparse.ArgumentParser) -> None:
         "--region",
         dest="regions",
         action="append",
+        default=[],
         metavar="MASK=STYLE[,NAME=VALUE]",
         help="another style for person, background, or where an image is white, as for `vidstyle "
         "render` (may be given more than once)",
