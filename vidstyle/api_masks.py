@@ -15,7 +15,6 @@ from .features.extractor import Features
 from .io.frame import Frame
 from .io.mask_file import (
     ALPHA,
-    BACKGROUND,
     PEOPLE,
     AlphaReader,
     FoundReader,
@@ -115,10 +114,10 @@ def _style_of(style: Any, features: Features) -> Any:
 def _reader(mask: Any, invert: bool, find_people: Callable[[], MaskFinder]) -> MaskReader:
     if not isinstance(mask, (str, Path)):
         return _GivenReader(mask, invert)
-    name = str(mask)
-    if name in PEOPLE:
-        return FoundReader(find_people(), invert != (name == BACKGROUND))
-    return AlphaReader(invert) if name == ALPHA else still_reader(MaskFile(mask, invert))
+    file = MaskFile(mask, invert)
+    if str(mask) in PEOPLE:
+        return FoundReader.of_people(find_people(), file)
+    return AlphaReader(invert) if str(mask) == ALPHA else still_reader(file)
 
 
 class _GivenReader:

@@ -13,8 +13,7 @@ from .frame import Frame
 from .mapped_source import mapped
 from .mask_file import (
     ALPHA,
-    BACKGROUND,
-    PERSON,
+    PEOPLE,
     AlphaReader,
     FileReader,
     FoundReader,
@@ -113,14 +112,14 @@ def _make_readers(
     try:
         people: MaskFinder | None = None
         for mask in masks:
-            if str(mask.path) not in (PERSON, BACKGROUND):
+            if str(mask.path) not in PEOPLE:
                 readers.append(_make_reader(source, mask, offset))
                 continue
             if find_people is None:
                 raise InputError(f"{mask.path} is no file: name an image or a clip", "mask")
             # Several regions share one search.
             people = people or find_people(source.format.label)
-            readers.append(FoundReader(people, mask.invert != (str(mask.path) == BACKGROUND)))
+            readers.append(FoundReader.of_people(people, mask))
     except BaseException:
         source.close()
         for reader in readers:

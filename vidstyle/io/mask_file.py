@@ -82,6 +82,11 @@ class FoundReader:
         self._finder, self._invert = finder, invert
         self.memory_frames = finder.memory_frames
 
+    @classmethod
+    def of_people(cls, finder: MaskFinder, mask: MaskFile) -> "FoundReader":
+        """The masks of a finder of people, for a mask with a name of ``PEOPLE``."""
+        return cls(finder, mask.invert != (str(mask.path) == BACKGROUND))
+
     def mask_of(self, frame: Frame) -> Mask:
         """The mask of a frame."""
         mask = self._finder.mask_of(frame)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DeviceError
-from .output_device import REPEAT_SECONDS, SENDER_NAME, DeviceConnection, OutputDevice
+from .output_device import DeviceConnection, SharedOutput
 
 try:
     from cyndilib.sender import Sender
@@ -21,25 +21,14 @@ except ImportError:
     raise DeviceError(f"{message}: pip install 'vidstyle[ndi]'") from None
 
 
-class NdiOutput(OutputDevice):
+class NdiOutput(SharedOutput):
     """Sends each new frame to the receivers of an NDI source.
 
-    The runtime converts the colours, by the rules of NDI for each size.
-
-    Args:
-        name: of the source; "": ``SENDER_NAME``. Receivers show it after this machine's name.
-        rate: expected number of frames per second.
-
-    Raises:
-        ValueError: the rate is out of range.
+    The runtime converts the colours, by the rules of NDI for each size. Receivers show the name
+    after that of this machine.
     """
 
     kind = "NDI output"
-    repeat_seconds = REPEAT_SECONDS
-
-    def __init__(self, name: str, rate: float) -> None:
-        super().__init__(None, rate, None)
-        self._name = name or SENDER_NAME
 
     def _connect(self, size: tuple[int, int]) -> DeviceConnection:
         return NdiConnection(self._name, size, self._rate)

@@ -195,6 +195,24 @@ class OutputDevice:
         return np.ascontiguousarray(frame.to_ndarray(), np.uint8).reshape(-1)
 
 
+class SharedOutput(OutputDevice):
+    """An output that other programs list by its name. It sends each new image at once, as RGBA.
+
+    Args:
+        name: "": ``SENDER_NAME``.
+        rate: expected number of frames per second.
+
+    Raises:
+        ValueError: the rate is out of range.
+    """
+
+    repeat_seconds = REPEAT_SECONDS
+
+    def __init__(self, name: str, rate: float) -> None:
+        super().__init__(None, rate, None)
+        self._name = name or SENDER_NAME
+
+
 def letterbox(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Scale an image to fit into a size, and pad it with black.
 

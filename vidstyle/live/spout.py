@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DeviceError
-from .output_device import REPEAT_SECONDS, SENDER_NAME, DeviceConnection, OutputDevice
+from .output_device import DeviceConnection, SharedOutput
 
 GL_RGBA = 0x1908
 """Format of the image, a constant of OpenGL."""
@@ -33,24 +33,21 @@ def load_spout() -> Any:
     return SpoutGL
 
 
-class SpoutOutput(OutputDevice):
+class SpoutOutput(SharedOutput):
     """Sends each new frame to the receivers of a Spout sender.
 
     Args:
-        name: of the sender; "": ``SENDER_NAME``.
-        rate: expected number of frames per second.
+        name, rate: see ``SharedOutput``.
 
     Raises:
-        ValueError: the rate is out of range.
         DeviceError: this is not Windows, or the package is missing.
     """
 
     kind = "Spout output"
-    repeat_seconds = REPEAT_SECONDS
 
     def __init__(self, name: str, rate: float) -> None:
-        super().__init__(None, rate, None)
-        self._name, self._library = name or SENDER_NAME, load_spout()
+        super().__init__(name, rate)
+        self._library = load_spout()
 
     def _connect(self, size: tuple[int, int]) -> DeviceConnection:
         return SpoutConnection(self._library, self._name, size)

@@ -110,15 +110,14 @@ class StylizedArea:
         if self._people is None:
             masks = PersonMasks(load_person_model(self._path), filter_px=FILTER_PX)
             self._people = _LimitedFinder(masks, MASKS_PER_SECOND)
-            self._readers[PERSON] = FoundReader(self._people)
-            self._readers[BACKGROUND] = FoundReader(self._people, invert=True)
+            for name in PEOPLE:
+                self._readers[name] = FoundReader.of_people(self._people, MaskFile(name))
         return self._people
 
     def _reader_of_region(self, mask: MaskFile) -> MaskReader:
-        name = str(mask.path)
-        if name not in PEOPLE:
-            return still_reader(mask)
-        return FoundReader(self._load_people(), mask.invert != (name == BACKGROUND))
+        if str(mask.path) in PEOPLE:
+            return FoundReader.of_people(self._load_people(), mask)
+        return still_reader(mask)
 
     def next(self) -> None:
         """Choose the next area."""

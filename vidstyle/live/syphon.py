@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import DeviceError
 from ..io.frame import Image
-from .output_device import REPEAT_SECONDS, SENDER_NAME, DeviceConnection, OutputDevice
+from .output_device import DeviceConnection, SharedOutput
 
 
 def load_syphon() -> Any:
@@ -38,24 +38,21 @@ def load_syphon() -> Any:
     )
 
 
-class SyphonOutput(OutputDevice):
+class SyphonOutput(SharedOutput):
     """Sends each new frame to the clients of a Syphon server.
 
     Args:
-        name: of the server; "": ``SENDER_NAME``.
-        rate: expected number of frames per second.
+        name, rate: see ``SharedOutput``.
 
     Raises:
-        ValueError: the rate is out of range.
         DeviceError: this is not macOS, or the package is missing.
     """
 
     kind = "Syphon output"
-    repeat_seconds = REPEAT_SECONDS
 
     def __init__(self, name: str, rate: float) -> None:
-        super().__init__(None, rate, None)
-        self._name, self._library = name or SENDER_NAME, load_syphon()
+        super().__init__(name, rate)
+        self._library = load_syphon()
         # The system tells the run loop of the main thread, which calls ``show``, that a program
         # looks for servers. It need not run for longer than that takes.
         self._directory = self._library.Directory()

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 from starlette.exceptions import HTTPException
@@ -42,6 +43,9 @@ FRAME_PX, THUMBNAIL_PX = 1024, 160
 
 MAX_STYLES, MAX_MASKS = 500, 50
 """Number of styles that may be uploaded, and of masks of a clip."""
+
+
+Item = TypeVar("Item", Clip, ClipMask, StyleImage)
 
 
 class LibraryRoutes:
@@ -92,28 +96,32 @@ class LibraryRoutes:
         finish: Callable[[Upload], Clip | ClipMask],
     ) -> Response:
         """Write the body of a request to a file, and keep it."""
-        self._begin_upload()
         try:
-            upload = begin(request.query_params.get("name", ""))
-            try:
-                await write_body(request, upload.path)
-            except BaseException:
-                upload.drop()
-                raise
-            added = await asyncio.to_thread(finish, upload)
+            with self._upload():
+                upload = begin(request.query_params.get("name", ""))
+                try:
+                    await write_body(request, upload.path)
+                except BaseException:
+                    upload.drop()
+                    raise
+                added = await asyncio.to_thread(finish, upload)
         except InputError as error:
             raise HTTPException(415, str(error)) from None
-        except OSError as error:
-            raise disk_error(error) from None
-        finally:
-            self._uploads -= 1
         return JSONResponse(asdict(added), 201)
 
-    def _begin_upload(self) -> None:
+    @contextmanager
+    def _upload(self) -> Iterator[None]:
+        """Count an upload. HTTPException: there are too many, or the disk is full."""
         if self._uploads >= MAX_UPLOADS:
             message = f"{MAX_UPLOADS} files are being uploaded already: try again in a moment"
             raise HTTPException(503, message)
         self._uploads += 1
+        try:
+            yield
+        except OSError as error:
+            raise disk_error(error) from None
+        finally:
+            self._uploads -= 1
 
     async def _remove_clip(self, request: Request) -> Response:
         clip = self.clip(request.path_params["id"])
@@ -162,17 +170,12 @@ class LibraryRoutes:
         if len(self._library.styles) >= MAX_STYLES:
             message = f"there are {MAX_STYLES} styles, which is the maximum: delete some"
             raise HTTPException(409, message)
-        self._begin_upload()
-        try:
+        with self._upload():
             data = await read_body(request, UPLOAD_BYTES, UPLOAD_SECONDS)
             name = request.query_params.get("name", "")
             async with self._decoders:
                 await decode_upload(data, "the file", log.debug)
             style = await asyncio.to_thread(self._library.add_style, name, data)
-        except OSError as error:
-            raise disk_error(error) from None
-        finally:
-            self._uploads -= 1
         return JSONResponse(asdict(style), 201)
 
     async def _remove_style(self, request: Request) -> Response:
@@ -210,10 +213,7 @@ class LibraryRoutes:
         Raises:
             HTTPException: there is none.
         """
-        clip = self._library.clip(id) if isinstance(id, str) else None
-        if clip is None:
-            raise HTTPException(404, "there is no such clip: see /api/state for the clips")
-        return clip
+        return _found(self._library.clip, id, "clip")
 
     def style(self, id: Any) -> StyleImage:
         """The style of an id.
@@ -221,10 +221,7 @@ class LibraryRoutes:
         Raises:
             HTTPException: there is none.
         """
-        style = self._library.style(id) if isinstance(id, str) else None
-        if style is None:
-            raise HTTPException(404, "there is no such style: see /api/state for the styles")
-        return style
+        return _found(self._library.style, id, "style")
 
     def mask(self, id: Any) -> ClipMask:
         """The mask of an id.
@@ -232,10 +229,7 @@ class LibraryRoutes:
         Raises:
             HTTPException: there is none.
         """
-        mask = self._library.mask(id) if isinstance(id, str) else None
-        if mask is None:
-            raise HTTPException(404, "there is no such mask: see /api/state for the masks")
-        return mask
+        return _found(self._library.mask, id, "mask")
 
     def edits(self, body: dict[str, Any], clip: Clip) -> Edits:
         """The edits of a JSON body, for a clip.
@@ -259,6 +253,14 @@ class LibraryRoutes:
             message = f"a keyframe lies after the end of the clip at {clip.seconds:.2f} s: move it"
             raise HTTPException(400, message)
         return edits
+
+
+def _found(find: Callable[[str], Item | None], id: Any, kind: str) -> Item:
+    """What the library has of an id. HTTPException: nothing."""
+    item = find(id) if isinstance(id, str) else None
+    if item is None:
+        raise HTTPException(404, f"there is no such {kind}: see /api/state for the {kind}s")
+    return item
 
 
 def thumbnail(path: Path) -> bytes:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Mapping
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..io.files import part_folder
 from .edits import Edits, seconds_text
@@ -36,6 +36,9 @@ class Plan(NamedTuple):
 
 MASK_ENDING = ".mkv"
 """Ending of clips of masks, which are kept without loss."""
+
+
+Item = TypeVar("Item", Clip, ClipMask, StyleImage)
 
 
 class MissingError(Exception):
@@ -92,11 +95,17 @@ def _mask_arguments(clip: str, mask: ClipMask, name: str, output: str) -> list[s
 
 def check_complete(job: Job, library: Library) -> None:
     """Raise MissingError where a job lacks its clip, a style or a mask."""
-    styles = (job.style, *job.edits.styles) if job.kind == "render" else ()
-    if library.clip(job.clip) is None or None in map(library.style, styles):
-        raise MissingError("its clip or style was removed: start a new one")
-    if None in map(library.mask, job.edits.masks):
-        raise MissingError("one of its masks was removed: start a new one")
+    _present(library.clip(job.clip), "its clip or style")
+    for style in (job.style, *job.edits.styles) if job.kind == "render" else ():
+        _present(library.style(style), "its clip or style")
+    for mask in job.edits.masks:
+        _present(library.mask(mask), "one of its masks")
+
+
+def _present(item: Item | None, what: str) -> Item:
+    if item is None:
+        raise MissingError(f"{what} was removed: start a new one")
+    return item
 
 
 def job_arguments(job: Job, library: Library, output: Path) -> list[str]:
@@ -107,13 +116,12 @@ def job_arguments(job: Job, library: Library, output: Path) -> list[str]:
         MissingError: see ``check_complete``.
     """
     check_complete(job, library)
-    clip, style = library.clip(job.clip), library.style(job.style)
-    mask = library.mask(job.mask or "")
-    if clip and mask and job.kind == "mask":
-        path = str(library.mask_path(mask))
-        return [*_mask_arguments(str(library.clip_path(clip)), mask, path, str(output)), "-y"]
-    assert clip is not None and style is not None
-    names = str(library.clip_path(clip)), str(library.style_path(style)), str(output)
+    clip = str(library.clip_path(_present(library.clip(job.clip), "its clip or style")))
+    if job.kind == "mask":
+        mask = _present(library.mask(job.mask or ""), "one of its masks")
+        return [*_mask_arguments(clip, mask, str(library.mask_path(mask)), str(output)), "-y"]
+    style = _present(library.style(job.style), "its clip or style")
+    names = clip, str(library.style_path(style)), str(output)
     arguments = render_arguments(names, job.preset, job.settings, (job.start, job.end))
     arguments += job.edits.flags(edit_files(job.edits, library, relative=True))
     return [*arguments, "--resume"] if part_folder(output).exists() else arguments
