@@ -34,6 +34,8 @@ field.value = arguments[1];
 field.dispatchEvent(new Event("change"));
 """
 
+USED = "return [...document.querySelectorAll('.mask select')].some(({value}) => value !== 'off')"
+
 DRAG = """
 const [element, from, to] = arguments, box = element.getBoundingClientRect();
 const area = document.querySelector(arguments[3]).getBoundingClientRect();
@@ -114,10 +116,14 @@ def click(page, selector):
 
 
 def keep(page, use):
-    """Keep the drawn mask, and answer what it is for."""
+    """Keep the drawn mask, answer what it is for, and wait until the page uses the answer.
+
+    The server's event may show the mask before the dialog is closed.
+    """
     click(page, "#brush-keep")
     page.wait_for("#use[open]")
     page.one(f"#use button[value={use}]").click()
+    until(lambda: page.script(USED))
 
 
 def queued(page, studio):
