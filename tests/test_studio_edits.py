@@ -3,6 +3,7 @@
 import base64
 import json
 import shlex
+from dataclasses import replace
 from fractions import Fraction
 from threading import Event, Thread
 
@@ -17,7 +18,7 @@ from vidstyle.io.images import jpeg
 from vidstyle.io.source import open_source
 from vidstyle.keyframes import parse_keyframe
 from vidstyle.regions import parse_regions
-from vidstyle.studio.edits import Edits
+from vidstyle.studio.edits import KEYFRAME_SETTINGS, Edits
 from vidstyle.studio.frames import read_frame, read_mask
 from vidstyle.studio.library import Library
 from vidstyle.studio.turns import StoppedError, Turns
@@ -90,6 +91,8 @@ def test_edits_flags_are_what_the_command_line_reads():
             "keyframes": [
                 {"time": 2, "style": "ink", "strength": 0.25, "fade": 1.5},
                 {"time": 1.0335, "strength": 1},
+                {"time": 3, "style_scale": 1.5, "content_weight": 0.125, "temporal": 0}
+                | {"fade": 1, "easing": "smooth"},
             ],
             "regions": [
                 {"mask": "m", "style": "dots", "strength": 0.5},
@@ -104,11 +107,13 @@ def test_edits_flags_are_what_the_command_line_reads():
         *("--mask", "mask.png", "--region", "mask.png=dots,strength=0.5"),
         *("--region", "mask.png=,strength=0", "--at", "1.034", "strength=1"),
         *("--at", "2", "style=ink", "strength=0.25", "fade=1.5"),
+        *("--at", "3", "style-scale=1.5", "content-weight=0.125", "temporal=0"),
+        *("fade=1", "easing=smooth"),
     ]
     assert Edits.of(edits.public()) == edits
-    for given, words in zip(edits.keyframes, (flags[7:9], flags[10:]), strict=True):
-        parsed, made = parse_keyframe(words), given.entry(names)
-        assert (parsed.time, parsed.fade, parsed.settings) == (made.time, made.fade, made.settings)
+    words = flags[7:9], flags[10:14], flags[15:]
+    for given, each in zip(edits.keyframes, words, strict=True):
+        assert replace(parse_keyframe(each), styles=()) == replace(given.entry(names), styles=())
     for given, text in zip(edits.regions, (flags[3], flags[5]), strict=True):
         (parsed,), made = parse_regions([text]), given.entry(names)
         assert (parsed.mask, parsed.settings) == (made.mask, made.settings)
@@ -208,6 +213,21 @@ def test_studio_preview_takes_the_style_of_the_timeline(client, clip_id):
     assert (before == painted(client, clip=clip_id, time=0.3)).all()
 
 
+@pytest.mark.parametrize("change", [{"style_scale": 2.0}, {"content_weight": 0.3}])
+def test_studio_preview_takes_the_settings_of_the_timeline(client, clip_id, change):
+    keyframes = [{"time": 0.5, **change, "fade": 1, "easing": "smooth"}]
+    usual, half_way, after, always = (
+        painted(client, clip=clip_id, time=time, keyframes=given, settings={**QUICK, **changes})
+        for time, given, changes in (
+            (1.5, [], {}),
+            (1.0, keyframes, {}),
+            (1.5, keyframes, {}),
+            (1.5, [], change),
+        )
+    )
+    assert (after == always).all() and (after != usual).any() and (after != half_way).any()
+
+
 def test_studio_preview_shows_masks_and_regions(client, clip_id, mask_id):
     source = painted(client, clip=clip_id, settings={**QUICK, "strength": 0})
     inside = painted(client, clip=clip_id, mask=mask_id)
@@ -239,7 +259,10 @@ def test_studio_renders_keyframes_and_masks(client, studio, clip_id, mask_id):
     until(lambda: found.state not in ("queued", "running"), 60)
     assert (found.state, found.message) == ("done", "")
     assert {name: found.public()[name] for name in ("keyframes", "regions", "mask")} == {
-        "keyframes": [{"time": 0.5, "style": own["id"], "strength": None, "fade": 0.5}],
+        "keyframes": [
+            {"time": 0.5, "style": own["id"], "fade": 0.5, "easing": "linear"}
+            | dict.fromkeys(KEYFRAME_SETTINGS)
+        ],
         "regions": wanted["regions"],
         "mask": mask_id,
     }
@@ -266,7 +289,11 @@ def test_studio_shown_command_is_one_of_vidstyle(client, clip_id, mask_id, capsy
         ({"keyframes": [{"time": 1}]}, 400, "changes nothing"),
         ({"keyframes": [{"time": -1, "style": "ink"}]}, 400, "time of a keyframe is -1"),
         ({"keyframes": [{"time": 1, "style": "ink", "fade": "x"}]}, 400, "fade of a keyframe"),
-        ({"keyframes": [{"time": 1, "strength": 1.5}]}, 400, "use a number from 0 to 1"),
+        ({"keyframes": [{"time": 1, "strength": 1.5}]}, 400, "strength is 1.5: it must be 0 to 1"),
+        ({"keyframes": [{"time": 1, "style_scale": 0}]}, 400, "style_scale is 0: it must be 0.1"),
+        ({"keyframes": [{"time": 1, "temporal": "x"}]}, 400, "temporal must be a number"),
+        ({"keyframes": [{"time": 1, "content_weight": -1}]}, 400, "it must be 0 or more"),
+        ({"keyframes": [{"time": 1, "strength": 1, "easing": "x"}]}, 400, "use one of linear, smo"),
         ({"keyframes": [{"time": 1, "strength": 1, "x": 1}]}, 400, "have no 'x'"),
         ({"keyframes": [{"time": 1, "style": "x"}]}, 404, "no such style"),
         ({"keyframes": [{"time": 5, "style": "ink"}]}, 400, "after the end of the clip at 2.00 s"),

@@ -168,6 +168,43 @@ def test_page_keyframes_are_added_moved_changed_and_rendered(page, studio, width
     assert page.script("return document.documentElement.scrollWidth") <= width
 
 
+@WIDTHS
+def test_page_keyframe_changes_settings_that_are_folded_away(page, studio, width):
+    page.resize(width)
+    page.script(SEEK, 0.5)
+    click(page, "#key-add")
+    assert not page.one("#key-temporal").is_displayed()
+    click(page, "#key-more summary")
+    for name, value in (("style_scale", "1.5"), ("content_weight", "9"), ("temporal", "0")):
+        page.script(CHANGE, f"#key-{name}", value)
+    page.script(CHANGE, "#key-easing", "smooth")
+    page.script(CHANGE, "#key-style", "")
+    assert markers(page) == [
+        (
+            0.5,
+            "0:00.50, same style, stroke size 1.5, keep the subject 0.3, steadiness 0, "
+            "fades smoothly in 0.5 s",
+        )
+    ]
+    job = queued(page, studio)
+    flags = "--at 0.5 style-scale=1.5 content-weight=0.3 temporal=0 fade=0.5 easing=smooth"
+    assert flags in job.command
+    item = f"#jobs li[data-id='{job.id}']"
+    until(lambda: "then stroke size 1.5" in page.one(f"{item} .what").text)
+    click(page, "#key-remove")
+    click(page, "#key-add")
+    page.script(CHANGE, "#key-time", "1")
+    assert page.one("#key-style_scale").get_attribute("value") == ""
+    page.wait_for(f"{item} [data-do=reuse]:not([hidden])")
+    click(page, f"{item} [data-do=reuse]")
+    until(lambda: [time for time, _ in markers(page)] == [0.5])
+    page.script("document.getElementById('key-more').open = false")
+    page.focus("#lane .marker")
+    assert page.one("#key-style_scale").is_displayed()
+    assert queued(page, studio).keyframes == job.keyframes
+    assert page.script("return document.documentElement.scrollWidth") <= width
+
+
 LISTEN = """
 window.said = [];
 const announcer = document.querySelector("#announcer");

@@ -1,7 +1,7 @@
 """What a render changes over time and within the frame: keyframes, regions, and a mask."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from ..io.mask_file import MaskFile
 from ..keyframes import KeyframeEntry
 from ..regions import RegionEntry
+from ..settings import Settings
+from ..stylizer.timeline import EASINGS
 
 MAX_SECONDS = 1e7
 """Times in a clip are below, in seconds: a hundred days."""
@@ -16,42 +18,61 @@ MAX_SECONDS = 1e7
 MAX_KEYFRAMES, MAX_REGIONS = 200, 8
 """Largest numbers of keyframes and of regions: each region takes memory for every pixel."""
 
+KEYFRAME_SETTINGS = "strength", "style_scale", "content_weight", "temporal"
+"""Settings that a keyframe may change, in the order of its flags."""
+
 
 @dataclass(frozen=True)
 class KeyframeEdit:
-    """A change from a time on: ``--at "TIME style=... strength=... fade=..."``.
+    """A change from a time on: ``--at TIME style=... strength=... fade=...``.
 
     Args:
         time: in seconds from the start of the clip.
         style: id of the new style; None: it stays.
-        strength: the new one; None: it stays.
+        strength, style_scale, content_weight, temporal: new values of settings; None: they stay.
         fade: duration of the change in seconds.
+        easing: the curve of the fade, one of ``EASINGS``.
     """
 
     time: float
     style: str | None = None
     strength: float | None = None
     fade: float = 0.0
+    style_scale: float | None = None
+    content_weight: float | None = None
+    temporal: float | None = None
+    easing: str = EASINGS[0]
 
     def check(self) -> None:
         """Raise ValueError for a value of the wrong kind or range."""
         _check_number("the time of a keyframe", self.time, MAX_SECONDS)
         _check_number("the fade of a keyframe", self.fade, MAX_SECONDS)
-        _check_look("keyframe", self.style, self.strength)
+        _check_look("keyframe", self.style, self.settings)
+        if self.easing not in EASINGS:
+            given = f"{self.easing!r:.60}"
+            raise ValueError(f"the easing of a keyframe is {given}: use one of {', '.join(EASINGS)}")
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """Name and value of each setting that changes."""
+        given = {name: getattr(self, name) for name in KEYFRAME_SETTINGS}
+        return {name: value for name, value in given.items() if value is not None}
 
     def words(self, names: Mapping[str, str]) -> list[str]:
         """The words after ``--at``; ``names`` has the name of each id."""
         found = [seconds_text(self.time)]
         found += [] if self.style is None else [f"style={names[self.style]}"]
-        found += [] if self.strength is None else [f"strength={self.strength:g}"]
-        return found + ([f"fade={seconds_text(self.fade)}"] if self.fade else [])
+        changes = self.settings.items()
+        found += [f"{name.replace('_', '-')}={value:g}" for name, value in changes]
+        found += [f"fade={seconds_text(self.fade)}"] if self.fade else []
+        return found + ([f"easing={self.easing}"] if self.easing != EASINGS[0] else [])
 
     def entry(self, paths: Mapping[str, str]) -> KeyframeEntry:
         """The same for the renderer; ``paths`` has the path of each id."""
         styles = () if self.style is None else (Path(paths[self.style]),)
-        settings = {} if self.strength is None else {"strength": float(self.strength)}
+        settings = {name: float(value) for name, value in self.settings.items()}
         times = Fraction(seconds_text(self.time)), Fraction(seconds_text(self.fade))
-        return KeyframeEntry(times[0], styles, None, settings, times[1])
+        return KeyframeEntry(times[0], styles, None, settings, times[1], self.easing)
 
 
 @dataclass(frozen=True)
@@ -71,7 +92,12 @@ class RegionEdit:
     def check(self) -> None:
         """Raise ValueError for a value of the wrong kind or range."""
         _check_id("the mask of a region", self.mask)
-        _check_look("region", self.style, self.strength)
+        _check_look("region", self.style, self.settings)
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """Name and value of each setting that differs."""
+        return {} if self.strength is None else {"strength": self.strength}
 
     def text(self, names: Mapping[str, str]) -> str:
         """What follows ``--region``; ``names`` has the name of each id."""
@@ -81,7 +107,7 @@ class RegionEdit:
 
     def entry(self, paths: Mapping[str, str]) -> RegionEntry:
         """The same for the renderer; ``paths`` has the path of each id."""
-        settings = {} if self.strength is None else {"strength": float(self.strength)}
+        settings = {name: float(value) for name, value in self.settings.items()}
         style = None if self.style is None else Path(paths[self.style])
         return RegionEntry(MaskFile(paths[self.mask]), style, settings)
 
@@ -186,10 +212,14 @@ def _check_id(what: str, value: object) -> None:
         raise ValueError(f"{what} is {value!r:.60}: use an id of /api/state")
 
 
-def _check_look(what: str, style: object, strength: object) -> None:
+def _check_look(what: str, style: object, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for a style or settings of a wrong kind or range, or where both are left
+    out."""
     if style is not None:
         _check_id(f"the style of a {what}", style)
-    if strength is not None:
-        _check_number(f"the strength of a {what}", strength, 1)
-    if style is None and strength is None:
+    try:
+        replace(Settings(), **settings)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"of a {what}, {str(error):.200}") from None
+    if style is None and not settings:
         raise ValueError(f"a {what} changes nothing: give it a style or a strength")

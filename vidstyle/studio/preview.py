@@ -239,6 +239,7 @@ class Previewer:
                 self._style_or_none(each.styles[0] if each.styles else None),
                 each.settings,
                 each.fade,
+                each.easing,
             )
             for each in request.keyframes
         ]

@@ -10,8 +10,14 @@ const DRAG_PX = 3;          // of a pointer before it drags a keyframe and does 
 const FADE_SECONDS = 1;     // of a new keyframe, at most a quarter of the clip
 const KEY_SECONDS = 1;      // of Page Up and Page Down
 
+// Settings that a keyframe may change; those after the first are folded away.
+const SETTINGS = ["strength", "style_scale", "content_weight", "temporal"];
+const EASINGS = ["linear", "smooth"];  // curves of a fade
+const BLANK = { easing: EASINGS[0], ...Object.fromEntries(SETTINGS.map((name) => [name, null])) };
+
 const lane = byId("lane"), editor = byId("key");
-let list = [];              // of {time, style, strength, fade}, in the order of their times
+let list = [];              // of {time, style, fade, easing, strength ...}, in order of their times
+const labels = {};          // of each setting
 let chosen = null, clip = null, styles = [], baseStyle = () => "", onChange = () => {};
 
 const markers = new Map();  // keyframe -> its element
@@ -19,10 +25,19 @@ const nameOf = (id) => (styles.find((each) => each.id === id) || { name: "" }).n
 
 export const currentKeyframes = () => list.map((each) => ({ ...each }));
 
+const isSet = (key, name) => typeof key[name] === "number";
+const changesNothing = (key) => !key.style && !SETTINGS.some((name) => isSet(key, name));
+const isFolded = (key) => SETTINGS.slice(1).some((name) => isSet(key, name))
+  || key.easing !== EASINGS[0];
+
+// The settings that a keyframe changes, as words: "strength 0.5".
+export const settingTexts = (key) => SETTINGS.filter((name) => isSet(key, name))
+  .map((name) => `${labels[name]} ${key[name]}`);
+
 function whatText(key) {
-  const parts = [key.style ? nameOf(key.style) : "same style"];
-  if (key.strength !== null) parts.push(`strength ${key.strength}`);
-  parts.push(key.fade ? `fades in ${key.fade} s` : "at once");
+  const parts = [key.style ? nameOf(key.style) : "same style", ...settingTexts(key)];
+  const smoothly = key.easing === EASINGS[0] ? "" : "smoothly ";
+  parts.push(key.fade ? `fades ${smoothly}in ${key.fade} s` : "at once");
   return parts.join(", ");
 }
 
@@ -88,8 +103,12 @@ function showEditor() {
   byId("key-time").max = stage.lastTime();
   byId("key-time").step = "any";
   byId("key-style").value = chosen.style || "";
-  byId("key-strength").value = chosen.strength === null ? "" : chosen.strength;
+  for (const name of SETTINGS) {
+    byId(`key-${name}`).value = isSet(chosen, name) ? chosen[name] : "";
+  }
   byId("key-fade").value = chosen.fade;
+  byId("key-easing").value = chosen.easing;
+  if (isFolded(chosen)) byId("key-more").open = true;
 }
 
 // Keep the elements, and with them the focus and a drag.
@@ -197,7 +216,7 @@ function add() {
   const end = Math.min(stage.currentRange().end ?? clip.seconds, ...later);
   const fade = Math.min(FADE_SECONDS, Math.round(clip.seconds * 2.5) / 10,
     Math.max(Math.floor((end - at) * 10 + 1e-6) / 10, 0));
-  chosen = { time: at, style: nextStyle(styles, styleAt(at)).id, strength: null, fade };
+  chosen = { ...BLANK, time: at, style: nextStyle(styles, styleAt(at)).id, fade };
   list.push(chosen);
   sort();
   show();
@@ -207,14 +226,15 @@ function add() {
 }
 
 function edited(event) {
-  const field = event.target.id, key = chosen;
-  if (field === "key-time") {
-    const at = numberIn(event.target, 0, stage.lastTime());
+  const field = event.target, name = field.id.replace("key-", ""), key = chosen;
+  if (name === "time") {
+    const at = numberIn(field, 0, stage.lastTime());
     if (at !== null) move(key, at, Math.sign(at - key.time) || 1);
-  } else if (field === "key-style") key.style = event.target.value || null;
-  else if (field === "key-strength") key.strength = numberIn(event.target, 0, 1);
-  else key.fade = numberIn(event.target, 0, clip.seconds) || 0;
-  if (!key.style && key.strength === null) key.strength = 1;  // else it would change nothing
+  } else if (name === "style") key.style = field.value || null;
+  else if (name === "easing") key.easing = field.value;
+  else if (name === "fade") key.fade = numberIn(field, 0, clip.seconds) || 0;
+  else key[name] = numberIn(field, Number(field.min), Number(field.max));
+  if (changesNothing(key)) key.strength = 1;
   show();
   onChange();
 }
@@ -224,8 +244,9 @@ export function showKeyframes(nextClip, nextStyles, keyframes) {
   clip = nextClip;
   styles = nextStyles;
   const known = new Set(styles.map((each) => each.id));
-  const kept = keyframes.map((each) => ({ ...each, style: known.has(each.style) ? each.style : null }))
-    .filter((each) => each.style || each.strength !== null);
+  const kept = keyframes.map((each) => (
+    { ...BLANK, ...each, style: known.has(each.style) ? each.style : null }
+  )).filter((each) => !changesNothing(each));
   // The same keyframes stay, with the focus and what is chosen.
   const old = (each) => list.find((other) => other.time === each.time);
   list = kept.map((each) => Object.assign(old(each) || {}, each));
@@ -235,11 +256,24 @@ export function showKeyframes(nextClip, nextStyles, keyframes) {
   if (clip) show();
 }
 
+// The fields of the settings, which have the names and ranges of the page's settings.
+export function setupSettings(settings) {
+  for (const name of SETTINGS) {
+    const setting = settings.find((each) => each.name === name);
+    const { label, low: min, high: max, step, help: title } = setting;
+    labels[name] = label;
+    const field = byId(`key-${name}`) || make("input", { type: "number", id: `key-${name}` });
+    Object.assign(field, { min, max, step, title, placeholder: "same", onchange: edited });
+    if (!field.isConnected) byId("key-easing").parentNode.before(make("label", {}, `${label} `, field));
+  }
+}
+
 export function setup(changed, currentStyle) {
   onChange = changed;
   baseStyle = currentStyle;
   byId("key-add").onclick = add;
   byId("key-remove").onclick = () => removeKey(chosen);
   byId("key-go").onclick = () => stage.seek(chosen.time);
-  for (const id of ["key-time", "key-style", "key-strength", "key-fade"]) byId(id).onchange = edited;
+  byId("key-easing").append(...EASINGS.map((each) => make("option", { textContent: each })));
+  for (const name of ["time", "style", "fade", "easing"]) byId(`key-${name}`).onchange = edited;
 }

@@ -299,6 +299,7 @@ async function start() {
   Object.assign(state, { clips: loaded.clips, styles: loaded.styles, masks: loaded.masks });
   setText(byId("version"), loaded.version);
   settings.setup(loaded.settings, loaded.presets, changed);
+  keyframes.setupSettings(loaded.settings);
   const before = recall();
   const preset = loaded.presets.includes(before.preset) ? before.preset : loaded.presets[0];
   settings.pick(preset, before.settings || {});

@@ -1,6 +1,7 @@
 // The queue: every render with its progress, and what can be done with it.
 
 import { linkTo, post, remove } from "./api.js";
+import { settingTexts } from "./keyframes.js";
 import {
   announce, ask, attempt, byId, bytesText, clockText, countText, dayText, durationText, partText,
   setText, toast,
@@ -30,10 +31,10 @@ function whatText(job) {
     const text = typeof value === "boolean" ? "" : ` ${value}`;
     parts.push((value === false ? "no " : "") + name.replaceAll("_", " ") + text);
   }
-  for (const { time, style, strength } of job.keyframes) {
-    const look = style ? styleName(style).replace(/\.\w+$/, "") || "another style"
-      : `strength ${strength}`;
-    parts.push(`then ${look} at ${clockText(time)}`);
+  for (const key of job.keyframes) {
+    const style = key.style && (styleName(key.style).replace(/\.\w+$/, "") || "another style");
+    const look = [style, ...settingTexts(key)].filter(Boolean).join(", ");
+    parts.push(`then ${look} at ${clockText(key.time)}`);
   }
   return parts.filter(Boolean).join(" · ");
 }
