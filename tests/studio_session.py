@@ -1,13 +1,17 @@
 """A studio with an HTTP client, its page in a browser, and renders that tests end."""
 
+import base64
+import json
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
+import cv2
 import httpx
+import numpy as np
 from conftest import until
 
-from vidstyle.studio.server import Studio
+from vidstyle.studio.server import Studio, StudioOptions
 from vidstyle.web.address import listen
 
 SECONDS = 60
@@ -15,8 +19,8 @@ SECONDS = 60
 
 
 @contextmanager
-def open_studio(folder, address="127.0.0.1:0", **options):
-    studio = Studio(listen(address, "--address"), folder, **options)
+def open_studio(folder, address="127.0.0.1:0", device="auto", **options):
+    studio = Studio(listen(address, "--address"), folder, device, StudioOptions(**options))
     try:
         studio.open()
         yield studio
@@ -32,6 +36,37 @@ def client_of(studio, **options):
 
 def upload(client, data, name, kind="clips"):
     return client.post(f"/api/{kind}", params={"name": name}, content=data)
+
+
+def events_of(answer):
+    for line in answer.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def decoded(url):
+    data = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
+    return cv2.imdecode(data, cv2.IMREAD_COLOR).astype(int)
+
+
+QUICK = {"steps": 1, "initial_steps": 2, "working_size": 64}
+"""Settings of a quick render."""
+
+
+def painted(client, **wanted):
+    """The finished preview of a request, (H, W, 3)."""
+    body = {"style": "ink", "preset": "draft", "settings": QUICK, **wanted}
+    with client.stream("POST", "/api/previews", json=body) as answer:
+        events = list(events_of(answer))
+    assert events[-1]["stage"] == "end", events[-1]
+    return decoded(events[-2]["image"])
+
+
+def make_previews_quick(patch, features):
+    """Let previews have few steps, and a tiny network."""
+    patch.setattr("vidstyle.studio.preview.load_features", lambda *given: features)
+    patch.setattr("vidstyle.studio.preview.COARSE_STEPS", 2)
+    patch.setattr("vidstyle.studio.preview.FINE_STEPS", 4)
 
 
 class FakeProcess:

@@ -61,16 +61,16 @@ ROWS = (
     "live.set_list live.timing live.reprojection live.display",
     "live.session live.loop live.obs_client live.obs_install",
     "live.web.frames live.web.peer live.web.browser_video live.web.server live.obs",
-    "studio.choices studio.items studio.frames studio.probe studio.library studio.edits",
-    "studio.render_process studio.job studio.plan studio.jobs",
+    "studio.choices studio.items studio.frames studio.people studio.probe studio.library",
+    "studio.edits studio.render_process studio.job studio.plan studio.devices studio.jobs",
     "studio.turns studio.preview studio.contact_sheet studio.estimate",
     "studio.bodies studio.library_routes studio.job_routes studio.preview_routes studio.server",
     "bench.results bench.clips bench.textbook bench.temporal_metrics bench.runs bench.timing",
     "bench.op_count bench.fixtures bench.step_bench bench.baseline bench.contact_strip",
     "bench.still_scenes bench.new_regions bench.sintel bench.temporal bench.speed",
-    "info cli.values cli.usage cli.shared_flags cli.render_flags cli.live_flags cli.bench_flags",
-    "cli.render_outputs cli.render cli.mask cli.join cli.live_outputs cli.live cli.studio",
-    "cli.sheet cli.train cli.bench cli.obs cli.parsers cli.main",
+    "info cli.values cli.usage cli.https cli.shared_flags cli.render_flags cli.live_flags",
+    "cli.bench_flags cli.render_outputs cli.render cli.mask cli.join cli.live_outputs cli.live",
+    "cli.studio cli.sheet cli.train cli.bench cli.obs cli.parsers cli.main",
 )
 ORDER = [name for row in ROWS for name in row.split()]
 

@@ -1,7 +1,5 @@
 """Keyframes, regions, masks and contact sheets of the studio, by HTTP."""
 
-import base64
-import json
 import shlex
 from dataclasses import replace
 from fractions import Fraction
@@ -11,7 +9,16 @@ import cv2
 import numpy as np
 import pytest
 from conftest import scene, until, write_clip
-from studio_session import client_of, open_studio, upload
+from studio_session import (
+    QUICK,
+    client_of,
+    decoded,
+    events_of,
+    make_previews_quick,
+    open_studio,
+    painted,
+    upload,
+)
 
 from vidstyle.cli.main import main
 from vidstyle.io.images import jpeg
@@ -23,16 +30,12 @@ from vidstyle.studio.frames import read_frame, read_mask
 from vidstyle.studio.library import Library
 from vidstyle.studio.turns import StoppedError, Turns
 
-QUICK = {"steps": 1, "initial_steps": 2, "working_size": 64}
-
 
 @pytest.fixture
 def studio(tmp_path, monkeypatch, features):
     """A studio with the tiny network for previews. Its folder has the characters that separate
     names in flags."""
-    monkeypatch.setattr("vidstyle.studio.preview.load_features", lambda *given: features)
-    monkeypatch.setattr("vidstyle.studio.preview.COARSE_STEPS", 2)
-    monkeypatch.setattr("vidstyle.studio.preview.FINE_STEPS", 4)
+    make_previews_quick(monkeypatch, features)
     with open_studio(tmp_path / "a=b,c") as made:
         yield made
 
@@ -63,26 +66,6 @@ def half():
 @pytest.fixture
 def mask_id(client, clip_id):
     return upload(client, png(half()), "half, left=.png", f"clips/{clip_id}/masks").json()["id"]
-
-
-def events_of(answer):
-    for line in answer.iter_lines():
-        if line.startswith("data: "):
-            yield json.loads(line.removeprefix("data: "))
-
-
-def decoded(url):
-    data = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
-    return cv2.imdecode(data, cv2.IMREAD_COLOR).astype(int)
-
-
-def painted(client, **wanted):
-    """The finished preview of a request, (H, W, 3)."""
-    body = {"style": "ink", "preset": "draft", "settings": QUICK, **wanted}
-    with client.stream("POST", "/api/previews", json=body) as answer:
-        events = list(events_of(answer))
-    assert events[-1]["stage"] == "end", events[-1]
-    return decoded(events[-2]["image"])
 
 
 def test_edits_flags_are_what_the_command_line_reads():
@@ -328,6 +311,31 @@ def test_studio_sheet_has_a_cell_of_every_style(client, clip_id, monkeypatch):
     assert [cell["style"] for cell in cells] == styles and last == {"stage": "end"}
     assert [cell["done"] for cell in cells] == list(range(1, len(styles) + 1))
     assert decoded(cells[0]["image"]).shape == (48, 64, 3)
+
+
+def test_studio_sheet_has_the_keyframes_and_masks_of_its_time(
+    client, clip_id, mask_id, monkeypatch
+):
+    monkeypatch.setattr("vidstyle.studio.contact_sheet.SHEET_STEPS", 1)
+    wanted = {
+        **{"clip": clip_id, "preset": "draft", "settings": QUICK},
+        "keyframes": [{"time": 0.5, "style": "dots", "strength": 0}, {"time": 1.5, "strength": 1}],
+        "regions": [{"mask": mask_id, "style": "ink", "strength": 0}],
+    }
+
+    def cells(**changes):
+        with client.stream("POST", "/api/sheets", json={**wanted, **changes}) as answer:
+            return [decoded(each["image"]) for each in events_of(answer) if "image" in each]
+
+    source = painted(client, clip=clip_id, time=1, settings={**QUICK, "strength": 0})
+    assert all((each == source).all() for each in cells(time=1))  # strength 0
+    first, second = cells(time=1.5, keyframes=wanted["keyframes"])[:2]
+    assert (first != second).any()  # each in its own style, not in that of the keyframe
+    assert np.abs(first - second)[:, :24].max() < 3  # the region stays; JPEG rounds
+    outside = cells(time=1, keyframes=[], regions=[], mask=mask_id)[0]
+    assert np.abs(outside - source)[:, 40:].max() < 3 < np.abs(outside - source)[:, :24].max()
+    with client.stream("POST", "/api/sheets", json={**wanted, "mask": "x"}) as answer:
+        assert answer.status_code == 404
 
 
 def test_studio_previews_come_between_the_cells_of_a_sheet(client, clip_id, monkeypatch):

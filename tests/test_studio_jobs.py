@@ -10,14 +10,15 @@ from fractions import Fraction
 
 import pytest
 from conftest import times_of, until, write_clip
-from studio_session import SECONDS, FakeProcess
+from studio_session import QUICK, SECONDS, FakeProcess
 
+from vidstyle import DeviceError
+from vidstyle.studio.devices import Devices, device_names
 from vidstyle.studio.jobs import MAX_TRIES, JobError, JobQueue
 from vidstyle.studio.library import Library
 from vidstyle.studio.plan import Plan
 from vidstyle.studio.render_process import RenderProcess, end_orphan, process_start
 
-QUICK = {"steps": 1, "initial_steps": 2, "working_size": 64}
 RATE = Fraction(2)
 """Frames per second of the clips: a segment, from which a render resumes, has four of them."""
 
@@ -33,8 +34,8 @@ class Bench:
         self.clip, self.style = self.library.finish_clip(upload), self.library.style("ink")
 
     @contextmanager
-    def queue(self, parallel=1):
-        queue = JobQueue(self.folder / "jobs", self.library, parallel)
+    def queue(self, devices=("cpu",), parallel=1):
+        queue = JobQueue(self.folder / "jobs", self.library, Devices(devices, parallel))
         queue.start()
         try:
             yield queue
@@ -196,6 +197,58 @@ def test_queue_renders_in_parallel(bench, fake):
         assert states(queue) == ["running", "running", "queued"]
 
 
+def test_queue_gives_each_device_one_job(bench, fake):
+    with bench.queue(devices=("cuda:0", "cuda:1")) as queue:
+        jobs = [bench.add(queue) for _ in range(4)]
+        assert states(queue) == ["running", "running", "queued", "queued"]
+        assert [each.arguments[-2:] for each in fake()] == [
+            ["--device", "cuda:0"],
+            ["--device", "cuda:1"],
+        ]
+        fake()[1].end(0)
+        until(lambda: jobs[2].state == "running")
+        fake()[0].end(1)
+        until(lambda: jobs[3].state == "running")
+        assert [job.public()["device"] for job in jobs] == ["cuda:0", "cuda:1", "cuda:1", "cuda:0"]
+
+
+def test_queue_job_goes_on_on_the_device_where_it_began(bench, fake):
+    both = "cuda:0", "cuda:1"
+    with bench.queue(both) as queue:
+        first, second = bench.add(queue), bench.add(queue)
+        queue.output(second).with_suffix(".part").mkdir()
+        for job in (second, first):
+            queue.pause(job)
+            until(lambda job=job: job.pid is None)
+        third = bench.add(queue)
+        queue.resume(first)  # it has no frames yet
+        queue.resume(second)
+        assert states(queue) == ["running", "queued", "running"]
+        assert (first.device, third.device) == ("cuda:1", "cuda:0")
+        fake()[-2].end(0)  # cuda:0 is free, and second waits for cuda:1
+        until(lambda: third.state == "done")
+        assert second.state == "queued"
+        fake()[-1].end(0)
+        until(lambda: second.state == "running")
+        assert second.device == "cuda:1" and "--resume" in fake()[-1].arguments
+    with bench.queue(both) as again:  # restarted
+        assert again.get(second.id).state == "running" and len(fake()) == 6
+        assert fake()[-1].arguments[-3:] == ["--device", "cuda:1", "--resume"]
+    with bench.queue(both[:1]) as again:
+        found = again.get(second.id)
+        assert found.state == "failed" and len(fake()) == 6
+        assert "start vidstyle studio with --device cuda:1" in found.message
+
+
+def test_device_names_are_checked():
+    assert device_names("auto") in (["cpu"], ["cuda"], ["mps"]) and device_names("cpu") == ["cpu"]
+    for wrong, words in (("cpu,cpu", "names cpu twice"), ("cpu,x", "unknown device 'x'")):
+        with pytest.raises(ValueError, match=words):
+            device_names(wrong)
+    with pytest.raises(DeviceError, match="cuda:99 is not available"):
+        device_names("cpu, cuda:99")
+
+
 def test_queue_paused_job_lets_the_next_one_run(bench, fake):
     with bench.queue() as queue:
         first, second = bench.add(queue), bench.add(queue)
@@ -259,12 +312,13 @@ def test_end_orphan_ends_only_the_process_it_names():
 SERVER = """
 import sys, time
 from pathlib import Path
+from vidstyle.studio.devices import Devices
 from vidstyle.studio.jobs import JobQueue
 from vidstyle.studio.library import Library
 from vidstyle.studio.plan import Plan
 folder = Path(sys.argv[1])
 library = Library(folder)
-queue = JobQueue(folder / "jobs", library)
+queue = JobQueue(folder / "jobs", library, Devices(["cpu"]))
 queue.start()
 settings = {"steps": 1, "initial_steps": 2, "working_size": 64}
 job = queue.add(Plan(library.clips[0], library.style("ink"), "draft", settings))

@@ -9,6 +9,7 @@ from typing import Any
 from ..runtime.interrupts import deferred
 from ..settings import Settings
 from ..user_folders import data_folder
+from .https import check_https_flags
 from .live_flags import SHARED_OUTPUTS
 from .live_outputs import open_outputs
 from .usage import settings_of, usage_errors, weights_files
@@ -95,12 +96,7 @@ def _check(args: argparse.Namespace, files: list[Path]) -> None:
         raise ValueError("one recording at a time: give -o one file, and any number of addresses")
     if args.allowed_hosts and args.web is None and not args.obs:
         raise ValueError("--allow-host is for the control page: add --web")
-    if (args.certificate is None) != (args.key is None):
-        raise ValueError("a certificate has a key: give both --certificate and --key")
-    if args.https and args.certificate:
-        raise ValueError(
-            "--https makes a certificate: go without --certificate, or without --https"
-        )
+    check_https_flags(args)
     if _is_browser(args) and args.web is None:
         raise ValueError("--camera browser is for the control page: add --web")
     if args.https or args.certificate:

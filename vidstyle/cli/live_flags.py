@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from ..live.defaults import live_settings
 from . import values
+from .https import add_https_flags
 from .shared_flags import (
     add_allowed_hosts,
     add_basic_settings,
@@ -211,11 +212,4 @@ def _add_control(parser: argparse.ArgumentParser) -> None:
         "127.0.0.1:8765, for this machine only)",
     )
     add_allowed_hosts(add)
-    add(
-        "--https",
-        action="store_true",
-        help="serve the page by HTTPS, with a certificate that is made for this machine: browsers "
-        "give other machines' pages no camera without it",
-    )
-    add("--certificate", type=Path, metavar="FILE", help="serve it by HTTPS, with this certificate")
-    add("--key", type=Path, metavar="FILE", help="key of the certificate")
+    add_https_flags(add)

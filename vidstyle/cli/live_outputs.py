@@ -3,10 +3,16 @@
 import argparse
 import sys
 from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import Any
 
-from ..user_folders import data_folder
+from ..errors import DeviceError
+from .https import OWN_HINT, load_certificate
 from .usage import usage_errors
+
+CAMERA_PACKAGES = "starlette", "uvicorn", "aiortc"
+CAMERA_REMEDY = "pip install 'vidstyle[web,webrtc]'"
+"""What the page with the camera of a browser needs, and how it is installed."""
 
 
 def open_outputs(
@@ -56,20 +62,14 @@ def _page(args: argparse.Namespace, parser: argparse.ArgumentParser, browser: An
         parser: reports wrong arguments.
         browser: the ``BrowserCamera`` of the session; None: it has another source.
     """
+    if browser is not None and not all(map(find_spec, CAMERA_PACKAGES)):
+        raise DeviceError(f"the camera of a browser needs other packages: {CAMERA_REMEDY}")
     from ..live.web.server import Page
     from ..web.address import check_host_name, listen
 
     with usage_errors(parser):
         allowed = [check_host_name(name) for name in args.allowed_hosts]
-        certificate = None
-        if args.https or args.certificate:
-            from ..web.certificate import given_certificate, own_certificate
-
-            certificate = (
-                own_certificate(data_folder())
-                if args.https
-                else given_certificate(args.certificate, args.key)
-            )
+        certificate = load_certificate(args)
         server = listen(args.web or "")
         page = Page(server, allowed, browser, certificate)
     print(f"vidstyle: control page at {page.url}", file=sys.stderr)
@@ -90,7 +90,7 @@ def _way_to_page(page: Any, args: argparse.Namespace) -> str:
 
     hint = "vidstyle: browsers give this page no camera: add --https"
     if args.https:
-        hint = "vidstyle: the browser warns of the certificate, which vidstyle made: continue there"
+        hint = OWN_HINT
     elif args.certificate:
         hint = ""
     return qr_text(page.url) + hint

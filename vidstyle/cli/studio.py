@@ -17,6 +17,7 @@ from pathlib import Path
 from ..runtime.interrupts import check, deferred
 from ..user_folders import data_folder
 from . import values
+from .https import OWN_HINT, add_https_flags, check_https_flags, load_certificate
 from .shared_flags import add_allowed_hosts
 from .usage import usage_errors
 
@@ -64,15 +65,23 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=values.count,
         default=1,
         metavar="N",
-        help="number of renders at once (default: 1)",
+        help="number of renders at once on each device (default: 1)",
     )
     add("--no-browser", action="store_true", help="do not open the page in a browser")
     add_allowed_hosts(add)
+    add_https_flags(add)
+    add(
+        "--person-model",
+        type=Path,
+        metavar="FILE",
+        help="model that finds people, as for `vidstyle render`",
+    )
     add(
         "--device",
         default="auto",
-        metavar="NAME",
-        help="where previews are painted: auto, cpu, cuda:N or mps (default: auto)",
+        metavar="NAME[,NAME]",
+        help="where clips are rendered: auto, cpu, cuda:N or mps; on each of several, such as "
+        "cuda:0,cuda:1, renders run, and previews on the first (default: auto)",
     )
 
 
@@ -102,17 +111,22 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     with usage_errors(parser):
         if args.parallel < 1:
             raise ValueError("--parallel must be 1 or more")
+        check_https_flags(args)
         allowed = [check_host_name(name) for name in args.allowed_hosts]
+        certificate = load_certificate(args)
         socket = listen(args.address, "--address")
-    from ..studio.server import Studio
+    from ..studio.server import Studio, StudioOptions
 
+    options = StudioOptions(args.parallel, allowed, args.person_model, certificate)
     folder = (args.folder or default_folder()).absolute()
     with deferred(), closing(socket):  # renders write what is finished
         with usage_errors(parser):
-            studio = Studio(socket, folder, args.parallel, allowed, args.device)
+            studio = Studio(socket, folder, args.device, options)
         with closing(studio):
             studio.open()
             print(f"vidstyle: studio at {studio.url}", file=sys.stderr, flush=True)
+            if args.https:
+                print(OWN_HINT, file=sys.stderr, flush=True)
             if not args.no_browser and _has_display():
                 webbrowser.open(studio.url)
             _wait()

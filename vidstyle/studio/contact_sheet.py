@@ -1,30 +1,26 @@
 """The contact sheet of a frame: small paintings of it in several styles."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
-from ..settings import Settings
 from ..sheet import SHEET_STEPS, cell_px
-from .frames import read_frame
-from .preview import Previewer, Show, data_url, prepared
+from .preview import Previewer, PreviewRequest, Show, data_url, prepared
 
 
 class SheetRequest(NamedTuple):
     """What to paint: a frame of a clip in each of some styles.
 
     Args:
-        clip: file.
-        seconds: time of the frame.
+        frame: of the clip, with the settings, keyframes, regions and mask of all cells. Each style
+            stands in the place of the one that it has at its time.
         styles: id and file of each.
-        settings: of all of them.
     """
 
-    clip: Path
-    seconds: float
+    frame: PreviewRequest
     styles: Sequence[tuple[str, Path]]
-    settings: Settings
 
 
 def paint_sheet(
@@ -42,13 +38,17 @@ def paint_sheet(
         window: the sheet before of the same window is stopped.
     """
     with previewer.shown(show, stop, f"sheet of {window}"):
-        frame = read_frame(request.clip, request.seconds)
+        frame = previewer.frame(request.frame)
+        keyframes = [replace(each, styles=()) for each in request.frame.keyframes]
+        wanted = request.frame._replace(keyframes=tuple(keyframes))
         count = len(request.styles)
         px = cell_px(frame.size, count)
         for number, (style, path) in enumerate(request.styles, 1):
             with previewer.turn(show, stop):
-                stylizer = previewer.stylizer_with(previewer.style(path), stop)
-                small, stylizer.settings = prepared(frame, request.settings, px, SHEET_STEPS)
+                look, settings = previewer.look(wanted._replace(style=path))
+                stylizer = previewer.stylizer_with(look, stop)
+                stylizer.regions = previewer.regions(wanted)
+                small, stylizer.settings = prepared(frame, settings, px, SHEET_STEPS)
                 stylizer.reset()
                 image = data_url(stylizer(small).image)
             show({"stage": "cell", "style": style, "image": image, "done": number, "total": count})

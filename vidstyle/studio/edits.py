@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..io.mask_file import MaskFile
+from ..io.mask_file import PEOPLE, MaskFile
 from ..keyframes import KeyframeEntry
 from ..regions import RegionEntry
 from ..settings import Settings
@@ -17,6 +17,9 @@ MAX_SECONDS = 1e7
 
 MAX_KEYFRAMES, MAX_REGIONS = 200, 8
 """Largest numbers of keyframes and of regions: each region takes memory for every pixel."""
+
+NAMES_OF_PEOPLE = {name: name for name in PEOPLE}
+"""Id -> name, and path, of the masks that are no files."""
 
 KEYFRAME_SETTINGS = "strength", "style_scale", "content_weight", "temporal"
 """Settings that a keyframe may change, in the order of its flags."""
@@ -50,7 +53,9 @@ class KeyframeEdit:
         _check_look("keyframe", self.style, self.settings)
         if self.easing not in EASINGS:
             given = f"{self.easing!r:.60}"
-            raise ValueError(f"the easing of a keyframe is {given}: use one of {', '.join(EASINGS)}")
+            raise ValueError(
+                f"the easing of a keyframe is {given}: use one of {', '.join(EASINGS)}"
+            )
 
     @property
     def settings(self) -> dict[str, float]:
@@ -80,7 +85,7 @@ class RegionEdit:
     """A part of the frame with a look of its own: ``--region MASK=STYLE,strength=...``.
 
     Args:
-        mask: id of its mask.
+        mask: id of its mask, or a name of ``PEOPLE``.
         style: id of its style; None: that of the rest.
         strength: of the style there; None: that of the rest.
     """
@@ -119,7 +124,8 @@ class Edits:
     Args:
         keyframes: in the order of their times.
         regions: parts of the frame with looks of their own.
-        mask: id of the mask outside of which the clip stays as it is; None: there is none.
+        mask: id, or name of ``PEOPLE``, of the mask outside of which the clip stays as it is; None:
+            there is none.
     """
 
     keyframes: tuple[KeyframeEdit, ...] = ()
@@ -149,9 +155,18 @@ class Edits:
         return {style for style in given if style is not None}
 
     @property
-    def masks(self) -> set[str]:
-        """The ids of the masks."""
+    def _all_masks(self) -> set[str]:
         return {each.mask for each in self.regions} | ({self.mask} if self.mask else set())
+
+    @property
+    def masks(self) -> set[str]:
+        """The ids of the masks, without those of people, which are no files."""
+        return self._all_masks - set(PEOPLE)
+
+    @property
+    def finds_people(self) -> bool:
+        """Whether a model is to find people."""
+        return not self._all_masks.isdisjoint(PEOPLE)
 
     def flags(self, names: Mapping[str, str]) -> list[str]:
         """The flags of ``vidstyle render``; ``names`` has the name of each id."""
@@ -220,6 +235,6 @@ def _check_look(what: str, style: object, settings: Mapping[str, Any]) -> None:
     try:
         replace(Settings(), **settings)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"of a {what}, {str(error):.200}") from None
+        raise ValueError(f"of a {what}, {error!s:.200}") from None
     if style is None and not settings:
         raise ValueError(f"a {what} changes nothing: give it a style or a strength")

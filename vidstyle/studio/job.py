@@ -19,7 +19,7 @@ STILL_ENDING, CLIP_ENDING = ".png", ".mp4"
 DESCRIPTION = "job.json"
 """Name of the file of a job in its folder."""
 
-HIDDEN = ("position", "tries", "pid", "pid_start", "file", "working_size")
+HIDDEN = ("position", "tries", "pid", "pid_start", "file", "working_size", "person_model")
 """Fields of a job that are kept and not shown."""
 
 
@@ -49,6 +49,8 @@ class Job:
         pid, pid_start: of its process.
         working_size: (width, height) in px at which frames are optimised.
         added: when it was added, in seconds since 1970; 0 where unknown.
+        device: where it runs, or ran last; "" before.
+        person_model: file of the model that finds people; "": torchvision's, or none is needed.
     """
 
     id: str
@@ -79,6 +81,8 @@ class Job:
     mask: str | None = None
     kind: str = "render"
     added: float = 0.0
+    device: str = ""
+    person_model: str = ""
 
     @property
     def edits(self) -> Edits:

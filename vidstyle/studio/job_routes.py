@@ -77,7 +77,7 @@ class JobRoutes:
             chosen_settings(preset, changes)
         except (ValueError, TypeError) as error:
             raise HTTPException(400, str(error)) from None
-        plan = Plan(clip, style, str(preset), changes, part, edits)
+        plan = Plan(clip, style, str(preset), changes, part, edits, self._routes.people.model)
         return await self._added(lambda: self._queue.add(plan))
 
     async def _carry(self, request: Request) -> Response:

@@ -10,7 +10,9 @@ from threading import Event, RLock
 from typing import Any
 
 from ..errors import InputError, OutputError
+from ..io.files import part_folder
 from ..runtime.worker import Worker
+from .devices import Devices
 from .items import Clip, ClipMask
 from .job import DESCRIPTION, FINISHED, UNFINISHED, Job, load_job
 from .library import Library
@@ -48,14 +50,15 @@ class JobQueue:
     Args:
         folder: of the jobs; is created where it does not exist.
         library: has the files of clips and styles.
-        parallel: number of renders at once.
+        devices: where they are rendered.
 
     Raises:
         OutputError: the folder cannot be created or read.
     """
 
-    def __init__(self, folder: Path, library: Library, parallel: int = 1) -> None:
-        self._folder, self._library, self._parallel = folder.absolute(), library, parallel
+    def __init__(self, folder: Path, library: Library, devices: Devices | None = None) -> None:
+        self._folder, self._library = folder.absolute(), library
+        self._devices = devices or Devices()
         self._lock = RLock()
         self._running: dict[str, RenderProcess] = {}
         self._threads: dict[str, Worker] = {}
@@ -239,14 +242,21 @@ class JobQueue:
     def _start_next(self) -> None:
         """Start as many of the queued jobs as may run. The lock is held."""
         for job in self.jobs:
-            if not self._ready or self._closing or len(self._running) >= self._parallel:
+            if not self._ready or self._closing:
                 return
             if job.state == "queued" and job.id not in self._running:
-                self._start(job)
+                # On another device the frames would be others: a render goes on where it began.
+                began_on = job.device if part_folder(self.output(job)).exists() else ""
+                running = [self._jobs[key].device for key in self._running]
+                if device := self._devices.free(running, began_on):
+                    job.device = device
+                    self._start(job)
 
     def _start(self, job: Job) -> None:
         output = self.output(job)
         try:
+            if absence := self._devices.absence(job.device):
+                raise MissingError(absence)
             arguments = job_arguments(job, self._library, output)
             process = RenderProcess(arguments, output.parent / "log.txt", self._library.folder)
         except MissingError as error:

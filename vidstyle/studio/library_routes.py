@@ -19,6 +19,7 @@ from starlette.routing import Route
 from ..errors import InputError
 from ..io.frame import rgb_8_bits
 from ..io.images import jpeg, read_image
+from ..io.mask_levels import Mask
 from ..web.uploads import UPLOAD_BYTES, UPLOAD_SECONDS, decode_upload, read_body
 from .bodies import disk_error, write_body
 from .edits import MAX_SECONDS, Edits
@@ -26,6 +27,7 @@ from .frames import ImageCache, read_frame, read_mask, reduced
 from .items import Clip, ClipMask, StyleImage, Upload
 from .jobs import JobQueue
 from .library import Library
+from .people import People
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +56,11 @@ class LibraryRoutes:
     Args:
         library: has them.
         queue: says which of them are in use.
+        people: finds people.
     """
 
-    def __init__(self, library: Library, queue: JobQueue) -> None:
-        self._library, self._queue = library, queue
+    def __init__(self, library: Library, queue: JobQueue, people: People) -> None:
+        self._library, self._queue, self.people = library, queue, people
         self._images, self._uploads = ImageCache(), 0
         self._decoders = asyncio.Semaphore(MAX_DECODERS)
 
@@ -68,6 +71,7 @@ class LibraryRoutes:
             Route("/api/clips/{id}", self._remove_clip, methods=["DELETE"]),
             Route("/api/clips/{id}/frame.jpg", self._frame),
             Route("/api/clips/{id}/file", self._file),
+            Route("/api/clips/{id}/person.png", self._person),
             Route("/api/clips/{id}/masks", self._add_mask, methods=["POST"]),
             Route("/api/masks/{id}.png", self._mask),
             Route("/api/masks/{id}", self._remove_mask, methods=["DELETE"]),
@@ -157,11 +161,26 @@ class LibraryRoutes:
         px = int(_number(request, "px", FRAME_PX, MIN_PX, MAX_PX))
 
         def make() -> bytes:
-            levels = reduced(read_mask(self._library.mask_path(mask), seconds), px)
-            return cv2.imencode(".png", levels)[1].tobytes()
+            return png(reduced(read_mask(self._library.mask_path(mask), seconds), px))
 
         at = round(seconds, 3) if mask.kind == "clip" else 0
         return await self.image((mask.id, at, px), make, "image/png")
+
+    async def _person(self, request: Request) -> Response:
+        clip = self.clip(request.path_params["id"])
+        seconds = _number(request, "time", 0.0, 0.0, MAX_SECONDS)
+        px = int(_number(request, "px", FRAME_PX, MIN_PX, MAX_PX))
+        self._check_people()
+
+        def make() -> bytes:
+            frame = read_frame(self._library.clip_path(clip), seconds)
+            return png(reduced(self.people.masks().mask_of(frame), px))
+
+        return await self.image((clip.id, "person", round(seconds, 3), px), make, "image/png")
+
+    def _check_people(self) -> None:
+        if self.people.missing:
+            raise HTTPException(409, self.people.missing)
 
     async def _file(self, request: Request) -> Response:
         return FileResponse(self._library.clip_path(self.clip(request.path_params["id"])))
@@ -235,12 +254,14 @@ class LibraryRoutes:
         """The edits of a JSON body, for a clip.
 
         Raises:
-            HTTPException: they are wrong, or do not belong to the clip.
+            HTTPException: they are wrong, do not belong to the clip, or need a model of people.
         """
         try:
             edits = Edits.of(body)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
+        if edits.finds_people:
+            self._check_people()
         for style in map(self.style, edits.styles):
             if "," in style.name:  # it separates names in --at and --region
                 message = f"{style.name} has a comma in its name: remove it, and add it again"
@@ -270,6 +291,11 @@ def thumbnail(path: Path) -> bytes:
         InputError: it cannot be read.
     """
     return jpeg(reduced(rgb_8_bits(read_frame(path).image), THUMBNAIL_PX))
+
+
+def png(levels: Mask) -> bytes:
+    """A mask as PNG."""
+    return cv2.imencode(".png", levels)[1].tobytes()
 
 
 def _number(request: Request, name: str, otherwise: float, low: float, high: float) -> float:

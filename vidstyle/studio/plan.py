@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..io.files import part_folder
-from .edits import Edits, seconds_text
+from .edits import NAMES_OF_PEOPLE, Edits, seconds_text
 from .items import Clip, ClipMask, StyleImage, clean_name, new_id
 from .job import CLIP_ENDING, STILL_ENDING, Job
 from .library import Library
@@ -24,6 +24,7 @@ class Plan(NamedTuple):
         settings: changes of it, checked by ``chosen_settings``.
         part: start and end in seconds.
         edits: keyframes, regions and mask.
+        person_model: finds people; None: torchvision's.
     """
 
     clip: Clip
@@ -32,6 +33,7 @@ class Plan(NamedTuple):
     settings: Mapping[str, Any]
     part: tuple[float | None, float | None] = (None, None)
     edits: Edits = Edits()
+    person_model: Path | None = None
 
 
 MASK_ENDING = ".mkv"
@@ -42,7 +44,7 @@ Item = TypeVar("Item", Clip, ClipMask, StyleImage)
 
 
 class MissingError(Exception):
-    """A clip, a style or a mask of a job was removed. The message is one line."""
+    """A clip, a style, a mask or the device of a job is not there. The message is one line."""
 
 
 def new_job(plan: Plan, library: Library, taken: Collection[str] = ()) -> Job:
@@ -60,18 +62,26 @@ def new_job(plan: Plan, library: Library, taken: Collection[str] = ()) -> Job:
     file = next(name for name in chain([stem + ending], names) if name not in taken)
     styles, masks = map(library.style, plan.edits.styles), map(library.mask, plan.edits.masks)
     shown = {each.id: each.name for each in (*styles, *masks) if each is not None}
+    person_model = str(plan.person_model or "") if plan.edits.finds_people else ""
     arguments = render_arguments(
         (clip.name, style.name, file), plan.preset, plan.settings, plan.part
     )
     return Job(
         *(new_id(), clip.id, clip.name, style.id, style.name, plan.preset, dict(plan.settings)),
         file=file,
-        command=shown_command([*arguments, *plan.edits.flags(shown)]),
+        command=shown_command(
+            [*arguments, *plan.edits.flags(NAMES_OF_PEOPLE | shown), *_model_flags(person_model)]
+        ),
+        person_model=person_model,
         start=plan.part[0],
         end=plan.part[1],
         added=time.time(),
         **plan.edits.public(),
     )
+
+
+def _model_flags(person_model: str) -> list[str]:
+    return ["--person-model", person_model] if person_model else []
 
 
 def new_mask_job(clip: Clip, mask: ClipMask) -> Job:
@@ -124,18 +134,19 @@ def job_arguments(job: Job, library: Library, output: Path) -> list[str]:
     names = clip, str(library.style_path(style)), str(output)
     arguments = render_arguments(names, job.preset, job.settings, (job.start, job.end))
     arguments += job.edits.flags(edit_files(job.edits, library, relative=True))
+    arguments += [*_model_flags(job.person_model), "--device", job.device]
     return [*arguments, "--resume"] if part_folder(output).exists() else arguments
 
 
 def edit_files(edits: Edits, library: Library, relative: bool = False) -> dict[str, str]:
-    """Id -> path of each style and mask of edits.
+    """Id -> path of each style and mask of edits, and name -> name of the masks of people.
 
     Args:
         edits: whose styles and masks the library has.
         library: has them.
         relative: to the library's folder; bundled styles by their name.
     """
-    found: dict[str, str] = {}
+    found = dict(NAMES_OF_PEOPLE)
     for style in map(library.style, edits.styles):
         if style is not None:
             path = library.style_path(style)

@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from ..features.weights import load_features
 from ..io.files import changed_ns
 from ..io.frame import Frame, Image, rgb_8_bits
 from ..io.images import jpeg
-from ..io.mask_levels import Mask
+from ..io.mask_file import MaskFile, fit_mask
 from ..keyframes import KeyframeEntry
 from ..losses.objective import Objective
 from ..ops.tensors import to_image, to_tensor
@@ -33,7 +32,8 @@ from ..stylizer.sizes import default_working_px
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from ..stylizer.timeline import Keyframe, Timeline
-from .frames import read_frame, read_mask, reduced
+from .frames import read_frame, reduced
+from .people import FrameMasks, People
 from .turns import StoppedError, Turns
 
 COARSE_PX, FINE_PX = 192, 512
@@ -61,7 +61,7 @@ class PreviewRequest(NamedTuple):
         style: file.
         settings: of the render.
         keyframes, regions: of the render, in which each keyframe has one style at most.
-        mask: file; None: all of the frame is painted.
+        mask: where the frame is painted; None: all of it.
     """
 
     clip: Path
@@ -70,7 +70,7 @@ class PreviewRequest(NamedTuple):
     settings: Settings
     keyframes: tuple[KeyframeEntry, ...] = ()
     regions: tuple[RegionEntry, ...] = ()
-    mask: Path | None = None
+    mask: MaskFile | None = None
 
 
 class StepTime(NamedTuple):
@@ -116,12 +116,14 @@ class Previewer:
 
     Args:
         device: as for ``choose_device``.
+        people: finds people.
 
     Raises:
         DeviceError, ValueError: there is no such device.
     """
 
-    def __init__(self, device: str = "auto") -> None:
+    def __init__(self, device: str, people: People) -> None:
+        self._people = people
         self._device = choose_device(device)
         self.working_px = default_working_px(self._device)
         self._features: Features | None = None
@@ -199,12 +201,10 @@ class Previewer:
             self._paint(request, show_stage, stop)
 
     def _paint(self, request: PreviewRequest, show: ShowStage, stop: Event) -> None:
-        frame = _frame_of(request)
-        style, settings = self._look(request)
+        frame = self.frame(request)
+        style, settings = self.look(request)
         stylizer = self.stylizer_with(style, stop)
-        stylizer.regions = tuple(
-            Region(self._style_or_none(each.style), each.settings) for each in request.regions
-        )
+        stylizer.regions = self.regions(request)
         quick = replace(settings, fast_style_layers=True, patch_weight=0.0)
         small, stylizer.settings = prepared(frame, quick, COARSE_PX, COARSE_STEPS)
         stylizer.reset()
@@ -228,7 +228,28 @@ class Previewer:
         self.step_time = StepTime(spent / work, settings)
         show("fine", image)
 
-    def _look(self, request: PreviewRequest) -> tuple[Style, Settings]:
+    def frame(self, request: PreviewRequest) -> Frame:
+        """The frame of a request, with its mask and the masks of its regions.
+
+        Raises:
+            InputError, FeaturesError: it or a mask cannot be read, or the model of people.
+        """
+        frame = read_frame(request.clip, request.seconds)
+        masks = FrameMasks(frame, request.seconds, self._people)
+        regions = [masks.mask(each.mask) for each in request.regions]
+        return replace(
+            frame,
+            regions=np.stack(regions) if regions else None,
+            mask=None if request.mask is None else masks.mask(request.mask),
+        )
+
+    def regions(self, request: PreviewRequest) -> tuple[Region, ...]:
+        """The regions of a request, with their styles."""
+        return tuple(
+            Region(self._style_or_none(each.style), each.settings) for each in request.regions
+        )
+
+    def look(self, request: PreviewRequest) -> tuple[Style, Settings]:
         """The style and the settings that the timeline gives at the time of a preview."""
         style, settings = self.style(request.style), request.settings
         if not request.keyframes:
@@ -287,29 +308,11 @@ def prepared(
 ) -> tuple[Frame, Settings]:
     """A frame reduced to a long side in px, and settings to paint it at that size."""
     image = reduced(rgb_8_bits(frame.image), long_side)
+    size = image.shape[1], image.shape[0]
     mask, regions = frame.mask, frame.regions
     small = Frame(
         image,
-        mask=None if mask is None else _fitted(mask, image),
-        regions=None if regions is None else np.stack([_fitted(each, image) for each in regions]),
+        mask=None if mask is None else fit_mask(mask, size),
+        regions=None if regions is None else np.stack([fit_mask(each, size) for each in regions]),
     )
     return small, replace(settings, working_size=long_side, initial_steps=steps, compare="no")
-
-
-def _frame_of(request: PreviewRequest) -> Frame:
-    """The frame of a preview, with its mask and the masks of its regions."""
-    frame, seconds = read_frame(request.clip, request.seconds), request.seconds
-    masks = [
-        _fitted(read_mask(Path(each.mask.path), seconds), frame.image) for each in request.regions
-    ]
-    frame = replace(frame, regions=np.stack(masks) if masks else None)
-    if request.mask is None:
-        return frame
-    return replace(frame, mask=_fitted(read_mask(request.mask, seconds), frame.image))
-
-
-def _fitted(mask: Mask, image: Image) -> Mask:
-    """A mask of the size of an image."""
-    height, width = image.shape[:2]
-    way = cv2.INTER_AREA if mask.shape[1] > width else cv2.INTER_LINEAR
-    return cv2.resize(mask, (width, height), interpolation=way).astype(np.uint8)

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ..errors import VidstyleError
+from ..io.mask_file import MaskFile
 from ..runtime.worker import Worker
 from ..settings import Settings
 from ..sheet import MAX_CELLS
@@ -59,29 +60,35 @@ class PreviewRoutes:
 
     async def _preview(self, request: Request) -> Response:
         body = await read_json(request)
-        clip, style = self._routes.clip(body.get("clip")), self._routes.style(body.get("style"))
-        settings, edits = _settings_in(body), self._routes.edits(body, clip)
-        seconds, window = seconds_in(body, "time") or 0.0, _window_in(body)
-        files = edit_files(edits, self._library)
-        wanted = PreviewRequest(
-            self._library.clip_path(clip),
-            seconds,
-            self._library.style_path(style),
-            settings,
-            tuple(each.entry(files) for each in edits.keyframes),
-            tuple(each.entry(files) for each in edits.regions),
-            None if edits.mask is None else Path(files[edits.mask]),
-        )
+        style, window = self._routes.style(body.get("style")), _window_in(body)
+        wanted = self._wanted(body, self._library.style_path(style))
         paint = self._previewer.paint
         return _streamed(lambda show, stop: paint(wanted, show, stop, window))
 
+    def _wanted(self, body: dict[str, Any], style: Path) -> PreviewRequest:
+        """What a JSON body asks for, in a style.
+
+        Raises:
+            HTTPException: it is wrong.
+        """
+        clip = self._routes.clip(body.get("clip"))
+        settings, edits = _settings_in(body), self._routes.edits(body, clip)
+        files = edit_files(edits, self._library)
+        return PreviewRequest(
+            self._library.clip_path(clip),
+            seconds_in(body, "time") or 0.0,
+            style,
+            settings,
+            tuple(each.entry(files) for each in edits.keyframes),
+            tuple(each.entry(files) for each in edits.regions),
+            None if edits.mask is None else MaskFile(files[edits.mask]),
+        )
+
     async def _sheet(self, request: Request) -> Response:
         body = await read_json(request)
-        clip, settings = self._routes.clip(body.get("clip")), _settings_in(body)
-        seconds, window = seconds_in(body, "time") or 0.0, _window_in(body)
         styles = self._library.styles[:MAX_CELLS]
         files = [(style.id, self._library.style_path(style)) for style in styles]
-        wanted = SheetRequest(self._library.clip_path(clip), seconds, files, settings)
+        wanted, window = SheetRequest(self._wanted(body, files[0][1]), files), _window_in(body)
         previewer = self._previewer
         return _streamed(lambda show, stop: paint_sheet(previewer, wanted, show, stop, window))
 

@@ -2,8 +2,10 @@
 
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -20,10 +22,12 @@ from ..web.address import server_url
 from ..web.connection import PatientConnection
 from ..web.running import RunningServer
 from .choices import CHOICES, PRESET_NAMES
+from .devices import Devices, device_names
 from .job_routes import JobRoutes
 from .jobs import JobQueue
 from .library import Library
 from .library_routes import LibraryRoutes
+from .people import People
 from .preview import Previewer
 from .preview_routes import PreviewRoutes
 
@@ -39,6 +43,23 @@ MEDIA_TYPES = {
 }
 
 
+@dataclass(frozen=True)
+class StudioOptions:
+    """What a studio may do without.
+
+    Args:
+        parallel: number of renders at once on each device.
+        allowed: additional host names of the page.
+        person_model: finds people, see ``load_person_model``; None: torchvision's, where it is.
+        certificate: for HTTPS; None: HTTP.
+    """
+
+    parallel: int = 1
+    allowed: Collection[str] = ()
+    person_model: Path | None = None
+    certificate: ssl.SSLContext | None = None
+
+
 class Studio:
     """The server, on a thread of its own, and the renders that it started.
 
@@ -47,11 +68,13 @@ class Studio:
     Args:
         server: a bound socket, see ``address.listen``; ``close`` closes it.
         folder: of clips, styles and jobs; is created where it does not exist.
-        parallel: number of renders at once.
-        allowed: additional host names of the page.
-        device: where previews are painted, as for ``choose_device``.
+        device: where clips are rendered: a name as for ``choose_device``, or several, separated by
+            commas, on each of which renders run. Previews are painted on the first.
+        options: see there.
 
     Raises:
+        DeviceError, ValueError: there is no such device.
+        FeaturesError: the model of people cannot be used.
         OutputError: the folder cannot be used, or another server uses it.
     """
 
@@ -59,15 +82,17 @@ class Studio:
         self,
         server: socket.socket,
         folder: Path,
-        parallel: int = 1,
-        allowed: Collection[str] = (),
         device: str = "auto",
+        options: StudioOptions | None = None,
     ) -> None:
-        self._socket, self._previewer = server, Previewer(device)
+        options = options or StudioOptions()
+        devices, self._people = device_names(device), People(options.person_model)
+        self._devices = Devices(devices, options.parallel)
+        self._socket, self._previewer = server, Previewer(devices[0], self._people)
         self._lock = _locked(folder)
         try:
             self.library = Library(folder)
-            self.queue = JobQueue(folder / "jobs", self.library, parallel)
+            self.queue = JobQueue(folder / "jobs", self.library, self._devices)
         except BaseException:
             self._lock.release()
             raise
@@ -78,9 +103,11 @@ class Studio:
             for name in names
             if name.rpartition(".")[2] in MEDIA_TYPES
         }
-        self._access = Access(server.getsockname()[0], allowed, open_paths=self._page)
-        self.url = server_url(server, self._access.token)
-        self._running, self._closing = RunningServer(server, PatientConnection, "studio"), False
+        self._access = Access(server.getsockname()[0], options.allowed, open_paths=self._page)
+        scheme = "http" if options.certificate is None else "https"
+        self.url = server_url(server, self._access.token, scheme)
+        self._running = RunningServer(server, PatientConnection, "studio", options.certificate)
+        self._closing = False
 
     def open(self) -> None:
         """Start the server, and go on with unfinished jobs.
@@ -97,7 +124,7 @@ class Studio:
 
     def routes(self) -> list[Route]:
         """The routes of the application."""
-        library = LibraryRoutes(self.library, self.queue)
+        library = LibraryRoutes(self.library, self.queue, self._people)
         jobs = JobRoutes(self.queue, library, self.library, lambda: self._closing)
         previews = PreviewRoutes(self._previewer, library, self.library, self.queue)
         return [
@@ -135,6 +162,8 @@ class Studio:
                 **self.library.public(),
                 "presets": PRESET_NAMES,
                 "settings": [choice.described(self._previewer.working_px) for choice in CHOICES],
+                "people": {"available": not self._people.missing, "remedy": self._people.missing},
+                "devices": self._devices.names,
                 "jobs": self.queue.public(),
             }
         )

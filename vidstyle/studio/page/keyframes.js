@@ -201,10 +201,17 @@ function makeMarker(key) {
   return marker;
 }
 
-// The style at a time, which a new keyframe should not have again.
-function styleAt(time) {
-  const before = list.filter((each) => each.time <= time && each.style);
-  return before.length ? before.at(-1).style : baseStyle();
+// The keyframe that gives a time its style, if one does.
+const styledAt = (time) => list.findLast((each) => each.time <= time && each.style);
+
+// Use a style at the present time: in the keyframe that gives it its style. False if none does.
+export function useStyle(style) {
+  const key = styledAt(stage.currentTime());
+  if (!key) return false;
+  key.style = style;
+  show();
+  onChange();
+  return true;
 }
 
 function add() {
@@ -216,7 +223,8 @@ function add() {
   const end = Math.min(stage.currentRange().end ?? clip.seconds, ...later);
   const fade = Math.min(FADE_SECONDS, Math.round(clip.seconds * 2.5) / 10,
     Math.max(Math.floor((end - at) * 10 + 1e-6) / 10, 0));
-  chosen = { ...BLANK, time: at, style: nextStyle(styles, styleAt(at)).id, fade };
+  const { id: style } = nextStyle(styles, styledAt(at)?.style ?? baseStyle());
+  chosen = { ...BLANK, time: at, style, fade };
   list.push(chosen);
   sort();
   show();

@@ -3,9 +3,9 @@
 import { linkTo, post, remove } from "./api.js";
 import * as brush from "./brush.js";
 import { acceptDrops, sendFiles } from "./choices.js";
-import { currentRange } from "./stage.js";
+import { currentRange, currentTime } from "./stage.js";
 import {
-  announce, ask, askOne, attempt, byId, clockText, fillStyles, make, nextStyle, numberIn, setText,
+  afterPause, announce, ask, askOne, attempt, byId, clockText, fillStyles, make, nextStyle, numberIn, setText,
   toast,
 } from "./tools.js";
 
@@ -18,13 +18,26 @@ const EFFECTS = [
 const NEXT = "next";         // answer: in the style after the chosen one
 const QUESTION = [...EFFECTS.slice(1), [NEXT, "another style here"], [OFF, "nothing for now"]];
 const SAME_STRENGTH = 0.5;  // of the same style, before the user chooses one
+const FOUND_MS = 500;       // pause after the last change of the time before people are looked for
+
+// Masks that a model finds in each frame.
+const PEOPLE = ["person", "background"].map((id) => ({ id, name: id, kind: "found" }));
 
 let clip = null, styles = [], shown = [], onChange = () => {}, onGone = () => {};
 let baseStyle = () => "";
+let people = [];            // of `PEOPLE`, those that the server can find
 let effects = new Map();    // id of a mask -> {what, strength}; `what` is a style or one of above
 
 const effectOf = (id) => effects.get(id) || { what: OFF, strength: null };
 const isStyle = (what) => !EFFECTS.some(([value]) => value === what);
+
+const rows = () => [...byId("mask-list").children, ...byId("people-list").children];
+
+export const isPeople = (id) => PEOPLE.some((each) => each.id === id);
+
+// Whether regions or a mask need a model of people that is not there.
+export const lacksPeople = ({ regions, mask }) => !people.length
+  && [mask, ...regions.map((each) => each.mask)].some(isPeople);
 
 // The regions and the mask, as the server takes them.
 export function currentMasks() {
@@ -89,7 +102,8 @@ export function showHint() {
 
 function showEffects() {
   showHint();
-  for (const row of byId("mask-list").children) {
+  if (people.some(({ id }) => effectOf(id).what !== OFF)) byId("people").open = true;
+  for (const row of rows()) {
     const { what, strength } = effectOf(row.dataset.id);
     const select = row.querySelector("select"), field = row.querySelector("input");
     fillStyles(select, styles, EFFECTS, "in ");
@@ -159,10 +173,12 @@ function makeRow(mask) {
   strength.onchange = () => {
     setEffect(mask.id, effectOf(mask.id).what, numberIn(strength, 0, 1));
   };
-  const row = make("div", { className: "mask" },
-    make("img", { alt: "",
-      src: linkTo(`masks/${mask.id}.png`, { px: THUMB_PX, time: mask.time }) }),
-    make("span", { className: "name", textContent: mask.name, title: mask.name }),
+  const image = make("img", { alt: "", loading: "lazy" });  // people are found if they are seen
+  image.classList.toggle("inverted", mask === PEOPLE[1]);
+  if (mask.kind !== "found") {
+    image.src = linkTo(`masks/${mask.id}.png`, { px: THUMB_PX, time: mask.time });
+  }
+  const row = make("div", { className: "mask" }, image, make("span", { className: "name", textContent: mask.name, title: mask.name }),
     select, make("label", {}, "strength ", strength));
   if (mask.kind === "still") {
     row.append(button("quiet change", "Change", "Change", () => redraw(mask)));
@@ -173,12 +189,24 @@ function makeRow(mask) {
     follow.title = "From the frame that the mask was drawn on, to the end of the shot";
     row.append(follow, make("span", { className: "carried" }));
   }
-  row.append(button("quiet gone", "×", "Remove", () => removeMask(mask)));
+  if (mask.kind !== "found") {
+    row.append(button("quiet gone", "×", "Remove", () => removeMask(mask)));
+  }
   row.setAttribute("role", "group");
   row.setAttribute("aria-label", mask.name);
   row.dataset.id = mask.id;
   return row;
 }
+
+// Show where the model finds people in the frame.
+function showFound() {
+  const link = clip && linkTo(`clips/${clip.id}/person.png`,
+    { px: THUMB_PX, time: currentTime().toFixed(3) });
+  for (const image of byId("people-list").querySelectorAll("img")) {
+    if (link && image.getAttribute("src") !== link) image.src = link;
+  }
+}
+export const showFoundSoon = afterPause(showFound, FOUND_MS);
 
 // Show the masks of a clip. `chosen` has the regions and the mask in use; without it they stay.
 export function showMasks(nextClip, masks, nextStyles, chosen = null) {
@@ -186,22 +214,24 @@ export function showMasks(nextClip, masks, nextStyles, chosen = null) {
   if (other) brush.close();
   clip = nextClip;
   styles = nextStyles;
-  shown = clip ? masks.filter((mask) => mask.clip === clip.id) : [];
+  shown = clip ? [...masks.filter((mask) => mask.clip === clip.id), ...people] : [];
   if (chosen) effects = effectsOf(chosen);
   const known = new Set(shown.map((mask) => mask.id));
   const gone = (what) => isStyle(what) && !styles.some((style) => style.id === what);
   for (const [id, { what }] of effects) if (!known.has(id) || gone(what)) effects.delete(id);
-  const rows = new Map([...byId("mask-list").children].map((row) => [row.dataset.id, row]));
-  for (const [id, row] of rows) if (!known.has(id)) row.remove();
+  const old = new Map(rows().map((row) => [row.dataset.id, row]));
+  for (const [id, row] of old) if (!known.has(id)) row.remove();
   let replaced = false;
   shown.forEach((mask, place) => {
-    if (!rows.has(mask.id)) {
+    if (!old.has(mask.id)) {
       replaced = (!other && replaceDrawn(mask)) || replaced;
-      byId("mask-list").insertBefore(makeRow(mask), byId("mask-list").children[place] || null);
+      const list = byId(mask.kind === "found" ? "people-list" : "mask-list");
+      list.insertBefore(makeRow(mask), list.children[place] || null);
     }
   });
   byId("masks").hidden = !clip;
   showEffects();
+  if (other) showFound();
   if (replaced) onChange();
 }
 
@@ -223,6 +253,12 @@ async function askUse(mask, onAdded) {
   useNew(mask, onAdded);
 }
 
+// What the server says of the model of people: whether it is there, and what to do if not.
+export function setupPeople({ available, remedy }) {
+  people = available ? PEOPLE : [];
+  setText(byId("people-hint"), available ? "A model finds people in each frame." : remedy);
+}
+
 export function setup(changed, added, gone, currentStyle) {
   onChange = changed;
   onGone = gone;
@@ -235,5 +271,7 @@ export function setup(changed, added, gone, currentStyle) {
     add(byId("mask-file").files);
     byId("mask-file").value = "";
   };
-  byId("mask-draw").onclick = () => brush.open(clip, `mask ${shown.length + 1}.png`);
+  byId("mask-draw").onclick = () => {
+    brush.open(clip, `mask ${byId("mask-list").childElementCount + 1}.png`);
+  };
 }

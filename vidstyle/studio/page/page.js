@@ -132,6 +132,7 @@ function changed(what) {
   if (what !== "range") requestPainting(what === "time");
   if (what !== "time") loadCosts();
   if (what === "range") masks.showHint();
+  if (what === "time") masks.showFoundSoon();
   showSummary();
   remember();
 }
@@ -202,7 +203,9 @@ function missingOf({ style, keyframes: list, regions, mask }, clip) {
   return [
     clip ? "" : "clip",
     lacks(state.styles, [style, ...[...list, ...regions].map((each) => each.style)]) ? "style" : "",
-    lacks(state.masks, [mask, ...regions.map((each) => each.mask)]) ? "mask" : "",
+    lacks(state.masks, [mask, ...regions.map((each) => each.mask)]
+      .filter((id) => !masks.isPeople(id))) ? "mask" : "",
+    masks.lacksPeople({ regions, mask }) ? "model of people" : "",
   ].filter(Boolean);
 }
 
@@ -277,8 +280,8 @@ function setup() {
   }, () => chosen.style);
   sheet.setup(() => currentClip() && {
     clip: chosen.clip, time: stage.currentTime(), preset: settings.currentPreset(),
-    settings: settings.changedSettings(), window: WINDOW,
-  }, (id) => { pickStyle(id); showChoices(); }, (id) => (find(state.styles, id) || {}).name || id);
+    settings: settings.changedSettings(), ...currentEdits(), window: WINDOW,
+  }, (id) => { if (!keyframes.useStyle(id)) pickStyle(id); showChoices(); }, (id) => (find(state.styles, id) || {}).name || id);
   queue.setup((job) => player.openPlayer(job, job.start || 0), reuse,
     (id) => (find(state.styles, id) || { name: "" }).name);
   player.setup(toast);
@@ -300,6 +303,7 @@ async function start() {
   setText(byId("version"), loaded.version);
   settings.setup(loaded.settings, loaded.presets, changed);
   keyframes.setupSettings(loaded.settings);
+  masks.setupPeople(loaded.people);
   const before = recall();
   const preset = loaded.presets.includes(before.preset) ? before.preset : loaded.presets[0];
   settings.pick(preset, before.settings || {});
