@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 from conftest import until, write_clip
+from onnx_file import write_onnx
 from page_session import browser
 from studio_session import FakeProcess, StudioPage
 
+from vidstyle.studio.devices import Devices
 from vidstyle.studio.frames import read_mask
-from vidstyle.studio.server import Studio
+from vidstyle.studio.server import Studio, StudioOptions
 from vidstyle.web.address import listen
 
 pytestmark = pytest.mark.browser
@@ -75,7 +77,10 @@ def studio(tmp_path_factory, clips):
             patch.setattr(f"vidstyle.studio.{name}", 1)
         patch.setattr("vidstyle.studio.jobs.RenderProcess", FakeProcess)
         FakeProcess.started = ()
-        with closing(Studio(listen("127.0.0.1:0", "--address"), folder, device="cpu")) as made:
+        model = write_onnx(folder / "disc.onnx", [[0.0, 0, -60]], [15.3], (256, 256))
+        options = StudioOptions(person_model=model)
+        server = listen("127.0.0.1:0", "--address")
+        with closing(Studio(server, folder, "cpu", options)) as made:
             add_clip(made, clips / "clip.mp4")
             made.open()
             yield made
@@ -126,11 +131,17 @@ def keep(page, use):
     until(lambda: page.script(USED))
 
 
-def queued(page, studio):
-    """The job that Render adds; it is cancelled at once."""
-    before = set(studio.queue.jobs and [job.id for job in studio.queue.jobs])
+def added(page, studio):
+    """The job that Render adds."""
+    before = {job.id for job in studio.queue.jobs}
     click(page, "#render")
     (job,) = until(lambda: [job for job in studio.queue.jobs if job.id not in before])
+    return job
+
+
+def queued(page, studio):
+    """The job that Render adds; it is cancelled at once."""
+    job = added(page, studio)
     studio.queue.cancel(job)
     return job
 
@@ -290,13 +301,13 @@ def test_page_mask_is_changed_and_removed(page, studio):
     (mask,) = studio.library.masks
     assert queued(page, studio).regions[0]["style"] == studio.library.styles[1].id
     page.script(CHANGE, f"#effect-{mask.id}", "glass")
-    page.script(CHANGE, ".mask input", "0.5")
+    page.script(CHANGE, "#mask-list .mask input", "0.5")
     job = queued(page, studio)
     assert (job.mask, job.regions) == (
         None,
         [{"mask": mask.id, "style": "glass", "strength": 0.5}],
     )
-    click(page, ".mask .change")
+    click(page, "#mask-list .mask .change")
     until(lambda: page.one("#covered").text == "25 % of the frame")
     click(page, "label[for=brush-remove]")
     click(page, "#rect-add")
@@ -307,11 +318,11 @@ def test_page_mask_is_changed_and_removed(page, studio):
     until(lambda: [each.id for each in studio.library.masks] not in ([], [mask.id]))
     (changed,) = until(lambda: len(studio.library.masks) == 1 and studio.library.masks)
     page.wait_for(f"#effect-{changed.id}")
-    until(lambda: len(page.all(".mask")) == 1)
+    until(lambda: len(page.all("#mask-list .mask")) == 1)
     assert queued(page, studio).regions[0]["style"] == "glass"
-    click(page, ".mask .gone")
+    click(page, "#mask-list .mask .gone")
     page.one("#question-yes").click()
-    until(lambda: not studio.library.masks and not page.all(".mask"))
+    until(lambda: not studio.library.masks and not page.all("#mask-list .mask"))
     assert queued(page, studio).regions == []
 
 
@@ -320,7 +331,7 @@ def test_page_mask_uses_are_flags(page, studio, tmp_path):
         path = tmp_path / f"mask {number}.png"
         cv2.imwrite(str(path), np.eye(48, 64, dtype=np.uint8) * 255)
         page.one("#mask-file").send_keys(str(path))
-        until(lambda number=number: len(page.all(".mask")) == number + 1)
+        until(lambda number=number: len(page.all("#mask-list .mask")) == number + 1)
     first, second = (each.id for each in studio.library.masks)
     page.script(CHANGE, f"#effect-{second}", "keep")
     job = queued(page, studio)
@@ -338,17 +349,17 @@ def test_page_mask_that_follows_the_motion_replaces_the_drawn_one(page, studio):
     keep(page, "keep")
     (mask,) = until(lambda: studio.library.masks)
     assert mask.time == pytest.approx(0.5)
-    page.wait_for(".mask .follow")
+    page.wait_for("#mask-list .mask .follow")
     page.script(CHANGE, f"#effect-{mask.id}", "ink")
     before = len(FakeProcess.started)
-    click(page, ".mask .follow")
+    click(page, "#mask-list .mask .follow")
     process = until(lambda: len(FakeProcess.started) > before and FakeProcess.started[-1])
-    until(lambda: page.one(".mask .carried").text == "following: 0 %")
-    assert not page.one(".mask .follow").is_enabled()
+    until(lambda: page.one("#mask-list .mask .carried").text == "following: 0 %")
+    assert not page.one("#mask-list .mask .follow").is_enabled()
     output = process.arguments[process.arguments.index("-o") + 1]
     write_clip(Path(output), count=FRAMES, rate=RATE, codec="ffv1")
     process.ended.set()
-    page.wait_for(".mask:nth-child(2)")
+    page.wait_for("#mask-list .mask:nth-child(2)")
     (carried,) = [each for each in studio.library.masks if each.carried]
     empty = "mask 1 in motion.mkv is empty before 0:00.5"
     until(lambda: empty in page.one("#mask-hint").text)
@@ -363,6 +374,55 @@ def test_page_mask_that_follows_the_motion_replaces_the_drawn_one(page, studio):
     done = page.one("#jobs li[data-state=done]")
     seen = [each.text for each in done.find_elements("css selector", ".actions *") if each.text]
     assert seen == ["Remove"]
+
+
+@WIDTHS
+def test_page_offers_masks_of_people(page, studio, width):
+    page.resize(width)
+    seen = "return [...document.querySelectorAll('#people-list img')].map((each) => each.src)"
+    assert not page.one("#effect-person").is_displayed()
+    click(page, "#people summary")
+    loaded = "return document.querySelector('#people-list img').naturalWidth"
+    until(lambda: page.script(loaded) == 64)
+    before = page.script(seen)
+    page.script(SEEK, 1)
+    until(lambda: page.script(seen) != before and page.script(loaded) == 64)
+    assert all("person.png" in link and "time=1.000" in link for link in page.script(seen))
+    page.script(CHANGE, "#effect-person", "only")
+    job = queued(page, studio)
+    assert (job.mask, job.regions) == ("person", [])
+    assert f"--mask person --person-model {job.person_model}" in job.command
+    page.script(CHANGE, "#effect-person", "glass")
+    page.script(CHANGE, "#effect-background", "keep")
+    job = queued(page, studio)
+    assert job.mask is None and job.regions == [
+        {"mask": "person", "style": "glass", "strength": None},
+        {"mask": "background", "style": None, "strength": 0},
+    ]
+    page.open()
+    page.wait_for("#frame[src]")
+    item = f"#jobs li[data-id='{job.id}'] [data-do=reuse]"
+    page.wait_for(f"{item}:not([hidden])")
+    click(page, item)
+    assert page.one("#effect-person").is_displayed()
+    assert page.one("#effect-person").get_attribute("value") == "glass"
+    assert queued(page, studio).regions == job.regions
+    assert page.script("return document.documentElement.scrollWidth") <= width
+
+
+def test_page_without_a_model_of_people_says_what_to_do(page, studio, monkeypatch, tmp_path):
+    page.script(CHANGE, "#effect-person", "keep")
+    job = queued(page, studio)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(studio._people, "model", None)
+    page.open()
+    page.wait_for("#frame[src]")
+    click(page, "#people summary")
+    assert "--person-model FILE" in page.one("#people-hint").text
+    assert not page.all("#people-list .mask")
+    click(page, f"#jobs li[data-id='{job.id}'] [data-do=reuse]")
+    assert "its model of people was removed" in until(page.toasts)[0]
+    assert queued(page, studio).regions == []
 
 
 def test_page_escaping_the_drawing_keeps_nothing(page, studio):
@@ -386,6 +446,23 @@ def test_page_contact_sheet_chooses_a_style(page, studio, width):
     assert page.script(chosen) == studio.library.styles[4].id
 
 
+def test_page_contact_sheet_is_of_the_present_time(page, studio):
+    base = page.script("return document.querySelector('#style-list input:checked').value")
+    page.script(SEEK, 0.5)
+    click(page, "#key-add")
+    page.script(CHANGE, "#key-strength", "0")
+    page.script(SEEK, 1)
+    click(page, "#compare")
+    until(lambda: page.one("#sheet-state").text == "8 styles: choose one")
+    images = page.script("return [...document.querySelectorAll('.cell img')].map((x) => x.src)")
+    assert len(set(images)) == 1  # strength 0
+    page.all("#sheet-cells .cell")[4].click()
+    until(lambda: not page.all("#sheet[open]"))
+    job = queued(page, studio)
+    chosen = studio.library.styles[4].id
+    assert base != chosen and (job.style, job.keyframes[0]["style"]) == (base, chosen)
+
+
 def test_page_contact_sheet_is_stopped(page, monkeypatch):
     monkeypatch.setattr("vidstyle.studio.contact_sheet.SHEET_STEPS", 100_000)
     click(page, "#compare")
@@ -404,13 +481,29 @@ def test_page_shows_what_another_window_added(page, studio, clips):
     path = clips / "mask.png"
     cv2.imwrite(str(path), np.eye(48, 64, dtype=np.uint8) * 255)
     page.one("#mask-file").send_keys(str(path))
-    page.wait_for(".mask")
+    page.wait_for("#mask-list .mask")
     page.script("document.querySelector(arguments[0]).click()", f"[data-id='{added.id}'] .gone")
     assert "other.mp4 and its 1 mask" in page.one("#question-text").text
     page.press(ESCAPE)
     studio.library.remove_clip(added.id)
     until(lambda: not page.all(f"#clip-{added.id}"))
     until(lambda: page.script("return document.querySelector('#clip-list input').checked"))
+
+
+def test_page_tells_the_device_of_each_render(page, studio, monkeypatch):
+    devices = Devices(("cpu", "cuda:0"))  # nothing is computed there
+    monkeypatch.setattr(studio, "_devices", devices)
+    monkeypatch.setattr(studio.queue, "_devices", devices)
+    page.open()
+    page.wait_for("#frame[src]")
+    jobs = [added(page, studio) for _ in range(3)]
+    items = [f"#jobs li[data-id='{job.id}'] .state" for job in jobs]
+    until(lambda: "on cuda:0" in page.one(items[1]).text)
+    assert "on cpu" in page.one(items[0]).text and page.one(items[2]).text == "queued"
+    assert page.one("#running").text.endswith(", and 1 more")
+    for job in reversed(jobs):
+        studio.queue.cancel(job)
+    until(lambda: "on cpu" not in page.one(items[0]).text)
 
 
 @WIDTHS
@@ -462,7 +555,7 @@ def test_page_reuse_says_what_was_removed(page, studio):
     job = queued(page, studio)
     until(lambda: job.pid is None)
     studio.library.remove_mask(mask)
-    until(lambda: not page.all(".mask"))
+    until(lambda: not page.all("#mask-list .mask"))
     act(page, job, "reuse")
     until(lambda: "its mask was removed" in page.one("#toasts").text)
 

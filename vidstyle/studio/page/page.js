@@ -304,6 +304,7 @@ async function start() {
   settings.setup(loaded.settings, loaded.presets, changed);
   keyframes.setupSettings(loaded.settings);
   masks.setupPeople(loaded.people);
+  queue.setupDevices(loaded.devices);
   const before = recall();
   const preset = loaded.presets.includes(before.preset) ? before.preset : loaded.presets[0];
   settings.pick(preset, before.settings || {});

@@ -12,6 +12,7 @@ const ENDED = ["done", "failed", "cancelled"];
 const STEP = 0.25;  // share of a render after which its progress is read to the user
 
 const shown = new Map();  // id -> {item, job, told}
+let several = false;      // whether the server renders on several devices
 let onPlay = () => {}, onReuse = () => {}, styleName = () => "";
 
 const share = (job) => (job.total ? job.done / job.total : 0);
@@ -45,9 +46,18 @@ function runningText(job) {
   return `${job.total ? percent(job) : "starting"}${left}`;
 }
 
+// Where a render runs, or where it waits to go on; "" where there is one device alone.
+function deviceText(job) {
+  if (!several || !job.device || !isRender(job)) return "";
+  if (job.state === "running") return `on ${job.device}`;
+  return job.state === "queued" && job.done ? `waits for ${job.device}` : "";
+}
+
 function stateText(job) {
-  const parts = [job.state];
-  if (job.state === "running" && !job.done && job.message) return "running · the first frame";
+  const parts = [job.state, deviceText(job)].filter(Boolean);
+  if (job.state === "running" && !job.done && job.message) {
+    return [...parts, "the first frame"].join(" · ");
+  }
   if (job.state === "running" || job.state === "paused") {
     parts.push(job.total ? `${percent(job)}, ${job.done} of ${job.total}` : "starting");
     if (job.state === "running" && typeof job.remaining_seconds === "number") {
@@ -199,11 +209,12 @@ function inOrder(jobs) {
 }
 
 function showRunning(jobs) {
-  const running = jobs.find((job) => job.state === "running"), link = byId("running");
+  const all = jobs.filter((job) => job.state === "running"), running = all[0];
+  const link = byId("running"), more = all.length > 1 ? `, and ${all.length - 1} more` : "";
   link.hidden = !running;
   if (running) {
     const what = isRender(running) ? `rendering ${running.clip_name}` : nameOf(running);
-    setText(link, `${what}: ${runningText(running)}`);
+    setText(link, `${what}: ${runningText(running)}${more}`);
     link.onclick = (event) => { event.preventDefault(); reveal(running.id); };
   }
   document.title = running ? `${percent(running)} · vidstyle studio` : "vidstyle studio";
@@ -243,6 +254,11 @@ export function reveal(id) {
   const item = shown.has(id) ? shown.get(id).item : byId("queue-title");
   item.scrollIntoView({ block: "center" });
   item.focus({ preventScroll: true });
+}
+
+// The devices on which the server renders.
+export function setupDevices(names) {
+  several = names.length > 1;
 }
 
 export function setup(play, reuse, nameOfStyle) {
