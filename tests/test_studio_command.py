@@ -59,16 +59,39 @@ def test_studio_command_serves_until_a_signal(tmp_path):
     assert process.returncode == 130
 
 
+def test_studio_command_serves_by_https(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("cryptography")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    found = []
+
+    def visit():
+        url = capsys.readouterr().err.splitlines()[0].split()[-1]
+        found.append((url, httpx.get(f"{url}api/state", verify=False).status_code))
+
+    monkeypatch.setattr("vidstyle.cli.studio._wait", visit)
+    command = ["studio", "--no-browser", "--address", "127.0.0.1:0", "--device", "cpu"]
+    own = str(tmp_path / "vidstyle" / "certificate.pem")
+    for flags in (["--https"], ["--certificate", own, "--key", own]):
+        assert cli.main([*command, *flags]) == 0
+    assert all(url.startswith("https://127.0.0.1:") and code == 200 for url, code in found)
+    assert len(found) == 2
+
+
 def test_studio_command_names_wrong_values(capsys, tmp_path):
     for flags, words in (
         (["--address", "a:b"], "HOST:PORT"),
         (["--parallel", "0"], "--parallel must be 1 or more"),
         (["--allow-host", "http://x"], "--allow-host"),
+        (["--certificate", "a.pem"], "give both --certificate and --key"),
+        (["--https", "--certificate", "a.pem", "--key", "a.pem"], "--https makes a certificate"),
+        (["--device", "cpu,cpu", "--address", ":0", "--folder", str(tmp_path)], "cpu twice"),
         (["--device", "nonsense", "--address", ":0", "--folder", str(tmp_path)], "nonsense"),
     ):
         with pytest.raises(SystemExit) as leaving:
             cli.main(["studio", "--no-browser", *flags])
         assert leaving.value.code == 2 and words in capsys.readouterr().err
+    assert cli.main(["studio", "--certificate", "a.pem", "--key", "a.pem"]) == 1
+    assert "a.pem cannot be read" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     command = ["studio", "--no-browser", "--address", ":0", "--folder", str(tmp_path / "file")]
     assert cli.main(command) == 1

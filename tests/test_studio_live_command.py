@@ -1,5 +1,7 @@
 """The command ``vidstyle studio --live``: ``vidstyle live`` with the camera of a browser."""
 
+import sys
+
 import cv2
 import pytest
 from conftest import stripes
@@ -47,6 +49,15 @@ def test_studio_live_for_other_devices_has_https_and_a_qr_code(sessions, capsys,
     assert "control page at https://" in capsys.readouterr().err
     assert cli.main(command) == 0
     assert "browsers give this page no camera: add --https" in capsys.readouterr().err
+
+
+def test_studio_live_without_its_packages_names_all_extras(sessions, capsys, monkeypatch):
+    for missing in ("starlette", "aiortc"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, missing, None)  # as if it were not installed
+            assert cli.main(["studio", "--live"]) == 1
+        err = capsys.readouterr().err
+        assert "pip install 'vidstyle[web,webrtc]'" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
