@@ -272,7 +272,8 @@ export function setupSettings(settings) {
     labels[name] = label;
     const field = byId(`key-${name}`) || make("input", { type: "number", id: `key-${name}` });
     Object.assign(field, { min, max, step, title, placeholder: "same", onchange: edited });
-    if (!field.isConnected) byId("key-easing").parentNode.before(make("label", {}, `${label} `, field));
+    if (field.isConnected) continue;
+    byId("key-easing").parentNode.before(make("label", {}, `${label} `, field));
   }
 }
 

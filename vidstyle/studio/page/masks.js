@@ -5,8 +5,8 @@ import * as brush from "./brush.js";
 import { acceptDrops, sendFiles } from "./choices.js";
 import { currentRange, currentTime } from "./stage.js";
 import {
-  afterPause, announce, ask, askOne, attempt, byId, clockText, fillStyles, make, nextStyle, numberIn, setText,
-  toast,
+  afterPause, announce, ask, askOne, attempt, byId, clockText, fillStyles, make, nextStyle,
+  numberIn, setText, toast,
 } from "./tools.js";
 
 const THUMB_PX = 160;
@@ -178,8 +178,9 @@ function makeRow(mask) {
   if (mask.kind !== "found") {
     image.src = linkTo(`masks/${mask.id}.png`, { px: THUMB_PX, time: mask.time });
   }
-  const row = make("div", { className: "mask" }, image, make("span", { className: "name", textContent: mask.name, title: mask.name }),
-    select, make("label", {}, "strength ", strength));
+  const row = make("div", { className: "mask" }, image,
+    make("span", { className: "name", textContent: mask.name, title: mask.name }), select,
+    make("label", {}, "strength ", strength));
   if (mask.kind === "still") {
     row.append(button("quiet change", "Change", "Change", () => redraw(mask)));
   }
@@ -256,7 +257,8 @@ async function askUse(mask, onAdded) {
 // What the server says of the model of people: whether it is there, and what to do if not.
 export function setupPeople({ available, remedy }) {
   people = available ? PEOPLE : [];
-  setText(byId("people-hint"), available ? "A model finds people in each frame." : remedy);
+  setText(byId("people-hint"), available ? "A model finds people in each frame."
+    : `${remedy}. Then reload this page.`);
 }
 
 export function setup(changed, added, gone, currentStyle) {

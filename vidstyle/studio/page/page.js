@@ -281,7 +281,10 @@ function setup() {
   sheet.setup(() => currentClip() && {
     clip: chosen.clip, time: stage.currentTime(), preset: settings.currentPreset(),
     settings: settings.changedSettings(), ...currentEdits(), window: WINDOW,
-  }, (id) => { if (!keyframes.useStyle(id)) pickStyle(id); showChoices(); }, (id) => (find(state.styles, id) || {}).name || id);
+  }, (id) => {
+    if (!keyframes.useStyle(id)) pickStyle(id);
+    showChoices();
+  }, (id) => (find(state.styles, id) || {}).name || id);
   queue.setup((job) => player.openPlayer(job, job.start || 0), reuse,
     (id) => (find(state.styles, id) || { name: "" }).name);
   player.setup(toast);
