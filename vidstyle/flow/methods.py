@@ -25,6 +25,10 @@ MIN_FLOW_SIDE_PX = 16
 MIN_RAFT_SIDE_PX = 128
 """Smallest side for RAFT, whose correlation pyramid has four levels at an eighth of the size."""
 
+DIS_DESCENTS, DIS_REFINEMENTS = 12, 10
+"""Number of iterations of gradient descent and of variational refinement on each pyramid level of
+DIS. More descents follow noise: at rest, flow then varies from frame to frame."""
+
 FlowMethod = Callable[[Image, Image], NDArray[np.float32]]
 """``method(frame, earlier)`` computes optical flow, and may be called from several threads at once.
 
@@ -34,12 +38,14 @@ each pixel of ``frame`` to its position in ``earlier``, (dx, dy) in px.
 
 
 def dis_flow(frame: Image, earlier: Image) -> NDArray[np.float32]:
-    """Dense Inverse Search (Kroeger et al. 2016) from OpenCV, medium preset: a ``FlowMethod``.
+    """Dense Inverse Search (Kroeger et al. 2016) from OpenCV, at full resolution: a ``FlowMethod``.
 
-    Frames up to half of ``MAX_FLOW_SIDE_PX`` are matched at full resolution, larger ones at half.
+    The medium preset stops at half of the resolution, where its error is half as large again.
     """
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    method.setFinestScale(0 if max(frame.shape) <= MAX_FLOW_SIDE_PX // 2 else 1)
+    method.setFinestScale(0)
+    method.setGradientDescentIterations(DIS_DESCENTS)
+    method.setVariationalRefinementIterations(DIS_REFINEMENTS)
     greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (frame, earlier)]
     return np.asarray(method.calc(*greys, None), np.float32)  # type: ignore[call-overload]
 
