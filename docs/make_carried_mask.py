@@ -25,12 +25,11 @@ def main():
         folder = Path(name)
         cv2.imwrite(str(folder / "first.png"), boat_masks(read(CLIP))[0])
         drawn = {Fraction(0): folder / "first.png"}
-        carried = carry_masks(
-            CLIP, drawn, folder / "mask.mkv", overlay=folder / "overlay.mkv", make_display=QUIET
-        )
-        regions = [{"mask": carried, "strength": 0.0}]
+        overlay = folder / "overlay.mkv"
+        carry_masks(CLIP, drawn, folder / "mask.mkv", overlay=overlay, make_display=QUIET)
+        regions = [{"mask": folder / "mask.mkv", "strength": 0.0}]
         vs.render(CLIP, "strokes", folder / "out.mkv", regions=regions, codec="ffv1")
-        save([read(folder / "overlay.mkv"), read(folder / "out.mkv")], OUTPUT)
+        save([read(overlay), read(folder / "out.mkv")], OUTPUT)
 
 
 if __name__ == "__main__":

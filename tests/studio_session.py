@@ -76,12 +76,14 @@ class FakeProcess:
 
     def __init__(self, arguments, log, folder):
         self.arguments, self.ended, self.code = arguments, Event(), 0
+        self.last_events = ()
         self.pid, self.start = 1, ""
         FakeProcess.started = (*FakeProcess.started, self)
 
     def events(self):
         yield {"event": "start", "frames": 4, "working_size": [64, 48]}
         self.ended.wait()
+        yield from self.last_events
 
     def wait(self):
         return self.code

@@ -1,4 +1,4 @@
-"""Masks that are drawn on one frame and carried along the motion."""
+"""Masks that are drawn on one frame and carried along the motion in both directions."""
 
 import json
 from fractions import Fraction
@@ -6,15 +6,15 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 from conftest import pixels_of, scene, write_clip
 
-from vidstyle import Frame, Motion, OutputError
+from vidstyle import Frame, Motion, OutputError, drawn_masks
 from vidstyle.bench.clips import object_clip
+from vidstyle.drawn_masks import _reversed, carried_masks, plan_masks
 from vidstyle.flow.carried_mask import carried_mask
-from vidstyle.flow.clip_motion import with_motion
-from vidstyle.flow.methods import load_flow
+from vidstyle.flow.methods import dis_flow
 from vidstyle.io.images import write_image
+from vidstyle.io.source import open_source
 from vidstyle.mask_clip import SHADE, carry_masks, overlaid
 from vidstyle.progress import ProgressDisplay
 
@@ -34,18 +34,30 @@ def disc(size, number, speed):
     return (distance < size[1] / 4).astype(np.uint8) * 255
 
 
-@pytest.mark.parametrize("speed", [1.0, 2.5])
-def test_carried_mask_follows_a_thing_for_48_frames(speed):
-    size = (320, 180)
-    clip = object_clip("disc", size, 48, speed)
-    mask = disc(size, 0, 0)
-    for number, (frame, motion) in enumerate(
-        with_motion(clip.frames, load_flow("dis", torch.device("cpu")))
-    ):
-        if number:
-            mask = carried_mask(mask, frame.image, motion)
+def carried(clip, masks):
+    """The masks of all frames of a clip, and what was shown of the progress."""
+    shown = []
+    open_from = partial(open_source, clip)
+    with open_from() as source:
+        plan = plan_masks(source, masks)
+    with open_from() as source:
+        made = [mask for _, mask in carried_masks(source, open_from, plan, dis_flow, shown.append)]
+    assert shown == sorted(shown) and shown[-1] == len(made)
+    return made
+
+
+def test_masks_follow_a_thing_for_48_frames_in_both_directions(tmp_path):
+    size, speed = (320, 180), 1.75
+    frames = object_clip("disc", size, 97, speed).frames
+    write_clip(
+        tmp_path / "disc.mkv",
+        **{"count": 97, "rate": Fraction(25), "size": size, "codec": "ffv1"},
+        picture=lambda time: frames[round(25 * time)].image,
+    )
+    made = carried(tmp_path / "disc.mkv", {Fraction(48, 25): disc(size, 48, speed)})
     # The disc has the colours of what is behind it, so that only the motion tells them apart.
-    assert overlap(mask, disc(size, 47, speed)) > 0.85
+    overlaps = [overlap(mask, disc(size, number, speed)) for number, mask in enumerate(made)]
+    assert len(made) == 97 and min(overlaps) > 0.85
 
 
 def test_carried_mask_ends_with_the_shot_and_stays_empty():
@@ -82,8 +94,9 @@ def test_mask_command_writes_a_clip_of_masks_and_an_overlay(vidstyle, moving, dr
     files = ["--overlay", tmp_path / "over.mkv", "--json", tmp_path / "progress.jsonl"]
     code, _, errors = vidstyle("mask", moving, drawn, *files)
     assert code == 0 and "use it with --mask" in errors
-    events = [json.loads(line) for line in (tmp_path / "progress.jsonl").open()]
+    *events, last = [json.loads(line) for line in (tmp_path / "progress.jsonl").open()]
     assert [event["done"] for event in events] == list(range(1, 9))
+    assert (last["event"], last["covers"]) == ("mask", [0, 1])
     masks = pixels_of(tmp_path / "moving_mask.mkv")
     assert len(masks) == 8 and np.array_equal(masks[0], pixels_of(drawn)[0])
     centre = np.nonzero(masks[7][..., 0] > 127)[1].mean()
@@ -96,18 +109,86 @@ def test_mask_command_writes_a_clip_of_masks_and_an_overlay(vidstyle, moving, dr
     assert code == 1 and "exists: add -y" in errors
 
 
-def test_masks_at_several_times_count_from_their_own(moving, drawn, tmp_path):
-    full = tmp_path / "corner.png"
-    corner = np.zeros((48, 64, 3), np.uint8)
-    corner[30:, 40:] = 255
-    write_image(full, corner)
-    output = carry_masks(moving, {Fraction(1, 2): full}, tmp_path / "m.mkv", make_display=QUIET)
-    masks = pixels_of(output)
-    assert not any(mask.any() for mask in masks[:4]) and np.array_equal(masks[4], corner)
-    both = carry_masks(
-        moving, {Fraction(1, 2): full, Fraction(0): drawn}, tmp_path / "b.mkv", make_display=QUIET
-    )
-    assert pixels_of(both)[3][24, 18].all() and np.array_equal(pixels_of(both)[4], corner)
+@pytest.fixture
+def shots(tmp_path):
+    """A clip of three shots of 6 frames each, at 8 per second."""
+
+    def picture(time):
+        number = round(8 * time)
+        return np.roll(scene(number % 6 / 8), 16 * (number // 6), (0, 1))[
+            ..., :: 1 - 2 * (number // 6 % 2)
+        ]
+
+    return write_clip(tmp_path / "shots.mkv", count=18, rate=Fraction(8), crf=1, picture=picture)
+
+
+def drawn_on(*columns):
+    """(48, 64) uint8, 255 in these columns."""
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:, slice(*columns)] = 255
+    return mask
+
+
+def test_mask_of_a_frame_covers_its_shot_alone(shots, monkeypatch, caplog):
+    monkeypatch.setattr(drawn_masks, "WINDOW_FRAMES", 2)
+    monkeypatch.setattr(drawn_masks, "KEPT_BYTES", 1)  # they are kept on disk
+    made = carried(shots, {Fraction(10, 8): drawn_on(20, 40)})
+    assert [bool(mask.any()) for mask in made] == [6 <= number < 12 for number in range(18)]
+    assert np.array_equal(made[10], drawn_on(20, 40))
+    assert "a shot begins at 1.50 s" in caplog.text
+
+
+def test_masks_of_a_shot_count_for_the_frames_nearer_in_time(shots):
+    masks = {Fraction(n, 8): drawn_on(n, n + 20) for n in (1, 4, 8)}
+    with open_source(shots) as source:
+        plan = plan_masks(source, masks)
+    assert [(each.first, each.number) for each in plan.drawn] == [(0, 1), (3, 4), (6, 8)]
+    assert len(plan.times) == 9  # the rest of the clip is not read
+
+
+def test_mask_of_a_rounded_time_belongs_to_its_frame(shots, caplog):
+    masks = {
+        Fraction(626, 1000): drawn_on(0, 9),
+        Fraction(5, 8): drawn_on(9),
+        Fraction(9): drawn_on(1),
+    }
+    with open_source(shots) as source:
+        (found,) = plan_masks(source, masks).drawn
+    assert found.number == 5 and np.array_equal(found.mask, drawn_on(0, 9))  # the later one
+    assert "the clip ends before 9.00 s" in caplog.text
+
+
+def test_mask_that_is_lost_backward_leaves_the_frames_to_the_one_before(shots, monkeypatch):
+    def step(mask, image, motion):
+        return mask if mask[0, 0] else np.zeros_like(mask)  # the second one is lost at once
+
+    monkeypatch.setattr(drawn_masks, "carried_mask", step)
+    made = carried(shots, {Fraction(0): drawn_on(0, 20), Fraction(5, 8): drawn_on(30, 50)})
+    assert all(np.array_equal(mask, drawn_on(0, 20)) for mask in made[:5])
+    assert np.array_equal(made[5], drawn_on(30, 50)) and not made[6].any()
+
+
+def test_frames_are_read_backward_in_windows(shots, monkeypatch):
+    monkeypatch.setattr(drawn_masks, "WINDOW_FRAMES", 4)
+    with open_source(shots) as source:
+        frames = list(source)
+    times = [frame.time for frame in frames]
+    found = list(_reversed(partial(open_source, shots), times, 3, 14))
+    assert len(found) == 11
+    for pixels, frame in zip(found, frames[13:2:-1], strict=True):
+        assert np.array_equal(pixels, frame.image)
+
+
+def test_interrupted_mask_leaves_nothing_before_the_first_frame(
+    shots, drawn, tmp_path, monkeypatch
+):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(drawn_masks, "estimate_motion", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        carry_masks(shots, {Fraction(3, 8): drawn}, tmp_path / "m.mkv", make_display=QUIET)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn.png", "shots.mkv"]
 
 
 def test_mask_command_refuses_what_it_cannot_use(vidstyle, moving, drawn, picture_file, tmp_path):
@@ -120,6 +201,7 @@ def test_mask_command_refuses_what_it_cannot_use(vidstyle, moving, drawn, pictur
         ((moving, drawn, "0.5=later.png"), "later.png does not exist"),
         ((moving, drawn, "-o", "out.png"), "is no clip: choose a name that ends in .mkv"),
         (("-", drawn), "standard input"),
+        (("-", drawn, "-o", "m.mkv"), "read twice: save standard input to a file"),
         ((moving, black), "selects nothing"),
         ((picture_file, drawn), "is an image: name a clip"),
     ):

@@ -107,6 +107,7 @@ def test_studio_masks_are_kept_with_their_clip(client, studio, clip_id, mask_id)
     assert mask == {"id": mask_id, "name": "half left.png", "clip": clip_id, "kind": "still"} | {
         "time": 0.0,
         "carried": "",
+        "covers": [],
     }
     shown = client.get(f"/api/masks/{mask_id}.png?px=32").content
     levels = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -132,7 +133,8 @@ def test_studio_mask_is_carried_along_its_clip(client, studio, clip_id, tmp_path
     assert found.public()["output"] is None
     (carried,) = [each for each in studio.library.masks if each.kind == "clip"]
     assert (carried.name, carried.carried) == ("disc in motion.mkv", drawn["id"])
-    for seconds in (1.0, 1.5):
+    assert list(carried.covers) == [0, 2]
+    for seconds in (0.0, 1.0, 1.5):
         levels = read_mask(studio.library.mask_path(carried), seconds)
         assert ((levels > 127) == (disc(seconds) > 127)).mean() > 0.97
     assert client.post(f"/api/masks/{carried.id}/carry").status_code == 409

@@ -358,16 +358,21 @@ def test_page_mask_that_follows_the_motion_replaces_the_drawn_one(page, studio):
     assert not page.one("#mask-list .mask .follow").is_enabled()
     output = process.arguments[process.arguments.index("-o") + 1]
     write_clip(Path(output), count=FRAMES, rate=RATE, codec="ffv1")
+    process.last_events = ({"event": "mask", "covers": [0.5, 1.5]},)
     process.ended.set()
     page.wait_for("#mask-list .mask:nth-child(2)")
     (carried,) = [each for each in studio.library.masks if each.carried]
-    empty = "mask 1 in motion.mkv is empty before 0:00.5"
-    until(lambda: empty in page.one("#mask-hint").text)
-    page.script(SEEK, 0)
-    until(lambda: page.note() == "mask 1 in motion.mkv is empty here: it begins at 0:00.5")
-    page.script(SEEK, 0.5)
-    until(lambda: page.note().startswith("painted in"))
+    covers = "covers 0:00.5 to 0:01.5"
+    until(lambda: f"mask 1 in motion.mkv {covers} only" in page.one("#mask-hint").text)
+    for empty in (0, 1.5):
+        page.script(SEEK, empty)
+        until(lambda: page.note() == f"mask 1 in motion.mkv is empty here: it {covers}")
+        page.script(SEEK, 0.5)
+        until(lambda: page.note().startswith("painted in"))
     click(page, "#range-start")
+    page.script(SEEK, 1.334)
+    assert page.one("#mask-hint").text
+    click(page, "#range-end")
     until(lambda: not page.one("#mask-hint").text)
     job = queued(page, studio)
     assert job.regions == [{"mask": carried.id, "style": "ink", "strength": None}]

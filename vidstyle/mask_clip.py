@@ -1,21 +1,22 @@
 """A clip of masks: masks that are drawn on single frames, carried along the motion of a clip."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import OutputError
-from .flow.carried_mask import Mask, carried_mask
-from .flow.clip_motion import with_motion
-from .flow.methods import load_flow
-from .io.files import check_writable
+from .drawn_masks import carried_masks, plan_masks
+from .errors import InputError, OutputError
+from .flow.carried_mask import Mask
+from .flow.methods import dis_flow
+from .io.files import PIPE, check_writable
 from .io.frame import Frame, to_8_bits
 from .io.mask_file import read_mask
 from .io.outputs import check_apart
@@ -25,7 +26,6 @@ from .io.source import Source, StatelessSource, open_source
 from .io.source_times import check_times
 from .io.stream_info import ColorInfo
 from .progress import ProgressDisplay
-from .runtime.device import choose_device
 from .runtime.interrupts import check, deferred
 
 log = logging.getLogger(__name__)
@@ -54,10 +54,10 @@ def carry_masks(
     overlay: str | Path | None = None,
     overwrite: bool = False,
     make_display: MakeDisplay = ProgressDisplay,
-) -> Path:
+) -> tuple[float, float]:
     """Carry masks along the motion, and write a clip of masks.
 
-    Each mask counts from its time to the end of the shot, or to the next mask.
+    Each mask counts for its whole shot; of several in a shot the one that is nearer in time does.
 
     Args:
         clip: whose motion is followed.
@@ -66,6 +66,10 @@ def carry_masks(
         overlay: clip to write that shows the masks on the frames; None: none.
         overwrite: replace existing files.
         make_display: makes what shows the progress, given the unit and the total.
+
+    Returns:
+        The time of the first frame whose mask is not empty, and the end of the last such frame, in
+        seconds; 0 and 0 where there is none.
 
     Raises:
         InputError: the clip or a mask cannot be read, or a time lies after the end of the clip.
@@ -78,11 +82,18 @@ def carry_masks(
             raise OutputError(f"{name} is no clip: choose a name that ends in {endings}")
         check_writable(name, overwrite)
     check_apart(outputs, [clip, *masks.values()])
-    with open_source(clip, apply_rotation=True) as opened:
+    if str(clip) == PIPE:
+        raise InputError(
+            "a mask is carried along a clip that can be read twice: save standard input to a file"
+        )
+    open_from = partial(open_source, clip, apply_rotation=True)
+    with open_from() as opened:
         check_times(opened, Fraction(0), masks)
-        first = next(iter(opened))
+        frames = iter(opened)
+        first = next(frames)
         drawn = {time: read_mask(path, first, opened.format) for time, path in masks.items()}
-    with open_source(clip, apply_rotation=True) as source, ExitStack() as stack, deferred():
+        plan = plan_masks(chain([first], frames), drawn)
+    with open_from() as source, ExitStack() as stack, deferred():
         like = _Like(source)
         lossless = Path(output).suffix.lower() == ".mkv"
         encoding = Encoding(LOSSLESS if lossless else None, None if lossless else CRF, sound=False)
@@ -92,9 +103,11 @@ def carry_masks(
             sinks.append(open_sink(overlay, like, True, Encoding(sound=False)))
         for sink in sinks:
             stack.callback(sink.abandon)
-        display = make_display("frame", source.format.frames)
         try:
-            _write(source, drawn, sinks, display)
+            with make_display("frame", source.format.frames) as display:
+                extent = _write(
+                    carried_masks(source, open_from, plan, dis_flow, display.show), sinks
+                )
         except BaseException:
             parts = [part for sink in sinks if (part := sink.close(complete=False))]
             for part in parts:
@@ -102,54 +115,27 @@ def carry_masks(
             raise
         for sink in sinks:
             sink.close()
+    log.info("%s: the mask covers %.2f s to %.2f s", output, *extent)
     log.info("%s: use it with --mask, or with --region %s=STYLE", output, output)
-    return Path(output)
+    return extent
 
 
-def _write(
-    source: Source,
-    masks: Mapping[Fraction, Mask],
-    sinks: list[FileSink],
-    progress: ProgressDisplay,
-) -> None:
-    """Send the mask of each frame to the first sink, and the overlay to the second."""
-    with progress as display:
-        for number, (frame, mask) in enumerate(_carried(source, masks), 1):
-            check()
-            image = np.repeat(mask[..., None], 3, 2)
-            sinks[0].send(replace(frame, image=image))
-            for sink in sinks[1:]:
-                sink.send(replace(frame, image=overlaid(frame, mask)))
-            display.show(number)
+def _write(frames: Iterable[tuple[Frame, Mask]], sinks: Sequence[FileSink]) -> tuple[float, float]:
+    """Send the mask of each frame to the first sink, and the overlay to the second.
 
-
-def _carried(source: Source, masks: Mapping[Fraction, Mask]) -> Iterator[tuple[Frame, Mask]]:
-    """Each frame with its mask."""
-    drawn = sorted(masks.items(), key=lambda item: item[0])
-    mask: Mask | None = None
-    for frame, motion in with_motion(source, load_flow("dis", choose_device("cpu"))):
-        previous = mask
-        mask = np.zeros(frame.image.shape[:2], np.uint8)
-        if previous is not None:
-            mask = carried_mask(previous, frame.image, motion)
-            if previous.any() and motion.cut:
-                log.warning(
-                    "a shot begins at %.2f s: the mask ends there; draw another for that time",
-                    float(frame.time),
-                )
-        while drawn and drawn[0][0] <= frame.time:
-            mask = fitted(drawn.pop(0)[1], frame)
-        yield frame, mask
-    if drawn:
-        log.warning(
-            "the clip ends before %.2f s: the mask for that time is not used", float(drawn[0][0])
-        )
-
-
-def fitted(mask: Mask, frame: Frame) -> Mask:
-    """A mask of the size of a frame: frames of some clips have several sizes."""
-    width, height = frame.size
-    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+    Returns:
+        See ``carry_masks``.
+    """
+    covered: list[Frame] = []
+    for frame, mask in frames:
+        check()
+        covered = [*covered[:1], frame] if mask.any() else covered
+        sinks[0].send(replace(frame, image=np.repeat(mask[..., None], 3, 2)))
+        for sink in sinks[1:]:
+            sink.send(replace(frame, image=overlaid(frame, mask)))
+    if not covered:
+        return 0.0, 0.0
+    return float(covered[0].time), float(covered[-1].time + covered[-1].duration)
 
 
 def overlaid(frame: Frame, mask: Mask) -> NDArray[np.uint8]:

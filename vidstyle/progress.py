@@ -81,7 +81,21 @@ class EndEvent:
     seconds: float
 
 
-Event = ProgressEvent | StartEvent | EndEvent
+@dataclass(frozen=True)
+class MaskEvent:
+    """A clip of masks is complete.
+
+    Args:
+        output: its name.
+        covers: time of the first frame whose mask is not empty, and end of the last, in seconds.
+    """
+
+    event: ClassVar[str] = "mask"
+    output: str
+    covers: tuple[float, float]
+
+
+Event = ProgressEvent | StartEvent | EndEvent | MaskEvent
 Listener = Callable[[Event], None]
 
 

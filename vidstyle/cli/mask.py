@@ -20,7 +20,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="[TIME=]MASK",
         help="image drawn on the frame at this time (default: on the first frame), white where the "
-        "mask is; 0:07=second.png begins a new mask at 7 seconds",
+        "mask is; it covers the shot of that frame, of several in a shot the one nearer in time",
     )
     add(
         "-o",
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Carry masks along the motion of a clip."""
     from ..inputs import default_output
     from ..mask_clip import carry_masks
-    from ..progress import ProgressDisplay
+    from ..progress import MaskEvent, ProgressDisplay
 
     with usage_errors(parser):
         masks = dict(_timed(text) for text in args.masks)
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     output = args.output or default_output(args.clip, ["mask"], None).with_suffix(".mkv")
     with events_written(args.json) as listener:
         display = partial(ProgressDisplay, quiet=args.quiet, listener=listener)
-        carry_masks(
+        covers = carry_masks(
             args.clip,
             masks,
             output,
@@ -65,6 +65,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             overwrite=args.overwrite,
             make_display=display,
         )
+        if listener is not None:
+            listener(MaskEvent(str(output), covers))
 
 
 def _timed(text: str) -> tuple[Fraction, str]:

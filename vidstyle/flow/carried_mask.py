@@ -1,4 +1,4 @@
-"""A mask that is drawn on one frame, carried along the motion to the next frames of the shot.
+"""A mask that is drawn on one frame, carried along the motion to the frame next to it.
 
 The mask is warped by the optical flow, and its outline is then found anew by GrabCut (Rother et al.
 2004) within a band around it, so that errors of the flow do not add up.
@@ -36,12 +36,12 @@ Mask = NDArray[np.uint8]
 
 
 def carried_mask(mask: Mask, image: Image, motion: Motion) -> Mask:
-    """The mask of a frame, from that of the frame before.
+    """The mask of a frame, from that of a neighbour: of the frame before it, or after it.
 
     Args:
-        mask: of the frame before.
+        mask: of the neighbour.
         image: (H, W, 3 or 4), the frame.
-        motion: from the frame to the one before.
+        motion: from the frame to the neighbour.
 
     Returns:
         Of the size of the frame, with edges that are as soft as one pixel of ``MAX_SIDE_PX``; all 0

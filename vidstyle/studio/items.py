@@ -5,6 +5,7 @@ import logging
 import re
 import secrets
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -74,6 +75,8 @@ class ClipMask:
         kind: ``still``, the same for all frames, or ``clip``, with a mask for each time.
         time: of the frame that it was drawn on, in seconds.
         carried: id of the drawn mask that was carried along the clip to make it; "" otherwise.
+        covers: start and end in seconds of the part of the clip in which a carried mask is not
+            empty; () where unknown.
     """
 
     id: str
@@ -82,6 +85,7 @@ class ClipMask:
     kind: str
     time: float = 0.0
     carried: str = ""
+    covers: Sequence[float] = ()
 
 
 Item = TypeVar("Item", Clip, StyleImage, ClipMask)

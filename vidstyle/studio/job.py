@@ -19,7 +19,10 @@ STILL_ENDING, CLIP_ENDING = ".png", ".mp4"
 DESCRIPTION = "job.json"
 """Name of the file of a job in its folder."""
 
-HIDDEN = ("position", "tries", "pid", "pid_start", "file", "working_size", "person_model")
+HIDDEN = (
+    *("position", "tries", "pid", "pid_start", "file", "working_size"),
+    *("person_model", "covers"),
+)
 """Fields of a job that are kept and not shown."""
 
 
@@ -51,6 +54,7 @@ class Job:
         added: when it was added, in seconds since 1970; 0 where unknown.
         device: where it runs, or ran last; "" before.
         person_model: file of the model that finds people; "": torchvision's, or none is needed.
+        covers: see ``ClipMask``, of the mask that it makes.
     """
 
     id: str
@@ -83,6 +87,7 @@ class Job:
     added: float = 0.0
     device: str = ""
     person_model: str = ""
+    covers: list[float] = field(default_factory=list)
 
     @property
     def edits(self) -> Edits:
@@ -125,6 +130,8 @@ class Job:
             self.done, self.total = event.get("done", 0), event.get("total") or self.total
             self.remaining_seconds = event.get("remaining_seconds")
             self.message = "" if self.done else event.get("note", "")
+        elif event.get("event") == "mask":
+            self.covers = list(event.get("covers", ()))
 
     def write(self, folder: Path) -> None:
         """Write the file of the job into its folder, atomically.

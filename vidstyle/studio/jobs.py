@@ -319,7 +319,7 @@ class JobQueue:
         try:
             size = self.output(job).stat().st_size
             if mask is not None:
-                self._library.keep_carried(mask, self.output(job))
+                self._library.keep_carried(mask, self.output(job), job.covers)
         except (InputError, OSError) as error:
             self._fail(job, f"the mask cannot be kept ({error}): try again")
             return

@@ -1,6 +1,7 @@
 """The clips, styles and masks of a studio on disk."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -156,14 +157,19 @@ class Library:
         return begin_upload(folder, name, "mask")
 
     def finish_mask(
-        self, clip: Clip, upload: Upload, time: float = 0.0, carried: str = ""
+        self,
+        clip: Clip,
+        upload: Upload,
+        time: float = 0.0,
+        carried: str = "",
+        covers: Sequence[float] = (),
     ) -> ClipMask:
         """Check a mask that was written, and keep it; a file that is none is removed.
 
         Args:
             clip: that it belongs to.
             upload: its file.
-            time, carried: see ``ClipMask``.
+            time, carried, covers: see ``ClipMask``.
 
         Raises:
             InputError: it is no clip or picture, or all black or white.
@@ -171,7 +177,7 @@ class Library:
         """
         try:
             with self._decoding:
-                mask = describe_mask(upload, clip.id, time, carried)
+                mask = describe_mask(upload, clip.id, time, carried, covers)
             fsync_path(upload.folder / mask.name)
             write_item(upload.folder / "mask.json", mask)
         except BaseException:
@@ -182,8 +188,13 @@ class Library:
             self.version += 1
         return mask
 
-    def keep_carried(self, mask: ClipMask, path: Path) -> None:
+    def keep_carried(self, mask: ClipMask, path: Path, covers: Sequence[float] = ()) -> None:
         """Keep a file of masks that was made of a drawn one; the file is moved.
+
+        Args:
+            mask: the drawn one.
+            path: of the file.
+            covers: see ``ClipMask``.
 
         Raises:
             InputError: it is no clip, or the clip that it belongs to was removed.
@@ -194,7 +205,7 @@ class Library:
             raise InputError("its clip was removed: start a new one")
         upload = self.begin_mask(clip, path.name)
         path.replace(upload.path)
-        self.finish_mask(clip, upload, mask.time, mask.id)
+        self.finish_mask(clip, upload, mask.time, mask.id, covers)
 
     def add_style(self, name: str, data: bytes) -> StyleImage:
         """Keep a style image, which was checked.

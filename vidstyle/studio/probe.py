@@ -1,7 +1,7 @@
 """What an uploaded file is: a clip, a picture or a mask, its size and length."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError
@@ -85,13 +85,15 @@ def _size_of_still(path: Path, size: int) -> tuple[int, int]:
     return width, height
 
 
-def describe_mask(upload: Upload, clip: str, time: float = 0.0, carried: str = "") -> ClipMask:
+def describe_mask(
+    upload: Upload, clip: str, time: float = 0.0, carried: str = "", covers: Sequence[float] = ()
+) -> ClipMask:
     """Read the properties of a mask.
 
     Args:
         upload: its file.
         clip: id of the clip that it belongs to.
-        time, carried: see ``ClipMask``.
+        time, carried, covers: see ``ClipMask``.
 
     Raises:
         InputError: it is no clip or picture, too large, or a picture that is all black or white.
@@ -104,4 +106,4 @@ def describe_mask(upload: Upload, clip: str, time: float = 0.0, carried: str = "
                 raise InputError(
                     f"the mask {found.name} selects {what}: make it white inside and black outside"
                 )
-    return ClipMask(found.id, found.name, clip, found.kind, time, carried)
+    return ClipMask(found.id, found.name, clip, found.kind, time, carried, covers)

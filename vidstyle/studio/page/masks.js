@@ -3,7 +3,7 @@
 import { linkTo, post, remove } from "./api.js";
 import * as brush from "./brush.js";
 import { acceptDrops, sendFiles } from "./choices.js";
-import { currentRange, currentTime } from "./stage.js";
+import { currentRange, currentTime, frameSeconds, lastTime } from "./stage.js";
 import {
   afterPause, announce, ask, askOne, attempt, byId, clockText, fillStyles, make, nextStyle,
   numberIn, setText, toast,
@@ -19,9 +19,10 @@ const NEXT = "next";         // answer: in the style after the chosen one
 const QUESTION = [...EFFECTS.slice(1), [NEXT, "another style here"], [OFF, "nothing for now"]];
 const SAME_STRENGTH = 0.5;  // of the same style, before the user chooses one
 const FOUND_MS = 500;       // pause after the last change of the time before people are looked for
+const TICK_SECONDS = 1e-3;  // times are as exact as this
 
 // Masks that a model finds in each frame.
-const PEOPLE = ["person", "background"].map((id) => ({ id, name: id, kind: "found" }));
+const PEOPLE = ["person", "background"].map((id) => ({ id, name: id, kind: "found", covers: [] }));
 
 let clip = null, styles = [], shown = [], onChange = () => {}, onGone = () => {};
 let baseStyle = () => "";
@@ -78,22 +79,25 @@ function setEffect(id, what, strength) {
   onChange();
 }
 
-// A mask in motion begins on the frame that it was drawn on.
-const beginsLate = (mask) => mask.time > (currentRange().start || 0);
+// The masks in motion that are in use and do not cover the part from a time to a time.
+const masksWithout = (from, to) => shown.filter(({ id, covers: [start, end] }) =>
+  effectOf(id).what !== OFF && (start > from + TICK_SECONDS || end < to - TICK_SECONDS));
 
-// What a painting at a time shows of masks in motion: "" where each has begun.
+const coversText = ({ covers: [start, end] }) => `${clockText(start)} to ${clockText(end)}`;
+
+// What a painting at a time shows of masks in motion: "" where none is empty.
 export function emptyText(at) {
-  const early = shown.find((mask) => mask.carried && effectOf(mask.id).what !== OFF
-    && mask.time > at + 1e-3);
-  return early ? `${early.name} is empty here: it begins at ${clockText(early.time)}` : "";
+  const [empty] = masksWithout(at, at + frameSeconds() / 2);
+  return empty ? `${empty.name} is empty here: it covers ${coversText(empty)}` : "";
 }
 
 // Tell what the masks in use do not cover.
 export function showHint() {
   const used = shown.filter(({ id }) => effectOf(id).what !== OFF);
-  const parts = used.filter((mask) => mask.carried && beginsLate(mask)).map((mask) =>
-    `${mask.name} is empty before ${clockText(mask.time)}, where it was drawn: draw a mask on the `
-    + "first frame of the render to have it from there.");
+  const { start, end } = currentRange();
+  const parts = masksWithout(start || 0, Math.min(end || Infinity, lastTime())).map((mask) =>
+    `${mask.name} covers ${coversText(mask)} only. A mask ends at a cut, and where it goes out of `
+    + "view: draw another one for the rest.");
   if (clip && clip.kind === "clip" && used.some(({ kind }) => kind === "still")) {
     parts.push("A drawn mask stands still, until it follows the motion.");
   }
@@ -122,8 +126,7 @@ async function removeMask(mask) {
 
 async function carry(mask) {
   if (!await attempt(() => post(`masks/${mask.id}/carry`))) return;
-  const empty = beginsLate(mask) ? `. Before ${clockText(mask.time)} it will be empty` : "";
-  toast(`${mask.name} is carried along the clip${empty}`, false);
+  toast(`${mask.name} is carried along the clip`, false);
 }
 
 // A mask that was carried along the clip takes the place of the drawn one.
@@ -187,7 +190,7 @@ function makeRow(mask) {
   if (mask.kind === "still" && clip.kind === "clip") {
     const follow = button("follow", "Follow the motion", "Follow the motion with",
       () => carry(mask));
-    follow.title = "From the frame that the mask was drawn on, to the end of the shot";
+    follow.title = "To all frames of the shot in which the mask was drawn";
     row.append(follow, make("span", { className: "carried" }));
   }
   if (mask.kind !== "found") {
