@@ -92,6 +92,8 @@ def carry_masks(
         frames = iter(opened)
         first = next(frames)
         drawn = {time: read_mask(path, first, opened.format) for time, path in masks.items()}
+        if (last := max(masks)) > 0:
+            log.info("reading the clip up to %.2f s, to find its cuts", float(last))
         plan = plan_masks(chain([first], frames), drawn)
     with open_from() as source, ExitStack() as stack, deferred():
         like = _Like(source)
