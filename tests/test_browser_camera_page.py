@@ -78,6 +78,10 @@ def test_page_paints_the_camera_of_its_browser(open_browser, running):  # noqa: 
     assert plays(driver) and running.camera.status == "ok"
     assert not driver.find_element("id", "image").is_displayed()
     assert button.text == "Stop the camera"
+    driver.find_element("id", "fullscreen").click()
+    until(lambda: driver.execute_script("return document.fullscreenElement?.id") == "frame")
+    assert driver.find_element("id", "painting").is_displayed()
+    driver.execute_script("return document.exitFullscreen()")
     for width in (1440, 390):
         open_browser(width)
         assert driver.execute_script("return document.documentElement.scrollWidth") <= width
@@ -122,6 +126,16 @@ def test_page_connects_again_and_waits_for_another_camera(
     driver.find_element("id", "use_camera").click()
     until(lambda: "stop the camera there first" in text_of(driver, "camera_hint"))
     assert running.camera.status == "ok"
+
+
+@pytest.mark.browser
+def test_page_says_that_its_browser_lacks_webrtc(open_browser, running):  # noqa: F811
+    driver = open_browser(390)
+    script = {"source": "delete window.RTCPeerConnection"}
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
+    driver.get(running.page.url)
+    until(lambda: "no WebRTC" in text_of(driver, "camera_hint"))
+    assert not driver.find_element("id", "use_camera").is_enabled()
 
 
 @pytest.mark.browser

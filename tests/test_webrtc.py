@@ -109,6 +109,19 @@ def test_session_takes_the_camera_of_a_browser_and_sends_the_painting(running, m
     assert state == {"connected": True, "width": 160, "height": 90, "fps": 30.0, "address": ""}
 
 
+def test_browser_that_hides_its_addresses_is_connected(running, make_client):
+    client = make_client()
+    post, hidden = client.post, []
+
+    def post_hidden(offer):
+        hidden.append(re.sub(rb"(a=candidate:(?:\S+ ){4})\S+", rb"\g<1>hidden.local", offer))
+        return post(hidden[0])
+
+    client.post = post_hidden
+    assert client.connect()[0] == 201 and b"hidden.local" in hidden[0]
+    shown_image(client)
+
+
 def test_session_survives_hanging_up_and_takes_the_next_camera(running, make_client):
     client = make_client()
     client.connect()

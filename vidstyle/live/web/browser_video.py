@@ -1,9 +1,11 @@
 """Requests of the browser whose camera is used: one at a time, and a QR code of the page."""
 
 import asyncio
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from starlette.datastructures import Address
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +25,22 @@ OFFER_BYTES, OFFER_SECONDS = 1 << 16, 10
 
 MAX_BROWSER_NAME_LENGTH = 40
 """Characters of a browser's name that are used."""
+
+
+HIDDEN_ADDRESS = re.compile(r"^(a=candidate:(?:\S+ ){4})\S+\.local ", re.MULTILINE)
+"""A candidate (RFC 8839) of an offer with a name of mDNS in place of its address."""
+
+
+def _with_address(offer: str, client: Address | None) -> str:
+    """Return an offer (SDP) in which the browser's own address replaces names of mDNS.
+
+    Browsers hide the addresses of their device behind such names. Many networks do not resolve
+    them, and without any address of the browser the connection would fail.
+    """
+    if client is None:
+        return offer
+    host = client.host.partition("%")[0]  # without the zone of an IPv6 address
+    return HIDDEN_ADDRESS.sub(rf"\g<1>{host} ", offer)
 
 
 class BrowserVideo:
@@ -91,7 +109,8 @@ class BrowserVideo:
             await self.end()
             peer = self._peer = Peer(browser, self._camera, self._latency, self._drop)
             try:
-                answer = await peer.answer(offer.decode(errors="replace"))
+                text = offer.decode(errors="replace")
+                answer = await peer.answer(_with_address(text, request.client))
             except ValueError as error:
                 await self.end()
                 raise HTTPException(400, str(error)) from None

@@ -22,6 +22,16 @@
   const video = () => stream?.getVideoTracks()[0] ?? null;
   const microphone = () => stream?.getAudioTracks()[0] ?? null;
 
+  // What prevents the use of a camera here; "" if nothing does.
+  function missing() {
+    if (!navigator.mediaDevices) {
+      return "Browsers give a page a camera only by HTTPS: start vidstyle with --https, and open "
+        + "the address that it prints.";
+    }
+    return window.RTCPeerConnection ? ""
+      : "This browser has no WebRTC, which carries the picture: use another browser.";
+  }
+
   function showPainting(on) {
     byId("painting").hidden = !on;
     byId("image").hidden = on;
@@ -203,11 +213,8 @@
     if (byId("camera").hidden) {
       byId("camera").hidden = false;
       document.body.classList.add("camera");
-      if (!navigator.mediaDevices) {
-        byId("use_camera").disabled = true;
-        hint("Browsers give a page a camera only by HTTPS: start vidstyle with --https, and open "
-          + "the address that it prints.");
-      }
+      byId("use_camera").disabled = missing() !== "";
+      hint(missing());
     }
     showInvitation(stream ? "" : wanted.address).catch(() => {});
     if (wanted.connected && !stream) hint("Another device's camera is in use.");

@@ -10,6 +10,6 @@ function toggleFullscreen() {
 if (document.fullscreenEnabled) {
   byId("fullscreen").hidden = false;
   byId("fullscreen").onclick = toggleFullscreen;
-  byId("image").ondblclick = toggleFullscreen;
+  for (const id of ["image", "painting"]) byId(id).ondblclick = toggleFullscreen;
   addShortcut(["e"], "fullscreen, and back", toggleFullscreen);
 }
