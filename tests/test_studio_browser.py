@@ -113,6 +113,7 @@ def test_page_renders_and_offers_the_result(page):
     page.one("#range-end").click()  # the first frame alone
     page.one("#render").click()
     done = page.wait_for("#jobs li[data-state=done]")
+    assert done.accessible_name == done.find_element("css selector", "h3").text
     link = done.find_element("css selector", "a").get_attribute("href")
     with urllib.request.urlopen(link) as answer:
         assert answer.headers["content-disposition"].startswith("attachment")
@@ -164,7 +165,8 @@ def test_page_shows_errors_as_alerts(page, tmp_path):
 def test_page_names_every_control(page):
     page.wait_for(".painted")
     nodes = page.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
-    roles = ("button", "slider", "radio", "switch", "link", "checkbox", "progressbar")
+    roles = ("button", "slider", "spinbutton", "radio", "switch", "link", "checkbox")
+    roles += ("progressbar", "heading")
     named = [
         (node["role"]["value"], node["name"]["value"])
         for node in nodes
@@ -172,3 +174,5 @@ def test_page_names_every_control(page):
     ]
     assert len(named) > 20 and all(name for _, name in named)
     assert ("slider", "Before and after") in named and ("slider", "Time in the clip") in named
+    assert ("heading", "Style") in named and ("heading", "Settings") in named
+    assert ("spinbutton", "Render up to, in seconds") in named

@@ -142,6 +142,8 @@ function makeItem(job) {
     image.onerror = () => image.removeAttribute("src");  // the clip or the style was removed
     image.src = link;
   }
+  item.querySelector("h3").id = `job-${job.id}`;
+  item.setAttribute("aria-labelledby", `job-${job.id}`);  // it gets the focus, and is read then
   setText(item.querySelector("h3"),
     [name, job.preset, partText(job.start, job.end)].filter(Boolean).join(", "));
   setText(item.querySelector(".what"), whatText(job));
