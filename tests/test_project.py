@@ -63,7 +63,7 @@ ROWS = (
     "live.web.frames live.web.peer live.web.browser_video live.web.server live.obs",
     "studio.choices studio.items studio.frames studio.people studio.probe studio.library",
     "studio.edits studio.render_process studio.job studio.plan studio.devices studio.jobs",
-    "studio.turns studio.preview studio.contact_sheet studio.estimate",
+    "studio.turns studio.preview_request studio.preview studio.contact_sheet studio.estimate",
     "studio.bodies studio.library_routes studio.job_routes studio.preview_routes studio.server",
     "bench.results bench.clips bench.textbook bench.temporal_metrics bench.runs bench.timing",
     "bench.op_count bench.fixtures bench.step_bench bench.baseline bench.contact_strip",

@@ -7,7 +7,8 @@ from threading import Event
 from typing import NamedTuple
 
 from ..sheet import SHEET_STEPS, cell_px
-from .preview import Previewer, PreviewRequest, Show, data_url, prepared
+from .preview import Previewer, Show, data_url
+from .preview_request import PreviewRequest, prepared
 
 
 class SheetRequest(NamedTuple):
@@ -44,11 +45,9 @@ def paint_sheet(
         count = len(request.styles)
         px = cell_px(frame.size, count)
         for number, (style, path) in enumerate(request.styles, 1):
-            with previewer.turn(show, stop):
-                look, settings = previewer.look(wanted._replace(style=path))
-                stylizer = previewer.stylizer_with(look, stop)
-                stylizer.regions = previewer.regions(wanted)
-                small, stylizer.settings = prepared(frame, settings, px, SHEET_STEPS)
-                stylizer.reset()
+            with previewer.turn(show, stop) as turn:
+                look = previewer.look(wanted._replace(style=path))
+                stylizer = previewer.stylizer_with(look, turn)
+                small, stylizer.settings = prepared(frame, look.settings, px, SHEET_STEPS)
                 image = data_url(stylizer(small).image)
             show({"stage": "cell", "style": style, "image": image, "done": number, "total": count})

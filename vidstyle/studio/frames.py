@@ -2,17 +2,21 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
 from threading import Lock
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..io.files import changed_ns
 from ..io.frame import Frame, fit, rgb_8_bits
 from ..io.mask_levels import Mask, has_transparency, mask_levels
 from ..io.source import open_source
@@ -20,8 +24,11 @@ from ..io.source import open_source
 EARLIER_SECONDS = (0.0, 0.1, 0.5, 2.0)
 """Where a clip has no frame at or after a time, frames so much earlier are tried."""
 
-CACHED_IMAGES = 256
-"""Number of small images that are kept."""
+KEPT_FRAMES, KEPT_PX = 16, 1440
+"""Number of decoded frames that are kept, and the largest long side in px that they have: that of
+the largest frame that the page asks for. They take 100 MB at most."""
+
+Value = TypeVar("Value")
 
 
 def read_frame(path: Path, seconds: float = 0.0) -> Frame:
@@ -76,22 +83,56 @@ def _square(image: NDArray[np.uint8], aspect: float) -> NDArray[np.uint8]:
     return cv2.resize(image, (shown, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-class ImageCache:
-    """The last ``CACHED_IMAGES`` encoded images, by what they show."""
+class Recent(Generic[Value]):
+    """The last values by their keys: the least recently used are dropped (LRU).
 
-    def __init__(self) -> None:
-        self._images: OrderedDict[object, bytes] = OrderedDict()
-        self._lock = Lock()
+    Several threads may use it. Of threads that want the same value one makes it, and the others
+    wait for it.
 
-    def get(self, key: object, make: Callable[[], bytes]) -> bytes:
-        """The image of a key, made by ``make`` where there is none."""
+    Args:
+        limit: number of values that are kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._lock = limit, Lock()
+        self._values: OrderedDict[object, Future[Value]] = OrderedDict()
+
+    def get(self, key: object, make: Callable[[], Value]) -> Value:
+        """The value of a key, made by ``make`` where there is none; what it raises."""
         with self._lock:
-            if key in self._images:
-                self._images.move_to_end(key)
-                return self._images[key]
-        image = make()
-        with self._lock:
-            self._images[key] = image
-            while len(self._images) > CACHED_IMAGES:
-                self._images.popitem(last=False)
-        return image
+            found = self._values.get(key)
+            if found is not None:
+                self._values.move_to_end(key)
+            else:
+                mine = self._values[key] = Future()
+                while len(self._values) > self._limit:
+                    self._values.popitem(last=False)
+        if found is not None:
+            return found.result()
+        try:
+            mine.set_result(make())
+        except BaseException as error:
+            mine.set_exception(error)
+            with self._lock:
+                if self._values.get(key) is mine:
+                    del self._values[key]
+            raise
+        return mine.result()
+
+
+_FRAMES: Recent[Frame] = Recent(KEPT_FRAMES)
+
+
+def recent_frame(path: Path, seconds: float) -> Frame:
+    """As ``read_frame``, of ``KEPT_PX`` at most: the page and its previews want the same frames
+    again and again, and at once.
+
+    Raises:
+        InputError: the file has no frame that can be read.
+    """
+
+    def make() -> Frame:
+        frame = read_frame(path, seconds)
+        return replace(frame, image=reduced(rgb_8_bits(frame.image), KEPT_PX))
+
+    return _FRAMES.get((path, changed_ns(path), round(seconds, 3)), make)

@@ -23,7 +23,7 @@ from ..io.mask_levels import Mask
 from ..web.uploads import UPLOAD_BYTES, UPLOAD_SECONDS, decode_upload, read_body
 from .bodies import disk_error, write_body
 from .edits import MAX_SECONDS, Edits
-from .frames import ImageCache, read_frame, read_mask, reduced
+from .frames import KEPT_PX, Recent, read_frame, read_mask, recent_frame, reduced
 from .items import Clip, ClipMask, StyleImage, Upload
 from .jobs import JobQueue
 from .library import Library
@@ -36,6 +36,9 @@ MAX_UPLOADS = 4
 
 MAX_DECODERS = 2
 """Number of frames that are decoded at once."""
+
+KEPT_IMAGES = 256
+"""Number of encoded images that are kept."""
 
 MIN_PX, MAX_PX = 16, 2048
 """Smallest and largest long side in px of a frame or a thumbnail."""
@@ -61,7 +64,8 @@ class LibraryRoutes:
 
     def __init__(self, library: Library, queue: JobQueue, people: People) -> None:
         self._library, self._queue, self.people = library, queue, people
-        self._images, self._uploads = ImageCache(), 0
+        self._images: Recent[bytes] = Recent(KEPT_IMAGES)
+        self._uploads = 0
         self._decoders = asyncio.Semaphore(MAX_DECODERS)
 
     def routes(self) -> list[Route]:
@@ -144,7 +148,8 @@ class LibraryRoutes:
         px = int(_number(request, "px", FRAME_PX, MIN_PX, MAX_PX))
 
         def make() -> bytes:
-            frame = read_frame(self._library.clip_path(clip), seconds)
+            read = recent_frame if px <= KEPT_PX else read_frame
+            frame = read(self._library.clip_path(clip), seconds)
             return jpeg(reduced(rgb_8_bits(frame.image), px))
 
         return await self.image((clip.id, round(seconds, 3), px), make)
@@ -173,7 +178,7 @@ class LibraryRoutes:
         self._check_people()
 
         def make() -> bytes:
-            frame = read_frame(self._library.clip_path(clip), seconds)
+            frame = recent_frame(self._library.clip_path(clip), seconds)
             return png(reduced(self.people.masks().mask_of(frame), px))
 
         return await self.image((clip.id, "person", round(seconds, 3), px), make, "image/png")

@@ -2,10 +2,12 @@
 
 import base64
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any, NamedTuple
@@ -17,33 +19,41 @@ from ..errors import VidstyleError
 from ..features.extractor import Features
 from ..features.weights import load_features
 from ..io.files import changed_ns
-from ..io.frame import Frame, Image, rgb_8_bits
+from ..io.frame import Frame, Image
 from ..io.images import jpeg
-from ..io.mask_file import MaskFile, fit_mask
-from ..keyframes import KeyframeEntry
 from ..losses.objective import Objective
 from ..ops.tensors import to_image, to_tensor
-from ..regions import RegionEntry
 from ..runtime.device import choose_device
 from ..settings import PRESETS, Settings
 from ..stylizer.output import compose_output
-from ..stylizer.regions import Region
-from ..stylizer.sizes import default_working_px
+from ..stylizer.regions import Region, frame_guides
+from ..stylizer.sizes import default_working_px, output_size
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from ..stylizer.timeline import Keyframe, Timeline
-from .frames import read_frame, reduced
+from .frames import Recent, recent_frame
 from .people import FrameMasks, People
-from .turns import StoppedError, Turns
+from .preview_request import PreviewRequest, prepared
+from .turns import StoppedError, Turn, Turns
 
-COARSE_PX, FINE_PX = 192, 512
+COARSE_PX, FINE_PX = 160, 512
 """Long sides in px of the two stages."""
 
-COARSE_STEPS, FINE_STEPS = 24, PRESETS["draft"].initial_steps
-"""Iterations of the two stages."""
+COARSE_STEPS, FINE_STEPS = 8, PRESETS["draft"].initial_steps
+"""Iterations of the two stages. The coarse one is seen within half a second on two cores."""
+
+COARSE_LR_GAIN = 2.0
+"""Factor of the learning rate of the coarse stage, whose few steps must be long for the
+colours to become those of the style."""
 
 KEPT_STYLES = 8
 """Number of styles that stay loaded: an image of 2048 x 2048 px takes 50 MB."""
+
+KEPT_FRAMES = 4
+"""Number of frames with masks that are kept: 30 MB each at most."""
+
+KEPT_PAINTINGS = 16
+"""Number of optimised images that are kept: 3 MB each."""
 
 Show = Callable[[dict[str, Any]], None]
 """Is called with each event of a preview."""
@@ -52,25 +62,12 @@ ShowStage = Callable[[str, Image], None]
 """Is called with the name and the image of each stage."""
 
 
-class PreviewRequest(NamedTuple):
-    """What to paint: a frame of a clip in a style.
+class Look(NamedTuple):
+    """The style, the settings and the regions of a frame."""
 
-    Args:
-        clip: file.
-        seconds: time of the frame.
-        style: file.
-        settings: of the render.
-        keyframes, regions: of the render, in which each keyframe has one style at most.
-        mask: where the frame is painted; None: all of it.
-    """
-
-    clip: Path
-    seconds: float
-    style: Path
+    style: Style
     settings: Settings
-    keyframes: tuple[KeyframeEntry, ...] = ()
-    regions: tuple[RegionEntry, ...] = ()
-    mask: MaskFile | None = None
+    regions: tuple[Region, ...]
 
 
 class StepTime(NamedTuple):
@@ -89,6 +86,12 @@ class _ShowingStylizer(Stylizer):
     """A stylizer that shows the image of each pyramid level when it begins the next one."""
 
     on_level: Callable[[Tensor], None] | None = None
+    _begun = False
+
+    def reset(self) -> None:
+        """As of every stylizer."""
+        super().reset()
+        self._begun = False
 
     def objective(
         self,
@@ -97,22 +100,21 @@ class _ShowingStylizer(Stylizer):
         targets: tuple[Any, ...] | None = None,
     ) -> Objective:
         """As of every stylizer."""
-        if previous is not None and self.on_level is not None:
+        if self._begun and previous is not None and self.on_level is not None:
             self.on_level(previous[0])
+        self._begun = True  # the first image is the frame itself
         return super().objective(content, previous, targets)
-
-    def composed(self, image: Tensor, source: Tensor, frame: Frame) -> Image:
-        """An optimised image of a frame as it is shown: with its mask, regions and strength."""
-        layout = self.output_size(frame.size), self.settings, self._guides
-        return to_image(compose_output(image, source, frame, *layout))
 
 
 class Previewer:
-    """Paints previews one at a time, in the order of their requests; a new one of a window stops
-    the one before of that window at its next iteration.
+    """Paints previews one at a time, in the order of their requests, but coarse ones before fine
+    ones, see ``Turns``. A new one of a window stops the one before of that window at its next
+    iteration.
 
-    Features and styles stay loaded. ``step_time`` is what the last preview measured, None before;
-    ``working_px`` is the default working size of renders on the device.
+    Features and styles stay loaded, and the last optimised images are kept: a change of what only
+    blends them with the frame needs no iteration. ``step_time`` is what
+    the last preview measured, None before; ``working_px`` is the default working size of renders on
+    the device.
 
     Args:
         device: as for ``choose_device``.
@@ -127,8 +129,10 @@ class Previewer:
         self._device = choose_device(device)
         self.working_px = default_working_px(self._device)
         self._features: Features | None = None
-        self._stylizer: _ShowingStylizer | None = None
-        self._styles: dict[tuple[Path, int], Style] = {}
+        self._stylizers: dict[bool, _ShowingStylizer] = {}
+        self._frames: Recent[Frame] = Recent(KEPT_FRAMES)
+        self._styles: Recent[Style] = Recent(KEPT_STYLES)
+        self._optimised: OrderedDict[object, Tensor] = OrderedDict()
         self._turns, self._loading, self._changing = Turns(), Lock(), Lock()
         self._wanted: dict[str, Event] = {}
         self.step_time: StepTime | None = None
@@ -177,10 +181,10 @@ class Previewer:
                 if self._wanted.get(window) is stop:
                     del self._wanted[window]
 
-    def turn(self, show: Show, stop: Event) -> AbstractContextManager[None]:
-        """The context in which a thread uses ``stylizer_with``; if another one does, the event
-        ``waiting`` is shown first. ``StoppedError`` if it is not wanted any more."""
-        return self._turns.turn(stop, lambda: show({"stage": "waiting"}))
+    def turn(self, show: Show, stop: Event, short: bool = False) -> AbstractContextManager[Turn]:
+        """The context in which a thread uses ``stylizer_with``; where others take their time first,
+        the event ``waiting`` is shown. ``StoppedError`` if it is not wanted any more."""
+        return self._turns.turn(stop, lambda: show({"stage": "waiting"}), short)
 
     def paint(self, request: PreviewRequest, show: Show, stop: Event, window: str = "") -> None:
         """Paint a frame: ``show`` gets an event for each stage. Called in a thread.
@@ -191,81 +195,105 @@ class Previewer:
             stop: ends the painting when it is set.
             window: the preview before of the same window is stopped.
         """
-        with self.shown(show, stop, window), self.turn(show, stop):
-            started = time.perf_counter()
-
-            def show_stage(stage: str, image: Image) -> None:
-                spent = round(time.perf_counter() - started, 3)
-                show({"stage": stage, "image": data_url(image), "seconds": spent})
-
-            self._paint(request, show_stage, stop)
-
-    def _paint(self, request: PreviewRequest, show: ShowStage, stop: Event) -> None:
-        frame = self.frame(request)
-        style, settings = self.look(request)
-        stylizer = self.stylizer_with(style, stop)
-        stylizer.regions = self.regions(request)
-        quick = replace(settings, fast_style_layers=True, patch_weight=0.0)
-        small, stylizer.settings = prepared(frame, quick, COARSE_PX, COARSE_STEPS)
-        stylizer.reset()
-        show("coarse", stylizer(small).image)
-        larger, stylizer.settings = prepared(frame, settings, FINE_PX, FINE_STEPS)
-        stylizer.reset()
-        source, levels = to_tensor(larger.image, stylizer.features.device), 0
-
-        def show_level(image: Tensor) -> None:
-            nonlocal levels
-            levels += 1
-            if levels > 1:  # the first is the frame itself
-                show("medium", stylizer.composed(image, source, larger))
-
-        stylizer.on_level = show_level
         started = time.perf_counter()
-        image = stylizer(larger).image
-        spent = time.perf_counter() - started
-        stylizer.on_level = None
+
+        def show_stage(stage: str, image: Image) -> None:
+            spent = round(time.perf_counter() - started, 3)
+            show({"stage": stage, "image": data_url(image), "seconds": spent})
+
+        def show_blend(stage: str, image: Tensor) -> None:
+            show_stage(stage, _blend(image, frame, look))
+
+        with self.shown(show, stop, window):
+            with self.turn(show, stop, short=True) as turn:
+                key, look = request.key(), self.look(request)
+                given = self.frame(request), look.settings
+                frame, settings = prepared(*given, FINE_PX, FINE_STEPS)
+                look = look._replace(settings=settings)
+                optimised = self._optimised.get(key)
+                if optimised is None:
+                    show_stage("coarse", self._paint_coarse(frame, look, turn))
+            if optimised is None:
+                with self.turn(show, stop) as turn:
+                    optimised = self._optimise(frame, look, turn, partial(show_blend, "medium"))
+                    self._keep(key, optimised)
+            show_blend("fine", optimised)
+
+    def _paint_coarse(self, frame: Frame, look: Look, turn: Turn) -> Image:
+        quick = replace(
+            look.settings,
+            fast_style_layers=True,
+            patch_weight=0.0,
+            learning_rate=min(1.0, look.settings.learning_rate * COARSE_LR_GAIN),
+        )
+        stylizer = self.stylizer_with(look, turn)
+        small, stylizer.settings = prepared(frame, quick, COARSE_PX, COARSE_STEPS)
+        return stylizer(small).image
+
+    def _optimise(
+        self, frame: Frame, look: Look, turn: Turn, on_level: Callable[[Tensor], None]
+    ) -> Tensor:
+        """The optimised image of a frame, which is not blended with the frame yet.
+
+        Args:
+            frame, look: prepared.
+            turn: in which it is made.
+            on_level: is called with the image of each finished pyramid level but the last.
+        """
+        stylizer = self.stylizer_with(look, turn)
+        stylizer.settings, stylizer.on_level = look.settings, on_level
+        started = time.perf_counter()
+        image = stylizer.stylize_reduced(frame, None, look.settings.initial_steps)
+        spent = time.perf_counter() - started - turn.paused
         work = sum(width * height for width, height in (each.size for each in stylizer.iterations))
-        self.step_time = StepTime(spent / work, settings)
-        show("fine", image)
+        self.step_time = StepTime(spent / work, look.settings)
+        return image
+
+    def _keep(self, key: object, optimised: Tensor) -> None:
+        """Keep an optimised image, in place of the oldest one. Called in a turn."""
+        self._optimised[key] = optimised
+        while len(self._optimised) > KEPT_PAINTINGS:
+            self._optimised.popitem(last=False)
 
     def frame(self, request: PreviewRequest) -> Frame:
-        """The frame of a request, with its mask and the masks of its regions.
+        """The frame of a request, with its mask and the masks of its regions; it is kept.
 
         Raises:
             InputError, FeaturesError: it or a mask cannot be read, or the model of people.
         """
-        frame = read_frame(request.clip, request.seconds)
-        masks = FrameMasks(frame, request.seconds, self._people)
-        regions = [masks.mask(each.mask) for each in request.regions]
-        return replace(
-            frame,
-            regions=np.stack(regions) if regions else None,
-            mask=None if request.mask is None else masks.mask(request.mask),
-        )
 
-    def regions(self, request: PreviewRequest) -> tuple[Region, ...]:
-        """The regions of a request, with their styles."""
-        return tuple(
+        def make() -> Frame:
+            frame = recent_frame(request.clip, request.seconds)
+            masks = FrameMasks(frame, request.seconds, self._people)
+            regions = [masks.mask(each.mask) for each in request.regions]
+            return replace(
+                frame,
+                regions=np.stack(regions) if regions else None,
+                mask=None if request.mask is None else masks.mask(request.mask),
+            )
+
+        return self._frames.get(request.frame_key(), make)
+
+    def look(self, request: PreviewRequest) -> Look:
+        """The look that the timeline and the regions give at the time of a preview."""
+        style, settings = self.style(request.style), request.settings
+        if request.keyframes:
+            keyframes = [
+                Keyframe(
+                    each.time,
+                    self._style_or_none(each.styles[0] if each.styles else None),
+                    each.settings,
+                    each.fade,
+                    each.easing,
+                )
+                for each in request.keyframes
+            ]
+            found = Timeline(keyframes, style, settings).look(Fraction(request.seconds))
+            style, settings = found.style, replace(settings, **found.settings)
+        regions = tuple(
             Region(self._style_or_none(each.style), each.settings) for each in request.regions
         )
-
-    def look(self, request: PreviewRequest) -> tuple[Style, Settings]:
-        """The style and the settings that the timeline gives at the time of a preview."""
-        style, settings = self.style(request.style), request.settings
-        if not request.keyframes:
-            return style, settings
-        keyframes = [
-            Keyframe(
-                each.time,
-                self._style_or_none(each.styles[0] if each.styles else None),
-                each.settings,
-                each.fade,
-                each.easing,
-            )
-            for each in request.keyframes
-        ]
-        look = Timeline(keyframes, style, settings).look(Fraction(request.seconds))
-        return look.style, replace(settings, **look.settings)
+        return Look(style, settings, regions)
 
     def style(self, path: Path) -> Style:
         """The style of a file; the last ones stay loaded.
@@ -273,29 +301,23 @@ class Previewer:
         Raises:
             InputError: it cannot be read.
         """
-        key = path, changed_ns(path)
-        if key not in self._styles:
-            while len(self._styles) >= KEPT_STYLES:
-                del self._styles[next(iter(self._styles))]
-            self._styles[key] = Style.from_images([path], self.features)
-        return self._styles[key]
+        return self._styles.get(
+            (path, changed_ns(path)), lambda: Style.from_images([path], self.features)
+        )
 
     def _style_or_none(self, path: Path | None) -> Style | None:
         return None if path is None else self.style(path)
 
-    def stylizer_with(self, style: Style, stop: Event) -> _ShowingStylizer:
-        """The stylizer with a style, and without regions. It ends with ``StoppedError`` at the
-        first iteration after ``stop``."""
-        if self._stylizer is None:
-            self._stylizer = _ShowingStylizer(self.features, style)
-
-        def check_stop() -> None:
-            if stop.is_set():
-                raise StoppedError
-
-        self._stylizer.style, self._stylizer.on_iteration = style, check_stop
-        self._stylizer.on_level, self._stylizer.regions = None, ()
-        return self._stylizer
+    def stylizer_with(self, look: Look, turn: Turn) -> _ShowingStylizer:
+        """The stylizer with the style and the regions of a look, before a first frame. Between
+        iterations it does what ``turn`` asks for; so long turns have another one than short ones."""
+        if turn.short not in self._stylizers:
+            self._stylizers[turn.short] = _ShowingStylizer(self.features, look.style)
+        stylizer = self._stylizers[turn.short]
+        stylizer.style, stylizer.regions = look.style, look.regions
+        stylizer.on_iteration, stylizer.on_level = turn.go_on, None
+        stylizer.reset()
+        return stylizer
 
 
 def data_url(image: Image) -> str:
@@ -303,16 +325,9 @@ def data_url(image: Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg(image)).decode()
 
 
-def prepared(
-    frame: Frame, settings: Settings, long_side: int, steps: int
-) -> tuple[Frame, Settings]:
-    """A frame reduced to a long side in px, and settings to paint it at that size."""
-    image = reduced(rgb_8_bits(frame.image), long_side)
-    size = image.shape[1], image.shape[0]
-    mask, regions = frame.mask, frame.regions
-    small = Frame(
-        image,
-        mask=None if mask is None else fit_mask(mask, size),
-        regions=None if regions is None else np.stack([fit_mask(each, size) for each in regions]),
-    )
-    return small, replace(settings, working_size=long_side, initial_steps=steps, compare="no")
+def _blend(optimised: Tensor, frame: Frame, look: Look) -> Image:
+    """An optimised image of a frame as it is shown: with its mask, regions and strength."""
+    source, settings = to_tensor(frame.image, optimised.device), look.settings
+    guides = frame_guides(frame, look.regions, optimised.device)
+    size = output_size(settings, frame.size)
+    return to_image(compose_output(optimised, source, frame, size, settings, guides))

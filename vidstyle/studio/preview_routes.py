@@ -26,7 +26,8 @@ from .jobs import JobQueue
 from .library import Library
 from .library_routes import LibraryRoutes
 from .plan import edit_files
-from .preview import Previewer, PreviewRequest, Show
+from .preview import Previewer, Show
+from .preview_request import PreviewRequest
 
 LAST_STAGES = ("end", "error")
 

@@ -11,7 +11,6 @@ import * as sheet from "./sheet.js";
 import * as stage from "./stage.js";
 import { afterPause, attempt, byId, countText, partText, setText, toast } from "./tools.js";
 
-const PAINT_MS = 250;      // pause after the last change before a painting is started
 const ESTIMATE_MS = 400;
 const RETRY_MS = 3000;     // wait after a lost connection
 const MEMORY_KEY = "vidstyle-studio-choice";
@@ -21,6 +20,7 @@ const WINDOW = Math.random().toString(36).slice(2);  // previews of other window
 const state = { clips: [], styles: [], masks: [], jobs: [] };
 const chosen = { clip: "", style: "" };
 let painter = null;  // aborts the painting in progress
+let awaited = false, outdated = false;  // of it: nothing was shown yet, and there was a change since
 let costs = null;
 let lost = null;  // the message that the server does not answer
 
@@ -75,11 +75,19 @@ const loadCosts = afterPause(() => attempt(async () => {
   showSummary();
 }), ESTIMATE_MS);
 
+function stopPainting() {
+  if (painter) painter.abort();
+  painter = null;
+  awaited = outdated = false;
+}
+
 async function paint() {
+  stopPainting();
   const clip = currentClip(), style = currentStyle();
   if (!clip || !style) return;
   const stop = painter = new AbortController();
   let failed = false, complete = false;
+  awaited = true;
   try {
     await stream("previews", {
       clip: clip.id, time: stage.currentTime(), style: style.id,
@@ -88,9 +96,12 @@ async function paint() {
     }, (event) => {
       if (stop.signal.aborted) return;
       if (event.stage === "waiting") stage.waitForPainting();
-      if (event.image) stage.showPainting(event, style.name);
       if (event.stage === "fine") complete = true;
       if (event.stage === "error") { failed = true; toast(event.message); }
+      if (!event.image) return;
+      stage.showPainting(event, style.name, outdated);
+      awaited = false;
+      if (outdated) paint();
     }, stop.signal);
   } catch (error) {
     if (stop.signal.aborted) return;  // another painting has begun
@@ -98,16 +109,19 @@ async function paint() {
     toast(error.message);
   }
   if (stop.signal.aborted) return;
+  if (outdated) { paint(); return; }
+  stopPainting();
   stage.endPainting(failed || !complete ? "not painted" : masks.emptyText(stage.currentTime()));
   loadCosts();
 }
-const paintSoon = afterPause(paint, PAINT_MS);
 
+// Paint what is chosen now: at once, or after the first picture of the painting in progress. So a
+// slider that is dragged shows pictures all the time, and the server has one request at a time.
 function requestPainting(moved = false) {
   if (!currentClip() || !currentStyle()) return;
-  if (painter) painter.abort();
   stage.expectPainting(moved);
-  paintSoon();
+  if (awaited) outdated = true;
+  else paint();
 }
 
 // The choice survives a reload of the page.
@@ -163,7 +177,7 @@ function showEdits(given = null) {
 }
 
 function pickClip(id) {
-  if (painter) painter.abort();
+  stopPainting();
   chosen.clip = id;
   costs = null;
   stage.showClip(currentClip() || null);

@@ -132,13 +132,15 @@ export function expectPainting(moved) {
   announce("Painting");
 }
 
-export function showPainting(event, style) {
+// An outdated one is shown too, unless it is of another frame: a newer one is on its way.
+export function showPainting(event, style, outdated) {
+  if (outdated && canvas.classList.contains("moved")) return;
   painting.src = event.image;
   painting.alt = `The frame painted with the style ${style}`;
   painting.hidden = split.hidden = false;
   canvas.classList.remove("stale", "moved");
   canvas.classList.add("painted");
-  if (event.stage !== "fine") setNote("adding detail", "busy");
+  if (event.stage !== "fine" && !outdated) setNote("adding detail", "busy");
 }
 
 // Other paintings come first.

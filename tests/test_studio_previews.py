@@ -1,0 +1,199 @@
+"""Previews of the studio: what is kept between them, their turns, and many viewers at once."""
+
+import base64
+import json
+import os
+from contextlib import suppress
+from fractions import Fraction
+from threading import Event, Thread
+
+import cv2
+import numpy as np
+import pytest
+from conftest import until, write_clip
+from studio_session import SECONDS, client_of, open_studio, upload
+
+from vidstyle.studio.frames import Recent
+from vidstyle.studio.preview_request import UNSEEN
+from vidstyle.studio.turns import StoppedError, Turns
+
+
+@pytest.fixture
+def studio(tmp_path, monkeypatch, features):
+    """A studio with the tiny network for previews."""
+    monkeypatch.setattr("vidstyle.studio.preview.load_features", lambda *given: features)
+    monkeypatch.setattr("vidstyle.studio.preview.COARSE_STEPS", 2)
+    monkeypatch.setattr("vidstyle.studio.preview.FINE_STEPS", 4)
+    with open_studio(tmp_path / "studio") as made:
+        yield made
+
+
+@pytest.fixture
+def client(studio):
+    with client_of(studio) as found:
+        yield found
+
+
+@pytest.fixture
+def clip_id(client, tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", count=12, rate=Fraction(6))
+    return upload(client, path.read_bytes(), "clip.mp4").json()["id"]
+
+
+def half_mask(left, right):
+    """A mask as PNG, of two levels."""
+    mask = np.full((48, 64), right, np.uint8)
+    mask[:, :32] = left
+    return cv2.imencode(".png", mask)[1].tobytes()
+
+
+@pytest.fixture
+def mask_id(client, clip_id):
+    data = half_mask(255, 0)
+    return upload(client, data, "half.png", f"clips/{clip_id}/masks").json()["id"]
+
+
+def events_of(answer):
+    for line in answer.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def preview(client, **body):
+    """The stages of a preview but for waiting, and its last image."""
+    with client.stream("POST", "/api/previews", json=body) as answer:
+        events = [event for event in events_of(answer) if event["stage"] != "waiting"]
+    data = np.frombuffer(base64.b64decode(events[-2]["image"].partition(",")[2]), np.uint8)
+    return [event["stage"] for event in events], cv2.imdecode(data, cv2.IMREAD_COLOR).astype(int)
+
+
+def test_studio_change_of_the_blend_takes_no_iterations(client, clip_id, mask_id, monkeypatch):
+    body = {"clip": clip_id, "style": "ink", "preset": "draft", "mask": mask_id}
+    changes = {"strength": 0.6, "original_colors": True, "temporal": 0.9, "steps": 9}
+    changes |= {"initial_steps": 300, "working_size": 256}
+    assert set(changes) == set(UNSEEN)
+    stages, whole = preview(client, **body)
+    assert stages[0] == "coarse"
+    stages, blended = preview(client, **body, settings=changes)
+    assert stages == ["fine", "end"] and (blended != whole).any()
+    monkeypatch.setattr("vidstyle.studio.preview.KEPT_PAINTINGS", 0)
+    stages, image = preview(client, **body, settings={"tv_weight": 2.0})
+    assert stages[0] == "coarse" and (image != whole).any()
+    stages, image = preview(client, **body, settings=changes)  # nothing is kept any more
+    assert stages[0] == "coarse" and (image == blended).all()
+
+
+def test_studio_preview_of_a_changed_mask_is_painted_again(client, studio, clip_id, mask_id):
+    body = {"clip": clip_id, "style": "ink", "preset": "draft", "mask": mask_id}
+    _, inside = preview(client, **body)
+    path = studio.library.mask_path(studio.library.mask(mask_id))
+    changed = path.stat().st_mtime_ns
+    path.write_bytes(half_mask(0, 255))
+    os.utime(path, ns=(changed + 10**9, changed + 10**9))
+    stages, outside = preview(client, **body)
+    assert stages[0] == "coarse" and (outside != inside).any()
+
+
+def test_recent_values_are_made_once_and_dropped():
+    recent, made, begun, go_on = Recent(2), [], Event(), Event()
+
+    def make(value):
+        made.append(value)
+        begun.set()
+        go_on.wait()
+        return value
+
+    found = []
+    threads = [Thread(target=lambda: found.append(recent.get("a", lambda: make(1))))]
+    threads[0].start()
+    begun.wait()
+    threads += [Thread(target=lambda: found.append(recent.get("a", lambda: make(2))))]
+    threads[1].start()
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert found == [1, 1] and made == [1]
+    with pytest.raises(KeyError):
+        recent.get("b", lambda: {}["gone"])
+    assert recent.get("b", lambda: 3) == 3  # an error is not kept
+    recent.get("c", lambda: 4)
+    assert recent.get("a", lambda: 5) == 5
+
+
+def test_turns_short_ones_come_between_and_long_ones_go_on():
+    turns, never, order = Turns(), Event(), []
+
+    def take(name, short):
+        with turns.turn(never, short=short) as turn:
+            order.append(name)
+            turn.go_on()
+
+    with turns.turn(never) as turn:
+        threads = []
+        for name, short in (("long", False), ("first", True), ("second", True)):
+            threads.append(Thread(target=take, args=(name, short)))
+            threads[-1].start()
+            until(lambda: len(turns._queue) == len(threads) + 1)
+        assert order == []
+        turn.go_on()
+        assert order == ["first", "second"] and turn.paused > 0
+        threads.append(Thread(target=take, args=("third", True)))
+        threads[-1].start()
+        until(lambda: len(turns._queue) == 3)
+        order.append("went on")
+        turn.go_on()
+        assert order == ["first", "second", "went on", "third"]
+    for thread in threads:
+        thread.join()
+    assert order[-1] == "long"
+
+
+def test_turns_long_one_ends_while_short_ones_have_their_turn():
+    turns, never, stop, stopped = Turns(), Event(), Event(), Event()
+    begun, go_on = Event(), Event()
+
+    def long():
+        with suppress(StoppedError), turns.turn(stop) as turn:
+            begun.set()
+            until(lambda: len(turns._queue) == 2)
+            turn.go_on()
+        stopped.set()
+
+    def short():
+        with turns.turn(never, short=True):
+            go_on.wait()
+
+    threads = [Thread(target=long), Thread(target=short)]
+    threads[0].start()
+    begun.wait()
+    threads[1].start()
+    stop.set()
+    assert stopped.wait(SECONDS)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert turns._queue == []
+
+
+def test_turns_come_in_the_order_of_arrival():
+    turns, never, order = Turns(), Event(), []
+
+    def take(name, stop):
+        try:
+            with turns.turn(stop):
+                order.append(name)
+        except StoppedError:
+            order.append(f"{name} stopped")
+
+    stopped = Event()
+    with turns.turn(never):
+        threads = []
+        for name, stop in (("a", never), ("b", stopped), ("c", never)):
+            threads.append(Thread(target=take, args=(name, stop)))
+            threads[-1].start()
+            until(lambda: len(turns._queue) == len(threads) + 1)
+        stopped.set()
+        until(lambda: order == ["b stopped"])
+    for thread in threads:
+        thread.join()
+    assert order == ["b stopped", "a", "c"]
