@@ -4,6 +4,7 @@ import socket
 import sys
 import threading
 import zlib
+from contextlib import ExitStack
 from fractions import Fraction
 
 import av
@@ -83,22 +84,22 @@ def mean_difference(one, other):
     return np.abs(one.astype(int) - other).mean()
 
 
-def test_page_multipart_stream_serves_two_viewers(client, page_session):
+@pytest.mark.parametrize("viewers", [2, 20])
+def test_page_multipart_stream_serves_all_viewers(client, page_session, viewers):
     first = page_session.stylize_frame()
-    with (
-        client.stream("GET", "/frame.mjpg") as one,
-        client.stream("GET", "/frame.mjpg") as other,
-    ):
-        streams = [parts_of(one), parts_of(other)]
-        assert one.headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
+    with ExitStack() as stack:
+        answers = [stack.enter_context(client.stream("GET", "/frame.mjpg")) for _ in range(viewers)]
+        streams = [parts_of(each) for each in answers]
+        assert answers[0].headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
         for each in streams:
             assert mean_difference(next(each), first.image) < 12  # error of JPEG
-        until(lambda: client.get("/state").json()["viewers"] == 2)
+        until(lambda: client.get("/state").json()["viewers"] == viewers)
         for _ in range(10):
             moved = page_session.stylize_frame()
         assert mean_difference(first.image, moved.image) > 20
         for each in streams:
             until(lambda each=each: mean_difference(next(each), moved.image) < 12)
+        assert client.post("/command", json={"do": "next"}).status_code < 300
     until(lambda: client.get("/state").json()["viewers"] == 0)
 
 

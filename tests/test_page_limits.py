@@ -14,7 +14,7 @@ from page_session import TIMEOUT_SECONDS
 from vidstyle.live.web.frames import MAX_VIEWERS
 
 LIMITS = "vidstyle.web.connection"
-FULL = b"there are 16 viewers already, which is the maximum: try again later"
+FULL = b"there are 24 viewers already, which is the maximum: try again later"
 
 
 @contextmanager

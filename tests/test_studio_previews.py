@@ -1,19 +1,24 @@
 """Previews of the studio: what is kept between them, their turns, and many viewers at once."""
 
+import asyncio
 import base64
 import json
 import os
+import threading
 from contextlib import suppress
 from fractions import Fraction
+from itertools import count
 from threading import Event, Thread
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 from conftest import until, write_clip
-from studio_session import SECONDS, client_of, open_studio, upload
+from studio_session import SECONDS, FakeProcess, client_of, open_studio, upload
 
 from vidstyle.studio.frames import Recent
+from vidstyle.studio.preview import KEPT_PAINTINGS
 from vidstyle.studio.preview_request import UNSEEN
 from vidstyle.studio.turns import StoppedError, Turns
 
@@ -197,3 +202,99 @@ def test_turns_come_in_the_order_of_arrival():
     for thread in threads:
         thread.join()
     assert order == ["b stopped", "a", "c"]
+
+
+class BusyProcess(FakeProcess):
+    """A render that tells its progress all the time."""
+
+    def events(self):
+        yield {"event": "start", "frames": 10**9, "working_size": [64, 48]}
+        for done in count():
+            yield {"event": "progress", "done": done}
+            if self.ended.wait(0.005):
+                return
+
+
+class Viewer:
+    """A window of the studio in another browser: it watches the jobs, and has previews painted."""
+
+    def __init__(self, clients, clip, number):
+        self._clients = clients
+        self._body = {"clip": clip, "style": "ink", "preset": "draft", "window": f"of {number}"}
+        self.jobs, self.events, self.stages, self.coarse = [], 0, [], asyncio.Event()
+
+    async def watch(self, until_jobs):
+        """Follow the jobs until they are as they should be."""
+        async with self._clients.stream("GET", "/api/events") as answer:
+            async for event in self._events_of(answer):
+                self.jobs, self.events = event.get("jobs", self.jobs), self.events + 1
+                if until_jobs(self.jobs):
+                    return
+
+    async def paint(self, time):
+        """Have a frame painted, to the end."""
+        self.stages = []
+        body = {**self._body, "time": time}
+        async with self._clients.stream("POST", "/api/previews", json=body) as answer:
+            async for event in self._events_of(answer):
+                self.stages.append(event["stage"])
+                if event["stage"] == "coarse":
+                    self.coarse.set()
+
+    async def _events_of(self, answer):
+        async for line in answer.aiter_lines():
+            if line.startswith("data: "):
+                yield json.loads(line.removeprefix("data: "))
+
+
+def test_studio_serves_20_viewers_and_3_renders(client, clip_id, studio, monkeypatch):
+    """No preview waits for another window's endless one, streams tell the newest state of the jobs,
+    and other requests are answered meanwhile."""
+    monkeypatch.setattr("vidstyle.studio.jobs.RenderProcess", BusyProcess)
+    monkeypatch.setattr("vidstyle.studio.preview.FINE_STEPS", 100_000)
+    studio.queue._parallel = 3
+    BusyProcess.started = FakeProcess.started = ()
+
+    def all_done(jobs):
+        return [job["state"] for job in jobs] == ["done"] * 3
+
+    async def requests():
+        """Requests of other kinds."""
+        ids = [(await other.post("/api/jobs", json=job)).json()["id"] for _ in range(3)]
+        for path in ("/api/state", f"/api/clips/{clip_id}/frame.jpg?time=1", "/api/styles/ink.jpg"):
+            assert (await other.get(path)).status_code == 200
+        assert (await other.post("/api/estimates", json={"clip": clip_id})).status_code == 200
+        assert (await other.post(f"/api/jobs/{ids[0]}/pause")).json()["state"] == "paused"
+        assert (await other.post(f"/api/jobs/{ids[0]}/resume")).status_code == 200
+
+    async def crowd():
+        viewers = [Viewer(clients, clip_id, number) for number in range(20)]
+        watching = [asyncio.create_task(each.watch(all_done)) for each in viewers]
+        painting = [asyncio.create_task(each.paint(at / 20)) for at, each in enumerate(viewers)]
+        await asyncio.gather(*(each.coarse.wait() for each in viewers))
+        await requests()
+        assert [each.stages.count("coarse") for each in viewers] == [1] * 20
+        assert not any(task.done() for task in (*watching, *painting))
+        monkeypatch.setattr("vidstyle.studio.preview.FINE_STEPS", 4)
+        await asyncio.gather(*(each.paint(1 + at / 20) for at, each in enumerate(viewers)))
+        assert [each.stages[-2:] for each in viewers] == [["fine", "end"]] * 20
+        await asyncio.gather(*painting)  # each was stopped by the next one of its window
+        while len(running := [each for each in FakeProcess.started if not each.ended.is_set()]) < 3:
+            await asyncio.sleep(0.05)
+        for process in running:
+            process.end(0)
+        await asyncio.gather(*watching)
+        assert all(each.events > 2 for each in viewers)
+
+    async def limited():
+        nonlocal clients, other
+        options = {"base_url": studio.url, "timeout": SECONDS}
+        async with httpx.AsyncClient(**options) as clients, httpx.AsyncClient(**options) as other:
+            await asyncio.wait_for(crowd(), SECONDS)
+
+    clients = other = None
+    job = {"clip": clip_id, "style": "ink", "preset": "draft"}
+    asyncio.run(limited())
+    until(lambda: not any(each.name == "vidstyle-preview" for each in threading.enumerate()))
+    assert studio._previewer._turns._queue == [] and studio._previewer._wanted == {}
+    assert len(studio._previewer._optimised) <= KEPT_PAINTINGS

@@ -48,7 +48,7 @@ class JobRoutes:
         closing: Callable[[], bool],
     ) -> None:
         self._queue, self._library, self._closing = queue, library, closing
-        self._routes = routes
+        self._routes, self._text = routes, (-1, "")
         self._commands: Mapping[str, Callable[[Job], None]] = {
             "pause": queue.pause,
             "resume": queue.resume,
@@ -149,20 +149,24 @@ class JobRoutes:
     async def _changes(self) -> AsyncIterator[str]:
         jobs, items, sent = -1, -1, time.monotonic()
         while not self._closing():
-            event: dict[str, object] = {}
             if self._library.version != items:
                 items = self._library.version
-                event |= self._library.public()
+                yield event_text(self._library.public())
             if self._queue.version != jobs:
-                jobs = self._queue.version
-                event["jobs"] = self._queue.public()
-            if event:
                 sent = time.monotonic()
-                yield event_text(event)
+                jobs, text = self._jobs_event()
+                yield text
             elif time.monotonic() - sent > COMMENT_SECONDS:
                 sent = time.monotonic()
                 yield ": still here\n\n"
             await asyncio.sleep(EVENT_SECONDS)
+
+    def _jobs_event(self) -> tuple[int, str]:
+        """The version of the queue, and the event that tells it, which is made once for all."""
+        version = self._queue.version
+        if self._text[0] != version:
+            self._text = version, event_text({"jobs": self._queue.public()})
+        return self._text
 
     def _job(self, request: Request) -> Job:
         job = self._queue.get(request.path_params["id"])

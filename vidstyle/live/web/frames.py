@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from ...io.frame import Image
 from ...io.images import jpeg
 
-MAX_VIEWERS = 16
+MAX_VIEWERS = 24
 """Number of simultaneous viewers."""
 
 WAIT_SECONDS = 0.5
