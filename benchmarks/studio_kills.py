@@ -33,10 +33,16 @@ ENDED = ("done", "failed", "cancelled")
 
 
 class Server:
-    """A server of the studio in a process of its own."""
+    """A server of the studio in a process of its own.
 
-    def __init__(self, folder):
+    Args:
+        folder: of the studio.
+        flags: further ones of ``vidstyle studio``.
+    """
+
+    def __init__(self, folder, *flags):
         command = [sys.executable, "-m", "vidstyle", "studio", "--no-browser", "--folder", folder]
+        command += flags
         self._process = subprocess.Popen(
             [*map(str, command), "--address", "127.0.0.1:0"],
             stdout=subprocess.DEVNULL,
@@ -50,6 +56,11 @@ class Server:
             if (found := re.search(r"http://[^\s?]+", line))
         )
         self.client = httpx.Client(base_url=address, timeout=START_SECONDS)
+
+    @property
+    def pid(self):
+        """The number of its process."""
+        return self._process.pid
 
     def jobs(self):
         """The jobs, as the page gets them."""

@@ -27,6 +27,14 @@ const canvas = document.getElementById("canvas"), note = document.getElementById
 return [canvas.classList.contains("stale"), note.hidden ? "" : note.textContent];
 """
 
+DRAG = """
+const slider = document.getElementById(`setting-${arguments[0]}`);
+for (const value of arguments[1]) {
+  slider.value = value;
+  slider.dispatchEvent(new Event("input"));
+}
+"""
+
 FOCUSED = """
 const at = document.activeElement;
 return at === document.body ? "" : at.id || at.dataset.do || at.textContent;
@@ -105,6 +113,21 @@ def test_page_shows_at_once_that_a_setting_changed(page):
     until(lambda: not page.all(".stale"))
     page.one("#reset").click()
     assert page.script("return document.getElementById('setting-strength').value") == "1"
+
+
+def test_page_dragged_slider_has_its_first_and_its_last_value_painted(page, studio, monkeypatch):
+    until(lambda: page.note().startswith("painted in"))
+    asked, paint = [], studio._previewer.paint
+
+    def noted(request, *more):
+        asked.append(request.settings.content_weight)
+        paint(request, *more)
+
+    monkeypatch.setattr(studio._previewer, "paint", noted)
+    page.script(DRAG, "content_weight", [0.005 * number for number in range(1, 41)])
+    until(lambda: page.note().startswith("painted in"))
+    assert asked == pytest.approx([0.005, 0.2])
+    assert not page.all(".stale, .moved")
 
 
 def test_page_renders_and_offers_the_result(page):
