@@ -149,23 +149,27 @@ class JobRoutes:
     async def _changes(self) -> AsyncIterator[str]:
         jobs, items, sent = -1, -1, time.monotonic()
         while not self._closing():
+            changed: list[str] = []
             if self._library.version != items:
                 items = self._library.version
-                yield event_text(self._library.public())
+                changed.append(_members(self._library.public()))
             if self._queue.version != jobs:
+                jobs, text = self._jobs_text()
+                changed.append(text)
+            if changed:
                 sent = time.monotonic()
-                jobs, text = self._jobs_event()
-                yield text
+                yield f"data: {{{', '.join(changed)}}}\n\n"
             elif time.monotonic() - sent > COMMENT_SECONDS:
                 sent = time.monotonic()
                 yield ": still here\n\n"
             await asyncio.sleep(EVENT_SECONDS)
 
-    def _jobs_event(self) -> tuple[int, str]:
-        """The version of the queue, and the event that tells it, which is made once for all."""
+    def _jobs_text(self) -> tuple[int, str]:
+        """The version of the queue, and its jobs as a member of an event, made once for all who
+        watch."""
         version = self._queue.version
         if self._text[0] != version:
-            self._text = version, event_text({"jobs": self._queue.public()})
+            self._text = version, _members({"jobs": self._queue.public()})
         return self._text
 
     def _job(self, request: Request) -> Job:
@@ -185,6 +189,11 @@ def part_in(body: dict[str, object]) -> tuple[float | None, float | None]:
     if end is not None and end <= (start or 0.0):
         raise HTTPException(400, "the part is empty: end must be later than start")
     return start, end
+
+
+def _members(values: Mapping[str, object]) -> str:
+    """The members of a JSON object, without its braces."""
+    return json.dumps(values)[1:-1]
 
 
 def event_text(event: Mapping[str, object]) -> str:
