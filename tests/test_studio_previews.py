@@ -290,7 +290,7 @@ def test_studio_serves_20_viewers_and_3_renders(client, clip_id, studio, monkeyp
         nonlocal clients, other
         options = {"base_url": studio.url, "timeout": SECONDS}
         async with httpx.AsyncClient(**options) as clients, httpx.AsyncClient(**options) as other:
-            await asyncio.wait_for(crowd(), SECONDS)
+            await asyncio.wait_for(crowd(), 2 * SECONDS)
 
     clients = other = None
     job = {"clip": clip_id, "style": "ink", "preset": "draft"}
