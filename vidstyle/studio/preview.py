@@ -310,7 +310,8 @@ class Previewer:
 
     def stylizer_with(self, look: Look, turn: Turn) -> _ShowingStylizer:
         """The stylizer with the style and the regions of a look, before a first frame. Between
-        iterations it does what ``turn`` asks for; so long turns have another one than short ones."""
+        iterations it does what ``turn`` asks for, so long turns have another one than short ones.
+        """
         if turn.short not in self._stylizers:
             self._stylizers[turn.short] = _ShowingStylizer(self.features, look.style)
         stylizer = self._stylizers[turn.short]
