@@ -36,6 +36,20 @@ field.value = arguments[1];
 field.dispatchEvent(new Event("change"));
 """
 
+HOLD = """
+window.held = [];
+window.release = () => held.splice(0).forEach((each) => each());
+window.EventSource = class extends EventSource {
+  set onmessage(use) {
+    super.onmessage = (event) => {
+      held.push(() => { if (this.readyState !== EventSource.CLOSED) use(event); });
+      if (!window.holding) release();
+    };
+  }
+};
+"""
+"""Keeps the server's events while ``holding``, as a slow link does, until ``release``."""
+
 USED = "return [...document.querySelectorAll('.mask select')].some(({value}) => value !== 'off')"
 
 DRAG = """
@@ -340,6 +354,32 @@ def test_page_mask_uses_are_flags(page, studio, tmp_path):
     page.script(CHANGE, f"#effect-{second}", "only")  # of one mask at a time
     job = queued(page, studio)
     assert (job.mask, job.regions) == (second, [])
+
+
+@pytest.fixture
+def held_page(driver, page):
+    """The page with ``HOLD``."""
+    hold = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": HOLD})
+    try:
+        page.open()
+        page.wait_for("#frame[src]")
+        yield page
+    finally:
+        driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", hold)
+
+
+def test_page_mask_stays_in_use_when_an_older_event_comes_late(held_page, studio, clips):
+    page = held_page
+    page.script("window.holding = true")
+    studio.library.remove_clip(add_clip(studio, clips / "other.mp4").id)
+    until(lambda: page.script("return held.length"))  # an event without the mask
+    path = clips / "mask.png"
+    cv2.imwrite(str(path), np.eye(48, 64, dtype=np.uint8) * 255)
+    page.one("#mask-file").send_keys(str(path))
+    until(lambda: page.script(USED))
+    page.script("window.holding = false; release()")
+    (mask,) = studio.library.masks
+    assert queued(page, studio).mask == mask.id
 
 
 def test_page_mask_that_follows_the_motion_replaces_the_drawn_one(page, studio):

@@ -23,6 +23,7 @@ let painter = null;  // aborts the painting in progress
 let awaited = false, outdated = false;  // of it: nothing was shown yet, and there was a change since
 let costs = null;
 let lost = null;  // the message that the server does not answer
+let events = null;  // from the server
 
 const edits = new Map();  // id of a clip -> its part, keyframes, regions and mask
 
@@ -197,6 +198,7 @@ async function render() {
   };
   const job = await attempt(() => post("jobs", body));
   if (!job) return;
+  listen();
   if (!find(state.jobs, job.id)) showJobs([...state.jobs, job]);
   toast(`${job.clip_name} was added to the renders`, false, () => queue.reveal(job.id));
 }
@@ -251,8 +253,11 @@ function showLibrary(library) {
 }
 
 // The server sends the jobs when they change; browsers reconnect by themselves unless refused.
+// After the answer to a change made here a new stream is opened: an event that is still on its way
+// in the old one may be from before the change, and would take back what was added.
 function listen() {
-  const events = new EventSource(linkTo("events"));
+  if (events) events.close();
+  events = new EventSource(linkTo("events"));
   events.onopen = () => {
     if (!lost) return;
     lost.remove();
@@ -274,16 +279,19 @@ function listen() {
 function setup() {
   stage.setup(changed);
   choices.setup((clip) => {
+    listen();
     if (!find(state.clips, clip.id)) insert(state.clips, clip);
     pickClip(clip.id);
     showChoices();
   }, (style) => {
+    listen();
     if (!find(state.styles, style.id)) insert(state.styles, style);
     pickStyle(style.id);
     showChoices();
   });
   keyframes.setup(() => changed("edits"), () => chosen.style);
   masks.setup(() => changed("edits"), (mask) => {
+    listen();
     if (!find(state.masks, mask.id)) state.masks.push(mask);
     showEdits();
     changed("edits");
