@@ -346,6 +346,7 @@ def test_page_mask_uses_are_flags(page, studio, tmp_path):
         cv2.imwrite(str(path), np.eye(48, 64, dtype=np.uint8) * 255)
         page.one("#mask-file").send_keys(str(path))
         until(lambda number=number: len(page.all("#mask-list .mask")) == number + 1)
+        until(lambda: not page.all(".sending"))  # the server's event may show the mask earlier
     first, second = (each.id for each in studio.library.masks)
     page.script(CHANGE, f"#effect-{second}", "keep")
     job = queued(page, studio)
@@ -555,13 +556,15 @@ def test_page_tells_the_device_of_each_render(page, studio, monkeypatch):
 def test_page_leads_to_a_running_render(page, studio, width):
     page.resize(width)
     click(page, "#render")
-    job = until(lambda: next((j for j in studio.queue.jobs if j.state == "running"), None))
-    until(lambda: page.one("#running").text == "rendering clip.mp4: 0 %")
     focused = "return document.activeElement.dataset.id"
-    for way in ("#running", ".toast button[aria-label^=Show]"):
-        page.script("document.activeElement.blur()")
-        page.one(way).click()
-        assert page.script(focused) == job.id
+    show = page.wait_for(".toast button[aria-label^=Show]")  # for some seconds
+    show.click()
+    job = until(lambda: next((j for j in studio.queue.jobs if j.state == "running"), None))
+    assert page.script(focused) == job.id
+    until(lambda: page.one("#running").text == "rendering clip.mp4: 0 %")
+    page.script("document.activeElement.blur()")
+    page.one("#running").click()
+    assert page.script(focused) == job.id
     studio.queue.cancel(job)
     until(lambda: not page.one("#running").is_displayed())
 
