@@ -82,7 +82,11 @@ def painter(features, style, **changes):
     return Stylizer(features, style, replace(QUICK, **changes))
 
 
-def until(what, seconds=20):
+SECONDS = 60
+"""Time limit in seconds for what other threads and processes do; a busy machine may need long."""
+
+
+def until(what, seconds=SECONDS):
     """Wait up to ``seconds`` until ``what()`` is true, as something else makes it; return its
     value."""
     end = time.monotonic() + seconds
@@ -302,7 +306,7 @@ def client(page_session):
     """An HTTP client of the session's control page."""
     import httpx
 
-    with httpx.Client(base_url=page_session.page.url, timeout=20) as found:
+    with httpx.Client(base_url=page_session.page.url, timeout=SECONDS) as found:
         yield found
 
 

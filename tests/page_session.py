@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from conftest import FAST_SETTINGS, need, scene
+from conftest import FAST_SETTINGS, SECONDS, need, scene
 
 from vidstyle import Frame, Report, Settings, Style, Stylizer
 from vidstyle.live.session import Session
@@ -19,10 +19,7 @@ from vidstyle.web.address import listen
 
 QUICK = Settings(working_size=64, initial_steps=2, steps=1, **FAST_SETTINGS)
 
-TIMEOUT_SECONDS = 20
-"""Time limit in seconds for events on other threads; a busy machine may need long."""
-
-DRIVER_SECONDS = 40
+DRIVER_SECONDS = 90
 """Time limit in seconds for an answer of the browser; above the one for loading a page."""
 
 
@@ -123,7 +120,7 @@ def browser(*flags):
     for flag in flags:
         options.add_argument(flag)
     driver = Chrome(options, webdriver.ChromeService(found[1]))
-    driver.set_page_load_timeout(TIMEOUT_SECONDS)
+    driver.set_page_load_timeout(SECONDS)
     try:
         yield driver
     finally:

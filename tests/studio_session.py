@@ -9,13 +9,10 @@ from threading import Event
 import cv2
 import httpx
 import numpy as np
-from conftest import until
+from conftest import SECONDS, until
 
 from vidstyle.studio.server import Studio, StudioOptions
 from vidstyle.web.address import listen
-
-SECONDS = 60
-"""Time limit in seconds for an answer, and for a render in another process."""
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import sys
 
 import httpx
 import pytest
-from page_session import TIMEOUT_SECONDS, PageSession
+from conftest import SECONDS
+from page_session import PageSession
 
 from vidstyle import DeviceError, InputError, OutputError
 from vidstyle.live.web.server import Page
@@ -108,7 +109,7 @@ def test_page_is_served_by_https(tmp_path, page_camera, features, style, monkeyp
     try:
         assert page.url.startswith("https://127.0.0.1:")
         trusted = ssl.create_default_context(cafile=str(tmp_path / NAME))
-        with httpx.Client(base_url=page.url, verify=trusted, timeout=TIMEOUT_SECONDS) as client:
+        with httpx.Client(base_url=page.url, verify=trusted, timeout=SECONDS) as client:
             assert client.get("/").status_code == 200
             own = {"Origin": page.url.rstrip("/")}
             assert client.post("/command", json={"do": "next"}, headers=own).status_code == 204

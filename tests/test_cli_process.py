@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 import pytest
-from conftest import QUICK_FLAGS, scene, sound_of, times_of, until, write_clip
+from conftest import QUICK_FLAGS, SECONDS, scene, sound_of, times_of, until, write_clip
 
 
 def piped(features_file, folder, *arguments, data=None):
@@ -30,7 +30,7 @@ def piped(features_file, folder, *arguments, data=None):
         input=data,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=SECONDS,
     )
 
 
@@ -106,7 +106,7 @@ def test_render_interrupted_stops_waiting_for_a_pipe(features_file, tmp_path, st
     until(lambda: list(temporary.glob("vidstyle-*")))
     time.sleep(0.2)  # until it waits
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 130
+    assert process.wait(timeout=SECONDS) == 130
     assert b"Traceback" not in process.stderr.read() and not list(temporary.glob("vidstyle-*"))
     process.stdin.close()
 
@@ -150,7 +150,7 @@ def test_render_does_not_write_over_the_file_that_standard_input_reads(
             stdin=stdin,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=SECONDS,
         )
     assert result.returncode == 1 and b"would replace standard input" in result.stderr
     assert path.read_bytes() == before
@@ -179,7 +179,7 @@ def test_render_interrupted_leaves_a_playable_part_and_names_it(
         time.sleep(0.05)
         process.send_signal(number)
     err = process.stderr.read()
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=SECONDS) == 130
     assert (
         time.monotonic() - sent < 20
     )  # finishing takes well under a second; a hang would take for ever
@@ -216,7 +216,7 @@ def run_in_shell(words, **given):
     """Run Python code in a shell, which may close or redirect its streams."""
     command = f"{sys.executable} {words}"
     return subprocess.run(
-        ["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False, **given
+        ["sh", "-c", command], capture_output=True, text=True, timeout=SECONDS, check=False, **given
     )
 
 

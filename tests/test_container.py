@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 import pytest
-from conftest import write_clip
+from conftest import SECONDS, write_clip
 
 from vidstyle import InputError, OutputError, VideoFile, open_sink, open_source
 from vidstyle.io import container
@@ -61,7 +61,7 @@ def test_reasons_keeps_decoders_from_opening(clip):
         opening.start()
         time.sleep(0.2)
         assert not opened and av.logging.get_level() == av.logging.ERROR
-    opening.join(10)
+    opening.join(SECONDS)
     with opened[0], container.reasons():
         assert av.logging.get_level() is None
 
@@ -148,17 +148,17 @@ def test_videofile_stays_open_while_a_thread_reads_it(clip, caplog):
 
     def unanswered():
         begun.set()
-        gone.wait(20)
+        gone.wait(SECONDS)
         yield None
 
     source._frames = unanswered()
     reading = threading.Thread(target=next, args=[source._frames])
     reading.start()
-    assert begun.wait(20)
+    assert begun.wait(SECONDS)
     source.close()
     assert "stays open" in caplog.text
     gone.set()
-    reading.join(20)
+    reading.join(SECONDS)
     source.close()
 
 

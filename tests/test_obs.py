@@ -13,6 +13,7 @@ import msgpack
 import numpy as np
 import pytest
 import websockets
+from conftest import SECONDS
 from obs_harness import obs_process
 
 from vidstyle import DeviceError, cli
@@ -169,12 +170,12 @@ class SimulatedObs:
         thread = threading.Thread(target=lambda: asyncio.run(main()))
         thread.start()
         try:
-            assert begun.wait(20)
+            assert begun.wait(SECONDS)
             with closing(ObsClient(f"127.0.0.1:{port}", "")) as remote:
                 yield remote
         finally:
             ended.set()
-            thread.join(20)
+            thread.join(SECONDS)
 
 
 def test_connect_source_creates_and_corrects():

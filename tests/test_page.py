@@ -11,8 +11,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from conftest import stripes, until, write_clip
-from page_session import TIMEOUT_SECONDS
+from conftest import SECONDS, stripes, until, write_clip
 from PIL import Image
 
 from vidstyle import DeviceError, cli
@@ -37,7 +36,7 @@ def test_page_closes_right_after_open():
         page.open(None)
         closing = threading.Thread(target=page.close, daemon=True)
         closing.start()
-        closing.join(TIMEOUT_SECONDS)
+        closing.join(SECONDS)
         assert not closing.is_alive()
 
 
@@ -136,7 +135,7 @@ def test_page_slow_viewer_blocks_nobody_and_gets_newest_frame(client, page_sessi
         last = np.full((480, 640, 3), 200, np.uint8)
         page_session.page.show(last)
         data, heads = b"", []
-        slow.settimeout(TIMEOUT_SECONDS)
+        slow.settimeout(SECONDS)
         while not heads or heads[-1] > 50_000:  # noise has 500 kB, grey less than 10
             data += slow.recv(1 << 20)
             heads = [

@@ -4,7 +4,8 @@ import re
 
 import httpx
 import pytest
-from page_session import TIMEOUT_SECONDS, open_page_session
+from conftest import SECONDS
+from page_session import open_page_session
 
 from vidstyle import cli
 from vidstyle.web.address import check_host_name
@@ -57,7 +58,7 @@ def guarded(page_camera, features, style, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with open_page_session(page_camera, features, style, "0.0.0.0:0", ["studio.example"]) as made:
         port, token = re.fullmatch(r"http://.*:(\d+)/\?token=(.*)", made.page.url).groups()
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT_SECONDS) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as client:
             yield made, client, token
 
 
@@ -152,7 +153,7 @@ def test_access_allowed_host_requires_token_locally(page_camera, features, style
         page_camera, features, style, allowed=["studio.example"]
     ) as page_session:
         address, token = page_session.page.url.split("?token=")
-        with httpx.Client(base_url=address, timeout=TIMEOUT_SECONDS) as client:
+        with httpx.Client(base_url=address, timeout=SECONDS) as client:
             for host in ("studio.example", "localhost"):
                 assert client.get("/state", headers={"Host": host}).status_code == 401
                 answer = client.get("/state", headers={"Host": host, "X-Vidstyle-Token": token})

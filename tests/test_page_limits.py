@@ -8,8 +8,7 @@ from itertools import cycle
 import httpx
 import numpy as np
 import pytest
-from conftest import until
-from page_session import TIMEOUT_SECONDS
+from conftest import SECONDS, until
 
 from vidstyle.live.web.frames import MAX_VIEWERS
 
@@ -22,7 +21,7 @@ def connected(page_session, request=b""):
     """Open a connection and send these bytes."""
     host, port = page_session.page.url.removeprefix("http://").rstrip("/").split(":")
     with socket.create_connection((host, int(port))) as found:
-        found.settimeout(TIMEOUT_SECONDS)
+        found.settimeout(SECONDS)
         found.sendall(request.replace(b"HOST", f"{host}:{port}".encode()))
         yield found
 
@@ -50,7 +49,7 @@ def test_page_viewers_are_limited_when_many_connect(client, page_session, monkey
                 # The reference keeps the connection open.
                 received = answer.aiter_bytes()
                 arrived.append(await anext(received))
-                await asyncio.wait_for(all_answered.wait(), TIMEOUT_SECONDS)
+                await asyncio.wait_for(all_answered.wait(), SECONDS)
 
     async def request_all():
         tasks = [asyncio.create_task(request_frame(number)) for number in range(60)]
@@ -65,7 +64,7 @@ def test_page_viewers_are_limited_when_many_connect(client, page_session, monkey
         all_answered = asyncio.Event()
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(
-            base_url=page_session.page.url, timeout=TIMEOUT_SECONDS, limits=limits
+            base_url=page_session.page.url, timeout=SECONDS, limits=limits
         ) as many:
             await request_all()
 

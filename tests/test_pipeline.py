@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import scene, until
+from conftest import SECONDS, scene, until
 
 from vidstyle import Frame, Report, Settings, VideoInfo, run
 from vidstyle.flow.clip_motion import with_motion
@@ -234,7 +234,7 @@ def test_run_ends_although_its_source_does_not_stop(monkeypatch, caplog):
     class Stuck(Clip):
         def __iter__(self):
             yield from super().__iter__()
-            gone.wait(20)
+            gone.wait(SECONDS)
 
     with pytest.raises(RuntimeError):
         run(Stuck(8), Painter(2, RuntimeError()), [sink])

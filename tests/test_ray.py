@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import ray
-from conftest import QUICK_FLAGS, stripes, until
+from conftest import QUICK_FLAGS, SECONDS, stripes, until
 from ray.cluster_utils import Cluster
 from test_ranges import packets_of, three_shots
 
@@ -255,9 +255,9 @@ def test_killed_driver_is_resumed_without_ray(
     vidstyle, shots_clip, style_file, features_file, one_render
 ):
     process = started(shots_clip, style_file, features_file, "--ray", "--workers", "1")
-    until(shots_done, 60)
+    until(shots_done)
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=SECONDS)
     done = shots_done()
     assert 1 <= done < 3
     code, _, err = vidstyle("render", shots_clip, style_file, "-o", "ray.mp4", *SLOW, "--resume")
@@ -270,9 +270,9 @@ def test_interrupted_render_keeps_the_running_shots(
 ):
     monkeypatch.chdir(tmp_path)
     process = started(shots_clip, style_file, features_file, "--ray", "--workers", "1")
-    until(shots_done, 60)
+    until(shots_done)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 130 and "--resume resumes it, with or without --ray" in err
     assert shots_done() in (1, 2)  # the second may not have begun
     frames = len(packets_of("ray.part.mp4")[0]) if Path("ray.part.mp4").exists() else 0

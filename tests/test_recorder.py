@@ -6,7 +6,7 @@ import threading
 from fractions import Fraction
 
 import pytest
-from conftest import scene, times_of, until
+from conftest import SECONDS, scene, times_of, until
 
 from vidstyle import Frame, OutputError, VideoInfo
 from vidstyle.io.direct_writer import DirectWriter
@@ -40,7 +40,9 @@ def test_recorder_writes_between_start_and_stop(tmp_path, ending):
 
 def test_recorder_completes_file_during_next_recording(tmp_path, monkeypatch):
     finish, messages, may_finish = DirectWriter.close, [], threading.Event()
-    monkeypatch.setattr(DirectWriter, "close", lambda self: may_finish.wait(30) and finish(self))
+    monkeypatch.setattr(
+        DirectWriter, "close", lambda self: may_finish.wait(SECONDS) and finish(self)
+    )
     monkeypatch.setattr("vidstyle.live.recorder.FINISH_MESSAGE_SECONDS", 0.01)
     recorder = Recorder(INFO, notify=lambda text, error: messages.append(text))
     for name in ("first.mp4", "second.mp4"):
@@ -53,7 +55,7 @@ def test_recorder_completes_file_during_next_recording(tmp_path, monkeypatch):
     closing = Worker(lambda stage: recorder.close(), "closing")
     until(lambda: "waiting for a recording to be completed" in messages)
     may_finish.set()
-    closing.join(20)
+    closing.join(SECONDS)
     for name in ("first.mp4", "second.mp4"):
         assert len(times_of(tmp_path / name)) == 3 and f"recorded: {tmp_path / name}" in messages
 

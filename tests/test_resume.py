@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FAST_SETTINGS, QUICK_FLAGS, scene, times_of, write_clip
+from conftest import FAST_SETTINGS, QUICK_FLAGS, SECONDS, scene, times_of, write_clip
 
 from vidstyle import (
     Encoding,
@@ -200,7 +200,7 @@ def start(features_file, *arguments, folder):
 
 
 def wait_for(path, process):
-    until = time.monotonic() + 60
+    until = time.monotonic() + SECONDS
     while not path.exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     assert path.exists()
@@ -261,7 +261,7 @@ def test_resume_command_after_an_interrupt(vidstyle, features_file, shots, style
     process = start(features_file, shots, style_file, "-o", "out.mp4", "-y", folder=tmp_path)
     wait_for(tmp_path / "out.part" / "000001.safetensors", process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=SECONDS) == 130
     assert (
         "so far are in out.part.mp4; the same command with --resume resumes it"
         in process.stderr.read()

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from studio_session import SECONDS, client_of, open_studio, upload
+from conftest import SECONDS
+from studio_session import client_of, open_studio, upload
 
 from vidstyle import OutputError, cli
 from vidstyle.studio.server import Studio
@@ -53,7 +54,7 @@ def test_studio_command_serves_until_a_signal(tmp_path):
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         first = process.stderr.readline()
         assert first.startswith("vidstyle: studio at http://127.0.0.1:")
-        assert httpx.get(f"{first.split()[-1]}api/state").json()["jobs"] == []
+        assert httpx.get(f"{first.split()[-1]}api/state", timeout=SECONDS).json()["jobs"] == []
         process.terminate()
         assert "interrupted" in process.stderr.read()
     assert process.returncode == 130

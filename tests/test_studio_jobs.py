@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from fractions import Fraction
 
 import pytest
-from conftest import times_of, until, write_clip
-from studio_session import QUICK, SECONDS, FakeProcess
+from conftest import SECONDS, times_of, until, write_clip
+from studio_session import QUICK, FakeProcess
 
 from vidstyle import DeviceError
 from vidstyle.studio.devices import Devices, device_names
@@ -79,7 +79,7 @@ def test_queue_renders_a_job(bench):
         assert job.command.startswith("vidstyle render -i clip.mp4 -s ink -o clip_ink.mp4 --preset")
         assert "--original-colors" in job.command and "--steps=1" in job.command
         assert job.public()["output"] is None and "pid" not in job.public()
-        until(lambda: document(queue, job)["state"] not in ("queued", "running"), SECONDS)
+        until(lambda: document(queue, job)["state"] not in ("queued", "running"))
         shown = job.public()
         assert (shown["state"], shown["message"], shown["output"]) == ("done", "", "clip_ink.mp4")
         assert shown["done"] == shown["total"] == 4 and shown["seconds"] > 0
@@ -96,16 +96,16 @@ def test_queue_renders_a_job(bench):
 def test_queue_resumes_after_a_pause_and_after_a_kill(long_bench):
     with long_bench.queue() as queue:
         job = long_bench.add(queue)
-        until(lambda: job.done > 8, SECONDS)
+        until(lambda: job.done > 8)
         queue.pause(job)
         assert document(queue, job)["state"] == job.state == "paused"
-        until(lambda: job.pid is None, SECONDS)
+        until(lambda: job.pid is None)
         assert job.state == "paused" and not queue.output(job).exists()
         queue.resume(job)
-        until(lambda: job.done > 12, SECONDS)
+        until(lambda: job.done > 12)
         os.kill(job.pid, signal.SIGKILL)
-        until(lambda: job.tries == 1, SECONDS)
-        until(lambda: job.state not in ("queued", "running"), SECONDS)
+        until(lambda: job.tries == 1)
+        until(lambda: job.state not in ("queued", "running"))
         assert job.state == "done" and len(times_of(queue.output(job))) == 30
         log = (queue.output(job).parent / "log.txt").read_text()
         assert log.count("resumed after") == 2
@@ -114,10 +114,10 @@ def test_queue_resumes_after_a_pause_and_after_a_kill(long_bench):
 def test_queue_cancelled_job_leaves_no_frames(long_bench):
     with long_bench.queue() as queue:
         job = long_bench.add(queue)
-        until(lambda: job.done > 8, SECONDS)
+        until(lambda: job.done > 8)
         queue.cancel(job)
         assert job.state == "cancelled"
-        until(lambda: job.pid is None, SECONDS)
+        until(lambda: job.pid is None)
         folder = queue.output(job).parent
         # Its description is being written meanwhile.
         until(lambda: sorted(path.name for path in folder.iterdir()) == ["job.json", "log.txt"])
@@ -127,11 +127,11 @@ def test_queue_cancelled_job_leaves_no_frames(long_bench):
 def test_queue_closed_and_opened_again_resumes(long_bench):
     with long_bench.queue() as queue:
         job = long_bench.add(queue)
-        until(lambda: job.done > 8, SECONDS)
+        until(lambda: job.done > 8)
     assert document(queue, job)["state"] == "running" and document(queue, job)["pid"] is None
     with long_bench.queue() as again:
         resumed = again.get(job.id)
-        until(lambda: resumed.state not in ("queued", "running"), SECONDS)
+        until(lambda: resumed.state not in ("queued", "running"))
         assert resumed.state == "done" and len(times_of(again.output(resumed))) == 30
         assert "resumed after" in (again.output(job).parent / "log.txt").read_text()
 
@@ -338,7 +338,7 @@ def test_queue_of_a_killed_server_is_taken_over(long_bench):
     with long_bench.queue() as queue:
         job = queue.get(number)
         assert job.pid != int(pid)
-        until(lambda: job.state not in ("queued", "running"), SECONDS)
+        until(lambda: job.state not in ("queued", "running"))
         assert (job.state, job.message) == ("done", "")
         assert len(times_of(queue.output(job))) == 30
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
-from conftest import scene, stripes, until, write_clip
-from studio_session import SECONDS, client_of, open_studio, upload
+from conftest import SECONDS, scene, stripes, until, write_clip
+from studio_session import client_of, open_studio, upload
 
 from vidstyle.io.images import jpeg
 from vidstyle.settings import PRESETS

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import httpx
 import numpy as np
 import pytest
-from conftest import until
+from conftest import SECONDS, until
 from page_session import QUICK
 
 from vidstyle import Stylizer
@@ -104,7 +104,7 @@ def test_session_takes_the_camera_of_a_browser_and_sends_the_painting(running, m
             np.abs(sound.to_ndarray().astype(int)).max() > 5000 for _, sound in client.sounds
         )
     )
-    state = httpx.get(f"{running.page.url}state").json()["browser_camera"]
+    state = httpx.get(f"{running.page.url}state", timeout=SECONDS).json()["browser_camera"]
     assert state.pop("send_ms") > 0
     assert state == {"connected": True, "width": 160, "height": 90, "fps": 30.0, "address": ""}
 
@@ -177,10 +177,12 @@ def test_camera_requests_are_checked(running, make_client):
     ):
         assert client.post(offer)[0] == status and words in client.post(offer)[1]
     address = f"{running.page.url}camera"
-    foreign = httpx.post(address, content=b"", headers={"Origin": "http://evil.example"})
+    evil = {"Origin": "http://evil.example"}
+    foreign = httpx.post(address, content=b"", headers=evil, timeout=SECONDS)
     assert foreign.status_code == 403
-    assert httpx.get(address).status_code == 405
-    assert httpx.get(f"{running.page.url}qr.svg").status_code == 404  # a page for this machine only
+    assert httpx.get(address, timeout=SECONDS).status_code == 405
+    code = httpx.get(f"{running.page.url}qr.svg", timeout=SECONDS)
+    assert code.status_code == 404  # a page for this machine only
 
 
 def test_camera_that_never_connects_gives_way(running, make_client, monkeypatch):
