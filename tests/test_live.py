@@ -218,7 +218,7 @@ def test_session_keys_keep_parameters_in_range(session):
     )
     session.press("m")
     assert session._source.mirror
-    session._source.area.load = lambda: None  # no download
+    session._source.area._load_people = lambda: None  # no download
     session.press("a")
     assert session.controls.state()["area"] == "person"
     session.press("x")  # a key without an action
