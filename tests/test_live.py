@@ -8,7 +8,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from conftest import FAST_SETTINGS, scene, times_of, write_clip
+from conftest import FAST_SETTINGS, SECONDS, scene, times_of, until, write_clip
 from test_pipeline import Clip, Collector, Painter
 
 from vidstyle import (
@@ -70,8 +70,15 @@ class LiveClip(Clip):
 
 
 def test_run_slow_stylizer_gets_newest_frames_once():
-    collector, stylizer = Collector(), Painter(pause=0.05)
-    report = run(LiveClip(40, pause=0.01), stylizer, [collector])
+    clip = LiveClip(40, pause=0.01)
+
+    class Slow(Painter):
+        def __call__(self, *given, **named):
+            until(lambda: clip.read >= min(clip.count, 5 * self.calls))
+            return super().__call__(*given, **named)
+
+    collector = Collector()
+    report = run(clip, Slow(), [collector])
     times = [frame.time for frame in collector.frames]
     assert times == sorted(set(times))
     assert report.frames == len(times) < 40 and report.dropped >= 20
@@ -80,9 +87,17 @@ def test_run_slow_stylizer_gets_newest_frames_once():
 
 def test_run_calls_controls_while_waiting_for_frame():
     calls = []
-    source = LiveClip(3, pause=0.1)
-    run(source, Painter(), [Collector()], lambda stylizer, report: calls.append(report.frames))
-    assert calls.count(1) > 2
+
+    class Waiting(LiveClip):
+        def __iter__(self):
+            for frame in super().__iter__():
+                until(lambda: self.read == 1 or calls.count(1) > 2)  # the first frame was stylised
+                yield frame
+
+    def controls(stylizer, report):
+        calls.append(report.frames)
+
+    assert run(Waiting(2), Painter(), [Collector()], controls).frames == 2
 
 
 @pytest.fixture
@@ -122,16 +137,16 @@ def test_session_shows_slate_without_camera_frames(session, monkeypatch):
     report, screen = show_frame(session, stylizer, 1), OutputRecorder()
     session.display.outputs = [screen]
     assert session.camera_status == "ok" and 0 <= session.seconds_since_frame < 60
+    monkeypatch.setattr("vidstyle.live.slate.SLATE_SECONDS", SECONDS)
     monkeypatch.setattr(type(session._source), "status", "lost")
+    monkeypatch.setattr(type(session._source), "seconds_since_frame", 7.0)
     shown = len(window.shown)
     session.refresh()  # without a new frame
     session.refresh()
     assert len(window.shown) == shown + 1  # at intervals
     image, lines = window.shown[-1]
-    seconds = session.seconds_since_frame
-    assert np.array_equal(image, draw_slate((64, 48), "lost", seconds)) and np.array_equal(
-        screen.shown[-1], image
-    )
+    assert np.array_equal(image, draw_slate((64, 48), "lost", 7.0))
+    assert np.array_equal(screen.shown[-1], image)
     assert "camera lost" in lines and session.camera_status == "lost"
     monkeypatch.setattr(type(session._source), "status", "ok")
     report = show_frame(session, stylizer, 2)
@@ -165,7 +180,7 @@ def test_session_keys_select_style(session):
 
 def test_controls_crossfade_recomputes_no_gram_matrices(session, monkeypatch):
     session, stylizer, _ = session
-    session.controls.crossfade_seconds = 10.0
+    session.controls.crossfade_seconds = 1000.0
     show_frame(session, stylizer, 1)
     session.controls.styles[1][1].grams(64, stylizer.features.style_layers)
     monkeypatch.setattr(
@@ -173,9 +188,9 @@ def test_controls_crossfade_recomputes_no_gram_matrices(session, monkeypatch):
         lambda *given: pytest.fail("a style image was analysed again"),
     )
     session.press("n")
-    session.controls._crossfade_start -= 2.5  # a quarter has passed
+    session.controls._crossfade_start -= 250  # a quarter has passed
     show_frame(session, stylizer, 2)
-    assert stylizer.style.weights == pytest.approx((0.75, 0.25), abs=0.05)
+    assert stylizer.style.weights == pytest.approx((0.75, 0.25), abs=0.05)  # 50 s
 
 
 def test_session_keys_change_view(session):
@@ -267,17 +282,25 @@ def test_live_options_max_steps(camera, features, styles):
 
 def test_live_shows_camera_frames_in_window(camera, features, styles):
     window, stylizer = WindowRecorder(), Stylizer(features, styles[0][1], QUICK)
-    session = Session(LiveOptions(fps=20, seconds=0.8), camera, stylizer, styles, window)
+    window.key = lambda: "q" if len(window.shown) > 3 else None
+    session = Session(LiveOptions(fps=20), camera, stylizer, styles, window)
     live(session, camera, stylizer)
     assert len(window.shown) > 3 and window.closed and session.display.timings.latency() > 0
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
+
+
+def test_live_ends_after_its_seconds(camera, features, styles):
+    stylizer, begun = Stylizer(features, styles[0][1], QUICK), time.monotonic()
+    session = Session(LiveOptions(seconds=0.2), camera, stylizer, styles)
+    live(session, camera, stylizer)
+    assert time.monotonic() - begun > 0.2
 
 
 def test_preview_while_loading_shows_camera(camera):
     window, shown_three = WindowRecorder(), threading.Event()
 
     def load():
-        assert shown_three.wait(20)
+        assert shown_three.wait(SECONDS)
         return "loaded"
 
     def show(image, lines=()):
@@ -299,21 +322,22 @@ def test_preview_while_loading_raises_errors(camera):
 
     with pytest.raises(DeviceError, match="choose another"):
         preview_while_loading(camera, WindowRecorder(), fails)
-    with pytest.raises(SessionClosed):
-        preview_while_loading(camera, WindowRecorder(["q"]), lambda: time.sleep(0.1))
+    window = WindowRecorder(["q"])
+    with pytest.raises(SessionClosed):  # the loader goes on until the window was asked for its keys
+        preview_while_loading(camera, window, lambda: until(lambda: not window.keys))
     assert preview_while_loading(camera, None, lambda: 5) == 5
 
 
 def test_controls_blend_has_no_temporal_weight_during_crossfade(session):
     session, stylizer, _ = session
-    session.controls.crossfade_seconds = 10.0
+    session.controls.crossfade_seconds = 1000.0
     show_frame(session, stylizer, 1)
     session.controls.blend([1, 3])
     show_frame(session, stylizer, 2)
     assert stylizer.settings.temporal_weight == 0
     session.controls.set(temporal_weight=7.0)
     assert stylizer.settings.temporal_weight == 0  # until the end of the crossfade
-    session.controls._crossfade_start -= 10
+    session.controls._crossfade_start -= 1000
     show_frame(session, stylizer, 3)
     assert stylizer.settings.temporal_weight == 7 and stylizer.style.weights == (1, 3)
     session.press("n")
