@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from conftest import SECONDS
 
 from vidstyle.runtime import worker as stages
 from vidstyle.runtime.worker import SENTINEL, Worker
@@ -41,10 +42,10 @@ class InterruptAt:
 
 
 def returned(function):
-    """What a function returns, within five seconds."""
+    """What a function returns, within a time limit."""
     found = queue.SimpleQueue()
     threading.Thread(target=lambda: found.put(function()), daemon=True).start()
-    return found.get(timeout=5)
+    return found.get(timeout=SECONDS)
 
 
 def test_worker_finishes_after_an_interrupt_at_any_instruction_of_put():
@@ -84,7 +85,7 @@ def test_worker_can_be_read_after_an_interrupt_at_any_instruction_of_get(monkeyp
             pass
         assert returned(stage.get) in (0, 1)
         stage.stopped.set()
-        stage.join(5)
+        stage.join(SECONDS)
         assert not stage.is_alive()
         number += 1
     assert number > 20
@@ -94,6 +95,7 @@ HEAD = """
 import os, socket, sys, time
 from vidstyle.runtime import interrupts
 interrupts.NOTICE_SECONDS, interrupts.GRACE_SECONDS = 0.2, 5.0
+interrupts.HINT_SECONDS = 0.6  # above the time in which signals count as one
 def ready():
     print("ready", flush=True)
 def wait_in_c():
@@ -101,13 +103,22 @@ def wait_in_c():
     silent = socket.create_server(("127.0.0.1", 0))
     ready()
     av.open(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
-with interrupts.handled():
+with interrupts.handled() as signals:
 """
 
 
-def run(body, *pauses, number=signal.SIGINT):
-    """Run a program and send it a signal, and another after each pause. Returns its exit code and
-    what it wrote."""
+def run(body, repeated=0, hinted=False, number=signal.SIGINT):
+    """Run a program and send it a signal.
+
+    Args:
+        body: of the program.
+        repeated: number of further signals, which follow at once.
+        hinted: send another one when the program has said that it would end it.
+        number: of the signal.
+
+    Returns:
+        Its exit code, and what it wrote.
+    """
     script = HEAD + "".join(f"    {line}\n" for line in body.strip().splitlines())
     before = signal.signal(number, signal.SIG_DFL)  # a child would inherit that it is ignored
     process = subprocess.Popen(
@@ -118,13 +129,16 @@ def run(body, *pauses, number=signal.SIGINT):
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.1)
         process.send_signal(number)
-        for pause in pauses:
-            time.sleep(pause)
+        for _ in range(repeated):
+            time.sleep(0.05)
             process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        hint = process.stderr.readline() if hinted else ""
+        if hinted:
+            process.send_signal(number)
+        out, err = process.communicate(timeout=SECONDS)
     finally:
         process.kill()
-    return process.returncode, out + err
+    return process.returncode, out + hint + err
 
 
 FINISHING = """
@@ -147,12 +161,12 @@ def test_interrupts_let_finish_what_is_begun(number):
 
 
 def test_interrupts_of_the_same_moment_count_as_one():
-    code, output = run(FINISHING.format(0.5), 0.05, 0.05)
+    code, output = run(f"interrupts.REPEAT_SECONDS = {SECONDS}" + FINISHING.format(0.5), repeated=2)
     assert "finished" in output and code in (1, -signal.SIGINT)
 
 
 def test_interrupts_end_the_program_the_second_time():
-    code, output = run(FINISHING.format(60), 1.5)
+    code, output = run(FINISHING.format(SECONDS), hinted=True)
     assert code == 130 and "finished\n" not in output
     assert "again to end at once" in output and output.endswith(
         "vidstyle: interrupted again: ended at once\n"
@@ -164,7 +178,7 @@ def test_interrupts_end_a_wait_in_c_code_the_first_time_where_nothing_is_to_be_f
 
 
 def test_interrupts_end_a_wait_in_c_code_the_second_time_where_something_is_to_be_finished():
-    code, output = run("with interrupts.deferred():\n    wait_in_c()", 0.7)
+    code, output = run("with interrupts.deferred():\n    wait_in_c()", hinted=True)
     assert code == 130 and output.endswith("ended at once\n")
 
 
@@ -197,7 +211,8 @@ def test_interrupts_that_come_while_the_last_step_runs_are_raised_after_it():
     code, output = run("""
 with interrupts.deferred():
     ready()
-    time.sleep(0.5)
+    while not signals.requested:
+        time.sleep(0.01)
     print("whole", flush=True)
 print("went on")
 """)
@@ -221,6 +236,6 @@ def test_interrupts_of_a_forked_child_are_not_its_parents():
 """
     )
     result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=SECONDS, check=False
     )
     assert (result.returncode, result.stdout) == (0, "-15\n"), result.stderr
