@@ -6,7 +6,9 @@ import json
 import threading
 import time
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import msgpack
@@ -94,6 +96,8 @@ def test_obs_command_without_obs_names_remedy(tmp_path, monkeypatch, capsys):
 class SimulatedObs:
     """A simulated obs-websocket 5, whose source shows frames with a delay."""
 
+    clock = staticmethod(time.time)
+
     def __init__(self, kinds, inputs=(), delay=0.1):
         self.kinds, self.inputs, self.items, self.asked, self.delay = (
             kinds,
@@ -131,7 +135,7 @@ class SimulatedObs:
     def shot(self):
         image = np.full((180, 320, 3), 100, np.uint8)
         if self.delay is not None:
-            image = draw_stamp(image, round(time.time() * 20) / 20 - self.delay)
+            image = draw_stamp(image, round(self.clock() * 20) / 20 - self.delay)
         return base64.b64encode(cv2.imencode(".png", image)[1]).decode()
 
     async def serve(self, socket):
@@ -250,13 +254,15 @@ def page(monkeypatch):
 
 
 def test_check_setup_measures_delay(page, monkeypatch):
-    monkeypatch.setattr("vidstyle.live.obs.MEASURE_SECONDS", 0.5)
-    obs = SimulatedObs([MEDIA_KIND], {"vidstyle": MEDIA_KIND})
+    monkeypatch.setattr("vidstyle.live.obs.MEASURE_SECONDS", SECONDS)
+    obs, ticks = SimulatedObs([MEDIA_KIND], {"vidstyle": MEDIA_KIND}), count()
+    obs.clock = lambda: 1_700_000_000 + 0.005 * next(ticks)  # 15 ms for each screenshot
+    monkeypatch.setattr("vidstyle.live.obs_client.time", SimpleNamespace(time=obs.clock))
     with obs.running() as remote:
         lines = check_setup(remote, "here")
     assert lines[0] == "OBS 30.0, obs-websocket 5.3" and "20.0 frames per second" in lines[1]
     offset = int(lines[-1].split("Sync Offset of ")[1].split()[0])
-    assert 50 + 70 <= offset <= 50 + 400  # 100 ms, in steps of 50; a busy machine adds to it
+    assert 50 + 75 <= offset <= 50 + 90  # 100 ms, in steps of 50, seen within 15 ms
     assert [order for path, order in page if path == "command"] == [
         {"do": "latency_stamp"}
     ] * 2  # on and off
