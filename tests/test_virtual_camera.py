@@ -314,7 +314,9 @@ from vidstyle.live.virtual_camera import PyVirtualCamConnection, VirtualCamera
 camera = VirtualCamera("/dev/video42", (64, 48), 50, open_device=PyVirtualCamConnection)
 camera.open(None)
 camera.show(np.full((48, 64, 3), (220, 20, 60), np.uint8))
-time.sleep(0.5)
+end = time.monotonic() + 60
+while not (camera.device and camera.sent > 3) and time.monotonic() < end:
+    time.sleep(0.01)
 assert camera.device == "/dev/video42", camera._last_warning
 camera.close()
 print(camera.sent)
