@@ -13,10 +13,12 @@ import cv2
 import numpy as np
 import pytest
 from color_patches import PATCHES, color_patches, column_centers
-from conftest import stripes, until, write_clip
+from conftest import SECONDS, stripes, until, write_clip
 
 from vidstyle import InputError, OutputError, cli
 from vidstyle.io.files import name_in_file, without_secrets
+from vidstyle.live.session import Session
+from vidstyle.live.startup import SessionClosed
 from vidstyle.live.stream_output import StreamOutput
 
 SIZE = (320, 176)
@@ -24,7 +26,7 @@ LISTENING = {
     "udp": ("udp://127.0.0.1:{}", {}),
     "tcp": ("tcp://127.0.0.1:{}?listen=1", {}),
     "rtmp": ("rtmp://127.0.0.1:{}/live/secret", {"listen": "1"}),
-    "rtsp": ("rtsp://127.0.0.1:{}/live", {"rtsp_flags": "listen", "listen_timeout": "20"}),
+    "rtsp": ("rtsp://127.0.0.1:{}/live", {"rtsp_flags": "listen", "listen_timeout": str(SECONDS)}),
 }
 
 
@@ -98,7 +100,7 @@ def test_stream_output_reconnects(scheme, caplog, monkeypatch):
             listener = Listener(scheme, port)
             until(lambda listener=listener: listener.images)
             listener.gone.set()
-            listener.join(10)
+            listener.join(SECONDS)
     assert caplog.text.count("no stream: ") <= 3  # once per loss, not per attempt
     assert "secret" not in caplog.text
     assert "check the address, and that a receiver listens there" in caplog.text
@@ -207,7 +209,14 @@ def test_live_command_streams_and_records(tmp_path, monkeypatch, capsys, feature
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
     cv2.imwrite("stripes.png", stripes()[..., ::-1])
-    listener = Listener("udp", free_port(socket.SOCK_DGRAM))
+    listener, refresh = Listener("udp", free_port(socket.SOCK_DGRAM)), Session.refresh
+
+    def refresh_until_received(session):
+        refresh(session)
+        if len(listener.images) > 3:
+            raise SessionClosed
+
+    monkeypatch.setattr(Session, "refresh", refresh_until_received)
     flags = [
         "--features",
         str(features_file),
@@ -227,7 +236,7 @@ def test_live_command_streams_and_records(tmp_path, monkeypatch, capsys, feature
                 "stripes.png",
                 "--loop",
                 "-t",
-                "3",
+                str(SECONDS),
                 *flags,
                 "-o",
                 "@stream.txt",
@@ -237,7 +246,7 @@ def test_live_command_streams_and_records(tmp_path, monkeypatch, capsys, feature
         )
         == 0
     )
-    until(lambda: len(listener.images) > 3)
+    assert len(listener.images) > 3
     err = capsys.readouterr().err
     assert f"stream {listener.address}: " in err and f"recorded: {tmp_path / 'out.mp4'}" in err
     for outputs, code, reason in (
