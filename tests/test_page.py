@@ -118,7 +118,8 @@ def test_page_jpeg_stream_delivers_each_frame_at_once(client, page_session):
             shown = page_session.stylize_frame()
 
 
-def test_page_slow_viewer_blocks_nobody_and_gets_newest_frame(client, page_session):
+def test_page_slow_viewer_blocks_nobody_and_gets_newest_frame(client, page_session, monkeypatch):
+    monkeypatch.setattr("vidstyle.web.connection.READ_SECONDS", 10 * SECONDS)
     noise = [
         np.random.default_rng(seed).integers(0, 256, (480, 640, 3), np.uint8) for seed in range(3)
     ]
@@ -137,7 +138,9 @@ def test_page_slow_viewer_blocks_nobody_and_gets_newest_frame(client, page_sessi
         data, heads = b"", []
         slow.settimeout(SECONDS)
         while not heads or heads[-1] > 50_000:  # noise has 500 kB, grey less than 10
-            data += slow.recv(1 << 20)
+            received = slow.recv(1 << 20)
+            assert received
+            data += received
             heads = [
                 int(part.split(b"\r\n")[0])
                 for part in data.split(b"Content-Length: ")[1:]
@@ -238,7 +241,8 @@ def test_live_command_serves_page(tmp_path, monkeypatch, capsys, features_file):
     assert "control page at http://127.0.0.1:" in capsys.readouterr().err
 
 
-def test_page_single_frames_are_numbered(client, page_session):
+def test_page_single_frames_are_numbered(client, page_session, monkeypatch):
+    monkeypatch.setattr("vidstyle.live.web.frames.VIEWER_SECONDS", SECONDS)
     assert client.get("/frame.jpg").status_code == 204  # there is no frame yet
     shown = page_session.stylize_frame()
     first = client.get("/frame.jpg?viewer=me")
