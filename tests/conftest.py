@@ -82,7 +82,7 @@ def painter(features, style, **changes):
     return Stylizer(features, style, replace(QUICK, **changes))
 
 
-SECONDS = 60
+SECONDS = 100
 """Time limit in seconds for what other threads and processes do; a busy machine may need long."""
 
 

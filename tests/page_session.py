@@ -19,7 +19,7 @@ from vidstyle.web.address import listen
 
 QUICK = Settings(working_size=64, initial_steps=2, steps=1, **FAST_SETTINGS)
 
-DRIVER_SECONDS = 90
+DRIVER_SECONDS = 110
 """Time limit in seconds for an answer of the browser; above the one for loading a page."""
 
 

@@ -138,7 +138,7 @@ def test_session_shows_slate_without_camera_frames(session, monkeypatch):
     report, screen = show_frame(session, stylizer, 1), OutputRecorder()
     session.display.outputs = [screen]
     assert session.camera_status == "ok" and 0 <= session.seconds_since_frame < 60
-    monkeypatch.setattr("vidstyle.live.slate.SLATE_SECONDS", SECONDS)
+    monkeypatch.setattr("vidstyle.live.slate.SLATE_SECONDS", 30.0)
     monkeypatch.setattr(type(session._source), "status", "lost")
     monkeypatch.setattr(type(session._source), "seconds_since_frame", 7.0)
     shown = len(window.shown)
