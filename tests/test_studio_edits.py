@@ -126,7 +126,7 @@ def test_studio_mask_is_carried_along_its_clip(client, studio, clip_id, tmp_path
     assert job["command"] == "vidstyle mask clip.mp4 0.5=disc.png -o 'disc in motion.mkv'"
     assert client.delete(f"/api/masks/{drawn['id']}").status_code == 409
     found = studio.queue.get(job["id"])
-    until(lambda: found.state not in ("queued", "running"), 60)
+    until(lambda: found.state not in ("queued", "running"))
     assert (found.state, found.message, found.done, found.total) == ("done", "", 12, 12)
     assert found.public()["output"] is None
     (carried,) = [each for each in studio.library.masks if each.kind == "clip"]
@@ -239,7 +239,7 @@ def test_studio_renders_keyframes_and_masks(client, studio, clip_id, mask_id):
     for path in (f"masks/{mask_id}", f"styles/{own['id']}"):
         assert client.delete(f"/api/{path}").status_code == 409
     found = studio.queue.get(job["id"])
-    until(lambda: found.state not in ("queued", "running"), 60)
+    until(lambda: found.state not in ("queued", "running"))
     assert (found.state, found.message) == ("done", "")
     assert {name: found.public()[name] for name in ("keyframes", "regions", "mask")} == {
         "keyframes": [

@@ -8,6 +8,8 @@ import sys
 from contextlib import contextmanager
 from fractions import Fraction
 
+import cv2
+import numpy as np
 import pytest
 from conftest import SECONDS, times_of, until, write_clip
 from studio_session import QUICK, FakeProcess
@@ -260,6 +262,18 @@ def test_queue_paused_job_lets_the_next_one_run(bench, fake):
         queue.resume(first)
         assert states(queue) == ["queued", "running"]
         assert queue.uses(bench.clip.id) and queue.uses("ink") and not queue.uses("dots")
+
+
+def test_queue_carries_a_mask_once_at_a_time(bench, fake):
+    upload = bench.library.begin_mask(bench.clip, "left.png")
+    cv2.imwrite(str(upload.path), np.eye(48, 64, dtype=np.uint8) * 255)
+    mask = bench.library.finish_mask(bench.clip, upload)
+    with bench.queue() as queue:
+        job = queue.carry(bench.clip, mask)
+        assert queue.carry(bench.clip, mask) is job and len(fake()) == 1
+        fake()[-1].end(1)
+        until(lambda: job.state == "failed")
+        assert queue.carry(bench.clip, mask) is not job
 
 
 def test_queue_job_without_clip_fails(bench, fake):

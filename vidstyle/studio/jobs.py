@@ -128,12 +128,16 @@ class JobQueue:
             return self._append(new_job(plan, self._library, taken))
 
     def carry(self, clip: Clip, mask: ClipMask) -> Job:
-        """Add a job that carries a drawn mask along its clip.
+        """Add a job that carries a drawn mask along its clip; one that is unfinished is used.
 
         Raises:
             OSError: it cannot be written to disk.
         """
-        return self._append(new_mask_job(clip, mask))
+        with self._lock:
+            for job in self.jobs:  # a double click asks twice
+                if job.kind == "mask" and job.mask == mask.id and job.state in UNFINISHED:
+                    return job
+            return self._append(new_mask_job(clip, mask))
 
     def _append(self, job: Job) -> Job:
         with self._lock:
