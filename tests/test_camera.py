@@ -148,6 +148,7 @@ def test_camera_is_lost_until_next_frame(monkeypatch, caplog):
     caplog.set_level("INFO")
     monkeypatch.setattr("vidstyle.live.capture.RETRY_SECONDS", (0.01, 0.02))
     monkeypatch.setattr("vidstyle.live.slate.SLATE_SECONDS", 30.0)
+    monkeypatch.setattr("vidstyle.live.camera.SILENT_SECONDS", SECONDS)
     device, unplug, plug_in = Device([3, 0, 1, 1, 0, ENDLESS]), Event(), Event()  # 1: without image
     give = device.read
     device.read = lambda: (device.there > 1 or unplug.wait(SECONDS)) and give()
