@@ -1,16 +1,16 @@
 """Renders that end before their time, and go on."""
 
+import os
 import resource
 import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FAST_SETTINGS, QUICK_FLAGS, SECONDS, scene, times_of, write_clip
+from conftest import FAST_SETTINGS, QUICK_FLAGS, SECONDS, scene, times_of, until, write_clip
 
 from vidstyle import (
     Encoding,
@@ -183,34 +183,47 @@ def vidstyle(features_file, tmp_path, monkeypatch, capsys):
     return render
 
 
-def start(features_file, *arguments, folder):
+STOPPING = """
+import os, signal
+from vidstyle.io.checkpoints import SegmentFolder
+save = SegmentFolder.save
+def save_and_stop(folder, checkpoint):
+    save(folder, checkpoint)
+    if len(folder.segments) == {}:
+        SegmentFolder.save = save
+        os.kill(os.getpid(), signal.SIGSTOP)
+SegmentFolder.save = save_and_stop
+from vidstyle.__main__ import program
+program()
+"""
+"""The command, which stops when it has written so many segments: it waits for the test."""
+
+
+def start(features_file, *arguments, folder, segments):
+    """A render in another process, which is stopped after some segments."""
     command = [
         sys.executable,
-        "-m",
-        "vidstyle",
+        "-c",
+        STOPPING.format(segments),
         "render",
         *QUICK_FLAGS,
         "--features",
         features_file,
         *arguments,
     ]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [str(word) for word in command], cwd=folder, stderr=subprocess.PIPE, text=True
     )
-
-
-def wait_for(path, process):
-    until = time.monotonic() + SECONDS
-    while not path.exists() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.01)
-    assert path.exists()
+    flags = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG
+    assert until(lambda: os.waitid(os.P_PID, process.pid, flags)).si_code == os.CLD_STOPPED
+    return process
 
 
 def test_resume_command_after_a_kill(vidstyle, features_file, shots, style_file, tmp_path):
     assert vidstyle(shots, style_file, "-o", "whole.mp4")[0] == 0
     Path("out.mp4").write_bytes(b"precious")
-    process = start(features_file, shots, style_file, "-o", "out.mp4", "-y", folder=tmp_path)
-    wait_for(tmp_path / "out.part" / "000002.safetensors", process)
+    arguments = shots, style_file, "-o", "out.mp4", "-y"
+    process = start(features_file, *arguments, folder=tmp_path, segments=2)
     process.kill()
     process.wait()
     assert Path("out.mp4").read_bytes() == b"precious"
@@ -234,12 +247,9 @@ def test_resume_command_after_a_kill(vidstyle, features_file, shots, style_file,
 
 
 def test_render_refuses_a_locked_output(vidstyle, features_file, shots, style_file, tmp_path):
-    first = start(features_file, shots, style_file, "-o", "out.mp4", folder=tmp_path)
+    arguments = shots, style_file, "-o", "out.mp4"
+    first = start(features_file, *arguments, folder=tmp_path, segments=1)  # it holds its lock
     try:
-        wait_for(tmp_path / "out.part" / "000001.safetensors", first)
-        first.send_signal(
-            signal.SIGSTOP
-        )  # it holds its lock and cannot finish before the others have asked
         for flags in ([], ["-y"], ["--resume"], ["--resume", "-y"]):
             code, err = vidstyle(shots, style_file, "-o", "out.mp4", *flags)
             assert (
@@ -258,9 +268,10 @@ def test_render_refuses_a_locked_output(vidstyle, features_file, shots, style_fi
 
 
 def test_resume_command_after_an_interrupt(vidstyle, features_file, shots, style_file, tmp_path):
-    process = start(features_file, shots, style_file, "-o", "out.mp4", "-y", folder=tmp_path)
-    wait_for(tmp_path / "out.part" / "000001.safetensors", process)
+    arguments = shots, style_file, "-o", "out.mp4", "-y"
+    process = start(features_file, *arguments, folder=tmp_path, segments=1)
     process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
     assert process.wait(timeout=SECONDS) == 130
     assert (
         "so far are in out.part.mp4; the same command with --resume resumes it"
