@@ -176,6 +176,14 @@ def test_project_passes_ruff_and_mypy(tool):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_package_modules_are_short():
+    lengths = {
+        path.name: len(path.read_text("utf-8").splitlines())
+        for path in (ROOT / "vidstyle").rglob("*.py")
+    }
+    assert {name: length for name, length in lengths.items() if length > 350} == {}
+
+
 def test_changelog_has_the_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"].startswith(">=3.11")

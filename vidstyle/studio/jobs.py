@@ -134,10 +134,9 @@ class JobQueue:
             OSError: it cannot be written to disk.
         """
         with self._lock:
-            for job in self.jobs:  # a double click asks twice
-                if job.kind == "mask" and job.mask == mask.id and job.state in UNFINISHED:
-                    return job
-            return self._append(new_mask_job(clip, mask))
+            carrying = (job for job in self.jobs if job.kind == "mask" and job.mask == mask.id)
+            unfinished = [job for job in carrying if job.state in UNFINISHED]  # of a double click
+            return unfinished[0] if unfinished else self._append(new_mask_job(clip, mask))
 
     def _append(self, job: Job) -> Job:
         with self._lock:
@@ -253,11 +252,10 @@ class JobQueue:
                 began_on = job.device if part_folder(self.output(job)).exists() else ""
                 running = [self._jobs[key].device for key in self._running]
                 if device := self._devices.free(running, began_on):
-                    job.device = device
-                    self._start(job)
+                    self._start(job, device)
 
-    def _start(self, job: Job) -> None:
-        output = self.output(job)
+    def _start(self, job: Job, device: str) -> None:
+        output, job.device = self.output(job), device
         try:
             if absence := self._devices.absence(job.device):
                 raise MissingError(absence)
@@ -349,6 +347,4 @@ class JobQueue:
         try:
             job.write(self._folder / job.id)
         except OSError as error:
-            log.warning(
-                "the state of a job cannot be written (%s): free some space", error.strerror
-            )
+            log.warning("a job's state cannot be written (%s): free some space", error.strerror)
