@@ -299,7 +299,7 @@ def test_sound_is_as_late_as_the_painting(monkeypatch):
     assert waited[0] == pytest.approx(20) and waited[1] == 0
 
 
-def test_webrtc_without_aiortc_names_the_extra(monkeypatch, capsys, tmp_path):
+def test_webrtc_without_aiortc_names_the_extras(monkeypatch, capsys, tmp_path):
     from vidstyle import cli
 
     monkeypatch.chdir(tmp_path)
@@ -308,5 +308,6 @@ def test_webrtc_without_aiortc_names_the_extra(monkeypatch, capsys, tmp_path):
         monkeypatch.delitem(sys.modules, f"vidstyle.live.web.{name}", raising=False)
     assert cli.main(["studio", "--live", "--address", "127.0.0.1:0"]) == 1
     assert capsys.readouterr().err == (
-        "vidstyle: the camera of a browser needs aiortc: pip install 'vidstyle[webrtc]'\n"
+        "vidstyle: the camera of a browser needs other packages: "
+        "pip install 'vidstyle[web,webrtc]'\n"
     )
