@@ -1,6 +1,8 @@
 """Selection of encoders, and what each of them writes."""
 
+import os
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +25,18 @@ def test_open_sink_writes_readable_clips_with_every_codec(tmp_path, codec):
     for number, picture in enumerate(pictures):
         expected = scene(number / 25).astype(int)
         assert np.abs((picture >> (8 if picture.dtype == np.uint16 else 0)) - expected).mean() < 8
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getscheduler") or os.geteuid() != 0,
+    reason="SVT-AV1 takes real-time priority on Linux as root alone",
+)
+def test_open_sink_for_av1_leaves_threads_their_priority(tmp_path):
+    path = write_clip(tmp_path / "in.mp4", count=5, rate=Fraction(25))
+    assert probe_encoder("libsvtav1") is None
+    through(path, tmp_path / "out.mkv", codec="av1")
+    threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
+    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}
 
 
 def test_select_encoder_replaces_and_names_an_encoder_that_fails(monkeypatch, caplog):

@@ -15,7 +15,7 @@ import vidstyle
 ROOT = Path(__file__).parent.parent
 ROWS = (
     "errors time_text settings progress user_folders",
-    "runtime.closing runtime.limits runtime.interrupts runtime.worker",
+    "runtime.closing runtime.limits runtime.scheduling runtime.interrupts runtime.worker",
     "runtime.device runtime.openmp",
     "io.files io.locks io.stream_info io.frame io.hdr io.container io.color io.timestamps io.icc",
     "io.heif io.image_names io.images io.tensor_file io.part_folder io.checkpoints",

@@ -14,6 +14,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ..errors import OutputError
+from ..runtime.scheduling import kept_scheduling
 from .color import from_rgb
 from .container import reason_of, reasons
 from .stream_info import ColorInfo, VideoInfo
@@ -302,7 +303,11 @@ def probe_encoder(name: str) -> str | None:
         return "not in this build of FFmpeg"
     try:
         trial = trial_encoder(name)
-        with reasons(), av.open(io.BytesIO(), "w", format="nut") as container:
+        with (
+            reasons(),
+            kept_scheduling(),
+            av.open(io.BytesIO(), "w", format="nut") as container,
+        ):
             stream: Any = container.add_stream(name, rate=25, options=dict(trial.options))
             stream.width, stream.height, stream.pix_fmt = 256, 256, trial.pixels
             grey = np.full((256, 256, 3), 128, np.uint8)

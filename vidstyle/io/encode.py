@@ -15,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from ..errors import OutputError
 from ..runtime.limits import threads
+from ..runtime.scheduling import kept_scheduling
 from .codecs import EncoderConfig
 from .color import from_rgb
 from .container import codec_threads, reason_of
@@ -124,7 +125,8 @@ class EncodedFile:
 
     def _open(self, context: Any, size: tuple[int, int]) -> None:
         try:
-            context.open(strict=False)
+            with kept_scheduling():
+                context.open(strict=False)
         except (av.error.FFmpegError, ValueError) as error:
             raise OutputError(
                 f"encoder {self._encoder.name} rejects frames of {size[0]}x{size[1]} px "
