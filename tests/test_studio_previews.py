@@ -17,6 +17,7 @@ import pytest
 from conftest import until, write_clip
 from studio_session import SECONDS, FakeProcess, client_of, open_studio, upload
 
+from vidstyle.studio.devices import Devices
 from vidstyle.studio.frames import Recent
 from vidstyle.studio.preview import KEPT_PAINTINGS
 from vidstyle.studio.preview_request import UNSEEN
@@ -252,7 +253,7 @@ def test_studio_serves_20_viewers_and_3_renders(client, clip_id, studio, monkeyp
     and other requests are answered meanwhile."""
     monkeypatch.setattr("vidstyle.studio.jobs.RenderProcess", BusyProcess)
     monkeypatch.setattr("vidstyle.studio.preview.FINE_STEPS", 100_000)
-    studio.queue._parallel = 3
+    monkeypatch.setattr(studio.queue, "_devices", Devices(parallel=3))
     BusyProcess.started = FakeProcess.started = ()
 
     def all_done(jobs):
