@@ -3,13 +3,14 @@
 import base64
 import json
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from threading import Event
 
 import cv2
 import httpx
 import numpy as np
-from conftest import SECONDS, until
+from conftest import SECONDS, until, write_clip
 
 from vidstyle.studio.server import Studio, StudioOptions
 from vidstyle.web.address import listen
@@ -33,6 +34,12 @@ def client_of(studio, **options):
 
 def upload(client, data, name, kind="clips"):
     return client.post(f"/api/{kind}", params={"name": name}, content=data)
+
+
+def uploaded_clip(client, folder):
+    """The id of a clip of two seconds, which is made in the folder and uploaded."""
+    path = write_clip(folder / "clip.mp4", count=12, rate=Fraction(6))
+    return upload(client, path.read_bytes(), "clip.mp4").json()["id"]
 
 
 def events_of(answer):

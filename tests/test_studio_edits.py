@@ -17,6 +17,7 @@ from studio_session import (
     open_studio,
     painted,
     upload,
+    uploaded_clip,
 )
 
 from vidstyle.cli.main import main
@@ -46,8 +47,7 @@ def client(studio):
 
 @pytest.fixture
 def clip_id(client, tmp_path):
-    path = write_clip(tmp_path / "clip.mp4", count=12, rate=Fraction(6))
-    return upload(client, path.read_bytes(), "clip.mp4").json()["id"]
+    return uploaded_clip(client, tmp_path)
 
 
 def png(mask):

@@ -1,12 +1,10 @@
 """Previews of the studio: what is kept between them, their turns, and many viewers at once."""
 
 import asyncio
-import base64
 import json
 import os
 import threading
 from contextlib import suppress
-from fractions import Fraction
 from itertools import count
 from threading import Event, Thread
 
@@ -14,8 +12,18 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from conftest import until, write_clip
-from studio_session import SECONDS, FakeProcess, client_of, open_studio, upload
+from conftest import until
+from studio_session import (
+    SECONDS,
+    FakeProcess,
+    client_of,
+    decoded,
+    events_of,
+    make_previews_quick,
+    open_studio,
+    upload,
+    uploaded_clip,
+)
 
 from vidstyle.studio.devices import Devices
 from vidstyle.studio.frames import Recent
@@ -27,9 +35,7 @@ from vidstyle.studio.turns import StoppedError, Turns
 @pytest.fixture
 def studio(tmp_path, monkeypatch, features):
     """A studio with the tiny network for previews."""
-    monkeypatch.setattr("vidstyle.studio.preview.load_features", lambda *given: features)
-    monkeypatch.setattr("vidstyle.studio.preview.COARSE_STEPS", 2)
-    monkeypatch.setattr("vidstyle.studio.preview.FINE_STEPS", 4)
+    make_previews_quick(monkeypatch, features)
     with open_studio(tmp_path / "studio") as made:
         yield made
 
@@ -42,8 +48,7 @@ def client(studio):
 
 @pytest.fixture
 def clip_id(client, tmp_path):
-    path = write_clip(tmp_path / "clip.mp4", count=12, rate=Fraction(6))
-    return upload(client, path.read_bytes(), "clip.mp4").json()["id"]
+    return uploaded_clip(client, tmp_path)
 
 
 def half_mask(left, right):
@@ -59,18 +64,11 @@ def mask_id(client, clip_id):
     return upload(client, data, "half.png", f"clips/{clip_id}/masks").json()["id"]
 
 
-def events_of(answer):
-    for line in answer.iter_lines():
-        if line.startswith("data: "):
-            yield json.loads(line.removeprefix("data: "))
-
-
 def preview(client, **body):
     """The stages of a preview but for waiting, and its last image."""
     with client.stream("POST", "/api/previews", json=body) as answer:
         events = [event for event in events_of(answer) if event["stage"] != "waiting"]
-    data = np.frombuffer(base64.b64decode(events[-2]["image"].partition(",")[2]), np.uint8)
-    return [event["stage"] for event in events], cv2.imdecode(data, cv2.IMREAD_COLOR).astype(int)
+    return [event["stage"] for event in events], decoded(events[-2]["image"])
 
 
 def test_studio_change_of_the_blend_takes_no_iterations(client, clip_id, mask_id, monkeypatch):

@@ -1,22 +1,18 @@
 """The studio's server: state, uploads, frames, previews, estimates, jobs, access."""
 
-import json
 import socket
 import threading
 import time
-from fractions import Fraction
 from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 import pytest
 from conftest import SECONDS, scene, stripes, until, write_clip
-from studio_session import client_of, open_studio, upload
+from studio_session import QUICK, client_of, events_of, open_studio, upload, uploaded_clip
 
 from vidstyle.io.images import jpeg
 from vidstyle.settings import PRESETS
-
-QUICK = {"steps": 1, "initial_steps": 2, "working_size": 64}
 
 
 @pytest.fixture
@@ -35,18 +31,11 @@ def client(studio):
 
 @pytest.fixture
 def clip_id(client, tmp_path):
-    path = write_clip(tmp_path / "clip.mp4", count=12, rate=Fraction(6))
-    return upload(client, path.read_bytes(), "clip.mp4").json()["id"]
+    return uploaded_clip(client, tmp_path)
 
 
 def decoded(data):
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-
-
-def events_of(answer):
-    for line in answer.iter_lines():
-        if line.startswith("data: "):
-            yield json.loads(line.removeprefix("data: "))
 
 
 def test_studio_state_lists_what_there_is_to_choose(client, clip_id):

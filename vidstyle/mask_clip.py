@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawn_masks import carried_masks, plan_masks
+from .drawn_masks import Plan, carried_masks, plan_masks
 from .errors import InputError, OutputError
 from .flow.carried_mask import Mask
 from .flow.methods import dis_flow
@@ -88,13 +88,7 @@ def carry_masks(
         )
     open_from = partial(open_source, clip, apply_rotation=True)
     with open_from() as opened:
-        check_times(opened, Fraction(0), masks)
-        frames = iter(opened)
-        first = next(frames)
-        drawn = {time: read_mask(path, first, opened.format) for time, path in masks.items()}
-        if (last := max(masks)) > 0:
-            log.info("reading the clip up to %.2f s, to find its cuts", float(last))
-        plan = plan_masks(chain([first], frames), drawn)
+        plan = _plan(opened, masks)
     with open_from() as source, ExitStack() as stack, deferred():
         like = _Like(source)
         lossless = Path(output).suffix.lower() == ".mkv"
@@ -120,6 +114,17 @@ def carry_masks(
     log.info("%s: the mask covers %.2f s to %.2f s", output, *extent)
     log.info("%s: use it with --mask, or with --region %s=STYLE", output, output)
     return extent
+
+
+def _plan(source: Source, masks: Mapping[Fraction, str | Path]) -> Plan:
+    """Read the masks, and the clip up to the last of them."""
+    check_times(source, Fraction(0), masks)
+    frames = iter(source)
+    first = next(frames)
+    drawn = {time: read_mask(path, first, source.format) for time, path in masks.items()}
+    if (last := max(masks)) > 0:
+        log.info("reading the clip up to %.2f s, to find its cuts", float(last))
+    return plan_masks(chain([first], frames), drawn)
 
 
 def _write(frames: Iterable[tuple[Frame, Mask]], sinks: Sequence[FileSink]) -> tuple[float, float]:
