@@ -22,7 +22,7 @@ DEFAULTS = replace(vs.PRESETS["still"], size=256, initial_steps=100)
 """Fewer iterations than the preset has: twenty images take minutes."""
 
 VALUES = {
-    "content_weight": ("How much of the content's shapes stays.", (0.005, 0.045, 0.5)),
+    "content_weight": ("How much of the content's shapes stays.", (0.005, 0.03, 0.5)),
     "style_scale": ("The size of the strokes.", (0.5, 1.0, 2.0)),
     "patch_weight": ("How closely patches match patches of the style.", (0.0, 0.05, 0.5)),
     "orientation_weight": ("How closely strokes follow the content's edges.", (0.0, 0.3, 2.0)),

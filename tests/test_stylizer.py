@@ -93,6 +93,14 @@ def test_stylizer_working_size_and_size(features, style):
     assert paint.working_size((320, 240)) == (64, 48)
 
 
+@pytest.mark.parametrize(
+    ("working", "scale", "side"), [(64, 1.0, 64), (64, 0.5, 32), (2048, 1.0, 768), (2048, 0.5, 384)]
+)
+def test_flow_side_follows_the_working_size_up_to_a_limit(features, style, working, scale, side):
+    paint = painter(features, style, working_size=working, flow_scale=scale)
+    assert paint.flow_px((4096, 2048)) == side
+
+
 def test_stylizer_keeps_odd_sizes(features, style):
     assert painter(features, style)(Frame(scene(size=(65, 47)))).size == (65, 47)
 

@@ -95,7 +95,7 @@ class Settings:
     """
 
     content_weight: float = _setting(
-        0.045, "weight of the content loss: how much of the source's shapes to keep", low=0
+        0.03, "weight of the content loss: how much of the source's shapes to keep", low=0
     )
     style_weight: float = _setting(
         1.0, "weight of the style loss: how much of the style's texture to take on", low=0
@@ -189,7 +189,7 @@ class Settings:
     )
     flow_scale: float = _setting(
         1.0,
-        "resolution of the optical flow relative to the working size (at most 512 px)",
+        "resolution of the optical flow relative to the working size, or to 768 px if that is less",
         low=0.1,
         high=10,
     )

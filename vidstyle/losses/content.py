@@ -23,12 +23,12 @@ EPSILON = 1e-12
 DETAIL_WINDOW_PX = 7
 """Side of the window in which local detail is measured, in px of the activations."""
 
-TEXT_GAIN = 4.5
+TEXT_GAIN = 6.75
 """Added weight of text, relative to the largest weight of anything else. With half of it small
 letters are hard to read; with four times as much all of their ground is left without strokes."""
 
 
-EMPHASIS_GAIN = 8.0
+EMPHASIS_GAIN = 12.0
 """Added weight of what ``FrameContext.emphasis`` names, relative to the same."""
 
 

@@ -34,5 +34,5 @@ def working_size(
 
 def flow_px(settings: Settings, working_size: tuple[int, int]) -> int:
     """Long side at which optical flow is computed."""
-    scaled = round(settings.flow_scale * max(working_size))
-    return max(MIN_FLOW_SIDE_PX, min(MAX_FLOW_SIDE_PX, scaled))
+    scaled = round(settings.flow_scale * min(MAX_FLOW_SIDE_PX, max(working_size)))
+    return max(MIN_FLOW_SIDE_PX, scaled)
