@@ -140,6 +140,11 @@ class StudioPage:
     def script(self, text, *given):
         return self.driver.execute_script(text, *given)
 
+    def double_click(self, selector):
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).double_click(self.one(selector)).perform()
+
     def press(self, *keys):
         from selenium.webdriver.common.action_chains import ActionChains
 

@@ -154,6 +154,19 @@ def test_page_renders_and_offers_the_result(page):
     until(lambda: not page.all("#player[open]"))
 
 
+def test_page_double_click_adds_one_render(page, studio, monkeypatch):
+    added, add = [], studio.queue.add
+    monkeypatch.setattr(studio.queue, "add", lambda plan: added.append(plan) or add(plan))
+    for name, value in SMALL.items():
+        page.script(SET, name, value)
+    page.one("#range-end").click()  # the first frame alone
+    page.double_click("#render")
+    page.script(SET, "strength", 0.5)
+    page.one("#render").click()
+    until(lambda: added and "strength" in added[-1].settings)
+    assert len(added) == 2
+
+
 def test_page_keyboard_reaches_and_changes_every_control(page):
     page.wait_for(".painted")
     expected, reached = page.script(EXPECTED), []

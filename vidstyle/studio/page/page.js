@@ -310,6 +310,7 @@ function setup() {
   queue.setup((job) => player.openPlayer(job, job.start || 0), reuse,
     (id) => (find(state.styles, id) || { name: "" }).name);
   player.setup(toast);
+  byId("render").onclick = (event) => event.detail < 2;  // a double click adds one render
   byId("panel").onsubmit = (event) => {
     event.preventDefault();
     render();
