@@ -134,13 +134,18 @@ def _render_here(
 
 
 def _check_flags(args: argparse.Namespace, batch: bool) -> None:
-    """Check flags that work with one input only.
+    """Check flags that work with one input only, before models are loaded.
 
     Raises:
         ValueError: one is given with several.
+        OutputError: the output of ``--frames`` has another ending.
     """
+    from ..io.segment_archive import joined_name
+
     if args.frames and (batch or args.output is None):
         raise ValueError("--frames works with one clip and -o FILE, such as -o 0.mp4.segments")
+    if args.frames:
+        joined_name(Path(args.output))
     if args.trace and batch:
         raise ValueError("--trace works with one input only: render the others without it")
 

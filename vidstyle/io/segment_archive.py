@@ -123,7 +123,7 @@ def joined_name(path: Path) -> Path:
     if path.suffix != SUFFIX or joined.suffix.lower() not in (*CONTAINERS, *ANIMATIONS):
         example = path.name if path.suffix.lower() in CONTAINERS else f"{path.stem}.mp4"
         raise OutputError(
-            f"{path} is no name for a range of frames: end it in the ending of the joined file and "
-            f"{SUFFIX}, such as {example}{SUFFIX}"
+            f"{path} is no name for a range of frames, which vidstyle join puts together: call it "
+            f"{example}{SUFFIX}, or use -ss and -t for a part of the clip as a file of its own"
         )
     return joined
