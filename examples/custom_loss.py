@@ -26,10 +26,10 @@ class ChannelStatisticsLoss(vs.Loss):
     name = "channels"
     layers = ("relu1_1", "relu2_1")
 
-    def style_target(self, style, size_px):
+    def style_target(self, style, size):
         """Computed once for each style and size: the average over the style images."""
         sums = dict.fromkeys(self.layers, 0)
-        for share, image in style.resized_images(size_px):
+        for share, image in style.resized_images(size):
             activations = style.features(image, self.layers)
             for layer in self.layers:
                 sums[layer] = sums[layer] + share * statistics(activations[layer])

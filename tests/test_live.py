@@ -28,6 +28,7 @@ from vidstyle.live.session import Session
 from vidstyle.live.slate import draw_slate
 from vidstyle.live.startup import LiveOptions, SessionClosed, preview_while_loading
 from vidstyle.live.timing import FrameTimings
+from vidstyle.losses.base import StyleSize
 
 QUICK = Settings(working_size=64, initial_steps=2, steps=1, **FAST_SETTINGS)
 
@@ -184,7 +185,7 @@ def test_controls_crossfade_recomputes_no_gram_matrices(session, monkeypatch):
     session, stylizer, _ = session
     session.controls.crossfade_seconds = 1000.0
     show_frame(session, stylizer, 1)
-    session.controls.styles[1][1].grams(64, stylizer.features.style_layers)
+    session.controls.styles[1][1].grams(StyleSize(64), stylizer.features.style_layers)
     monkeypatch.setattr(
         "vidstyle.stylizer.style.gram",
         lambda *given: pytest.fail("a style image was analysed again"),

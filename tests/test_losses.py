@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vidstyle.features.filter_bank import structure
+from vidstyle.losses.base import StyleSize
 from vidstyle.losses.content import SPATIAL_WEIGHTING, ContentLoss, ContentTarget, content_loss
 from vidstyle.losses.defaults import default_losses
 from vidstyle.losses.objective import Objective, StyleContext, prepare_targets
@@ -60,9 +61,8 @@ def test_style_loss_gradient_is_that_of_its_formula(layout, precision):
 
 
 def test_style_loss_weights_its_layers(features, style):
-    grams = {
-        layer: 1.1 * matrix for layer, matrix in style.grams(64, ("relu1_1", "oriented1")).items()
-    }
+    found = style.grams(StyleSize(64), ("relu1_1", "oriented1"))
+    grams = {layer: 1.1 * matrix for layer, matrix in found.items()}
     image = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
     activations = features(image, grams)
 
@@ -155,7 +155,7 @@ def losses(features):
 
 def objective_of(features, style, losses, previous=None):
     content = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
-    prepared = StyleContext(style.color_statistics(), style.targets(losses, 64))
+    prepared = StyleContext(style.color_statistics(), style.targets(losses, StyleSize(64)))
     targets = prepare_targets(features, losses, prepared, content, previous)
     return Objective.of(features, losses, targets)
 

@@ -10,6 +10,7 @@ from conftest import stripes
 
 from vidstyle import Settings, Style, Stylizer
 from vidstyle.losses import patch_matching
+from vidstyle.losses.base import StyleSize
 from vidstyle.losses.patch_matching import (
     SINKHORN_ITERATIONS,
     TEMPERATURE,
@@ -36,7 +37,7 @@ PATCHES_ALONE = Settings(
 
 def matcher_of(features, style, content):
     return NearestNeighborMatcher.from_content(
-        style.patches(max(SIZE)), content, descriptors_of(features, content)
+        style.patches(StyleSize(max(SIZE))), content, descriptors_of(features, content)
     )
 
 
@@ -73,7 +74,7 @@ def test_matcher_assigns_blue_content_to_blue_patches(features):
     content = to_tensor(halves[:, ::-1].copy())
     noise = torch.rand(content.shape, generator=torch.Generator().manual_seed(1))
     target = matcher_of(features, style, content).assign(descriptors_of(features, noise))
-    patches = style.patches(64)
+    patches = style.patches(StyleSize(64))
     nearest = (target.units @ patches.units.T).argmax(1)
     yellow_blue = patches.colors[nearest, 2].view(7, 7)
     assert yellow_blue[:, 5:].mean() < yellow_blue[:, :3].mean() - 1

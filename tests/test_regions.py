@@ -15,6 +15,7 @@ from vidstyle.distributed.tasks import Clip, Recipe, Shot, perform
 from vidstyle.io.images import write_image
 from vidstyle.io.mask_file import MaskFile
 from vidstyle.job import RenderJob
+from vidstyle.losses.base import StyleSize
 from vidstyle.losses.patch_matching import sinkhorn_offsets
 from vidstyle.losses.style import RegionStyleTarget, StyleTarget, region_style_loss
 from vidstyle.ops.color import color_statistics, toward_style_colors
@@ -159,7 +160,7 @@ def test_region_has_its_own_style_scale_and_content_weight(features, style, othe
         style, QUICK, losses, content, FrameGuides(FrameRegions(regions, masks))
     )
     assert context.regions.content_gains.tolist() == [1.0, 2.0]
-    smaller = other.targets(losses, round(0.7 * 64))
+    smaller = other.targets(losses, StyleSize(64, 0.7))
     number = [loss.name for loss in losses].index("style")
     assert torch.equal(context.targets[number][1].grams, smaller[number].grams)
 

@@ -4,9 +4,13 @@ import torch
 from conftest import scene, stripes
 
 from vidstyle import InputError, Settings, Style, default_losses
+from vidstyle.losses.base import StyleSize
 from vidstyle.ops.pytree import tensors_in
 from vidstyle.stylizer import style as style_module
 from vidstyle.stylizer.cache import PROTECTED_LOOKUPS, TensorCache
+from vidstyle.stylizer.style import _analysed_size
+
+SIZE = StyleSize(64)
 
 
 def test_style_grams_are_computed_once_per_size(features, monkeypatch):
@@ -15,20 +19,20 @@ def test_style_grams_are_computed_once_per_size(features, monkeypatch):
         features, "forward", lambda *a, run=features.forward: calls.append(1) or run(*a)
     )
     style = Style.from_images([stripes()], features)
-    first = style.grams(64, features.style_layers)
+    first = style.grams(SIZE, features.style_layers)
     for _ in range(5):
-        style.grams(64, features.style_layers)
+        style.grams(SIZE, features.style_layers)
     assert len(calls) == 1
     assert first["half.relu2_1"].shape == (8, 8)
-    style.grams(48, features.style_layers)
+    style.grams(StyleSize(48), features.style_layers)
     assert len(calls) == 2
 
 
 def test_style_grams_count_a_repeated_layer_once(features):
     style = Style.from_images([stripes()], features)
-    twice = style.grams(64, ["relu1_1", "relu1_1"])["relu1_1"]
+    twice = style.grams(SIZE, ["relu1_1", "relu1_1"])["relu1_1"]
     torch.testing.assert_close(
-        twice, Style.from_images([stripes()], features).grams(64, ["relu1_1"])["relu1_1"]
+        twice, Style.from_images([stripes()], features).grams(SIZE, ["relu1_1"])["relu1_1"]
     )
 
 
@@ -42,12 +46,11 @@ def test_style_from_images_refuses_arrays_that_are_not_images(features):
 def test_style_grams_of_a_blend_are_the_weighted_mean(features):
     one, two = (Style.from_images([image], features) for image in (stripes(), scene(size=(64, 64))))
     both = Style.from_images([stripes(), scene(size=(64, 64))], features, [3, 1])
-    expected = (
-        0.75 * one.grams(64, ["relu1_1"])["relu1_1"] + 0.25 * two.grams(64, ["relu1_1"])["relu1_1"]
-    )
-    torch.testing.assert_close(both.grams(64, ["relu1_1"])["relu1_1"], expected)
+    first, second = (each.grams(SIZE, ["relu1_1"])["relu1_1"] for each in (one, two))
+    expected = 0.75 * first + 0.25 * second
+    torch.testing.assert_close(both.grams(SIZE, ["relu1_1"])["relu1_1"], expected)
     torch.testing.assert_close(
-        Style.blend([one, two], [3, 1]).grams(64, ["relu1_1"])["relu1_1"], expected
+        Style.blend([one, two], [3, 1]).grams(SIZE, ["relu1_1"])["relu1_1"], expected
     )
 
 
@@ -81,7 +84,8 @@ def test_style_from_images_refuses_no_image_and_a_bare_path(features):
 def test_style_does_not_enlarge_a_small_image(features):
     style = Style.from_images([stripes((40, 40))], features)
     torch.testing.assert_close(
-        style.grams(400, ["relu1_1"])["relu1_1"], style.grams(40, ["relu1_1"])["relu1_1"]
+        style.grams(StyleSize(400), ["relu1_1"])["relu1_1"],
+        style.grams(StyleSize(40), ["relu1_1"])["relu1_1"],
     )
 
 
@@ -99,7 +103,7 @@ def test_style_cuts_the_border_off(features):
         (255, 0, 0),
     )
     plain, other = (
-        Style.from_images([image], features).grams(64, ["relu1_1"])["relu1_1"]
+        Style.from_images([image], features).grams(SIZE, ["relu1_1"])["relu1_1"]
         for image in (scene(size=(100, 100)), framed)
     )
     torch.testing.assert_close(other, plain)
@@ -113,10 +117,11 @@ def cache(monkeypatch):
     return cache
 
 
-def seen(style, size_px):
-    """All that a frame needs of a style, in copies."""
-    grams = style.grams(size_px, style.features.style_layers)
-    parts = style.targets(default_losses(style.features, Settings()), size_px)
+def seen(style, side_px):
+    """All that a frame needs of a style at a long side in px, in copies."""
+    size = StyleSize(side_px)
+    grams = style.grams(size, style.features.style_layers)
+    parts = style.targets(default_losses(style.features, Settings()), size)
     return [
         part.clone()
         for part in (
@@ -198,3 +203,20 @@ def test_tensor_cache_drops_the_least_recently_used_value_first():
 def test_style_pictures_is_the_old_name_of_images(style):
     with pytest.warns(DeprecationWarning, match="images"):
         assert style.pictures is style.images
+
+
+@pytest.mark.parametrize(
+    ("image", "working", "scale", "expected"),
+    [
+        (256, 128, 1.0, 128),
+        (256, 128, 2.0, 256),
+        (256, 512, 1.0, 256),  # not enlarged
+        (256, 512, 2.0, 512),
+        (256, 512, 0.5, 128),
+        (256, 128, 10.0, 1280),
+        (256, 512, 10.0, 2048),
+    ],
+)
+def test_style_scale_is_relative_to_the_size_without_it(image, working, scale, expected):
+    sizes = _analysed_size((image, image // 2), StyleSize(working, scale))
+    assert sizes == (expected, expected // 2)

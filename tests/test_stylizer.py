@@ -174,7 +174,7 @@ def asked(monkeypatch):
     monkeypatch.setattr(
         Style,
         "grams",
-        lambda self, size_px, names: layers.append(set(names)) or grams(self, size_px, names),
+        lambda self, size, names: layers.append(set(names)) or grams(self, size, names),
     )
     return layers
 

@@ -138,7 +138,7 @@ class Settings:
     )
     style_scale: float = _setting(
         1.0,
-        "size of the style image relative to the working size: larger values give broader strokes",
+        "size of the style's strokes relative to those of 1.0: larger values give broader strokes",
         low=0.1,
         high=10,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..losses.base import StyleSize
 from ..ops.tensors import to_tensor
 from ..settings import PRESETS, Settings
 from ..stylizer.style import Style
@@ -80,7 +81,7 @@ class Fixture:
             else self.features.style_layers
         )
         own = self.stylizer(replace(settings, precision="fp32")).objective(content)
-        grams = self.style.grams(max(content.shape[-2:]), layers)
+        grams = self.style.grams(StyleSize(max(content.shape[-2:])), layers)
         weights = (
             settings.content_weight,
             settings.style_weight,

@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import VidstyleError
 from ..io.frame import Image
 from ..io.images import write_image
+from ..losses.base import StyleSize
 from ..pipeline import Report
 from ..runtime.worker import Worker
 from ..stylizer.style import Style
@@ -303,11 +304,11 @@ def prepare_styles(
         frame_size: (width, height) of the camera's frames in px.
     """
     settings, features = stylizer.settings, stylizer.features
-    size_px = round(max(stylizer.working_size(frame_size)) * settings.style_scale)
+    size = StyleSize(max(stylizer.working_size(frame_size)), settings.style_scale)
     fast = settings.fast_style_layers
     layers = features.fast_style_layers if fast else features.style_layers
     for style in styles:
-        style.grams(size_px, settings.style_layers or layers)
+        style.grams(size, settings.style_layers or layers)
 
 
 def finite_loss(report: Report) -> float | None:

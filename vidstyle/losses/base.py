@@ -14,6 +14,19 @@ from torch import Tensor
 from ..features.extractor import Features
 
 
+class StyleSize(NamedTuple):
+    """Size at which style images are analysed.
+
+    Attributes:
+        working_px: long side in px of the image that is optimised; larger style images are reduced
+            to it.
+        scale: factor of the size after that. Style images are enlarged by a factor above 1 alone.
+    """
+
+    working_px: int
+    scale: float = 1.0
+
+
 class StyleStatistics(Protocol):
     """The part of ``Style`` that a loss prepares its target with."""
 
@@ -21,13 +34,13 @@ class StyleStatistics(Protocol):
     def features(self) -> Features:
         """Compute the activations of its images."""
 
-    def resized_images(self, size_px: int) -> list[tuple[float, Tensor]]:
+    def resized_images(self, size: StyleSize) -> list[tuple[float, Tensor]]:
         """(share, (1, 3, H, W) RGB in [0, 1]) of each style image; shares sum to 1."""
 
-    def grams(self, size_px: int, layers: Iterable[str]) -> Mapping[str, Tensor]:
+    def grams(self, size: StyleSize, layers: Iterable[str]) -> Mapping[str, Tensor]:
         """Layer -> Gram matrix, the average over the style images."""
 
-    def patches(self, size_px: int) -> Any:
+    def patches(self, size: StyleSize) -> Any:
         """``StylePatches`` of the style images."""
 
 
@@ -86,9 +99,9 @@ class Loss:
         class MeanColorLoss(Loss):
             name = "mean_color"
 
-            def style_target(self, style, size_px):
+            def style_target(self, style, size):
                 return sum(share * image.mean((2, 3)) for share, image in
-                style.resized_images(size_px))
+                style.resized_images(size))
 
             def __call__(self, image, activations, target):
                 return (image.mean((2, 3)) - target).square().mean()
@@ -107,12 +120,12 @@ class Loss:
         """Feature layers of the content that ``target`` reads."""
         return ()
 
-    def style_target(self, style: StyleStatistics, size_px: int) -> Any:
+    def style_target(self, style: StyleStatistics, size: StyleSize) -> Any:
         """Prepare the part of the target that depends on the style alone; cached by style and size.
 
         Args:
             style: the style images and their statistics.
-            size_px: long side in px at which the style images are analysed.
+            size: at which the style images are analysed.
         """
         return ()
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..autograd.losses import patch_cosines
 from ..features.extractor import Features
 from ..ops.tensors import upcast_half
-from .base import FrameContext, Loss, Regions, StyleStatistics
+from .base import FrameContext, Loss, Regions, StyleSize, StyleStatistics
 from .patches import StylePatches, patch_colors, patch_descriptors
 
 CONTENT_SHARE = 0.2
@@ -262,9 +262,9 @@ class PatchMatchingLoss(Loss):
         """The same layers."""
         return self.descriptor_layers
 
-    def style_target(self, style: StyleStatistics, size_px: int) -> StylePatches:
+    def style_target(self, style: StyleStatistics, size: StyleSize) -> StylePatches:
         """The patches of the style images."""
-        patches: StylePatches = style.patches(size_px)
+        patches: StylePatches = style.patches(size)
         return patches
 
     def target(self, frame: FrameContext) -> NearestNeighborMatcher:

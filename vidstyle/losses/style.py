@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..autograd.losses import flatten_matrices, gram_loss, gram_of_rows, gram_rows
-from .base import FrameContext, Loss, Regions, StyleStatistics
+from .base import FrameContext, Loss, Regions, StyleSize, StyleStatistics
 
 MIN_RMS = 1e-3
 """Floor of the root mean square of a Gram matrix that the loss is divided by: a black style image
@@ -137,9 +137,9 @@ class StyleLoss(Loss):
         """The layers of the pairs."""
         return tuple(layer for layer, _ in self.layer_weights)
 
-    def style_target(self, style: StyleStatistics, size_px: int) -> StyleTarget:
+    def style_target(self, style: StyleStatistics, size: StyleSize) -> StyleTarget:
         """The Gram matrices of the style images."""
-        return StyleTarget.from_grams(style.grams(size_px, self.layers), dict(self.layer_weights))
+        return StyleTarget.from_grams(style.grams(size, self.layers), dict(self.layer_weights))
 
     def region_target(
         self, frame: FrameContext, style_targets: Sequence[StyleTarget], regions: Regions

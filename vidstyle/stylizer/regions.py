@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..features.extractor import Features
 from ..io.frame import Frame
-from ..losses.base import Loss, Regions
+from ..losses.base import Loss, Regions, StyleSize
 from ..losses.objective import StyleContext
 from ..ops.tensors import constant, emphasis_of, painted_of, regions_of, resize
 from ..settings import Settings
@@ -125,12 +125,12 @@ def style_context(
         # would make up for the painting, in garish colours.
         regions = FrameRegions((Region(),), painted[:, 3:])
     if regions is None:
-        targets = style.targets(losses, style_px(settings, content))
+        targets = style.targets(losses, style_size(settings, content))
         return StyleContext(style.color_statistics(), targets, None, painted, emphasis)
     masks = with_rest(resize(regions.masks, size))
     parts = [(style, settings)]
     parts += [(region.style or style, region.changed(settings)) for region in regions.regions]
-    of_parts = [each.targets(losses, style_px(changed, content)) for each, changed in parts]
+    of_parts = [each.targets(losses, style_size(changed, content)) for each, changed in parts]
     base = settings.content_weight or 1.0
     gains = tuple(changed.content_weight / base for _, changed in parts)
     return StyleContext(
@@ -142,9 +142,9 @@ def style_context(
     )
 
 
-def style_px(settings: Settings, content: Tensor) -> int:
-    """Long side in px at which the style images are analysed."""
-    return round(max(content.shape[-2:]) * settings.style_scale)
+def style_size(settings: Settings, content: Tensor) -> StyleSize:
+    """Size at which the style images are analysed."""
+    return StyleSize(max(content.shape[-2:]), settings.style_scale)
 
 
 def with_rest(masks: Tensor) -> Tensor:

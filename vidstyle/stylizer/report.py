@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..losses.objective import Objective
 from ..settings import Settings
-from .regions import style_px
+from .regions import style_size
 from .style import Style
 
 log = logging.getLogger(__name__)
@@ -23,14 +23,16 @@ def log_objective(objective: Objective, content: Tensor, style: Style, settings:
     """
     if not log.isEnabledFor(logging.DEBUG):
         return
-    analysed_px = style_px(settings, content)
+    size = style_size(settings, content)
     log.debug("content image %s", _shape(content))
     for image in style.images:
-        log.debug("style image %s, analysed at a long side of %d px", _shape(image), analysed_px)
+        log.debug("style image %s", _shape(image))
+    for _, resized in style.resized_images(size):
+        log.debug("style image %s as analysed", _shape(resized))
     for layer, target in (objective.target("content") or {}).items():
         log.debug("content target %s: %s", layer, _shape(target.activations))
     style_layers = [x for loss in objective.losses if loss.name == "style" for x in loss.layers]
-    for layer, matrix in style.grams(analysed_px, style_layers).items():
+    for layer, matrix in style.grams(size, style_layers).items():
         log.debug("style target %s: Gram matrix %s", layer, _shape(matrix))
     for loss, weight in zip(objective.losses, objective.weights, strict=True):
         log.debug("loss: %g %s of %s", weight, loss.name, ", ".join(loss.layers) or "pixels")

@@ -18,7 +18,7 @@ from ..features.extractor import MIN_SIDE_PX, Features
 from ..io.files import check_readable, write_file
 from ..io.frame import Frame, Image, fit
 from ..io.images import read_image
-from ..losses.base import Loss
+from ..losses.base import Loss, StyleSize
 from ..losses.patches import COLORS, StylePatches, extract_patches, join_patches
 from ..losses.style import gram
 from ..ops.color import color_statistics
@@ -121,7 +121,7 @@ class Style:
         for image in images:
             read = read_image(image, reduced=True) if isinstance(image, (str, Path)) else image
             tensor = _without_border(to_tensor(Frame(read).image))
-            size = _analysed_size((tensor.shape[-1], tensor.shape[-2]), MAX_STYLE_PX)
+            size = _analysed_size((tensor.shape[-1], tensor.shape[-2]), StyleSize(MAX_STYLE_PX))
             tensors.append(resize(tensor, size))
         given = tuple(weights) if weights is not None else (1.0,) * len(tensors)
         return cls(tuple(tensors), given, features)
@@ -149,51 +149,49 @@ class Style:
         """The same images, analysed by other features, or by the same on another device."""
         return Style(self.images, self.weights, features)
 
-    def resized_images(self, size_px: int) -> list[tuple[float, Tensor]]:
+    def resized_images(self, size: StyleSize) -> list[tuple[float, Tensor]]:
         """Share and image of each style image, for losses of other packages.
 
         Args:
-            size_px: long side in px; images are never enlarged.
+            size: at which the images are analysed.
 
         Returns:
             (share, (1, 3, H, W) RGB in [0, 1] on the features' device); shares sum to 1.
         """
-        sizes, total = self._sizes(size_px), sum(self.weights)
+        sizes, total = self._sizes(size), sum(self.weights)
         return [
-            (weight / total, resize(image, size).to(self.features.device))
-            for image, weight, size in zip(self.images, self.weights, sizes, strict=True)
+            (weight / total, resize(image, width_height).to(self.features.device))
+            for image, weight, width_height in zip(self.images, self.weights, sizes, strict=True)
         ]
 
-    def targets(self, losses: Iterable[Loss], size_px: int) -> tuple[Any, ...]:
+    def targets(self, losses: Iterable[Loss], size: StyleSize) -> tuple[Any, ...]:
         """The part of each loss's target from the style (``Loss.style_target``), cached.
 
         Args:
             losses: constants; the key of the cache.
-            size_px: long side in px at which the style images are analysed.
+            size: at which the style images are analysed.
         """
-        sizes = self._sizes(size_px)
+        sizes = self._sizes(size)
         with CACHE.lookup():
             return tuple(
-                CACHE.get(self, (sizes, loss), partial(self._target, loss, size_px))
-                for loss in losses
+                CACHE.get(self, (sizes, loss), partial(self._target, loss, size)) for loss in losses
             )
 
-    def _target(self, loss: Loss, size_px: int) -> Any:
+    def _target(self, loss: Loss, size: StyleSize) -> Any:
         with torch.no_grad():
-            return loss.style_target(self, size_px)
+            return loss.style_target(self, size)
 
-    def grams(self, size_px: int, layers: Iterable[str]) -> Mapping[str, Tensor]:
+    def grams(self, size: StyleSize, layers: Iterable[str]) -> Mapping[str, Tensor]:
         """Gram matrices, the average over the style images by weight.
 
         Args:
-            size_px: long side in px at which the style images are analysed; they are never
-                enlarged.
+            size: at which the style images are analysed.
             layers: names of feature layers.
 
         Returns:
             layer -> (C, C).
         """
-        layers, sizes, total = tuple(dict.fromkeys(layers)), self._sizes(size_px), sum(self.weights)
+        layers, sizes, total = tuple(dict.fromkeys(layers)), self._sizes(size), sum(self.weights)
         with CACHE.lookup():
             found = {layer: CACHE.find(self, (sizes, layer)) for layer in layers}
             missing = [layer for layer in layers if found[layer] is None]
@@ -222,9 +220,9 @@ class Style:
                 found[layer] = CACHE.keep(key, (size, layer), gram(activations[layer]))
         return found
 
-    def patches(self, size_px: int) -> StylePatches:
-        """Patches of the images at a long side of ``size_px``, in proportion to their weights."""
-        sizes = self._sizes(size_px)
+    def patches(self, size: StyleSize) -> StylePatches:
+        """Patches of the images at a size, in proportion to their weights."""
+        sizes = self._sizes(size)
         with CACHE.lookup():
             return CACHE.get(self, (sizes, "patches"), lambda: self._join_patches(sizes))
 
@@ -257,10 +255,10 @@ class Style:
 
         return CACHE.get(self._keys[number], COLORS, make)
 
-    def _sizes(self, size_px: int) -> tuple[tuple[int, int], ...]:
-        """(width, height) at which each image is analysed: never above its own size."""
+    def _sizes(self, size: StyleSize) -> tuple[tuple[int, int], ...]:
+        """(width, height) at which each image is analysed."""
         return tuple(
-            _analysed_size((image.shape[-1], image.shape[-2]), size_px) for image in self.images
+            _analysed_size((image.shape[-1], image.shape[-2]), size) for image in self.images
         )
 
     def save(self, path: str | Path) -> None:
@@ -306,7 +304,8 @@ def _without_border(image: Tensor) -> Tensor:
     return image[..., border : height - border, border : width - border]
 
 
-def _analysed_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """(width, height) for a long side: not enlarged, no side below ``MIN_SIDE_PX``."""
-    width, height = fit(size, min(long_side, max(size)))
+def _analysed_size(image_size: tuple[int, int], size: StyleSize) -> tuple[int, int]:
+    """(width, height) at which an image is analysed: no side below ``MIN_SIDE_PX``."""
+    long_side = round(size.scale * min(size.working_px, max(image_size)))
+    width, height = fit(image_size, max(1, min(long_side, MAX_STYLE_PX)))
     return max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX)
