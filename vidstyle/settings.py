@@ -126,7 +126,7 @@ class Settings:
     boil: float = _setting(
         0.0,
         "number of drawings per second, each with other strokes: 12 for animation on twos, 8 on "
-        "threes (default: 12 with a value of temporal below 0.5, else none)",
+        "threes (0: 12 where temporal is below 0.5, else none)",
         low=0,
         high=240,
     )
