@@ -292,8 +292,8 @@ def page(table):
         lines.append(f"| {name} | {' | '.join(row[output][0] for output in OUTPUTS)} |")
     lines += [
         "",
-        f"{copied} of {cells} are copied. A click moved against a flash by {moved:g} ms at most:",
-        "that of the DVD, whose timestamps jitter as much.",
+        f"{copied} of {cells} are copied. Audio moved against the picture by {moved:g} ms at most",
+        "(a click against a flash), in the clip with DVD audio, whose timestamps jitter as much.",
         "",
     ]
     return "\n".join(lines)
