@@ -1,4 +1,4 @@
-"""A live session: newest frame only, keys, crossfade, snapshot and recording, start."""
+"""A live session: newest frame only, keys, crossfade, snapshot and recording."""
 
 import threading
 import time
@@ -9,11 +9,10 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from conftest import FAST_SETTINGS, SECONDS, scene, times_of, until, write_clip
+from conftest import FAST_SETTINGS, scene, times_of, until, write_clip
 from test_pipeline import Clip, Collector, Painter
 
 from vidstyle import (
-    DeviceError,
     Frame,
     Report,
     Settings,
@@ -26,7 +25,7 @@ from vidstyle.live.keys import HELP
 from vidstyle.live.loop import live
 from vidstyle.live.session import Session
 from vidstyle.live.slate import draw_slate
-from vidstyle.live.startup import LiveOptions, SessionClosed, preview_while_loading
+from vidstyle.live.startup import LiveOptions, SessionClosed
 from vidstyle.live.timing import FrameTimings
 from vidstyle.losses.base import StyleSize
 
@@ -298,37 +297,6 @@ def test_live_ends_after_its_seconds(camera, features, styles):
     session = Session(LiveOptions(seconds=0.2), camera, stylizer, styles)
     live(session, camera, stylizer)
     assert time.monotonic() - begun > 0.2
-
-
-def test_preview_while_loading_shows_camera(camera):
-    window, shown_three = WindowRecorder(), threading.Event()
-
-    def load():
-        assert shown_three.wait(SECONDS)
-        return "loaded"
-
-    def show(image, lines=()):
-        window.shown.append((image, lines))
-        if len(window.shown) == 3:
-            shown_three.set()
-
-    stand_in = type("Shown", (), {"show": staticmethod(show), "key": staticmethod(lambda: None)})
-    assert preview_while_loading(camera, stand_in, load) == "loaded"
-    assert window.shown[0][1] == ["loading"]
-    assert next(iter(camera)).time > 0  # the iteration continues
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
-
-
-def test_preview_while_loading_raises_errors(camera):
-    def fails():
-        raise DeviceError("no such device: choose another")
-
-    with pytest.raises(DeviceError, match="choose another"):
-        preview_while_loading(camera, WindowRecorder(), fails)
-    window = WindowRecorder(["q"])
-    with pytest.raises(SessionClosed):  # the loader goes on until the window was asked for its keys
-        preview_while_loading(camera, window, lambda: until(lambda: not window.keys))
-    assert preview_while_loading(camera, None, lambda: 5) == 5
 
 
 def test_controls_blend_has_no_temporal_weight_during_crossfade(session):

@@ -102,9 +102,10 @@ class BrowserCamera(LiveSource):
         self._newest.append((size, read, now))
         self._came.set()
 
-    def _read_frames(self) -> Iterator[Frame]:
+    def _read_frames(self) -> Iterator[Frame | None]:
         while not self._stopped.is_set():
             if not self._came.wait(WAIT_SECONDS):
+                yield None
                 continue
             self._came.clear()
             try:

@@ -66,7 +66,7 @@ class LiveSource(Closing):
         self.start_time = time.monotonic()
         self._last_arrival = self.start_time
         self._stopped = Event()
-        self._frames: Iterator[Frame] | None = None
+        self._frames: Iterator[Frame | None] | None = None
 
     @property
     def status(self) -> CameraStatus:
@@ -90,17 +90,24 @@ class LiveSource(Closing):
 
     def __iter__(self) -> Iterator[Frame]:
         """Iterate over the frames from now on. A second iteration continues the first one."""
+        return (frame for frame in self.with_pauses() if frame is not None)
+
+    def with_pauses(self) -> Iterator[Frame | None]:
+        """Iterate like ``iter``, with a None at intervals while no frame comes: whoever iterates
+        can stop between two frames, and leave the next one to another iteration."""
         if self._frames is None:
             self._frames = map(self._announced, self._read_frames())
         return self._frames
 
-    def _announced(self, frame: Frame) -> Frame:
+    def _announced(self, frame: Frame | None) -> Frame | None:
         """The frame with its masks, which other threads learn of."""
+        if frame is None:
+            return None
         self.newest = self.area.with_masks(frame)
         self.arrived.set()
         return self.newest
 
-    def _read_frames(self) -> Iterator[Frame]:
+    def _read_frames(self) -> Iterator[Frame | None]:
         raise NotImplementedError
 
     def _mirrored(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -191,10 +198,12 @@ class Camera(LiveSource):
         """Frames per second, measured; before that as the driver reports, or None."""
         return self._capture.rate
 
-    def _read_frames(self) -> Iterator[Frame]:
+    def _read_frames(self) -> Iterator[Frame | None]:
         captured, self._first = self._first, None
         while not self._stopped.is_set():
-            if captured is not None:
+            if captured is None:
+                yield None
+            else:
                 self._last_arrival = captured.time
                 ticks = max(0, round((captured.time - self.start_time) / TIME_BASE))
                 yield Frame(self._mirrored(self._resized(captured.image)), ticks * TIME_BASE)

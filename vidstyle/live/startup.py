@@ -70,7 +70,8 @@ def preview_while_loading(
 ) -> Loaded:
     """Show the camera's frames in the window until ``load``, on a thread of its own, returns.
 
-    Loading PyTorch takes longer than opening a camera. Call this function on the main thread.
+    Loading PyTorch takes longer than opening a camera. A camera that gives no frames is not waited
+    for. Call this function on the main thread.
 
     Args:
         source: the camera.
@@ -88,8 +89,8 @@ def preview_while_loading(
         return load()
 
     def read(worker: Worker) -> None:
-        for frame in source:
-            if not worker.put(frame):
+        for frame in source.with_pauses():
+            if worker.stopped.is_set() or (frame is not None and not worker.put(frame)):
                 return
 
     loaded: list[Loaded] = []
