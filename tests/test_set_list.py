@@ -1,5 +1,6 @@
 """Set lists: timelines of live sessions."""
 
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,9 +8,11 @@ from types import SimpleNamespace
 import cv2
 import pytest
 from conftest import stripes, write_clip
+from page_session import PageSession
 
-from vidstyle import cli
+from vidstyle import VideoInfo, cli
 from vidstyle.keyframes import KeyframeEntry
+from vidstyle.live.camera import LiveSource
 from vidstyle.live.commands import check_command
 from vidstyle.live.set_list import SetList
 
@@ -21,13 +24,15 @@ class Session:
 
     def __init__(self):
         settings = {"strength": 1.0, "style_scale": 1.0, "temporal_weight": 5.0}
-        settings["crossfade_seconds"] = 1.5
         self.controls = SimpleNamespace(state=lambda: {"settings": settings}, styles=STYLES)
         self.commands = []
 
     def command(self, command):
         check_command(command, {}, [path.stem for path in STYLES])
         self.commands.append(command)
+
+    def blend(self, weights, seconds):
+        self.commands.append((weights, seconds))
 
 
 def commands_of(entries, times):
@@ -55,10 +60,56 @@ def entry(time, *styles, fade=0, weights=None, **settings):
 def test_set_list_changes_the_style_at_its_time():
     entries = [entry(2, "b.png", fade=3), entry(9, "a.png", "c.png", weights=(2.0, 1.0))]
     early, first, during, after, second = commands_of(entries, [1, 2.5, 5, 6, 9])
-    assert not early and not during
-    assert after == [{"set": {"crossfade_seconds": 1.5}}]  # that of the keys
-    assert first == [{"blend": [0.0, 1.0, 0.0], "set": {"crossfade_seconds": 3.0}}]
-    assert second == [{"blend": [2.0, 0.0, 1.0], "set": {"crossfade_seconds": 0.0}}]
+    assert not early and not during and not after
+    assert first == [([0.0, 1.0, 0.0], 3.0)]
+    assert second == [([2.0, 0.0, 1.0], 0.0)]
+
+
+class StillCamera(LiveSource):
+    """A camera that a test gives its status."""
+
+    status, format = "ok", VideoInfo((64, 48), live=True)
+
+
+class Show:
+    """A session with a set list, at times that a test chooses, in seconds from its start."""
+
+    def __init__(self, entries, features, style, monkeypatch):
+        self._now = 0.0
+        clock = SimpleNamespace(monotonic=lambda: self._now)
+        monkeypatch.setattr("vidstyle.live.controls.time", clock)
+        self.camera, self.set_list = StillCamera(), SetList(entries, STYLES[:2], clock.monotonic)
+        self._driven = PageSession(self.set_list, self.camera, features, style)
+        self.session, self.close = self._driven.session, self._driven.session.close
+        self.styles = [style for _, style in self.session.controls.styles]
+
+    def refresh(self, time):
+        """The main thread shows the newest image, before the next frame is stylised."""
+        self._now = time
+        self.session.refresh()
+        self.set_list.show(None)
+
+    def style_at(self, time):
+        """Stylise and show a frame; return the style that the next frame has."""
+        self._now = time
+        self._driven.stylize_frame()
+        return self._driven.stylizer.style
+
+
+def test_set_list_crossfades_last_as_long_as_its_file_says(features, style, monkeypatch):
+    entries = [entry(1, "b.png"), entry(5, "a.png", fade=4)]
+    with closing(Show(entries, features, style, monkeypatch)) as show:
+        show.session.command({"set": {"crossfade_seconds": 50.0}})  # that of the keys
+        assert show.style_at(0) is show.style_at(1) is show.styles[0]
+        show.refresh(1.5)  # a slow machine: no frame is stylised meanwhile
+        show.style_at(1.6)
+        assert show.style_at(1.7) is show.styles[1]  # a cut
+        show.style_at(5)
+        show.style_at(5.1)
+        for time, share in ((7.1, 0.5), (9.05, 0.9875), (9.06, 0.99)):
+            assert show.style_at(time).weights == pytest.approx((1 - share, share))
+        assert show.style_at(9.2) is show.styles[0]
+        assert show.session.controls.crossfade_seconds == 50
 
 
 def test_set_list_fades_parameters_and_then_leaves_them_alone():

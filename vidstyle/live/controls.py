@@ -54,6 +54,7 @@ class Controls:
         self._bypass = False
         self._target_style = self._previous_style = styles[0][1]
         self._crossfade_start: float | None = None  # seconds of time.monotonic
+        self._crossfade_duration = 0.0  # of the present crossfade, in seconds
         self.actions: Mapping[str, Callable[[], None]] = {
             "next": lambda: self._select_relative(1),
             "previous": lambda: self._select_relative(-1),
@@ -123,11 +124,12 @@ class Controls:
         if self._crossfade_start is None:
             self._replace_settings(temporal_weight=self._temporal_weight)
 
-    def blend(self, weights: Sequence[float]) -> None:
-        """Start a crossfade to a blend of styles, which lasts ``crossfade_seconds``.
+    def blend(self, weights: Sequence[float], seconds: float | None = None) -> None:
+        """Start a crossfade to a blend of styles.
 
         Args:
             weights: one per style, not normalised.
+            seconds: duration of the crossfade; None: ``crossfade_seconds``.
 
         Raises:
             ValueError: not one weight per style, a weight out of range, or all weights are 0.
@@ -145,6 +147,7 @@ class Controls:
             self._target_style = Style.blend(list(blended_styles), list(blended_weights))
         self.weights = checked
         self._previous_style, self._crossfade_start = self._stylizer.style, time.monotonic()
+        self._crossfade_duration = self.crossfade_seconds if seconds is None else seconds
         self._stylizer.reset_learning_rate()
         size = self._source.format.size
         self._rate_controller.restart(self._stylizer, size, RESTYLE_LEVELS)
@@ -185,7 +188,7 @@ class Controls:
         if self._crossfade_start is None:
             return
         elapsed = time.monotonic() - self._crossfade_start
-        progress = elapsed / self.crossfade_seconds if self.crossfade_seconds else 1.0
+        progress = elapsed / self._crossfade_duration if self._crossfade_duration else 1.0
         if progress < 1:
             styles, weights = [self._previous_style, self._target_style], [1 - progress, progress]
             self._stylizer.style = Style.blend(styles, weights)

@@ -180,6 +180,18 @@ class Session:
             if key in current:
                 self._enqueue(partial(self._commands[key], current[key]))
 
+    def blend(self, weights: Sequence[float], seconds: float) -> None:
+        """Queue a crossfade to a blend of styles that has its own duration. Thread-safe.
+
+        Args:
+            weights: one per style, not normalised.
+            seconds: duration of the crossfade.
+
+        Raises:
+            ValueError: too many commands are pending.
+        """
+        self._enqueue(partial(self.controls.blend, weights, seconds))
+
     def add_style(self, name: str, image: Image) -> None:
         """Analyse a style image on the calling thread; crossfade to it before the next frame.
 

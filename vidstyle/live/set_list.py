@@ -45,8 +45,6 @@ class SetList:
         ]
         self._start: float | None = None
         self._before: dict[str, float] = {}
-        self._crossfade_seconds = 0.0
-        self._end_of_fade: Fraction | None = None
         self._sent: dict[str, Any] = {}
 
     def open(self, session: Any) -> None:
@@ -54,24 +52,18 @@ class SetList:
         self._session = session
         settings = session.controls.state()["settings"]
         self._before = {name: settings[name] for name in TIMED_PARAMETERS}
-        self._crossfade_seconds = settings["crossfade_seconds"]
 
     def show(self, image: Image) -> None:
         """Send the commands that are due."""
         if self._start is None:
             self._start = self._clock()
         now = Fraction(self._clock() - self._start)
-        if self._end_of_fade is not None and now > self._end_of_fade:
-            self._end_of_fade = None
-            self._session.command({"set": {"crossfade_seconds": self._crossfade_seconds}})
         while self._pending and self._pending[0].time <= now:
             entry = self._pending.pop(0)
             for name in entry.settings:
                 self._sent.pop(name, None)
             if entry.styles:
-                self._end_of_fade = entry.time + entry.fade
-                fade = {"crossfade_seconds": float(entry.fade)}
-                self._session.command({"blend": self._weights(entry), "set": fade})
+                self._session.blend(self._weights(entry), float(entry.fade))
         past = [keyframe for keyframe in self._keyframes if keyframe.time <= now]
         named = {name for keyframe in past for name in keyframe.settings}
         values = {name: setting_at(name, self._before[name], past, now) for name in sorted(named)}
