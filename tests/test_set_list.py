@@ -25,6 +25,7 @@ class Session:
     def __init__(self):
         settings = {"strength": 1.0, "style_scale": 1.0, "temporal_weight": 5.0}
         self.controls = SimpleNamespace(state=lambda: {"settings": settings}, styles=STYLES)
+        self.display = SimpleNamespace(image="a frame")
         self.commands = []
 
     def command(self, command):
@@ -110,6 +111,19 @@ def test_set_list_crossfades_last_as_long_as_its_file_says(features, style, monk
             assert show.style_at(time).weights == pytest.approx((1 - share, share))
         assert show.style_at(9.2) is show.styles[0]
         assert show.session.controls.crossfade_seconds == 50
+
+
+def test_set_list_begins_with_the_first_frame_of_the_camera(features, style, monkeypatch):
+    with closing(Show([entry(10, "b.png")], features, style, monkeypatch)) as show:
+        show.camera.status = "lost"  # no phone is connected yet
+        show.refresh(0)
+        show.refresh(60)
+        show.camera.status = "ok"
+        for time in (60, 65, 69, 69.9):
+            assert show.style_at(time) is show.styles[0]
+        show.style_at(70)
+        show.style_at(70.1)
+        assert show.style_at(70.2) is show.styles[1]
 
 
 def test_set_list_fades_parameters_and_then_leaves_them_alone():

@@ -54,7 +54,9 @@ class SetList:
         self._before = {name: settings[name] for name in TIMED_PARAMETERS}
 
     def show(self, image: Image) -> None:
-        """Send the commands that are due."""
+        """Send the commands that are due; none before the first stylised frame."""
+        if self._session.display.image is None:  # this is a slate: no camera has given a frame yet
+            return
         if self._start is None:
             self._start = self._clock()
         now = Fraction(self._clock() - self._start)
