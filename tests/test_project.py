@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 ROWS = (
     "errors time_text settings progress user_folders",
     "runtime.closing runtime.limits runtime.scheduling runtime.interrupts runtime.worker",
-    "runtime.device runtime.openmp",
+    "runtime.own_process runtime.device runtime.openmp",
     "io.files io.locks io.stream_info io.frame io.hdr io.container io.color io.timestamps io.icc",
     "io.heif io.image_names io.images io.tensor_file io.part_folder io.checkpoints",
     "io.side_data io.video_stream io.decode",

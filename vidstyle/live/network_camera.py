@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime.own_process import module_command, module_environment
+
 OPEN_SECONDS, READ_SECONDS = 10.0, 10.0
 """Time limits in seconds for opening a camera, and for its next image."""
 
@@ -33,14 +35,14 @@ class NetworkCamera:
     """
 
     def __init__(self, address: str) -> None:
-        command = [sys.executable, "-m", "vidstyle.live.network_camera"]
-        quiet = {**os.environ, "OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
+        command = module_command("vidstyle.live.network_camera")
+        quiet = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
         pipes: Any = {
             "stdin": subprocess.PIPE,
             "stdout": subprocess.PIPE,
             "stderr": subprocess.DEVNULL,
         }
-        self._process: Any = subprocess.Popen(command, env=quiet, **pipes)
+        self._process: Any = subprocess.Popen(command, env=module_environment() | quiet, **pipes)
         self._send_address(address)
 
     def _send_address(self, address: str) -> None:

@@ -1,7 +1,6 @@
 """Stream output: sends the frames in H.264 to an RTMP or RTSP server, or over UDP or TCP."""
 
 import subprocess
-import sys
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import DeviceError, OutputError
 from ..io.files import without_secrets
+from ..runtime.own_process import module_command, module_environment
 from .output_device import REPEAT_SECONDS, DeviceConnection, OutputDevice
 from .stream_worker import COLOR, MUXERS, TIMEOUT_SECONDS
 
@@ -59,9 +59,11 @@ class StreamProcess:
 
     def __init__(self, address: str, size: tuple[int, int], rate: float) -> None:
         self.device = without_secrets(address)
-        command = [sys.executable, "-m", "vidstyle.live.stream_worker", *map(str, size), str(rate)]
+        command = module_command("vidstyle.live.stream_worker", *map(str, size), str(rate))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self._process = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
+        self._process = subprocess.Popen(  # type: ignore[call-overload]
+            command, env=module_environment(), **pipes
+        )
         with suppress(OSError):  # the process has ended already, which `wait_until_open` reports
             self._process.stdin.write(address.encode() + b"\n")
             self._process.stdin.flush()

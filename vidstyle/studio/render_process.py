@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
+from ..runtime.own_process import module_command, module_environment
+
 CANCEL_SECONDS = 3.0
 """Time in seconds that a cancelled render may take to end before it is killed."""
 
@@ -77,17 +79,14 @@ class RenderProcess:
 
     def __init__(self, arguments: Sequence[str], log: Path, folder: Path | None = None) -> None:
         self._log, self._log_start = log, log.stat().st_size if log.exists() else 0
-        # The same vidstyle as the server's, whatever lies in the present folder.
-        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        command = [sys.executable, "-P", "-m", "vidstyle", *arguments, "--json", "-"]
+        command = module_command("vidstyle", *arguments, "--json", "-")
         with log.open("ab") as messages:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=messages,
-                env=environment,
+                env=module_environment(),
                 cwd=folder,
                 start_new_session=True,  # Ctrl-C in the server's terminal is the server's alone
             )
