@@ -107,7 +107,7 @@ class OutputDevice:
 
     def open(self, session: object) -> None:
         """Start the thread. If the size is known, the first image sent is black."""
-        self._thread = Worker(self._keep_connected, self.kind.replace(" ", "-"))
+        self._thread = Worker(self._run, self.kind.replace(" ", "-"))
 
     def show(self, image: Image) -> None:
         """Send (H, W, 3 or 4) RGB from now on. Does not block."""
@@ -123,6 +123,14 @@ class OutputDevice:
             if self._thread.is_alive():
                 self._abort()
                 self._thread.join(CLOSE_SECONDS)
+
+    def _run(self, worker: Worker) -> None:
+        """Keep the device connected. An unexpected error ends this output alone, and is logged."""
+        try:
+            self._keep_connected(worker)
+        except Exception:
+            log.exception("the session goes on without its %s", self.kind)
+            raise
 
     def _keep_connected(self, worker: Worker) -> None:
         while self._size is None and not worker.stopped.wait(0.01):
