@@ -52,7 +52,7 @@ class OutputRecorder:
     """An output that records what it shows."""
 
     def __init__(self):
-        self.shown = []
+        self.shown, self.closed = [], False
 
     def open(self, session):
         pass
@@ -61,7 +61,7 @@ class OutputRecorder:
         self.shown.append(image)
 
     def close(self):
-        pass
+        self.closed = True
 
 
 class LiveClip(Clip):
@@ -264,6 +264,30 @@ def test_session_saves_snapshot_and_recording(session, tmp_path):
     times = times_of(recording)  # the first frame too, where its writer was busy until the key
     assert [time - times[-3] for time in times[-3:]] == [0, Fraction(1, 25), Fraction(3, 25)]
     assert len(times) <= 4 and window.closed
+
+
+def test_session_close_ends_everything_when_the_recording_thread_has_failed(
+    session, tmp_path, monkeypatch
+):
+    session, stylizer, window = session
+    outputs = [OutputRecorder(), OutputRecorder()]
+    session.display.outputs, send = outputs, session.recorder.send
+
+    def fail_at_last(frame):
+        if frame.time == Fraction(5, 25):
+            raise RuntimeError("an error of the recording thread")
+        send(frame)
+
+    monkeypatch.setattr(session.recorder, "send", fail_at_last)
+    session.actions["record"]()
+    for number in (1, 2, 4, 5):
+        show_frame(session, stylizer, number)
+    with pytest.raises(RuntimeError, match="an error of the recording thread"):
+        session.close()
+    assert window.closed and all(output.closed for output in outputs)
+    (recording,) = tmp_path.glob("vidstyle-*.mp4")
+    assert len(times_of(recording)) == 3  # those before the error
+    session._writer.error = None  # it was raised already
 
 
 def test_session_target_fps_is_at_most_camera_rate(session, monkeypatch):

@@ -7,6 +7,7 @@ changes the stylizer is queued, and executed between two frames by the thread th
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from queue import Empty, Full, Queue
@@ -295,14 +296,15 @@ class Session:
         Raises:
             VidstyleError: a recording could not be written.
         """
-        self._writer.finish()
-        self._writer.raise_error()
-        self.recorder.stop()
-        for output in self.display.outputs:
-            output.close()
-        if self.display.window is not None:
-            self.display.window.close()
-        self.recorder.close()
+        with ExitStack() as closed:  # from last to first, and each although another one fails
+            closed.callback(self._writer.raise_error)
+            closed.callback(self.recorder.close)
+            if self.display.window is not None:
+                closed.callback(self.display.window.close)
+            for output in reversed(self.display.outputs):
+                closed.callback(output.close)
+            closed.callback(self.recorder.stop)
+            closed.callback(self._writer.finish)
 
 
 def prepare_styles(
