@@ -174,7 +174,7 @@ class Studio:
         prepare_styles([style for _, style in self.styles], stylizer, SIZE)
         session = Session(options, camera, stylizer, self.styles, window, outputs)
         window.session = session
-        session.press("c")
+        session.actions["side_by_side"]()
         live(session, camera, stylizer)
         return stylizer
 

@@ -90,7 +90,7 @@ def look_rows(features, styles, clip):
         prepare_styles([style for _, style in styles], stylizer, size)
         window = LookWindow()
         session = Session(LiveOptions(), camera, stylizer, styles, window)
-        session.press("c")
+        session.actions["side_by_side"]()
         window.session = session
         live(session, camera, stylizer)
     styles = [style for _, style in styles]

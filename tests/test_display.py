@@ -190,3 +190,15 @@ def test_live_source_announces_frames(tmp_path):
         assert source.newest is None
         frames = list(source)
     assert source.newest is frames[-1] and source.arrived.is_set()
+
+
+def test_frame_timings_fps_decreases_without_frames(monkeypatch):
+    timings, now = FrameTimings(), 100.0
+    monkeypatch.setattr("vidstyle.live.timing.time", SimpleNamespace(monotonic=lambda: now))
+    assert timings.fps() == timings.latency() == 0 and timings.summary() == ""
+    for number in range(11):  # ten intervals of 0.1 s, the last frame 9 s ago
+        timings.add(now - 10 + number / 10, now - 10 + number / 10 - 0.25)
+    # 1 s of frames, and 9 s minus two intervals since the last one.
+    assert timings.fps() == pytest.approx(10 / 9.8)
+    assert timings.latency() == pytest.approx(0.25)
+    assert timings.summary().startswith("10.0 frames per second, latency 250 ms; 95th percentile")

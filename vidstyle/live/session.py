@@ -156,15 +156,6 @@ class Session:
         """Seconds since the camera's last frame arrived."""
         return self._source.seconds_since_frame
 
-    def press(self, key: str) -> None:
-        """Execute the action of a key; a key without one is ignored. Not while a frame is stylised.
-
-        Raises:
-            SessionClosed: the key ends the session.
-        """
-        if key in KEYS:
-            self._dispatch(self.actions[KEYS[key]])
-
     def command(self, command: Mapping[str, Any]) -> None:
         """Queue a command, which is executed before the next frame. Thread-safe.
 
