@@ -139,6 +139,24 @@ def test_library_leaves_out_damaged_descriptions(library, tmp_path, clip):
     assert Library(tmp_path / "studio").clips == [kept]
 
 
+@pytest.mark.parametrize("damage", ["truncated", "unreadable"])
+def test_library_keeps_files_of_unreadable_descriptions(library, tmp_path, clip, damage, caplog):
+    kept = uploaded(library, clip.read_bytes())
+    description = tmp_path / "studio" / "clips" / kept.id / "clip.json"
+    text = description.read_text()
+    if damage == "truncated":
+        description.write_text(text[:20])
+    else:  # a folder cannot be read as a file, not even by root
+        description.unlink()
+        description.mkdir()
+    assert Library(tmp_path / "studio").clips == [] and "clip.json is damaged" in caplog.text
+    assert library.clip_path(kept).read_bytes() == clip.read_bytes()
+    if damage == "unreadable":
+        description.rmdir()
+    description.write_text(text)
+    assert Library(tmp_path / "studio").clips == [kept]
+
+
 def test_library_lists_bundled_styles(library):
     strokes = library.style("strokes")
     assert strokes.bundled and library.style_path(strokes).exists()

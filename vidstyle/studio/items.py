@@ -157,26 +157,41 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def load_items(folder: Path, name: str, kind: type[Item]) -> dict[str, Item]:
-    """Id -> description of every item of a folder; what has none is removed."""
+    """Id -> description of every item of a folder.
+
+    A folder without a description is of an unfinished upload, and is removed. An item whose
+    description cannot be read is left out, and keeps its files.
+    """
     found: dict[str, Item] = {}
     for each in folder.iterdir():
         if not is_id(each.name):
             continue
         document = read_json(each / name)
-        if document is None:
+        if document is None and _is_missing(each / name):
             shutil.rmtree(each, ignore_errors=True)
             continue
         try:
             known = {field.name for field in fields(kind)}
-            item = kind(**{key: value for key, value in document.items() if key in known})
+            item = kind(**{key: value for key, value in (document or {}).items() if key in known})
         except TypeError:
-            log.warning("%s is damaged: it is left out", each / name)
+            log.warning("%s is damaged or unreadable: its folder is left out and kept", each / name)
             continue
         if item.id == each.name and (each / Path(item.name).name).is_file():
             found[item.id] = item
         else:
             log.warning("%s lacks its file: it is left out", each)
     return found
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is certainly no such file: ``Path.exists`` denies files it may not look at."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def write_item(path: Path, item: Clip | StyleImage | ClipMask) -> None:
