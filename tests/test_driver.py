@@ -140,6 +140,13 @@ def test_driver_sends_a_source_and_ends_for_other_versions():
     assert output.ends == ["released"]
 
 
+def test_driver_gives_up_a_source_that_is_missing_after_it_was_sent():
+    workers, output = Workers({"aa": [Trouble.SOURCE] * 9}), Output("aa", "a")
+    (error,) = driven(workers, output)
+    assert "3 tries failed" in error and output.ends == ["kept", "released"]
+    assert len(workers.sent) == 1 and output.accepted == ["a"]
+
+
 def test_driver_finishes_running_shots_after_an_interrupt(monkeypatch):
     checks = iter([None, KeyboardInterrupt()])
 

@@ -32,6 +32,7 @@ class _Unit:
         tries: how many tries have failed.
         avoid: the node of the last of them.
         limit: how many tasks were done at once when it was begun.
+        sent: whether the source was sent to the workers for it.
     """
 
     output: Output
@@ -40,6 +41,7 @@ class _Unit:
     tries: int = 0
     avoid: str = ""
     limit: int = 0
+    sent: bool = False
 
 
 @dataclass
@@ -194,7 +196,8 @@ class Driver:
         trouble, error = outcome.trouble, outcome.error or VidstyleError("a task failed")
         if trouble is Trouble.VERSIONS:
             raise error
-        if trouble is Trouble.SOURCE:
+        if trouble is Trouble.SOURCE and not unit.sent:  # a second time it is missing here too
+            unit.sent = True
             self.workers.send_source(unit.output.clip, Path(unit.output.clip.job.input))
             return True
         self._troubles += 1

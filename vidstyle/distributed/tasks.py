@@ -309,7 +309,7 @@ def _local_source(clip: Clip, fetch: Callable[[], np.ndarray] | None) -> Path:
     if _has_contents(path, clip.contents):
         return path
     if fetch is None:
-        raise _SourceMissingError(f"{path} is not there, or has another content")
+        raise _SourceMissingError(f"{path} is not there, or has another content: put it back")
     return _stored_source(path.name, clip.contents, fetch)
 
 
