@@ -16,6 +16,7 @@ from vidstyle import VidstyleError, cli, render_job
     "arguments",
     [
         ["render", "picture.png", "stripes.png", "-o", "out.png", "--trace", "kept.json"],
+        ["mask", "in.mp4", "picture.png", "--json", "kept.json"],
         ["bench", "--json", "kept.json"],
         ["bench", "--temporal", "--style", "stripes.png", "--picture", "kept.json"],
     ],
@@ -29,6 +30,14 @@ def test_command_replaces_no_further_output_unasked(
     assert (tmp_path / "kept.json").read_text() == "precious" and not (
         tmp_path / "out.png"
     ).exists()
+
+
+@pytest.mark.parametrize("command", ["render", "mask"])
+def test_command_names_a_missing_folder_of_its_progress(
+    vidstyle, picture_file, style_file, command
+):
+    code, _, err = vidstyle(command, picture_file, style_file, "--json", "missing/progress.jsonl")
+    assert code == 1 and "the folder missing does not exist: make it first" in err
 
 
 def test_render_replaces_an_existing_output_only_with_y(
@@ -205,6 +214,9 @@ def in_use(tmp_path):
             "clip.mp4",
         ],
         ["render", "still.png", "s_002.png", "--style", "style.png", "-o", "."],
+        ["mask", "in.mp4", "style.png", "--json", "clip.mp4"],
+        ["mask", "in.mp4", "style.png", "--json", "hard.png"],
+        ["mask", "in.mp4", "style.png", "--overlay", "new.mp4", "--json", "new.mp4"],
         ["live", "style.png", "--camera", "in.mp4", "--no-window", "-o", "clip.mp4"],
         ["live", "in.part.mp4", "--camera", "0", "--no-window", "-o", "in.mp4"],
         ["bench", "--style", "style.png", "--json", "hard.png"],

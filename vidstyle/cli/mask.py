@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ..time_text import parse_time
-from .usage import events_written, usage_errors
+from .usage import check_outputs, events_written, usage_errors
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +55,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         if len(masks) < len(args.masks):
             raise ValueError("two masks have the same time: give each its own, as in 0:07=b.png")
     output = args.output or default_output(args.clip, ["mask"], None).with_suffix(".mkv")
+    outputs = [output, *filter(None, [args.overlay])]
+    check_outputs(args, outputs, [args.clip, *masks.values()], args.overwrite)
     with events_written(args.json) as listener:
         display = partial(ProgressDisplay, quiet=args.quiet, listener=listener)
         covers = carry_masks(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import VidstyleError
+from .usage import check_outputs
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,8 @@ def with_outputs(args: argparse.Namespace, jobs: Sequence[Any], into_folder: boo
     Raises:
         VidstyleError: two jobs have the same output, or an output is an input.
     """
-    from ..io.files import PIPE, check_writable, part_folder
-    from ..io.outputs import check_apart, exists
+    from ..io.files import part_folder
+    from ..io.outputs import exists
 
     by_output: dict[str | Path, Any] = {}
     for job in jobs:
@@ -86,10 +87,8 @@ def with_outputs(args: argparse.Namespace, jobs: Sequence[Any], into_folder: boo
             both = f"{by_output[output].input} and {job.input} would both become {output}"
             raise VidstyleError(f"{both}: rename one, or render them into different folders")
         by_output[output] = replace(job, output=output)
-    reports = [name for name in (args.trace, args.json) if name and name != PIPE]
-    check_apart([*by_output, *reports], [*jobs[0].inputs, *(job.input for job in jobs[1:])])
-    if args.json and args.json != PIPE:
-        check_writable(args.json, args.overwrite or args.resume or args.skip_existing)
+    inputs = [*jobs[0].inputs, *(job.input for job in jobs[1:])]
+    check_outputs(args, by_output, inputs, args.overwrite or args.resume or args.skip_existing)
     existing = [output for output in by_output if args.skip_existing and exists(output)]
     if existing:
         log.info("%d of %d outputs exist and are skipped", len(existing), len(by_output))

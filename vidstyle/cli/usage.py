@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -84,6 +84,33 @@ def weights_files(args: argparse.Namespace) -> list[str | Path]:
         for name in (args.features, args.weights, args.flow_weights)
         if name and Path(name).is_file()
     ]
+
+
+def check_outputs(
+    args: argparse.Namespace,
+    outputs: Iterable[str | Path],
+    inputs: Iterable[str | Path],
+    overwrite: bool,
+) -> None:
+    """Check that outputs, the trace and the file of ``--json`` replace no input and no other of
+    them, and that the file of ``--json`` can be written.
+
+    Args:
+        args: of the command.
+        outputs: its other outputs.
+        inputs: what it reads.
+        overwrite: whether an existing file of ``--json`` may be replaced.
+
+    Raises:
+        OutputError: an output is an input, or the file cannot be written.
+    """
+    from ..io.files import PIPE, check_writable
+    from ..io.outputs import check_apart
+
+    reports = [name for name in (getattr(args, "trace", None), args.json) if name and name != PIPE]
+    check_apart([*outputs, *reports], inputs)
+    if args.json in reports:
+        check_writable(args.json, overwrite)
 
 
 @contextmanager
