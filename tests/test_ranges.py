@@ -1,5 +1,7 @@
 """Ranges of frames rendered apart and joined: the same packets as one render."""
 
+import errno
+import os
 import zipfile
 from fractions import Fraction
 from itertools import pairwise
@@ -114,6 +116,31 @@ def test_join_refuses_another_clip_and_damaged_files(vidstyle, parts, clip):
     Path("a.mp4.segments").write_bytes(b"nothing")
     code, _, err = vidstyle(*arguments, parts)
     assert code == 1 and "is damaged" in err
+
+
+def no_space(*args):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_range_on_a_full_disk_names_no_flag_that_it_refuses(
+    vidstyle, clip, style_file, monkeypatch
+):
+    monkeypatch.setattr("vidstyle.range_jobs.write_archive", no_space)
+    arguments = "--frames", "0-1", "-o", "x.mp4.segments"
+    code, _, err = vidstyle("render", clip, style_file, *arguments)
+    assert code == 1 and "No space left" in err and "free some space" in err
+    assert "resume" not in err
+
+
+@pytest.mark.parametrize("call", ["range_jobs.publish", "io.mux._join"])
+def test_join_on_a_full_disk_names_no_flag_that_it_lacks(
+    vidstyle, clip, style_file, monkeypatch, call
+):
+    render_range(vidstyle, clip, style_file, "0-99", "a.mp4.segments")
+    monkeypatch.setattr(f"vidstyle.{call}", no_space)
+    code, _, err = vidstyle("join", "a.mp4.segments", "-o", "joined.mp4", "--source", clip)
+    assert code == 1 and "No space left" in err and "free some space" in err
+    assert "resume" not in err
 
 
 def test_frames_beyond_the_clip_or_into_another_file_fail(vidstyle, clip, style_file):

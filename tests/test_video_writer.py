@@ -1,6 +1,8 @@
 """Writers of clips: times, colours, rotation, segments, pipes."""
 
+import errno
 import io
+import os
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -134,6 +136,17 @@ def test_sink_names_a_full_disk(tmp_path, silent, monkeypatch):
             sink.close()
     assert path.read_bytes() == b"precious"
     assert (tmp_path / "out.part" / "000000.mp4").exists()
+
+
+@pytest.mark.parametrize("job", [None, {"input": "in.mp4"}])
+def test_video_writer_names_resume_for_a_render_only(tmp_path, silent, monkeypatch, job):
+    def no_space(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("vidstyle.io.part_folder.write_file", no_space)
+    with open_source(silent) as source, pytest.raises(OutputError, match="free some") as error:
+        send_some(open_sink(tmp_path / "out.mp4", source, job=job), ".mp4")
+    assert ("resume=True then resumes after the finished segments" in str(error.value)) == bool(job)
 
 
 def test_direct_writer_refuses_a_locked_output(tmp_path, silent):

@@ -79,7 +79,7 @@ def render_frames(
         with_encoder(job.identity(settings), encoder),
         job.tagged_encoding(settings).comment,
     )
-    with write_errors(path):
+    with write_errors(path, resumable=False):
         write_archive(path, archive, result.segments)
     log.info("%s: frames %d to %d%s", path, first, stop - 1, ", the last" * result.at_end)
     return path
@@ -126,7 +126,7 @@ def join_ranges(
         if output.suffix.lower() not in (".gif", ".webp"):
             report_dropped_streams(source.format, output, sound)
         folder.check(overwrite)
-        with write_errors(output):
+        with write_errors(output, resumable=False):
             folder.create(archive.job, [Shot(each.first, each.stop) for _, each in ranges])
             for number, (name, _) in enumerate(ranges):
                 folder.add(number, read_segments(name))
@@ -145,7 +145,7 @@ def finish_shots(
         OutputError: a shot is missing, or the output cannot be written.
     """
     join_output(folder, output, folder.segments(), source, encoding)
-    with write_errors(output):
+    with write_errors(output, resumable=False):
         publish(folder.part, output, overwrite)
         folder.remove()
 

@@ -205,7 +205,7 @@ class StillOutput:
 
     def finish(self) -> None:
         """See ``Output``."""
-        with write_errors(self._path):
+        with write_errors(self._path, resumable=False):
             write_file(check_writable(self._path, self.job.overwrite), self._data)
         _announce_end(self.job, 1, time.perf_counter() - self._started)
 

@@ -68,25 +68,26 @@ def join_output(
             animate([segment.path for segment in segments], joined)
         else:
             join(segments, source, joined, end, encoding.sound, encoding.comment)
-        with write_errors(path):
+        with write_errors(path, resumable=False):
             joined.replace(folder.part)
     except BaseException:
         joined.unlink(missing_ok=True)
-        log.error(
-            "%s could not be finished: its video is in %s; --resume resumes the render",
-            path,
-            folder.folder,
-        )
+        log.error("%s could not be finished: its video is in %s", path, folder.folder)
         raise
 
 
-def write_errors(path: Path) -> OutputErrors:
-    """A context that names an output which cannot be written, with a remedy."""
-    return OutputErrors(
-        f"cannot write {path}",
-        "free some space or choose another place; resume=True then resumes",
-        "resume",
-    )
+def write_errors(path: Path, resumable: bool = True) -> OutputErrors:
+    """A context that names an output which cannot be written, with a remedy.
+
+    Args:
+        path: of the output.
+        resumable: whether ``resume=True`` is known to what writes it.
+    """
+    what = f"cannot write {path}"
+    if not resumable:
+        return OutputErrors(what, "free some space or choose another place")
+    resume = "resume=True then resumes after the finished segments, if there are any"
+    return OutputErrors(what, f"choose another place, or free some space; {resume}", "resume")
 
 
 class VideoWriter(FileSink):
@@ -96,7 +97,7 @@ class VideoWriter(FileSink):
     milliseconds). Colours are converted with the source's matrix and range, and tagged so. Where
     the codec needs even sizes, one row or column is cropped. Finished segments lie in a folder
     ``NAME.part``; a run that ends early joins them as ``NAME.part.EXT``. The output is locked until
-    ``close`` or ``abandon``.
+    ``close`` or ``abandon``. Errors name ``resume`` where there is a ``job``.
 
     Raises:
         OutputError: the file cannot be written, exists and may not be replaced, is being written by
@@ -124,6 +125,7 @@ class VideoWriter(FileSink):
             encoding,
             overwrite,
         )
+        self._resumable = bool(job)
         self._job = {
             **job,
             "encoder": self._encoder.name,
@@ -154,6 +156,9 @@ class VideoWriter(FileSink):
                 "overwrite",
             ) from None
 
+    def _write_errors(self) -> OutputErrors:
+        return write_errors(self._path, self._resumable)
+
     def send(self, frame: Frame) -> None:
         """Encode one frame.
 
@@ -161,7 +166,7 @@ class VideoWriter(FileSink):
             ValueError: its size differs from the first frame's.
             OutputError: it cannot be written.
         """
-        with write_errors(self._path):
+        with self._write_errors():
             if not self._started:
                 self._folder.begin(self._job)
                 self._started = True
@@ -173,7 +178,7 @@ class VideoWriter(FileSink):
         Raises:
             OutputError: it cannot be written.
         """
-        with write_errors(self._path):
+        with self._write_errors():
             self._finish_segment()
             end = self._segments.end
             sink_state = (self._segments.last_pts, end.numerator, end.denominator)
@@ -217,7 +222,7 @@ class VideoWriter(FileSink):
             self._lock.release()
 
     def _finish(self, complete: bool) -> Path | None:
-        with write_errors(self._path):
+        with self._write_errors():
             self._finish_segment()
             if not self._folder.segments:  # not one frame was encoded
                 if self._started:
@@ -228,7 +233,7 @@ class VideoWriter(FileSink):
         join_output(self._folder, self._path, segments, self._source, self._encoding, end)
         if not complete:
             return self._folder.part
-        with write_errors(self._path):
+        with self._write_errors():
             publish(self._folder.part, self._path, self._overwrite)  # before segments are deleted
             self._folder.remove()
         return self._path
