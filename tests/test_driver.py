@@ -221,6 +221,17 @@ def recipe(features, style):
     return Recipe.of(Stylizer(features, style), "cpu", 1)
 
 
+def test_task_has_the_styles_of_its_own_recipe(features, style, other):
+    recipes = [Recipe.of(Stylizer(features, each), "cpu", 1) for each in (style, other)]
+    for _ in range(20):  # a recipe often gets the address of one that was deleted
+        for recipe in recipes:
+            copied = replace(recipe)
+            found = tasks._styles_on(copied, "cpu")
+            assert found[0].images[0] is recipe.style.images[0]
+            assert tasks._styles_on(copied, "cpu") is found
+            del copied
+
+
 def test_task_names_versions_that_differ_from_the_drivers(recipe):
     outcome = perform(replace(recipe, versions={**recipe.versions, "av": "1.0"}), None, Probe())
     assert outcome.trouble is Trouble.VERSIONS and "driver has 1.0" in str(outcome.error)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ def versions() -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recipe:
-    """What all tasks of a command have in common.
+    """What all tasks of a command have in common. Each is equal to itself only.
 
     Args:
         style: with its features, on the CPU.
@@ -277,19 +278,15 @@ def _on_gpu(index: int | None) -> Iterator[None]:
 
 
 Styles = tuple[Style, tuple[Keyframe, ...], tuple[Region, ...]]
-_styles: dict[tuple[int, str], Styles] = {}
 
 
+@lru_cache(maxsize=1)
 def _styles_on(recipe: Recipe, device: str) -> Styles:
     """All styles on a device, with the statistics of earlier tasks of the same recipe."""
-    key = id(recipe), device
-    if key not in _styles:
-        _styles.clear()
-        features = recipe.style.features.to(device)
-        keyframes = tuple(each.with_features(features) for each in recipe.keyframes)
-        regions = tuple(each.with_features(features) for each in recipe.regions)
-        _styles[key] = recipe.style.with_features(features), keyframes, regions
-    return _styles[key]
+    features = recipe.style.features.to(device)
+    keyframes = tuple(each.with_features(features) for each in recipe.keyframes)
+    regions = tuple(each.with_features(features) for each in recipe.regions)
+    return recipe.style.with_features(features), keyframes, regions
 
 
 class _SourceMissingError(Exception):
