@@ -13,7 +13,7 @@ from test_ranges import CUT_FRAMES, three_shots
 
 from vidstyle import InputError, Stylizer, VidstyleError, open_source
 from vidstyle.distributed import driver as driver_module
-from vidstyle.distributed import tasks
+from vidstyle.distributed import sources, tasks
 from vidstyle.distributed.driver import Driver
 from vidstyle.distributed.render import ClusterOptions
 from vidstyle.distributed.shot_list import (
@@ -25,7 +25,7 @@ from vidstyle.distributed.shot_list import (
     shots_of,
 )
 from vidstyle.distributed.tasks import Clip, Outcome, Probe, Recipe, Trouble, perform
-from vidstyle.distributed.workers import Finished
+from vidstyle.distributed.workers import Finished, LocalWorker
 from vidstyle.flow.cuts import cuts_among
 from vidstyle.job import RenderJob
 from vidstyle.range_render import SEAM_FRAMES
@@ -251,10 +251,24 @@ def test_task_says_whether_the_clip_or_the_machine_failed(recipe, tmp_path):
     assert outcome.trouble is Trouble.NODE and "No space left" in str(outcome.error)
     sent = perform(recipe, clip, ScanRange(), lambda: np.fromfile(moved, np.uint8))
     assert len(sent.value.times) == 100
-    tasks.remove_source(clip.contents)
-    assert not list(tasks.source_folder().glob("*in.mp4"))
+    sources.remove_source(clip.contents)
+    assert not list(sources.source_folder().glob("*in.mp4"))
     job.input.write_bytes(b"no clip")
     assert perform(recipe, Clip.of(job, None), ScanRange()).trouble is Trouble.OWN
+
+
+@pytest.mark.parametrize("change", ["removed", "edited"])
+def test_render_ends_when_its_clip_is_changed_and_names_what_to_do(recipe, tmp_path, change):
+    clip = write_clip(tmp_path / "in.mp4")
+    output = Output("aa", "a")
+    output.clip = Clip.of(RenderJob(clip, "out.mp4"), None)
+    if change == "removed":
+        clip.unlink()
+    else:
+        write_clip(clip, count=7)
+    (error,) = driven(LocalWorker(recipe), output)
+    assert "in.mp4 was changed, moved or removed during the render: put it back" in error
+    assert output.ends == ["kept", "released"]
 
 
 def test_task_refuses_a_clip_with_fewer_frames_than_listed(features, style, tmp_path):

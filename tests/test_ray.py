@@ -18,9 +18,10 @@ from ray.cluster_utils import Cluster
 from test_ranges import packets_of, three_shots
 
 import vidstyle as vs
-from vidstyle import VidstyleError
-from vidstyle.distributed import tasks
+from vidstyle import InputError, VidstyleError
+from vidstyle.distributed import sources, tasks
 from vidstyle.distributed.cluster import RayWorkers, Resources
+from vidstyle.job import RenderJob
 from vidstyle.runtime import limits
 
 # The limits of a container mislead the monitor.
@@ -152,6 +153,19 @@ def test_render_uses_pretended_gpus_and_refuses_what_no_node_has(on_nodes):
     assert code == 1 and "no Ray cluster at 127.0.0.1:1" in err
 
 
+def test_ray_workers_send_no_source_that_was_changed(tmp_path, clip):
+    job = RenderJob(clip, tmp_path / "out.mp4")
+    described = tasks.Clip.of(job, None)
+    workers = RayWorkers.__new__(RayWorkers)  # without a cluster
+    workers._sources = {}
+    clip.write_bytes(b"another content")
+    with pytest.raises(InputError, match=r"clip.mp4 was changed.*overwrite=True"):
+        workers.send_source(described, clip)
+    clip.unlink()
+    with pytest.raises(InputError, match=r"clip.mp4 was changed.*overwrite=True"):
+        workers.send_source(described, clip)
+
+
 def test_render_does_the_shot_of_a_killed_worker_again(on_nodes, one_render):
     killer = in_thread(
         lambda: os.kill(until(lambda: shots_begun() and worker_processes())[0], signal.SIGKILL)
@@ -187,7 +201,7 @@ def test_render_sends_a_source_and_avoids_a_node_that_cannot_store_it(
 ):
     full = tmp_path / "full"
     full.mkdir()
-    (full / tasks.source_folder().name).write_text("a file, in which nothing can be stored")
+    (full / sources.source_folder().name).write_text("a file, in which nothing can be stored")
     node = nodes.add_node(**NODE, env_vars={"TMPDIR": str(full)})
     nodes.wait_for_nodes()
     try:
@@ -198,7 +212,7 @@ def test_render_sends_a_source_and_avoids_a_node_that_cannot_store_it(
     assert code == 0 and "is sent to the workers" in err
     assert "free some space there; trying again" in err
     assert packets_of("ray.mp4")[0] == one_render()[0]
-    assert not list(tasks.source_folder().glob("*"))
+    assert not list(sources.source_folder().glob("*"))
 
 
 def test_batch_on_nodes_renders_clips_and_images_and_names_what_failed(

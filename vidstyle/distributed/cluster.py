@@ -18,7 +18,8 @@ import numpy as np
 
 from ..errors import DeviceError, VidstyleError
 from ..runtime.limits import usable_cores
-from .tasks import Clip, Outcome, Probe, Recipe, Task, Trouble, perform, remove_source
+from .sources import check_source, remove_source
+from .tasks import Clip, Outcome, Probe, Recipe, Task, Trouble, perform
 from .workers import Finished
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody was asked
@@ -301,8 +302,9 @@ class RayWorkers:
         return [Finished(self._running.pop(each), _outcome(each)) for each in ready]
 
     def send_source(self, clip: Clip, path: Path) -> None:
-        """Put the bytes of the source into Ray's object store, once."""
+        """See ``Workers``; the bytes are put into Ray's object store, once."""
         if clip.contents not in self._sources:
+            check_source(path, clip.contents)
             log.info("%s: not every machine sees it, so it is sent to the workers", path)
             self._sources[clip.contents] = [ray.put(np.fromfile(path, np.uint8))]
 

@@ -196,10 +196,11 @@ class Driver:
         trouble, error = outcome.trouble, outcome.error or VidstyleError("a task failed")
         if trouble is Trouble.VERSIONS:
             raise error
-        if trouble is Trouble.SOURCE and not unit.sent:  # a second time it is missing here too
+        if trouble is Trouble.SOURCE and not unit.sent:  # a second time it does not help
             unit.sent = True
-            self.workers.send_source(unit.output.clip, Path(unit.output.clip.job.input))
-            return True
+            with self._failure_of(unit.output):
+                self.workers.send_source(unit.output.clip, Path(unit.output.clip.job.input))
+            return id(unit.output) not in self.failed
         self._troubles += 1
         unit.tries, unit.avoid = unit.tries + 1, outcome.node
         if trouble is Trouble.MEMORY:

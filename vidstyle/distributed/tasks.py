@@ -2,12 +2,10 @@
 
 import copy
 import errno
-import getpass
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
@@ -22,9 +20,9 @@ import torch
 from .. import __version__
 from ..errors import DeviceMemoryError, InputError, VidstyleError
 from ..flow.methods import load_flow
-from ..io.files import fingerprint, is_url, temporary_folder, write_file
+from ..io.files import fingerprint, is_url, temporary_folder
 from ..io.frame_range import FrameSpan
-from ..io.image_names import existing_numbers, is_numbered
+from ..io.image_names import is_numbered
 from ..io.range_writer import EncodedSegment
 from ..io.shot_folder import Shot
 from ..job import RenderJob
@@ -38,6 +36,7 @@ from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from ..stylizer.timeline import Keyframe, Timeline
 from .shot_list import ScanRange, scan
+from .sources import SourceMissingError, local_source
 
 FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk, which another node may not have."""
@@ -193,7 +192,7 @@ def perform(
     try:
         with _threads(recipe.threads), _on_gpu(gpu):
             return Outcome(_result(recipe, clip, task, fetch), node=node)
-    except _SourceMissingError as missing:
+    except SourceMissingError as missing:
         return Outcome(None, Trouble.SOURCE, InputError(str(missing)), node)
     except (DeviceMemoryError, MemoryError) as error:
         return Outcome(None, Trouble.MEMORY, VidstyleError(str(error)), node)
@@ -213,7 +212,7 @@ def _result(
         device = torch.device("cuda", torch.cuda.current_device())
     if clip is None or isinstance(task, Probe):
         return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    job = replace(clip.job, input=_local_source(clip, fetch))
+    job = replace(clip.job, input=local_source(clip.job.input, clip.contents, fetch))
     if isinstance(task, ScanRange):
         return scan(job, task)
     style, keyframes, regions = _styles_on(recipe, str(device))
@@ -287,61 +286,3 @@ def _styles_on(recipe: Recipe, device: str) -> Styles:
     keyframes = tuple(each.with_features(features) for each in recipe.keyframes)
     regions = tuple(each.with_features(features) for each in recipe.regions)
     return recipe.style.with_features(features), keyframes, regions
-
-
-class _SourceMissingError(Exception):
-    """The worker does not see the source."""
-
-
-def _local_source(clip: Clip, fetch: Callable[[], np.ndarray] | None) -> Path:
-    """The source on this machine: at the driver's path if it has the same content there."""
-    path = Path(clip.job.input)
-    if not clip.contents:
-        if existing_numbers(path):
-            return path
-        raise InputError(
-            f"the images {path} are not on every machine: put them into a folder that all "
-            "machines share"
-        )
-    if _has_contents(path, clip.contents):
-        return path
-    if fetch is None:
-        raise _SourceMissingError(f"{path} is not there, or has another content: put it back")
-    return _stored_source(path.name, clip.contents, fetch)
-
-
-def source_folder() -> Path:
-    """The folder of sources that were sent to this machine, which other users cannot read."""
-    # A container's user may have no name.
-    user = getattr(os, "getuid", getpass.getuser)()
-    return Path(tempfile.gettempdir()) / f"vidstyle-sources-{user}"
-
-
-def _stored_source(name: str, contents: str, fetch: Callable[[], np.ndarray]) -> Path:
-    """The file of a source that was sent, written once on each machine.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    digest = contents.rpartition(" ")[2]
-    path = source_folder() / f"{digest}-{name}"
-    if not _has_contents(path, contents):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        write_file(path, fetch().tobytes())
-    return path
-
-
-def _has_contents(path: Path, contents: str) -> bool:
-    try:
-        return path.is_file() and fingerprint(path) == contents
-    except OSError:
-        return False
-
-
-def remove_source(contents: str) -> None:
-    """Remove a source that was sent to this machine, if it was."""
-    digest = contents.rpartition(" ")[2]
-    for file in source_folder().glob(f"{digest}-*"):
-        file.unlink(missing_ok=True)
-    with suppress(OSError):  # other renders may still need theirs
-        source_folder().rmdir()

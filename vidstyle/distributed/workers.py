@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from .sources import check_source
 from .tasks import Clip, Outcome, Recipe, Task, perform
 
 
@@ -36,7 +37,11 @@ class Workers(Protocol):
         """Tasks that have ended; none when the time in seconds is over."""
 
     def send_source(self, clip: Clip, path: Path) -> None:
-        """Send a source to the workers that do not see it; for tasks submitted from now on."""
+        """Send a source to the workers that do not see it; for tasks submitted from now on.
+
+        Raises:
+            InputError: it is not what it was when the render began.
+        """
 
     def cancel(self) -> None:
         """Drop all tasks that are not finished."""
@@ -69,7 +74,8 @@ class LocalWorker:
         return [Finished(handle, perform(self._recipe, clip, task))]
 
     def send_source(self, clip: Clip, path: Path) -> None:
-        """Nothing: this process sees it."""
+        """See ``Workers``; this process sees it, or it was changed."""
+        check_source(path, clip.contents)
 
     def cancel(self) -> None:
         """See ``Workers``."""
