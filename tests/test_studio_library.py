@@ -2,16 +2,21 @@
 
 import json
 import zlib
+from contextlib import closing
 from fractions import Fraction
 
+import cv2
+import numpy as np
 import pytest
 from conftest import scene, stripes, write_clip
 
-from vidstyle import InputError, OutputError
+from vidstyle import InputError, OutputError, open_source
 from vidstyle.io.images import jpeg
+from vidstyle.io.mask_file import FileReader, MaskFile
 from vidstyle.studio.frames import read_frame
 from vidstyle.studio.items import clean_name
 from vidstyle.studio.library import Library
+from vidstyle.studio.people import FrameMasks, People
 
 PNG_HEADER = b"\x89PNG\r\n\x1a\n"
 
@@ -169,7 +174,25 @@ def test_library_names_a_folder_that_cannot_be_used(tmp_path):
         Library(tmp_path / "file")
 
 
-def test_read_frame_behind_the_end_is_a_last_one(tmp_path):
+def test_read_frame_behind_the_end_is_the_last_one(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", count=12, rate=Fraction(12))
-    for seconds in (0.0, 0.5, 0.99, 1.0, 7.0):
-        assert read_frame(path, seconds).size == (64, 48)
+    with open_source(path) as source:
+        *_, last = source
+    for seconds in (11 / 12, 0.99, 1.0, 7.0, 1000.0):
+        found = read_frame(path, seconds)
+        assert np.array_equal(found.image, last.image) and found.source_time == last.time, seconds
+
+
+def test_masks_of_frames_are_those_of_a_render(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", count=36, rate=Fraction(12))
+    still = tmp_path / "still.png"
+    cv2.imwrite(str(still), scene())
+    slower = write_clip(tmp_path / "slower.mkv", count=9, rate=Fraction(4))
+    for mask in (slower, write_clip(tmp_path / "short.mkv", count=3, rate=Fraction(12)), still):
+        reader = FileReader(MaskFile(mask))
+        with closing(reader), open_source(clip) as source:
+            masks = {frame.time: reader.mask_of(frame) for frame in source}
+        for seconds in (0.0, 0.2, 0.25, 0.3, 0.95, 1.0, 1.1, 2.9, 50.0):
+            frame = read_frame(clip, seconds)
+            found = FrameMasks(frame, People()).mask(MaskFile(mask))
+            assert np.array_equal(found, masks[frame.source_time]), (mask.name, seconds)

@@ -1,12 +1,13 @@
 """Single frames of a clip and its masks, as players show them: upright, with square pixels."""
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from math import floor
+from itertools import takewhile
+from math import floor, inf
 from pathlib import Path
 from threading import Lock
 from typing import Generic, TypeVar
@@ -18,11 +19,13 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..io.files import changed_ns
 from ..io.frame import Frame, fit, rgb_8_bits
+from ..io.image_names import is_still
+from ..io.mask_file import TIME_TOLERANCE_SECONDS
 from ..io.mask_levels import Mask, has_transparency, mask_levels
 from ..io.source import open_source
 
-EARLIER_SECONDS = (0.0, 0.1, 0.5, 2.0)
-"""Where a clip has no frame at or after a time, frames so much earlier are tried."""
+EARLIER_SECONDS = (0.1, 0.5, 2.0, inf)
+"""Where the last frame before a time is looked for: so much earlier, at last from the start on."""
 
 KEPT_FRAMES, KEPT_PX = 16, 1440
 """Number of decoded frames that are kept, and the largest long side in px that they have: that of
@@ -32,37 +35,59 @@ Value = TypeVar("Value")
 
 
 def read_frame(path: Path, seconds: float = 0.0) -> Frame:
-    """The first frame of a clip at or after a time, of 8 bits and without alpha.
-
-    Behind the end it is one of the last frames.
+    """The first frame of a clip at or after a time, of 8 bits and without alpha, with its time in
+    the file as ``source_time``. Behind the end it is the last frame.
 
     Raises:
         InputError: the file has no frame that can be read.
     """
-    frame, aspect = _first_frame(path, seconds)
-    return Frame(_square(rgb_8_bits(frame.image), aspect), frame.time)
+    found = next(_frames(path, seconds), None)
+    for earlier in EARLIER_SECONDS:
+        found = found or _last(_frames(path, seconds - earlier))
+    if found is None:
+        raise InputError(f"{path.name} has no frame that can be read: upload it again")
+    frame, aspect = found
+    return Frame(
+        _square(rgb_8_bits(frame.image), aspect), frame.time, source_time=frame.source_time
+    )
 
 
 def read_mask(path: Path, seconds: float = 0.0) -> Mask:
-    """The mask of a picture, or of a clip at a time. Behind the end it is one of the last masks.
+    """The mask of a picture, or of a clip for a frame at a time.
+
+    As in a render it is the last one at or before the time, the first one where there is none.
 
     Raises:
         InputError: the file has no frame that can be read.
     """
-    frame, _ = _first_frame(path, seconds)
-    return mask_levels(frame.image, has_transparency(frame.image))
+    first = next(_frames(path, 0.0), None)
+    if first is None:
+        raise InputError(f"{path.name} has no frame that can be read: upload it again")
+    found, end = None, Fraction(seconds) + TIME_TOLERANCE_SECONDS
+    for earlier in () if is_still(path) else EARLIER_SECONDS:
+        until = takewhile(lambda each: each[0].clip_time <= end, _frames(path, seconds - earlier))
+        found = found or _last(until)
+    frame, _ = found or first
+    return mask_levels(frame.image, has_transparency(first[0].image))
 
 
-def _first_frame(path: Path, seconds: float) -> tuple[Frame, float]:
-    """The first frame at or after a time, and the aspect of its pixels. See ``read_frame``."""
-    for earlier in (*EARLIER_SECONDS, seconds):
-        # Rounded up, the time of a frame would be after it.
-        start = Fraction(floor(max(0.0, seconds - earlier) * 1000 + 1e-6), 1000)
-        with suppress(InputError), open_source(path, start or None, apply_rotation=True) as source:
-            aspect = float(source.format.sample_aspect_ratio)
-            for frame in source:
-                return frame, aspect
-    raise InputError(f"{path.name} has no frame that can be read: upload it again")
+def _frames(path: Path, start: float) -> Iterator[tuple[Frame, float]]:
+    """The frames of a clip at or after a time that can be read, each with its time in the file and
+    the aspect of its pixels."""
+    # Rounded up, the time of a frame would be after it.
+    begin = Fraction(floor(max(0.0, start) * 1000 + 1e-6), 1000)
+    with suppress(InputError), open_source(path, begin or None, apply_rotation=True) as source:
+        offset = Fraction(0)
+        if begin:
+            with open_source(path) as whole:
+                offset = source.format.start - whole.format.start
+        aspect = float(source.format.sample_aspect_ratio)
+        for frame in source:
+            yield replace(frame, source_time=frame.time + offset), aspect
+
+
+def _last(frames: Iterable[Value]) -> Value | None:
+    return next(iter(deque(frames, 1)), None)
 
 
 def reduced(image: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:

@@ -48,13 +48,12 @@ class FrameMasks:
     """The masks of one frame of a clip. People are found in this frame alone, once.
 
     Args:
-        frame: of the clip.
-        seconds: its time.
+        frame: of the clip, with its time in the file.
         people: finds people.
     """
 
-    def __init__(self, frame: Frame, seconds: float, people: People) -> None:
-        self._frame, self._seconds, self._people = frame, seconds, people
+    def __init__(self, frame: Frame, people: People) -> None:
+        self._frame, self._people = frame, people
         self._found: PersonMasks | None = None
 
     def mask(self, mask: MaskFile) -> Mask:
@@ -65,6 +64,7 @@ class FrameMasks:
             FeaturesError: the model of people cannot be read.
         """
         if str(mask.path) not in PEOPLE:
-            return fit_mask(read_mask(Path(mask.path), self._seconds), self._frame.size)
+            found = read_mask(Path(mask.path), float(self._frame.clip_time))
+            return fit_mask(found, self._frame.size)
         self._found = self._found or self._people.masks()
         return FoundReader.of_people(self._found, mask).mask_of(self._frame)

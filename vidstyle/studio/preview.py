@@ -264,7 +264,7 @@ class Previewer:
 
         def make() -> Frame:
             frame = recent_frame(request.clip, request.seconds)
-            masks = FrameMasks(frame, request.seconds, self._people)
+            masks = FrameMasks(frame, self._people)
             regions = [masks.mask(each.mask) for each in request.regions]
             return replace(
                 frame,
