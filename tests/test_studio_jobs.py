@@ -126,6 +126,22 @@ def test_queue_cancelled_job_leaves_no_frames(long_bench):
         assert job.state == "cancelled"
 
 
+def test_queue_cancelled_job_has_no_time(bench, fake):
+    """What it took would count when it is resumed, and in estimates of other renders."""
+    with bench.queue() as queue:
+        job = bench.add(queue)
+        for number, end in enumerate((queue.pause, queue.cancel)):
+            until(lambda number=number: len(fake()) == number + 1)
+            fake()[-1].last_events = [{"event": "progress", "done": 2, "elapsed_seconds": 60.0}]
+            end(job)
+            until(lambda: job.pid is None)
+            if end == queue.pause:
+                assert job.seconds == 60
+                queue.cancel(job)
+            assert job.seconds == document(queue, job)["seconds"] == 0
+            queue.resume(job)
+
+
 def test_queue_closed_and_opened_again_resumes(long_bench):
     with long_bench.queue() as queue:
         job = long_bench.add(queue)

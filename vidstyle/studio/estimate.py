@@ -131,8 +131,8 @@ def work_of(settings: Settings, size: tuple[int, int], frames: int) -> float:
 
 
 def _pace(preset: str, settings: Settings, size: tuple[int, int], speed: Speed) -> float | None:
-    """Seconds for a pixel and a step: of the last finished jobs of a preset and of a similar size,
-    else of the last preview; None where nothing is known."""
+    """Seconds for a pixel and a step: of the finished jobs of a preset that are last in the queue
+    and of a similar size, else of the last preview; None where nothing is known."""
     work = seconds = 0.0
     for job in [each for each in speed.jobs if each.preset == preset][-RECENT_JOBS:]:
         width, height = job.working_size or (0, 0)

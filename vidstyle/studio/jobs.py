@@ -139,18 +139,18 @@ class JobQueue:
             return unfinished[0] if unfinished else self._append(new_mask_job(clip, mask))
 
     def _append(self, job: Job) -> Job:
-        with self._lock:
-            job.position = max((each.position for each in self._jobs.values()), default=0) + 1
-            folder = self._folder / job.id
-            folder.mkdir()
-            try:
-                job.write(self._folder / job.id)
-            except OSError:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
-            self._jobs[job.id] = job
-            self.version += 1
-            self._start_next()
+        """Write a job and queue it. The lock is held."""
+        job.position = max((each.position for each in self._jobs.values()), default=0) + 1
+        folder = self._folder / job.id
+        folder.mkdir()
+        try:
+            job.write(folder)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._jobs[job.id] = job
+        self.version += 1
+        self._start_next()
         return job
 
     def pause(self, job: Job) -> None:
@@ -191,7 +191,7 @@ class JobQueue:
         with self._lock:
             if job.state == "done":
                 raise JobError("the job is done: delete it instead")
-            job.done, job.remaining_seconds = 0, None
+            job.done, job.seconds = 0, 0.0
             self._stop(job, "cancelled", RenderProcess.cancel)
             if job.id not in self._running:
                 self._clear(job)
@@ -294,9 +294,9 @@ class JobQueue:
 
     def _end(self, job: Job, process: RenderProcess, code: int) -> None:
         """Give a job the state that follows from the end of its process. The lock is held."""
-        job.remaining_seconds = None
-        output = self.output(job)
+        job.remaining_seconds, output = None, self.output(job)
         if job.state == "cancelled":
+            job.seconds = 0.0
             self._clear(job)
         elif output.exists():  # it gets its name when it is complete
             self._complete(job)
