@@ -125,3 +125,11 @@ def test_studio_command_names_a_wrong_model_of_people(tmp_path, capsys):
         assert cli.main([*command, "--person-model", str(tmp_path / name)]) == 1
         err = capsys.readouterr().err
         assert words in err and err.count("\n") == 1
+
+
+def test_studio_says_that_the_model_of_people_is_gone(client, clip_id, model_file):
+    model_file.unlink()
+    answer = client.get(f"/api/clips/{clip_id}/person.png")
+    assert answer.status_code == 500 and answer.text.endswith(
+        "disc.onnx does not exist: check the name"
+    )

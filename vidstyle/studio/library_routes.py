@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from ..errors import InputError
+from ..errors import InputError, VidstyleError
 from ..io.frame import rgb_8_bits
 from ..io.images import jpeg, read_image
 from ..io.mask_levels import Mask
@@ -223,12 +223,17 @@ class LibraryRoutes:
     async def image(
         self, key: Any, make: Callable[[], bytes], media_type: str = "image/jpeg"
     ) -> Response:
-        """The answer with an image, which is kept by its key. HTTPException: it cannot be read."""
+        """The answer with an image, which is kept by its key.
+
+        Raises:
+            HTTPException: it cannot be read or made.
+        """
         try:
             async with self._decoders:
                 data = await asyncio.to_thread(self._images.get, key, make)
-        except InputError as error:
-            raise HTTPException(415, str(error)) from None
+        except VidstyleError as error:
+            code = 415 if isinstance(error, InputError) else 500
+            raise HTTPException(code, str(error)) from None
         return Response(data, media_type=media_type)
 
     def clip(self, id: Any) -> Clip:
