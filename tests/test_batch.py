@@ -1,7 +1,10 @@
 """Many inputs: what one of them fails of does not end the others."""
 
+import errno
 import itertools
 import logging
+import os
+from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -13,6 +16,7 @@ from conftest import QUICK_FLAGS, scene, write_clip
 from vidstyle import OutputError, VidstyleError, batch, cli, inputs, progress, render_job
 from vidstyle.batch import render_all
 from vidstyle.inputs import expand_folders, output_is_folder
+from vidstyle.io.sink_base import OutputErrors
 from vidstyle.job import RenderJob
 from vidstyle.progress import ProgressDisplay
 
@@ -156,21 +160,25 @@ def test_render_all_names_an_exception_that_is_a_fault(tmp_path, capsys, caplog)
     assert "in render" in caplog.text  # -v shows where
 
 
-@pytest.mark.parametrize(
-    "reason, free_bytes",
-    [("No space left on device", 1 << 30), ("the encoder ended", 0)],
-)
-def test_render_all_ends_with_a_full_disk(tmp_path, monkeypatch, capsys, reason, free_bytes):
+@pytest.mark.parametrize("number, free_bytes", [(errno.ENOSPC, 1 << 30), (errno.EPERM, 0)])
+def test_render_all_ends_with_a_full_disk(tmp_path, monkeypatch, capsys, number, free_bytes):
     started = []
 
     def render(job):
         started.append(job.input)
-        raise OutputError(f"cannot write {job.output} ({reason}): free some space")
+        with OutputErrors(f"cannot write {job.output}", "free some space"):
+            raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(batch.shutil, "disk_usage", lambda path: SimpleNamespace(free=free_bytes))
     with pytest.raises(OutputError, match=r"full: 0 of 3 files are finished; .* --skip-existing"):
         render_all(jobs_of(tmp_path, 3), render, quiet=True)
     assert started == ["0.png"]
+
+
+def test_render_all_takes_no_name_of_a_file_for_a_full_disk(tmp_path):
+    jobs = [replace(job, input="No space left on device.png") for job in jobs_of(tmp_path, 3)]
+    with pytest.raises(VidstyleError, match="3 of 3 failed"):
+        render_all(jobs, lambda job: job.open_source(), quiet=True)
 
 
 def test_render_all_checks_and_opens_nothing_before_its_turn(tmp_path):

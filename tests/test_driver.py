@@ -253,6 +253,7 @@ def test_task_says_whether_the_clip_or_the_machine_failed(recipe, tmp_path):
     assert len(sent.value.times) == 100
     sources.remove_source(clip.contents)
     assert not list(sources.source_folder().glob("*in.mp4"))
+    job = replace(job, input=tmp_path / "No space left on device.mp4")
     job.input.write_bytes(b"no clip")
     assert perform(recipe, Clip.of(job, None), ScanRange()).trouble is Trouble.OWN
 

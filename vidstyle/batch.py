@@ -1,8 +1,6 @@
 """A batch: many clips and images one after another. An error of one does not end the others."""
 
-import errno
 import logging
-import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from .errors import OutputError, VidstyleError
 from .inputs import names_text
+from .io.files import is_full_disk
 from .job import RenderJob
 from .progress import ProgressDisplay
 
@@ -19,9 +18,6 @@ log = logging.getLogger(__name__)
 
 FULL_DISK_BYTES = 1 << 20
 """With less free space after an error, the disk counts as full. A segment of a clip needs more."""
-
-FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
-"""Error numbers of the system for a full disk and an exhausted quota."""
 
 
 def render_all(
@@ -63,7 +59,7 @@ def render_all(
                 print(f"vidstyle: {done} of {total} files are finished; {resume}", file=sys.stderr)
                 raise
             except Exception as error:  # a bug of vidstyle does not end the batch either
-                if isinstance(error, OSError) and error.errno in FULL_DISK_ERRORS:
+                if is_full_disk(error):
                     raise
                 kind = type(error).__name__
                 print(
@@ -85,7 +81,7 @@ def _check_disk(job: RenderJob, error: VidstyleError, done: int, total: int) -> 
         OutputError: it is full.
     """
     folder = Path(job.output).parent
-    full = any(os.strerror(number) in str(error) for number in FULL_DISK_ERRORS)
+    full = is_full_disk(error)
     with suppress(OSError):
         full = full or shutil.disk_usage(folder).free < FULL_DISK_BYTES
     if full:

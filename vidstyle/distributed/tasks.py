@@ -1,7 +1,6 @@
 """Tasks: what a worker does. Each is a function of its arguments alone, and may be done again."""
 
 import copy
-import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,7 @@ import torch
 from .. import __version__
 from ..errors import DeviceMemoryError, InputError, VidstyleError
 from ..flow.methods import load_flow
-from ..io.files import fingerprint, is_url, temporary_folder
+from ..io.files import fingerprint, is_full_disk, is_url, temporary_folder
 from ..io.frame_range import FrameSpan
 from ..io.image_names import is_numbered
 from ..io.range_writer import EncodedSegment
@@ -37,9 +36,6 @@ from ..stylizer.stylizer import Stylizer
 from ..stylizer.timeline import Keyframe, Timeline
 from .shot_list import ScanRange, scan
 from .sources import SourceMissingError, local_source
-
-FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
-"""Error numbers of a full disk, which another node may not have."""
 
 
 def versions() -> dict[str, str]:
@@ -197,8 +193,9 @@ def perform(
     except (DeviceMemoryError, MemoryError) as error:
         return Outcome(None, Trouble.MEMORY, VidstyleError(str(error)), node)
     except VidstyleError as error:
-        full = any(os.strerror(number) in str(error) for number in FULL_DISK_ERRORS)
-        return Outcome(None, Trouble.NODE if full else Trouble.OWN, error, node)
+        # Another node may have space.
+        trouble = Trouble.NODE if is_full_disk(error) else Trouble.OWN
+        return Outcome(None, trouble, error, node)
     except OSError as error:
         reason = VidstyleError(f"{node}: {error.strerror}: free some space there")
         return Outcome(None, Trouble.NODE, reason, node)

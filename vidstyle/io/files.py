@@ -1,5 +1,6 @@
 """Paths: readable inputs, writable outputs, atomic writes, digests."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from ..errors import InputError, OutputError
 
 PIPE = "-"
 """The name that stands for standard input or output."""
+
+FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of the system for a full disk and an exhausted quota."""
 
 DIGEST_SAMPLES, DIGEST_SAMPLE_BYTES = 1024, 1 << 16
 """Files of up to 64 MiB are hashed whole, larger ones by this many samples of this many bytes."""
@@ -174,6 +178,15 @@ def write_file(path: Path, data: bytes | str) -> None:
     """
     with replacing(path) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether an error is that of a full disk, or was raised in place of such an error."""
+    while error is not None:
+        if getattr(error, "errno", None) in FULL_DISK_ERRORS:
+            return True
+        error = error.__context__
+    return False
 
 
 @contextmanager

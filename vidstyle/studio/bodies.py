@@ -1,7 +1,6 @@
 """Bodies of the studio's requests: JSON, and files that are streamed to disk."""
 
 import asyncio
-import errno
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ from typing import Any, NoReturn
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
+from ..io.files import is_full_disk
 from ..web.uploads import GONE, read_body
 from .edits import MAX_SECONDS
 
@@ -124,7 +124,7 @@ def _refuse(limit: int) -> NoReturn:
 
 def disk_error(error: OSError) -> HTTPException:
     """The answer to a request whose data cannot be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full_disk(error):
         return HTTPException(507, "no space is left on the disk: free some, then try again")
     reason = error.strerror or type(error).__name__
     return HTTPException(500, f"the data cannot be written ({reason}): check the studio's folder")
