@@ -28,7 +28,6 @@ from .io.source import Source, open_source
 from .io.stream_info import VideoInfo
 from .io.video_writer import join_output, write_errors
 from .job import RenderJob, check_kinds
-from .pipeline import Report
 from .progress import ProgressDisplay
 from .range_render import SEAM_FRAMES, render_range
 from .render_progress import ClipProgress
@@ -64,11 +63,7 @@ def render_frames(
         "frame", span.stop - span.first, job.quiet, job.batch_display, job.listener
     ) as display:
         progress = ClipProgress(display, stylizer, 0, span.stop - span.first)
-
-        def watch(report: Report) -> None:
-            progress.on_frame(report)
-
-        result = render_range(job, stylizer, span, seam=seam, watch=watch)
+        result = render_range(job, stylizer, span, seam=seam, watch=progress.on_frame)
     encoder, stop = result.encoder, first + result.frames
     archive = RangeInfo(
         first,

@@ -263,10 +263,9 @@ class RayWorkers:
 
     def _probe(self) -> tuple[str, ...]:
         """Start a worker on every machine with room for one; return their devices."""
-        ids = [node for node, found in _nodes().items() if self._resources.fit(found["Resources"])]
         references = [
             _perform.options(**self._options(node)).remote(self._recipe, None, Probe(), [])
-            for node in ids
+            for node in self._able_nodes()
         ]
         try:
             outcomes: list[Outcome] = ray.get(references, timeout=PROBE_SECONDS)

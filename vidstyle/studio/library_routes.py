@@ -47,7 +47,7 @@ FRAME_PX, THUMBNAIL_PX = 1024, 160
 """Long sides in px where a request gives none."""
 
 MAX_STYLES, MAX_MASKS = 500, 50
-"""Number of styles that may be uploaded, and of masks of a clip."""
+"""Maximum number of styles, with the bundled ones, and of masks of a clip."""
 
 
 Item = TypeVar("Item", Clip, ClipMask, StyleImage)
