@@ -301,12 +301,13 @@ def test_live_options_max_steps(camera, features, styles):
 
 
 def test_live_shows_camera_frames_in_window(camera, features, styles):
+    before = threading.enumerate()
     window, stylizer = WindowRecorder(), Stylizer(features, styles[0][1], QUICK)
     window.key = lambda: "q" if len(window.shown) > 3 else None
     session = Session(LiveOptions(fps=20), camera, stylizer, styles, window)
     live(session, camera, stylizer)
     assert len(window.shown) > 3 and window.closed and session.display.timings.latency() > 0
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
+    assert not [thread for thread in threading.enumerate() if thread not in before]
 
 
 def test_live_ends_after_its_seconds(camera, features, styles):

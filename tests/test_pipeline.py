@@ -90,9 +90,16 @@ class Collector:
 
 
 @pytest.fixture(autouse=True)
-def no_thread_is_left():
-    yield
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
+def new_threads():
+    """A function that lists the threads of vidstyle which this test has started and not ended."""
+    before = threading.enumerate()
+
+    def found():
+        started = [thread for thread in threading.enumerate() if thread not in before]
+        return [thread for thread in started if thread.name.startswith("vidstyle")]
+
+    yield found
+    assert not found()
 
 
 def test_run_sends_every_frame_to_every_sink_in_order():
@@ -232,7 +239,7 @@ def test_run_makes_longer_segments_beside_a_gpu(device, after):
     assert kept == after
 
 
-def test_run_ends_although_its_source_does_not_stop(monkeypatch, caplog):
+def test_run_ends_although_its_source_does_not_stop(new_threads, monkeypatch, caplog):
     monkeypatch.setattr("vidstyle.pipeline.READER_STOP_SECONDS", 0.1)
     sink, gone = Collector(), threading.Event()
 
@@ -245,11 +252,7 @@ def test_run_ends_although_its_source_does_not_stop(monkeypatch, caplog):
         run(Stuck(8), Painter(2, RuntimeError()), [sink])
     assert len(sink.frames) == 2 and "did not stop" in caplog.text
     gone.set()
-    until(
-        lambda: (
-            not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
-        )
-    )
+    until(lambda: not new_threads())
 
 
 def test_run_takes_up_an_interrupt_before_the_next_frame(monkeypatch):

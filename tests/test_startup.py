@@ -46,6 +46,7 @@ def preview(source, window, load):
 
 
 def test_preview_while_loading_shows_camera(camera):
+    before = threading.enumerate()
     window, shown_three = WindowRecorder(), threading.Event()
 
     def load():
@@ -61,7 +62,7 @@ def test_preview_while_loading_shows_camera(camera):
     assert preview_while_loading(camera, stand_in, load) == "loaded"
     assert window.shown[0][1] == ["loading"]
     assert next(iter(camera)).time > 0  # the iteration continues
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidstyle")]
+    assert not [thread for thread in threading.enumerate() if thread not in before]
 
 
 def test_preview_while_loading_raises_errors(camera):
