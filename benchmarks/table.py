@@ -260,7 +260,7 @@ ROBUSTNESS = "docs/benchmarks/robustness.md"
 SCALING = "docs/benchmarks/scaling.md"
 
 TABLES = {
-    "hardware": ("README.md", "speed-avx2-cpu speed-gpu live-cpu", speed_tables.hardware),
+    "hardware": ("README.md", "speed-fp32-cpu speed-gpu live-cpu", speed_tables.hardware),
     "temporal": (CONSISTENCY, "temporal-cpu", temporal),
     "regions": (CONSISTENCY, "temporal-cpu", regions),
     "peer": (CONSISTENCY, "peer-cpu", peer),
@@ -270,8 +270,8 @@ TABLES = {
     "steps": (SPEED, "steps-cpu", speed_tables.steps),
     "speed": (SPEED, "speed-cpu", speed_tables.speed),
     "targets": (SPEED, "speed-compiled-cpu speed-cpu", speed_tables.targets),
-    "speed-avx2": (SPEED, "speed-avx2-cpu", speed_tables.speed),
-    "targets-avx2": (SPEED, "speed-avx2-cpu", speed_tables.targets),
+    "speed-fp32": (SPEED, "speed-fp32-cpu", speed_tables.speed),
+    "targets-fp32": (SPEED, "speed-fp32-cpu", speed_tables.targets),
     "neighbours": (SPEED, "neighbours", speed_tables.neighbours),
     "gpu": (SPEED, "speed-gpu", speed_tables.gpu),
     "live": (LIVE, "live-cpu", live),
