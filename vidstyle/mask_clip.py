@@ -76,12 +76,7 @@ def carry_masks(
         OutputError: an output cannot be written.
     """
     outputs = [output, *([] if overlay is None else [overlay])]
-    for name in outputs:
-        if Path(name).suffix.lower() not in VIDEO_ENDINGS:
-            endings = ", ".join(VIDEO_ENDINGS)
-            raise OutputError(f"{name} is no clip: choose a name that ends in {endings}")
-        check_writable(name, overwrite)
-    check_apart(outputs, [clip, *masks.values()])
+    _check_outputs(outputs, [clip, *masks.values()], overwrite)
     if str(clip) == PIPE:
         raise InputError(
             "a mask is carried along a clip that can be read twice: save standard input to a file"
@@ -114,6 +109,22 @@ def carry_masks(
     log.info("%s: the mask covers %.2f s to %.2f s", output, *extent)
     log.info("%s: use it with --mask, or with --region %s=STYLE", output, output)
     return extent
+
+
+def _check_outputs(
+    outputs: Sequence[str | Path], inputs: Sequence[str | Path], overwrite: bool
+) -> None:
+    """Check that the outputs are clips, can be written, and are neither inputs nor the same file.
+
+    Raises:
+        OutputError: one is not.
+    """
+    for name in outputs:
+        if Path(name).suffix.lower() not in VIDEO_ENDINGS:
+            endings = ", ".join(VIDEO_ENDINGS)
+            raise OutputError(f"{name} is no clip: choose a name that ends in {endings}")
+        check_writable(name, overwrite)
+    check_apart(outputs, inputs)
 
 
 def _plan(source: Source, masks: Mapping[Fraction, str | Path]) -> Plan:

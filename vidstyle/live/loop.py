@@ -48,7 +48,7 @@ def live(
                 session.refresh()
             session.refresh()
         except SessionClosed:
-            pass
+            pass  # the user ended the session, which is no error
         finally:
             closing.set()
             source.stop()

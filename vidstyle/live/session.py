@@ -7,7 +7,7 @@ changes the stylizer is queued, and executed between two frames by the thread th
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from queue import Empty, Full, Queue
@@ -219,11 +219,9 @@ class Session:
             raise ValueError(message) from None
 
     def _execute_pending(self) -> None:
-        try:
+        with suppress(Empty):  # all of them are executed
             while True:
                 self._dispatch(self._pending.get_nowait())
-        except Empty:
-            pass
 
     def _dispatch(self, action: Callable[[], None]) -> None:
         """Execute an action. An error, such as a full disk, becomes a message."""

@@ -187,10 +187,8 @@ def _is_missing(path: Path) -> bool:
     """Whether there is certainly no such file: ``Path.exists`` denies files it may not look at."""
     try:
         path.lstat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
     return False
 
 

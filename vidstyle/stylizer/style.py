@@ -307,5 +307,5 @@ def _without_border(image: Tensor) -> Tensor:
 def _analysed_size(image_size: tuple[int, int], size: StyleSize) -> tuple[int, int]:
     """(width, height) at which an image is analysed: no side below ``MIN_SIDE_PX``."""
     long_side = round(size.scale * min(size.working_px, max(image_size)))
-    width, height = fit(image_size, max(1, min(long_side, MAX_STYLE_PX)))
+    width, height = fit(image_size, min(long_side, MAX_STYLE_PX))
     return max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX)
