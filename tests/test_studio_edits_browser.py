@@ -215,12 +215,14 @@ def test_page_keyframe_changes_settings_that_are_folded_away(page, studio, width
     flags = "--at 0.5 style-scale=1.5 content-weight=0.3 temporal=0 fade=0.5 easing=smooth"
     assert flags in job.command
     item = f"#jobs li[data-id='{job.id}']"
+    page.wait_for(f"{item} .what")
     until(lambda: "then stroke size 1.5" in page.one(f"{item} .what").text)
     click(page, "#key-remove")
     click(page, "#key-add")
     page.script(CHANGE, "#key-time", "1")
     assert page.one("#key-style_scale").get_attribute("value") == ""
     page.wait_for(f"{item} [data-do=reuse]:not([hidden])")
+    page.script("document.getElementById('toasts').replaceChildren()")  # they may cover it
     click(page, f"{item} [data-do=reuse]")
     until(lambda: [time for time, _ in markers(page)] == [0.5])
     page.script("document.getElementById('key-more').open = false")

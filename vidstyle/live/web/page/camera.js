@@ -217,8 +217,10 @@
       hint(missing());
     }
     showInvitation(stream ? "" : wanted.address).catch(() => {});
-    if (wanted.connected && !stream) hint("Another device's camera is in use.");
-    else if (!wanted.connected && byId("camera_hint").textContent.startsWith("Another")) hint("");
+    const shown = byId("camera_hint").textContent;
+    // A refusal says more, and stays.
+    if (wanted.connected && !stream && !shown) hint("Another device's camera is in use.");
+    else if (!wanted.connected && /^another/i.test(shown)) hint("");
   });
   byId("facing").onkeydown = (event) => event.stopPropagation();  // letters choose an option
   byId("use_camera").onclick = () => { if (stream) stop(); else start(); };
