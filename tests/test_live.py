@@ -20,9 +20,10 @@ from vidstyle import (
     run,
 )
 from vidstyle.live.camera import PacedFile
+from vidstyle.live.display import Display
 from vidstyle.live.keys import HELP
 from vidstyle.live.loop import live
-from vidstyle.live.session import Session
+from vidstyle.live.session import ADVICE_SECONDS, Session
 from vidstyle.live.slate import draw_slate
 from vidstyle.live.startup import LiveOptions, SessionClosed
 from vidstyle.losses.base import StyleSize
@@ -289,6 +290,19 @@ def test_session_target_fps_is_at_most_camera_rate(session, monkeypatch):
         monkeypatch.setattr(type(session._source), "rate", rate)
         show_frame(session, stylizer, session.state.get("frames", 0) + 1)
         assert session._rate_controller.target_fps == expected
+
+
+@pytest.mark.parametrize(("fps", "told"), [(4.2, 1), (29.0, 0)])
+def test_session_tells_once_what_would_stylise_more_frames(session, monkeypatch, fps, told):
+    monkeypatch.setattr(Display, "stylized_fps", fps)
+    session, _, _ = session
+    session._rate_controller.target_fps = 30.0
+    session._start_time -= ADVICE_SECONDS
+    for _ in range(3):
+        session.refresh()
+    texts = [message.text for message in session.messages.recent()]
+    advice = [text for text in texts if text.startswith("4 of 30 frames per second")]
+    assert len(advice) == told and all("a GPU" in text for text in advice)
 
 
 def test_live_options_max_steps(camera, features, styles):

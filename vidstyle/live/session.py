@@ -24,7 +24,7 @@ from ..stylizer.stylizer import Stylizer
 from .camera import CameraStatus, LiveSource
 from .commands import check_command, with_current_names
 from .controls import Controls
-from .display import Display
+from .display import KEEPS_UP_SHARE, Display
 from .filenames import is_unused, unused_name
 from .keys import KEYS
 from .messages import Messages
@@ -37,6 +37,9 @@ from .window import Window
 
 MAX_PENDING_COMMANDS = 1000
 """Number of commands that may wait for the next frame."""
+
+ADVICE_SECONDS = 12.0
+"""Seconds after which viewers are told that few frames are stylised: the start takes as long."""
 
 
 class Session:
@@ -84,6 +87,7 @@ class Session:
         self._rate_controller.restart(stylizer, source.format.size)
         self._report = Report()
         self._start_time = time.monotonic()
+        self._advised = False
         self._pending: Queue[Callable[[], None]] = Queue(MAX_PENDING_COMMANDS)
         self.actions: Mapping[str, Callable[[], None]] = {
             **self.controls.actions,
@@ -134,6 +138,9 @@ class Session:
         now = time.monotonic()
         if self.display.refresh(now):
             self.state = self._build_state()
+        if not self._advised and now - self._start_time > ADVICE_SECONDS:
+            self._advised = True
+            self._advise()
         key = self.display.window.key() if self.display.window is not None else None
         if key in KEYS:
             action = self.actions[KEYS[key]]
@@ -241,6 +248,18 @@ class Session:
         modes = [*["recording"] * self.recorder.running, *["frozen"] * display.frozen]
         messages = self.messages.on_screen()
         return [f"{figures}  {self.controls.name}", *camera, *note, *modes, *messages]
+
+    def _advise(self) -> None:
+        """Tell viewers what would help, if few of the wanted frames are stylised."""
+        wanted, fps = self._rate_controller.target_fps, self.display.stylized_fps
+        if not 0 < fps < KEEPS_UP_SHARE * wanted:
+            return
+        on_cpu = self._stylizer.features.device.type == "cpu"
+        remedy = "a GPU" if on_cpu else "a smaller --working-size"
+        self.messages.add(
+            f"{fps:.0f} of {wanted:.0f} frames per second are stylised, the others are warped from "
+            f"them: {remedy} stylises more"
+        )
 
     def _build_state(self) -> dict[str, Any]:
         report, display = self._report, self.display
