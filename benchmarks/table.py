@@ -62,7 +62,8 @@ def all_rows(title, rows):
     """A table of figures as they stand in the results."""
     lines = [f"| {title} | measured | target |", "|---|---|---|"]
     for figure, (value, unit, target) in rows.items():
-        lines.append(f"| {figure.replace('steps', 'iterations')} | {value:.3g} {unit} | {target} |")
+        shown = f"{value:.3g} {unit}".rstrip()
+        lines.append(f"| {figure.replace('steps', 'iterations')} | {shown} | {target} |")
     return lines
 
 
@@ -184,13 +185,13 @@ REGION_SCENES = "fast pan", "walker", "flat ground", "resting scene", "crossfade
 
 def regions(values):
     """What comes into view and what moves."""
-    lines = ["| figure | measured | target |", "|---|---|---|"]
-    for figure, (value, unit, target) in values["rows"].items():
-        if not figure.startswith(REGION_SCENES):
-            continue
-        shown = f"{value:.3g} {unit}".rstrip()
-        lines.append(f"| {figure} | {shown} | {target} |")
-    return lines
+    rows = values["rows"].items()
+    return all_rows("figure", {name: row for name, row in rows if name.startswith(REGION_SCENES)})
+
+
+def cluster(values):
+    """Renders on Ray: equality, seams, overhead, scaling."""
+    return all_rows("figure", values["rows"])
 
 
 PEER_CLIPS, PEER_TOOLS = (
@@ -281,7 +282,7 @@ TABLES = {
     "studio kills": (ROBUSTNESS, "studio-kills", studio_kills),
     "interrupts": (ROBUSTNESS, "interrupts", interrupts),
     "fuzz": (ROBUSTNESS, "fuzz", fuzz),
-    "cluster": (SCALING, "cluster-cpu", regions),
+    "cluster": (SCALING, "cluster-cpu", cluster),
     "scale parameters": (SCALING, "scale", scale_tables.parameters),
     "scale workers": (SCALING, "scale", scale_tables.workers),
     "scale bounds": (SCALING, "scale", scale_tables.bounds),

@@ -123,6 +123,11 @@ def test_docs_tables_show_the_measured_figures(monkeypatch):
         assert table.rendered(page) == (ROOT / page).read_text(), page
 
 
+def test_docs_tables_have_rows():
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert not re.search(r"\|[-|]+\|\n(?! *\|)", page.read_text()), f"an empty table in {page}"
+
+
 def test_docs_commands_are_accepted_by_the_parsers():
     lines = [
         (page, line)
