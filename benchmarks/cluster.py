@@ -209,17 +209,19 @@ def seam(folder, clip, add):
             return images
 
         second = part(SEAM_FRAME, len(frames), 0)
-        base = 0.0
+        hard, base = [], 0.0
         for fade in FADES:
             images = part(0, SEAM_FRAME, fade) + second
             pairs = zip(pairwise(images), pairwise(motions), strict=True)
             errors = [flicker(list(pair), list(motion)) for pair, motion in pairs]
             at = SEAM_FRAME - 1
+            hard = hard or errors
             base = base or statistics.mean(errors[at - 4 : at] + errors[at + 1 : at + 5])
             target = "<= 1.5" if fade == FADES[-1] else ""
             add(f"seam, {name}, fade of {fade} frames", errors[at] / base, "", target)
-            worst = max(errors[at - fade : at + 1]) / base
-            add(f"worst frame of the fade, {name}, {fade} frames", worst)
+            within = range(at - fade, at)
+            worst = max((errors[n] / max(hard[n], base) for n in within), default=0)
+            add(f"worst frame of the fade over the same without, {name}, {fade} frames", worst)
 
 
 def overhead(folder, clip, add):

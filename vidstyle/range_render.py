@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
+from .crossfade import crossfade
 from .errors import InputError
 from .flow.clip_motion import with_motion_tasks
 from .flow.cuts import LOOK_AHEAD_FRAMES
@@ -80,7 +81,8 @@ def render_range(
                 first = span.first + report.frames - len(tail)
                 again = FrameSpan(first, first + len(tail) + 1, tail[0].time)
                 with FrameRange(job.open_source, again, LOOK_AHEAD_FRAMES, begins) as ending:
-                    writer.blend_tail(_frames_towards(ending, stylizer, job.flow))
+                    others = _frames_towards(ending, stylizer, job.flow)
+                    writer.replace_tail(_faded(tail, others))
         return RangeResult(tuple(writer.segments), encoder, report.frames, at_end)
 
 
@@ -127,6 +129,15 @@ def _frames_towards(frames: FrameRange, stylizer: Stylizer, flow: FlowMethod | N
             break
         motion = forward.reverse or Motion()
     return found[:-1]
+
+
+def _faded(frames: list[Frame], others: list[Frame]) -> list[Frame]:
+    """The last of the frames, as many as the others, in a crossfade to these."""
+    last = frames[len(frames) - len(others) :]
+    return [
+        replace(frame, image=crossfade(frame.image, other.image, number / (len(others) + 1)))
+        for number, (frame, other) in enumerate(zip(last, others, strict=True), 1)
+    ]
 
 
 def file_start(job: RenderJob) -> Fraction | None:

@@ -2,15 +2,13 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-
 from .checkpoints import Checkpoint
 from .codecs import EncoderConfig
-from .frame import Frame, Image
+from .frame import Frame
 from .segment_encoder import SegmentEncoder
 from .sink_base import FileSink, OutputErrors
 from .stream_info import VideoInfo
@@ -32,8 +30,8 @@ class RangeWriter(FileSink):
         encoder: the configured encoder.
         source: of the frames.
         last_pts: of the frame before the range, in units of the source's time base.
-        hold: number of the last frames that are kept back until ``close``, so that ``blend_tail``
-            can change them.
+        hold: number of the last frames that are kept back until ``close``, so that
+            ``replace_tail`` can change them.
 
     ``segments`` are the finished ones.
     """
@@ -58,20 +56,17 @@ class RangeWriter(FileSink):
         """The frames that are kept back."""
         return [item for item in self._held if isinstance(item, Frame)]
 
-    def blend_tail(self, others: Sequence[Frame]) -> None:
-        """Fade from the last frames to others of the same times.
+    def replace_tail(self, frames: Sequence[Frame]) -> None:
+        """Replace the last frames by others of the same times.
 
         Args:
-            others: as many as are to be blended, in order.
+            frames: as many as are to be replaced, in order.
         """
-        if not others:
+        if not frames:
             return
-        replaced = dict(zip(map(id, self.tail[-len(others) :]), range(len(others)), strict=True))
+        others = dict(zip(map(id, self.tail[-len(frames) :]), frames, strict=True))
         for index, item in enumerate(self._held):
-            if id(item) in replaced and isinstance(item, Frame):
-                number = replaced[id(item)]
-                share = (number + 1) / (len(others) + 1)
-                self._held[index] = replace(item, image=_mix(item, others[number], share))
+            self._held[index] = others.get(id(item), item)
 
     def send(self, frame: Frame) -> None:
         """Take one frame."""
@@ -104,10 +99,3 @@ class RangeWriter(FileSink):
         while self._held:
             self._release()
         return None
-
-
-def _mix(one: Frame, other: Frame, share: float) -> Image:
-    """An image between two: ``share`` is the part of the other."""
-    mixed = (1 - share) * one.image.astype(np.float32) + share * other.image.astype(np.float32)
-    rounded = np.rint(mixed)
-    return rounded.astype(np.uint16) if one.image.dtype == np.uint16 else rounded.astype(np.uint8)
