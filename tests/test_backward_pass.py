@@ -6,7 +6,7 @@ import torch
 from conftest import FAST_SETTINGS
 
 from vidstyle import Motion, Settings, Stylizer
-from vidstyle.bench.clips import View, camera_clip, changing_clip, cut_clip
+from vidstyle.bench.clips import View, camera_clip, changing_clip, crossfade_clip, cut_clip
 from vidstyle.flow.clip_motion import with_motion
 from vidstyle.flow.estimate import estimate_motion
 from vidstyle.flow.fields import flow_input
@@ -91,6 +91,17 @@ def test_backward_pass_windows_of_large_frames_are_short(stylizer, monkeypatch):
 def test_backward_pass_spares_itself_where_nothing_comes_into_view(stylizer):
     still = changing_clip("still", SIZE, 5, lambda image, number: image).frames
     assert all(each.proposal is None for each in planned(still, stylizer))
+
+
+def test_backward_pass_stylizes_the_new_scene_of_a_crossfade(stylizer):
+    """Optical flow finds nothing that comes into view."""
+    frames = crossfade_clip("crossfade", SIZE, 12, 10).frames
+    assert all(each.proposal is not None for each in planned(frames, stylizer))
+
+
+def test_backward_pass_spares_itself_where_only_the_light_changes(stylizer):
+    dimmed = changing_clip("dimmed", SIZE, 8, lambda image, number: image * (1 - number / 20))
+    assert all(each.proposal is None for each in planned(dimmed.frames, stylizer))
 
 
 @pytest.mark.parametrize("settings", [{"backward_steps": 0}, {"init": "content"}])

@@ -11,10 +11,14 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..flow.motion import Motion
-from ..io.frame import Frame
+from ..flow.warp import resize_flow
+from ..io.frame import Frame, fit
+from ..ops.tensors import resize, to_tensor
+from .gradual_change import gradually_changed
 from .stylizer import Stylizer
 
 WINDOW_FRAMES = 32
@@ -31,7 +35,17 @@ INITIAL_STEPS_FRACTION = 0.25
 
 MIN_DISOCCLUSION = 0.01
 """Disoccluded area in a whole window, in frames, below which a backward pass is not worth its
-time."""
+time, unless a scene crossfades to another one."""
+
+MIN_CROSSFADE = 0.1
+"""Share of the frame that crossfades to something else in a window, from which on a pass is worth
+its time."""
+
+CROSSFADE_PX = 160
+"""Long side in px at which the first and the last frame of a window are compared."""
+
+MAX_MOTION_PX = 1.0
+"""Motion per frame up to which a pixel counts as at rest, in px of that size."""
 
 
 class PlannedFrame(NamedTuple):
@@ -95,7 +109,8 @@ class BackwardPass:
     def _planned(self, window: Sequence[tuple[Frame, Motion]]) -> Iterator[PlannedFrame]:
         started = time.perf_counter()
         proposals: Sequence[Tensor | None] = [None] * len(window)
-        if sum(_disoccluded_fraction(motion) for _, motion in window) >= MIN_DISOCCLUSION:
+        disoccluded = sum(_disoccluded_fraction(motion) for _, motion in window)
+        if disoccluded >= MIN_DISOCCLUSION or _crossfaded_fraction(window) >= MIN_CROSSFADE:
             proposals = self._stylize_in_reverse(window)
         self.seconds += time.perf_counter() - started
         self.frames += len(window)
@@ -131,3 +146,19 @@ def _disoccluded_fraction(motion: Motion) -> float:
     if motion.reliable is None:
         return 0.0
     return 1 - motion.reliable.mean().item()
+
+
+def _crossfaded_fraction(window: Sequence[tuple[Frame, Motion]]) -> float:
+    """The share of the frame that is at rest, and shows something else in the last frame than in
+    the first. Optical flow sees no motion in a crossfade, and so nothing disoccluded."""
+    if len(window) < 2:
+        return 0.0
+    size = fit(window[0][0].size, CROSSFADE_PX)
+    first, last = (resize(to_tensor(frame.image), size) for frame in (window[0][0], window[-1][0]))
+    reference = first.mean(1, keepdim=True)
+    changed = gradually_changed(reference, last, torch.zeros_like(last)).mask
+    for _, motion in window[1:]:
+        if motion.flow is not None:
+            flow = resize_flow(motion.flow.to(first), size)
+            changed &= flow.square().sum(1, keepdim=True) < MAX_MOTION_PX**2
+    return changed.float().mean().item()
