@@ -40,6 +40,16 @@ def test_text_mask_is_1_at_letters_and_0_on_the_ground(levels, size):
     assert found[size[1] * 3 // 4 :].max() == 0
 
 
+@pytest.mark.parametrize("levels", [(20, 235), (60, 190)])
+def test_text_mask_finds_small_letters_that_are_blurred(levels):
+    """Their pixels have all values between letters and ground."""
+    frame = np.full((180, 320, 3), levels[1], np.uint8)
+    for row in range(40, 140, 16):
+        line, level = "the markers are found at the two", [levels[0]] * 3
+        cv2.putText(frame, line, (20, row), cv2.FONT_HERSHEY_SIMPLEX, 0.45, level, 1, cv2.LINE_AA)
+    assert mask_of(cv2.GaussianBlur(frame, (0, 0), 0.6))[40:130, 30:230].mean() > 0.7
+
+
 @pytest.mark.parametrize("kind", ["noise", "foliage", "edge", "gradient", "black"])
 def test_text_mask_is_0_without_text(kind):
     random = np.random.default_rng(0)

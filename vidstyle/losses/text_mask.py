@@ -29,6 +29,17 @@ BIMODALITY = 0.86, 0.94
 values, one of them 0, have 1 (Cauchy and Schwarz); equally frequent values 0.89; exponentially
 distributed ones 0.67."""
 
+FLAT_BIMODALITY = 0.78, 0.86
+"""The same on flat ground: small letters that are blurred by sampling have values between, but so
+have few other marks on flat ground."""
+
+FLAT_GROUND = 0.15, 0.05
+"""Standard deviation of the ground, relative to the contrast, between which ``BIMODALITY`` turns
+into ``FLAT_BIMODALITY``."""
+
+FLAT_COVERAGE = 0.45, 0.35
+"""Share of the window that marks cover between which the same holds: noise has flat ground too."""
+
 CONTRAST = 0.12, 0.3
 """Contrast of letters to their ground at which the mask rises from 0 to 1."""
 
@@ -73,11 +84,13 @@ def _bright_marks(lightness: Tensor, stroke_px: int) -> Tensor:
     m1, m2, m3, mean, square = torch.split(box_mean(cells, WINDOW_CELLS), 1, 1)
     contrast = m3 / m2.clamp_min(EPSILON)
     coverage = m1 / contrast.clamp_min(EPSILON)
-    deviation = (square - mean**2).clamp_min(0).sqrt()
+    variation = (square - mean**2).clamp_min(0).sqrt() / contrast.clamp_min(EPSILON)
+    bimodality = m2**2 / (m1 * m3).clamp_min(EPSILON)
+    flat = ramp(variation, FLAT_GROUND) * ramp(coverage, FLAT_COVERAGE)
     return (
-        ramp(m2**2 / (m1 * m3).clamp_min(EPSILON), BIMODALITY)
+        torch.lerp(ramp(bimodality, BIMODALITY), ramp(bimodality, FLAT_BIMODALITY), flat)
         * ramp(contrast + NOISE, CONTRAST)
         * ramp(coverage, COVERAGE)
         * ramp(coverage, MAX_COVERAGE)
-        * ramp(deviation / contrast.clamp_min(EPSILON), GROUND_VARIATION)
+        * ramp(variation, GROUND_VARIATION)
     )
