@@ -55,10 +55,11 @@ class RenderOptions:
         mask_invert: stylise where the mask is black.
         regions: parts of the frames with styles of their own: a list of dicts such as ``{"mask":
             "person.mp4", "style": "ink", "strength": 0.8}``, with the keys ``mask``, ``invert``,
-            ``style``, ``strength``, ``style_scale`` and ``content_weight``.
+            ``name``, ``style``, ``strength``, ``style_scale`` and ``content_weight``.
         timeline: changes of style and settings over time: a TOML file, see ``vidstyle render
             --help``; or a list of dicts with its keys, such as ``{"time": 10, "style": "b.jpg",
-            "fade": 2}``; None: no changes.
+            "fade": 2}``, of which those with ``"region": "person"`` change that region alone; None:
+            no changes.
         painted: painted keyframes: time in seconds -> image of the whole frame at that time,
             painted by hand or by another program, which spreads along the motion.
         person_model: finds people for the masks ``"person"`` and ``"background"``: a ``.tflite`` or
@@ -152,6 +153,8 @@ class RenderOptions:
 
     def job(self, input: str | Path, output: str | Path) -> RenderJob:
         """The job of these options."""
+        keyframes = self._keyframes()
+        timed = any(keyframe.region for keyframe in keyframes)
         return RenderJob(
             input,
             output,
@@ -164,8 +167,8 @@ class RenderOptions:
             encoding=Encoding(self.codec, self.crf, self.audio),
             trace=None if self.trace is None else Path(self.trace),
             mask=None if self.mask is None else MaskFile(self.mask, self.mask_invert),
-            keyframes=self._keyframes(),
-            regions=tuple(map(make_region, self.regions)),
+            keyframes=keyframes,
+            regions=tuple(make_region(table, timed) for table in self.regions),
             painted=painted_keyframes(self.painted.items()),
             person_model=None if self.person_model is None else Path(self.person_model),
             face_model=None if self.face_model is None else Path(self.face_model),

@@ -26,9 +26,9 @@ from .io.mask_file import (
 )
 from .io.mask_levels import Mask
 from .person import PersonMasks, load_person_model
-from .regions import check_content_weights, region_settings
+from .regions import region_settings
 from .styles import to_style
-from .stylizer.regions import Region
+from .stylizer.regions import Region, check_content_weights
 from .stylizer.stylizer import Stylizer
 
 

@@ -13,6 +13,7 @@ from .features.extractor import Features
 from .io.files import check_readable
 from .settings import Settings
 from .styles import find_style
+from .stylizer.regions import REGION_SETTINGS, Region
 from .stylizer.style import Style
 from .stylizer.timeline import TIMED_SETTINGS, Keyframe, Timeline, Value
 from .time_text import parse_time
@@ -21,7 +22,7 @@ TABLE = "keyframe"
 """Name of the tables of a timeline file."""
 
 TIME = "time"
-KEYS = (TIME, "style", "style_weights", *TIMED_SETTINGS, "fade", "easing")
+KEYS = (TIME, "region", "style", "style_weights", *TIMED_SETTINGS, "fade", "easing")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class KeyframeEntry:
         settings: name and value of each setting that changes.
         fade: duration of the change in seconds.
         easing: one of ``EASINGS``.
+        region: name or number of the only region that changes; None: the frame.
     """
 
     time: Fraction
@@ -43,12 +45,15 @@ class KeyframeEntry:
     settings: Mapping[str, Value] = field(default_factory=dict)
     fade: Fraction = Fraction(0)
     easing: str = "linear"
+    region: str | None = None
 
     def recipe(self) -> dict[str, Any]:
         """The keyframe with file names alone, as JSON can hold it."""
         styles = [path.name for path in self.styles]
         times = {"time": float(self.time), "fade": float(self.fade), "easing": self.easing}
-        return {**times, "styles": styles, "style_weights": self.style_weights, **self.settings}
+        where = {} if self.region is None else {"region": self.region}
+        look = {"styles": styles, "style_weights": self.style_weights}
+        return {**times, **where, **look, **self.settings}
 
     def loaded(self, features: Features) -> Keyframe:
         """The keyframe with its style, for a stylizer of these features.
@@ -60,25 +65,30 @@ class KeyframeEntry:
         style = None
         if self.styles:
             style = Style.from_images(self.styles, features, self.style_weights)
-        return Keyframe(self.time, style, self.settings, self.fade, self.easing)
+        return Keyframe(self.time, style, self.settings, self.fade, self.easing, self.region)
 
 
 def make_timeline(
-    entries: Sequence[KeyframeEntry], style: Style, settings: Settings
+    entries: Sequence[KeyframeEntry],
+    style: Style,
+    settings: Settings,
+    regions: Sequence[Region] = (),
 ) -> Timeline | None:
     """The timeline of entries; None where there are none.
 
     Args:
-        entries: in the order of their times.
+        entries: in the order of their times, those of each region apart.
         style: before the first of them.
         settings: before the first of them.
+        regions: before the first of them.
 
     Raises:
         InputError, ValueError: see ``KeyframeEntry.loaded`` and ``Timeline``.
     """
     if not entries:
         return None
-    return Timeline([entry.loaded(style.features) for entry in entries], style, settings)
+    keyframes = [entry.loaded(style.features) for entry in entries]
+    return Timeline(keyframes, style, settings, regions)
 
 
 def read_timeline(path: str | Path) -> tuple[KeyframeEntry, ...]:
@@ -91,6 +101,11 @@ def read_timeline(path: str | Path) -> tuple[KeyframeEntry, ...]:
         style = "night.jpg"
         strength = 0.8
         fade = 2
+
+        [[keyframe]]
+        time = "0:15"
+        region = "person"
+        strength = 0
 
     Raises:
         InputError: the file cannot be read, is no TOML, or has unknown keys or values.
@@ -186,15 +201,27 @@ def make_entry(table: Mapping[str, Any], folder: Path = Path()) -> KeyframeEntry
         settings,
         parse_time(table.get("fade", 0)),
         str(table.get("easing", "linear")),
+        _region(table.get("region")),
     )
-    Keyframe(entry.time, None, settings, entry.fade, entry.easing)  # checks the values
+    # Checks the values.
+    Keyframe(entry.time, None, settings, entry.fade, entry.easing, entry.region)
     replace(Settings(), **settings)
     if not entry.styles and not settings:
+        known = TIMED_SETTINGS if entry.region is None else REGION_SETTINGS
         raise ValueError(
             f"the keyframe at {float(entry.time):g} s changes nothing: give it a style or one of "
-            f"{', '.join(TIMED_SETTINGS)}"
+            f"{', '.join(known)}"
         )
     return entry
+
+
+def _region(given: object) -> str | None:
+    """The region of a keyframe; a number may be an integer."""
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, (str, int)) or given == "":
+        raise ValueError(f"region is {given!r}: use the name or the number of a region")
+    return str(given)
 
 
 def _find(name: str | Path, folder: Path) -> Path:

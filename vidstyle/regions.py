@@ -10,10 +10,10 @@ from .io.mask_file import MaskFile
 from .keyframes import check_key, to_number
 from .settings import Settings
 from .styles import find_style
-from .stylizer.regions import REGION_SETTINGS, Region
+from .stylizer.regions import REGION_SETTINGS, Region, check_content_weights
 from .stylizer.style import Style
 
-KEYS = ("mask", "invert", "style", *REGION_SETTINGS)
+KEYS = ("mask", "invert", "name", "style", *REGION_SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,25 @@ class RegionEntry:
         mask: where the region is.
         style: file of its style image; None: the style of the rest of the frame.
         settings: name and value of each of ``REGION_SETTINGS`` that differs.
+        name: by which keyframes name it; empty: the mask's, without folder and ending.
     """
 
     mask: MaskFile
     style: Path | None = None
     settings: Mapping[str, float] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def called(self) -> str:
+        """By what keyframes name it."""
+        return self.name or Path(self.mask.path).stem
 
     def recipe(self) -> dict[str, Any]:
         """The region with file names alone, as JSON can hold it."""
         style = None if self.style is None else self.style.name
         mask = {"mask": Path(self.mask.path).name, "invert": self.mask.invert}
-        return {**mask, "style": style, **self.settings}
+        name = {"name": self.name} if self.name else {}
+        return {**mask, **name, "style": style, **self.settings}
 
     def loaded(self, features: Features) -> Region:
         """The region with its style, for a stylizer of these features.
@@ -43,7 +51,7 @@ class RegionEntry:
             InputError: the style image cannot be read.
         """
         style = None if self.style is None else Style.from_images([self.style], features)
-        return Region(style, self.settings)
+        return Region(style, self.settings, self.called)
 
     def absolute(self) -> "RegionEntry":
         """The same region with its mask by its absolute path, for other processes."""
@@ -64,29 +72,24 @@ def load_regions(
     return regions
 
 
-def check_content_weights(regions: Iterable[Region], content_weight: float) -> None:
-    """Raise ValueError if a region has a content weight, and the frame's is 0."""
-    if not content_weight and any(region.settings.get("content_weight") for region in regions):
-        raise ValueError(
-            "content_weight is 0 and that of a region is not: give the frame a small one, such as "
-            "content_weight=0.001"
-        )
-
-
-def parse_regions(texts: Iterable[str] | None) -> tuple[RegionEntry, ...]:
+def parse_regions(texts: Iterable[str] | None, timed: bool = False) -> tuple[RegionEntry, ...]:
     """The regions of texts such as ``person.mp4=ink,strength=0.8,style-scale=2``.
+
+    Args:
+        texts: of each region.
+        timed: keyframes change regions: one may have nothing of its own before.
 
     Raises:
         ValueError: a text of another form, or a value of the wrong kind or range.
         InputError: a style does not exist.
     """
-    return tuple(_parse_region(text) for text in texts or ())
+    return tuple(_parse_region(text, timed) for text in texts or ())
 
 
-def _parse_region(text: str) -> RegionEntry:
+def _parse_region(text: str, timed: bool) -> RegionEntry:
     mask, equals, rest = text.partition("=")
     style, *others = rest.split(",")
-    if not equals or not mask or not rest:
+    if not equals or not mask or not (rest or timed):
         raise ValueError(
             f"{text!r} is not MASK=STYLE: write --region person.mp4=ink or "
             "--region person.mp4=ink,strength=0.8"
@@ -95,23 +98,25 @@ def _parse_region(text: str) -> RegionEntry:
     for word in others:
         name, equals, value = word.partition("=")
         name = name.replace("-", "_")
-        check_key("region", name, REGION_SETTINGS)
+        check_key("region", name, ("name", *REGION_SETTINGS))
         table[name] = value
-    return make_region(table)
+    return make_region(table, timed)
 
 
-def make_region(table: Mapping[str, Any]) -> RegionEntry:
+def make_region(table: Mapping[str, Any], timed: bool = False) -> RegionEntry:
     """The region of a table of ``KEYS``; numbers may be strings.
 
     Args:
         table: ``mask`` (a file, or ``alpha``), ``invert`` (True: where the mask is black),
-            ``style`` (a file or the name of a bundled style), and ``REGION_SETTINGS``.
+            ``name`` (for keyframes), ``style`` (a file or the name of a bundled style), and
+            ``REGION_SETTINGS``.
+        timed: see ``parse_regions``.
 
     Raises:
         ValueError: an unknown key, or a value of the wrong kind or range.
         InputError: the style does not exist.
     """
-    settings = region_settings(table)
+    settings = region_settings(table, timed)
     if not isinstance(table.get("mask"), (str, Path)):
         raise ValueError("a region has no mask: name an image or a clip that is white in it")
     style = table.get("style")
@@ -121,11 +126,16 @@ def make_region(table: Mapping[str, Any]) -> RegionEntry:
         MaskFile(table["mask"], table.get("invert", False)),
         None if style is None else find_style(style),
         settings,
+        table.get("name", ""),
     )
 
 
-def region_settings(table: Mapping[str, Any]) -> dict[str, float]:
+def region_settings(table: Mapping[str, Any], timed: bool = False) -> dict[str, float]:
     """The values of ``REGION_SETTINGS`` in a table of ``KEYS``; numbers may be strings.
+
+    Args:
+        table: of the region.
+        timed: see ``parse_regions``.
 
     Raises:
         ValueError: an unknown key, a value of the wrong kind or range, or neither a style nor a
@@ -139,6 +149,8 @@ def region_settings(table: Mapping[str, Any]) -> dict[str, float]:
     replace(Settings(), **settings)
     if not isinstance(table.get("invert", False), bool):
         raise ValueError(f"invert is {table['invert']!r}: use True or False")
-    if table.get("style") is None and not settings:
+    if not isinstance(name := table.get("name", "region"), str) or not name:
+        raise ValueError(f"the name of a region is {name!r}: use a word")
+    if table.get("style") is None and not settings and not timed:
         raise ValueError("a region has neither a style nor a setting of its own: give it one")
     return settings

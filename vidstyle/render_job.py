@@ -43,9 +43,10 @@ def follow_job(job: RenderJob, stylizer: Stylizer) -> None:
     Raises:
         InputError, ValueError: see ``make_timeline`` and ``load_regions``.
     """
-    stylizer.timeline = make_timeline(job.keyframes, stylizer.style, stylizer.settings)
     weight = stylizer.settings.content_weight
     stylizer.regions = load_regions(job.regions, stylizer.features, weight)
+    before = stylizer.style, stylizer.settings, stylizer.regions
+    stylizer.timeline = make_timeline(job.keyframes, *before)
 
 
 @contextmanager

@@ -253,7 +253,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         files=(*styles, *weights_files(args)),
         mask=None if args.mask is None else MaskFile(args.mask, args.mask_invert),
         keyframes=args.keyframes,
-        regions=parse_regions(args.regions),
+        regions=parse_regions(args.regions, any(each.region for each in args.keyframes)),
         painted=parse_painted_keyframes(args.painted),
         person_model=args.person_model,
         face_model=args.face_model,

@@ -160,7 +160,8 @@ def _add_mask(parser: argparse.ArgumentParser) -> None:
         metavar="MASK=STYLE[,NAME=VALUE]",
         help="another style where this mask is white, as in --region person.mp4=ink,strength=0.8 "
         "or --region background=ink (may be given more than once; settings: strength, style-scale, "
-        "content-weight; without a style: person.mp4=,strength=0)",
+        "content-weight; without a style: person.mp4=,strength=0; name=NAME names it for --at, "
+        "otherwise the mask does, without its ending)",
     )
     add(
         "--person-model",
@@ -188,13 +189,14 @@ def _add_keyframes(parser: argparse.ArgumentParser) -> None:
         help="change the style or settings at this time of the clip, over FADE seconds: --at 0:10 "
         "style=b.jpg strength=0.6 fade=2 easing=smooth (may be given more than once; settings: "
         "strength, style-scale, original-colors and all weights; without a fade a new style begins "
-        "as after a cut)",
+        "as after a cut; region=person changes style, strength, style-scale and content-weight of "
+        "that region alone)",
     )
     add(
         "--timeline",
         metavar="FILE",
         help="the same from a TOML file: a table [[keyframe]] for each change, with the keys time, "
-        "style, style_weights, strength, ..., fade and easing",
+        "region, style, style_weights, strength, ..., fade and easing",
     )
     add(
         "--keyframe",

@@ -214,8 +214,9 @@ def _result(
         return scan(job, task)
     style, keyframes, regions = _styles_on(recipe, str(device))
     stylizer = Stylizer(style.features, style, clip.settings)
-    stylizer.timeline = Timeline(keyframes, style, clip.settings) if keyframes else None
     stylizer.regions = regions
+    if keyframes:
+        stylizer.timeline = Timeline(keyframes, style, clip.settings, regions)
     job = replace(job, flow=load_flow(clip.settings.flow, device, recipe.flow_weights))
     if isinstance(task, Still):
         return _rendered_still(job, stylizer)

@@ -90,6 +90,10 @@ class SetList:
 def _check(entry: KeyframeEntry) -> None:
     """Raise ValueError for what a session would refuse when the time of the keyframe has come."""
     where = f"the keyframe at {float(entry.time):g} s"
+    if entry.region is not None:
+        raise ValueError(
+            f"{where}: a region cannot change during a live session: leave this keyframe out"
+        )
     for name in entry.settings:
         if name not in TIMED_PARAMETERS:
             raise ValueError(

@@ -51,10 +51,16 @@ class Regions(NamedTuple):
         masks: (1, R, H, W) in [0, 1], one for each region; they sum to 1 at each pixel. The first
             is the rest of the frame, which no mask of the user covers.
         content_gains: (R,), factors of the content weight.
+        temporal_gains: (R,), factors of the temporal weight.
     """
 
     masks: Tensor
     content_gains: Tensor
+    temporal_gains: Tensor
+
+    def map_of(self, gains: Tensor) -> Tensor:
+        """The factor at each pixel, (1, 1, H, W), of a factor for each region, (R,)."""
+        return (self.masks * gains[None, :, None, None]).sum(1, keepdim=True)
 
 
 class FrameContext(NamedTuple):

@@ -147,7 +147,7 @@ class ContentLoss(Loss):
         self, frame: FrameContext, style_targets: Sequence[Any], regions: Regions
     ) -> dict[str, ContentTarget]:
         """The target of each layer, with the content weights of the regions."""
-        gains = (regions.masks * regions.content_gains[None, :, None, None]).sum(1, keepdim=True)
+        gains = regions.map_of(regions.content_gains)
         return {layer: part.multiplied(gains) for layer, part in self.target(frame).items()}
 
     def __call__(

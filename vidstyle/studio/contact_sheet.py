@@ -40,7 +40,9 @@ def paint_sheet(
     """
     with previewer.shown(show, stop, f"sheet of {window}"):
         frame = previewer.frame(request.frame)
-        keyframes = [replace(each, styles=()) for each in request.frame.keyframes]
+        keyframes = [
+            each if each.region else replace(each, styles=()) for each in request.frame.keyframes
+        ]
         wanted = request.frame._replace(keyframes=tuple(keyframes))
         count = len(request.styles)
         px = cell_px(frame.size, count)

@@ -277,6 +277,10 @@ class Previewer:
     def look(self, request: PreviewRequest) -> Look:
         """The look that the timeline and the regions give at the time of a preview."""
         style, settings = self.style(request.style), request.settings
+        regions = tuple(
+            Region(self._style_or_none(each.style), each.settings, each.called)
+            for each in request.regions
+        )
         if request.keyframes:
             keyframes = [
                 Keyframe(
@@ -285,14 +289,14 @@ class Previewer:
                     each.settings,
                     each.fade,
                     each.easing,
+                    each.region,
                 )
                 for each in request.keyframes
             ]
-            found = Timeline(keyframes, style, settings).look(Fraction(request.seconds))
+            timeline = Timeline(keyframes, style, settings, regions)
+            found = timeline.look(Fraction(request.seconds))
             style, settings = found.style, replace(settings, **found.settings)
-        regions = tuple(
-            Region(self._style_or_none(each.style), each.settings) for each in request.regions
-        )
+            regions = found.regions
         return Look(style, settings, regions)
 
     def style(self, path: Path) -> Style:

@@ -4,7 +4,7 @@ The masks guide the objective: Gram matrices and matched patches of a region are
 One image is optimised, so strokes meet at the borders.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -30,6 +30,9 @@ class Region:
     Args:
         style: None: that of the rest of the frame.
         settings: values of some of ``REGION_SETTINGS``; the others are those of the rest.
+        name: by which keyframes name it.
+        fading: its style is changing, and that of the frame is not: the previous frame does not
+            hold the region.
 
     Raises:
         ValueError: a setting that a region cannot have.
@@ -37,6 +40,8 @@ class Region:
 
     style: Style | None = None
     settings: Mapping[str, float] = field(default_factory=dict)
+    name: str = ""
+    fading: bool = False
 
     def __post_init__(self) -> None:
         for name in self.settings:
@@ -52,6 +57,15 @@ class Region:
     def changed(self, settings: Settings) -> Settings:
         """The settings within the region."""
         return replace(settings, **dict(self.settings))  # type: ignore[arg-type]
+
+
+def check_content_weights(regions: Iterable[Region], content_weight: float) -> None:
+    """Raise ValueError if a region has a content weight, and the frame's is 0."""
+    if not content_weight and any(region.settings.get("content_weight") for region in regions):
+        raise ValueError(
+            "content_weight is 0 and that of a region is not: give the frame a small one, such as "
+            "content_weight=0.001"
+        )
 
 
 class FrameRegions(NamedTuple):
@@ -79,6 +93,13 @@ class FrameGuides(NamedTuple):
     regions: FrameRegions | None = None
     painted: Tensor | None = None
     emphasis: Tensor | None = None
+
+    def changing(self) -> Tensor | None:
+        """Where styles of regions are changing, (1, 1, H, W) in [0, 1]; None: nowhere."""
+        if self.regions is None:
+            return None
+        fading = [number for number, region in enumerate(self.regions.regions) if region.fading]
+        return self.regions.masks[:, fading].sum(1, keepdim=True).clamp(max=1) if fading else None
 
 
 def frame_guides(frame: Frame, regions: Sequence[Region], device: torch.device) -> FrameGuides:
@@ -133,10 +154,11 @@ def style_context(
     of_parts = [each.targets(losses, style_size(changed, content)) for each, changed in parts]
     base = settings.content_weight or 1.0
     gains = tuple(changed.content_weight / base for _, changed in parts)
+    held = 1.0, *(0.0 if region.fading else 1.0 for region in regions.regions)
     return StyleContext(
         torch.stack([each.color_statistics() for each, _ in parts]),
         tuple(zip(*of_parts, strict=True)),
-        Regions(masks, constant(gains, content.device)),
+        Regions(masks, constant(gains, content.device), constant(held, content.device)),
         painted,
         emphasis,
     )

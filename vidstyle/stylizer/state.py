@@ -10,7 +10,7 @@ from ..ops.pytree import register_dataclass
 from ..ops.tensors import resize
 from ..optim.adam import AdamState
 from .background import Background
-from .layer import Layer
+from .layer import Layer, masked_adam
 
 BACKGROUND = "background_"
 """Prefix of the names of the plate's tensors in a state dict."""
@@ -83,14 +83,31 @@ class StylizerState:
         zero = AdamState.zero(image)
         return StylizerState.initial(image, zero, content, drawing=self.drawing)
 
-    def for_another_style(self, steps: int) -> "StylizerState":
-        """The state for steps at the full learning rate towards another style, and their number."""
+    def for_another_style(self, steps: int, where: Tensor | None = None) -> "StylizerState":
+        """The state for steps at the full learning rate towards another style.
+
+        Args:
+            steps: their number.
+            where: (1, 1, H, W) in [0, 1] of any size, where the style changes; None: everywhere.
+                Elsewhere the learning rate of settled pixels stays low, and coarse and chromatic
+                steps, which are those of the whole frame, stay small.
+        """
+        if where is not None:
+            where = resize(where, (self.image.shape[-1], self.image.shape[-2]))
+
+        def restored(adam: AdamState) -> AdamState:
+            if where is None:
+                return adam.with_decayed_weight(MOMENT_RETENTION)
+            kept = masked_adam(adam, 1 - (1 - MOMENT_RETENTION) * where)
+            return replace(kept, exp_avg=adam.exp_avg * (1 - where))
+
         frame, plate = (
-            replace(layer, adam=layer.adam.with_decayed_weight(MOMENT_RETENTION))
+            replace(layer, adam=restored(layer.adam))
             for layer in (self.frame, self.background.layer)
         )
         background = replace(self.background, layer=plate)
-        return StylizerState(frame, background, self.loss, 1.0, steps, steps, self.drawing)
+        restyle_steps = steps if where is None else self.restyle_steps
+        return StylizerState(frame, background, self.loss, 1.0, steps, restyle_steps, self.drawing)
 
     def without_numbers(self) -> "StylizerState":
         """The tensors alone: numbers belong to the signature of a recorded function."""

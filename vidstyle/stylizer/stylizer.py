@@ -50,9 +50,9 @@ compiled for them. ``default_losses`` is one such function."""
 class Stylizer:
     """Stylises frames by optimising their pixels (Gatys et al. 2015), each from the previous one.
 
-    ``style``, ``settings`` and ``losses`` may be assigned between frames; a ``timeline`` sets the
-    first two for each frame. ``on_iteration`` is called before each iteration, ``finish`` with each
-    stylised frame. After a call ``iterations`` holds the losses of that frame.
+    ``style``, ``settings``, ``regions`` and ``losses`` may be assigned between frames; a
+    ``timeline`` sets the first three. ``on_iteration`` is called before each iteration, ``finish``
+    with each stylised frame. After a call ``iterations`` holds the losses of that frame.
 
     Thread safety: several stylizers may share features and styles, each in a thread of its own.
     The state is the stylizer's, and the cache of style statistics has a lock. Two threads must not
@@ -139,20 +139,17 @@ class Stylizer:
     @property
     def compile_seconds(self) -> float:
         """Time spent so far on compiling or recording."""
-        return sum(
-            part.seconds
-            for part in (self.step_runner, self._prepare_frame)
-            if isinstance(part, (PreparedRunner, GraphedFunction))
-        )
+        parts = self.step_runner, self._prepare_frame
+        return sum(x.seconds for x in parts if isinstance(x, (PreparedRunner, GraphedFunction)))
 
     def reset(self) -> None:
         """Forget all frames: the next frame is a first frame."""
         self._state: StylizerState | None = None
 
-    def reset_learning_rate(self) -> None:
-        """Restore the full learning rate, for a change of style."""
+    def reset_learning_rate(self, where: Tensor | None = None) -> None:
+        """Restore the full learning rate, for a change of style: where a (1, 1, H, W) mask is 1."""
         if self._state is not None:
-            self._state = self._state.for_another_style(FULL_LR_STEPS)
+            self._state = self._state.for_another_style(FULL_LR_STEPS, where)
 
     def state(self) -> dict[str, Tensor]:
         """Tensors on the CPU that the next frame depends on; empty before the first frame."""
@@ -236,9 +233,12 @@ class Stylizer:
         if self.timeline:
             look = self.timeline.look(frame.clip_time)
             self.style, self.settings = look.style, replace(self.settings, **look.settings)
+            self.regions = look.regions or self.regions
             if look.fading:
                 self.reset_learning_rate()
         self._guides = frame_guides(frame, self.regions, self.features.device)
+        if (changing := self._guides.changing()) is not None:
+            self.reset_learning_rate(changing)
         sizes = self.working_size(frame.size), self.output_size(frame.size)
         fit = self._memory.check(sizes, len(self.regions))
         self._active_features = self._features_by_dtype[self._precision].in_tiles(fit.tile_px)
