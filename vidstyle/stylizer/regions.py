@@ -98,8 +98,9 @@ class FrameGuides(NamedTuple):
         """Where styles of regions are changing, (1, 1, H, W) in [0, 1]; None: nowhere."""
         if self.regions is None:
             return None
-        fading = [number for number, region in enumerate(self.regions.regions) if region.fading]
-        return self.regions.masks[:, fading].sum(1, keepdim=True).clamp(max=1) if fading else None
+        masks, regions = self.regions.masks.split(1, 1), self.regions.regions
+        fading = [mask for mask, region in zip(masks, regions, strict=True) if region.fading]
+        return torch.stack(fading).sum(0).clamp(max=1) if fading else None
 
 
 def frame_guides(frame: Frame, regions: Sequence[Region], device: torch.device) -> FrameGuides:
