@@ -98,9 +98,9 @@ class FrameGuides(NamedTuple):
         """Where styles of regions are changing, (1, 1, H, W) in [0, 1]; None: nowhere."""
         if self.regions is None:
             return None
-        masks, regions = self.regions.masks.split(1, 1), self.regions.regions
+        masks, regions = self.regions.masks.unbind(1), self.regions.regions
         fading = [mask for mask, region in zip(masks, regions, strict=True) if region.fading]
-        return torch.stack(fading).sum(0).clamp(max=1) if fading else None
+        return torch.stack(fading, 1).sum(1, keepdim=True).clamp(max=1) if fading else None
 
 
 def frame_guides(frame: Frame, regions: Sequence[Region], device: torch.device) -> FrameGuides:
