@@ -16,6 +16,7 @@ from vidstyle.ops.color import toward_style_colors
 from vidstyle.ops.tensors import to_image, to_tensor
 from vidstyle.optim import adam
 from vidstyle.stylizer import stylizer
+from vidstyle.stylizer.sizes import content_scale
 
 
 def test_stylizer_keeps_time_and_size_of_a_frame_and_changes_its_look(features, style, frame):
@@ -232,6 +233,21 @@ def test_stylizer_loss_falls_as_promised_on_a_224_px_pair(init, optimizer):
         assert totals[number - 1] <= share * totals[0]
 
 
+@pytest.mark.parametrize(("side", "factor"), [(1024, 1), (512, 1), (320, 2), (256, 2.8), (64, 2.8)])
+def test_stylizer_gives_the_content_more_weight_in_small_images(features, style, side, factor):
+    """Their strokes are larger beside a face."""
+    weights = []
+    for size in (side, 512):
+        paint = Stylizer(features, style, QUICK)
+        objective = paint.objective(torch.zeros(1, 3, size // 2, size))
+        weights += [
+            weight
+            for loss, weight in zip(objective.losses, objective.weights, strict=True)
+            if loss.name == "content"
+        ]
+    assert weights[0] == pytest.approx(factor * weights[1], rel=0.05)
+
+
 def test_stylizer_gives_the_content_its_full_weight_at_the_full_size_alone(
     features, style, monkeypatch
 ):
@@ -248,7 +264,7 @@ def test_stylizer_gives_the_content_its_full_weight_at_the_full_size_alone(
     monkeypatch.setattr(stylizer, "adam", noted)
     monkeypatch.setattr(paint, "step_runner", noted)
     paint(Frame(scene(size=(160, 120))))
-    full = QUICK.content_weight
+    full = QUICK.content_weight * content_scale((160, 120))
     levels = [level["content"] for level in weights[::2]]  # a level is matched anew at half time
     assert levels == pytest.approx([full / 3, 2 * full / 3, full])
     assert [level["style"] for level in weights] == [QUICK.style_weight] * 6

@@ -331,7 +331,6 @@ class Presets(Mapping[str, Settings]):
 PRESETS = Presets(
     {
         "draft": Settings(
-            content_weight=0.04,
             patch_weight=0,
             initial_steps=60,
             steps=2,

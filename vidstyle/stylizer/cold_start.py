@@ -12,6 +12,7 @@ from ..ops.tensors import resize
 from ..optim.adam import AdamState, Losses, OptimResult, StepSize
 from ..settings import Settings
 from .iterations import Size
+from .sizes import content_scale
 
 PYRAMID_RATIO = 0.6
 """Size of a pyramid level relative to the next finer one."""
@@ -64,8 +65,10 @@ def cold_start(
         share = steps * (number + 1) // len(sizes) - steps * number // len(sizes)
         # A temporal term that is valid nowhere: all frames then share one compiled program.
         objective = make_objective(target, (image, torch.zeros_like(image[:, :1])))
-        # Coarse strokes come first: the content has its full weight at the full size alone.
-        objective = objective.reweighted(content=(number + 1) / len(sizes))
+        # Coarse strokes come first: the content has its full weight, which is that for the full
+        # size, at the full size alone.
+        weight = content_scale(sizes[-1]) / content_scale(size) * (number + 1) / len(sizes)
+        objective = objective.reweighted(content=weight)
         # A program prepared for a coarse size would not be used again.
         prepared = size == sizes[-1]
         state = AdamState.zero(image)

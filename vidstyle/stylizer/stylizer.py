@@ -32,7 +32,7 @@ from .memory_check import MemoryChecker
 from .output import compose_output, stylized_frame
 from .regions import FrameGuides, Region, frame_guides, style_context
 from .report import log_objective
-from .sizes import flow_px, output_size, working_size
+from .sizes import flow_px, output_size, settings_for, working_size
 from .state import StylizerState
 from .style import Style
 from .timeline import Timeline
@@ -320,7 +320,7 @@ class Stylizer:
             targets: of each loss, where they are prepared already; None: prepare them.
         """
         features = self._active_features
-        losses = self.losses(features, self.settings)
+        losses = self.losses(features, settings_for(self.settings, content))
         if targets is None:
             style = self._style_context(losses, content)
             targets = prepare_targets(features, losses, style, content, previous)
