@@ -1,5 +1,6 @@
 """Errors of the command line: one line, an exit code, and no file touched."""
 
+import errno
 import json
 import os
 import re
@@ -292,6 +293,29 @@ def test_render_names_an_unwritable_folder(vidstyle, clip, style_file, tmp_path)
     (tmp_path / "locked").mkdir(mode=0o500)
     code, _, err = vidstyle("render", clip, style_file, "-o", "locked/out.mp4")
     assert code == 1 and "cannot be written" in err
+
+
+def exhausted_quota():
+    raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "trace.json")
+
+
+def full_disk_behind_another_error():
+    try:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        raise RuntimeError("unable to write to the file")
+
+
+@pytest.mark.parametrize(
+    "fail, name",
+    [(exhausted_quota, "trace.json"), (full_disk_behind_another_error, "output")],
+)
+def test_command_says_that_no_space_is_left(vidstyle, monkeypatch, fail, name):
+    monkeypatch.setattr("vidstyle.info.lines", fail)
+    code, _, err = vidstyle("info")
+    assert code == 1
+    words = "no space is left; free some, or choose another place"
+    assert err == f"vidstyle: cannot write {name}: {words}\n"
 
 
 def test_render_keeps_finished_frames_after_an_error(vidstyle, clip, style_file, monkeypatch):

@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import errno
 import logging
 import os
 import sys
@@ -88,11 +87,9 @@ def _exit_code(error: BaseException, interrupted: bool) -> int | None:
         _say(f"OpenCV lacks a library of the system ({error}); {remedy}")
     elif isinstance(error, BrokenPipeError):  # whoever read our output has gone
         _drop_output()
-    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        _say(
-            f"cannot write {error.filename or 'output'}: no space is left; "
-            "free some, or choose another place"
-        )
+    elif isinstance(error, Exception) and _is_full_disk(error):
+        name = getattr(error, "filename", None) or "output"
+        _say(f"cannot write {name}: no space is left; free some, or choose another place")
         _drop_output()
     elif not interrupted and not isinstance(error, KeyboardInterrupt):
         return None
@@ -102,6 +99,12 @@ def _exit_code(error: BaseException, interrupted: bool) -> int | None:
         _say("interrupted")
         return INTERRUPTED
     return FAILED
+
+
+def _is_full_disk(error: Exception) -> bool:
+    from ..io.files import is_full_disk
+
+    return is_full_disk(error)
 
 
 def _say(words: str) -> None:
