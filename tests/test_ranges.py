@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import zipfile
 from fractions import Fraction
 from itertools import pairwise
@@ -105,12 +106,13 @@ def test_join_refuses_what_is_no_whole_clip(vidstyle, parts):
 
 def test_join_refuses_another_clip_and_damaged_files(vidstyle, parts, clip):
     arguments = "join", "a.mp4.segments", "-o", "o.mp4", "--source"
-    with zipfile.ZipFile("a.mp4.segments") as archive:
-        manifest = archive.read("range.json").replace(b'"at_end": false', b'"at_end": true')
-        members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile("a.mp4.segments", "w") as archive:
-        for name, data in {**members, "range.json": manifest}.items():
-            archive.writestr(name, data)
+    with_members(
+        "a.mp4.segments",
+        lambda members: (
+            members
+            | {"range.json": members["range.json"].replace(b'"at_end": false', b'"at_end": true')}
+        ),
+    )
     code, _, err = vidstyle(*arguments, clip)
     assert code == 1 and "is not the clip that the segments were made from" in err
     Path("a.mp4.segments").write_bytes(b"nothing")
@@ -141,6 +143,62 @@ def test_join_on_a_full_disk_names_no_flag_that_it_lacks(
     code, _, err = vidstyle("join", "a.mp4.segments", "-o", "joined.mp4", "--source", clip)
     assert code == 1 and "No space left" in err and "free some space" in err
     assert "resume" not in err
+
+
+def test_join_names_no_flag_that_it_lacks_beside_an_unfinished_run(
+    vidstyle, clip, style_file, monkeypatch
+):
+    render_range(vidstyle, clip, style_file, "0-99", "a.mp4.segments")
+    arguments = "join", "a.mp4.segments", "-o", "joined.mp4", "--source", clip
+    with monkeypatch.context() as patched:
+        patched.setattr("vidstyle.io.mux._join", no_space)
+        assert vidstyle(*arguments)[0] == 1
+    code, _, err = vidstyle(*arguments)
+    assert code == 1 and "joined.part is from an unfinished run: add -y to replace it" in err
+    assert "resume" not in err
+    render_range(vidstyle, clip, style_file, "0-99", "a.mov.segments")
+    other = "join", "a.mov.segments", "-o", "joined.mov", "--source", clip, "-y"
+    code, _, err = vidstyle(*other)
+    assert code == 1 and "unfinished run for joined.mp4: delete the folder, or choose" in err
+    assert vidstyle(*arguments, "-y")[0] == 0 and not Path("joined.part").exists()
+
+
+def with_members(archive, change):
+    """Write a file of segments anew with other members: name -> content."""
+    with zipfile.ZipFile(archive) as before:
+        members = change({name: before.read(name) for name in before.namelist()})
+    with zipfile.ZipFile(archive, "w") as after:
+        for name, data in members.items():
+            after.writestr(name, data)
+
+
+def test_join_names_the_file_whose_segments_do_not_fit(vidstyle, clips, style_file):
+    clip = clips[".mp4"]
+    render_range(vidstyle, clip, style_file, "0-9", "a.mp4.segments")
+    render_range(vidstyle, clip, style_file, "10-99", "b.mp4.segments")
+    render_range(vidstyle, clip, style_file, "10-11", "c.mp4.segments")
+    with zipfile.ZipFile("c.mp4.segments") as archive:
+        two_frames = archive.read("000000.mp4")
+    with_members("b.mp4.segments", lambda members: members | {"000000.mp4": two_frames})
+    arguments = "join", "a.mp4.segments", "b.mp4.segments", "-o", "o.mp4", "--source", clip
+    code, _, err = vidstyle(*arguments)
+    assert code == 1 and "b.mp4.segments does not fit the others" in err
+    assert "render it again with --frames 10-99 and -y" in err and "resume" not in err
+    render_range(vidstyle, clip, style_file, "10-99", "b.mp4.segments", "-y")
+    assert vidstyle(*arguments, "-y")[0] == 0
+
+
+def test_join_refuses_a_file_that_lacks_frames_it_names(vidstyle, clip, style_file):
+    render_range(vidstyle, clip, style_file, "0-99", "a.mp4.segments")
+    with_members(
+        "a.mp4.segments",
+        lambda members: (
+            members
+            | {"range.json": re.sub(rb'"stop": (\d)', rb'"stop": 9\1', members["range.json"])}
+        ),
+    )
+    code, _, err = vidstyle("join", "a.mp4.segments", "-o", "o.mp4", "--source", clip)
+    assert code == 1 and "is damaged: render it again with --frames" in err
 
 
 def test_frames_beyond_the_clip_or_into_another_file_fail(vidstyle, clip, style_file):

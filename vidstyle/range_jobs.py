@@ -12,7 +12,7 @@ from .io.codecs import EncoderConfig, try_hardware
 from .io.files import check_writable, fingerprint
 from .io.frame_range import FrameSpan
 from .io.locks import OutputLock
-from .io.mux import report_dropped_streams
+from .io.mux import SegmentError, report_dropped_streams
 from .io.outputs import check_apart
 from .io.part_folder import ENVIRONMENT_KEYS
 from .io.segment_archive import (
@@ -116,7 +116,7 @@ def join_ranges(
             f"{output} needs other segments: these were made for a file that ends in "
             f"{archive.output_ending}"
         )
-    folder = ShotFolder(output, archive.ending)
+    folder = ShotFolder(output, archive.ending, resumable=False)
     with OutputLock(output), _open_clip(clip, archive.job) as source:
         if output.suffix.lower() not in (".gif", ".webp"):
             report_dropped_streams(source.format, output, sound)
@@ -126,9 +126,23 @@ def join_ranges(
             for number, (name, _) in enumerate(ranges):
                 folder.add(number, read_segments(name))
         encoding = Encoding(sound=sound, comment=archive.comment)
-        finish_shots(folder, output, source.format, encoding, overwrite)
+        try:
+            finish_shots(folder, output, source.format, encoding, overwrite)
+        except SegmentError as error:
+            raise _error_of_range(error, ranges) from None
     log.info("%s: %d frames", output, ranges[-1][1].stop)
     return output
+
+
+def _error_of_range(error: SegmentError, ranges: Sequence[tuple[Path, RangeInfo]]) -> InputError:
+    """The error of a segment as one of the file that it came from."""
+    path, archive = ranges[int(error.segment.name.partition("-")[0])]
+    return InputError(
+        f"{path} does not fit the others, a segment of it {error.reason}: render it again with "
+        f"--frames {archive.first}-{archive.stop - 1} and overwrite=True, by the versions that "
+        "made the others (vidstyle info lists them)",
+        "overwrite",
+    )
 
 
 def finish_shots(

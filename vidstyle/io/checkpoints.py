@@ -41,11 +41,11 @@ class SegmentFolder(PartFolder):
 
     Args:
         output: the file that the segments become.
-        ending: file extension of the segments.
+        ending, resumable: as for ``PartFolder``.
     """
 
-    def __init__(self, output: Path, ending: str) -> None:
-        super().__init__(output, ending)
+    def __init__(self, output: Path, ending: str, resumable: bool = True) -> None:
+        super().__init__(output, ending, resumable)
         self.segments: list[Path] = []
 
     def find_checkpoint(self, job: Mapping[str, Any]) -> Checkpoint | None:

@@ -60,6 +60,27 @@ class Segment(NamedTuple):
     frames: int | None = None
 
 
+class SegmentError(OutputError):
+    """A segment does not belong to the others, or is damaged.
+
+    Args:
+        segment: its file.
+        reason: what is wrong with it, as the rest of a sentence that its name begins.
+        remedy: for a render that can be started again.
+        settings: as for ``VidstyleError``.
+    """
+
+    def __init__(
+        self,
+        segment: Path,
+        reason: str,
+        remedy: str = "restart with overwrite=True",
+        settings: tuple[str, ...] = ("overwrite",),
+    ) -> None:
+        super().__init__(f"{segment} {reason}: {remedy}", *settings)
+        self.segment, self.reason = segment, reason
+
+
 def report_dropped_streams(source: VideoInfo, path: Path, sound: bool = True) -> None:
     """Log which side streams an output cannot hold or has to re-encode, before hours of work.
 
@@ -99,7 +120,8 @@ def join(
         comment: the container's comment tag.
 
     Raises:
-        OutputError: the file cannot be written, or the segments do not belong together.
+        OutputError: the file cannot be written.
+        SegmentError: the segments do not belong together.
     """
     try:
         # A stream that is damaged throughout must not cost the others.
@@ -214,10 +236,11 @@ def _video_packets(
     for segment in segments:
         times = _packet_times(segment, time_base, first)
         if segment.frames not in (None, len(times)):
-            raise OutputError(
-                f"{segment.path} holds {len(times)} frames instead of {segment.frames}: delete the "
-                "file, then resume=True stylises these frames again",
-                "resume",
+            raise SegmentError(
+                segment.path,
+                f"holds {len(times)} frames instead of {segment.frames}",
+                "delete the file, then resume=True stylises these frames again",
+                ("resume",),
             )
         ranks = {pts: rank for rank, pts in enumerate(sorted(times))}
         delay = max([delay, *(number - ranks[pts] for number, pts in enumerate(times))])
@@ -247,36 +270,27 @@ def _read_segment(segment: Path, first: Any) -> Iterator[Any]:
     """Yield the video packets of a segment that have a pts.
 
     Raises:
-        OutputError: the segment is damaged, or its codec parameters differ from the first
+        SegmentError: the segment is damaged, or its codec parameters differ from the first
             segment's.
     """
     with open_input(segment) as container:
         stream = _video_stream(container, segment)
         parameters, expected = (_stream_parameters(each.codec_context) for each in (stream, first))
         if parameters != expected or stream.time_base != first.time_base:
-            raise OutputError(
-                f"{segment} has another codec or size than the first: restart with overwrite=True",
-                "overwrite",
-            )
+            raise SegmentError(segment, "has another codec or size than the first")
         try:
             for packet in container.demux(stream):
                 if packet.pts is not None:
                     yield packet
         except av.error.FFmpegError as error:
-            raise OutputError(
-                f"{segment} is damaged ({reason_of(error)}): restart with overwrite=True",
-                "overwrite",
-            ) from None
+            raise SegmentError(segment, f"is damaged ({reason_of(error)})") from None
 
 
 def _video_stream(container: Any, segment: Path) -> Any:
     for stream in container.streams.video:
         if stream.codec_context is not None and stream.codec_context.width:
             return stream
-    raise OutputError(
-        f"{segment} is damaged and holds no video: restart with overwrite=True",
-        "overwrite",
-    )
+    raise SegmentError(segment, "is damaged and holds no video")
 
 
 def _stream_parameters(context: Any) -> tuple[Any, ...]:

@@ -47,9 +47,11 @@ class PartFolder:
     Args:
         output: the file that the segments become; the folder lies in the same folder.
         ending: file extension of the segments.
+        resumable: whether ``resume=True`` is known to what writes the output.
     """
 
-    def __init__(self, output: Path, ending: str = "") -> None:
+    def __init__(self, output: Path, ending: str = "", resumable: bool = True) -> None:
+        self._resumable = resumable
         self.folder, self.part = part_folder(output), partial_path(output)
         self.joined = self.folder / f"{JOINED_STEM}{output.suffix}"
         self._output, self._ending = output.name, ending
@@ -90,14 +92,18 @@ class PartFolder:
                 self.folder.with_name(document["output"])
             ):  # raises while it is written
                 pass
-            remedy = "finish that one with resume=True, delete the folder, or choose another name"
+            finish = "finish that one with resume=True, " if self._resumable else ""
             raise OutputError(
-                f"{self.folder} is from an unfinished run for {document['output']}: {remedy}",
+                f"{self.folder} is from an unfinished run for {document['output']}: {finish}"
+                "delete the folder, or choose another name",
                 "resume",
             )
         if not may_replace:
+            remedy = "use resume=True, or overwrite=True"
+            if not self._resumable:
+                remedy = "add overwrite=True to replace it, or choose another name"
             raise OutputError(
-                f"{existing[0]} is from an unfinished run: use resume=True, or overwrite=True",
+                f"{existing[0]} is from an unfinished run: {remedy}",
                 "resume",
                 "overwrite",
             )

@@ -100,6 +100,8 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
         isinstance(manifest[key], kind) for key, kind in kinds.items()
     ):
         raise ValueError("another version")
+    if sum(manifest["segments"]) != manifest["stop"] - manifest["first"]:
+        raise ValueError("frames are missing")
     return manifest
 
 

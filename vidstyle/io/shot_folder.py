@@ -90,11 +90,11 @@ class ShotFolder(PartFolder):
 
     Args:
         output: the file that the segments become.
-        ending: file extension of the segments.
+        ending, resumable: as for ``PartFolder``.
     """
 
-    def __init__(self, output: Path, ending: str) -> None:
-        super().__init__(output, ending)
+    def __init__(self, output: Path, ending: str, resumable: bool = True) -> None:
+        super().__init__(output, ending, resumable)
         self.shots: list[Shot] = []
 
     def create(self, job: Mapping[str, Any], shots: Sequence[Shot]) -> None:

@@ -131,7 +131,7 @@ class VideoWriter(FileSink):
             "encoder": self._encoder.name,
             "encoder options": dict(self._encoder.options),
         }
-        self._folder = SegmentFolder(path, self._encoder.ending)
+        self._folder = SegmentFolder(path, self._encoder.ending, self._resumable)
         self._lock = OutputLock(path)
         self._lock.acquire()
         try:
