@@ -126,6 +126,37 @@ def test_queue_cancelled_job_leaves_no_frames(long_bench):
         assert job.state == "cancelled"
 
 
+def test_queue_cancelled_job_resumed_at_once_begins_anew(long_bench):
+    with long_bench.queue() as queue:
+        job = long_bench.add(queue)
+        until(lambda: job.done > 8)
+        first = job.pid
+        queue.cancel(job)
+        queue.resume(job)
+        assert job.state == "queued" and job.pid == first
+        until(lambda: job.pid not in (None, first))
+        until(lambda: job.state not in ("queued", "running"))
+        assert job.state == "done" and len(times_of(queue.output(job))) == 30
+        assert "resumed after" not in (queue.output(job).parent / "log.txt").read_text()
+
+
+def test_queue_of_a_killed_server_removes_frames_that_were_cancelled(bench, fake, monkeypatch):
+    monkeypatch.setattr(FakeProcess, "cancel", lambda self: None)  # it outlives the server
+    with bench.queue() as queue:
+        job = bench.add(queue)
+        until(lambda: len(fake()) == 1)
+        queue.cancel(job)
+        queue.resume(job)
+        left = document(queue, job)
+        assert left["state"] == "queued" and "discards" not in job.public()
+    parts = queue.output(job).parent / "clip_ink.part"
+    parts.mkdir()
+    (parts.parent / "job.json").write_text(json.dumps(left))
+    with bench.queue():
+        until(lambda: len(fake()) == 2)
+        assert not parts.exists() and "--resume" not in fake()[1].arguments
+
+
 def test_queue_cancelled_job_has_no_time(bench, fake):
     """What it took would count when it is resumed, and in estimates of other renders."""
     with bench.queue() as queue:

@@ -21,7 +21,7 @@ DESCRIPTION = "job.json"
 
 HIDDEN = (
     *("position", "tries", "pid", "pid_start", "file", "working_size"),
-    *("person_model", "covers"),
+    *("person_model", "covers", "discards"),
 )
 """Fields of a job that are kept and not shown."""
 
@@ -55,6 +55,8 @@ class Job:
         device: where it runs, or ran last; "" before.
         person_model: file of the model that finds people; "": torchvision's, or none is needed.
         covers: see ``ClipMask``, of the mask that it makes.
+        discards: whether it was cancelled and its files are not removed yet: its process still
+            runs. It may be queued again meanwhile.
     """
 
     id: str
@@ -88,6 +90,7 @@ class Job:
     device: str = ""
     person_model: str = ""
     covers: list[float] = field(default_factory=list)
+    discards: bool = False
 
     @property
     def edits(self) -> Edits:

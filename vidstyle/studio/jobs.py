@@ -90,7 +90,7 @@ class JobQueue:
                     if self.output(job).exists():
                         self._complete(job)
                     self._changed(job)
-                elif job.state == "cancelled":
+                elif job.state == "cancelled" or job.discards:
                     self._clear(job)
             self._start_next()
 
@@ -191,7 +191,7 @@ class JobQueue:
         with self._lock:
             if job.state == "done":
                 raise JobError("the job is done: delete it instead")
-            job.done, job.seconds = 0, 0.0
+            job.done, job.seconds, job.discards = 0, 0.0, job.id in self._running
             self._stop(job, "cancelled", RenderProcess.cancel)
             if job.id not in self._running:
                 self._clear(job)
@@ -268,7 +268,7 @@ class JobQueue:
             reason = f"the render cannot be started ({error.strerror})"
             self._fail(job, f"{reason}: free some disk space or memory, then resume")
             return
-        job.state, job.message, job.remaining_seconds = "running", "", None
+        job.state, job.message, job.remaining_seconds, job.discards = "running", "", None, False
         job.pid, job.pid_start = process.pid, process.start
         self._running[job.id] = process
         self._changed(job)
@@ -295,8 +295,8 @@ class JobQueue:
     def _end(self, job: Job, process: RenderProcess, code: int) -> None:
         """Give a job the state that follows from the end of its process. The lock is held."""
         job.remaining_seconds, output = None, self.output(job)
-        if job.state == "cancelled":
-            job.seconds = 0.0
+        if job.discards:
+            job.seconds, job.message, job.discards = 0.0, "", False
             self._clear(job)
         elif output.exists():  # it gets its name when it is complete
             self._complete(job)
