@@ -153,6 +153,16 @@ def test_masks_of_a_matroska_clip_are_not_a_frame_late(tmp_path):
             assert abs(mask.mean() - (20 * number + 10)) < 6
 
 
+def test_clip_with_a_mask_is_opened_once_for_a_part(tmp_path, mask_file, monkeypatch):
+    clip, opened = write_clip(tmp_path / "in.mp4"), []
+    monkeypatch.setattr(
+        "vidstyle.job.open_source",
+        lambda *arguments: opened.append(arguments) or open_source(*arguments),
+    )
+    masks_of(clip, MaskFile(mask_file), start=Fraction(1, 10))
+    assert len(opened) == 1
+
+
 def test_mask_that_ends_before_the_part_begins_stays(tmp_path, caplog):
     clip = write_clip(tmp_path / "clip.mp4", count=8, rate=Fraction(10))
     short = write_clip(

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import scene, until, write_clip
+from media import encoded
 from studio_session import (
     QUICK,
     client_of,
@@ -64,6 +65,24 @@ def half():
 @pytest.fixture
 def mask_id(client, clip_id):
     return upload(client, png(half()), "half, left=.png", f"clips/{clip_id}/masks").json()["id"]
+
+
+@pytest.mark.parametrize("alpha, times", [(False, 1), (True, 2)])
+def test_mask_of_a_frame_opens_a_clip_of_masks_as_rarely_as_it_can(
+    tmp_path, monkeypatch, alpha, times
+):
+    images = [np.full((48, 64, 3 + alpha), 10 * number, np.uint8) for number in range(12)]
+    pixels = "bgra" if alpha else "bgr0"
+    clip = encoded(tmp_path / "masks.mkv", images, "ffv1", pixels, options={})
+    opened = []
+
+    def counted(*arguments, **keywords):
+        opened.append(arguments)
+        return open_source(*arguments, **keywords)
+
+    monkeypatch.setattr("vidstyle.studio.frames.open_source", counted)
+    assert read_mask(clip, 0.32)[0, 0] == 80
+    assert len(opened) == times
 
 
 def test_edits_flags_are_what_the_command_line_reads():

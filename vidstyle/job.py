@@ -145,22 +145,19 @@ class RenderJob:
             )
         source = self._open_part(begin, self.stop)
         try:
-            for wrap in self._wrappers(source, begin):
+            for wrap in self._wrappers(source):
                 source = wrap(source)
         except BaseException:
             source.close()
             raise
         return source
 
-    def _wrappers(
-        self, source: Source, begin: Fraction | None
-    ) -> Iterator[Callable[[Source], Source]]:
+    def _wrappers(self, source: Source) -> Iterator[Callable[[Source], Source]]:
         """What is wrapped around the source, in this order: LUT, masks, times, paintings, faces,
         and the shape of the canvas."""
         if self.look_before:
             yield partial(mapped, change=Lut(self.look_before))
-        timed = self.mask or self.regions or self.keyframes or self.painted
-        offset = self._offset(source, begin) if timed else Fraction(0)
+        offset = source.format.offset
         if self.regions:
             masks = [region.mask for region in self.regions]
             yield partial(with_regions, masks=masks, offset=offset, find_people=self._find_people)
@@ -219,16 +216,7 @@ class RenderJob:
     def _open_timed(self, start: Fraction, stop: Fraction) -> Source:
         """The same; its frames have ``Frame.source_time``."""
         part = self._open_part(start, stop)
-        return with_source_times(part, self._offset(part, start), ())
-
-    def _offset(self, source: Source, begin: Fraction | None) -> Fraction:
-        """Time in seconds from the start of the input's timestamps to that of a part of it."""
-        if not begin:
-            return Fraction(0)
-        if str(self.input) == PIPE:
-            return begin
-        with open_source(self.input, rate=self.rate) as whole:
-            return source.format.start - whole.format.start
+        return with_source_times(part, part.format.offset, ())
 
     def check_apart(self) -> None:
         """Check that neither the output nor the trace would replace an input.

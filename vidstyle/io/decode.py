@@ -148,6 +148,7 @@ class VideoFile(Closing):
             sample_aspect_ratio=aspect,
             incomplete=self._name == PIPE,
             path=self._path(),
+            file_start=start_time(self._container),
         )
 
     def _path(self) -> Path | str | None:

@@ -53,6 +53,7 @@ class VideoInfo:
         frames: estimated number of frames; None if unknown.
         start: start of the part in seconds; timestamps of frames are relative to it.
         stop: end of the part in seconds.
+        file_start: start of the file's timestamps in seconds, which a part begins at or after.
         bit_depth: bits per component. Frames of more than 8 bits are uint16.
         alpha: whether frames have alpha.
         color: colour tags; by default BT.709 from 720 lines on, else BT.601, limited range.
@@ -80,6 +81,12 @@ class VideoInfo:
     path: Path | str | None = None
     incomplete: bool = False
     live: bool = False
+    file_start: Fraction = Fraction(0)
+
+    @property
+    def offset(self) -> Fraction:
+        """Time in seconds from the start of the file's timestamps to the start of the part."""
+        return self.start - self.file_start
 
     @property
     def label(self) -> str:

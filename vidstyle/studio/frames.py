@@ -60,13 +60,15 @@ def read_mask(path: Path, seconds: float = 0.0) -> Mask:
     Raises:
         InputError: the file has no frame that can be read.
     """
-    first = next(_frames(path, 0.0), None)
-    if first is None:
-        raise InputError(f"{path.name} has no frame that can be read: upload it again")
     found, end = None, Fraction(seconds) + TIME_TOLERANCE_SECONDS
     for earlier in () if is_still(path) else EARLIER_SECONDS:
         until = takewhile(lambda each: each[0].clip_time <= end, _frames(path, seconds - earlier))
         found = found or _last(until)
+    if found is not None and found[0].image.shape[2] == 3:  # no frame of it has alpha
+        return mask_levels(found[0].image, False)
+    first = next(_frames(path, 0.0), None)
+    if first is None:
+        raise InputError(f"{path.name} has no frame that can be read: upload it again")
     frame, _ = found or first
     return mask_levels(frame.image, has_transparency(first[0].image))
 
@@ -77,13 +79,9 @@ def _frames(path: Path, start: float) -> Iterator[tuple[Frame, float]]:
     # Rounded up, the time of a frame would be after it.
     begin = Fraction(floor(max(0.0, start) * 1000 + 1e-6), 1000)
     with suppress(InputError), open_source(path, begin or None, apply_rotation=True) as source:
-        offset = Fraction(0)
-        if begin:
-            with open_source(path) as whole:
-                offset = source.format.start - whole.format.start
         aspect = float(source.format.sample_aspect_ratio)
         for frame in source:
-            yield replace(frame, source_time=frame.time + offset), aspect
+            yield replace(frame, source_time=frame.time + source.format.offset), aspect
 
 
 def _last(frames: Iterable[Value]) -> Value | None:
