@@ -16,9 +16,9 @@ from typing import Any
 from ..errors import VidstyleError
 from ..io.frame import Image
 from ..io.images import write_image
-from ..losses.base import StyleSize
 from ..pipeline import Report
 from ..runtime.worker import Worker
+from ..stylizer.regions import style_size
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from .camera import CameraStatus, LiveSource
@@ -326,7 +326,7 @@ def prepare_styles(
         frame_size: (width, height) of the camera's frames in px.
     """
     settings, features = stylizer.settings, stylizer.features
-    size = StyleSize(max(stylizer.working_size(frame_size)), settings.style_scale)
+    size = style_size(settings, stylizer.working_size(frame_size))
     fast = settings.fast_style_layers
     layers = features.fast_style_layers if fast else features.style_layers
     for style in styles:

@@ -147,12 +147,12 @@ def style_context(
         # would make up for the painting, in garish colours.
         regions = FrameRegions((Region(),), painted[:, 3:])
     if regions is None:
-        targets = style.targets(losses, style_size(settings, content))
+        targets = style.targets(losses, style_size(settings, size))
         return StyleContext(style.color_statistics(), targets, None, painted, emphasis)
     masks = with_rest(resize(regions.masks, size))
     parts = [(style, settings)]
     parts += [(region.style or style, region.changed(settings)) for region in regions.regions]
-    of_parts = [each.targets(losses, style_size(changed, content)) for each, changed in parts]
+    of_parts = [each.targets(losses, style_size(changed, size)) for each, changed in parts]
     base = settings.content_weight or 1.0
     gains = tuple(changed.content_weight / base for _, changed in parts)
     held = 1.0, *(0.0 if region.fading else 1.0 for region in regions.regions)
@@ -165,9 +165,10 @@ def style_context(
     )
 
 
-def style_size(settings: Settings, content: Tensor) -> StyleSize:
-    """Size at which the style images are analysed."""
-    return StyleSize(max(content.shape[-2:]), settings.style_scale)
+def style_size(settings: Settings, size: Sequence[int]) -> StyleSize:
+    """Size at which the style images are analysed for a frame that is optimised at (width, height)
+    px, in any order."""
+    return StyleSize(max(size), settings.style_scale)
 
 
 def with_rest(masks: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def log_objective(objective: Objective, content: Tensor, style: Style, settings:
     """
     if not log.isEnabledFor(logging.DEBUG):
         return
-    size = style_size(settings, content)
+    size = style_size(settings, content.shape[-2:])
     log.debug("content image %s", _shape(content))
     for image in style.images:
         log.debug("style image %s", _shape(image))
