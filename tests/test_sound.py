@@ -80,14 +80,34 @@ def test_plan_audio_copies_or_re_encodes_in_sync(tmp_path, clip_of, encoder, out
     assert abs(moved) < 1
 
 
+def adts_clip(folder):
+    return bench.make(
+        next(clip for clip in bench.CLIPS if clip.ending == ".ts" and not clip.options), folder
+    )
+
+
 def test_plan_audio_copies_adts_into_a_pipe(tmp_path):
-    clip = next(clip for clip in bench.CLIPS if clip.ending == ".ts" and not clip.options)
-    path = bench.make(clip, tmp_path)
+    path = adts_clip(tmp_path)
     before = bench.flash_and_click(str(path))
     becomes, moved = bench.cell(
         path, "- (matroska)", tmp_path, before
     )  # whose header FFmpeg cannot mend later
     assert becomes == "copied" and abs(moved) < 1
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+def test_adts_becomes_the_same_packets_of_a_file(tmp_path, ending):
+    path = adts_clip(tmp_path)
+    output = through(path, tmp_path / f"out{ending}")
+
+    def packets(path):
+        with av.open(str(path)) as container:
+            return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+    header_bytes = 7  # of ADTS without a checksum
+    before, after = packets(path), packets(output)
+    assert before and after == [packet[header_bytes:] for packet in before]
+    assert abs(offset(output) - offset(path)) < 0.001
 
 
 def test_side_streams_report_re_encoded_audio(tmp_path, caplog, clip_of):

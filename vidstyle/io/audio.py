@@ -48,7 +48,7 @@ class AudioPlan:
         refusal: why the container cannot hold the track as it is; empty where it can.
         kept: whether the output has the track.
         header: codec configuration (AudioSpecificConfig) that the source carries within packets, as
-            AAC in MPEG streams (ADTS) does; empty elsewhere.
+            AAC in MPEG streams (ADTS) does; empty elsewhere, and where FFmpeg needs none.
     """
 
     codec: str
@@ -131,7 +131,10 @@ def _plan_track(
         return AudioPlan(_fourcc(stream), refusal="unknown codec", kept=False)
     codec = context.codec.canonical_name
     use_native_order(context)
-    frames, header = list(_decode_all(packets)), _audio_specific_config(stream, packets)
+    frames = list(_decode_all(packets))
+    # Into a Matroska file FFmpeg writes it by itself, and damages a file that has it already.
+    by_itself = container == "matroska" and not pipe
+    header = b"" if by_itself else _audio_specific_config(stream, packets)
     refusal: str | None = "copying it failed"
     if copy:
         refusal = _copy_refusal(stream, packets, frames, container, header, pipe)
