@@ -201,3 +201,22 @@ def test_open_source_and_open_sink_name_closed_standard_streams(clip, monkeypatc
         open_source("-")
     with open_source(clip) as source, pytest.raises(OutputError, match="standard output is closed"):
         open_sink("-", source)
+
+
+@pytest.mark.parametrize("platform, deletes_itself", [("linux", True), ("win32", False)])
+def test_copy_of_standard_input_can_be_opened_again(monkeypatch, platform, deletes_itself):
+    """On Windows a temporary file that deletes itself cannot."""
+    made, make = [], container.NamedTemporaryFile
+    monkeypatch.setattr(
+        container, "NamedTemporaryFile", lambda **options: made.append(options) or make(**options)
+    )
+    pipe = container.StandardInput()
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.platform", platform)
+        pipe.keep_copy()
+    assert made[0].get("delete", True) == deletes_itself
+    path = pipe.copy
+    assert path.exists()
+    pipe.drop_copy()
+    pipe.drop_copy()
+    assert not path.exists() and pipe.copy is None

@@ -85,7 +85,11 @@ class StandardInput:
             InputError: no temporary file can be created.
         """
         try:
-            self._copy = NamedTemporaryFile(prefix="vidstyle-")  # noqa: SIM115 (closed by drop_copy)
+            # Windows opens a file that deletes itself only once.
+            deletes_itself = sys.platform != "win32"
+            self._copy = NamedTemporaryFile(  # noqa: SIM115 (closed by drop_copy)
+                prefix="vidstyle-", delete=deletes_itself
+            )
         except OSError as error:
             raise _temporary_file_error(error) from None
 
@@ -96,9 +100,12 @@ class StandardInput:
 
     def drop_copy(self) -> None:
         """Delete the temporary file."""
-        if self._copy is not None:
+        path = self.copy
+        if self._copy is not None and path is not None:
             with suppress(OSError):  # a full disk: what it has not taken is of no use any more
                 self._copy.close()
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
             self._copy = None
 
     @property
