@@ -210,3 +210,20 @@ def test_mask_command_refuses_what_it_cannot_use(vidstyle, moving, drawn, pictur
         assert not (tmp_path / "moving_mask.mkv").exists()
     with pytest.raises(OutputError):
         carry_masks(moving, {Fraction(0): drawn}, drawn)
+
+
+def test_carried_masks_belong_to_the_frames_of_a_recording_that_begins_damaged(tmp_path):
+    whole = write_clip(tmp_path / "whole.ts", 40, Fraction(25), codec="mpeg2video", sounds=1)
+    clip, mask = tmp_path / "clip.ts", tmp_path / "mask.png"
+    clip.write_bytes(whole.read_bytes()[30 * 188 :])  # its first picture is no key frame
+    write_image(mask, disc((64, 48), 0, 0)[..., None].repeat(3, 2))
+    with open_source(clip) as source:
+        lead, times = source.format.lead, [frame.time for frame in source]
+    assert lead < times[0]
+    carry_masks(clip, {times[0]: mask}, tmp_path / "out.mkv", make_display=QUIET)
+    with open_source(tmp_path / "out.mkv") as masks:
+        found = [frame.time + lead - masks.format.lead for frame in masks]
+    assert found[0] == pytest.approx(lead, abs=1e-3)
+    assert [float(time) for time in found[1:]] == pytest.approx(
+        [float(time) for time in times[1:]], abs=2e-3
+    )

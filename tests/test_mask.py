@@ -153,6 +153,31 @@ def test_masks_of_a_matroska_clip_are_not_a_frame_late(tmp_path):
             assert abs(mask.mean() - (20 * number + 10)) < 6
 
 
+@pytest.mark.parametrize("start", [None, Fraction(1, 5)])
+@pytest.mark.parametrize("mask", ["mask_%03d.png", "mask.mkv"])
+def test_masks_belong_to_the_frames_though_sound_begins_before_them(tmp_path, start, mask):
+    rate = Fraction(50)
+    levels = [gray(np.full((48, 64), 8 * number + 10)) for number in range(30)]
+    times = {"time_base": Fraction(1, 1000), "crf": 1}
+    for name, lead, sounds in (("mask.mkv", 0, 0), ("clip.mkv", 25, 1)):
+        write_clip(
+            tmp_path / name,
+            rate=rate,
+            pts=range(lead, lead + 600, 20),
+            picture=lambda time, lead=lead: levels[round((time - lead / 1000) * rate)],
+            sounds=sounds,
+            **times,
+        )
+    for number, image in enumerate(levels):
+        write_image(tmp_path / f"mask_{number:03}.png", image)
+    clip = tmp_path / "clip.mkv"
+    with RenderJob(
+        clip, "out.mkv", start=start, mask=MaskFile(tmp_path / mask)
+    ).open_source() as source:
+        differences = [abs(frame.mask.mean() - frame.image.mean()) for frame in source]
+    assert len(differences) > 18 and max(differences) < 3
+
+
 def test_clip_with_a_mask_is_opened_once_for_a_part(tmp_path, mask_file, monkeypatch):
     clip, opened = write_clip(tmp_path / "in.mp4"), []
     monkeypatch.setattr(

@@ -96,9 +96,8 @@ def carry_masks(
             stack.callback(sink.abandon)
         try:
             with make_display("frame", source.format.frames) as display:
-                extent = _write(
-                    carried_masks(source, open_from, plan, dis_flow, display.show), sinks
-                )
+                carried = carried_masks(source, open_from, plan, dis_flow, display.show)
+                extent = _write(carried, sinks, source.format.lead)
         except BaseException:
             parts = [part for sink in sinks if (part := sink.close(complete=False))]
             for part in parts:
@@ -138,17 +137,23 @@ def _plan(source: Source, masks: Mapping[Fraction, str | Path]) -> Plan:
     return plan_masks(chain([first], frames), drawn)
 
 
-def _write(frames: Iterable[tuple[Frame, Mask]], sinks: Sequence[FileSink]) -> tuple[float, float]:
+def _write(
+    frames: Iterable[tuple[Frame, Mask]], sinks: Sequence[FileSink], lead: Fraction
+) -> tuple[float, float]:
     """Send the mask of each frame to the first sink, and the overlay to the second.
+
+    The first mask begins at ``lead``, as the clip's video does, though frames before it may be
+    missing from a damaged clip: where the mask is used, both begin together.
 
     Returns:
         See ``carry_masks``.
     """
     covered: list[Frame] = []
-    for frame, mask in frames:
+    for number, (frame, mask) in enumerate(frames):
         check()
         covered = [*covered[:1], frame] if mask.any() else covered
-        sinks[0].send(replace(frame, image=np.repeat(mask[..., None], 3, 2)))
+        time = frame.time if number else min(lead, frame.time)
+        sinks[0].send(replace(frame, image=np.repeat(mask[..., None], 3, 2), time=time))
         for sink in sinks[1:]:
             sink.send(replace(frame, image=overlaid(frame, mask)))
     if not covered:

@@ -25,7 +25,7 @@ from .frame import Frame, Image
 from .hdr import hdr_to_display, to_sdr
 from .side_data import display_rotation, hdr_metadata_of, side_data_of, unsupported_views
 from .stream_info import BT709, HLG, LIMITED, PQ, ColorInfo, VideoInfo
-from .timestamps import TimestampFixer, declared_end, frame_rate, frame_time, start_time
+from .timestamps import TimestampFixer, declared_end, frame_rate, frame_time, lead_time, start_time
 from .video_stream import (
     alpha_decoder,
     deinterlace,
@@ -149,6 +149,7 @@ class VideoFile(Closing):
             incomplete=self._name == PIPE,
             path=self._path(),
             file_start=start_time(self._container),
+            lead=lead_time(self._container, stream),
         )
 
     def _path(self) -> Path | str | None:

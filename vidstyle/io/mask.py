@@ -42,8 +42,8 @@ def with_masks(
     """A source whose frames have masks. It is closed if the mask cannot be used.
 
     A mask of another size is stretched to the frame's. Masks of a clip belong to the frames at the
-    same time from the start of both files: with another rate, each lasts until the next, and the
-    last one stays. Images of a sequence belong to the frames of the same number.
+    same time from the first frame of both files: with another rate, each lasts until the next, and
+    the last one stays. Images of a sequence belong to the frames of the same number.
 
     Args:
         source: of the frames.

@@ -137,6 +137,8 @@ class FileReader:
         self._quarters = 0 if info is None else info.rotation // 90
         rate = info.rate if info and is_numbered(mask.path) else None
         self._source = open_source(mask.path, rate=rate, apply_rotation=True)
+        # The first frames of both files belong together, whatever sound begins before them.
+        self._offset += self._source.format.lead - (0 if info is None else info.lead)
         self._frames = iter(self._source)
         try:
             self._start()

@@ -54,6 +54,7 @@ class VideoInfo:
         start: start of the part in seconds; timestamps of frames are relative to it.
         stop: end of the part in seconds.
         file_start: start of the file's timestamps in seconds, which a part begins at or after.
+        lead: time in seconds from there to the first frame of the file: sound may begin earlier.
         bit_depth: bits per component. Frames of more than 8 bits are uint16.
         alpha: whether frames have alpha.
         color: colour tags; by default BT.709 from 720 lines on, else BT.601, limited range.
@@ -82,6 +83,7 @@ class VideoInfo:
     incomplete: bool = False
     live: bool = False
     file_start: Fraction = Fraction(0)
+    lead: Fraction = Fraction(0)
 
     @property
     def offset(self) -> Fraction:

@@ -127,3 +127,11 @@ def start_time(container: Any) -> Fraction:
     ]
     near = [time for time in exact if abs(time - begins) < Fraction(2, av.time_base)]
     return min(near) if near else begins
+
+
+def lead_time(container: Any, video: Any) -> Fraction:
+    """Time in seconds from the start of a file's timeline to its video stream."""
+    if video.start_time is None:
+        return Fraction(0)
+    begins = Fraction(video.start_time * video.time_base)
+    return max(Fraction(0), begins - start_time(container))

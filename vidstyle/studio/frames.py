@@ -35,8 +35,8 @@ Value = TypeVar("Value")
 
 
 def read_frame(path: Path, seconds: float = 0.0) -> Frame:
-    """The first frame of a clip at or after a time, of 8 bits and without alpha, with its time in
-    the file as ``source_time``. Behind the end it is the last frame.
+    """The first frame of a clip at or after a time, of 8 bits and without alpha, with its time from
+    the first frame, and its time in the file as ``source_time``. Behind the end it is the last one.
 
     Raises:
         InputError: the file has no frame that can be read.
@@ -53,7 +53,7 @@ def read_frame(path: Path, seconds: float = 0.0) -> Frame:
 
 
 def read_mask(path: Path, seconds: float = 0.0) -> Mask:
-    """The mask of a picture, or of a clip for a frame at a time.
+    """The mask of a picture, or of a clip for a frame at a time from the first one.
 
     As in a render it is the last one at or before the time, the first one where there is none.
 
@@ -62,7 +62,7 @@ def read_mask(path: Path, seconds: float = 0.0) -> Mask:
     """
     found, end = None, Fraction(seconds) + TIME_TOLERANCE_SECONDS
     for earlier in () if is_still(path) else EARLIER_SECONDS:
-        until = takewhile(lambda each: each[0].clip_time <= end, _frames(path, seconds - earlier))
+        until = takewhile(lambda each: each[0].time <= end, _frames(path, seconds - earlier))
         found = found or _last(until)
     if found is not None and found[0].image.shape[2] == 3:  # no frame of it has alpha
         return mask_levels(found[0].image, False)
@@ -74,14 +74,15 @@ def read_mask(path: Path, seconds: float = 0.0) -> Mask:
 
 
 def _frames(path: Path, start: float) -> Iterator[tuple[Frame, float]]:
-    """The frames of a clip at or after a time that can be read, each with its time in the file and
-    the aspect of its pixels."""
+    """The frames of a clip at or after a time that can be read, each with its time from the first
+    frame, its time in the file as ``source_time``, and the aspect of its pixels."""
     # Rounded up, the time of a frame would be after it.
     begin = Fraction(floor(max(0.0, start) * 1000 + 1e-6), 1000)
     with suppress(InputError), open_source(path, begin or None, apply_rotation=True) as source:
         aspect = float(source.format.sample_aspect_ratio)
         for frame in source:
-            yield replace(frame, source_time=frame.time + source.format.offset), aspect
+            time = frame.time + source.format.offset
+            yield replace(frame, time=time - source.format.lead, source_time=time), aspect
 
 
 def _last(frames: Iterable[Value]) -> Value | None:

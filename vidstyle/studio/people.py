@@ -48,7 +48,7 @@ class FrameMasks:
     """The masks of one frame of a clip. People are found in this frame alone, once.
 
     Args:
-        frame: of the clip, with its time in the file.
+        frame: of the clip, with its time from the first frame.
         people: finds people.
     """
 
@@ -64,7 +64,7 @@ class FrameMasks:
             FeaturesError: the model of people cannot be read.
         """
         if str(mask.path) not in PEOPLE:
-            found = read_mask(Path(mask.path), float(self._frame.clip_time))
+            found = read_mask(Path(mask.path), float(self._frame.time))
             return fit_mask(found, self._frame.size)
         self._found = self._found or self._people.masks()
         return FoundReader.of_people(self._found, mask).mask_of(self._frame)
