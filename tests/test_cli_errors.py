@@ -318,6 +318,36 @@ def test_command_says_that_no_space_is_left(vidstyle, monkeypatch, fail, name):
     assert err == f"vidstyle: cannot write {name}: {words}\n"
 
 
+LONG = 300 * "n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["render", "in.mp4", "stripes.png", "-o", f"{LONG}.mp4"],
+        ["render", f"{LONG}.mp4", "stripes.png", "-o", "out.mp4"],
+        ["render", "in.mp4", "stripes.png", "-o", "out.mp4", "--weights", LONG],
+        ["mask", f"{LONG}.mp4", "0=stripes.png"],
+        [f"{LONG}.mp4", "stripes.png"],
+    ],
+)
+def test_command_with_a_name_that_is_too_long_names_it_in_one_line(vidstyle, clip, style_file, arguments):
+    code, _, err = vidstyle(*arguments)
+    assert code == 1 and err.count("\n") == 1 and LONG in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may look anywhere")
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_render_names_a_file_in_a_folder_that_may_not_be_entered(
+    vidstyle, clip, style_file, tmp_path, place
+):
+    (tmp_path / "locked").mkdir(mode=0)
+    names = [clip, style_file, "out.mp4"]
+    names[place] = "locked/a.mp4"
+    code, _, err = vidstyle("render", *names[:2], "-o", names[2])
+    assert code == 1 and err.count("\n") == 1 and "locked/a.mp4" in err
+
+
 def test_render_keeps_finished_frames_after_an_error(vidstyle, clip, style_file, monkeypatch):
     calls = []
 

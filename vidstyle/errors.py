@@ -27,8 +27,7 @@ class VidstyleError(Exception):
     """
 
     def __init__(self, text: str, *settings: str) -> None:
-        # File names, and messages of other programs, may hold newlines or terminal control codes.
-        super().__init__("".join(letter if letter.isprintable() else "?" for letter in text))
+        super().__init__(printable(text))
         self.settings = settings
 
 
@@ -76,3 +75,9 @@ class SettingTypeError(TypeError):
     def __init__(self, text: str, *settings: str) -> None:
         super().__init__(text)
         self.settings = settings
+
+
+def printable(text: str) -> str:
+    """A text in one line: file names, and messages of other programs, may hold newlines or terminal
+    control codes."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

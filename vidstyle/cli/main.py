@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import errno
 import logging
 import os
 import sys
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from ..errors import VidstyleError
+from ..errors import VidstyleError, printable
 from ..runtime.interrupts import INTERRUPTED, handled
 from ..runtime.limits import set_threads, threads
 from . import bench, join, live, mask, obs, render, sheet, studio, train
@@ -24,6 +25,12 @@ DONE, FAILED = 0, 1
 
 PIPE = "-"
 """The name of standard input and output."""
+
+NAME_ERRORS = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EIO),
+)
+"""Error numbers of the system for a file that may not be used, or cannot by its name."""
 
 
 def program() -> NoReturn:
@@ -91,6 +98,10 @@ def _exit_code(error: BaseException, interrupted: bool) -> int | None:
         name = getattr(error, "filename", None) or "output"
         _say(f"cannot write {name}: no space is left; free some, or choose another place")
         _drop_output()
+    elif isinstance(error, OSError) and error.errno in NAME_ERRORS and error.filename:
+        log.debug("where it failed", exc_info=error)
+        remedy = "check its name, and whether you may use it and its folder"
+        _say(f"{printable(str(error.filename))} cannot be used ({error.strerror}): {remedy}")
     elif not interrupted and not isinstance(error, KeyboardInterrupt):
         return None
     if interrupted or isinstance(
