@@ -331,7 +331,9 @@ LONG = 300 * "n"
         [f"{LONG}.mp4", "stripes.png"],
     ],
 )
-def test_command_with_a_name_that_is_too_long_names_it_in_one_line(vidstyle, clip, style_file, arguments):
+def test_command_with_a_name_that_is_too_long_names_it_in_one_line(
+    vidstyle, clip, style_file, arguments
+):
     code, _, err = vidstyle(*arguments)
     assert code == 1 and err.count("\n") == 1 and LONG in err
 

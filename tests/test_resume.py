@@ -164,6 +164,8 @@ def test_resume_refuses_another_job(shots, tmp_path):
                 resume=True,
             )
         with pytest.raises(OutputError, match="use resume=True"):
+            open_sink(tmp_path / "out.mp4", source, job={"steps": 1, "style": "a"})
+        with pytest.raises(OutputError, match="add overwrite=True to replace it"):
             open_sink(tmp_path / "out.mp4", source)
 
 
