@@ -214,6 +214,21 @@ def test_images_of_a_mask_sequence_belong_to_the_frames_of_their_number(tmp_path
     assert job.identity(Settings()) != before
 
 
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
+def test_images_of_a_mask_sequence_keep_to_frames_of_a_variable_rate(tmp_path, name):
+    clip = write_clip(
+        tmp_path / name,
+        rate=Fraction(24),
+        time_base=Fraction(1, 1000),
+        pts=[0, 41, 83, 125, 400, 900, 941, 1500],
+    )
+    for number in range(1, 9):
+        write_image(tmp_path / f"m_{number:03d}.png", gray(np.full((48, 64), 25 * number)))
+    for start, first in ((None, 1), (Fraction(3, 10), 5), (Fraction(94, 100), 7)):
+        masks = masks_of(clip, MaskFile(tmp_path / "m_%03d.png"), start)
+        assert [int(mask[0, 0]) for mask in masks] == [25 * n for n in range(first, 9)]
+
+
 def test_mask_of_another_size_is_stretched_and_a_short_one_stays(tmp_path, caplog):
     clip = write_clip(tmp_path / "clip.mp4", count=8, rate=Fraction(10))
     write_clip(

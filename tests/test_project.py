@@ -20,7 +20,7 @@ ROWS = (
     "io.files io.locks io.stream_info io.frame io.hdr io.container io.color io.timestamps io.icc",
     "io.heif io.image_names io.images io.tensor_file io.part_folder io.checkpoints",
     "io.side_data io.video_stream io.decode",
-    "io.source io.mapped_source io.lut io.mask_levels io.mask_file io.mask",
+    "io.source io.mapped_source io.lut io.mask_levels io.frame_times io.mask_file io.mask",
     "io.source_times io.subtitles io.packets io.channel_layouts io.audio_encoder io.audio",
     "io.metadata io.side_streams io.sound_track",
     "io.codecs io.encode io.animation io.mux io.outputs io.sink_base",

@@ -1,6 +1,7 @@
 """Mask files, and the readers that give each frame its mask."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from ..errors import InputError
 from .files import is_url
 from .frame import Frame, Image, to_8_bits
+from .frame_times import frame_times, nearest
 from .image_names import is_numbered, is_still
 from .mask_levels import Mask, has_transparency, mask_levels
 from .source import ImageSource, open_source
@@ -135,7 +137,9 @@ class FileReader:
     ) -> None:
         self._path, self._invert, self._offset = mask.path, mask.invert, offset
         self._quarters = 0 if info is None else info.rotation // 90
-        rate = info.rate if info and is_numbered(mask.path) else None
+        self._numbered = info if info and is_numbered(mask.path) else None
+        self._times: Sequence[Fraction] | None = None
+        rate = self._numbered and self._numbered.rate
         self._source = open_source(mask.path, rate=rate, apply_rotation=True)
         # The first frames of both files belong together, whatever sound begins before them.
         self._offset += self._source.format.lead - (0 if info is None else info.lead)
@@ -164,7 +168,7 @@ class FileReader:
 
     def mask_of(self, frame: Frame) -> Mask:
         """The mask of a frame: that of the same time, or the last one before."""
-        time = frame.time + self._offset
+        time = self._time_of(frame)
         while self._next and self._next.time <= time + TIME_TOLERANCE_SECONDS:
             self._mask, self._fitted = self._read(self._next.image), None
             self._end = self._next.time + self._next.duration
@@ -178,6 +182,20 @@ class FileReader:
         if self._fitted is None or self._fitted.shape != (height, width):
             self._fitted = self._fit(width, height)
         return self._fitted
+
+    def _time_of(self, frame: Frame) -> Fraction:
+        """The time of a frame in the file of masks.
+
+        Images of a sequence belong to the frames of their number: with a variable rate these have
+        other times.
+        """
+        time = frame.time + self._offset
+        if self._numbered is None:
+            return time
+        if self._times is None:
+            self._times = frame_times(self._numbered)
+        rate = self._source.format.rate
+        return nearest(self._times, time) / rate if self._times and rate else time
 
     def close(self) -> None:
         """Close the file."""
