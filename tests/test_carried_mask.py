@@ -197,6 +197,8 @@ def test_mask_command_refuses_what_it_cannot_use(vidstyle, moving, drawn, pictur
     for arguments, message in (
         ((moving, "nowhere.png"), "nowhere.png does not exist"),
         ((moving, f"0:20={drawn}"), "before 20.00 s: choose a time within the clip"),
+        ((moving, f"1.5={drawn}"), "moving.mkv is at 0.88 s, before all masks: choose times"),
+        ((moving, "-"), "a mask is read from a file, not from standard input"),
         ((moving, drawn, drawn), "two masks have the same time"),
         ((moving, drawn, "0.5=later.png"), "later.png does not exist"),
         ((moving, drawn, "-o", "out.png"), "is no clip: choose a name that ends in .mkv"),

@@ -210,6 +210,7 @@ def test_keyframe_of_a_region_of_words_and_of_a_file(tmp_path, other_file):
         ("1 region=left strength=3", "strength is 3"),
         ("1 region= strength=1", "not NAME=VALUE"),
         ("1 regoin=left strength=1", "did you mean region"),
+        ("1 region=left strength=1 strength=0", "a keyframe has strength twice: give one value"),
     ],
 )
 def test_keyframe_of_a_region_with_wrong_words_names_the_remedy(words, message):

@@ -192,6 +192,7 @@ def test_source_has_the_masks_of_all_regions(tmp_path, left_file, caplog):
         ("=ink", ValueError, "is not MASK=STYLE"),
         ("mask.png=", ValueError, "is not MASK=STYLE"),
         ("mask.png=ink,strenght=1", ValueError, "did you mean strength"),
+        ("mask.png=ink,strength=1,strength=0.5", ValueError, "strength twice: give one value"),
         ("mask.png=ink,strength=much", ValueError, "use a number"),
         ("mask.png=ink,strength=3", ValueError, "strength is 3"),
         ("mask.png=inc", InputError, "did you mean ink"),

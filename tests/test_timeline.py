@@ -11,6 +11,7 @@ import vidstyle as vs
 from vidstyle import Checkpoint, Frame, InputError, Motion, Settings
 from vidstyle.cli.main import main
 from vidstyle.distributed.tasks import Clip, Recipe, Shot, perform
+from vidstyle.io.image_names import image_path
 from vidstyle.io.images import write_image
 from vidstyle.io.mask_file import MaskFile
 from vidstyle.job import RenderJob
@@ -303,14 +304,22 @@ def test_job_with_another_timeline_is_not_resumed(tmp_path, clip, style_file, ot
 
 
 def test_render_refuses_keyframes_that_do_not_fit(
-    features_file, clip, picture_file, style_file, capsys
+    features_file, clip, picture_file, style_file, tmp_path, capsys
 ):
+    sequence = tmp_path / "frame_%03d.png"
+    for number in range(1, 4):
+        write_image(image_path(sequence, number), scene())
     own = ["--features", str(features_file)]
     for name, flags, message in (
         (
             clip,
             ["--at", "9", "strength=0"],
             "ends at 0.20 s, before 9.00 s: choose a time within the clip",
+        ),
+        (
+            sequence,
+            ["-o", str(tmp_path / "out_%03d.png"), "--at", "9", "strength=0"],
+            f"{sequence} ends at 0.12 s, before 9.00 s",
         ),
         (picture_file, ["--at", "0", "strength=0"], "is an image: name a clip"),
         (clip, ["--at", "0.1", "strength=0", "--timeline", "x.toml"], "--at cannot be used"),

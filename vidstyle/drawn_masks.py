@@ -74,6 +74,8 @@ class Plan:
 def plan_masks(frames: Iterable[Frame], masks: Mapping[Fraction, Mask]) -> Plan:
     """Find the frames of drawn masks, and where their shots begin.
 
+    A mask after the last frame is left out, with a warning unless all are.
+
     Args:
         frames: of a clip, from its start; they are read up to the last mask.
         masks: time in seconds -> the mask of the first frame at or after it.
@@ -95,7 +97,7 @@ def plan_masks(frames: Iterable[Frame], masks: Mapping[Fraction, Mask]) -> Plan:
             drawn.append(DrawnMask(waiting.popleft()[1], number, first))
         if not waiting:
             break
-    for time, _ in waiting:
+    for time, _ in waiting if drawn else ():
         log.warning("the clip ends before %.2f s: the mask for that time is not used", float(time))
     return Plan(drawn, times)
 

@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -161,7 +161,7 @@ def parse_keyframe(words: Sequence[str]) -> KeyframeEntry:
                 f"{word!r} is not NAME=VALUE: write --at TIME strength=0.5 fade=2, and names of "
                 "inputs and styles before --at"
             )
-        check_key("keyframe", name, KEYS[1:])
+        check_key("keyframe", name, KEYS[1:], table)
         table[name] = value.split(",") if name in ("style", "style_weights") else value
     return make_entry(table)
 
@@ -247,9 +247,14 @@ def to_number(name: str, given: object) -> float:
         raise ValueError(f"{name} is {given!r}: use a number") from None
 
 
-def check_key(what: str, name: str, known: Iterable[str]) -> None:
-    """Raise ValueError for a key that something does not have, with the nearest known one."""
+def check_key(
+    what: str, name: str, known: Iterable[str], given: Container[str] = frozenset()
+) -> None:
+    """Raise ValueError for a key that something does not have, with the nearest known one, or that
+    it was given before."""
     known = list(known)
+    if name in given:
+        raise ValueError(f"a {what} has {name} twice: give one value")
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(known)}"

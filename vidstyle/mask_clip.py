@@ -134,7 +134,13 @@ def _plan(source: Source, masks: Mapping[Fraction, str | Path]) -> Plan:
     drawn = {time: read_mask(path, first, source.format) for time, path in masks.items()}
     if (last := max(masks)) > 0:
         log.info("reading the clip up to %.2f s, to find its cuts", float(last))
-    return plan_masks(chain([first], frames), drawn)
+    plan = plan_masks(chain([first], frames), drawn)
+    if not plan.drawn:
+        raise InputError(
+            f"the last frame of {source.format.label} is at {float(plan.times[-1]):.2f} s, before "
+            "all masks: choose times within the clip"
+        )
+    return plan
 
 
 def _write(

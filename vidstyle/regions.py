@@ -98,7 +98,7 @@ def _parse_region(text: str, timed: bool) -> RegionEntry:
     for word in others:
         name, equals, value = word.partition("=")
         name = name.replace("-", "_")
-        check_key("region", name, ("name", *REGION_SETTINGS))
+        check_key("region", name, ("name", *REGION_SETTINGS), table)
         table[name] = value
     return make_region(table, timed)
 

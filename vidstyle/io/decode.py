@@ -150,6 +150,7 @@ class VideoFile(Closing):
             path=self._path(),
             file_start=start_time(self._container),
             lead=lead_time(self._container, stream),
+            name="standard input" if self._name == PIPE else "",
         )
 
     def _path(self) -> Path | str | None:

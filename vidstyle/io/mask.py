@@ -133,8 +133,7 @@ def _make_reader(source: Source, mask: MaskFile, offset: Fraction) -> MaskReader
     info = source.format
     if str(mask.path) == ALPHA:
         if not info.alpha:
-            name = "the source" if info.path is None else info.label
-            raise InputError(f"{name} has no alpha channel: name the file of a mask", "mask")
+            raise InputError(f"{info.label} has no alpha channel: name the file of a mask", "mask")
         return AlphaReader(mask.invert)
     if str(mask.path) == PIPE:
         raise InputError("a mask is read from a file, not from standard input", "mask")

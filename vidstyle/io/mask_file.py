@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
-from .files import is_url
+from .files import PIPE, is_url
 from .frame import Frame, Image, to_8_bits
 from .frame_times import frame_times, nearest
 from .image_names import is_numbered, is_still
@@ -255,6 +255,8 @@ def read_mask(path: str | Path, frame: Frame, info: VideoInfo) -> Mask:
     Raises:
         InputError: the mask cannot be read, or is all black or white.
     """
+    if str(path) == PIPE:
+        raise InputError("a mask is read from a file, not from standard input", "mask")
     reader = FileReader(MaskFile(path), -frame.time, info)
     try:
         return reader.mask_of(frame)

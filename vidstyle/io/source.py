@@ -179,7 +179,7 @@ class ImageSequence(StatelessSource):
         self._begin, count = begin, numbers[-1] - numbers[0] + 1
         first = read_image(self._path(numbers[0]))
         known = {"rate": rate, "time_base": 1 / rate, "start": begin}
-        self.format = _format(first, frames=len(numbers), path=None, **known)
+        self.format = _format(first, frames=len(numbers), name=str(pattern), **known)
         if count > len(numbers):
             log.warning(
                 "%s: %d numbers are missing; the image before each lasts longer",

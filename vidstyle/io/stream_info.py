@@ -65,6 +65,7 @@ class VideoInfo:
         path: file or address with the side streams; None where there is none.
         incomplete: whether that file is complete only after the last frame was read.
         live: whether the source has its own pace: a late reader gets the newest frame.
+        name: for messages; empty: that of ``path``.
     """
 
     size: tuple[int, int]
@@ -84,6 +85,7 @@ class VideoInfo:
     live: bool = False
     file_start: Fraction = Fraction(0)
     lead: Fraction = Fraction(0)
+    name: str = ""
 
     @property
     def offset(self) -> Fraction:
@@ -92,5 +94,5 @@ class VideoInfo:
 
     @property
     def label(self) -> str:
-        """Name of ``path`` for messages: an address without its password."""
-        return without_secrets(str(self.path))
+        """Name for messages: an address without its password."""
+        return without_secrets(self.name or str(self.path or "the source"))
