@@ -158,6 +158,12 @@ def test_mask_of_a_rounded_time_belongs_to_its_frame(shots, caplog):
     assert "the clip ends before 9.00 s" in caplog.text
 
 
+def test_mask_of_a_clip_with_240_frames_per_second_belongs_to_its_frame():
+    frames = [Frame(scene(), Fraction(n, 240), Fraction(1, 240)) for n in range(6)]
+    (found,) = plan_masks(frames, {Fraction(3, 240): drawn_on(9)}).drawn
+    assert found.number == 3
+
+
 def test_mask_that_is_lost_backward_leaves_the_frames_to_the_one_before(shots, monkeypatch):
     def step(mask, image, motion):
         return mask if mask[0, 0] else np.zeros_like(mask)  # the second one is lost at once

@@ -137,8 +137,9 @@ def test_masks_of_a_clip_belong_to_the_frames_of_the_same_time(tmp_path, rate):
             assert np.array_equal(mask, expected)
 
 
-def test_masks_of_a_matroska_clip_are_not_a_frame_late(tmp_path):
-    rate = Fraction(30000, 1001)  # whose timestamps Matroska rounds to milliseconds
+@pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(240)])
+def test_masks_of_a_matroska_clip_are_in_step(tmp_path, rate):
+    # Matroska rounds its timestamps to milliseconds.
     clip = write_clip(tmp_path / "clip.mp4", count=12, rate=rate)
     moving = write_clip(
         tmp_path / "mask.mkv",
@@ -147,7 +148,7 @@ def test_masks_of_a_matroska_clip_are_not_a_frame_late(tmp_path):
         picture=lambda time: gray(np.full((48, 64), 20 * round(time * rate) + 10)),
         crf=1,
     )
-    for start in (None, Fraction(7, 30)):
+    for start in (None, 7 / rate):
         first = 7 if start else 0
         for number, mask in enumerate(masks_of(clip, MaskFile(moving), start), first):
             assert abs(mask.mean() - (20 * number + 10)) < 6

@@ -26,7 +26,7 @@ from .flow.fields import Pixels, flow_input
 from .flow.methods import MAX_FLOW_SIDE_PX, FlowMethod
 from .io.frame import Frame
 from .io.frame_range import FrameRange, FrameSpan
-from .io.mask_file import TIME_TOLERANCE_SECONDS, fit_mask
+from .io.mask_file import fit_mask, time_tolerance
 from .io.sink_base import OutputErrors
 from .io.source import Source
 from .runtime.interrupts import check
@@ -88,7 +88,7 @@ def plan_masks(frames: Iterable[Frame], masks: Mapping[Fraction, Mask]) -> Plan:
         check()
         times.append(frame.time)
         shot = number if motion.cut else shot
-        while waiting and waiting[0][0] <= frame.time + TIME_TOLERANCE_SECONDS:
+        while waiting and waiting[0][0] <= frame.time + time_tolerance(frame.duration):
             if drawn and drawn[-1].number == number:  # of two masks of a frame the last counts
                 drawn.pop()
             first = shot

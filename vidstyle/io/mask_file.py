@@ -39,6 +39,11 @@ TIME_TOLERANCE_SECONDS = Fraction(1, 200)
 """A mask so little later than a frame belongs to it: Matroska rounds timestamps to milliseconds."""
 
 
+def time_tolerance(frame_seconds: Fraction) -> Fraction:
+    """``TIME_TOLERANCE_SECONDS``, or less where frames are shorter: half a frame is not the next."""
+    return min(TIME_TOLERANCE_SECONDS, frame_seconds / 2)
+
+
 @dataclass(frozen=True)
 class MaskFile:
     """The mask of a clip or an image.
@@ -161,6 +166,7 @@ class FileReader:
             raise InputError(f"the mask {self._path} has no frame: name another", "mask")
         self._uses_alpha = has_transparency(self._next.image)
         self._mask, self._end = self._read(self._next.image), Fraction(0)
+        self._begin = Fraction(-1)
         self._fitted: Mask | None = None
         self._stretched = False
         if isinstance(self._source, ImageSource):
@@ -169,8 +175,9 @@ class FileReader:
     def mask_of(self, frame: Frame) -> Mask:
         """The mask of a frame: that of the same time, or the last one before."""
         time = self._time_of(frame)
-        while self._next and self._next.time <= time + TIME_TOLERANCE_SECONDS:
+        while self._next and self._next.time <= time + time_tolerance(self._next.time - self._begin):
             self._mask, self._fitted = self._read(self._next.image), None
+            self._begin = self._next.time
             self._end = self._next.time + self._next.duration
             self._next = next(self._frames, None)
         if self._next is None and self._end and time > self._end:
