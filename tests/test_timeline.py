@@ -263,6 +263,15 @@ def test_render_with_a_timeline_file_is_that_with_flags(
     assert not np.array_equal(pixels_of(made)[9], pixels_of(long_clip)[9])
 
 
+def test_render_does_not_replace_its_timeline_file(tmp_path, clip, style_file, capsys):
+    show = tmp_path / "show.toml"
+    show.write_text(text := "[[keyframe]]\ntime = 0.1\nstrength = 0.5\n")
+    flags = ["-o", str(tmp_path / "out.mkv"), "--timeline", str(show), "--json", str(show), "-y"]
+    assert main(["render", *QUICK_FLAGS, str(clip), str(style_file), *flags]) == 1
+    assert "would replace" in capsys.readouterr().err
+    assert show.read_text() == text
+
+
 def test_render_resumed_at_a_keyframe_gives_the_same_frames(features, style, other):
     def stylizer():
         paint = painter(features, style, flow="none")

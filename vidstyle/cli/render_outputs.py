@@ -87,7 +87,7 @@ def with_outputs(args: argparse.Namespace, jobs: Sequence[Any], into_folder: boo
             both = f"{by_output[output].input} and {job.input} would both become {output}"
             raise VidstyleError(f"{both}: rename one, or render them into different folders")
         by_output[output] = replace(job, output=output)
-    inputs = [*jobs[0].inputs, *(job.input for job in jobs[1:])]
+    inputs = [*jobs[0].inputs, *(job.input for job in jobs[1:]), *filter(None, [args.timeline])]
     check_outputs(args, by_output, inputs, args.overwrite or args.resume or args.skip_existing)
     existing = [output for output in by_output if args.skip_existing and exists(output)]
     if existing:
