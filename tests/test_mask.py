@@ -12,6 +12,7 @@ from conftest import QUICK_FLAGS, painter, scene, write_clip
 import vidstyle as vs
 from vidstyle import Frame, InputError, OutputError, open_source
 from vidstyle.cli.main import main
+from vidstyle.io.frame_times import frame_times
 from vidstyle.io.images import read_image, write_image
 from vidstyle.io.mask import with_masks
 from vidstyle.io.mask_file import MaskFile
@@ -228,6 +229,19 @@ def test_images_of_a_mask_sequence_keep_to_frames_of_a_variable_rate(tmp_path, n
     for start, first in ((None, 1), (Fraction(3, 10), 5), (Fraction(94, 100), 7)):
         masks = masks_of(clip, MaskFile(tmp_path / "m_%03d.png"), start)
         assert [int(mask[0, 0]) for mask in masks] == [25 * n for n in range(first, 9)]
+
+
+def test_frame_times_are_those_of_the_whole_file_or_none(tmp_path):
+    pts = [0, 41, 400, 900]
+    times = {"time_base": Fraction(1, 1000), "pts": pts}
+    clip = write_clip(tmp_path / "clip.mkv", rate=Fraction(24), sounds=1, **times)
+    with open_source(clip, Fraction(3, 10)) as part:
+        assert [round(1000 * time) for time in frame_times(part.format)] == pts
+    write_image(tmp_path / "f_001.png", scene())
+    with open_source(tmp_path / "f_%03d.png") as source:
+        assert not frame_times(source.format)
+    clip.write_bytes(b"no clip")
+    assert not frame_times(part.format)
 
 
 def test_mask_of_another_size_is_stretched_and_a_short_one_stays(tmp_path, caplog):

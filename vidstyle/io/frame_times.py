@@ -28,7 +28,7 @@ def frame_times(info: VideoInfo) -> Sequence[Fraction]:
         info: of the clip, or of a part of it.
 
     Returns:
-        Empty where the clip is no file, or a packet has no time.
+        Empty where the clip is no file, or a packet has no time of its own.
     """
     if not isinstance(info.path, Path) or info.incomplete:
         return ()
@@ -55,7 +55,7 @@ def _packet_times(container: Any, label: str) -> Sequence[Fraction]:
         if ticks is None:
             return ()
         times.append(ticks * Fraction(packet.time_base) - origin)
-    return sorted(times)
+    return sorted(times) if len(set(times)) == len(times) else ()
 
 
 def nearest(times: Sequence[Fraction], time: Fraction) -> int:

@@ -40,7 +40,7 @@ TIME_TOLERANCE_SECONDS = Fraction(1, 200)
 
 
 def time_tolerance(frame_seconds: Fraction) -> Fraction:
-    """``TIME_TOLERANCE_SECONDS``, or less where frames are shorter: half a frame is not the next."""
+    """``TIME_TOLERANCE_SECONDS``, and at most half a frame."""
     return min(TIME_TOLERANCE_SECONDS, frame_seconds / 2)
 
 
@@ -144,7 +144,7 @@ class FileReader:
         self._quarters = 0 if info is None else info.rotation // 90
         self._numbered = info if info and is_numbered(mask.path) else None
         self._times: Sequence[Fraction] | None = None
-        rate = self._numbered and self._numbered.rate
+        rate = self._numbered.rate if self._numbered else None
         self._source = open_source(mask.path, rate=rate, apply_rotation=True)
         # The first frames of both files belong together, whatever sound begins before them.
         self._offset += self._source.format.lead - (0 if info is None else info.lead)
@@ -175,10 +175,11 @@ class FileReader:
     def mask_of(self, frame: Frame) -> Mask:
         """The mask of a frame: that of the same time, or the last one before."""
         time = self._time_of(frame)
-        while self._next and self._next.time <= time + time_tolerance(self._next.time - self._begin):
-            self._mask, self._fitted = self._read(self._next.image), None
-            self._begin = self._next.time
-            self._end = self._next.time + self._next.duration
+        while (later := self._next) and (
+            later.time <= time + time_tolerance(later.time - self._begin)
+        ):
+            self._mask, self._fitted = self._read(later.image), None
+            self._begin, self._end = later.time, later.time + later.duration
             self._next = next(self._frames, None)
         if self._next is None and self._end and time > self._end:
             log.warning(
