@@ -85,6 +85,18 @@ def test_mask_of_a_frame_opens_a_clip_of_masks_as_rarely_as_it_can(
     assert len(opened) == times
 
 
+def test_read_mask_is_in_step_with_240_frames_per_second(tmp_path):
+    clip = write_clip(
+        tmp_path / "masks.mkv",
+        count=8,
+        rate=Fraction(240),
+        picture=lambda time: np.full((48, 64, 3), round(time * 240) * 30, np.uint8),
+        crf=1,
+    )
+    for number in range(1, 8):
+        assert abs(int(read_mask(clip, number / 240)[20, 20]) - 30 * number) < 10
+
+
 def test_edits_flags_are_what_the_command_line_reads():
     edits = Edits.of(
         {

@@ -202,8 +202,8 @@ class FileReader:
             return time
         if self._times is None:
             self._times = frame_times(self._numbered)
-        rate = self._source.format.rate
-        return nearest(self._times, time) / rate if self._times and rate else time
+        rate, lead = self._source.format.rate, self._numbered.lead
+        return nearest(self._times, time + lead) / rate if self._times and rate else time
 
     def close(self) -> None:
         """Close the file."""

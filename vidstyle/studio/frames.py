@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..io.files import changed_ns
 from ..io.frame import Frame, fit, rgb_8_bits
 from ..io.image_names import is_still
-from ..io.mask_file import TIME_TOLERANCE_SECONDS
+from ..io.mask_file import time_tolerance
 from ..io.mask_levels import Mask, has_transparency, mask_levels
 from ..io.source import open_source
 
@@ -60,9 +60,12 @@ def read_mask(path: Path, seconds: float = 0.0) -> Mask:
     Raises:
         InputError: the file has no frame that can be read.
     """
-    found, end = None, Fraction(seconds) + TIME_TOLERANCE_SECONDS
+    found, at = None, Fraction(seconds)
     for earlier in () if is_still(path) else EARLIER_SECONDS:
-        until = takewhile(lambda each: each[0].time <= end, _frames(path, seconds - earlier))
+        frames = _frames(path, seconds - earlier)
+        until = takewhile(
+            lambda each: each[0].time <= at + time_tolerance(each[0].duration), frames
+        )
         found = found or _last(until)
     if found is not None and found[0].image.shape[2] == 3:  # no frame of it has alpha
         return mask_levels(found[0].image, False)
