@@ -11,6 +11,7 @@ from torch import Tensor
 from ..losses.base import StyleSize
 from ..ops.tensors import to_tensor
 from ..settings import PRESETS, Settings
+from ..stylizer.sizes import settings_for
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from . import textbook
@@ -83,7 +84,7 @@ class Fixture:
         own = self.stylizer(replace(settings, precision="fp32")).objective(content)
         grams = self.style.grams(StyleSize(max(content.shape[-2:])), layers)
         weights = (
-            settings.content_weight,
+            settings_for(settings, content).content_weight,
             settings.style_weight,
             settings.tv_weight,
             settings.orientation_weight,
