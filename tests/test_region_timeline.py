@@ -299,7 +299,7 @@ def test_render_refuses_keyframes_of_regions_that_do_not_fit(vidstyle, clip, sty
     region = "--region", f"{left_file}="
     for flags, message in (
         (["--at", "0.1", "region=left", "strength=0"], "there are no regions: add this region"),
-        ([*region, "--at", "0.1", "region=right", "strength=0"], "which there is not: use left"),
+        ([*region, "--at", "0.1", "region=right", "strength=0"], "which is unknown: use left"),
         ([*region, "--at", "0.1", "region=left", "tv-weight=0"], "for a region alone"),
     ):
         code, _, errors = vidstyle("render", clip, style_file, *flags)

@@ -279,7 +279,7 @@ def _region_number(keyframe: Keyframe, regions: Sequence[Region]) -> int | None:
     found = [n for n, region in enumerate(regions) if wanted in (region.name, str(n + 1))]
     if not found:
         names = ", ".join(region.name or str(n) for n, region in enumerate(regions, 1))
-        raise ValueError(f"{when} changes the region {wanted!r}, which there is not: use {names}")
+        raise ValueError(f"{when} changes the region {wanted!r}, which is unknown: use {names}")
     if len(found) > 1:
         raise ValueError(
             f"{when} changes the region {wanted!r}, which more than one is called: give each its "
