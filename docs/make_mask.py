@@ -63,9 +63,9 @@ def save(columns, path):
     )
 
 
-def reduced(images):
-    """The images at ``SIZE``."""
-    return [cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA) for image in images]
+def reduced(images, size=SIZE):
+    """The images at a (width, height) in px."""
+    return [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
 
 
 def main():

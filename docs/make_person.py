@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from make_mask import ROOT, read, save
+from make_mask import ROOT, read, reduced, save
 from skimage import data
 
 import vidstyle as vs
@@ -101,11 +101,7 @@ def main():
             options = {**look, "regions": regions, "rate": Fraction(RATE), "codec": "ffv1"}
             vs.render(clip, "strokes", output, **options)
             columns.append(read(output))
-    small = [
-        [cv2.resize(image, CELL, interpolation=cv2.INTER_AREA) for image in column]
-        for column in columns
-    ]
-    save(small, OUTPUT)
+    save([reduced(column, CELL) for column in columns], OUTPUT)
 
 
 if __name__ == "__main__":

@@ -198,26 +198,6 @@ def test_keyframe_of_a_region_of_words_and_of_a_file(tmp_path, other_file):
     assert (first.region, first.styles, second.region) == ("left", (other_file,), "2")
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (
-            "1 region=left temporal-weight=1",
-            "use one of style, strength, style_scale, content_weig",
-        ),
-        ("1 region=left original-colors=true", "original_colors cannot change for a region alone"),
-        ("1 region=left", "changes nothing: .* one of strength, style_scale, content_weight$"),
-        ("1 region=left strength=3", "strength is 3"),
-        ("1 region= strength=1", "not NAME=VALUE"),
-        ("1 regoin=left strength=1", "did you mean region"),
-        ("1 region=left strength=1 strength=0", "a keyframe has strength twice: give one value"),
-    ],
-)
-def test_keyframe_of_a_region_with_wrong_words_names_the_remedy(words, message):
-    with pytest.raises(ValueError, match=message):
-        parse_keyframe(words.split())
-
-
 @pytest.mark.parametrize("region", ["true", "''", "1.5", "['a']"])
 def test_timeline_file_with_a_wrong_region_is_refused(tmp_path, region):
     path = tmp_path / "show.toml"

@@ -172,6 +172,16 @@ def test_keyframe_of_words(style_file, other_file):
         ("1 strength=1 style-weights=2,1", "for 0 styles"),
         ("1 style=ink style-weights=2,1", "for 1 styles"),
         ("1 strength=1 easing=bouncy", "linear, smooth"),
+        (
+            "1 region=left temporal-weight=1",
+            "use one of style, strength, style_scale, content_weig",
+        ),
+        ("1 region=left original-colors=true", "original_colors cannot change for a region alone"),
+        ("1 region=left", "changes nothing: .* one of strength, style_scale, content_weight$"),
+        ("1 region=left strength=3", "strength is 3"),
+        ("1 region= strength=1", "not NAME=VALUE"),
+        ("1 regoin=left strength=1", "did you mean region"),
+        ("1 region=left strength=1 strength=0", "a keyframe has strength twice: give one value"),
     ],
 )
 def test_keyframe_with_wrong_words_names_the_remedy(words, message):

@@ -6,11 +6,11 @@ Variance-preserving blending (Heitz & Neyret 2018, there for textures) scales th
 mean from its local mean, so that their variance is between those of the two images.
 """
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from .flow.fields import Map, box_filter
 from .io.frame import Image
+from .stylizer.timeline import smooth
 
 WINDOW_SHARE = 0.05
 """Side of the window of local means, as a share of the short side of the image: some strokes."""
@@ -24,26 +24,23 @@ MAX_GAIN = 1.6
 NOISE_LEVELS = 1.0
 """Standard deviation, in 8-bit levels, that is not scaled: rounding in flat regions."""
 
-Planes = NDArray[np.float32]
-
 
 def crossfade(first: Image, second: Image, position: float) -> Image:
     """An image of a crossfade.
 
     Args:
         first, second: (H, W, C) of one size and dtype, uint8 or uint16.
-        position: 0 gives the first image, 1 the second. The weight of the second is smooth
-            (3 t^2 - 2 t^3): a fade begins and ends slowly.
+        position: 0 gives the first image, 1 the second. The weight of the second is ``smooth``.
 
     Returns:
         (H, W, C) of the same dtype. A fourth channel, alpha, is that of the first image. Pixels
         that are equal in both images, such as those outside a mask, do not change.
     """
-    weight = np.float32(position * position * (3 - 2 * position))
+    weight = np.float32(smooth(position))
     peak = np.iinfo(first.dtype).max
     side = max(MIN_WINDOW_PX, round(WINDOW_SHARE * min(first.shape[:2])))
     one, other = (image[..., :3].astype(np.float32) for image in (first, second))
-    means = _box_mean(one, side), _box_mean(other, side)
+    means = box_filter(one, side), box_filter(other, side)
     one, other = one - means[0], other - means[1]
     wanted = (1 - weight) * _variance(one, side) + weight * _variance(other, side)
     mixed = (1 - weight) * one + weight * other
@@ -57,11 +54,6 @@ def crossfade(first: Image, second: Image, position: float) -> Image:
     return image
 
 
-def _box_mean(planes: Planes, side_px: int) -> Planes:
-    mean: Planes = cv2.blur(planes, (side_px, side_px))  # type: ignore[assignment]
-    return mean.reshape(planes.shape)
-
-
-def _variance(deviations: Planes, side_px: int) -> Planes:
+def _variance(deviations: Map, side_px: int) -> Map:
     """Mean square over the window and over channels, (H, W)."""
-    return _box_mean(np.square(deviations).mean(2), side_px)
+    return box_filter(np.square(deviations).mean(2), side_px)

@@ -85,13 +85,7 @@ def carry_masks(
     with open_from() as opened:
         plan = _plan(opened, masks)
     with open_from() as source, ExitStack() as stack, deferred():
-        like = _Like(source)
-        lossless = Path(output).suffix.lower() == ".mkv"
-        encoding = Encoding(LOSSLESS if lossless else None, None if lossless else CRF, sound=False)
-        # An unfinished run cannot be resumed, so that it is replaced.
-        sinks = [open_sink(output, like, True, encoding)]
-        if overlay is not None:
-            sinks.append(open_sink(overlay, like, True, Encoding(sound=False)))
+        sinks = _open_sinks(output, overlay, source)
         for sink in sinks:
             stack.callback(sink.abandon)
         try:
@@ -108,6 +102,17 @@ def carry_masks(
     log.info("%s: the mask covers %.2f s to %.2f s", output, *extent)
     log.info("%s: use it with --mask, or with --region %s=STYLE", output, output)
     return extent
+
+
+def _open_sinks(output: str | Path, overlay: str | Path | None, source: Source) -> list[FileSink]:
+    """The sinks of the masks and of the overlay. An unfinished run cannot be resumed, so that it is
+    replaced."""
+    like, lossless = _Like(source), Path(output).suffix.lower() == ".mkv"
+    encoding = Encoding(LOSSLESS if lossless else None, None if lossless else CRF, sound=False)
+    sinks = [open_sink(output, like, True, encoding)]
+    if overlay is not None:
+        sinks.append(open_sink(overlay, like, True, Encoding(sound=False)))
+    return sinks
 
 
 def _check_outputs(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -65,8 +64,7 @@ def render_range(
         InputError: the clip cannot be read, or has no frame in the range.
         VidstyleError: see ``pipeline.run``.
     """
-    begins = file_start(job)
-    with FrameRange(job.open_source, span, LOOK_AHEAD_FRAMES, begins) as source:
+    with FrameRange(job.open_source, span, LOOK_AHEAD_FRAMES) as source:
         job.prepare(stylizer, source.format)
         stylizer.reset()
         encoder = choose_encoder(Path(job.output), source.format, job.encoding)
@@ -80,7 +78,7 @@ def render_range(
             if tail := [] if at_end or stylizer.settings.init != "previous" else writer.tail:
                 first = span.first + report.frames - len(tail)
                 again = FrameSpan(first, first + len(tail) + 1, tail[0].time)
-                with FrameRange(job.open_source, again, LOOK_AHEAD_FRAMES, begins) as ending:
+                with FrameRange(job.open_source, again, LOOK_AHEAD_FRAMES) as ending:
                     others = _frames_towards(ending, stylizer, job.flow)
                     writer.replace_tail(_faded(tail, others))
         return RangeResult(tuple(writer.segments), encoder, report.frames, at_end)
@@ -138,11 +136,3 @@ def _faded(frames: list[Frame], others: list[Frame]) -> list[Frame]:
         replace(frame, image=crossfade(frame.image, other.image, number / (len(others) + 1)))
         for number, (frame, other) in enumerate(zip(last, others, strict=True), 1)
     ]
-
-
-def file_start(job: RenderJob) -> Fraction | None:
-    """Start of the timestamps of a job's input in seconds; None where the job starts there."""
-    if not job.start:
-        return None
-    with replace(job, start=None, stop=None).open_source() as source:
-        return source.format.start

@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..flow.cuts import LOOK_AHEAD_FRAMES, LOOK_BACK_FRAMES, cut_reaches, cuts_among
 from ..io.shot_folder import Shot
 from ..job import RenderJob
-from ..range_render import SEAM_FRAMES, file_start
+from ..range_render import SEAM_FRAMES
 
 SCAN_MARGIN_SECONDS = Fraction(2)
 """Time in seconds before a range at which decoding begins, so that the frames before it are
@@ -72,8 +72,7 @@ def scan(job: RenderJob, part: ScanRange) -> Scan:
     with job.open_source() as whole:
         start = whole.format.start
     if part.begin is not None:
-        origin = file_start(job)
-        begin = start + part.begin - SCAN_MARGIN_SECONDS - (start if origin is None else origin)
+        begin = start + part.begin - SCAN_MARGIN_SECONDS - whole.format.file_start
     times: list[Fraction] = []
     before: list[Fraction] = []
     after: list[Fraction] = []

@@ -111,7 +111,7 @@ def texture_error(frame: Pixels, earlier: Pixels, flow: Flow) -> Map:
 
 
 def box_filter(values: Map, side_px: int) -> Map:
-    """Mean over a square window around each pixel."""
+    """Mean over a square window around each pixel, (H, W) or (H, W, C)."""
     return cv2.blur(values, (side_px, side_px))  # type: ignore[return-value]
 
 

@@ -47,7 +47,6 @@ class FrameRange(Closing):
             timestamps; None: from the start of the part that is rendered.
         span: the frames.
         look_ahead: number of frames to read after them.
-        file_start: start of the file's timestamps in seconds; None: the part starts with the file.
 
     ``wanted`` is the number of frames in the span, ``read`` the number of frames read so far.
 
@@ -60,7 +59,6 @@ class FrameRange(Closing):
         open_part: Callable[[Fraction | None], Source],
         span: FrameSpan,
         look_ahead: int = 0,
-        file_start: Fraction | None = None,
     ) -> None:
         self._span, self._look_ahead = span, look_ahead
         self.wanted, self.read = span.stop - span.first, 0
@@ -73,7 +71,7 @@ class FrameRange(Closing):
         begin = start + span.time - SEEK_MARGIN_SECONDS
         if begin > start:
             try:
-                self._part = open_part(begin - (start if file_start is None else file_start))
+                self._part = open_part(begin - self._whole.format.file_start)
             except InputError as error:
                 log.debug("%s: no seek to %.3f s (%s)", self.format.label, begin, error)
         if self._part and _without_times(self._part.format) != _without_times(self._whole.format):

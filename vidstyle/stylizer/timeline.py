@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..features.extractor import Features
 from ..flow.motion import Motion
@@ -35,6 +35,13 @@ FADE_LEVELS = 16
 the optimiser smooths the differences between them."""
 
 Value = float | bool
+
+Share = TypeVar("Share", Fraction, float)
+
+
+def smooth(share: Share) -> Share:
+    """The share of a fade that is done, from 0 to 1, on the curve of that name in ``EASINGS``."""
+    return share * share * (3 - 2 * share)
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class Keyframe:
         if time >= self.time + self.fade:
             return Fraction(1)
         share = (time - self.time) / self.fade
-        return share * share * (3 - 2 * share) if self.easing == "smooth" else share
+        return smooth(share) if self.easing == "smooth" else share
 
 
 class Look(NamedTuple):
