@@ -69,6 +69,16 @@ def test_command_writes_a_folder_without_an_output_to_another_folder(short, tmp_
     assert code == 2 and "add -o FOLDER" in err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("--at", "0:01", "strength=3"), ("--region", "mask.png=ink,strength=3")],
+    ids=" ".join,
+)
+def test_command_names_the_flag_of_a_value_out_of_range(short, clip, style_file, words):
+    code, _, err = short("clip.mp4", "stripes.png", *words)
+    assert code == 2 and f"{' '.join(words)}: strength is 3.0: it must be" in err
+
+
 def test_command_names_the_output_of_a_preview(short, clip, style_file):
     for expected in ("clip_stripes.preview.png", "clip_stripes_2.preview.png"):
         assert short("clip.mp4", "stripes.png", "--preview", "0")[0] == 0

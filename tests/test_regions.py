@@ -194,7 +194,7 @@ def test_source_has_the_masks_of_all_regions(tmp_path, left_file, caplog):
         ("mask.png=ink,strenght=1", ValueError, "did you mean strength"),
         ("mask.png=ink,strength=1,strength=0.5", ValueError, "strength twice: give one value"),
         ("mask.png=ink,strength=much", ValueError, "use a number"),
-        ("mask.png=ink,strength=3", ValueError, "strength is 3"),
+        ("mask.png=ink,strength=3", ValueError, "^--region mask.png=ink,strength=3: strength is 3"),
         ("mask.png=inc", InputError, "did you mean ink"),
         ("mask.png=,", ValueError, "a region has no ''"),
     ],

@@ -163,7 +163,7 @@ def test_keyframe_of_words(style_file, other_file):
         ("1 strenght=0.5", "did you mean strength"),
         ("1 strength", "not NAME=VALUE"),
         ("1 strength=much", "strength is 'much': use a number"),
-        ("1 strength=3", "strength is 3"),
+        ("1 strength=3", "^--at 1 strength=3: strength is 3"),
         ("soon strength=1", "not a valid time"),
         ("1 working-size=64", "no 'working_size'"),
         ("1 fade=2", "changes nothing"),

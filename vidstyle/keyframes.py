@@ -163,7 +163,10 @@ def parse_keyframe(words: Sequence[str]) -> KeyframeEntry:
             )
         check_key("keyframe", name, KEYS[1:], table)
         table[name] = value.split(",") if name in ("style", "style_weights") else value
-    return make_entry(table)
+    try:
+        return make_entry(table)
+    except ValueError as error:  # the flag --strength is another value
+        raise ValueError(f"--at {' '.join(words)}: {error}") from None
 
 
 def make_entry(table: Mapping[str, Any], folder: Path = Path()) -> KeyframeEntry:

@@ -100,7 +100,10 @@ def _parse_region(text: str, timed: bool) -> RegionEntry:
         name = name.replace("-", "_")
         check_key("region", name, ("name", *REGION_SETTINGS), table)
         table[name] = value
-    return make_region(table, timed)
+    try:
+        return make_region(table, timed)
+    except ValueError as error:  # the flag --strength is another value
+        raise ValueError(f"--region {text}: {error}") from None
 
 
 def make_region(table: Mapping[str, Any], timed: bool = False) -> RegionEntry:
