@@ -284,6 +284,20 @@ def test_mask_that_selects_nothing_or_everything_is_refused(tmp_path, level, wor
         masks_of(tmp_path / "mask.png", MaskFile(tmp_path / "mask.png"))
 
 
+@pytest.mark.parametrize(
+    ("levels", "words"), [((0, 0), ["nothing"]), ((255, 255), ["everything"]), ((0, 255), [])]
+)
+def test_mask_clip_that_selects_nothing_or_everything_is_told(tmp_path, caplog, levels, words):
+    before, after = (gray(np.full((48, 64), level)) for level in levels)
+    clip, rate = tmp_path / "mask.mkv", Fraction(10)
+    write_clip(clip, count=4, rate=rate, picture=lambda time: after if time else before, crf=1)
+    with caplog.at_level(logging.WARNING, "vidstyle"):
+        masks_of(clip, MaskFile(clip))
+    found = [text for text in caplog.messages if "selects" in text]
+    assert len(found) == len(words)
+    assert all(f"selects {word} in all frames: draw" in text for word, text in zip(words, found))
+
+
 def test_render_with_a_mask_keeps_the_source_outside(
     tmp_path, monkeypatch, features_file, mask_file, capsys
 ):

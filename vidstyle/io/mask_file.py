@@ -38,6 +38,11 @@ ASPECT_TOLERANCE = 0.01
 TIME_TOLERANCE_SECONDS = Fraction(1, 200)
 """A mask so little later than a frame belongs to it: Matroska rounds timestamps to milliseconds."""
 
+UNIFORM = {0: "nothing", 255: "everything"}
+"""Level of a mask that is the same everywhere -> what it selects."""
+
+REMEDY = "draw white inside and black elsewhere, or leave the mask out"
+
 
 def time_tolerance(frame_seconds: Fraction) -> Fraction:
     """``TIME_TOLERANCE_SECONDS``, and at most half a frame."""
@@ -144,6 +149,7 @@ class FileReader:
         self._quarters = 0 if info is None else info.rotation // 90
         self._numbered = info if info and is_numbered(mask.path) else None
         self._times: Sequence[Fraction] | None = None
+        self._levels: set[int] = set()  # lowest and highest of the masks of all frames
         rate = self._numbered.rate if self._numbered else None
         self._source = open_source(mask.path, rate=rate, apply_rotation=True)
         # The first frames of both files belong together, whatever sound begins before them.
@@ -189,6 +195,7 @@ class FileReader:
         height, width = frame.image.shape[:2]
         if self._fitted is None or self._fitted.shape != (height, width):
             self._fitted = self._fit(width, height)
+            self._levels |= {int(self._fitted.min()), int(self._fitted.max())}
         return self._fitted
 
     def _time_of(self, frame: Frame) -> Fraction:
@@ -206,7 +213,11 @@ class FileReader:
         return nearest(self._times, time + lead) / rate if self._times and rate else time
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and tell of masks that were all black or all white in all frames."""
+        for level, what in UNIFORM.items():
+            if self._levels == {level}:
+                log.warning("the mask %s selects %s in all frames: %s", self._path, what, REMEDY)
+        self._levels = set()
         self._frames, self._next = iter(()), None  # an iterator keeps the decoder
         self._source.close()
 
@@ -237,13 +248,9 @@ class FileReader:
         Raises:
             InputError: it is all black or all white.
         """
-        for level, what in ((0, "nothing"), (255, "everything")):
+        for level, what in UNIFORM.items():
             if (self._mask == level).all():
-                raise InputError(
-                    f"the mask {self._path} selects {what}: draw white inside and black elsewhere, "
-                    "or leave the mask out",
-                    "mask",
-                )
+                raise InputError(f"the mask {self._path} selects {what}: {REMEDY}", "mask")
 
 
 def fit_mask(mask: Mask, size: tuple[int, int]) -> Mask:
