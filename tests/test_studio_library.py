@@ -13,6 +13,7 @@ from conftest import scene, stripes, write_clip
 from vidstyle import InputError, OutputError, open_source
 from vidstyle.io.images import jpeg
 from vidstyle.io.mask_file import FileReader, MaskFile
+from vidstyle.studio.estimate import frames_of
 from vidstyle.studio.frames import read_frame
 from vidstyle.studio.items import clean_name
 from vidstyle.studio.library import Library
@@ -79,6 +80,22 @@ def test_library_describes_clips(library, clip):
     assert found.seconds == pytest.approx(0.2, abs=0.01) and found.bytes == clip.stat().st_size
     assert library.clip_path(found).read_bytes() == clip.read_bytes()
     assert library.clips == [found] and library.clip(found.id) == found
+
+
+def test_library_describes_clips_of_a_variable_rate(library, tmp_path):
+    pts = [0, 1, 2, 3, 30, 60, 90]  # the header says 1.1 s
+    clip = write_clip(tmp_path / "clip.mp4", rate=Fraction(30), pts=pts)
+    found = uploaded(library, clip.read_bytes(), "clip.mp4")
+    assert found.frames == 7
+    # Up to one frame interval after the last frame.
+    assert found.seconds == pytest.approx(3 + 1 / found.rate, abs=0.5 / found.rate)
+    assert frames_of(found, (None, None)) == 7 and frames_of(found, (found.seconds / 2, None)) == 4
+
+
+def test_library_describes_clips_whose_sound_begins_first(library, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", rate=Fraction(50), pts=range(25, 55), sounds=1)
+    found = uploaded(library, clip.read_bytes(), "clip.mp4")
+    assert found.frames == 30 and found.seconds == pytest.approx(1.1)
 
 
 def test_library_describes_pictures(library):

@@ -113,12 +113,11 @@ def frames_of(clip: Clip, part: tuple[float | None, float | None]) -> int | None
     """Number of frames of a part of a clip; None where unknown."""
     if clip.kind == "still":
         return 1
-    if clip.frames is None or clip.rate is None:
+    if clip.frames is None or not clip.seconds:
         return clip.frames
     start, end = part[0] or 0.0, part[1]
-    length = clip.frames / clip.rate
-    seconds = (length if end is None else min(end, length)) - start
-    return max(1, round(seconds * clip.rate))
+    seconds = (clip.seconds if end is None else min(end, clip.seconds)) - start
+    return max(1, round(clip.frames * seconds / clip.seconds))
 
 
 def work_of(settings: Settings, size: tuple[int, int], frames: int) -> float:

@@ -39,7 +39,8 @@ class Clip:
         kind: ``clip`` or ``still``.
         width, height: in px, as players show it.
         frames: how many there are; None for a picture, and where unknown.
-        seconds: its length; None for a picture, and where unknown.
+        seconds: its length from the start of its timestamps, also where sound begins first; None
+            for a picture, and where unknown.
         rate: frames per second; None for a picture, and where unknown.
         bytes: size of the file.
     """

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError
+from ..io.frame_times import frame_times
 from ..io.image_names import IMAGE_EXTENSIONS, is_still
 from ..io.images import decode_image
 from ..io.source import open_source
+from ..io.stream_info import VideoInfo
 from .frames import read_mask
 from .items import Clip, ClipMask, Upload
 
@@ -65,8 +67,21 @@ def describe(upload: Upload) -> Clip:
     except InputError as error:
         raise InputError(str(error).replace(str(path), path.name)) from None
     rate = float(found.rate) if found.rate else None
-    seconds = found.frames / rate if found.frames and rate else None
-    return Clip(number, path.name, "clip", width, height, found.frames, seconds, rate, size)
+    frames, seconds = _extent(found)
+    return Clip(number, path.name, "clip", width, height, frames, seconds, rate, size)
+
+
+def _extent(info: VideoInfo) -> tuple[int | None, float | None]:
+    """Number of frames of a clip, and its length in seconds; None where unknown.
+
+    Headers know neither where the rate is variable or sound begins first.
+    """
+    times = frame_times(info)
+    frames = len(times) or info.frames
+    if not frames or not info.rate:
+        return frames, None
+    last = round(times[-1] * info.rate) if times else frames - 1
+    return frames, float((last + 1) / info.rate)
 
 
 def _size_of_still(path: Path, size: int) -> tuple[int, int]:
