@@ -146,6 +146,33 @@ def test_studio_masks_are_kept_with_their_clip(client, studio, clip_id, mask_id)
     assert client.get(f"/api/masks/{mask_id}.png").status_code == 404
 
 
+def test_studio_masks_are_in_step_where_sound_begins_first(client, tmp_path):
+    rate, shown = Fraction(50), []
+    for name, lead, kind in (("clip", 5, "clips"), ("mask", 0, "clips/{}/masks")):
+        path = write_clip(
+            tmp_path / f"{name}.mp4",
+            rate=rate,
+            pts=range(lead, lead + 30),
+            picture=lambda time, lead=lead: np.full(
+                (48, 64, 3), 8 * (round(time * rate) - lead) + 10, np.uint8
+            ),
+            sounds=name == "clip",
+            crf=1,
+        )
+        answer = upload(client, path.read_bytes(), path.name, kind.format(*shown[:1]))
+        shown.append(answer.json()["id"])
+    clip, mask = shown
+    for number in (0, 7, 20):
+        frame, level = (
+            cv2.imdecode(np.frombuffer(client.get(path).content, np.uint8), 0).mean()
+            for path in (
+                f"/api/clips/{clip}/frame.jpg?time={(number + 5) / 50}",
+                f"/api/masks/{mask}.png?time={(number + 5) / 50}",
+            )
+        )
+        assert abs(level - frame) < 4  # half a level of the next frame
+
+
 def test_studio_mask_is_carried_along_its_clip(client, studio, clip_id, tmp_path):
     answer = client.post(
         f"/api/clips/{clip_id}/masks?name=disc.png&time=0.5", content=png(disc(0.5))

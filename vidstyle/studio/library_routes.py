@@ -162,11 +162,15 @@ class LibraryRoutes:
 
     async def _mask(self, request: Request) -> Response:
         mask = self.mask(request.path_params["id"])
+        clip = self.clip(mask.clip)
         seconds = _number(request, "time", 0.0, 0.0, MAX_SECONDS)
         px = int(_number(request, "px", FRAME_PX, MIN_PX, MAX_PX))
 
         def make() -> bytes:
-            return png(reduced(read_mask(self._library.mask_path(mask), seconds), px))
+            time = 0.0
+            if mask.kind == "clip":  # its times count from the first frame, without earlier sound
+                time = float(recent_frame(self._library.clip_path(clip), seconds).time)
+            return png(reduced(read_mask(self._library.mask_path(mask), time), px))
 
         at = round(seconds, 3) if mask.kind == "clip" else 0
         return await self.image((mask.id, at, px), make, "image/png")
