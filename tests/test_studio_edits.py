@@ -240,6 +240,13 @@ def test_studio_preview_follows_the_timeline(client, clip_id):
     assert differences[2] == 0 < differences[1] < differences[0]
 
 
+def test_studio_preview_has_the_keyframes_of_its_frame(client, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", rate=Fraction(30), pts=[0, 30, 60])
+    wanted = {"clip": upload(client, clip.read_bytes(), clip.name).json()["id"], "time": 0.4}
+    made = painted(client, **wanted, keyframes=[{"time": 0.7, "strength": 0}])  # before it
+    assert (made == painted(client, **wanted, settings={**QUICK, "strength": 0})).all()
+
+
 def test_studio_preview_takes_the_style_of_the_timeline(client, clip_id):
     keyframes = [{"time": 0.5, "style": "mosaic"}]
     before, after, mosaic = (

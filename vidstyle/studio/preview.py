@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock
@@ -275,7 +274,7 @@ class Previewer:
         return self._frames.get(request.frame_key(), make)
 
     def look(self, request: PreviewRequest) -> Look:
-        """The look that the timeline and the regions give at the time of a preview."""
+        """The look that the timeline and the regions give at the time of the frame of a preview."""
         style, settings = self.style(request.style), request.settings
         regions = tuple(
             Region(self._style_or_none(each.style), each.settings, each.called)
@@ -294,7 +293,7 @@ class Previewer:
                 for each in request.keyframes
             ]
             timeline = Timeline(keyframes, style, settings, regions)
-            found = timeline.look(Fraction(request.seconds))
+            found = timeline.look(self.frame(request).clip_time)
             style, settings = found.style, replace(settings, **found.settings)
             regions = found.regions
         return Look(style, settings, regions)
