@@ -4,15 +4,18 @@ import http.client
 import subprocess
 import sys
 import threading
+import time
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from conftest import SECONDS
-from studio_session import client_of, open_studio, upload
+from studio_session import client_of, make_previews_quick, open_studio, upload, uploaded_clip
 
 from vidstyle import OutputError, cli
+from vidstyle.studio.preview import Previewer
 from vidstyle.studio.server import Studio
+from vidstyle.studio.turns import StoppedError
 from vidstyle.web.address import listen
 
 
@@ -46,6 +49,25 @@ def test_studio_closes_while_streams_are_open(tmp_path):
         assert connection.getresponse().readline().startswith(b"data: ")
     connection.close()
     assert not any(thread.name == "vidstyle-studio" for thread in threading.enumerate())
+
+
+def test_studio_close_waits_for_what_is_painted(tmp_path, features, monkeypatch):
+    # PyTorch aborts a process that ends meanwhile.
+    begun, ended = threading.Event(), threading.Event()
+
+    def one_long_iteration(*given):
+        begun.set()
+        time.sleep(1)  # longer than the server takes to end
+        ended.set()
+        raise StoppedError
+
+    monkeypatch.setattr(Previewer, "_paint_coarse", one_long_iteration)
+    make_previews_quick(monkeypatch, features)
+    with open_studio(tmp_path / "studio") as studio, client_of(studio) as client:
+        wanted = {"clip": uploaded_clip(client, tmp_path), "style": "ink", "preset": "draft"}
+        with client.stream("POST", "/api/previews", json=wanted):
+            assert begun.wait(SECONDS)
+    assert ended.is_set()
 
 
 def test_studio_command_serves_until_a_signal(tmp_path):

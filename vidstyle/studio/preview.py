@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event, Lock, Thread, current_thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,9 @@ COARSE_STEPS, FINE_STEPS = 8, PRESETS["draft"].initial_steps
 COARSE_LR_GAIN = 2.0
 """Factor of the learning rate of the coarse stage, whose few steps must be long for the
 colours to become those of the style."""
+
+CLOSE_SECONDS = 30.0
+"""Time in seconds that a painting may take to end after it was stopped."""
 
 KEPT_STYLES = 8
 """Number of styles that stay loaded: an image of 2048 x 2048 px takes 50 MB."""
@@ -111,9 +114,8 @@ class Previewer:
     iteration.
 
     Features and styles stay loaded, and the last optimised images are kept: a change of what only
-    blends them with the frame needs no iteration. ``step_time`` is what
-    the last preview measured, None before; ``working_px`` is the default working size of renders on
-    the device.
+    blends them with the frame needs no iteration. ``step_time`` is what the last preview measured,
+    None before; ``working_px`` is the default working size of renders on the device.
 
     Args:
         device: as for ``choose_device``.
@@ -134,6 +136,7 @@ class Previewer:
         self._optimised: OrderedDict[object, Tensor] = OrderedDict()
         self._turns, self._loading, self._changing = Turns(), Lock(), Lock()
         self._wanted: dict[str, Event] = {}
+        self._painters: set[Thread] = set()
         self.step_time: StepTime | None = None
 
     @property
@@ -154,6 +157,14 @@ class Previewer:
             for stop in self._wanted.values():
                 stop.set()
 
+    def join(self) -> None:
+        """Wait until all that was stopped has ended: a process that ends while a thread of it is
+        within PyTorch aborts."""
+        with self._changing:
+            painters = list(self._painters)
+        for painter in painters:
+            painter.join(CLOSE_SECONDS)
+
     @contextmanager
     def shown(self, show: Show, stop: Event, window: str) -> Iterator[None]:
         """The context of a painting: it stops the one before of the same window, and shows its own
@@ -168,6 +179,7 @@ class Previewer:
             if before := self._wanted.get(window):
                 before.set()
             self._wanted[window] = stop
+            self._painters.add(current_thread())
         try:
             yield
             show({"stage": "end"})
@@ -177,6 +189,7 @@ class Previewer:
             show({"stage": "error", "message": str(error)})
         finally:
             with self._changing:
+                self._painters.discard(current_thread())
                 if self._wanted.get(window) is stop:
                     del self._wanted[window]
 

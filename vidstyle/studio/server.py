@@ -148,6 +148,7 @@ class Studio:
         self._running.end()
         self.queue.close()
         self._running.join()
+        self._previewer.join()
         self._socket.close()
         self._lock.release()
 
