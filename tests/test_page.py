@@ -210,6 +210,25 @@ def test_listen_names_invalid_and_used_addresses():
         assert server.proto == socket.IPPROTO_TCP  # asyncio sets TCP_NODELAY only then
 
 
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("0.0.0.0", "0.0.0.0", 8765),
+        ("host2", "host2", 8765),
+        ("9000", "127.0.0.1", 9000),
+        ("192.168.1.20:80", "192.168.1.20", 80),
+        ("[::1]", "::1", 8765),
+    ],
+)
+def test_listen_fills_in_what_the_address_lacks(monkeypatch, address, host, port):
+    def unknown(*given, **options):
+        raise OSError("nowhere")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(DeviceError, match=f"on {host} port {port} "):
+        listen(address)
+
+
 def test_page_without_dependencies_names_remedy(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     packages = "vidstyle.live.web", "vidstyle.web"

@@ -18,14 +18,15 @@ def listen(address: str = "", flag: str = "--web") -> socket.socket:
     """Return a socket that is bound to an address, but does not listen yet.
 
     Args:
-        address: HOST:PORT; the defaults of either part are ``HOST`` and ``PORT``.
+        address: HOST:PORT, HOST or PORT; the defaults of the parts are ``HOST`` and ``PORT``.
         flag: of the command line that chooses another address, for messages.
 
     Raises:
         ValueError: the address is not valid.
         DeviceError: the system rejects the address.
     """
-    match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]*?))(?::?(\d+))?", address)
+    full = f":{address}" if address.isdecimal() else address
+    match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]*))(?::(\d+))?", full)
     if not match or int(match[3] or 0) > 65535:
         example = f"use HOST:PORT, such as {HOST}:{PORT}"
         raise ValueError(f"{address!r} is not a valid address for the page: {example}")
