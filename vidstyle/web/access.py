@@ -4,7 +4,7 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Collection
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -91,11 +91,11 @@ class Access:
 
     def _same_origin(self, origin: str, host: str) -> bool:
         """Whether an origin is this page's. Behind a proxy its scheme may be https."""
-        parts = urlsplit(origin) if origin.startswith(("http://", "https://")) else urlsplit("")
-        if host_of(parts.netloc) in self._allowed:
-            return True
-        default = DEFAULT_PORTS.get(parts.scheme)
-        return default is not None and _split(parts.netloc, default) == _split(host, default)
+        scheme, _, netloc = origin.partition("://")
+        default = DEFAULT_PORTS.get(scheme)
+        if default is None:
+            return False
+        return host_of(netloc) in self._allowed or _split(netloc, default) == _split(host, default)
 
     def _is_link(self, scope: Scope, headers: dict[str, str]) -> bool:
         """Whether the browser opens a link in a tab, which the site with the link cannot read."""
