@@ -311,10 +311,25 @@ def test_queue_paused_job_lets_the_next_one_run(bench, fake):
         assert queue.uses(bench.clip.id) and queue.uses("ink") and not queue.uses("dots")
 
 
-def test_queue_carries_a_mask_once_at_a_time(bench, fake):
+@pytest.fixture
+def mask(bench):
     upload = bench.library.begin_mask(bench.clip, "left.png")
     cv2.imwrite(str(upload.path), np.eye(48, 64, dtype=np.uint8) * 255)
-    mask = bench.library.finish_mask(bench.clip, upload)
+    return bench.library.finish_mask(bench.clip, upload)
+
+
+@pytest.mark.parametrize(("device", "state"), [("cuda:0", "running"), ("cpu", "queued")])
+def test_queue_carries_masks_on_the_cpu(bench, mask, fake, device, state):
+    with bench.queue(devices=(device,)) as queue:
+        bench.add(queue)
+        queue.carry(bench.clip, mask)
+        assert states(queue) == ["running", state]
+        fake()[0].end(0)
+        until(lambda: queue.jobs[0].state == "done")
+        assert queue.jobs[1].state == "running" and queue.jobs[1].device == "cpu"
+
+
+def test_queue_carries_a_mask_once_at_a_time(bench, mask, fake):
     with bench.queue() as queue:
         job = queue.carry(bench.clip, mask)
         assert queue.carry(bench.clip, mask) is job and len(fake()) == 1

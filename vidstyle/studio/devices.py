@@ -17,19 +17,18 @@ class Devices:
     def __init__(self, names: Sequence[str] = ("auto",), parallel: int = 1) -> None:
         self.names, self._parallel = tuple(names), parallel
 
-    def free(self, running: Iterable[str], began_on: str = "") -> str:
+    def free(self, running: Iterable[str], needed: str = "") -> str:
         """The device that a render gets: of those with room, the one with the fewest renders.
 
         Args:
             running: the device of each render that runs.
-            began_on: device of a render's finished frames, where it has to go on; "": there are
-                none.
+            needed: the only device that it may have; "": any.
 
         Returns:
             "" where it has to wait.
         """
         busy = Counter(running)
-        fitting = [began_on] if began_on else self.names
+        fitting = [needed] if needed else self.names
         fewest = min(fitting, key=lambda name: busy[name])
         return fewest if busy[fewest] < self._parallel else ""
 

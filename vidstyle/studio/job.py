@@ -110,6 +110,15 @@ class Job:
         """Whether it renders a picture, whose iterations are counted instead of frames."""
         return self.file.endswith(STILL_ENDING)
 
+    def needed_device(self, begun: bool) -> str:
+        """The only device that it may have, where it has ``begun`` to write; "": any.
+
+        On another one the frames would be others. The CPU computes masks.
+        """
+        if self.kind == "mask":
+            return "cpu"
+        return self.device if begun else ""
+
     def public(self) -> dict[str, Any]:
         """As the page sees it."""
         shown = {name: value for name, value in asdict(self).items() if name not in HIDDEN}

@@ -248,16 +248,15 @@ class JobQueue:
             if not self._ready or self._closing:
                 return
             if job.state == "queued" and job.id not in self._running:
-                # On another device the frames would be others: a render goes on where it began.
-                began_on = job.device if part_folder(self.output(job)).exists() else ""
+                needed = job.needed_device(part_folder(self.output(job)).exists())
                 running = [self._jobs[key].device for key in self._running]
-                if device := self._devices.free(running, began_on):
+                if device := self._devices.free(running, needed):
                     self._start(job, device)
 
     def _start(self, job: Job, device: str) -> None:
         output, job.device = self.output(job), device
         try:
-            if absence := self._devices.absence(job.device):
+            if job.kind != "mask" and (absence := self._devices.absence(job.device)):
                 raise MissingError(absence)
             arguments = job_arguments(job, self._library, output)
             process = RenderProcess(arguments, output.parent / "log.txt", self._library.folder)
