@@ -274,6 +274,7 @@ def test_command_writes_over_no_file_that_it_reads(vidstyle, in_use, arguments):
         (["-c:v", "cinepak"], "unknown codec 'cinepak'"),
         (["-f", "avi"], "'avi' is not a container for standard output"),
         (["-r", "fast"], "not a valid frame rate"),
+        (["--person-model", "people.onnx"], "add --mask person"),
         (["-y", "-n"], "-n"),
         (["--nonsense"], "--nonsense"),
     ],

@@ -214,7 +214,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
     Raises:
         ValueError: flags that exclude each other.
     """
-    from ..io.mask_file import MaskFile
+    from ..io.mask_file import PEOPLE, MaskFile
     from ..io.sink_base import Encoding
     from ..job import RenderJob
     from ..painted_keyframes import parse_painted_keyframes
@@ -233,6 +233,13 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         raise ValueError("--mask-invert works with --mask only: add --mask FILE")
     if args.seam_frames is not None and not args.frames:
         raise ValueError("--seam-frames works with --frames only: add --frames START-END")
+    regions = parse_regions(args.regions, any(each.region for each in args.keyframes))
+    masks = args.mask, *(str(region.mask.path) for region in regions)
+    if args.person_model and not set(masks) & set(PEOPLE):
+        raise ValueError(
+            "--person-model works with masks of people only: add --mask person, or "
+            "--region person=STYLE"
+        )
     return RenderJob(
         name,
         args.output or "",
@@ -253,7 +260,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         files=(*styles, *weights_files(args)),
         mask=None if args.mask is None else MaskFile(args.mask, args.mask_invert),
         keyframes=args.keyframes,
-        regions=parse_regions(args.regions, any(each.region for each in args.keyframes)),
+        regions=regions,
         painted=parse_painted_keyframes(args.painted),
         person_model=args.person_model,
         face_model=args.face_model,
