@@ -124,10 +124,12 @@ def test_live_command_without_style_uses_bundled_styles(
 ):
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=10, rate=Fraction(25))
-    monkeypatch.setattr(
-        "vidstyle.live.loop.live",
-        lambda session, *given: print([name for name, _ in session.controls.styles]),
-    )
+
+    def live(session, *given):
+        print(session.controls.names)
+        session.close()
+
+    monkeypatch.setattr("vidstyle.live.loop.live", live)
     for arguments, expected in (
         ([], ["dots", "engraving", "glass", "ink", "mosaic", "paper", "strokes", "watercolor"]),
         (["ink", "dots"], ["ink", "dots"]),
