@@ -4,12 +4,14 @@ import statistics
 from fractions import Fraction
 from itertools import islice
 
+import av
 import cv2
 import numpy as np
 import pytest
 from conftest import scene, write_clip
 
 from vidstyle.io.source import open_source
+from vidstyle.io.stream_info import BT709
 from vidstyle.live.camera import PacedFile
 
 
@@ -48,6 +50,25 @@ def test_paced_file_mirror_flips_frames(tmp_path):
         mirrored = next(iter(camera)).image
     with PacedFile(path) as camera:
         assert np.array_equal(next(iter(camera)).image[:, ::-1], mirrored)
+
+
+def write_phone_clip(path):
+    """A clip of one frame in HDR (PQ) that players turn by 90 degrees."""
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p10le"
+        video.codec_context.color_trc, video.codec_context.colorspace = 16, 9  # PQ, BT.2020
+        video.set_display_rotation(90)
+        output.mux(video.encode(av.VideoFrame.from_ndarray(scene(), format="rgb24")))
+        output.mux(video.encode(None))
+    return path
+
+
+def test_paced_file_is_upright_and_sdr(tmp_path):
+    with PacedFile(write_phone_clip(tmp_path / "clip.mp4")) as camera:
+        frame = next(iter(camera))
+        assert frame.size == camera.format.size == (48, 64) and camera.format.rotation == 0
+        assert camera.format.color.transfer == BT709 and frame.image.dtype == np.uint8
 
 
 def test_paced_file_loops_at_its_frame_rate(tmp_path, clock):

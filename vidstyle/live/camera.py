@@ -224,7 +224,8 @@ class Camera(LiveSource):
 class PacedFile(LiveSource):
     """A video file played at its own frame rate, once or in a loop, instead of a camera.
 
-    Late frames are skipped. If decoding is too slow even so, the file plays in slow motion.
+    Its frames are upright, and HDR becomes SDR. Late frames are skipped. If decoding is too slow
+    even so, the file plays in slow motion.
 
     Args:
         name: the file.
@@ -237,17 +238,20 @@ class PacedFile(LiveSource):
     def __init__(self, name: str | Path, loop: bool = False) -> None:
         super().__init__()
         self._name, self._loop, self._correction_count = name, loop, 0
-        with VideoFile(name) as clip:
+        with self._open() as clip:
             known = clip.format
         self.format = replace(
             known, frames=None, bit_depth=8, alpha=False, hdr_metadata=None, path=None, live=True
         )
 
+    def _open(self) -> VideoFile:
+        return VideoFile(self._name, sdr=True, apply_rotation=True)
+
     def _read_frames(self) -> Iterator[Frame]:
         self.start_time = time.monotonic()
         offset, end, skipped = Fraction(0), Fraction(0), 0
         while not self._stopped.is_set():
-            with VideoFile(self._name, sdr=True) as clip:
+            with self._open() as clip:
                 for frame in clip:
                     due = offset + frame.time
                     self._stopped.wait(max(0.0, self.start_time + float(due) - time.monotonic()))
