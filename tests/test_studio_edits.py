@@ -350,6 +350,7 @@ def test_studio_shown_command_is_one_of_vidstyle(client, clip_id, mask_id, capsy
         ({"regions": [{"mask": "x", "style": "ink"}]}, 404, "no such mask"),
         ({"regions": [{"mask": 1, "style": "ink"}]}, 400, "use an id"),
         ({"mask": ["x"]}, 400, "use an id"),
+        ({"mask": ""}, 404, "no such mask"),
     ],
 )
 def test_studio_wrong_edits_are_refused_in_one_line(client, clip_id, changes, code, words):

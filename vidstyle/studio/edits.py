@@ -156,7 +156,8 @@ class Edits:
 
     @property
     def _all_masks(self) -> set[str]:
-        return {each.mask for each in self.regions} | ({self.mask} if self.mask else set())
+        masks = {each.mask for each in self.regions}
+        return masks if self.mask is None else masks | {self.mask}
 
     @property
     def masks(self) -> set[str]:
