@@ -115,6 +115,18 @@ def test_presets_damaged_file_is_kept(client, page_session, presets):
         page_session.session.messages._messages.clear()
 
 
+def test_presets_keep_values_of_flags_within_their_limits(client, page_session, presets):
+    controls = page_session.session.controls
+    controls.crossfade_seconds = 500.0  # of --fade
+    send(client, page_session, save_preset="long")
+    assert client.get("/state").json()["presets"] == [{"name": "long", "active": True}]
+    send(client, page_session, preset="long")
+    assert controls.crossfade_seconds == 60
+    other = Presets(controls, presets._path)
+    other.load()
+    assert other.names == ["long"]
+
+
 def test_presets_have_a_limit(client, page_session, presets):
     presets._write([{**GOOD, "name": str(number)} for number in range(MAX_PRESETS)])
     send(client, page_session, save_preset="new")

@@ -14,6 +14,7 @@ from ..errors import InputError, OutputError
 from ..io.files import write_file
 from .commands import (
     MAX_PRESETS,
+    PARAMETERS,
     check_parameters,
     check_preset_name,
     check_weights,
@@ -125,9 +126,14 @@ class Presets:
 
 
 def _values(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of the controls' state that a preset keeps."""
+    """Return the part of the controls' state that a preset keeps.
+
+    Flags may have set values that a command may not.
+    """
     styles = {each["name"]: each["weight"] for each in state["styles"] if each["weight"]}
-    return {"styles": styles, "settings": dict(state["settings"])}
+    limits = PARAMETERS.items()
+    settings = {name: min(max(state["settings"][name], low), high) for name, (low, high) in limits}
+    return {"styles": styles, "settings": settings}
 
 
 def _parse(data: bytes) -> list[Entry]:
