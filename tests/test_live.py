@@ -23,7 +23,7 @@ from vidstyle.live.camera import PacedFile
 from vidstyle.live.display import Display
 from vidstyle.live.keys import HELP
 from vidstyle.live.loop import live
-from vidstyle.live.session import ADVICE_SECONDS, Session
+from vidstyle.live.session import ADVICE_SECONDS, MAX_PENDING_COMMANDS, Session
 from vidstyle.live.slate import draw_slate
 from vidstyle.live.startup import LiveOptions, SessionClosed
 from vidstyle.losses.base import StyleSize
@@ -172,6 +172,16 @@ def test_session_keys_select_style(session):
     press(session, stylizer, "p")
     show_frame(session, stylizer, 4)
     assert stylizer.style is session.controls.styles[1][1]
+
+
+def test_session_key_beyond_the_pending_commands_is_a_message(session):
+    session, stylizer, window = session
+    show_frame(session, stylizer, 1)
+    for _ in range(MAX_PENDING_COMMANDS):
+        session.command({"do": "mirror"})
+    window.keys.append("n")
+    session.refresh()
+    assert "send fewer" in session.messages.recent()[-1].text
 
 
 def test_controls_crossfade_recomputes_no_gram_matrices(session, monkeypatch):

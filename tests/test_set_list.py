@@ -22,8 +22,10 @@ STYLES = [Path("a.png"), Path("b.png"), Path("c.png")]
 class Session:
     """Notes the commands, which must be valid ones."""
 
+    temporal_weight = 5.0
+
     def __init__(self):
-        settings = {"strength": 1.0, "style_scale": 1.0, "temporal_weight": 5.0}
+        settings = {"strength": 1.0, "style_scale": 1.0, "temporal_weight": self.temporal_weight}
         self.controls = SimpleNamespace(state=lambda: {"settings": settings}, styles=STYLES)
         self.display = SimpleNamespace(image="a frame")
         self.commands = []
@@ -138,6 +140,26 @@ def test_set_list_sets_a_parameter_again_that_a_key_has_changed():
     entries = [entry(1, strength=0.5), entry(4, strength=0.5)]
     first, between, again = commands_of(entries, [1, 3, 4])
     assert first == again == [{"set": {"strength": 0.5}}] and not between
+
+
+def test_set_list_fades_from_a_value_beyond_those_of_commands(monkeypatch):
+    monkeypatch.setattr(Session, "temporal_weight", 5000.0)  # of --temporal-weight
+    half, end = commands_of([entry(1, temporal_weight=0.0, fade=2)], [2, 3])
+    assert half == [{"set": {"temporal_weight": 500.0}}]
+    assert end == [{"set": {"temporal_weight": 0.0}}]
+
+
+def test_set_list_waits_while_too_many_commands_are_pending(features, style, monkeypatch):
+    monkeypatch.setattr("vidstyle.live.session.MAX_PENDING_COMMANDS", 2)
+    entries = [entry(1, "b.png", strength=0.5), entry(3, "a.png", strength=1.0)]
+    with closing(Show(entries, features, style, monkeypatch)) as show:
+        show.style_at(0)
+        for time in (1, 3, 5):  # no frame is stylised meanwhile
+            show.refresh(time)
+        for time in (6, 7, 8):
+            show.style_at(time)
+        assert show.style_at(9) is show.styles[0]
+        assert show.session.controls.state()["settings"]["strength"] == 1
 
 
 def test_set_list_refuses_what_cannot_change_during_a_session():

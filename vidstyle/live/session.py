@@ -146,9 +146,8 @@ class Session:
             action = self.actions[KEYS[key]]
             # What changes the stylizer waits for the end of its frame.
             if KEYS[key] in self.controls.actions:
-                self._enqueue(action)
-            else:
-                self._dispatch(action)
+                action = partial(self._enqueue, action)
+            self._dispatch(action)
         seconds = self._options.seconds
         if seconds is not None and now - self._start_time > seconds:
             raise SessionClosed

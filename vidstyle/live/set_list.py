@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,11 @@ class SetList:
         """Note the session and its parameters at the start."""
         self._session = session
         settings = session.controls.state()["settings"]
-        self._before = {name: settings[name] for name in TIMED_PARAMETERS}
+        # Flags may have set values that a command may not.
+        limits = {name: PARAMETERS[name] for name in TIMED_PARAMETERS}
+        self._before = {
+            name: min(max(settings[name], low), high) for name, (low, high) in limits.items()
+        }
 
     def show(self, image: Image) -> None:
         """Send the commands that are due; none before the first stylised frame."""
@@ -59,20 +64,25 @@ class SetList:
             return
         if self._start is None:
             self._start = self._clock()
-        now = Fraction(self._clock() - self._start)
+        with suppress(ValueError):  # too many commands wait: it is sent with a later image
+            self._send(Fraction(self._clock() - self._start))
+
+    def _send(self, now: Fraction) -> None:
+        """Send the commands that are due. ValueError: too many wait."""
         while self._pending and self._pending[0].time <= now:
-            entry = self._pending.pop(0)
+            entry = self._pending[0]
             for name in entry.settings:
                 self._sent.pop(name, None)
             if entry.styles:
                 self._session.blend(self._weights(entry), float(entry.fade))
+            del self._pending[0]
         past = [keyframe for keyframe in self._keyframes if keyframe.time <= now]
         named = {name for keyframe in past for name in keyframe.settings}
         values = {name: setting_at(name, self._before[name], past, now) for name in sorted(named)}
         changed = {name: value for name, value in values.items() if self._sent.get(name) != value}
         if changed:
-            self._sent |= changed
             self._session.command({"set": changed})
+            self._sent |= changed
 
     def close(self) -> None:
         """Nothing is open."""
