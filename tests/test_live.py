@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 
@@ -339,6 +340,13 @@ def test_live_ends_after_its_seconds(camera, features, styles):
     session = Session(LiveOptions(seconds=0.2), camera, stylizer, styles)
     live(session, camera, stylizer)
     assert time.monotonic() - begun > 0.2
+
+
+def test_session_styles_of_one_name_are_told_apart(camera, features, styles):
+    (_, first), (_, second) = styles
+    stylizer = Stylizer(features, first, QUICK)
+    with closing(Session(LiveOptions(), camera, stylizer, [("x", first), ("x", second)])) as made:
+        assert made.controls.names == ["x", "x 2"]
 
 
 def test_controls_blend_has_no_temporal_weight_during_crossfade(session):

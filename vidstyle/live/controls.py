@@ -30,7 +30,7 @@ class Controls:
 
     Args:
         stylizer: has the first style.
-        styles: (name, style), at least one.
+        styles: (name, style), at least one. Equal names get numbers.
         source: the source that can be mirrored.
         rate_controller: limits the steps per frame.
         crossfade_seconds: duration of the crossfade between styles.
@@ -44,7 +44,9 @@ class Controls:
         rate_controller: FrameRateController,
         crossfade_seconds: float,
     ) -> None:
-        self.styles = list(styles)
+        self.styles: list[tuple[str, Style]] = []
+        for name, style in styles:
+            self.styles.append((self._unused(name), style))
         self.weights = [float(number == 0) for number in range(len(styles))]
         self.crossfade_seconds = crossfade_seconds
         self._stylizer, self._source = stylizer, source
@@ -172,11 +174,14 @@ class Controls:
         if len(self.styles) >= MAX_STYLES:
             message = f"{name} was not added: there are {MAX_STYLES} styles already"
             raise ValueError(f"{message}: start vidstyle again with the styles you need")
+        self.styles.append((self._unused(name), style))
+        self.select(len(self.styles))
+
+    def _unused(self, name: str) -> str:
+        """The name, with a number where a style has it already: names are what users choose by."""
         names = self.names
         candidates = (name, *(f"{name} {number}" for number in range(2, len(names) + 3)))
-        unused = next(candidate for candidate in candidates if candidate not in names)
-        self.styles.append((unused, style))
-        self.select(len(self.styles))
+        return next(candidate for candidate in candidates if candidate not in names)
 
     def thumbnail(self, number: int, long_side: int) -> Image:
         """The first image of a style, (H, W, 3) uint8, with ``long_side`` px. Thread-safe."""
