@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import scene, sound_of, times_of, write_clip
 
-from vidstyle import cli, job
+from vidstyle import OutputError, cli, job
 
 
 def test_render_keeps_times_and_audio_of_a_clip(vidstyle, clip, style_file):
@@ -215,6 +215,28 @@ def test_train_features_writes_a_network_that_render_uses(
         "1",
     ]
     assert cli.main([str(argument) for argument in ("render", *arguments)]) == 0
+
+
+def test_train_features_resumes_where_its_file_could_not_be_written(
+    vidstyle, tmp_path, monkeypatch
+):
+    (tmp_path / "pictures").mkdir()
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / "pictures" / f"{number}.png"), np.roll(scene(), 20 * number, 1))
+    monkeypatch.setattr("vidstyle.training.loop.CHECKPOINT_SECONDS", 0.0)
+    flags = ["train-features", "pictures", "-o", "mine.safetensors", "--batch", "2", "--steps"]
+
+    def no_space(*args):
+        raise OutputError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vidstyle.features.weights.write_network", no_space)
+        assert vidstyle(*flags, "2")[0] == 1
+    code, _, err = vidstyle(*flags, "3")
+    assert code == 1 and "was left by another training" in err and "resumed" not in err
+    code, _, err = vidstyle(*flags, "2")
+    assert code == 0 and "resumed after step 2" in err
+    assert not list(tmp_path.glob("*.checkpoint"))
 
 
 def test_train_features_does_not_replace_its_teacher(vidstyle, tmp_path):

@@ -1,7 +1,6 @@
 """The command ``vidstyle train-features``."""
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from ..runtime.device import choose_device
     from ..training.images import image_files, read_images
     from ..training.loop import Progress, make_task, train
-    from ..training.trial import held_out_trial
+    from ..training.trial import TRIAL_STEPS, held_out_trial
 
     with usage_errors(parser):
         config = _config(args)
@@ -60,13 +59,13 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     check_writable(args.output, args.overwrite)
     checkpoint = args.output.with_name(f"{args.output.name}.checkpoint")
     sheet = check_writable(args.output.with_name(f"{args.output.stem}.png"), args.overwrite)
-    sources = [args.images, *image_files(args.images), *([args.teacher] if args.teacher else [])]
+    files = image_files(args.images)
+    sources = [args.images, *files, *([args.teacher] if args.teacher else [])]
     check_apart([args.output, sheet, checkpoint], sources)
     teacher = vgg_network("vgg16", args.teacher, "max").to(device) if args.teacher else None
     with OutputLock(args.output), deferred():
-        images = read_images(args.images, config.picture_px)
-        if checkpoint.exists():
-            print(f"resumed from {checkpoint}", file=sys.stderr)
+        with ProgressDisplay("image", len(files) or None, args.quiet) as display:
+            images = read_images(args.images, config.picture_px, display.show)
         with ProgressDisplay("step", config.steps, args.quiet) as display:
 
             def report(progress: Progress) -> None:
@@ -77,12 +76,14 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
             used, content, style = images[:-2], images[-2], images[-1]
             task = make_task(config, len(used), teacher)
+            task.watch = display.show
             weights = train(task, used, config, device, report, checkpoint)
         card = f"{len(used)} images, {config}" + (", teacher VGG-16" if teacher else "")
         write_network(args.output, weights, task.shape, card)
-        trial = held_out_trial(
-            bundled_features(read_network(args.output)).to(device), content, style
-        )
+        checkpoint.unlink(missing_ok=True)
+        with ProgressDisplay("iteration", TRIAL_STEPS, args.quiet) as display:
+            features = bundled_features(read_network(args.output)).to(device)
+            trial = held_out_trial(features, content, style, display.show)
         write_image(sheet, trial.sheet)
     print(
         f"the last but one image, stylised in the style of the last one (both held out), "

@@ -11,6 +11,7 @@ a third as much of the teacher.
 No weight of the teacher is part of the result: the network starts from random weights.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -119,13 +120,13 @@ class Distillation(Task):
         number, place = divmod(step - 1, ROUND_STEPS)
         if not self._bases:
             crops = self._draw(images, config, BASIS_CROPS, -1)
-            self._bases = self._make_bases(crops)
+            self._bases = self._make_bases(crops, step)
             if step == 1:
                 normalise_layers(self.network, crops)
         if number != self._round:
             count = config.batch * ROUND_STEPS // ROUND_EPOCHS
             self._crops = self._draw(images, config, count, number)
-            self._taught = self._teach(self._crops)
+            self._taught = self._teach(self._crops, step)
             self._round = number
         batches = ROUND_STEPS // ROUND_EPOCHS
         epoch, batch = divmod(place, batches)
@@ -158,28 +159,29 @@ class Distillation(Task):
         crops = augmented_crops(images[chosen], config.crop_px, generator, CROP_SCALES)
         return with_texture(crops, generator).clamp(0, 1)
 
-    def _make_bases(self, crops: Tensor) -> dict[str, Basis]:
-        with torch.no_grad():
-            parts = [self._activations(crop) for crop in torch.split(crops, 1)]
+    def _make_bases(self, crops: Tensor, step: int) -> dict[str, Basis]:
+        parts = list(self._activations(crops, step))
         return {
             name: Basis.of(torch.cat([part[name] for part in parts]), count)
             for name, count in self.shape.heads
         }
 
-    def _teach(self, crops: Tensor) -> dict[str, Tensor]:
-        parts = []
-        with torch.no_grad():
-            for crop in torch.split(crops, 1):  # one at a time: less memory, and as fast
-                check()
-                found = self._activations(crop)
-                parts.append({name: basis(found[name]) for name, basis in self._bases.items()})
+    def _teach(self, crops: Tensor, step: int) -> dict[str, Tensor]:
+        parts = [
+            {name: basis(found[name]) for name, basis in self._bases.items()}
+            for found in self._activations(crops, step)
+        ]
         return {name: torch.cat([part[name] for part in parts]) for name in self._bases}
 
-    def _activations(self, crop: Tensor) -> dict[str, Tensor]:
-        """Head -> the activations that it predicts."""
+    def _activations(self, crops: Tensor, step: int) -> Iterator[dict[str, Tensor]]:
+        """Head -> the activations of the teacher that it predicts, of each crop, before a step."""
         names = {name.removeprefix("vgg."): name for name, _ in self.shape.heads}
-        found = self._teacher[0](crop, names)
-        return {name: found[layer] for layer, name in names.items()}
+        for number, crop in enumerate(torch.split(crops, 1), 1):  # less memory, and as fast
+            check()
+            with torch.no_grad():
+                found = self._teacher[0](crop, names)
+            yield {name: found[layer] for layer, name in names.items()}
+            self.watch(step - 1, f"teacher: crop {number}/{len(crops)}")
 
 
 def _inner(maps: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import logging
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -31,7 +31,9 @@ DETAIL_SIGMA_PX = 1.5
 """Standard deviation of the Gaussian blur that separates detail."""
 
 
-def read_images(path: Path, side_px: int) -> Tensor:
+def read_images(
+    path: Path, side_px: int, report: Callable[[int], None] = lambda count: None
+) -> Tensor:
     """Read all images of a folder, subfolders included, or of a tar file, as square centre crops.
 
     Files of other kinds are skipped. Images that cannot be read are skipped with a warning.
@@ -39,6 +41,7 @@ def read_images(path: Path, side_px: int) -> Tensor:
     Args:
         path: of the folder or tar file.
         side_px: side S of the crops.
+        report: called with the number of images so far, after each.
 
     Returns:
         (N, 3, S, S) uint8 RGB.
@@ -55,16 +58,18 @@ def read_images(path: Path, side_px: int) -> Tensor:
             unreadable.append(str(error))
             continue
         if image is None:
+            unreadable.append(f"{name} is damaged or no image")
             continue
         height, width = image.shape[:2]
-        scale = side_px / min(height, width)
-        size = (max(side_px, round(width * scale)), max(side_px, round(height * scale)))
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
         resized = cv2.resize(
-            image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            np.ascontiguousarray(image[top : top + side, left : left + side]),
+            (side_px, side_px),
+            interpolation=cv2.INTER_AREA if side_px < side else cv2.INTER_CUBIC,
         )
-        top, left = (size[1] - side_px) // 2, (size[0] - side_px) // 2
-        crop = resized[top : top + side_px, left : left + side_px]
-        images.append(torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1))
+        images.append(torch.from_numpy(resized).permute(2, 0, 1))
+        report(len(images))
     if unreadable:
         log.warning("%d images were skipped, the first since %s", len(unreadable), unreadable[0])
     if len(images) < MIN_IMAGES:

@@ -1,5 +1,6 @@
 """The training of a task: AdamW and Muon with a cosine schedule, checkpoints, and resuming."""
 
+import logging
 import math
 import time
 import zlib
@@ -19,6 +20,8 @@ from .distillation import Distillation
 from .instances import InstanceDiscrimination
 from .muon import Muon, kernels
 from .task import Task, seeded_weights
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 20.0
 """Time between two checkpoints."""
@@ -73,7 +76,7 @@ def train(
         report: called after every step.
         checkpoint: file in which the state is saved every ``CHECKPOINT_SECONDS`` and at an
             interrupt. If it exists, training resumes from it, to the same weights as without the
-            interruption. It is removed at the end.
+            interruption. Remove it once the weights are written.
 
     Returns:
         The weights of ``Network(task.shape)``, float32 on the CPU.
@@ -85,6 +88,7 @@ def train(
     run = _TrainingRun(task, images, config, device)
     if checkpoint is not None and checkpoint.exists():
         run.load(checkpoint)
+        log.info("resumed after step %d, from %s", run.step, checkpoint)
     saved = time.monotonic()
     try:
         while run.step < config.steps:
@@ -97,9 +101,10 @@ def train(
     except KeyboardInterrupt:  # raised between two steps: the state is consistent
         if checkpoint is not None:
             run.save(checkpoint)
+            log.error(
+                "not finished: step %d is in %s; the same command resumes it", run.step, checkpoint
+            )
         raise
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
     return {name: weight.cpu().contiguous() for name, weight in run.task.weights().items()}
 
 

@@ -1,6 +1,6 @@
 """The interface of a training task: what a feature network is trained to do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,11 +17,18 @@ class Task(nn.Module):
 
     The loss of a step is a function of the weights, the images and the number of the step alone, so
     that a training resumes to the same weights.
+
+    ``watch`` is called with the number of finished steps, and with what the next step is busy with,
+    where it takes long.
     """
 
     shape: NetworkShape
     score_name: str
     """What the second result of ``loss`` is the fraction of, for the progress display."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watch: Callable[[int, str], None] = lambda step, text: None
 
     def predicted(self, images: Tensor) -> Any:
         """The result of ``forward`` in the fastest precision of the device.

@@ -1,5 +1,7 @@
 """A trial of trained features on images that they were not trained on."""
 
+from collections.abc import Callable
+from itertools import count
 from typing import NamedTuple
 
 import torch
@@ -31,17 +33,25 @@ class Trial(NamedTuple):
     sheet: Image
 
 
-def held_out_trial(features: Features, content: Tensor, style: Tensor) -> Trial:
+def held_out_trial(
+    features: Features,
+    content: Tensor,
+    style: Tensor,
+    report: Callable[[int], None] = lambda step: None,
+) -> Trial:
     """Stylise an image that the features were not trained on.
 
     Args:
         features: on any device.
         content, style: (3, S, S) uint8 RGB.
+        report: called with the number of each of the ``TRIAL_STEPS`` when it begins, from 1.
     """
     content, style = content[None].float() / 255, style[None].float() / 255
     stylizer = Stylizer(
         features, Style((style,), (1.0,), features), Settings(initial_steps=TRIAL_STEPS)
     )
+    numbers = count(1)
+    stylizer.on_iteration = lambda: report(next(numbers))
     stylized = to_tensor(stylizer(Frame(to_image(content))).image)
     control = evaluate(colors_only(content, style), content, style)
     return Trial(
