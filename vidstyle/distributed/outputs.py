@@ -57,7 +57,7 @@ class Output(Protocol):
         """Leave it unfinished, with what is done so far."""
 
     def release(self) -> None:
-        """Give up locks and open files. May be called twice."""
+        """Give up the lock. May be called twice."""
 
 
 class VideoOutput:
@@ -79,12 +79,12 @@ class VideoOutput:
         self._path = check_writable(job.output, job.overwrite)
         self.clip = Clip.of(job, settings)
         try_hardware(job.encoding.codec)
-        self._source = job.open_source()
-        self.info = self._source.format
+        with job.open_source() as source:  # closed: a batch may have more clips than can be open
+            check_kinds(job, source)
+            self.info = source.format
         self._lock = OutputLock(self._path)
         self._started = time.perf_counter()
         try:
-            check_kinds(job, self._source)
             settings = job.layout(settings, self.info)
             encoder = choose_encoder(self._path, self.info, job.encoding)
             if self._path.suffix.lower() not in ANIMATIONS:
@@ -160,7 +160,6 @@ class VideoOutput:
     def release(self) -> None:
         """See ``Output``."""
         self._lock.release()
-        self._source.close()
 
 
 class StillOutput:

@@ -1,7 +1,7 @@
 """The shots of a clip: cuts are found in ranges of the clip, and joined as one pass finds them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, pairwise
 
@@ -68,6 +68,8 @@ def scan(job: RenderJob, part: ScanRange) -> Scan:
     Raises:
         InputError: the clip cannot be read.
     """
+    # Cuts do not depend on these, and people and paintings take longer to find than cuts.
+    job = replace(job, mask=None, regions=(), painted=(), keyframes=(), face_model=None)
     begin = None
     with job.open_source() as whole:
         start = whole.format.start
