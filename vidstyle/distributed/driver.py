@@ -119,25 +119,30 @@ class Driver:
                 units += [_Unit(output, task, frames) for task, frames in output.tasks()]
         left = {id(each): sum(unit.output is each for unit in units) for each in outputs}
         total, done, shots = sum(unit.frames for unit in units), 0, 0
-        began = time.monotonic()
+        began, complete = time.monotonic(), [each for each in outputs if not left[id(each)]]
 
         def accept(unit: _Unit, result: Any) -> None:
             nonlocal done, shots
             unit.output.accept(unit.task, result)
             done, shots = done + unit.frames, shots + 1
             left[id(unit.output)] -= 1
-            if not left[id(unit.output)] and id(unit.output) not in self.failed:
-                unit.output.finish()
+            if not left[id(unit.output)]:
+                complete.append(unit.output)
+
+        def finish() -> None:
+            while complete:
+                output = complete.pop(0)
+                if id(output) not in self.failed:
+                    with self._failure_of(output):
+                        output.finish()
 
         def show() -> None:
             speed = done / max(time.monotonic() - began, 1e-6)
             failures = f", {self._troubles} failed" if self._troubles else ""
             display.show(done, f"{shots}/{len(units)} shots, {speed:.2f} frames/s{failures}")
+            finish()  # after the progress that it ends
 
-        for output in outputs:
-            if not left[id(output)] and id(output) not in self.failed:
-                with self._failure_of(output):
-                    output.finish()
+        finish()
         listener = outputs[0].job.listener if outputs else None
         with ProgressDisplay("frame", total, self.quiet, None, listener) as display:
             self._do(units, accept, show)

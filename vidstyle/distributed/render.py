@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..batch import make_folder
-from ..errors import VidstyleError
+from ..errors import SettingValueError, VidstyleError
 from ..inputs import names_text
 from ..io.files import part_folder
 from ..io.shot_folder import has_work_list, threads_of
@@ -64,11 +64,12 @@ class ClusterOptions:
         for name in ("workers", "cpus_per_worker", "max_tries", "split"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}: it must be 1 or more")
+                raise SettingValueError(f"{name} is {value}: it must be 1 or more", name)
         gpus = self.gpus_per_worker
         if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != int(gpus))):
-            raise ValueError(
-                f"gpus_per_worker is {gpus:g}: it must be a whole number, or a fraction of one GPU"
+            raise SettingValueError(
+                f"gpus_per_worker is {gpus:g}: it must be a whole number, or a fraction of one GPU",
+                "gpus_per_worker",
             )
 
 
