@@ -11,10 +11,12 @@ import pytest
 from conftest import write_clip
 from test_ranges import CUT_FRAMES, three_shots
 
-from vidstyle import InputError, Stylizer, VidstyleError, open_source
+from vidstyle import InputError, Settings, Stylizer, VidstyleError, open_source
+from vidstyle import job as job_module
 from vidstyle.distributed import driver as driver_module
 from vidstyle.distributed import sources, tasks
 from vidstyle.distributed.driver import Driver
+from vidstyle.distributed.outputs import open_output
 from vidstyle.distributed.render import ClusterOptions
 from vidstyle.distributed.shot_list import (
     Scan,
@@ -27,7 +29,9 @@ from vidstyle.distributed.shot_list import (
 from vidstyle.distributed.tasks import Clip, Outcome, Probe, Recipe, Trouble, perform
 from vidstyle.distributed.workers import Finished, LocalWorker
 from vidstyle.flow.cuts import cuts_among
+from vidstyle.io.mask_file import MaskFile
 from vidstyle.job import RenderJob
+from vidstyle.painted_keyframes import PaintedKeyframe
 from vidstyle.range_render import SEAM_FRAMES
 
 
@@ -101,6 +105,14 @@ def test_driver_does_the_longest_shots_first_and_finishes_each_output():
     assert driven(workers, one, two) == [None, None]
     assert [task for task, _ in workers.log] == ["aaaa", "bbb", "aa", "b"]
     assert one.ends == two.ends == ["finished", "released"]
+
+
+def test_driver_reports_the_last_frame_before_an_output_ends():
+    events, output = [], Output("aa", "a")
+    output.job = replace(output.job, listener=lambda event: events.append(event.done))
+    output.finish = lambda: events.append("end")
+    driven(Workers(), output)
+    assert events == [2, 3, "end"]
 
 
 def test_driver_tries_a_lost_shot_elsewhere_at_most_so_often():
@@ -179,6 +191,34 @@ def test_scans_of_parts_find_the_frames_and_cuts_of_one_pass(tmp_path, start):
         ends = [None, *bounds, None]
         parts = [scan(job, ScanRange(*pair)) for pair in pairwise(ends)]
         assert join_scans(parts) == replace(whole, before=(), after=())
+
+
+def test_scan_finds_neither_people_nor_paintings(tmp_path, monkeypatch):
+    def refused(*args):
+        raise AssertionError("cuts do not depend on it")
+
+    monkeypatch.setattr(job_module, "load_person_model", refused)
+    monkeypatch.setattr(job_module, "with_painted_keyframes", refused)
+    job = three_shot_job(tmp_path)
+    painted = (PaintedKeyframe(Fraction(1), tmp_path / "painting.png"),)
+    with_people = replace(job, mask=MaskFile("person"), painted=painted)
+    assert scan(with_people, ScanRange()) == scan(job, ScanRange())
+
+
+def test_video_output_does_not_hold_its_clip_open(tmp_path, monkeypatch):
+    opened, closed, open_source = [], [], RenderJob.open_source
+
+    def noted(job, start=None):
+        source = open_source(job, start)
+        monkeypatch.setattr(source, "close", lambda close=source.close: closed.append(close()))
+        opened.append(source)
+        return source
+
+    monkeypatch.setattr(RenderJob, "open_source", noted)
+    job = RenderJob(write_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4")
+    output = open_output(job, Settings(), None, 1)
+    assert opened and len(opened) == len(closed)
+    output.release()
 
 
 def test_scans_that_do_not_meet_are_not_joined():
@@ -279,6 +319,12 @@ def test_task_refuses_a_clip_with_fewer_frames_than_listed(features, style, tmp_
     longer = replace(shots[2], stop=110)
     with pytest.raises(InputError, match="25 frames instead of 35 from frame 75 on"):
         tasks.render_shot(job, Stylizer(features, style), longer)
+
+
+@pytest.mark.parametrize("flag", ["--workers", "--cpus-per-worker", "--max-tries"])
+def test_render_names_the_flag_of_a_wrong_number_of_workers(vidstyle, clip, style_file, flag):
+    code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", flag, "0", "--ray")
+    assert code == 2 and f"{flag} is 0: it must be 1 or more" in err
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Ranges of frames rendered apart and joined: the same packets as one render."""
 
 import errno
+import json
 import os
 import re
 import zipfile
@@ -104,6 +105,25 @@ def test_join_refuses_what_is_no_whole_clip(vidstyle, parts):
     assert "frames from 10 on are missing" in refusal("a")
 
 
+def test_join_names_a_range_that_renders_the_rest(vidstyle, parts, style_file):
+    arguments = "-o", "o.mp4", "--source", parts
+    err = vidstyle("join", "a.mp4.segments", *arguments)[2]
+    rest = re.search(r"frames from 10 on are missing.* --frames (\S+) ", err)[1]
+    render_range(vidstyle, parts, style_file, rest, "rest.mp4.segments")
+    assert vidstyle("join", "a.mp4.segments", "rest.mp4.segments", *arguments)[0] == 0
+
+
+def test_range_reports_its_iterations_and_frames_within_the_clip(vidstyle, clip, style_file):
+    with av.open(str(clip)) as container:
+        frames = container.streams.video[0].frames
+    render_range(vidstyle, clip, style_file, "2-999", "a.mp4.segments", "--json", "events.json")
+    events = [json.loads(line) for line in Path("events.json").read_text().splitlines()]
+    assert [event["event"] for event in events[:: len(events) - 1]] == ["start", "end"]
+    assert events[0]["frames"] == frames and events[-1]["frames"] == frames - 2
+    assert {event["total"] for event in events[1:-1]} == {frames - 2}
+    assert "first frame: iteration 1/" in events[1]["note"]
+
+
 def test_join_refuses_another_clip_and_damaged_files(vidstyle, parts, clip):
     arguments = "join", "a.mp4.segments", "-o", "o.mp4", "--source"
     with_members(
@@ -115,6 +135,8 @@ def test_join_refuses_another_clip_and_damaged_files(vidstyle, parts, clip):
     )
     code, _, err = vidstyle(*arguments, clip)
     assert code == 1 and "is not the clip that the segments were made from" in err
+    code, _, err = vidstyle(*arguments, "nothing.mp4")
+    assert code == 1 and "nothing.mp4 does not exist" in err
     Path("a.mp4.segments").write_bytes(b"nothing")
     code, _, err = vidstyle(*arguments, parts)
     assert code == 1 and "is damaged" in err

@@ -1,6 +1,7 @@
 """Renders by a farm: one range of frames to a file of segments, and files of segments to a clip."""
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -9,7 +10,7 @@ from typing import Any
 
 from .errors import InputError, OutputError
 from .io.codecs import EncoderConfig, try_hardware
-from .io.files import check_writable, fingerprint
+from .io.files import check_readable, check_writable, fingerprint
 from .io.frame_range import FrameSpan
 from .io.locks import OutputLock
 from .io.mux import SegmentError, report_dropped_streams
@@ -28,12 +29,16 @@ from .io.source import Source, open_source
 from .io.stream_info import VideoInfo
 from .io.video_writer import join_output, write_errors
 from .job import RenderJob, check_kinds
-from .progress import ProgressDisplay
+from .progress import EndEvent, ProgressDisplay
 from .range_render import SEAM_FRAMES, render_range
+from .render_job import announce
 from .render_progress import ClipProgress
 from .stylizer.stylizer import Stylizer
 
 log = logging.getLogger(__name__)
+
+MANY_FRAMES = 1_000_000
+"""Number of frames that is named for a range to the end of a clip."""
 
 
 def render_frames(
@@ -56,13 +61,17 @@ def render_frames(
     try_hardware(job.encoding.codec)
     with job.open_source() as source:
         check_kinds(job, source)
-        settings = job.layout(stylizer.settings, source.format)
-    first = frames[0]
+        info = source.format
+    settings = stylizer.settings = job.layout(stylizer.settings, info)
+    announce(replace(job, output=path), info, stylizer)
+    first, started = frames[0], time.perf_counter()
     span = FrameSpan(first, frames[1] + 1)
-    with ProgressDisplay(
-        "frame", span.stop - span.first, job.quiet, job.batch_display, job.listener
-    ) as display:
-        progress = ClipProgress(display, stylizer, 0, span.stop - span.first)
+    total = span.stop - first
+    if info.frames and info.frames > first:  # the range may end after the clip
+        total = min(total, info.frames - first)
+    with ProgressDisplay("frame", total, job.quiet, job.batch_display, job.listener) as display:
+        progress = ClipProgress(display, stylizer, 0, total)
+        stylizer.on_iteration = progress.on_iteration
         result = render_range(job, stylizer, span, seam=seam, watch=progress.on_frame)
     encoder, stop = result.encoder, first + result.frames
     archive = RangeInfo(
@@ -77,6 +86,9 @@ def render_frames(
     with write_errors(path, resumable=False):
         write_archive(path, archive, result.segments)
     log.info("%s: frames %d to %d%s", path, first, stop - 1, ", the last" * result.at_end)
+    if job.listener:
+        seconds = time.perf_counter() - started
+        job.listener(EndEvent(job.label, str(path), result.frames, seconds))
     return path
 
 
@@ -161,16 +173,12 @@ def finish_shots(
 
 def _open_clip(clip: str | Path, job: Mapping[str, Any]) -> Source:
     """Open the part of the clip that the segments were made from."""
-    if (seen := job.get(f"contents of {job.get('input')}")) is not None:
-        try:
-            now: str | None = fingerprint(clip)
-        except OSError:
-            now = None
-        if now != seen:
-            raise InputError(
-                f"{clip} is not the clip that the segments were made from ({job['input']}): name "
-                "that one after --source"
-            )
+    seen = job.get(f"contents of {job.get('input')}")
+    if seen is not None and fingerprint(check_readable(clip)) != seen:
+        raise InputError(
+            f"{clip} is not the clip that the segments were made from ({job['input']}): name "
+            "that one after --source"
+        )
     start, stop, rate = (
         None if job.get(key) in (None, "None", "0") else Fraction(str(job[key]))
         for key in ("start", "stop", "rate")
@@ -216,6 +224,7 @@ def _check_complete(ranges: Sequence[tuple[Path, RangeInfo]]) -> None:
         expected, before = archive.stop, path
     if not ranges[-1][1].at_end:
         raise InputError(
-            f"the frames from {expected} on are missing: render them with --frames {expected}-END, "
-            "and name that file too"
+            f"the frames from {expected} on are missing: render them with --frames "
+            f"{expected}-{expected + MANY_FRAMES} (a range may end after the clip), and name that "
+            "file too"
         )
