@@ -29,6 +29,13 @@ def test_evaluate_of_the_style_gives_style_0_and_no_structure(content, style):
     assert figures.strokes == pytest.approx((1, 1, 1, 1)) and figures.energy == pytest.approx(1)
 
 
+def test_evaluate_of_a_style_that_is_the_content_has_no_share(content):
+    figures = evaluate(content, content, content)
+    assert np.isnan(figures.style) and figures.energy == pytest.approx(1)
+    flat = torch.zeros_like(content)
+    assert np.isnan(evaluate(content, content, flat).energy)
+
+
 def blocks(*squares, size=(320, 240)):
     """Squares of 80 px, each (x, y, grey), on a grey ground with grain."""
     image = np.full((size[1], size[0], 3), 120.0)

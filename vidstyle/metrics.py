@@ -4,6 +4,7 @@ No metric is sufficient alone, and all can be fooled: compare with the metrics o
 ``colors_only`` control, and look at the image.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -42,7 +43,7 @@ CELL_NOISE = 0.02
 
 
 class QualityMetrics(NamedTuple):
-    """Metrics of a stylised image. All are ratios without a unit.
+    """Metrics of a stylised image. All are ratios without a unit; NaN for a ratio to 0.
 
     Args:
         style: ``style_distance`` to the style, divided by the content's; 1 for the content.
@@ -76,12 +77,17 @@ def evaluate(stylized: Tensor, content: Tensor, style: Tensor) -> QualityMetrics
     fine, fine_style = (_reduced(x, STROKES_SIZE_PX) for x in (stylized, style))
     coherences = zip(stroke_coherence(fine), stroke_coherence(fine_style), strict=True)
     return QualityMetrics(
-        style_distance(image, target) / style_distance(frame, target),
+        _ratio(style_distance(image, target), style_distance(frame, target)),
         _structure(image, frame),
-        tuple(coherence / of_style for coherence, of_style in coherences),
-        gradient_energy(fine) / gradient_energy(fine_style),
+        tuple(_ratio(coherence, of_style) for coherence, of_style in coherences),
+        _ratio(gradient_energy(fine), gradient_energy(fine_style)),
         contour_recall(image, frame),
     )
+
+
+def _ratio(share: float, whole: float) -> float:
+    """Their ratio; NaN where the style is flat, or is the content."""
+    return share / whole if whole else math.nan
 
 
 def _reduced(image: Tensor, long_side: int) -> Tensor:
