@@ -18,8 +18,8 @@ from vidstyle.bench.clips import (
 )
 from vidstyle.flow.estimate import estimate_motion, sharpen_motion_boundaries
 from vidstyle.flow.exposure import compensate_exposure
-from vidstyle.flow.fields import area_resize, flow_input
-from vidstyle.flow.methods import MAX_FLOW_SIDE_PX, dis_flow
+from vidstyle.flow.fields import MAX_FLOW_SIDE_PX, area_resize, flow_input
+from vidstyle.flow.methods import dis_flow
 from vidstyle.flow.warp import sample_positions, warp
 from vidstyle.ops.tensors import to_tensor
 

@@ -258,7 +258,8 @@ def test_load_flow_rejects_weights_of_another_network(tmp_path):
 
 def test_load_flow_by_name():
     cpu = torch.device("cpu")
-    assert load_flow("none", cpu) is None and load_flow("dis", cpu) is not None
+    assert load_flow("none", cpu) is None
+    assert load_flow("dis", cpu) is not None and load_flow("match", cpu) is not None
     with pytest.raises(ValueError, match="unknown flow"):
         load_flow("lucas", cpu)
     with pytest.raises(ValueError, match="flow='raft'"):

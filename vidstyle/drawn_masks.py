@@ -22,8 +22,8 @@ from .flow.carried_mask import Mask, carried_mask
 from .flow.clip_motion import with_motion, with_motion_tasks
 from .flow.cuts import LOOK_AHEAD_FRAMES
 from .flow.estimate import estimate_motion
-from .flow.fields import Pixels, flow_input
-from .flow.methods import MAX_FLOW_SIDE_PX, FlowMethod
+from .flow.fields import MAX_FLOW_SIDE_PX, Pixels, flow_input
+from .flow.methods import FlowMethod
 from .io.frame import Frame
 from .io.frame_range import FrameRange, FrameSpan
 from .io.mask_file import fit_mask, time_tolerance

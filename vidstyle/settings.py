@@ -16,7 +16,7 @@ from .errors import SettingTypeError, SettingValueError
 
 INITS = ("previous", "content", "noise")
 OPTIMIZERS = ("adam", "lbfgs")
-FLOWS = ("none", "dis", "raft")
+FLOWS = ("none", "dis", "match", "raft")
 COMPARISONS = ("no", "beside", "below")
 FITS = ("fill", "pad", "fit")
 """How frames get the shape of an output of a given width and height: ``fill`` crops them, ``pad``
@@ -183,8 +183,9 @@ class Settings:
         high=1000,
     )
     flow: str = _setting(
-        "dis",
-        "optical flow method: dis (fast), raft (more accurate, needs a GPU) or none",
+        "match",
+        "optical flow method: dis (fast), match (dis, and patch matching where motion is large), "
+        "raft (more accurate, needs a GPU) or none",
         choices=FLOWS,
     )
     flow_scale: float = _setting(
@@ -336,6 +337,7 @@ PRESETS = Presets(
             steps=2,
             backward_steps=0,
             fast_style_layers=True,
+            flow="dis",
             flow_scale=0.5,
         ),
         "standard": Settings(),

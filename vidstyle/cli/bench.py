@@ -87,7 +87,7 @@ def _bench_temporal(args: argparse.Namespace, parser: argparse.ArgumentParser) -
         if args.styles is None:
             raise ValueError("--temporal needs a style image: add --style STYLE")
         features = load_features(args.features, args.device, args.weights)
-        flow = load_flow(args.flow or "dis", choose_device(args.device), args.flow_weights)
+        flow = load_flow(args.flow or "match", choose_device(args.device), args.flow_weights)
         size = args.size or (SINTEL_WIDTH_PX if args.sintel else None)
         sizes = {"size": size, "drift_frames": args.drift_frames}
         given = {name: value for name, value in sizes.items() if value is not None}

@@ -115,4 +115,4 @@ def _add_temporal(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write an image with frames, stylised frames and flicker maps",
     )
-    add("--flow", choices=FLOWS, help="optical flow method (default: dis)")
+    add("--flow", choices=FLOWS, help="optical flow method (default: match)")

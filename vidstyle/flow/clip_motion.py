@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from ..io.frame import Frame
 from .cuts import LOOK_AHEAD_FRAMES, LOOK_BACK_FRAMES, detector_input, is_cut
 from .estimate import estimate_motion
-from .fields import Pixels, flow_input
-from .methods import MAX_FLOW_SIDE_PX, FlowMethod
+from .fields import MAX_FLOW_SIDE_PX, Pixels, flow_input
+from .methods import FlowMethod
 from .motion import Motion
 
 MotionTask = Callable[[], Motion]

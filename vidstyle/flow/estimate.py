@@ -35,6 +35,7 @@ from .fields import (
     texture_error,
     warp_error,
 )
+from .matching import MatchedFlow, MatchedPixels
 from .methods import FlowMethod
 from .motion import Motion
 from .noise import (
@@ -105,12 +106,16 @@ class _FramePair(NamedTuple):
 
 
 class _RefinedFlow(NamedTuple):
-    """Flow between two frames, the camera's motion and flow, and the warp error of its flow."""
+    """Flow between two frames, the camera's motion and flow, and the warp error of its flow.
+
+    ``sure`` pixels match beyond doubt, and move otherwise than the camera.
+    """
 
     flow: Flow
     matrix: CameraMatrix | None
     camera: Flow
     camera_error: Map
+    sure: Mask
 
 
 def estimate_motion(
@@ -140,8 +145,11 @@ def estimate_motion(
     contrasts = contrast, local_contrast(earlier)
     pair = _FramePair(frame, earlier, difference, tolerance, contrasts)
     with ThreadPoolExecutor(1, "vidstyle-flow") as thread:
-        other = thread.submit(_refined_flow, pair.swapped, method)
-        forward = _refined_flow(pair, method, raw)
+        raw_back = thread.submit(method, earlier, frame)
+        raw = method(frame, earlier) if raw is None else raw
+        both = _with_matches(pair, method, raw, raw_back.result())
+        other = thread.submit(_refined_flow, pair.swapped, both[1])
+        forward = _refined_flow(pair, both[0])
     backward = other.result()
     motion = _checked_motion(pair, forward, backward.flow)
     if not reverse:
@@ -149,15 +157,27 @@ def estimate_motion(
     return replace(motion, reverse=_checked_motion(pair.swapped, backward, forward.flow))
 
 
+def _with_matches(
+    pair: _FramePair, method: FlowMethod, flow: Flow, reverse: Flow
+) -> tuple[MatchedPixels, MatchedPixels]:
+    """The flow of both directions, with matches if the method has them."""
+    matched = None
+    if isinstance(method, MatchedFlow):
+        matched = method.matched(pair.frame, pair.earlier, flow, reverse)
+    unsure = np.zeros(flow.shape[:2], bool)
+    return matched or (MatchedPixels(flow, unsure), MatchedPixels(reverse, unsure))
+
+
 def _checked_motion(pair: _FramePair, refined: _RefinedFlow, reverse_flow: Flow) -> Motion:
     """A flow with the occlusion mask of the forward-backward check (Sundaram et al. 2010)."""
     frame, earlier, _, tolerance, (contrast, _) = pair
-    flow, matrix, camera, camera_error = refined
+    flow, matrix, camera, camera_error, sure = refined
     visible = forward_backward_check(flow, reverse_flow)
     # Flow in flat regions is arbitrary and may fail the check. A patch that is unchanged under the
     # camera motion is visible; it has the camera's flow, unless its own flow explains it as well.
     error = warp_error(frame, earlier, flow)
     unchanged = inside_image(camera) & inside_image(flow)
+    unchanged &= ~sure
     unchanged &= box_filter(camera_error, PATCH_SIDE_PX) < tolerance.unchanged_below(contrast)
     keep = squared_magnitude(flow - camera) < FLOW_NOISE_PX**2
     keep &= explains_equally(error, camera_error, PATCH_SIDE_PX, tolerance.near_margin)
@@ -165,7 +185,7 @@ def _checked_motion(pair: _FramePair, refined: _RefinedFlow, reverse_flow: Flow)
     visible |= unchanged
     # Flow may be consistent and wrong: then textures differ. Rain at rest is no such case.
     wrong = texture_error(frame, earlier, flow) > tolerance.texture_above(contrast)
-    wrong &= squared_magnitude(flow) > OBJECT_MOTION_MIN_PX**2
+    wrong &= ~sure & (squared_magnitude(flow) > OBJECT_MOTION_MIN_PX**2)
     visible &= cv2.morphologyEx(wrong.view(np.uint8), cv2.MORPH_OPEN, TEXTURE_WINDOW) == 0
     if visible.mean() < MIN_VISIBLE_FRACTION:
         visible[:] = False
@@ -192,15 +212,16 @@ def _disoccluded(visible: Mask) -> Mask:
     return grown
 
 
-def _refined_flow(pair: _FramePair, method: FlowMethod, raw: Flow | None = None) -> _RefinedFlow:
+def _refined_flow(pair: _FramePair, matched: MatchedPixels) -> _RefinedFlow:
     """A method's flow with the camera's where that explains the frame as well."""
     frame, earlier, difference, tolerance, (contrast, _) = pair
-    if raw is None:
-        raw = method(frame, earlier)
+    raw, sure = matched
     errors = difference, warp_error(frame, earlier, raw)
     matrix = camera_motion(raw, frame, *errors, tolerance.near_margin)
     camera = np.zeros_like(raw) if matrix is None else affine_flow(matrix, raw.shape)
-    flow = sharpen_motion_boundaries(raw, camera, frame, earlier)
+    # Patches that match beyond doubt follow no other motion: light may change more than motion.
+    sure = sure & (squared_magnitude(raw - camera) > FLOW_NOISE_PX**2)
+    flow = select(sure, raw, sharpen_motion_boundaries(raw, camera, frame, earlier))
     camera_error = warp_error(frame, earlier, camera) if camera.any() else difference
     error = warp_error(frame, earlier, flow)
     distance = squared_magnitude(flow - camera)
@@ -219,14 +240,14 @@ def _refined_flow(pair: _FramePair, method: FlowMethod, raw: Flow | None = None)
     small_error = box_filter(camera_error, PROPAGATION_PATCH_SIDE_PX)
     unchanged = small_error < tolerance.unchanged_below(contrast)
     background |= ~near & unchanged & regions.large_at_rest(votes)
-    flow = select(background, camera, flow)
+    flow = select(background & ~sure, camera, flow)
     # The flow of an object extends beyond its outline: single pixels there take the camera's flow.
     moving = (squared_magnitude(flow - camera) > OBJECT_MOTION_MIN_PX**2).view(np.uint8)
     outline = cv2.morphologyEx(moving, cv2.MORPH_GRADIENT, OUTLINE_WINDOW) > 0
-    outside = outline & (camera_error + tolerance.outline_margin < error)
+    outside = outline & ~sure & (camera_error + tolerance.outline_margin < error)
     # Single pixels that chose another flow than their neighbours would show as speckles.
     flow = median_filter(select(outside, camera, flow), MEDIAN_SIDE_PX)
-    return _RefinedFlow(flow, matrix, camera, camera_error)
+    return _RefinedFlow(flow, matrix, camera, camera_error, sure)
 
 
 def sharpen_motion_boundaries(flow: Flow, camera: Flow, frame: Pixels, earlier: Pixels) -> Flow:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io.frame import Image, fit, rgb_8_bits
-from .methods import MAX_FLOW_SIDE_PX, MIN_FLOW_SIDE_PX
 
 Pixels = NDArray[np.uint8]
 """(H, W, 3), code values of 0 to 255."""
@@ -25,6 +24,13 @@ Map = NDArray[np.float32]
 
 Mask = NDArray[np.bool_]
 """(H, W)."""
+
+MAX_FLOW_SIDE_PX = 768
+"""Largest long side at which flow is computed, unless a setting asks for more. Flow is enlarged to
+the size of the frames; at 1024 px it takes nearly twice as long and is hardly better."""
+
+MIN_FLOW_SIDE_PX = 16
+"""Smallest side, to which narrower frames are stretched: DIS refuses sides below 12 px."""
 
 CHANNEL_MEAN = np.full((1, 3), 1 / 3, np.float32)
 """Matrix for ``cv2.transform``, which averages channels several times as fast as NumPy."""

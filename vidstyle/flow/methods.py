@@ -1,4 +1,5 @@
-"""Optical flow methods: DIS (Kroeger et al. 2016) and RAFT (Teed & Deng 2020)."""
+"""Optical flow methods: DIS (Kroeger et al. 2016), with and without matching, and RAFT (Teed & Deng
+2020)."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,13 +15,7 @@ from torch import Tensor
 from ..errors import FeaturesError, SettingValueError
 from ..features.pretrained import last_line, raft_weights, read_state_dict
 from ..io.frame import Image
-
-MAX_FLOW_SIDE_PX = 768
-"""Largest long side at which flow is computed, unless a setting asks for more. Flow is enlarged to
-the size of the frames; at 1024 px it takes nearly twice as long and is hardly better."""
-
-MIN_FLOW_SIDE_PX = 16
-"""Smallest side, to which narrower frames are stretched: DIS refuses sides below 12 px."""
+from .matching import MatchedFlow
 
 MIN_RAFT_SIDE_PX = 128
 """Smallest side for RAFT, whose correlation pyramid has four levels at an eighth of the size."""
@@ -94,8 +89,8 @@ def load_flow(
     """Load an optical flow method.
 
     Args:
-        name: ``none``, ``dis`` or ``raft``.
-        device: of RAFT; DIS runs on the CPU.
+        name: ``none``, ``dis``, ``match`` or ``raft``.
+        device: of RAFT; the others run on the CPU.
         weights: for ``raft`` without a download: torchvision's state dict of ``raft_large``.
 
     Returns:
@@ -117,6 +112,11 @@ def load_flow(
             raise FeaturesError(
                 f"{origin} does not fit ({last_line(error)}): give torchvision's raft_large"
             ) from None
-    if name not in ("none", "dis"):
-        raise ValueError(f"unknown flow {name!r}: use none, dis or raft")
-    return dis_flow if name == "dis" else None
+    methods: dict[str, FlowMethod | None] = {
+        "none": None,
+        "dis": dis_flow,
+        "match": MatchedFlow(dis_flow),
+    }
+    if name not in methods:
+        raise ValueError(f"unknown flow {name!r}: use none, dis, match or raft")
+    return methods[name]

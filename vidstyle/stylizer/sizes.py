@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..features.extractor import MIN_SIDE_PX
-from ..flow.methods import MAX_FLOW_SIDE_PX, MIN_FLOW_SIDE_PX
+from ..flow.fields import MAX_FLOW_SIDE_PX, MIN_FLOW_SIDE_PX
 from ..io.frame import fit
 from ..settings import Settings
 
