@@ -105,6 +105,11 @@ def test_live_command_refuses_masks_that_are_no_images(tmp_path, monkeypatch, ca
         assert found in (1, 2) and reason in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize("preset", ["draft", "standard", "final"])
+def test_live_settings_match_no_patches_in_any_preset(preset):
+    assert live_settings(preset).flow == "dis"  # matching would delay single frames
+
+
 def test_live_help_shows_defaults(capsys):
     assert f"{LiveOptions().max_steps} at most" in LIVE_DEFAULTS["steps"]
     with pytest.raises(SystemExit):

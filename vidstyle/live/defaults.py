@@ -11,4 +11,5 @@ LIVE_INITIAL_STEPS = 6
 
 def live_settings(preset: str = "draft") -> Settings:
     """The settings of a preset, changed for a session."""
-    return replace(PRESETS[preset], initial_steps=LIVE_INITIAL_STEPS)
+    # Matching of patches takes up to a second, and would delay single frames.
+    return replace(PRESETS[preset], initial_steps=LIVE_INITIAL_STEPS, flow="dis")
