@@ -6,19 +6,13 @@ A card with a portrait crosses a picture by 40 px per frame. Columns: the clip, 
 --flow match.
 """
 
-from fractions import Fraction
-from pathlib import Path
-
-import cv2
 import numpy as np
+from make_mask import ROOT, STYLE, save
 from PIL import Image
 
 import vidstyle as vs
 
-ROOT = Path(__file__).parent.parent
 OUTPUT = ROOT / "docs" / "fast-object.webp"
-STYLE = ROOT / "samples" / "styles" / "strokes.jpg"
-RATE = Fraction(6)
 FRAMES = 7
 SIZE = 320, 180
 """(width, height) in px of a frame."""
@@ -29,8 +23,6 @@ SIDE, FIRST, STEP = 48, (8, 50), (40, 6)
 WALL_BOX, CARD_BOX = (0, 60, 640, 420), (200, 100, 440, 340)
 """(left, top, right, bottom) in px of the parts of the street and of the portrait."""
 
-QUALITY = 80
-
 
 def picture(name, box, size):
     """Part of a sample picture: box of (left, top, right, bottom) in px, reduced to a size."""
@@ -38,40 +30,35 @@ def picture(name, box, size):
         return np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS, box))
 
 
-def frames():
-    """The frames of the clip."""
+def card_frames():
+    """The images of the clip."""
     wall, card = picture("street", WALL_BOX, SIZE), picture("portrait", CARD_BOX, (SIDE, SIDE))
-    made = []
+    frames = []
     for number in range(FRAMES):
-        image = wall.copy()
         x, y = (start + number * step for start, step in zip(FIRST, STEP, strict=True))
-        image[y : y + SIDE, x : x + SIDE] = card
-        made.append(vs.Frame(image, number / RATE, 1 / RATE))
-    return made
+        frames.append(wall.copy())
+        frames[-1][y : y + SIDE, x : x + SIDE] = card
+    return frames
 
 
-def stylised(clip, flow, features, style):
-    """The stylised images of the clip with an optical flow method."""
-    stylizer = vs.Stylizer(features, style, vs.PRESETS["standard"])
-    method = vs.load_flow(flow, features.device)
-    return [stylizer(frame, motion).image for frame, motion in vs.with_motion(clip, method)]
+def card_change(images):
+    """RMS change of the card, without its rim, from one image to the next, levels of 0 to 255."""
+    x, y = (np.arange(FRAMES) * step + start for start, step in zip(FIRST, STEP, strict=True))
+    inner = slice(4, SIDE - 4)
+    cards = [
+        image[top : top + SIDE, left : left + SIDE][inner, inner].astype(float)
+        for image, left, top in zip(images, x, y, strict=True)
+    ]
+    return np.sqrt(np.mean(np.square(np.diff(cards[1:], axis=0))))
 
 
 def main():
-    """Write the clip."""
-    clip = frames()
-    features = vs.load_features("bundled")
-    style = vs.Style.from_images([STYLE], features)
-    columns = [[frame.image for frame in clip]]
-    columns += [stylised(clip, flow, features, style) for flow in ("dis", "match")]
-    images = [
-        Image.fromarray(np.hstack([cv2.resize(image, SIZE) for image in row]))
-        for row in zip(*columns, strict=True)
-    ]
-    duration = round(1000 / RATE)
-    images[0].save(
-        OUTPUT, save_all=True, append_images=images[1:], duration=duration, loop=0, quality=QUALITY
-    )
+    """Write the animation, and print how much the card changes in each column."""
+    frames = card_frames()
+    columns = [frames]
+    columns += [list(vs.stylize_video(frames, STYLE, flow=flow)) for flow in ("dis", "match")]
+    save(columns, OUTPUT)
+    print("source, dis, match:", *(f"{card_change(images):.1f}" for images in columns))
 
 
 if __name__ == "__main__":

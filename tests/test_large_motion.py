@@ -7,7 +7,7 @@ import torch
 
 from vidstyle.bench.clips import known_motion_clips
 from vidstyle.flow.estimate import estimate_motion
-from vidstyle.flow.fields import squared_magnitude
+from vidstyle.flow.fields import local_contrast, squared_magnitude
 from vidstyle.flow.matching import MatchedFlow
 from vidstyle.flow.methods import dis_flow, load_flow
 from vidstyle.flow.patch_match import MAX_COMPONENT, descriptors
@@ -64,7 +64,8 @@ def test_matching_leaves_flow_that_follows_the_frame():
     pan = known_motion_clips((160, 96), 3)[0].frames
     frame, earlier = pan[2].image, pan[1].image
     flows = dis_flow(frame, earlier), dis_flow(earlier, frame)
-    assert MATCH.matched(frame, earlier, *flows) is None
+    contrasts = local_contrast(frame), local_contrast(earlier)
+    assert MATCH.matched((frame, earlier), flows, contrasts) is None
 
 
 def test_matching_finds_nothing_where_frames_have_nothing_in_common():

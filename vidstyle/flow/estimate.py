@@ -163,7 +163,7 @@ def _with_matches(
     """The flow of both directions, with matches if the method has them."""
     matched = None
     if isinstance(method, MatchedFlow):
-        matched = method.matched(pair.frame, pair.earlier, flow, reverse)
+        matched = method.matched((pair.frame, pair.earlier), (flow, reverse), pair.contrast)
     unsure = np.zeros(flow.shape[:2], bool)
     return matched or (MatchedPixels(flow, unsure), MatchedPixels(reverse, unsure))
 

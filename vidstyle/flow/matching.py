@@ -10,14 +10,15 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..io.frame import Image
+from ..io.frame import Image, fit
 from .fields import (
     Flow,
+    Map,
     Mask,
     Pixels,
     area_resize,
+    box_filter,
     forward_backward_check,
-    local_contrast,
     median_filter,
     select,
     squared_magnitude,
@@ -78,16 +79,22 @@ class MatchedFlow:
         return self._method(frame, earlier)
 
     def matched(
-        self, frame: Pixels, earlier: Pixels, flow: Flow, reverse: Flow
+        self, frames: Sequence[Pixels], flows: Sequence[Flow], contrasts: Sequence[Map]
     ) -> tuple[MatchedPixels, MatchedPixels] | None:
-        """``match_patches`` where the flow does not follow the frame; None if it does."""
+        """``match_patches`` where the flows do not follow the frames; None if they do.
+
+        Args:
+            frames: both, (H, W, 3) uint8.
+            flows: of both, each from its frame to the other.
+            contrasts: ``local_contrast`` of both.
+        """
         lost = [
-            _thick(~forward_backward_check(*flows) & (local_contrast(image) > MIN_CONTRAST_LEVELS))
-            for image, flows in ((frame, (flow, reverse)), (earlier, (reverse, flow)))
+            _thick(~forward_backward_check(*both) & (contrast > MIN_CONTRAST_LEVELS))
+            for both, contrast in zip((flows, flows[::-1]), contrasts, strict=True)
         ]
         if min(part.mean() for part in lost) < MIN_LOST_FRACTION:
             return None
-        return match_patches((frame, earlier), (flow, reverse), lost)
+        return match_patches(frames, flows, lost)
 
 
 def _thick(mask: Mask) -> Mask:
@@ -118,8 +125,8 @@ def match_patches(
         For each direction; None: the flows have lost nothing.
     """
     height, width = lost[0].shape
-    scale = min(1.0, MAX_MATCHING_SIDE_PX / max(height, width))
-    size = max(1, round(scale * width)), max(1, round(scale * height))
+    long_side = min(MAX_MATCHING_SIDE_PX, max(width, height))
+    scale, size = long_side / max(width, height), fit((width, height), long_side)
     small_flows = [np.float32(scale) * cv2.resize(flow, size) for flow in flows]
     seeds, areas = ([_grown(part, size, px) for part in lost] for px in (SEED_MARGIN_PX, MARGIN_PX))
     found = matches([area_resize(frame, size) for frame in frames], seeds, areas, small_flows)
@@ -148,7 +155,7 @@ def _merged(
     nearest = median_filter(filled(displacements, sure), MEDIAN_MATCHES)
     dense = scale * cv2.resize(nearest, (width, height), interpolation=cv2.INTER_NEAREST)
     greys = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in frames)
-    smooth = cv2.split(cv2.blur(dense, (SMOOTHING_PX, SMOOTHING_PX)))
+    smooth = cv2.split(box_filter(dense, SMOOTHING_PX))
     method = cv2.VariationalRefinement.create()
     method.setFixedPointIterations(REFINEMENTS)
     refined: Flow = cv2.merge(method.calcUV(*greys, *smooth))  # type: ignore[assignment]
