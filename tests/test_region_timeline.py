@@ -131,11 +131,16 @@ def test_timeline_refuses_keyframes_of_a_region_that_contradict_each_other(style
         at(1, "1", temporal_weight=1.0)
 
 
-def test_style_of_a_region_without_a_fade_is_a_cut(style, other):
+def test_style_of_a_region_without_a_fade_restyles_the_region_alone(style, other):
     keyframes = [at(0.2, "1", strength=0.5), at(0.4, "1", other)]
     timeline = Timeline(keyframes, style, Settings(), [Region()])
-    found = timeline.with_cuts((Frame(scene(), n / RATE), Motion()) for n in range(8))
-    assert [motion.cut for _, motion in found] == [n == 4 for n in range(8)]
+    frames = [Frame(scene(), n / RATE, regions=LEFT[None]) for n in range(8)]
+    found = [motion for _, motion in timeline.with_cuts((frame, Motion()) for frame in frames)]
+    assert not any(motion.cut for motion in found)
+    assert [motion.restyled is not None for motion in found] == [n == 4 for n in range(8)]
+    assert torch.equal(found[4].restyled[0, 0], torch.from_numpy(LEFT / 255).float())
+    with pytest.raises(ValueError, match="no masks for its regions"):
+        list(timeline.with_cuts((replace(frame, regions=None), Motion()) for frame in frames))
 
 
 def test_temporal_loss_leaves_out_a_region_whose_style_changes(features):
@@ -184,6 +189,26 @@ def test_run_fades_a_region_to_a_style_and_leaves_the_rest_steady(features, styl
 
     assert loss(made[-1]) < 0.2 * loss(made[5])
     assert change(made) < 0.5 * change(whole)  # an eighth here
+
+
+@pytest.mark.parametrize("backward_steps", [0, 0.5])
+def test_run_changes_a_region_at_once_and_leaves_the_rest_steady(
+    features, style, other, backward_steps
+):
+    options = {"steps": 3, "pyramid_levels": 1, "backward_steps": backward_steps}
+    keyframes = [at(0.6, "1", other)]
+    made = halves(features, style, keyframes, [Region()], 10, **options)
+    whole = halves(features, style, [at(0.6, None, other)], [Region()], 10, **options)
+    objective = painter(features, other).objective(to_tensor(scene())[..., :32])
+
+    def loss(image):
+        return objective(to_tensor(image[:, :32].astype(np.uint8)))["style"].item()
+
+    def change(images):
+        return np.abs(images[6] - images[5])[:, RIGHT].mean()
+
+    assert loss(made[6]) < 1.5 * loss(whole[6])
+    assert change(made) < 0.2 * change(whole)
 
 
 def test_keyframe_of_a_region_of_words_and_of_a_file(tmp_path, other_file):
@@ -236,8 +261,7 @@ def render(tmp_path, features_file, style_file, left_file, long_clip):
 def test_render_follows_keyframes_of_a_region_in_a_part_of_the_clip_too(
     render, long_clip, other_file
 ):
-    flags = ["--at", "0.5", "region=left", f"style={other_file}"]
-    flags += ["--at", "0.8", "region=1", "strength=0"]
+    flags = ["--at", "0.5", f"style={other_file}", "--at", "0.8", "region=1", "strength=0"]
     whole, part = render("whole.mkv", *flags), render("part.mkv", "-ss", "0.5", *flags)
     assert len(whole) == 10 and all(map(np.array_equal, whole[5:], part))
     source = pixels_of(long_clip)

@@ -123,7 +123,7 @@ def _frames_towards(frames: FrameRange, stylizer: Stylizer, flow: FlowMethod | N
         if not found and forward.cut:
             return []
         found.insert(0, stylizer(frame, motion))
-        if forward.cut:
+        if forward.cut or forward.restyled is not None:
             break
         motion = forward.reverse or Motion()
     return found[:-1]

@@ -20,6 +20,8 @@ class Motion:
             not show this pixel (disocclusion). None: 1 everywhere.
         camera: (2, 3) float32, affine map of pixels of this frame to their position in the earlier
             frame as far as the camera alone moves, in px like ``flow``. None: the camera rests.
+        restyled: (1, 1, H, W) float32 in [0, 1], of any size: 1 where the style is another than
+            that of the earlier frame, which is not used there. None: nowhere.
         cut: this frame is the first of a shot; earlier frames are not used.
         reverse: motion from the earlier frame to this one, whose ``flow`` displaces pixels of the
             earlier frame; None: not computed.
@@ -28,5 +30,6 @@ class Motion:
     flow: Tensor | None = None
     reliable: Tensor | None = None
     camera: Tensor | None = None
+    restyled: Tensor | None = None
     cut: bool = False
     reverse: "Motion | None" = None

@@ -56,6 +56,10 @@ class Background:
         layer = frame.where(self.shown > 0, self.layer)
         return replace(self, layer=layer, known=torch.maximum(self.known, self.shown))
 
+    def forgotten(self) -> "Background":
+        """The plate after a change of style: nothing is known."""
+        return replace(self, known=torch.zeros_like(self.known))
+
     def warped(self, camera: Tensor) -> "Background":
         """The plate in the coordinates of the present frame.
 

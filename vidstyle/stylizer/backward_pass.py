@@ -95,9 +95,9 @@ class BackwardPass:
         timeline = self._stylizer.timeline
         for frame, motion in timeline.with_cuts(self._pairs) if timeline else self._pairs:
             if not self._steps:
-                yield PlannedFrame(frame, motion)
+                yield self._alone(frame, motion)
                 continue
-            if window and motion.cut:
+            if window and (motion.cut or motion.restyled is not None):
                 yield from self._planned(window)
                 window = []
             window.append((frame, motion))
@@ -115,7 +115,20 @@ class BackwardPass:
         self.seconds += time.perf_counter() - started
         self.frames += len(window)
         for number, (frame, motion) in enumerate(window):
-            yield PlannedFrame(frame, motion, proposals[number], not number)
+            if motion.restyled is not None:
+                yield self._alone(frame, motion)
+            else:
+                yield PlannedFrame(frame, motion, proposals[number], not number)
+
+    def _alone(self, frame: Frame, motion: Motion) -> PlannedFrame:
+        """A frame without a backward pass. Where a region has a new style, it comes from a cold
+        start of the frame; a run is not resumed there, since it would not know of the change."""
+        if motion.restyled is None:
+            return PlannedFrame(frame, motion)
+        with self._stylizer.separate_state():
+            steps = self._stylizer.settings.initial_steps
+            painted = self._stylizer.stylize_reduced(frame, None, steps).half()
+        return PlannedFrame(frame, motion, painted, first_of_window=False)
 
     def _stylize_in_reverse(self, window: Sequence[tuple[Frame, Motion]]) -> list[Tensor]:
         images: list[Tensor] = []

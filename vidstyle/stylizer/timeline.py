@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from ..features.extractor import Features
 from ..flow.motion import Motion
 from ..io.frame import Frame
+from ..ops.tensors import regions_of
 from ..settings import Settings
 from .regions import REGION_SETTINGS, Region, check_content_weights
 from .style import Style
@@ -52,8 +53,8 @@ class Keyframe:
         time: at which the change begins, in seconds from the start of the clip's file.
         style: from then on; None: it stays.
         settings: values of some of ``TIMED_SETTINGS``, or of a region's; the others stay.
-        fade: duration of the change in seconds; 0: at once. A new style or style scale then starts
-            from a cold start, as a new shot does.
+        fade: duration of the change in seconds; 0: at once. A new style or style scale, of the
+            frame or of its region, then starts from a cold start, as a new shot does.
         easing: one of ``EASINGS``.
         region: name of the only region that changes, or its number from 1; None: the frame, except
             for what its regions have of their own.
@@ -182,20 +183,29 @@ class Timeline:
 
     def with_cuts(self, pairs: Iterable[tuple[Frame, Motion]]) -> Iterator[tuple[Frame, Motion]]:
         """Frames with their motion; where a style or style scale changes between two frames, with
-        no frame in its fade, the second one is a cut."""
-        spans = [
-            (keyframe.time, keyframe.time + keyframe.fade)
-            for keyframe in self._keyframes
-            if keyframe.style or "style_scale" in keyframe.settings
-        ]
+        no frame in its fade, the second one is a cut, or ``Motion.restyled`` in a region."""
         before: Fraction | None = None
         for frame, motion in pairs:
             now = frame.clip_time
-            begins = before is not None and any(
-                before < start and end <= now for start, end in spans
-            )
-            yield frame, Motion(cut=True) if begins else motion
+            changed = {
+                _region_number(each, self._regions)
+                for each in self._keyframes
+                if (each.style or "style_scale" in each.settings)
+                and before is not None
+                and before < each.time
+                and each.time + each.fade <= now
+            }
             before = now
+            if None in changed:
+                yield frame, Motion(cut=True)
+            elif changed and not motion.cut:
+                masks = regions_of(frame)
+                if masks is None:
+                    raise ValueError("the frame has no masks for its regions: give one each")
+                restyled = masks[:, [number for number in changed if number is not None]]
+                yield frame, replace(motion, restyled=restyled.sum(1, keepdim=True).clamp(max=1))
+            else:
+                yield frame, motion
 
     def _region(self, number: int, time: Fraction) -> Region:
         """A region at a time. What no keyframe of it changed yet follows the rest of the frame,

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..flow.motion import Motion
 from ..flow.warp import affine_flow, resize_flow, warp
 from ..ops.pytree import register_dataclass, tensors_in, with_tensors
-from ..ops.tensors import box_max, box_mean
+from ..ops.tensors import box_max, box_mean, resize
 from ..optim.adam import FAST_LR_DECAY, OptimResult, StepSize
 from .background import Background, shows_background
 from .denoise import denoise
@@ -44,6 +44,10 @@ JOIN_FADE = 0.05
 FEATHER_PX = 3
 """Window, odd, one more than a power of two, of the blend at the boundary of a proposal. The part
 of it within the pixels that are kept flickers with the mask."""
+
+RESTYLED = 0.05
+"""Value of ``Motion.restyled`` from which on a pixel is new: soft edges of a mask hold both styles.
+"""
 
 STROKE_PX = 17
 """Window whose mean is no stroke, in px, one more than a power of two."""
@@ -92,6 +96,8 @@ def warm_start(
     if motion.flow is not None:
         flow = _resized_flow(motion.flow, frame)
         background, camera = background.updated(layer), torch.zeros_like(flow)
+        if motion.restyled is not None:
+            background = background.forgotten()
         layer = layer.warped(flow, valid)
         if motion.camera is not None:
             camera = affine_flow(motion.camera.to(flow), motion.flow.shape[-2:], flow.shape[-2:])
@@ -199,11 +205,16 @@ def _strokes(layer: Layer, colors: Tensor, motion: Motion) -> Tensor:
 
 
 def _valid_mask(motion: Motion, frame: Tensor) -> Tensor:
-    """(1, 1, H, W) bool, True where the previous frame shows what this frame shows."""
-    if motion.reliable is None:
-        return torch.ones_like(frame[:, :1], dtype=torch.bool)
-    mask = motion.reliable.to(frame)
-    return F.interpolate(mask, frame.shape[-2:], mode="bilinear", align_corners=False) > 0.5
+    """(1, 1, H, W) bool, True where the previous frame shows what this frame shows, in the same
+    style."""
+    valid = torch.ones_like(frame[:, :1], dtype=torch.bool)
+    if motion.reliable is not None:
+        mask = motion.reliable.to(frame)
+        valid = F.interpolate(mask, frame.shape[-2:], mode="bilinear", align_corners=False) > 0.5
+    if motion.restyled is not None:
+        size = frame.shape[-1], frame.shape[-2]
+        valid = valid & (resize(motion.restyled.to(frame), size) < RESTYLED)
+    return valid
 
 
 def _resized_flow(flow: Tensor, frame: Tensor) -> Tensor:
