@@ -308,7 +308,7 @@ def test_studio_renders_keyframes_and_masks(client, studio, clip_id, mask_id):
     assert (found.state, found.message) == ("done", "")
     assert {name: found.public()[name] for name in ("keyframes", "regions", "mask")} == {
         "keyframes": [
-            {"time": 0.5, "style": own["id"], "fade": 0.5, "easing": "linear"}
+            {"time": 0.5, "style": own["id"], "fade": 0.5, "easing": "linear", "region": None}
             | dict.fromkeys(KEYFRAME_SETTINGS)
         ],
         "regions": wanted["regions"],
@@ -329,9 +329,35 @@ def test_studio_shown_command_is_one_of_vidstyle(client, clip_id, mask_id, capsy
     assert "clip.mp4 does not exist" in capsys.readouterr().err
 
 
+def test_edits_keyframes_of_a_region_name_it_by_its_number():
+    body = {
+        "keyframes": [
+            {"time": 1, "style": "ink", "region": "person"},
+            {"time": 1, "strength": 0.5, "region": "m", "fade": 1},
+            {"time": 1, "strength": 1},
+        ],
+        "regions": [{"mask": "m", "style": "dots"}, {"mask": "person", "strength": 1}],
+    }
+    edits, names = Edits.of(body), {"m": "mask.png", "person": "person"}
+    names |= {"ink": "ink", "dots": "dots"}
+    flags = edits.flags(names)
+    assert flags[4:] == [
+        *("--at", "1", "region=2", "style=ink"),
+        *("--at", "1", "region=1", "strength=0.5", "fade=1"),
+        *("--at", "1", "strength=1"),
+    ]
+    assert Edits.of(edits.public()) == edits
+    words = flags[5:8], flags[9:13], flags[14:]
+    for made, each in zip(edits.keyframe_entries(names), words, strict=True):
+        assert replace(parse_keyframe(each), styles=()) == replace(made, styles=())
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
+        ({"keyframes": [{"time": 1, "strength": 1, "region": "person"}]}, 400, "that is not used"),
+        ({"keyframes": [{"time": 1, "temporal": 1, "region": "x"}]}, 400, "of the whole frame"),
+        ({"keyframes": [{"time": 1, "strength": 1, "region": 1}]}, 400, "use an id"),
         ({"keyframes": {}}, 400, "keyframes must be a list"),
         ({"keyframes": [{"style": "ink"}]}, 400, "lacks its time"),
         ({"keyframes": [{"time": 1}]}, 400, "changes nothing"),

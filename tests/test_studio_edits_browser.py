@@ -232,6 +232,36 @@ def test_page_keyframe_changes_settings_that_are_folded_away(page, studio, width
     assert page.script("return document.documentElement.scrollWidth") <= width
 
 
+def test_page_keyframe_changes_one_part_of_the_frame(page, studio, tmp_path):
+    path = tmp_path / "half.png"
+    cv2.imwrite(str(path), np.eye(48, 64, dtype=np.uint8) * 255)
+    page.one("#mask-file").send_keys(str(path))
+    until(lambda: len(page.all("#mask-list .mask")) == 1 and not page.all(".sending"))
+    (mask,) = (each.id for each in studio.library.masks)
+    page.script(SEEK, 0.5)
+    click(page, "#key-add")
+    assert not page.one("#key-region").is_displayed()
+    page.script(CHANGE, f"#effect-{mask}", "dots")
+    assert page.one("#key-region").is_displayed()
+    page.script(CHANGE, "#key-region", mask)
+    page.script(CHANGE, "#key-style", "ink")
+    assert not page.one("#key-temporal").is_enabled()
+    assert markers(page) == [(0.5, "0:00.50, in half, ink, fades in 0.5 s")]
+    job = queued(page, studio)
+    assert [(each["region"], each["style"]) for each in job.keyframes] == [(mask, "ink")]
+    assert "--at 0.5 region=1 style=ink fade=0.5" in job.command
+    item = f"#jobs li[data-id='{job.id}']"
+    page.wait_for(f"{item} .what")
+    until(lambda: "then ink in a part at 0:00" in page.one(f"{item} .what").text)
+    page.script(CHANGE, f"#effect-{mask}", "off")
+    assert "in unused mask" in markers(page)[0][1]
+    assert queued(page, studio).keyframes == []
+    page.script(CHANGE, f"#effect-{mask}", "keep")
+    assert [each["region"] for each in queued(page, studio).keyframes] == [mask]
+    page.script(CHANGE, "#key-region", "")
+    assert queued(page, studio).keyframes[0]["region"] is None
+
+
 LISTEN = """
 window.said = [];
 const announcer = document.querySelector("#announcer");

@@ -35,6 +35,8 @@ class KeyframeEdit:
         strength, style_scale, content_weight, temporal: new values of settings; None: they stay.
         fade: duration of the change in seconds.
         easing: the curve of the fade, one of ``EASINGS``.
+        region: id of the mask of the only region that changes, or a name of ``PEOPLE``; None: the
+            frame.
     """
 
     time: float
@@ -45,6 +47,7 @@ class KeyframeEdit:
     content_weight: float | None = None
     temporal: float | None = None
     easing: str = EASINGS[0]
+    region: str | None = None
 
     def check(self) -> None:
         """Raise ValueError for a value of the wrong kind or range."""
@@ -56,6 +59,10 @@ class KeyframeEdit:
             raise ValueError(
                 f"the easing of a keyframe is {given}: use one of {', '.join(EASINGS)}"
             )
+        if self.region is not None:
+            _check_id("the region of a keyframe", self.region)
+            if self.temporal is not None:
+                raise ValueError("temporal is of the whole frame: leave it out for a region")
 
     @property
     def settings(self) -> dict[str, float]:
@@ -63,21 +70,26 @@ class KeyframeEdit:
         given = {name: getattr(self, name) for name in KEYFRAME_SETTINGS}
         return {name: value for name, value in given.items() if value is not None}
 
-    def words(self, names: Mapping[str, str]) -> list[str]:
-        """The words after ``--at``; ``names`` has the name of each id."""
-        found = [seconds_text(self.time)]
+    def words(self, names: Mapping[str, str], number: str | None = None) -> list[str]:
+        """The words after ``--at``.
+
+        Args:
+            names: the name of each id.
+            number: of the region, from 1; None: the frame.
+        """
+        found = [seconds_text(self.time), *([] if number is None else [f"region={number}"])]
         found += [] if self.style is None else [f"style={names[self.style]}"]
         changes = self.settings.items()
         found += [f"{name.replace('_', '-')}={value:g}" for name, value in changes]
         found += [f"fade={seconds_text(self.fade)}"] if self.fade else []
         return found + ([f"easing={self.easing}"] if self.easing != EASINGS[0] else [])
 
-    def entry(self, paths: Mapping[str, str]) -> KeyframeEntry:
+    def entry(self, paths: Mapping[str, str], number: str | None = None) -> KeyframeEntry:
         """The same for the renderer; ``paths`` has the path of each id."""
         styles = () if self.style is None else (Path(paths[self.style]),)
         settings = {name: float(value) for name, value in self.settings.items()}
         times = Fraction(seconds_text(self.time)), Fraction(seconds_text(self.fade))
-        return KeyframeEntry(times[0], styles, None, settings, times[1], self.easing)
+        return KeyframeEntry(times[0], styles, None, settings, times[1], self.easing, number)
 
 
 @dataclass(frozen=True)
@@ -137,12 +149,16 @@ class Edits:
         """The edits of a JSON object, which may have more keys.
 
         Raises:
-            ValueError: a value of the wrong kind or range, or two keyframes at one time.
+            ValueError: a value of the wrong kind or range, two keyframes of the frame or of a
+                region at one time, or a keyframe of a region that there is not.
         """
         keyframes = _items(KeyframeEdit, body.get("keyframes"), "keyframes", MAX_KEYFRAMES)
         regions = _items(RegionEdit, body.get("regions"), "regions", MAX_REGIONS)
-        if len({seconds_text(each.time) for each in keyframes}) < len(keyframes):
+        if len({(seconds_text(each.time), each.region) for each in keyframes}) < len(keyframes):
             raise ValueError("two keyframes have the same time: give each its own")
+        masks = [None, *(each.mask for each in regions)]
+        if any(each.region not in masks for each in keyframes):
+            raise ValueError("a keyframe changes a region that is not used: give the region a use")
         mask = body.get("mask")
         if mask is not None:
             _check_id("mask", mask)
@@ -175,8 +191,18 @@ class Edits:
         for region in self.regions:
             found += ["--region", region.text(names)]
         for keyframe in self.keyframes:
-            found += ["--at", *keyframe.words(names)]
+            found += ["--at", *keyframe.words(names, self._number(keyframe))]
         return found
+
+    def keyframe_entries(self, paths: Mapping[str, str]) -> tuple[KeyframeEntry, ...]:
+        """The keyframes for the renderer; ``paths`` has the path of each id."""
+        return tuple(each.entry(paths, self._number(each)) for each in self.keyframes)
+
+    def _number(self, keyframe: KeyframeEdit) -> str | None:
+        """The number of the region that a keyframe changes, from 1; None: the frame."""
+        if keyframe.region is None:
+            return None
+        return str(1 + [each.mask for each in self.regions].index(keyframe.region))
 
     def public(self) -> dict[str, Any]:
         """As JSON can hold it; ``of`` reads it."""

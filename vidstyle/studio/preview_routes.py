@@ -80,7 +80,7 @@ class PreviewRoutes:
             seconds_in(body, "time") or 0.0,
             style,
             settings,
-            tuple(each.entry(files) for each in edits.keyframes),
+            edits.keyframe_entries(files),
             tuple(each.entry(files) for each in edits.regions),
             None if edits.mask is None else MaskFile(files[edits.mask]),
         )

@@ -13,17 +13,23 @@ const KEY_SECONDS = 1;      // of Page Up and Page Down
 // Settings that a keyframe may change; those after the first are folded away.
 const SETTINGS = ["strength", "style_scale", "content_weight", "temporal"];
 const EASINGS = ["linear", "smooth"];  // curves of a fade
-const BLANK = { easing: EASINGS[0], ...Object.fromEntries(SETTINGS.map((name) => [name, null])) };
+const BLANK = { region: null, easing: EASINGS[0], ...Object.fromEntries(SETTINGS.map((name) => [name, null])) };
 
 const lane = byId("lane"), editor = byId("key");
-let list = [];              // of {time, style, fade, easing, strength ...}, in order of their times
+let list = [];              // of {time, region, style, fade, easing, strength ...}, in order
 const labels = {};          // of each setting
 let chosen = null, clip = null, styles = [], baseStyle = () => "", onChange = () => {};
+let usedRegions = () => [];  // id and name of each mask that is a region
 
 const markers = new Map();  // keyframe -> its element
 const nameOf = (id) => (styles.find((each) => each.id === id) || { name: "" }).name;
 
-export const currentKeyframes = () => list.map((each) => ({ ...each }));
+const isUsed = ({ region }) => !region || usedRegions().some(([id]) => id === region);
+
+export const allKeyframes = () => list.map((each) => ({ ...each }));
+
+// Those of the frame and of regions in use: others have no effect, until their mask is used again.
+export const currentKeyframes = () => allKeyframes().filter(isUsed);
 
 const isSet = (key, name) => typeof key[name] === "number";
 const changesNothing = (key) => !key.style && !SETTINGS.some((name) => isSet(key, name));
@@ -34,8 +40,11 @@ const isFolded = (key) => SETTINGS.slice(1).some((name) => isSet(key, name))
 export const settingTexts = (key) => SETTINGS.filter((name) => isSet(key, name))
   .map((name) => `${labels[name]} ${key[name]}`);
 
+const regionName = (id) => (usedRegions().find(([each]) => each === id) || ["", "unused mask"])[1];
+
 function whatText(key) {
-  const parts = [key.style ? nameOf(key.style) : "same style", ...settingTexts(key)];
+  const where = key.region ? [`in ${regionName(key.region)}`] : [];
+  const parts = [...where, key.style ? nameOf(key.style) : "same style", ...settingTexts(key)];
   const smoothly = key.easing === EASINGS[0] ? "" : "smoothly ";
   parts.push(key.fade ? `fades ${smoothly}in ${key.fade} s` : "at once");
   return parts.join(", ");
@@ -74,6 +83,7 @@ function showMarker(key) {
   marker.setAttribute("aria-valuetext", `${clockText(key.time, 2)}, ${whatText(key)}`);
   marker.title = `${clockText(key.time, 2)}: ${whatText(key)}`;
   marker.classList.toggle("chosen", key === chosen);
+  marker.classList.toggle("part", Boolean(key.region));
   const image = marker.querySelector("img");
   const picture = key.style ? linkTo(`styles/${key.style}.jpg`, { px: STYLE_PX }) : "";
   image.hidden = !picture;
@@ -103,6 +113,12 @@ function showEditor() {
   byId("key-time").max = stage.lastTime();
   byId("key-time").step = "any";
   byId("key-style").value = chosen.style || "";
+  const regions = usedRegions(), part = chosen.region;
+  const gone = part && !isUsed(chosen) ? [[part, "unused mask"]] : [];
+  fillStyles(byId("key-region"), [], [["", "the whole frame"], ...regions, ...gone]);
+  byId("key-region").value = part || "";
+  byId("key-region").parentNode.hidden = !regions.length && !part;
+  byId("key-temporal").disabled = Boolean(part);
   for (const name of SETTINGS) {
     byId(`key-${name}`).value = isSet(chosen, name) ? chosen[name] : "";
   }
@@ -201,8 +217,9 @@ function makeMarker(key) {
   return marker;
 }
 
-// The keyframe that gives a time its style, if one does.
-const styledAt = (time) => list.findLast((each) => each.time <= time && each.style);
+// The keyframe that gives the frame its style at a time, if one does.
+const styledAt = (time) => list.findLast(
+  (each) => each.time <= time && each.style && !each.region);
 
 // Use a style at the present time: in the keyframe that gives it its style. False if none does.
 export function useStyle(style) {
@@ -240,6 +257,10 @@ function edited(event) {
     if (at !== null) move(key, at, Math.sign(at - key.time) || 1);
   } else if (name === "style") key.style = field.value || null;
   else if (name === "easing") key.easing = field.value;
+  else if (name === "region") {
+    key.region = field.value || null;
+    if (key.region) key.temporal = null;
+  }
   else if (name === "fade") key.fade = numberIn(field, 0, clip.seconds) || 0;
   else key[name] = numberIn(field, Number(field.min), Number(field.max));
   if (changesNothing(key)) key.strength = 1;
@@ -277,12 +298,20 @@ export function setupSettings(settings) {
   }
 }
 
-export function setup(changed, currentStyle) {
+// A mask is used in another way.
+export function showRegions() {
+  if (clip) show();
+}
+
+export function setup(changed, currentStyle, regions) {
   onChange = changed;
+  usedRegions = regions;
   baseStyle = currentStyle;
   byId("key-add").onclick = add;
   byId("key-remove").onclick = () => removeKey(chosen);
   byId("key-go").onclick = () => stage.seek(chosen.time);
   byId("key-easing").append(...EASINGS.map((each) => make("option", { textContent: each })));
-  for (const name of ["time", "style", "fade", "easing"]) byId(`key-${name}`).onchange = edited;
+  for (const name of ["time", "style", "fade", "easing", "region"]) {
+    byId(`key-${name}`).onchange = edited;
+  }
 }

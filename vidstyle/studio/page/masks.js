@@ -54,6 +54,10 @@ export function currentMasks() {
   return { regions, mask };
 }
 
+// Id and name of each mask that is a region.
+export const regionNames = () => currentMasks().regions.map(({ mask: id }) =>
+  [id, shown.find((each) => each.id === id).name.replace(/\.\w+$/, "")]);
+
 function effectsOf({ regions, mask }) {
   const found = new Map();
   for (const each of regions || []) {

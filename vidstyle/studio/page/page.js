@@ -171,9 +171,9 @@ function showChoices() {
 function showEdits(given = null) {
   const clip = currentClip() || null;
   if (given) stage.useRange(given);
-  const list = given ? given.keyframes || [] : keyframes.currentKeyframes();
-  keyframes.showKeyframes(clip, state.styles, list);
+  const list = given ? given.keyframes || [] : keyframes.allKeyframes();
   masks.showMasks(clip, state.masks, state.styles, given);
+  keyframes.showKeyframes(clip, state.styles, list);
   masks.showCarries(state.jobs);
 }
 
@@ -289,8 +289,8 @@ function setup() {
     pickStyle(style.id);
     showChoices();
   });
-  keyframes.setup(() => changed("edits"), () => chosen.style);
-  masks.setup(() => changed("edits"), (mask) => {
+  keyframes.setup(() => changed("edits"), () => chosen.style, masks.regionNames);
+  masks.setup(() => { keyframes.showRegions(); changed("edits"); }, (mask) => {
     listen();
     if (!find(state.masks, mask.id)) state.masks.push(mask);
     showEdits();

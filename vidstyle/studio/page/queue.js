@@ -35,7 +35,7 @@ function whatText(job) {
   for (const key of job.keyframes) {
     const style = key.style && (styleName(key.style).replace(/\.\w+$/, "") || "another style");
     const look = [style, ...settingTexts(key)].filter(Boolean).join(", ");
-    parts.push(`then ${look} at ${clockText(key.time)}`);
+    parts.push(`then ${look}${key.region ? " in a part" : ""} at ${clockText(key.time)}`);
   }
   return parts.filter(Boolean).join(" · ");
 }
