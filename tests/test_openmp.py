@@ -11,6 +11,7 @@ from conftest import until
 
 from vidstyle.runtime import openmp
 from vidstyle.runtime.openmp import OtherPrograms, SpinControl, spin_control
+from vidstyle.runtime.worker import Worker
 
 TASKS = Path("/proc/self/task")
 
@@ -150,3 +151,21 @@ def test_spin_control_leaves_what_the_user_chose(name, fresh, monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda *a, **k: pytest.fail("libgomp was touched"))
     with fresh():
         assert not watchers()
+
+
+def test_one_thread_counts_for_the_calling_thread_alone():
+    if openmp._libgomp() is None:
+        pytest.skip("PyTorch has another OpenMP here")
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+
+    def work(worker):
+        with openmp.one_thread():
+            seen.append(torch.get_num_threads())
+        seen.append(torch.get_num_threads())
+
+    try:
+        Worker(work, "test").join()
+        assert seen == [1, 2] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

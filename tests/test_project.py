@@ -14,7 +14,7 @@ import vidstyle
 
 ROOT = Path(__file__).parent.parent
 ROWS = (
-    "errors time_text settings progress user_folders",
+    "errors time_text settings face_choices progress user_folders",
     "runtime.closing runtime.limits runtime.scheduling runtime.interrupts runtime.worker",
     "runtime.own_process runtime.device runtime.openmp",
     "io.files io.locks io.stream_info io.frame io.hdr io.container io.color io.timestamps io.icc",
@@ -29,7 +29,7 @@ ROWS = (
     "ops.custom_ops autograd.padding autograd.pooling autograd.filters autograd.convolution",
     "autograd.losses ops.pytree ops.tensors ops.color",
     "features.filter_bank features.network features.tiles features.extractor",
-    "features.pretrained features.weights",
+    "features.pretrained features.weights features.face_head face_models",
     "losses.base losses.text_mask losses.content losses.style losses.patches",
     "losses.patch_matching losses.orientation losses.total_variation losses.temporal",
     "losses.painted losses.objective losses.defaults",
@@ -43,6 +43,7 @@ ROWS = (
     "stylizer.cold_start stylizer.frame_setup stylizer.memory_check stylizer.output",
     "stylizer.report stylizer.stylizer stylizer.backward_pass checkpoint_scheduler",
     "metrics training.config training.images training.task training.trunk training.instances",
+    "training.face_photos training.faces training.train_faces",
     "training.distillation training.muon training.loop training.trial pipeline trace inputs",
     "conversions styles keyframes regions drawn_masks mask_clip painted_keyframes person faces",
     "canvas job render_progress render_job preview sheet sheet_output crossfade range_render",

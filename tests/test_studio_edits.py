@@ -352,6 +352,24 @@ def test_edits_keyframes_of_a_region_name_it_by_its_number():
         assert replace(parse_keyframe(each), styles=()) == replace(made, styles=())
 
 
+def test_studio_keeps_faces_unless_they_are_to_be_painted(client, clip_id, monkeypatch):
+    looked_for = []
+    monkeypatch.setattr(
+        "vidstyle.studio.preview_request.frame_with_faces",
+        lambda frame: looked_for.append(frame) or frame,
+    )
+    painted(client, clip=clip_id, faces="paint", time=0.25)
+    assert not looked_for
+    painted(client, clip=clip_id, time=0.25)
+    assert len(looked_for) == 1
+    wanted = {"clip": clip_id, "style": "ink", "preset": "draft", "settings": {}}
+    commands = [
+        client.post("/api/jobs", json=wanted | faces).json()["command"]
+        for faces in ({}, {"faces": "paint"})
+    ]
+    assert "--faces" not in commands[0] and commands[1].endswith("--faces paint")
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
@@ -376,6 +394,8 @@ def test_edits_keyframes_of_a_region_name_it_by_its_number():
         ({"regions": [{"mask": "x", "style": "ink"}]}, 404, "no such mask"),
         ({"regions": [{"mask": 1, "style": "ink"}]}, 400, "use an id"),
         ({"mask": ["x"]}, 400, "use an id"),
+        ({"faces": "blur"}, 400, "use one of keep, paint"),
+        ({"faces": ["keep"]}, 400, "use one of keep, paint"),
         ({"mask": ""}, 404, "no such mask"),
     ],
 )

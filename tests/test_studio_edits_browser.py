@@ -389,6 +389,18 @@ def test_page_mask_uses_are_flags(page, studio, tmp_path):
     assert (job.mask, job.regions) == (second, [])
 
 
+def test_page_faces_are_kept_until_they_are_to_be_painted(page, studio):
+    assert "--faces" not in queued(page, studio).command
+    click(page, "#faces")
+    job = queued(page, studio)
+    assert job.faces == "paint" and "--faces paint" in job.command
+    page.driver.refresh()
+    page.wait_for("#frame[src]")
+    until(lambda: not page.one("#faces").is_selected())
+    click(page, "#faces")
+    assert queued(page, studio).faces == "keep"
+
+
 @pytest.fixture
 def held_page(driver, page):
     """The page with ``HOLD``."""

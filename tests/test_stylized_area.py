@@ -1,12 +1,14 @@
 """Where a live session stylises: everywhere, on people, or behind them."""
 
+from threading import enumerate as enumerate_threads
+
 import cv2
 import numpy as np
 import pytest
 from conftest import until, write_clip
 from onnx_file import write_onnx
 
-import vidstyle.faces
+import vidstyle.face_models
 import vidstyle.live.stylized_area as module
 import vidstyle.person
 from vidstyle import FeaturesError, Frame, InputError
@@ -89,11 +91,23 @@ def test_live_source_gives_its_frames_the_masks_of_its_area(tmp_path, model):
 
 def test_area_gives_frames_emphasis_on_faces(monkeypatch, tmp_path):
     face = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.6]], np.float32)
-    monkeypatch.setattr(vidstyle.faces, "load_face_model", lambda path: lambda image: [face])
-    area = StylizedArea(face_model=tmp_path / "faces.tflite")
+    monkeypatch.setattr(vidstyle.face_models, "load_face_model", lambda path: lambda image: [face])
+    area = StylizedArea(face_model=tmp_path / "faces.tflite", faces="keep")
     area.load()
+    # Another thread looks for them.
+    until(lambda: area.with_masks(Frame(IMAGE)).emphasis is not None)
     frame = area.with_masks(Frame(IMAGE))
-    assert frame.mask is None and frame.emphasis[19, 25] > 200
+    assert frame.mask is None and frame.emphasis[19, 25] > 100
+    area.close()
+    area.close()
+    assert not [thread for thread in enumerate_threads() if thread.name == "vidstyle-faces"]
+
+
+def test_area_looks_for_no_faces_that_are_painted(monkeypatch):
+    monkeypatch.setattr(vidstyle.face_models, "load_face_model", lambda path: pytest.fail())
+    area = StylizedArea()
+    area.load()
+    assert area.with_masks(Frame(IMAGE)).emphasis is None
 
 
 def test_area_gives_frames_the_masks_of_regions(model, tmp_path):

@@ -60,8 +60,8 @@ def stylize(
             exception that the function raises ends the work and reaches the caller.
         settings: those of ``Settings`` (``initial_steps``, ``working_size``, ...), ``preset``
             (default: ``"still"``), ``style_weights``, ``features``, ``weights`` and ``device`` as
-            for ``render``; ``mask``, ``mask_invert``, ``regions`` and ``person_model``, see
-            ``ImageMasks``.
+            for ``render``; ``mask``, ``mask_invert``, ``regions``, ``person_model``, ``faces`` and
+            ``face_model``, see ``ImageMasks`` and ``RenderOptions``.
 
     Returns:
         An image of the same kind, type and, unless ``size`` or ``compare`` is given, shape.
@@ -80,7 +80,7 @@ def stylize(
         raise TypeError("a single image is optimised from scratch: use initial_steps, not steps")
     refuse_path(image, style, "stylize")
     frame, restore = to_frame(image)
-    masks, settings = split_masks(settings)
+    masks, settings = split_masks(settings, still=True)
     listener = _listener(progress)
     stylizer, _ = make_stylizer("stylize", style, settings, "still")
     masks.add_regions(stylizer)

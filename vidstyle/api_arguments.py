@@ -11,6 +11,7 @@ from typing import Any
 from .canvas import Canvas
 from .conversions import is_image
 from .distributed.render import MAX_TRIES, ClusterOptions
+from .face_choices import KEEP, check_faces
 from .features.extractor import Features
 from .features.weights import load_features
 from .flow.methods import FlowMethod, load_flow
@@ -32,7 +33,7 @@ MAX_CACHED_NETWORKS = 2
 ENGINE_OPTIONS = ("features", "device", "weights", "flow_weights", "style_weights", "preset")
 """Keywords that are no settings, of all functions."""
 
-MASK_KEYWORDS = ("mask", "mask_invert", "regions", "person_model")
+MASK_KEYWORDS = ("mask", "mask_invert", "regions", "person_model", "faces", "face_model")
 """Keywords of ``ImageMasks``, for images in memory."""
 
 HDR_CHOICES = ("keep", "sdr")
@@ -65,8 +66,10 @@ class RenderOptions:
         person_model: finds people for the masks ``"person"`` and ``"background"``: a ``.tflite`` or
             ``.onnx`` file, or torchvision's state dict of ``lraspp_mobilenet_v3_large``; None: that
             one is downloaded, once.
-        face_model: finds faces, whose eyes and mouths keep more of the content: YuNet (``.onnx``)
-            or MediaPipe's ``face_detection_full_range.tflite``; None: faces are like all else.
+        faces: ``"keep"``: eyes and mouths keep more of the content; ``"paint"``: they are stylised
+            like all else.
+        face_model: finds faces: YuNet (``.onnx``) or MediaPipe's
+            ``face_detection_full_range.tflite``; None: the bundled model.
         look: LUT (``.cube``) that changes the colours of the stylised frames.
         look_before: LUT that changes the colours of the frames before they are stylised.
         canvas: (width, height) of the output in px, such as (1080, 1920); None: see ``size``.
@@ -104,6 +107,7 @@ class RenderOptions:
     timeline: str | Path | Sequence[Mapping[str, Any]] | None = None
     painted: Mapping[Any, str | Path] = field(default_factory=dict)
     person_model: str | Path | None = None
+    faces: str = KEEP
     face_model: str | Path | None = None
     look: str | Path | None = None
     look_before: str | Path | None = None
@@ -131,6 +135,7 @@ class RenderOptions:
             raise TypeError(f"mask must be a path, not {type(self.mask).__name__}")
         if self.mask_invert and self.mask is None:
             raise ValueError("mask_invert works with a mask only: give mask=FILE")
+        check_faces(self.faces, self.face_model)
 
     def cluster(self) -> ClusterOptions | None:
         """The cluster to render on; None: this process renders.
@@ -171,6 +176,7 @@ class RenderOptions:
             regions=tuple(make_region(table, timed) for table in self.regions),
             painted=painted_keyframes(self.painted.items()),
             person_model=None if self.person_model is None else Path(self.person_model),
+            faces=self.faces,
             face_model=None if self.face_model is None else Path(self.face_model),
             look=None if self.look is None else Path(self.look),
             look_before=None if self.look_before is None else Path(self.look_before),

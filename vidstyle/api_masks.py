@@ -1,5 +1,5 @@
-"""Masks and regions of images in memory, as ``stylize``, ``stylize_video`` and ``stream`` take
-them."""
+"""Masks, regions and faces of images in memory, as ``stylize``, ``stylize_video`` and ``stream``
+take them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +11,9 @@ import numpy as np
 
 from .api_arguments import MASK_KEYWORDS
 from .conversions import to_mask
+from .face_choices import KEEP, check_faces
+from .face_models import load_face_model
+from .faces import FaceMasks
 from .features.extractor import Features
 from .io.frame import Frame
 from .io.mask_file import (
@@ -45,6 +48,9 @@ class ImageMasks:
             ``stylize``.
         person_model: see ``RenderOptions``.
 
+    Attributes:
+        faces: gives frames emphasis on faces; None: nothing does.
+
     Raises:
         TypeError, ValueError: an argument of the wrong kind or range.
         InputError: a mask cannot be read.
@@ -66,6 +72,7 @@ class ImageMasks:
             model = None if person_model is None else Path(person_model)
             return PersonMasks(load_person_model(model))
 
+        self.faces: FaceMasks | None = None
         self._tables = [(table, region_settings(table)) for table in regions]
         for table in regions:
             if table.get("mask") is None:
@@ -88,23 +95,37 @@ class ImageMasks:
         check_content_weights(stylizer.regions, stylizer.settings.content_weight)
 
     def applied(self, frame: Frame) -> Frame:
-        """The frame with its masks."""
+        """The frame with its masks, and with emphasis on faces."""
         if self._mask is not None:
             frame = replace(frame, mask=self._mask.mask_of(frame))
         if self._regions:
             masks = [reader.mask_of(frame) for reader in self._regions]
             frame = replace(frame, regions=np.stack(masks))
+        if self.faces is not None and frame.emphasis is None:
+            frame = self.faces.applied(frame)
         return frame
 
 
-def split_masks(keywords: Mapping[str, Any]) -> tuple[ImageMasks, dict[str, Any]]:
-    """(masks, all other keywords) of the functions of ``api``.
+def split_masks(
+    keywords: Mapping[str, Any], still: bool = False
+) -> tuple[ImageMasks, dict[str, Any]]:
+    """(masks and faces, all other keywords) of the functions of ``api``.
+
+    Args:
+        keywords: of a function.
+        still: it takes a single image.
 
     Raises:
-        As ``ImageMasks``.
+        As ``ImageMasks``, ``check_faces`` and ``load_face_model``.
     """
     given = {name: value for name, value in keywords.items() if name in MASK_KEYWORDS}
-    return ImageMasks(**given), {k: v for k, v in keywords.items() if k not in given}
+    others = {name: value for name, value in keywords.items() if name not in given}
+    faces, model = given.pop("faces", KEEP), given.pop("face_model", None)
+    check_faces(faces, model)
+    masks = ImageMasks(**given)
+    if faces == KEEP:
+        masks.faces = FaceMasks(load_face_model(None if model is None else Path(model), still))
+    return masks, others
 
 
 def _style_of(style: Any, features: Features) -> Any:

@@ -13,14 +13,16 @@ import torch
 from . import __version__
 from .canvas import Canvas
 from .errors import InputError, OutputError
-from .faces import FaceMasks, load_face_model
+from .face_choices import KEEP
+from .face_models import load_face_model
+from .faces import FaceMasks
 from .flow.methods import FlowMethod
 from .io.files import PIPE, check_readable, fingerprint, without_secrets
 from .io.frame import Frame
 from .io.image_names import existing_numbers, image_path, is_image, is_numbered
 from .io.lut import Lut
 from .io.mapped_source import mapped
-from .io.mask import with_emphasis, with_masks, with_regions
+from .io.mask import with_masks, with_regions
 from .io.mask_file import MaskFile
 from .io.outputs import check_apart
 from .io.sink import open_sink
@@ -63,7 +65,8 @@ class RenderJob:
         keyframes: changes of style and settings, which the stylizer's timeline has too.
         regions: parts of the frames with styles of their own, which the stylizer has too.
         painted: painted keyframes, in the order of their times.
-        face_model: finds faces, whose eyes and mouths keep more of the content; None: no faces.
+        faces: one of ``FACES_CHOICES``: whether eyes and mouths keep more of the content.
+        face_model: finds faces, see ``load_face_model``; None: the bundled one.
         look, look_before: LUTs that change the colours of stylised frames, and of frames before.
         canvas: width and height of the output; None: as the settings say.
         person_model: finds people for the masks ``person`` and ``background``; None: torchvision's.
@@ -91,6 +94,7 @@ class RenderJob:
     regions: tuple[RegionEntry, ...] = ()
     painted: tuple[PaintedKeyframe, ...] = ()
     person_model: Path | None = None
+    faces: str = KEEP
     face_model: Path | None = None
     look: Path | None = None
     look_before: Path | None = None
@@ -169,9 +173,10 @@ class RenderJob:
         if self.painted:
             others = self.painted, self._open_timed, self.flow
             yield lambda source: with_painted_keyframes(source, *others)
-        if self.face_model:
-            faces = FaceMasks(load_face_model(self.face_model))
-            yield lambda source: with_emphasis(source, faces)
+        if self.faces == KEEP:
+            still = isinstance(source, ImageSource)
+            faces = FaceMasks(load_face_model(self.face_model, still))
+            yield lambda source: mapped(source, faces.applied, faces)
         if self.canvas:
             yield self.canvas.rotated(source.format.rotation).around
 
@@ -294,6 +299,7 @@ class RenderJob:
             "painted": str(self.painted) if self.painted else None,
             "canvas": str(self.canvas) if self.canvas else None,
             "models": [str(path) for path in (self.person_model, self.face_model)],
+            "faces": self.faces,
             "looks": [str(path) if path else None for path in (self.look, self.look_before)],
             **contents,
             **environment,

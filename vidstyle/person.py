@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from .errors import FeaturesError, InputError
 from .features.pretrained import last_line, lraspp_weights, read_state_dict
+from .flow.cuts import ThumbnailCuts
 from .io.files import changed_ns, check_readable
 from .io.frame import Frame, rgb_8_bits
+from .runtime.openmp import one_thread
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +59,6 @@ DECAY = 0.65
 CHANGE = 0.1, 0.35
 """Difference to the present map at which an earlier one begins to count less, and at which it does
 not count: people who move leave no trail."""
-
-THUMBNAIL_PX, CUT_LEVELS = 32, 14.0
-"""Side in px of thumbnails, and mean difference of two, in code values of 0 to 255, between which
-there is a cut: maps before it do not count."""
 
 FILTER_PX = 480
 """Long side in px at which edges are found."""
@@ -184,7 +182,7 @@ class _Lraspp:
         """See ``PersonModel``."""
         small = _reduced(image, LRASPP_PX)
         pixels = torch.from_numpy(small).permute(2, 0, 1).float() / 255
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             logits = self._network(((pixels - self._mean) / self._std)[None])["out"]
         found: Map = F.softmax(logits.float(), 1)[0, PERSON_CLASS].numpy()
         return found
@@ -235,7 +233,7 @@ class PersonMasks:
     ) -> None:
         self._model, self._label, self._filter_px = model, label, filter_px
         self._maps: deque[Map] = deque(maxlen=MEMORY_FRAMES)
-        self._thumbnail: NDArray[np.uint8] | None = None
+        self._cuts = ThumbnailCuts()
         self._image: object = None
         self._mask = np.zeros((0, 0), np.uint8)
         self._frames, self._found = 0, False
@@ -278,13 +276,8 @@ class PersonMasks:
 
     def _forget_before_cut(self, image: NDArray[np.uint8], found: Map) -> None:
         """Drop the earlier maps where this frame begins a shot, or maps have another size."""
-        side = THUMBNAIL_PX, THUMBNAIL_PX
-        before = self._thumbnail
-        self._thumbnail = cv2.resize(image, side, interpolation=cv2.INTER_AREA).astype(np.uint8)
         resized = bool(self._maps) and self._maps[0].shape != found.shape
-        if resized or (
-            before is not None and cv2.absdiff(self._thumbnail, before).mean() > CUT_LEVELS
-        ):
+        if self._cuts.is_cut(image) or resized:
             self._maps.clear()
 
 

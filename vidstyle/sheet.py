@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 
 from .errors import InputError
+from .face_choices import KEEP
+from .faces import frame_with_faces
 from .features.extractor import Features
 from .io.frame import Frame, Image, to_8_bits
 from .io.source import open_source
@@ -97,12 +99,18 @@ def cell_px(frame_size: tuple[int, int], count: int) -> int:
     return min(max(side // 32 * 32, MIN_CELL_PX), MAX_CELL_PX, max(frame_size))
 
 
-def read_frame(name: str | Path, at: Fraction | None = None) -> Frame:
+def read_frame(
+    name: str | Path,
+    at: Fraction | None = None,
+    faces: str = KEEP,
+    face_model: Path | None = None,
+) -> Frame:
     """An image, or one frame of a clip, as players show it.
 
     Args:
         name: of a file or an image sequence.
         at: time in seconds; None: the middle of the clip.
+        faces, face_model: see ``RenderJob``.
 
     Raises:
         InputError: it cannot be read, or has no frame at that time.
@@ -116,7 +124,8 @@ def read_frame(name: str | Path, at: Fraction | None = None) -> Frame:
         frame = next(iter(source), None)
     if frame is None:
         raise InputError(f"{name} has no frame at that time: choose an earlier one")
-    return replace(frame, image=to_8_bits(frame.image)[..., :3])
+    frame = replace(frame, image=to_8_bits(frame.image)[..., :3])
+    return frame_with_faces(frame, face_model) if faces == KEEP else frame
 
 
 def make_sheet(

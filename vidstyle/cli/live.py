@@ -141,6 +141,7 @@ def _set_list(args: argparse.Namespace) -> Any:
 
 def _area(args: argparse.Namespace) -> tuple[Any, list[Path]]:
     """The masks of the session, and the files of masks and of the styles of regions."""
+    from ..face_choices import check_faces
     from ..io.mask_file import NAMES, MaskFile
     from ..live.stylized_area import AREAS, DRAWN, StylizedArea
 
@@ -151,7 +152,8 @@ def _area(args: argparse.Namespace) -> tuple[Any, list[Path]]:
     drawn = None if args.mask in AREAS else MaskFile(args.mask)
     masks = [region.mask for region in args.regions]
     name = args.mask if drawn is None else DRAWN
-    area = StylizedArea(args.person_model, name, args.face_model, drawn, masks)
+    check_faces(args.faces, args.face_model)
+    area = StylizedArea(args.person_model, name, args.face_model, drawn, masks, args.faces)
     files = [Path(mask.path) for mask in [*masks, drawn] if mask and str(mask.path) not in NAMES]
     return area, [*files, *(region.style for region in args.regions if region.style)]
 

@@ -12,6 +12,7 @@ from .shared_flags import (
     add_allowed_hosts,
     add_basic_settings,
     add_expert_settings,
+    add_faces,
     add_model_flags,
     add_preset_flag,
 )
@@ -107,12 +108,7 @@ def _add_masks(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="model that finds people, as for `vidstyle render`",
     )
-    add(
-        "--face-model",
-        type=Path,
-        metavar="FILE",
-        help="keep more of eyes and mouths, as for `vidstyle render`",
-    )
+    add_faces(add)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:

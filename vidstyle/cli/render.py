@@ -214,6 +214,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
     Raises:
         ValueError: flags that exclude each other.
     """
+    from ..face_choices import check_faces
     from ..io.mask_file import PEOPLE, MaskFile
     from ..io.sink_base import Encoding
     from ..job import RenderJob
@@ -240,6 +241,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
             "--person-model works with masks of people only: add --mask person, or "
             "--region person=STYLE"
         )
+    check_faces(args.faces, args.face_model)
     return RenderJob(
         name,
         args.output or "",
@@ -263,6 +265,7 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         regions=regions,
         painted=parse_painted_keyframes(args.painted),
         person_model=args.person_model,
+        faces=args.faces,
         face_model=args.face_model,
         look=args.look,
         look_before=args.look_before,

@@ -8,6 +8,7 @@ from . import values
 from .shared_flags import (
     add_basic_settings,
     add_expert_settings,
+    add_faces,
     add_model_flags,
     add_preset_flag,
 )
@@ -170,13 +171,7 @@ def _add_mask(parser: argparse.ArgumentParser) -> None:
         help="model that finds people: .tflite or .onnx, or the state dict of torchvision's "
         "lraspp_mobilenet_v3_large (default: that one, downloaded once)",
     )
-    add(
-        "--face-model",
-        type=Path,
-        metavar="FILE",
-        help="keep more of eyes and mouths of the faces that this model finds: YuNet of OpenCV's "
-        "model zoo (.onnx), or MediaPipe's face_detection_full_range.tflite",
-    )
+    add_faces(add)
 
 
 def _add_keyframes(parser: argparse.ArgumentParser) -> None:

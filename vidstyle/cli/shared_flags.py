@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ..face_choices import FACES_CHOICES, KEEP
 from ..settings import PRESETS, REMOVED_SETTINGS, RENAMED_PRESETS, RENAMED_SETTINGS, Settings
 from . import values
 
@@ -217,6 +218,24 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         help="torchvision's raft_large state dict, where it cannot be downloaded",
     )
     add_device_flags(group)
+
+
+def add_faces(add: Callable[..., object]) -> None:
+    """Add the flags of faces."""
+    add(
+        "--faces",
+        choices=FACES_CHOICES,
+        default=KEEP,
+        help="keep: eyes and mouths keep more of the content; paint: they are stylised like all "
+        "else (default: keep)",
+    )
+    add(
+        "--face-model",
+        type=Path,
+        metavar="FILE",
+        help="find faces with YuNet of OpenCV's model zoo (.onnx), or MediaPipe's "
+        "face_detection_full_range.tflite (default: the bundled model)",
+    )
 
 
 def add_device_flags(group: "argparse._ActionsContainer") -> None:

@@ -8,11 +8,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..face_choices import KEEP, check_faces
 from ..settings import PRESETS, Settings
 from . import values
 from .shared_flags import (
     add_basic_settings,
     add_expert_settings,
+    add_faces,
     add_model_flags,
     add_preset_flag,
 )
@@ -37,13 +39,15 @@ VARIABLE = (
 """Settings that --vary takes: those that change a single image."""
 
 MODEL_FLAGS = {
+    "faces": KEEP,
+    "face_model": None,
     "features": "bundled",
     "weights": None,
     "flow_weights": None,
     "device": "auto",
     "threads": None,
 }
-"""Flags of models and device, and their defaults."""
+"""Flags of faces, models and device, and their defaults."""
 
 YES_NO = {"yes": True, "no": False}
 """Values of settings that are on or off."""
@@ -83,6 +87,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("-y", dest="overwrite", action="store_true", help="replace an existing output")
     add_preset_flag(parser, None, "standard for clips, still for images")
     add_basic_settings(parser, PRESETS["still"])
+    add_faces(add)
     add_expert_settings(parser, PRESETS["still"])
     add_model_flags(parser)
 
@@ -109,7 +114,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         output = check_writable(args.output or _default_output(source), args.overwrite)
         check_ending(output)
         check_apart([output], [source, *paths.values()])
-        frame = read_frame(source, args.at)
+        frame = read_frame(source, args.at, args.faces, args.face_model)
         features = load_features(args.features, args.device, args.weights)
         quick = replace(settings, initial_steps=args.initial_steps or SHEET_STEPS)
         made = {name: Style.from_images([path], features) for name, path in paths.items()}
@@ -135,6 +140,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"{source} is a folder: name one clip or one image in it")
     if args.compare:
         raise ValueError("--compare cannot be used here: the sheet shows the source anyway")
+    check_faces(args.faces, args.face_model)
 
 
 def _all_styles() -> Sequence[str]:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import islice, pairwise
 
 from ..errors import InputError
+from ..face_choices import PAINT
 from ..flow.cuts import LOOK_AHEAD_FRAMES, LOOK_BACK_FRAMES, cut_reaches, cuts_among
 from ..io.shot_folder import Shot
 from ..job import RenderJob
@@ -69,7 +70,7 @@ def scan(job: RenderJob, part: ScanRange) -> Scan:
         InputError: the clip cannot be read.
     """
     # Cuts do not depend on these, and people and paintings take longer to find than cuts.
-    job = replace(job, mask=None, regions=(), painted=(), keyframes=(), face_model=None)
+    job = replace(job, mask=None, regions=(), painted=(), keyframes=(), faces=PAINT)
     begin = None
     with job.open_source() as whole:
         start = whole.format.start

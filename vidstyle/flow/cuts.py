@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scenedetect import FrameTimecode
 from scenedetect.detectors import ContentDetector
 
@@ -26,6 +27,10 @@ from .methods import dis_flow
 
 LOOK_AHEAD_FRAMES = 2
 """Later frames that a cut must differ from too: a flash of up to this many frames is not a cut."""
+
+THUMBNAIL_PX, CUT_LEVELS = 32, 14.0
+"""Side in px of thumbnails, and the mean difference of two, in code values of 0 to 255, between
+which there is a cut for ``ThumbnailCuts``."""
 
 LOOK_BACK_FRAMES = 3
 """Earlier frames that a cut must differ from: after a flash the same shot goes on."""
@@ -147,3 +152,18 @@ def _differ(one: Pixels, other: Pixels) -> bool:
     time = FrameTimecode(0, fps=25.0)  # required, but not used
     detector.process_frame(time, one)
     return bool(detector.process_frame(time, other))
+
+
+class ThumbnailCuts:
+    """Finds cuts by the mean difference of thumbnails, for masks that should forget the shot
+    before. It is quick, and a flash is a cut to it."""
+
+    def __init__(self) -> None:
+        self._before: NDArray[np.uint8] | None = None
+
+    def is_cut(self, image: NDArray[np.uint8]) -> bool:
+        """Whether (H, W, 3) uint8 begins a shot, after the image of the last call."""
+        side = THUMBNAIL_PX, THUMBNAIL_PX
+        before, now = self._before, cv2.resize(image, side, interpolation=cv2.INTER_AREA)
+        self._before = now.astype(np.uint8)
+        return before is not None and bool(cv2.absdiff(self._before, before).mean() > CUT_LEVELS)

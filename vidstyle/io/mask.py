@@ -1,4 +1,4 @@
-"""Sources whose frames have masks: where a frame is stylised, its regions, and emphasis."""
+"""Sources whose frames have masks: where a frame is stylised, and its regions."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -56,13 +56,6 @@ def with_masks(
     """
     reader = _make_readers(source, [mask], offset, find_people)[0]
     return mapped(source, lambda frame: replace(frame, mask=reader.mask_of(frame)), reader)
-
-
-def with_emphasis(source: Source, finder: MaskFinder) -> Source:
-    """A source whose frames have the masks of a finder as ``Frame.emphasis``."""
-    return mapped(
-        source, lambda frame: replace(frame, emphasis=finder.mask_of(frame)), FoundReader(finder)
-    )
 
 
 def with_regions(

@@ -123,6 +123,7 @@ class LiveSource(Closing):
     def close(self) -> None:
         """Release the device or file. Further calls have no effect."""
         self.stop()
+        self.area.close()
 
 
 class Camera(LiveSource):

@@ -4,11 +4,14 @@ and the faces, which keep more of the content."""
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..face_choices import KEEP, PAINT
 from ..io.frame import Frame
 from ..io.mask_file import (
     BACKGROUND,
@@ -21,6 +24,9 @@ from ..io.mask_file import (
     still_reader,
 )
 from ..runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from ..faces import FaceMasks
 
 ALL = "all"
 
@@ -36,6 +42,9 @@ time of the optimiser."""
 
 FACES_PER_SECOND = 3
 """The same for faces, which are only emphasised."""
+
+KEPT_LOOKS = 3
+"""Number of searches for which a face stays that is not found."""
 
 FILTER_PX = 256
 """Long side in px at which the edges of masks are found: half of that of a render, for speed."""
@@ -55,9 +64,10 @@ class StylizedArea:
     Args:
         model: see ``load_person_model``.
         name: one of ``areas``.
-        face_model: see ``load_face_model``; None: faces are like all else.
+        face_model: see ``load_face_model``.
         drawn: a still image, the mask of the area ``DRAWN``; None: there is no such area.
         regions: the masks of the stylizer's regions: of people, or still images.
+        faces: one of ``FACES_CHOICES``.
     """
 
     def __init__(
@@ -67,13 +77,15 @@ class StylizedArea:
         face_model: Path | None = None,
         drawn: MaskFile | None = None,
         regions: Sequence[MaskFile] = (),
+        faces: str = PAINT,
     ) -> None:
         self._path, self._face_path, self.name = model, face_model, name
+        self._faces_choice = faces
         self._drawn, self._regions = drawn, tuple(regions)
         self._readers: dict[str, MaskReader] = {}
         self._region_readers: list[MaskReader] = []
         self._people: MaskFinder | None = None
-        self._faces: MaskFinder | None = None
+        self._faces: _FacesBeside | None = None
         self._loading = False
         self.notify: Callable[[str, bool], None] = lambda text, error: None
 
@@ -90,12 +102,12 @@ class StylizedArea:
             InputError: a mask cannot be read, or is no still image.
         """
         # A camera is opened before PyTorch, which takes longer, is loaded.
-        from ..faces import FaceMasks, load_face_model
+        from ..face_models import load_face_model
+        from ..faces import FaceMasks
 
-        if self._face_path and self._faces is None:
-            self._faces = _LimitedFinder(
-                FaceMasks(load_face_model(self._face_path)), FACES_PER_SECOND
-            )
+        if self._faces_choice == KEEP and self._faces is None:
+            model = load_face_model(self._face_path)
+            self._faces = _FacesBeside(FaceMasks(model, KEPT_LOOKS))
         if self.name in PEOPLE:
             self._load_people()
         if self._drawn is not None and DRAWN not in self._readers:
@@ -143,12 +155,49 @@ class StylizedArea:
     def with_masks(self, frame: Frame) -> Frame:
         """The frame with its masks, and with emphasis on faces."""
         if self._faces is not None:
-            frame = replace(frame, emphasis=self._faces.mask_of(frame))
+            frame = replace(frame, emphasis=self._faces.emphasis_of(frame))
         if self._region_readers:
             masks = [reader.mask_of(frame) for reader in self._region_readers]
             frame = replace(frame, regions=np.stack(masks))
         reader = self._readers.get(self.name)
         return frame if reader is None else replace(frame, mask=reader.mask_of(frame))
+
+    def close(self) -> None:
+        """There are no more frames. Further calls have no effect."""
+        if self._faces is not None:
+            self._faces.close()
+
+
+class _FacesBeside:
+    """Emphasis on faces, which a thread of its own finds: a search takes as long as a frame of the
+    camera."""
+
+    def __init__(self, faces: "FaceMasks") -> None:
+        self._faces = faces
+        self._mask: NDArray[np.uint8] | None = None
+        self._worker: Worker | None = None
+        self._time = -inf
+
+    def emphasis_of(self, frame: Frame) -> NDArray[np.uint8] | None:
+        """The emphasis of the last frame in which faces were looked for."""
+        if self._worker is None:
+            self._worker = Worker(self._find, "faces", newest=True)
+        now = time.monotonic()
+        if now - self._time > EARLY / FACES_PER_SECOND:
+            self._time = now
+            self._worker.put(frame)
+        mask = self._mask
+        return mask if mask is not None and mask.shape == frame.image.shape[:2] else None
+
+    def _find(self, worker: Worker) -> None:
+        for frame in worker:
+            self._mask = self._faces.applied(frame).emphasis
+
+    def close(self) -> None:
+        """There are no more frames."""
+        if self._worker is not None:
+            self._worker.finish()
+            self._worker = None
 
 
 class _LimitedFinder:

@@ -15,8 +15,8 @@ macOS, Windows and PyTorch with another OpenMP are left as they are.
 import ctypes
 import os
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -143,11 +143,37 @@ def spin_control() -> AbstractContextManager[None]:
     chosen = any(name in os.environ for name in CHOICES)
     if chosen or torch.get_num_threads() == 1 or not CPU_TIMES.exists():
         return nullcontext()
+    openmp = _libgomp()
+    return nullcontext() if openmp is None else SpinControl(openmp, OtherPrograms().cores)
+
+
+@cache
+def _libgomp() -> Any:
+    """The OpenMP library of PyTorch; None where it is another than libgomp."""
     with suppress(OSError, AttributeError):
         libraries = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))
         openmp = ctypes.CDLL(
             str(libraries[0]) if libraries else None, mode=os.RTLD_NOLOAD | os.RTLD_NOW
         )
         openmp.GOMP_parallel  # noqa: B018 (AttributeError where this OpenMP is another)
-        return SpinControl(openmp, OtherPrograms().cores)
-    return nullcontext()
+        return openmp
+    return None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within the block, the calling thread computes without a team of OpenMP threads.
+
+    For work beside the optimiser: a second team would be more threads than CPUs, so that libgomp
+    would not let the optimiser's threads spin any more, and these would take up to twice as long.
+    """
+    openmp = _libgomp()
+    if openmp is None or torch.get_num_threads() == 1:  # which also sets up this thread's number
+        yield
+        return
+    before = openmp.omp_get_max_threads()
+    openmp.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        openmp.omp_set_num_threads(before)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..face_choices import KEEP, check_faces
 from ..io.mask_file import PEOPLE, MaskFile
 from ..keyframes import KeyframeEntry
 from ..regions import RegionEntry
@@ -131,18 +132,20 @@ class RegionEdit:
 
 @dataclass(frozen=True)
 class Edits:
-    """The keyframes, regions and mask of a render.
+    """The keyframes, regions and mask of a render, and whether it keeps faces.
 
     Args:
         keyframes: in the order of their times.
         regions: parts of the frame with looks of their own.
         mask: id, or name of ``PEOPLE``, of the mask outside of which the clip stays as it is; None:
             there is none.
+        faces: one of ``FACES_CHOICES``.
     """
 
     keyframes: tuple[KeyframeEdit, ...] = ()
     regions: tuple[RegionEdit, ...] = ()
     mask: str | None = None
+    faces: str = KEEP
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "Edits":
@@ -162,7 +165,9 @@ class Edits:
         mask = body.get("mask")
         if mask is not None:
             _check_id("mask", mask)
-        return cls(tuple(sorted(keyframes, key=lambda each: each.time)), tuple(regions), mask)
+        check_faces(faces := body.get("faces", KEEP), None)
+        in_order = tuple(sorted(keyframes, key=lambda each: each.time))
+        return cls(in_order, tuple(regions), mask, faces)
 
     @property
     def styles(self) -> set[str]:
@@ -188,6 +193,7 @@ class Edits:
     def flags(self, names: Mapping[str, str]) -> list[str]:
         """The flags of ``vidstyle render``; ``names`` has the name of each id."""
         found = [] if self.mask is None else ["--mask", names[self.mask]]
+        found += [] if self.faces == KEEP else ["--faces", self.faces]
         for region in self.regions:
             found += ["--region", region.text(names)]
         for keyframe in self.keyframes:
@@ -210,6 +216,7 @@ class Edits:
             "keyframes": [asdict(each) for each in self.keyframes],
             "regions": [asdict(each) for each in self.regions],
             "mask": self.mask,
+            "faces": self.faces,
         }
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..face_choices import KEEP
 from ..io.files import write_file
 from .edits import Edits
 from .items import read_json
@@ -37,7 +38,7 @@ class Job:
         preset: name of a preset.
         settings: changes of it.
         start, end: of the part in seconds; None: of the whole clip.
-        keyframes, regions, mask: see ``Edits``.
+        keyframes, regions, mask, faces: see ``Edits``.
         kind: ``render``, or ``mask``: ``mask`` is then carried, and there is no style.
         file: name of the output.
         position: in the queue.
@@ -85,6 +86,7 @@ class Job:
     keyframes: list[dict[str, Any]] = field(default_factory=list)
     regions: list[dict[str, Any]] = field(default_factory=list)
     mask: str | None = None
+    faces: str = KEEP
     kind: str = "render"
     added: float = 0.0
     device: str = ""

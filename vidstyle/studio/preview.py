@@ -275,7 +275,7 @@ class Previewer:
         """
 
         def make() -> Frame:
-            frame = recent_frame(request.clip, request.seconds)
+            frame = request.with_faces(recent_frame(request.clip, request.seconds))
             masks = FrameMasks(frame, self._people)
             regions = [masks.mask(each.mask) for each in request.regions]
             return replace(

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..face_choices import KEEP
+from ..faces import frame_with_faces
 from ..io.files import changed_ns
 from ..io.frame import Frame, rgb_8_bits
 from ..io.mask_file import MaskFile, fit_mask
@@ -40,6 +42,7 @@ class PreviewRequest(NamedTuple):
         settings: of the render.
         keyframes, regions: of the render, in which each keyframe has one style at most.
         mask: where the frame is painted; None: all of it.
+        faces: one of ``FACES_CHOICES``.
     """
 
     clip: Path
@@ -49,12 +52,18 @@ class PreviewRequest(NamedTuple):
     keyframes: tuple[KeyframeEntry, ...] = ()
     regions: tuple[RegionEntry, ...] = ()
     mask: MaskFile | None = None
+    faces: str = KEEP
+
+    def with_faces(self, frame: Frame) -> Frame:
+        """A frame of the clip with emphasis on faces, if they are kept."""
+        return frame_with_faces(frame) if self.faces == KEEP else frame
 
     def frame_key(self) -> object:
         """What the frame and its masks depend on."""
         masks = [*([self.mask] if self.mask else []), *(each.mask for each in self.regions)]
         files = [self.clip, *(Path(each.path) for each in masks)]
-        what = self.clip, self.seconds, self.mask, [each.mask for each in self.regions]
+        regions = [each.mask for each in self.regions]
+        what = self.clip, self.seconds, self.mask, regions, self.faces
         return repr(what), tuple(map(changed_ns, files))
 
     def key(self) -> object:
@@ -76,5 +85,6 @@ def prepared(
         image,
         mask=None if mask is None else fit_mask(mask, size),
         regions=None if regions is None else np.stack([fit_mask(each, size) for each in regions]),
+        emphasis=None if frame.emphasis is None else fit_mask(frame.emphasis, size),
     )
     return small, replace(settings, working_size=long_side, initial_steps=steps, compare="no")

@@ -83,6 +83,7 @@ class PreviewRoutes:
             edits.keyframe_entries(files),
             tuple(each.entry(files) for each in edits.regions),
             None if edits.mask is None else MaskFile(files[edits.mask]),
+            edits.faces,
         )
 
     async def _sheet(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
@@ -49,17 +50,8 @@ def read_images(
     Raises:
         InputError: the path cannot be read, or has fewer than ``MIN_IMAGES`` images.
     """
-    images, unreadable = [], []
-    for name, data in _image_data(path):
-        check()
-        try:
-            image = decode_image(data, name)
-        except InputError as error:
-            unreadable.append(str(error))
-            continue
-        if image is None:
-            unreadable.append(f"{name} is damaged or no image")
-            continue
+    images = []
+    for image in read_photos(path):
         height, width = image.shape[:2]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
@@ -70,14 +62,36 @@ def read_images(
         )
         images.append(torch.from_numpy(resized).permute(2, 0, 1))
         report(len(images))
-    if unreadable:
-        log.warning("%d images were skipped, the first since %s", len(unreadable), unreadable[0])
     if len(images) < MIN_IMAGES:
         raise InputError(
             f"{path} holds {len(images)} readable images: training needs at least {MIN_IMAGES}, "
             "two of them held out, and better 1,000"
         )
     return torch.stack(images)
+
+
+def read_photos(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """The images of a folder, subfolders included, or of a tar file, (H, W, 3) uint8 RGB.
+
+    Files of other kinds are skipped. Images that cannot be read are skipped with a warning.
+
+    Raises:
+        InputError: the path cannot be read.
+    """
+    unreadable = []
+    for name, data in _image_data(path):
+        check()
+        try:
+            image = decode_image(data, name)
+        except InputError as error:
+            unreadable.append(str(error))
+            continue
+        if image is None:
+            unreadable.append(f"{name} is damaged or no image")
+            continue
+        yield image
+    if unreadable:
+        log.warning("%d images were skipped, the first since %s", len(unreadable), unreadable[0])
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -40,7 +40,7 @@ export const isPeople = (id) => PEOPLE.some((each) => each.id === id);
 export const lacksPeople = ({ regions, mask }) => !people.length
   && [mask, ...regions.map((each) => each.mask)].some(isPeople);
 
-// The regions and the mask, as the server takes them.
+// The regions, the mask and the faces, as the server takes them.
 export function currentMasks() {
   const regions = [];
   let mask = null;
@@ -51,7 +51,7 @@ export function currentMasks() {
     else if (what === SAME) regions.push({ mask: id, style: null, strength });
     else if (what !== OFF) regions.push({ mask: id, style: what, strength });
   }
-  return { regions, mask };
+  return { regions, mask, faces: byId("faces").checked ? "keep" : "paint" };
 }
 
 // Id and name of each mask that is a region.
@@ -223,7 +223,10 @@ export function showMasks(nextClip, masks, nextStyles, chosen = null) {
   clip = nextClip;
   styles = nextStyles;
   shown = clip ? [...masks.filter((mask) => mask.clip === clip.id), ...people] : [];
-  if (chosen) effects = effectsOf(chosen);
+  if (chosen) {
+    effects = effectsOf(chosen);
+    byId("faces").checked = chosen.faces !== "paint";
+  }
   const known = new Set(shown.map((mask) => mask.id));
   const gone = (what) => isStyle(what) && !styles.some((style) => style.id === what);
   for (const [id, { what }] of effects) if (!known.has(id) || gone(what)) effects.delete(id);
@@ -276,6 +279,7 @@ export function setup(changed, added, gone, currentStyle) {
     (mask) => useNew(mask, added));
   brush.setup((mask) => askUse(mask, added));
   acceptDrops(byId("masks"), add);
+  byId("faces").onchange = onChange;
   byId("mask-file").onchange = () => {
     add(byId("mask-file").files);
     byId("mask-file").value = "";

@@ -226,12 +226,12 @@ function missingOf({ style, keyframes: list, regions, mask }, clip) {
 }
 
 function reuse(job) {
-  const { start = null, end = null, keyframes: list, regions, mask } = job;
+  const { start = null, end = null, keyframes: list, regions, mask, faces } = job;
   const clip = clipOf(job), missing = missingOf(job, clip);
   settings.pick(job.preset, job.settings);
   if (find(state.styles, job.style)) chosen.style = job.style;
   if (clip) {
-    edits.set(clip.id, { start, end, keyframes: list, regions, mask });
+    edits.set(clip.id, { start, end, keyframes: list, regions, mask, faces });
     if (clip.id !== chosen.clip) pickClip(clip.id);
     else showEdits(job);
   }
