@@ -67,6 +67,16 @@ def test_read_image_converts_a_colour_profile_to_srgb(tmp_path, name, ending):
     assert levels_off(decode_image(path.read_bytes()), expected) < off
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_read_image_keeps_the_colours_below_the_alpha_of_a_tiff(tmp_path, mode):
+    alpha = np.full((32, 48, 1), 128, np.uint8)
+    picture = Pillow.fromarray(np.dstack([colours(), alpha])).convert(mode)
+    picture.save(tmp_path / "in.tif")
+    assert np.array_equal(read_image(tmp_path / "in.tif"), np.asarray(picture.convert("RGBA")))
+    colour = decode_image((tmp_path / "in.tif").read_bytes())
+    assert np.array_equal(colour, np.asarray(picture.convert("RGBA"))[..., :3])
+
+
 def test_open_source_and_style_convert_a_colour_profile(tmp_path, features):
     profile = PROFILES["display p3"]
     expected = icc.in_srgb(colours() / 255, *profile)

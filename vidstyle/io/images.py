@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, ImageOps
+from PIL import ExifTags, ImageOps, TiffImagePlugin
 from PIL import Image as Pillow
 
 from ..errors import InputError, OutputError
@@ -187,7 +187,7 @@ def _read(
         tell("is in Adobe RGB without a profile: it is read as sRGB and will look pale")
     factor = _reduction(header.size) if reduced and header.format in JPEG_FORMATS else 1
     profile = header.info.get("icc_profile")
-    if is_heif(data) or (profile and header.mode == "CMYK"):
+    if is_heif(data) or (profile and header.mode == "CMYK") or _is_8_bit_tiff_with_alpha(header):
         image: Image | None = _decode_with_pillow(header, name, factor, tell)
     else:
         image = _decode_with_opencv(data, keep_16_bit, factor)
@@ -225,6 +225,12 @@ def _has_several_images(header: Pillow.Image) -> bool:
         return header.format not in JPEG_FORMATS and getattr(header, "is_animated", False)
     except PILLOW_ERRORS:
         return False
+
+
+def _is_8_bit_tiff_with_alpha(header: Pillow.Image) -> bool:
+    """Whether OpenCV would multiply the colours of an image by its alpha, or drop that of greys."""
+    bits = getattr(header, "tag_v2", {}).get(TiffImagePlugin.BITSPERSAMPLE, ())
+    return header.format == "TIFF" and header.has_transparency_data and max(bits, default=8) == 8
 
 
 def _is_untagged_adobe_rgb(header: Pillow.Image) -> bool:
