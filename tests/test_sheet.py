@@ -75,6 +75,13 @@ def test_sheet_cells_are_all_combinations():
         sheet_cells(["a"], {"seed": range(MAX_CELLS + 1)})
 
 
+def test_sheet_cells_of_a_tiny_image_keep_its_size(features, style):
+    sheet = make_sheet(
+        Frame(scene(size=(5, 1))), sheet_cells(["a"], {}), {"a": style}, QUICK, features
+    )
+    assert sheet.images[0].shape == (1, 5, 3)
+
+
 def test_cell_size_falls_with_the_number_of_cells():
     sizes = [cell_px((1920, 1080), count) for count in (1, 6, 12, 60)]
     assert sizes == sorted(sizes, reverse=True) and sizes[0] == 512 and sizes[-1] >= 128

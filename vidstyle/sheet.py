@@ -142,7 +142,7 @@ def make_sheet(
         frame: see ``read_frame``.
         cells: see ``sheet_cells``.
         styles: by name.
-        settings: of all cells. Without a ``size``, ``cell_px`` chooses one.
+        settings: of all cells. Without a ``size``, ``cell_px`` chooses one, at most the frame's.
         features: of the styles.
         advance: is called with the number of finished cells.
 
@@ -151,7 +151,7 @@ def make_sheet(
         ValueError: settings that exclude each other; nothing is stylised then.
     """
     px = cell_px(frame.size, len(cells))
-    base = settings if settings.size else replace(settings, size=px)
+    base = settings if settings.size or px == max(frame.size) else replace(settings, size=px)
     looks = [(styles[cell.style], replace(base, **cell.changes)) for cell in cells]
     images = []
     for image in _stylized(frame, looks, features):
