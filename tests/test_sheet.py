@@ -57,6 +57,13 @@ def test_sheet_command_of_a_cell_has_all_that_the_cell_has(folder, tmp_path):
     assert build_parser().parse_args(words[0][1:]).original_colors is None
 
 
+def test_sheet_varies_what_a_flag_turns_on(folder, tmp_path):
+    flags = "--original-colors", "--vary", "original-colors=no,yes"
+    assert folder("photo.png", "a style.png", *flags, "-o", "s.html") == 0
+    without, with_it = (tmp_path / "s.html").read_text().split("<code>")[1:]
+    assert "--original-colors" not in without and "--original-colors" in with_it
+
+
 def test_sheet_page_needs_nothing_from_elsewhere(features, style):
     cells = sheet_cells(["<b>"], {"strength": [0.5, 1.0]})
     sheet = make_sheet(Frame(scene()), cells, {"<b>": style}, QUICK, features)
@@ -130,13 +137,14 @@ def test_read_frame_takes_the_middle_or_the_time_of_a_clip(tmp_path):
         (["photo.png", "b.png", "--vary", "strength=0.5,x"], "'x' is no value of strength"),
         (["photo.png", "b.png", "--vary", "strength=2"], "--strength is 2"),
         (["photo.png", "b.png", "--vary", "original-colors=1"], "use yes or no"),
+        (["photo.png", "b.png", "--vary", "seed=0.5"], "use whole numbers"),
         (["-", "b.png"], "not standard input"),
         ([".", "b.png"], "is a folder"),
         (["photo.png", "b.png", "--compare"], "--compare cannot be used"),
         (["photo.png", "b.png", "--vary", "seed=1", "--vary", "seed=2"], "names seed twice"),
         (
             ["photo.png", "b.png", "--preset", "draft", "--vary", "fast-style-layers=no,yes"],
-            "no flag turns it off",
+            "no flag turns it off: choose another --preset",
         ),
         (
             ["photo.png", "b.png", "--vary", "content-weight=1,0", "--vary", "style-weight=1,0"],

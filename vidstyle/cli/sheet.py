@@ -109,8 +109,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         check_not_swapped(source, given)
         styles = _named(given or _all_styles())
         paths = {name: find_style(word) for name, word in styles.items()}
-        settings = settings_of(args, base_settings(args, source))
-        cells = sheet_cells(list(paths), _variations(args.vary, settings))
+        preset = base_settings(args, source)
+        settings = settings_of(args, preset)
+        cells = sheet_cells(list(paths), _variations(args.vary, settings, preset))
         output = check_writable(args.output or _default_output(source), args.overwrite)
         check_ending(output)
         check_apart([output], [source, *paths.values()])
@@ -165,8 +166,13 @@ def _default_output(source: str) -> Path:
     return default_output(source, ["sheet"]).with_suffix(".jpg")
 
 
-def _variations(given: Sequence[str], settings: Settings) -> dict[str, list[Any]]:
+def _variations(given: Sequence[str], settings: Settings, preset: Settings) -> dict[str, list[Any]]:
     """Name of a setting -> the values of --vary.
+
+    Args:
+        given: values of --vary.
+        settings: of the sheet.
+        preset: these settings without the flags that were given.
 
     Raises:
         ValueError: no such setting, no value, or a value out of range.
@@ -185,12 +191,19 @@ def _variations(given: Sequence[str], settings: Settings) -> dict[str, list[Any]
             raise ValueError(f"--vary {text} has no values: use {name}=VALUE,VALUE")
         if setting in found:
             raise ValueError(f"--vary names {name} twice: give all its values at once")
-        found[setting] = [_value(setting, value, settings) for value in texts]
+        found[setting] = [_value(setting, value) for value in texts]
+        for value in found[setting]:
+            replace(settings, **{setting: value})
+        if getattr(preset, setting) is True and False in found[setting]:
+            raise ValueError(
+                f"--vary {name}=no: the preset has it on, and no flag turns it off: choose another "
+                "--preset"
+            )
     return found
 
 
-def _value(name: str, text: str, settings: Settings) -> Any:
-    """A value of a setting, checked by ``Settings`` itself."""
+def _value(name: str, text: str) -> Any:
+    """A value of a setting, of its type."""
     default = next(setting.default for setting in fields(Settings) if setting.name == name)
     flag = flag_of(name)[2:]
     try:
@@ -201,11 +214,9 @@ def _value(name: str, text: str, settings: Settings) -> Any:
         else:
             value = float(text) if isinstance(default, float) else int(text)
     except (KeyError, ValueError):
-        kind = "yes or no" if isinstance(default, bool) else "numbers"
+        kind = "numbers" if isinstance(default, float) else "whole numbers"
+        kind = "yes or no" if isinstance(default, bool) else kind
         raise ValueError(f"{text!r} is no value of {flag}: use {kind}") from None
-    if value is False and getattr(settings, name):
-        raise ValueError(f"--vary {flag}=no: the preset has it on, and no flag turns it off")
-    replace(settings, **{name: value})
     return value
 
 
