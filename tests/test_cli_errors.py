@@ -83,6 +83,7 @@ def bad(tmp_path, kind):
         "unknown ending": ([clip, style, "-o", "out.xyz"], "extension"),
         "clip to picture": ([clip, style, "-o", "out.png"], "--preview TIME"),
         "picture to clip": (["still.png", style, "-o", "out.mp4"], "is an image"),
+        "picture to pictures": (["still.png", style, "-o", "out_%d.png"], "such as out.png"),
         "output is input": ([clip, style, "-o", clip, "-y"], "which is read"),
         "part beyond the end": (
             [clip, style, "-o", "out.mp4", "-ss", "99"],
@@ -142,6 +143,7 @@ KINDS = [
     "unknown ending",
     "clip to picture",
     "picture to clip",
+    "picture to pictures",
     "output is input",
     "part beyond the end",
     "trace without a folder",

@@ -171,7 +171,8 @@ def test_sheet_replaces_nothing_without_being_asked(folder, tmp_path, capsys):
 @pytest.mark.parametrize("name", ["out.mp4", "out", "out_%03d.png"])
 def test_sheet_refuses_other_endings_before_it_begins(folder, capsys, name):
     assert folder("photo.png", "b.png", "-o", name) == 1
-    assert "neither an image nor a page: use a name such as" in capsys.readouterr().err
+    expected = "neither an image nor a page: use a name such as out.jpg, or"
+    assert expected in capsys.readouterr().err
 
 
 def test_sheet_of_styles_with_one_stem_shows_both(folder, tmp_path):

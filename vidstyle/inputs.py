@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from .errors import InputError, OutputError
 from .io.animation import ANIMATIONS
 from .io.files import PIPE, is_url, part_folder
-from .io.image_names import IMAGE_EXTENSIONS, NUMBER_PATTERN, is_image, is_numbered, is_still
+from .io.image_names import IMAGE_EXTENSIONS, is_image, is_numbered, is_still, unnumbered_stem
 from .io.mux import CONTAINERS
 from .io.outputs import exists
 from .io.segment_archive import SUFFIX
@@ -161,7 +161,7 @@ def default_output(
     if given.is_dir():
         stem, ending = given.resolve().name, ""
     elif is_numbered(given):
-        stem, ending = re.sub(NUMBER_PATTERN, "", given.stem).rstrip("_-. ") or "frames", ".mp4"
+        stem, ending = unnumbered_stem(given), ".mp4"
     else:
         stem = given.stem
         ending = ending if ending in (*CONTAINERS, *IMAGE_EXTENSIONS) else _default_ending(given)

@@ -19,7 +19,7 @@ from .faces import FaceMasks
 from .flow.methods import FlowMethod
 from .io.files import PIPE, check_readable, fingerprint, without_secrets
 from .io.frame import Frame
-from .io.image_names import existing_numbers, image_path, is_image, is_numbered
+from .io.image_names import existing_numbers, image_path, is_image, is_numbered, unnumbered_stem
 from .io.lut import Lut
 from .io.mapped_source import mapped
 from .io.mask import with_masks, with_regions
@@ -315,7 +315,7 @@ def check_kinds(job: RenderJob, source: Source) -> None:
     still, output = isinstance(source, ImageSource), Path(job.output)
     image_file = is_image(output) and not is_numbered(output)
     if still and not image_file and str(output) != PIPE:
-        remedy = f"write it to an image file such as {output.with_suffix('.png').name}"
+        remedy = f"write it to an image file such as {unnumbered_stem(output)}.png"
         raise OutputError(f"{job.label} is an image: {remedy}")
     if image_file and not still and output.suffix.lower() != ".webp":
         video = output.with_suffix(".mp4").name

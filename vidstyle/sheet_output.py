@@ -13,7 +13,7 @@ from PIL import ImageDraw, ImageFont
 from .errors import OutputError
 from .io.files import write_file
 from .io.frame import Image
-from .io.image_names import is_image, is_numbered
+from .io.image_names import is_image, is_numbered, unnumbered_stem
 from .io.images import jpeg, write_image
 from .sheet import Sheet
 
@@ -100,10 +100,9 @@ def check_ending(path: Path) -> None:
         OutputError: its ending is neither that of an image nor that of a page.
     """
     if path.suffix.lower() not in PAGE_ENDINGS and (not is_image(path) or is_numbered(path)):
-        better = path.with_suffix(".jpg").name
         raise OutputError(
-            f"{path} is neither an image nor a page: use a name such as {better}, or one that ends "
-            "in .html"
+            f"{path} is neither an image nor a page: use a name such as "
+            f"{unnumbered_stem(path)}.jpg, or one that ends in .html"
         )
 
 

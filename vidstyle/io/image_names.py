@@ -38,6 +38,12 @@ def image_path(pattern: Path, number: int) -> Path:
     return pattern.with_name(re.sub(NUMBER_PATTERN, lambda match: match[0] % number, pattern.name))
 
 
+def unnumbered_stem(pattern: Path) -> str:
+    """The name of an image sequence without its number and ending: ``frame`` of
+    ``frame_%05d.png``. A pattern that is a number alone gives ``frames``."""
+    return re.sub(NUMBER_PATTERN, "", pattern.stem).rstrip("_-. ") or "frames"
+
+
 def existing_numbers(pattern: Path) -> list[int]:
     """The numbers of the existing files of an image sequence, in order."""
     before, after = re.split(NUMBER_PATTERN, pattern.name)
