@@ -142,6 +142,15 @@ def test_render_writes_an_animation(vidstyle, clip, style_file, ending):
     assert cv2.imread("still.webp").shape == (48, 64, 3)
 
 
+def test_render_preview_reads_standard_input_once(vidstyle, style_file, tmp_path, monkeypatch):
+    path = write_clip(tmp_path / "in.mkv", count=3)
+    with path.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        code, _, err = vidstyle("render", "-", style_file, "-o", "out.png", "--preview", "0.01")
+    assert code == 0 and "out.png written; one frame" in err
+    assert cv2.imread("out.png").shape == (48, 64, 3)
+
+
 def test_render_preview_writes_one_frame_and_estimates_the_time(vidstyle, clip, style_file):
     code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", "--preview", "0.1")
     assert code == 0 and "all 6 frames would take about " in err

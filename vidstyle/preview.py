@@ -42,8 +42,10 @@ def preview(job: RenderJob, stylizer: Stylizer, at: Fraction, final_output: str 
         InputError: the clip has no frame at that time.
         OutputError: the image cannot be written, or the clip cannot be encoded.
     """
-    with job.open_source() as source:
-        total = source.format.frames
+    total = None
+    if str(job.input) != PIPE:  # which can be read once only
+        with job.open_source() as source:
+            total = source.format.frames
     path = Path(job.output)
     with replace(job, start=at).open_source() as source:
         frames = list(islice(source, 1 + ESTIMATE_FRAMES))
