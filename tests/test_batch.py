@@ -175,6 +175,18 @@ def test_render_all_ends_with_a_full_disk(tmp_path, monkeypatch, capsys, number,
     assert started == ["0.png"]
 
 
+def test_render_all_ends_with_the_reader_of_standard_output(tmp_path, capsys):
+    started = []
+
+    def render(job):
+        started.append(job.input)
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    with pytest.raises(BrokenPipeError):
+        render_all(jobs_of(tmp_path, 3), render, quiet=True)
+    assert started == ["0.png"] and "bug" not in capsys.readouterr().err
+
+
 def test_render_all_takes_no_name_of_a_file_for_a_full_disk(tmp_path):
     jobs = [replace(job, input="No space left on device.png") for job in jobs_of(tmp_path, 3)]
     with pytest.raises(VidstyleError, match="3 of 3 failed"):

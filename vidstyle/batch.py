@@ -29,7 +29,8 @@ def render_all(
 ) -> None:
     """Render one job after another into folders that are created where they do not exist.
 
-    An error ends its own job only, but a full disk ends the batch.
+    An error ends its own job only, but a full disk ends the batch, and so does a reader of standard
+    output that has gone.
 
     Args:
         jobs: what to render.
@@ -40,6 +41,7 @@ def render_all(
 
     Raises:
         VidstyleError: some jobs failed, and the error names them, or the disk is full.
+        BrokenPipeError: nothing reads standard output any more.
     """
     failed: list[str] = []
     total = len(jobs) + skipped
@@ -59,7 +61,7 @@ def render_all(
                 print(f"vidstyle: {done} of {total} files are finished; {resume}", file=sys.stderr)
                 raise
             except Exception as error:  # a bug of vidstyle does not end the batch either
-                if is_full_disk(error):
+                if is_full_disk(error) or isinstance(error, BrokenPipeError):
                     raise
                 kind = type(error).__name__
                 print(
