@@ -72,8 +72,11 @@ def render_all(
                 failed.append(f"{job.input} ({kind})")
         display.show(total)
     if failed:
-        others = "the others are finished, and --skip-existing skips them"
-        raise VidstyleError(f"{len(failed)} of {total} failed: {names_text(failed)}; {others}")
+        others = "; the others are finished, and --skip-existing skips them"
+        raise VidstyleError(
+            f"{len(failed)} of {total} failed: {names_text(failed)}"
+            + (others if len(failed) < total else "")
+        )
 
 
 def _check_disk(job: RenderJob, error: VidstyleError, done: int, total: int) -> None:
