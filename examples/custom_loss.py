@@ -24,7 +24,7 @@ class ChannelStatisticsLoss(vs.Loss):
     """Relative squared difference of the channels' means and standard deviations."""
 
     name = "channels"
-    layers = ("relu1_1", "relu2_1")
+    layers = ("relu2_1", "relu3_1")
 
     def style_target(self, style, size):
         """Computed once for each style and size: the average over the style images."""

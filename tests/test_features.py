@@ -1,10 +1,11 @@
 import math
+from dataclasses import fields
 
 import pytest
 import torch
 from conftest import TINY_DISTILLED, tiny_network
 
-from vidstyle import load_features
+from vidstyle import Settings, load_features
 from vidstyle.autograd.pooling import blur_pool2
 from vidstyle.features.extractor import Features, Layers
 from vidstyle.features.filter_bank import (
@@ -195,6 +196,13 @@ def test_features_name_an_unknown_layer(features):
         features(torch.rand(1, 3, 64, 64), ["relu9_9"])
     with pytest.raises(ValueError, match="oriented1"):
         Features(tiny_network(), layers=Layers(style={"oriented1": 1.0}))
+
+
+@pytest.mark.parametrize("name", ["content_layers", "style_layers"])
+def test_help_of_layers_names_those_of_the_bundled_network(name):
+    setting = next(setting for setting in fields(Settings) if setting.name == name)
+    examples = setting.metadata["help"].split("e.g. ")[1].split(" ")[0].split(",")
+    assert set(examples) <= set(load_features("bundled", "cpu").layers)
 
 
 def test_load_features_finds_the_bundled_weights():

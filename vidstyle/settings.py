@@ -147,7 +147,7 @@ class Settings:
     )
     style_layers: tuple[str, ...] = _setting(
         (),
-        "layers of the style loss, e.g. relu1_1,relu2_1 (default: chosen by the feature network)",
+        "layers of the style loss, e.g. relu2_1,relu3_1 (default: chosen by the feature network)",
     )
     fast_style_layers: bool = _setting(False, "use fewer style layers: faster, slightly coarser")
     init: str = _setting(
