@@ -77,6 +77,12 @@ def test_read_image_keeps_the_colours_below_the_alpha_of_a_tiff(tmp_path, mode):
     assert np.array_equal(colour, np.asarray(picture.convert("RGBA"))[..., :3])
 
 
+def test_read_image_refuses_a_tiff_of_floats_for_its_bits(tmp_path):
+    cv2.imwrite(str(tmp_path / "in.tif"), scene().astype(np.float32))
+    with pytest.raises(InputError, match=r"at most .* 16 bits per sample"):
+        read_image(tmp_path / "in.tif")
+
+
 def test_open_source_and_style_convert_a_colour_profile(tmp_path, features):
     profile = PROFILES["display p3"]
     expected = icc.in_srgb(colours() / 255, *profile)

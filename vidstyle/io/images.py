@@ -151,7 +151,8 @@ def read_image(
     image = _read(path.read_bytes(), str(path), warn, True, None, reduced)
     if image is None:
         raise InputError(
-            f"{path} is not an image of at most 2^28 px: use a PNG, JPEG, WebP, BMP or TIFF file"
+            f"{path} is not an image of at most 2^28 px and 16 bits per sample: use a PNG, JPEG, "
+            "WebP, BMP or TIFF file"
         )
     return image
 
@@ -263,7 +264,10 @@ def _decode_with_opencv(data: bytes, keep_16_bit: bool, factor: int) -> Image | 
         bgr = _imdecode(data, REDUCED_DECODING[factor])
     else:
         bgr = _imdecode(data, cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if keep_16_bit else 0))
-    if bgr is not None and bgr.dtype not in (np.uint8, np.uint16):  # a TIFF of floats
+    if bgr is not None and bgr.dtype not in (
+        np.uint8,
+        np.uint16,
+    ):  # floats; None for a TIFF of these
         bgr = _imdecode(data, cv2.IMREAD_COLOR)
     if bgr is None:
         return None
