@@ -49,6 +49,15 @@ def test_open_sink_keeps_hdr10_and_its_metadata(tmp_path):
         )  # what Apple's players look for
 
 
+def test_open_source_finds_hdr_that_the_container_alone_declares(tmp_path):
+    parameters = "log-level=none:colorprim=undef:transfer=undef:colormatrix=undef"
+    color, options = ColorInfo(9, 1, 9, PQ), {"x265-params": parameters}
+    path = tmp_path / "in.mkv"
+    encoded(path, [HDR_CHART], "libx265", "yuv420p10le", color, options=options)
+    _, known = pictures_of(path)
+    assert known.color == color and known.hdr_metadata is not None
+
+
 def test_open_source_maps_hdr_to_standard_range_on_request(tmp_path):
     output = through(hdr10(tmp_path), tmp_path / "out.mp4", sdr=True)
     (image, *_), known = pictures_of(output)

@@ -22,16 +22,33 @@ PACKED_FORMATS = {
 """(dtype, channels) of a frame's image -> FFmpeg's pixel format."""
 
 
-def color_of(context: Any) -> ColorInfo:
-    """The colour tags of a decoder, with defaults where it has none."""
-    tagged = context.colorspace not in (RGB, UNSPECIFIED)
+NO_TAGS = ColorInfo(UNSPECIFIED, 0, UNSPECIFIED, UNSPECIFIED)
+
+
+def tags_of(context: Any) -> ColorInfo:
+    """The colour tags of a decoder as they are: before its first frame, those of the container."""
+    return ColorInfo(
+        context.colorspace, context.color_range, context.color_primaries, context.color_trc
+    )
+
+
+def color_of(context: Any, container: ColorInfo = NO_TAGS) -> ColorInfo:
+    """The colour tags of a decoder, else those of the container, with defaults where neither has
+    any."""
+    tags = tags_of(context)
+    matrix = _known(tags.matrix, container.matrix)
     rgb = context.format is not None and context.format.is_rgb  # its range is not YUV's
     return ColorInfo(
-        context.colorspace if tagged else default_matrix(context.height),
-        FULL if context.color_range == FULL and not rgb else LIMITED,
-        context.color_primaries,
-        context.color_trc,
+        _known(matrix, default_matrix(context.height)),
+        FULL if (tags.range or container.range) == FULL and not rgb else LIMITED,
+        _known(tags.primaries, container.primaries),
+        _known(tags.transfer, container.transfer),
     )
+
+
+def _known(tag: int, otherwise: int) -> int:
+    """A matrix, primaries or transfer, unless it is unspecified or 0: RGB, or reserved."""
+    return otherwise if tag in (RGB, UNSPECIFIED) else tag
 
 
 def default_matrix(lines: int) -> int:

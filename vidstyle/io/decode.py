@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 
 from ..errors import InputError
 from ..runtime.closing import Closing
-from .color import color_of, depth_of, has_alpha, to_rgb
+from .color import color_of, depth_of, has_alpha, tags_of, to_rgb
 from .container import StandardInput, codec_threads, open_input, timeout_error
 from .files import PIPE, is_url, without_secrets
 from .frame import Frame, Image
@@ -88,6 +88,7 @@ class VideoFile(Closing):
             self._pipe.drop_copy()
         try:
             self._stream = select_video_stream(self._container, self._label)
+            self._container_color = tags_of(self._stream.codec_context)
             origin = start_time(self._container)
             part = (start or Fraction(0)) + origin, None if stop is None else stop + origin
             self._frames = self._decode_from(part[0] if start else None)
@@ -108,7 +109,8 @@ class VideoFile(Closing):
 
     def _describe(self, first: Any, start: Fraction, stop: Fraction | None) -> VideoInfo:
         stream = self._stream
-        color = supported_color(first, color_of(stream.codec_context), self._label)
+        tagged = color_of(stream.codec_context, self._container_color)
+        color = supported_color(first, tagged, self._label)
         rate = frame_rate(stream)
         frames = self._estimate_frames(rate, start, stop)
         self._declared_end = declared_end(self._container, stream)
