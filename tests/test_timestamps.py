@@ -57,6 +57,14 @@ def test_open_source_times_frames_without_timestamps_consecutively(tmp_path, cap
     assert times_of(through(path, tmp_path / "out.mp4")) == times
 
 
+def test_open_source_ends_a_frame_that_is_shown_for_long_with_the_part(tmp_path):
+    times = {"time_base": Fraction(1, 30), "pts": [0, 3, 6, 60, 63]}
+    path = write_clip(tmp_path / "in.mp4", codec="mpeg4", **times)
+    with open_source(path, stop=Fraction(1)) as source:
+        durations = [frame.duration for frame in source]
+    assert durations == [Fraction(1, 10), Fraction(1, 10), Fraction(4, 5)]
+
+
 def test_open_source_cuts_a_part_of_a_stream_without_timestamps(tmp_path):
     path = write_clip(tmp_path / "raw.h264", count=50, rate=Fraction(25))
     whole = [frame.image for frame in open_source(path)]

@@ -270,6 +270,8 @@ class VideoFile(Closing):
             if stop is not None and time >= stop:
                 return
             duration = decoded.duration * unit if decoded.duration else tick
+            if stop is not None:  # a frame that is shown for long ends with the part
+                duration = min(duration, max(tick, stop - time))
             end, last = time + duration, time
             if self._skipped:
                 self._skipped -= 1
