@@ -12,7 +12,7 @@ from vidstyle import Frame, InputError, Settings
 from vidstyle.canvas import Canvas
 from vidstyle.cli.main import main
 from vidstyle.distributed.tasks import Clip
-from vidstyle.io.lut import Lut
+from vidstyle.io.lut import Lut, on_second_half
 from vidstyle.io.source import open_source
 from vidstyle.io.stream_info import VideoInfo
 from vidstyle.job import RenderJob
@@ -167,6 +167,19 @@ def test_render_applies_a_look_before_or_after(render, cube, clip):
     before = render("before.mkv", "--look-before", cube, "--strength", "0")
     source = pixels_of(clip)[1]
     assert np.abs(before[1][..., 0].astype(int) - (255 - source[..., 0].astype(int))).max() <= 1
+
+
+def test_render_leaves_the_source_of_a_comparison_without_the_look(render, cube):
+    plain, made = render("plain.mkv", "--compare"), render("made.mkv", "--compare", "--look", cube)
+    assert np.array_equal(made[1][:, :64], plain[1][:, :64])
+    red = made[1][:, 64:, 0].astype(int) - (255 - plain[1][:, 64:, 0].astype(int))
+    assert np.abs(red).max() <= 1
+
+
+def test_on_second_half_takes_the_lower_half_too(cube):
+    made = on_second_half(Lut(cube), 0, Frame(GRADIENT)).image
+    assert np.array_equal(made[:24], GRADIENT[:24])
+    assert np.array_equal(made[24:], Lut(cube)(Frame(GRADIENT[24:].copy())).image)
 
 
 def test_api_takes_canvas_and_looks(tmp_path, features, style_file, clip, cube):

@@ -20,7 +20,7 @@ from .flow.methods import FlowMethod
 from .io.files import PIPE, check_readable, fingerprint, without_secrets
 from .io.frame import Frame
 from .io.image_names import existing_numbers, image_path, is_image, is_numbered, unnumbered_stem
-from .io.lut import Lut
+from .io.lut import Lut, on_second_half
 from .io.mapped_source import mapped
 from .io.mask import with_masks, with_regions
 from .io.mask_file import MaskFile
@@ -188,6 +188,9 @@ class RenderJob:
         """
         stylizer.settings = self.layout(stylizer.settings, source)
         steps: list[Callable[[Frame], Frame]] = [Lut(self.look)] if self.look else []
+        if steps and stylizer.settings.compare != "no":
+            axis = 1 if stylizer.settings.compare == "beside" else 0
+            steps = [partial(on_second_half, steps[0], axis)]
         if self.canvas:
             steps.append(self.canvas.rotated(source.rotation).finished)
         stylizer.finish = partial(_finished, tuple(steps))

@@ -1,6 +1,7 @@
 """Colour lookup tables (LUTs) in files such as ``.cube``, through FFmpeg's filters lut3d (with
 tetrahedral interpolation) and lut1d."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -86,3 +87,12 @@ class Lut:
             graph.configure()
             self._graph = key, graph
         return self._graph[1]
+
+
+def on_second_half(lut: Callable[[Frame], Frame], axis: int, frame: Frame) -> Frame:
+    """A frame whose second half, below (axis 0) or beside (axis 1) the first one, is in the colours
+    of a LUT."""
+    halves: list[Any] = np.split(frame.image, 2, axis)
+    halves[1] = lut(replace(frame, image=halves[1])).image
+    joined: Any = np.concatenate(halves, axis)
+    return replace(frame, image=joined)
