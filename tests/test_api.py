@@ -14,6 +14,7 @@ from conftest import FAST_SETTINGS, scene, stripes
 
 import vidstyle
 from vidstyle import api, pipeline
+from vidstyle.conversions import to_mask
 
 ROOT = Path(__file__).parent.parent
 STILL = {**FAST_SETTINGS, "initial_steps": 2}
@@ -79,6 +80,15 @@ def test_stylize_returns_the_kind_it_was_given(kind, still):
         assert difference.max() <= 1.01 / 255
     if "alpha" in kind or kind == "rgba":
         assert np.abs(pixels(result)[..., 3] - 200 / 255).max() < 1e-9
+
+
+def test_conversions_take_pictures_of_16_bit_greys(still, style):
+    greys = stripes()[..., 0].astype(np.uint16) * 257
+    image = PIL.Image.fromarray(greys)
+    assert image.mode == "I;16"
+    made = vidstyle.stylize(image, style, **{**still, "strength": 0})
+    assert np.array_equal(np.asarray(made)[..., 1], stripes()[..., 0])
+    assert np.array_equal(to_mask(image), stripes()[..., 0])
 
 
 def test_stylize_takes_a_style_of_every_kind(still, features, style_file):

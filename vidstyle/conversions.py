@@ -76,7 +76,7 @@ def to_mask(mask: Any, name: str = "mask") -> NDArray[np.uint8]:
     """
     torch = sys.modules.get("torch")
     if is_pillow(mask):
-        return np.array(mask.convert("L"))
+        return np.array(_of_8_bits(mask).convert("L"))
     if torch is not None and isinstance(mask, torch.Tensor):
         mask = mask.detach().cpu().numpy()
     if not isinstance(mask, np.ndarray):
@@ -168,7 +168,18 @@ def _from_pillow(image: Any, time: Fraction) -> tuple[Frame, Restore]:
     from PIL import Image
 
     mode = "RGBA" if image.has_transparency_data else "RGB"
-    return Frame(np.array(image.convert(mode)), time), lambda frame: Image.fromarray(frame.image)
+    pixels = np.array(_of_8_bits(image).convert(mode))
+    return Frame(pixels, time), lambda frame: Image.fromarray(frame.image)
+
+
+def _of_8_bits(image: Any) -> Any:
+    """A PIL image, with the high bytes of one of 16 bits: Pillow would convert those above 255 to
+    white."""
+    from PIL import Image
+
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _quantized(values: NDArray[Any], name: str) -> NDArray[np.uint16]:
