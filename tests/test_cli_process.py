@@ -56,6 +56,13 @@ def test_render_reads_and_writes_pipes(features_file, tmp_path, style_file, cont
     assert times_of(tmp_path / "out") == [Fraction(number, 25) for number in range(5)]
 
 
+def test_render_pipes_yuv4mpeg_at_the_frame_rate_of_a_clip(features_file, tmp_path, style_file):
+    path = write_clip(tmp_path / "in.mp4", count=3, rate=Fraction(25))
+    result = piped(features_file, tmp_path, path, style_file, "-o", "-", "-f", "yuv4mpegpipe")
+    assert result.returncode == 0
+    assert result.stdout.split(b"\n")[0].startswith(b"YUV4MPEG2 W64 H48 F25:1 ")
+
+
 def test_render_writes_audio_to_a_pipe(features_file, tmp_path, style_file):
     path = write_clip(tmp_path / "in.mp4", count=30, rate=Fraction(25), sounds=1)
     result = piped(features_file, tmp_path, path, style_file, "-o", "-", "-ss", "0.2")

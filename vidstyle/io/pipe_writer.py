@@ -1,6 +1,8 @@
 """Standard output as a video sink."""
 
 import sys
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av.error
@@ -15,6 +17,9 @@ from .side_streams import SideStreams
 from .sink_base import DEFAULT_ENCODING, Encoding, FileSink
 from .stream_info import VideoInfo
 
+IMAGE_RATE = Fraction(25)
+"""Frame rate of a still image, and of a clip of unknown rate, as YUV4MPEG."""
+
 YUV4MPEG_OPTIONS = {"flush_packets": "1", "strict": "-1"}
 """FFmpeg's options; ``strict`` allows pixel formats that only newer readers know."""
 
@@ -23,6 +28,7 @@ class PipeWriter(FileSink):
     """Writes Matroska, NUT or YUV4MPEG (video only) to standard output, each packet at once.
 
     Side streams are kept where the source is a file; a source that is a pipe cannot be read twice.
+    YUV4MPEG has one frame rate: that of the source, or its average.
 
     Raises:
         OutputError: standard output is closed.
@@ -33,6 +39,8 @@ class PipeWriter(FileSink):
             raise OutputError("standard output is closed: pipe it into a program, or name a file")
         kind = encoding.pipe
         if kind == "yuv4mpegpipe":
+            # Its header has a frame rate, the inverse of the time base, and its frames no times.
+            source = replace(source, time_base=1 / (source.rate or IMAGE_RATE))
             deep = source.bit_depth > 8
             encoder = EncoderConfig(
                 "wrapped_avframe",
