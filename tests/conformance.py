@@ -150,7 +150,7 @@ ROWS = [
     (
         "HDR10 with its metadata",
         KEPT,
-        "metadata by HEVC only",
+        "metadata by HEVC only; GIF, WebP, images: standard range",
         "hdr::test_open_sink_keeps_hdr10_and_its_metadata",
     ),
     (

@@ -83,6 +83,18 @@ def test_render_keeps_hdr_or_converts_it(hdr, bit_depth, transfer, quick, style,
         assert source.format.bit_depth == bit_depth and source.format.color.transfer == transfer
 
 
+@pytest.mark.parametrize("name", ["out_%d.png", "out.gif"])
+def test_render_converts_hdr_for_files_that_cannot_hold_it(name, quick, style, tmp_path):
+    clip = write_hdr_clip(tmp_path / "clip.mkv")
+    options = {**quick, "strength": 0}
+    vidstyle.render(clip, style, tmp_path / name, progress=False, **options)
+    with vidstyle.open_source(clip, sdr=True) as source:
+        expected = next(iter(source)).image
+    with vidstyle.open_source(tmp_path / name) as source:
+        made = next(iter(source)).image[..., :3]
+    assert made.dtype == np.uint8 and abs(made.mean() - expected.mean()) < 2
+
+
 def test_render_writes_a_trace(quick, style, clip, tmp_path):
     trace = tmp_path / "trace.json"
     vidstyle.render(clip, style, tmp_path / "out.mp4", trace=trace, progress=False, **quick)

@@ -50,7 +50,7 @@ class RenderJob:
         start: of the part of the clip to stylise, in seconds.
         stop: end of that part, in seconds.
         rate: frames per second of an image sequence.
-        sdr: convert HDR to standard dynamic range.
+        sdr: convert HDR to standard dynamic range, as is always done for images and animations.
         overwrite: replace an existing output, and the files of an unfinished run.
         resume: resume an unfinished run of the same job.
         mask: where frames are stylised; None: everywhere.
@@ -217,9 +217,10 @@ class RenderJob:
     def _open_part(self, start: Fraction | None, stop: Fraction | None) -> Source:
         """Open a part of the input, without masks, regions and paintings."""
         output = str(self.output)
-        # None of these kinds of output can store a rotation.
-        apply_rotation = output == PIPE or is_image(output) or output.lower().endswith(".gif")
-        return open_source(self.input, start, stop, self.rate, self.sdr, apply_rotation)
+        # These kinds of output store neither HDR nor a rotation, and a pipe no rotation.
+        plain = is_image(output) or output.lower().endswith(".gif")
+        rotated = plain or output == PIPE
+        return open_source(self.input, start, stop, self.rate, self.sdr or plain, rotated)
 
     def _open_timed(self, start: Fraction, stop: Fraction) -> Source:
         """The same; its frames have ``Frame.source_time``."""
