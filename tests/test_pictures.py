@@ -77,6 +77,17 @@ def test_read_image_keeps_the_colours_below_the_alpha_of_a_tiff(tmp_path, mode):
     assert np.array_equal(colour, np.asarray(picture.convert("RGBA"))[..., :3])
 
 
+@pytest.mark.parametrize("mode", ["1", "L"])
+def test_read_image_keeps_the_transparent_grey_of_a_png(tmp_path, mode):
+    picture = Pillow.fromarray(np.where(scene()[..., 0] > 99, 255, 0).astype(np.uint8)).convert(
+        mode
+    )
+    picture.save(tmp_path / "in.png", transparency=0)
+    image = read_image(tmp_path / "in.png")
+    assert np.array_equal(image[..., 3], image[..., 0]) and image[..., 3].any()
+    assert not image[..., 3].all()
+
+
 def test_read_image_refuses_a_tiff_of_floats_for_its_bits(tmp_path):
     cv2.imwrite(str(tmp_path / "in.tif"), scene().astype(np.float32))
     with pytest.raises(InputError, match=r"at most .* 16 bits per sample"):

@@ -188,7 +188,7 @@ def _read(
         tell("is in Adobe RGB without a profile: it is read as sRGB and will look pale")
     factor = _reduction(header.size) if reduced and header.format in JPEG_FORMATS else 1
     profile = header.info.get("icc_profile")
-    if is_heif(data) or (profile and header.mode == "CMYK") or _is_8_bit_tiff_with_alpha(header):
+    if is_heif(data) or (profile and header.mode == "CMYK") or _needs_pillow_for_alpha(header):
         image: Image | None = _decode_with_pillow(header, name, factor, tell)
     else:
         image = _decode_with_opencv(data, keep_16_bit, factor)
@@ -228,10 +228,14 @@ def _has_several_images(header: Pillow.Image) -> bool:
         return False
 
 
-def _is_8_bit_tiff_with_alpha(header: Pillow.Image) -> bool:
-    """Whether OpenCV would multiply the colours of an image by its alpha, or drop that of greys."""
+def _needs_pillow_for_alpha(header: Pillow.Image) -> bool:
+    """Whether OpenCV would lose alpha: it multiplies the colours of 8-bit TIFFs by it, and drops
+    that of greys in these, and a transparent grey of PNGs."""
+    if not header.has_transparency_data:
+        return False
     bits = getattr(header, "tag_v2", {}).get(TiffImagePlugin.BITSPERSAMPLE, ())
-    return header.format == "TIFF" and header.has_transparency_data and max(bits, default=8) == 8
+    tiff = header.format == "TIFF" and max(bits, default=8) == 8
+    return tiff or (header.format == "PNG" and header.mode in ("1", "L"))
 
 
 def _is_untagged_adobe_rgb(header: Pillow.Image) -> bool:
