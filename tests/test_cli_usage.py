@@ -60,6 +60,16 @@ def test_command_writes_several_inputs_without_an_output_next_to_each(
     assert Path("clip_stripes.mp4").exists() and Path("picture_stripes.png").exists()
 
 
+def test_command_writes_several_inputs_of_flags_into_a_folder(
+    short, clip, picture_file, style_file
+):
+    inputs = "-i", "clip.mp4", "-i", "picture.png"
+    assert short(*inputs, "stripes.png", "-o", "made", "-to", "0.05")[0] == 0
+    assert sorted(path.name for path in Path("made").iterdir()) == ["clip.mp4", "picture.png"]
+    code, _, err = short(*inputs, "stripes.png", "-o", "made.mp4")
+    assert code == 1 and "several inputs need a directory" in err
+
+
 def test_command_writes_a_folder_without_an_output_to_another_folder(short, tmp_path, style_file):
     (tmp_path / "holiday").mkdir()
     write_clip(tmp_path / "holiday" / "sea.mp4", count=2)

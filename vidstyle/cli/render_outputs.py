@@ -50,7 +50,8 @@ def choose_output(args: argparse.Namespace, given: Sequence[str], styles: Sequen
         fixed = args.overwrite or args.resume or args.skip_existing
         args.output = str(default_output(given[0], styles, None if fixed else is_taken))
         log.info("output folder: %s", args.output)
-    return args.output is not None and output_is_folder(given, args.output, bool(args.styles))
+    several = bool(args.styles) or len(given) > 1
+    return args.output is not None and output_is_folder(given, args.output, several)
 
 
 def output_of(args: argparse.Namespace, job: Any, into_folder: bool, preview: bool) -> str | Path:
