@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import QUICK, QUICK_FLAGS, scene, stripes, write_clip
+from media import encoded
 
 from vidstyle import Frame, InputError, open_source
 from vidstyle.cli.main import build_parser, main
@@ -126,6 +127,12 @@ def test_read_frame_takes_the_middle_or_the_time_of_a_clip(tmp_path):
         read_frame(clip, Fraction(100))
     write_image(tmp_path / "alpha.png", np.dstack([scene(), np.full((48, 64), 9, np.uint8)]))
     assert read_frame(tmp_path / "alpha.png").image.shape == (48, 64, 3)
+
+
+def test_read_frame_shows_pixels_that_are_not_square_as_players_do(tmp_path):
+    path = tmp_path / "pal.mp4"
+    encoded(path, [scene()], sample_aspect_ratio=Fraction(3, 2))
+    assert read_frame(path).size == (96, 48)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from .errors import InputError
 from .face_choices import KEEP
 from .faces import frame_with_faces
 from .features.extractor import Features
-from .io.frame import Frame, Image, to_8_bits
+from .io.frame import Frame, Image, rgb_8_bits, square_pixels
 from .io.source import open_source
 from .progress import duration_text
 from .settings import Settings
@@ -121,10 +121,11 @@ def read_frame(
         if info.rate and info.frames:
             at = (info.frames // 2) / info.rate
     with open_source(name, start=at, sdr=True, apply_rotation=True) as source:
+        aspect = float(source.format.sample_aspect_ratio)
         frame = next(iter(source), None)
     if frame is None:
         raise InputError(f"{name} has no frame at that time: choose an earlier one")
-    frame = replace(frame, image=to_8_bits(frame.image)[..., :3])
+    frame = replace(frame, image=square_pixels(rgb_8_bits(frame.image), aspect))
     return frame_with_faces(frame, face_model) if faces == KEEP else frame
 
 

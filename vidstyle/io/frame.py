@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -107,3 +108,12 @@ def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
     """(width, height) scaled to a longer side of ``long_side``, at least 2 px per side."""
     scale = long_side / max(size)
     return max(2, round(size[0] * scale)), max(2, round(size[1] * scale))
+
+
+def square_pixels(image: NDArray[np.uint8], aspect: float) -> NDArray[np.uint8]:
+    """An image of pixels of ``aspect``, their width over their height, with square pixels."""
+    height, width = image.shape[:2]
+    shown = max(1, round(width * aspect))
+    if shown == width or not 0.1 < aspect < 10:
+        return image
+    return cv2.resize(image, (shown, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

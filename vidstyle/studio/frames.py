@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..io.files import changed_ns
-from ..io.frame import Frame, fit, rgb_8_bits
+from ..io.frame import Frame, fit, rgb_8_bits, square_pixels
 from ..io.image_names import is_still
 from ..io.mask_file import time_tolerance
 from ..io.mask_levels import Mask, has_transparency, mask_levels
@@ -48,7 +48,7 @@ def read_frame(path: Path, seconds: float = 0.0) -> Frame:
         raise InputError(f"{path.name} has no frame that can be read: upload it again")
     frame, aspect = found
     return Frame(
-        _square(rgb_8_bits(frame.image), aspect), frame.time, source_time=frame.source_time
+        square_pixels(rgb_8_bits(frame.image), aspect), frame.time, source_time=frame.source_time
     )
 
 
@@ -99,15 +99,6 @@ def reduced(image: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
         return image
     size = fit((width, height), long_side)
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
-def _square(image: NDArray[np.uint8], aspect: float) -> NDArray[np.uint8]:
-    """An image of pixels of ``aspect``, their width over their height, with square pixels."""
-    height, width = image.shape[:2]
-    shown = max(2, round(width * aspect))
-    if shown == width or not 0.1 < aspect < 10:
-        return image
-    return cv2.resize(image, (shown, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 class Recent(Generic[Value]):
