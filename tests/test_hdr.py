@@ -17,7 +17,9 @@ from vidstyle.io.hdr import (
     to_sdr,
 )
 from vidstyle.io.side_data import hdr_metadata_of
+from vidstyle.io.source import open_source
 from vidstyle.io.stream_info import HLG, PQ, ColorInfo, HDRMetadata
+from vidstyle.studio.frames import read_frame
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
 
@@ -68,6 +70,13 @@ def test_open_source_maps_hdr_to_standard_range_on_request(tmp_path):
     )
     with av.open(str(output)) as container:
         assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+
+
+def test_studio_shows_frames_of_hdr_in_standard_range(tmp_path):
+    path = hdr10(tmp_path)
+    with open_source(path, sdr=True) as source:
+        expected = next(iter(source)).image
+    assert np.array_equal(read_frame(path).image, expected)
 
 
 def test_hdr_metadata_of_reads_the_peak_of_the_mastering_display(tmp_path):

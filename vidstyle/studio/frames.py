@@ -81,7 +81,10 @@ def _frames(path: Path, start: float) -> Iterator[tuple[Frame, float]]:
     frame, its time in the file as ``source_time``, and the aspect of its pixels."""
     # Rounded up, the time of a frame would be after it.
     begin = Fraction(floor(max(0.0, start) * 1000 + 1e-6), 1000)
-    with suppress(InputError), open_source(path, begin or None, apply_rotation=True) as source:
+    with (
+        suppress(InputError),
+        open_source(path, begin or None, sdr=True, apply_rotation=True) as source,
+    ):
         aspect = float(source.format.sample_aspect_ratio)
         for frame in source:
             time = frame.time + source.format.offset
