@@ -95,6 +95,13 @@ def test_render_converts_hdr_for_files_that_cannot_hold_it(name, quick, style, t
     assert made.dtype == np.uint8 and abs(made.mean() - expected.mean()) < 2
 
 
+def test_stylize_video_yields_hdr_in_standard_range(quick, style, tmp_path):
+    clip = write_hdr_clip(tmp_path / "clip.mkv")
+    first, *_ = vidstyle.stylize_video(clip, style, **{**quick, "strength": 0})
+    with vidstyle.open_source(clip, sdr=True) as source:
+        assert np.array_equal(first, next(iter(source)).image)
+
+
 def test_render_writes_a_trace(quick, style, clip, tmp_path):
     trace = tmp_path / "trace.json"
     vidstyle.render(clip, style, tmp_path / "out.mp4", trace=trace, progress=False, **quick)

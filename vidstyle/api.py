@@ -106,8 +106,8 @@ def stylize_video(
         settings: as for ``stylize``; the default preset is ``"standard"``. Also ``flow_weights``.
 
     Returns:
-        An iterator of images of the same kind; of (H, W, 3 or 4) arrays for a path. It reads up to
-        34 frames ahead: for the backward pass, and to tell cuts from flashes.
+        An iterator of images of the same kind; of (H, W, 3 or 4) arrays for a path, HDR as standard
+        range. It reads up to 34 frames ahead: for the backward pass, and to tell cuts from flashes.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, shape or range.
@@ -145,7 +145,7 @@ def _stylized_file(
     masks: ImageMasks,
     shown: Shown,
 ) -> Iterator[Any]:
-    with open_source(path, apply_rotation=True) as source:
+    with open_source(path, sdr=True, apply_rotation=True) as source:
         images = (frame.image for frame in source)
         total = source.format.frames
         yield from _stylized_frames(images, stylizer, flow, masks, shown, total)
