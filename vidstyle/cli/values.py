@@ -16,13 +16,14 @@ def time(text: str) -> Fraction:
 
 
 def rate(text: str) -> Fraction:
-    """Frames per second: 25, 29.97 or 30000/1001."""
+    """Frames per second, above 0 and 1000 at most: 25, 29.97 or 30000/1001."""
     try:
-        return Fraction(text)
+        found = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise ArgumentTypeError(
-            f"{text!r} is not a valid frame rate: use 25, 29.97 or 30000/1001"
-        ) from None
+        found = Fraction(0)
+    if not 0 < found <= 1000:
+        raise ArgumentTypeError(f"{text!r} is not a valid frame rate: use 25, 29.97 or 30000/1001")
+    return found
 
 
 def numbers(text: str) -> list[float]:
@@ -58,7 +59,7 @@ def output_size(text: str) -> int | tuple[int, int]:
 
 def frames(text: str) -> tuple[int, int]:
     """A range of frames, START-END: the numbers of its first and last frame."""
-    match = re.fullmatch(r"(\d+)-(\d+)", text)
+    match = re.fullmatch(r"(\d{1,15})-(\d{1,15})", text)
     if not match or int(match[2]) < int(match[1]):
         raise ArgumentTypeError(
             f"{text!r} is not a range of frames: use START-END, such as 0-99 for the first hundred"
