@@ -226,44 +226,55 @@ def test_frame_without_a_face_has_no_emphasis():
 
 
 class Planted:
-    """Stands for the head: a score of 1 on the cells near a point of the image, on the level whose
-    cells are ``level`` of the finest."""
+    """Stands for the head: finds a face of these points, in px of an image of 512 px, on the level
+    on which its eyes are 10 px apart."""
 
-    def __init__(self, points, side):
-        self.points, self.side = points, side
+    def __init__(self, points):
+        self.points = points
 
     def __call__(self, read):
         output = torch.zeros(1, 7, *read.shape[-2:])
         output[:, 0] = -9
-        scale = read.shape[-1] * CELL_PX / 100
-        points = torch.from_numpy(self.points) * scale / CELL_PX
+        scale = read.shape[-1] * CELL_PX / 512
         if abs(eye_distance(self.points) * scale - 10) < 1:
+            points = torch.from_numpy(self.points) * scale / CELL_PX
             x, y = points.mean(0).floor().long()
             output[0, 0, y, x] = 9
             output[0, 1:, y, x] = (points - torch.tensor([x + 0.5, y + 0.5])).flatten()
         return output
 
 
-@pytest.mark.parametrize("eyes", [5, 10, 20])
+class Blank:
+    """Stands for the network."""
+
+    def __call__(self, image, layers):
+        height, width = image.shape[-2:]
+        return {
+            FINE_LAYER: torch.zeros(1, 1, height // 4, width // 4),
+            COARSE_LAYER: torch.zeros(1, 1, height // 8, width // 8),
+        }
+
+
+@pytest.mark.parametrize("eyes", [5, 10, 20, 40, 80])
 def test_detector_finds_faces_of_all_sizes_on_some_level(eyes):
-    points = np.array([[40, 30], [40 + eyes, 30], [40 + eyes / 2, 30 + eyes]], np.float64)
-
-    class Network:
-        def __call__(self, image, layers):
-            height, width = image.shape[-2:]
-            return {
-                FINE_LAYER: torch.zeros(1, 1, height // 4, width // 4),
-                COARSE_LAYER: torch.zeros(1, 1, height // 8, width // 8),
-            }
-
-    detector = FaceDetector(Network(), Planted(points, 200), 256)
-    detections = detector(np.zeros((100, 100, 3), np.uint8), 0.5)
-    if eyes == 5:  # 12.8 px on the finest level, 6.4 on the next one
-        assert not detections
-    else:
-        assert len(detections) <= 1
+    points = np.array([[240, 230], [240 + eyes, 230], [240 + eyes / 2, 230 + eyes]], np.float64)
+    detector = FaceDetector(Blank(), Planted(points), 512)
+    detections = detector(np.zeros((512, 512, 3), np.uint8), 0.5)
+    assert len(detections) == (eyes > 5)
     for each in detections:
         assert np.abs(each.points - points).max() < 0.5
+
+
+def test_detector_does_not_enlarge_small_images():
+    sizes = []
+
+    class Network(Blank):
+        def __call__(self, image, layers):
+            sizes.append(image.shape[-1])
+            return super().__call__(image, layers)
+
+    FaceDetector(Network(), Planted(100 * FACE), 512)(np.zeros((96, 128, 3), np.uint8), 0.5)
+    assert sizes == [128, 64]  # then faces would not fit
 
 
 def test_nearby_detections_are_one_face_and_the_best_stays():

@@ -97,7 +97,7 @@ class FaceDetector:
     Args:
         network: the bundled one.
         head: trained on it, in evaluation mode.
-        side_px: long side of the finest level of the pyramid.
+        side_px: long side of the finest level of the pyramid. Smaller images are not enlarged.
     """
 
     def __init__(self, network: Network, head: FaceHead, side_px: int) -> None:
@@ -106,9 +106,10 @@ class FaceDetector:
     @torch.inference_mode()
     def __call__(self, image: NDArray[np.uint8], min_score: float) -> list[Detection]:
         """The faces of (H, W, 3) uint8 RGB, best first."""
+        side = min(self.side_px, max(image.shape))
         found: list[Detection] = []
         for level in LEVELS:
-            found += self._on_level(image, level * self.side_px, min_score)
+            found += self._on_level(image, level * side, min_score)
         return distinct(found)
 
     def _on_level(self, image: NDArray[np.uint8], side: float, min_score: float) -> list[Detection]:
@@ -118,8 +119,7 @@ class FaceDetector:
         size = round(width * scale), round(height * scale)
         if min(size) < MIN_LEVEL_PX:
             return []
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        small = torch.from_numpy(cv2.resize(image, size, interpolation=method))
+        small = torch.from_numpy(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         read = face_activations(self._network, small.permute(2, 0, 1)[None].float() / 255)
         output = self._head(read)[0].double().numpy()
         scores = 1 / (1 + np.exp(-output[0]))

@@ -89,7 +89,7 @@ def trial(detector: FaceDetector, photos: Sequence[Photo], min_score: float) -> 
     faces = found = false = 0
     errors: list[float] = []
     for photo in photos:
-        scale = detector.side_px / max(photo.image.shape)
+        scale = min(1.0, detector.side_px / max(photo.image.shape))
         large = [
             face
             for face in photo.faces
