@@ -100,6 +100,7 @@ def test_area_gives_frames_emphasis_on_faces(monkeypatch, tmp_path):
     assert frame.mask is None and frame.emphasis[19, 25] > 100
     area.close()
     area.close()
+    assert area.with_masks(Frame(IMAGE)).emphasis is None
     assert not [thread for thread in enumerate_threads() if thread.name == "vidstyle-faces"]
 
 

@@ -176,10 +176,12 @@ class _FacesBeside:
         self._faces = faces
         self._mask: NDArray[np.uint8] | None = None
         self._worker: Worker | None = None
-        self._time = -inf
+        self._time, self._closed = -inf, False
 
     def emphasis_of(self, frame: Frame) -> NDArray[np.uint8] | None:
         """The emphasis of the last frame in which faces were looked for."""
+        if self._closed:
+            return None
         if self._worker is None:
             self._worker = Worker(self._find, "faces", newest=True)
         now = time.monotonic()
@@ -194,7 +196,8 @@ class _FacesBeside:
             self._mask = self._faces.applied(frame).emphasis
 
     def close(self) -> None:
-        """There are no more frames."""
+        """There are no more frames: those that come nevertheless get no emphasis."""
+        self._closed = True
         if self._worker is not None:
             self._worker.finish()
             self._worker = None

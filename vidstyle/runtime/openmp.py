@@ -166,8 +166,9 @@ def one_thread() -> Iterator[None]:
 
     For work beside the optimiser: a second team would be more threads than CPUs, so that libgomp
     would not let the optimiser's threads spin any more, and these would take up to twice as long.
+    An optimiser on a GPU needs no such threads.
     """
-    openmp = _libgomp()
+    openmp = None if torch.cuda.is_initialized() else _libgomp()
     if openmp is None or torch.get_num_threads() == 1:  # which also sets up this thread's number
         yield
         return
