@@ -168,7 +168,8 @@ def one_thread() -> Iterator[None]:
     would not let the optimiser's threads spin any more, and these would take up to twice as long.
     An optimiser on a GPU needs no such threads.
     """
-    openmp = None if torch.cuda.is_initialized() else _libgomp()
+    on_gpu = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    openmp = None if on_gpu else _libgomp()
     if openmp is None or torch.get_num_threads() == 1:  # which also sets up this thread's number
         yield
         return
