@@ -66,9 +66,11 @@ class FaceMasks:
     def mask_of(self, frame: Frame) -> NDArray[np.uint8]:
         """(H, W) uint8: up to 255 on eyes and mouths, with soft edges."""
         image = rgb_8_bits(frame.image)
-        if cut := self._cuts.is_cut(image):
+        due = self._is_due(frame.time)
+        if self._cuts.is_cut(image):
             self._looks.clear()
-        self._looks.appendleft(self._model(image) if cut or self._is_due(frame.time) else None)
+            due = True
+        self._looks.appendleft(self._model(image) if due else None)
         looks = [found for found in self._looks if found is not None]
         return drawn(steady_faces(looks, frame.size), frame.size)
 

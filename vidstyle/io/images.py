@@ -268,10 +268,7 @@ def _decode_with_opencv(data: bytes, keep_16_bit: bool, factor: int) -> Image | 
         bgr = _imdecode(data, REDUCED_DECODING[factor])
     else:
         bgr = _imdecode(data, cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if keep_16_bit else 0))
-    if bgr is not None and bgr.dtype not in (
-        np.uint8,
-        np.uint16,
-    ):  # floats; None for a TIFF of these
+    if bgr is not None and bgr.dtype not in (np.uint8, np.uint16):  # floats, of a TIFF
         bgr = _imdecode(data, cv2.IMREAD_COLOR)
     if bgr is None:
         return None
