@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .face_models import FaceModel, Points, load_face_model
+from .features.face_head import eye_distance
 from .flow.cuts import ThumbnailCuts
 from .io.frame import Frame, rgb_8_bits
 
@@ -37,6 +38,9 @@ EYE_SIZE, MOUTH_SIZE = (0.34, 0.24), (0.5, 0.28)
 
 SOFTNESS = 0.12
 """Standard deviation of the blur of their edges, in eye distances."""
+
+REACH = 1.0
+"""How far these ellipses and their blur reach beyond the points at most, in eye distances."""
 
 SMALL_EYES = 0.045
 """Eye distance relative to the long side of a frame up to which the mask is 1. It falls as the
@@ -131,7 +135,7 @@ def frame_with_faces(frame: Frame, model: Path | None = None) -> Frame:
 
 def _distance(points: Points, other: Points, size: tuple[int, int]) -> float:
     """Distance of two faces in eye distances of the second."""
-    eyes = float(np.hypot(*((other[1] - other[0]) * size)))
+    eyes = eye_distance(other * size)
     return float(np.hypot(*((points.mean(0) - other.mean(0)) * size))) / max(eyes, 1.0)
 
 
@@ -145,14 +149,34 @@ def drawn(faces: Sequence[Points], size: tuple[int, int]) -> NDArray[np.uint8]:
     mask = np.zeros((size[1], size[0]), np.uint8)
     for face in faces:
         points = face * size
-        across = points[1] - points[0]
-        eyes = max(2.0, float(np.hypot(*across)))
-        angle = float(np.degrees(np.arctan2(across[1], across[0])))
-        level = round(255 * min(1.0, max(MIN_EMPHASIS, SMALL_EYES * max(size) / eyes)))
-        one = np.zeros_like(mask)
-        for point, axes in zip(points, (EYE_SIZE, EYE_SIZE, MOUTH_SIZE), strict=True):
-            center = round(float(point[0])), round(float(point[1]))
-            half = max(1, round(axes[0] * eyes)), max(1, round(axes[1] * eyes))
-            cv2.ellipse(one, center, half, angle, 0, 360, level, cv2.FILLED)
-        mask = np.maximum(mask, cv2.GaussianBlur(one, (0, 0), max(0.5, SOFTNESS * eyes)))
-    return mask.astype(np.uint8)
+        eyes = max(2.0, eye_distance(points))
+        # A blur of the whole frame would take longer than to find the face.
+        margin = REACH * eyes + 2
+        left, top = np.maximum(points.min(0) - margin, 0).astype(int)
+        right, bottom = np.maximum(points.max(0) + margin, 0).astype(int)
+        part = mask[top:bottom, left:right]
+        if part.size:
+            np.maximum(part, _ellipses(points - (left, top), eyes, part.shape, max(size)), out=part)
+    return mask
+
+
+def _ellipses(
+    points: NDArray[np.floating], eyes: float, shape: tuple[int, ...], long_side: int
+) -> NDArray[np.uint8]:
+    """The mask of one face in a part of the frame.
+
+    Args:
+        points: (3, 2), in px of the part.
+        eyes: their distance in px.
+        shape: (height, width) of the part.
+        long_side: of the frame.
+    """
+    across = points[1] - points[0]
+    angle = float(np.degrees(np.arctan2(across[1], across[0])))
+    level = round(255 * min(1.0, max(MIN_EMPHASIS, SMALL_EYES * long_side / eyes)))
+    mask = np.zeros(shape, np.uint8)
+    for point, axes in zip(points, (EYE_SIZE, EYE_SIZE, MOUTH_SIZE), strict=True):
+        center = round(float(point[0])), round(float(point[1]))
+        half = max(1, round(axes[0] * eyes)), max(1, round(axes[1] * eyes))
+        cv2.ellipse(mask, center, half, angle, 0, 360, level, cv2.FILLED)
+    return cv2.GaussianBlur(mask, (0, 0), max(0.5, SOFTNESS * eyes)).astype(np.uint8)

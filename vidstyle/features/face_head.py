@@ -167,7 +167,7 @@ def same_face(points: NDArray[np.floating], other: NDArray[np.floating]) -> bool
 
 
 def read_face_head(path: Path) -> FaceHead:
-    """The head in a file of ``vidstyle.training.faces``, in evaluation mode.
+    """The head in a file of ``vidstyle.training.train_faces``, in evaluation mode.
 
     Raises:
         FeaturesError: it cannot be read, or is no such file.

@@ -28,10 +28,6 @@ from .methods import dis_flow
 LOOK_AHEAD_FRAMES = 2
 """Later frames that a cut must differ from too: a flash of up to this many frames is not a cut."""
 
-THUMBNAIL_PX, CUT_LEVELS = 32, 14.0
-"""Side in px of thumbnails, and the mean difference of two, in code values of 0 to 255, between
-which there is a cut for ``ThumbnailCuts``."""
-
 LOOK_BACK_FRAMES = 3
 """Earlier frames that a cut must differ from: after a flash the same shot goes on."""
 
@@ -55,6 +51,10 @@ areas of two colours passes the check as well."""
 NOISE_FILTER_PX = 5
 """Window in which frames are averaged for cut detection: sensor noise changes saturation in each
 frame."""
+
+THUMBNAIL_PX, CUT_LEVELS = 32, 14.0
+"""Side in px of thumbnails, and the mean difference of two, in code values of 0 to 255, between
+which there is a cut for ``ThumbnailCuts``."""
 
 
 def detector_input(image: Image) -> Pixels:

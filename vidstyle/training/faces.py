@@ -18,6 +18,7 @@ from ..features.face_head import (
     CELL_PX,
     MAX_EYES_PX,
     MIN_EYES_PX,
+    POINTS,
     FaceHead,
     bundled_network,
     eye_distance,
@@ -137,7 +138,7 @@ def cell_targets(faces: Sequence[Face]) -> Targets:
     cells = CROP_PX // CELL_PX
     y, x = (np.mgrid[:cells, :cells] + 0.5) * CELL_PX
     score, weight = np.zeros((cells, cells), np.float32), np.ones((cells, cells), np.float32)
-    points = np.zeros((6, cells, cells), np.float32)
+    points = np.zeros((2 * POINTS, cells, cells), np.float32)
     for face in faces:
         eyes, center = eye_distance(face.points), face.points.mean(0)
         away = np.hypot(x - center[0], y - center[1])
@@ -148,8 +149,8 @@ def cell_targets(faces: Sequence[Face]) -> Targets:
         weight[away < 1.2 * eyes] = 0
         near = away < max(0.75 * CELL_PX, 0.4 * eyes)
         score[near] = weight[near] = 1
-        cell = np.stack([x[near], y[near]] * 3)
-        points[:, near] = (face.points.reshape(6, 1) - cell) / CELL_PX
+        cell = np.stack([x[near], y[near]] * POINTS)
+        points[:, near] = (face.points.reshape(2 * POINTS, 1) - cell) / CELL_PX
     return Targets(*map(torch.from_numpy, (score, weight, points)))
 
 
