@@ -208,20 +208,14 @@ def _inputs_and_styles(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     return inputs, styles
 
 
-def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str) -> Any:
-    """The job of one input; its output is chosen later.
+def _check_together(args: argparse.Namespace, stop: Any) -> None:
+    """Check flags that exclude or need each other; ``stop`` is the end of the part in seconds.
 
     Raises:
-        ValueError: flags that exclude each other.
+        ValueError: they do not fit.
     """
     from ..face_choices import check_faces
-    from ..io.mask_file import PEOPLE, MaskFile
-    from ..io.sink_base import Encoding
-    from ..job import RenderJob
-    from ..painted_keyframes import parse_painted_keyframes
-    from ..regions import parse_regions
 
-    stop = args.stop if args.duration is None else (args.start or 0) + args.duration
     if stop is not None and stop <= (args.start or 0):
         raise ValueError("the part of the clip is empty: -t or -to must lie after -ss")
     if args.preview is not None and (
@@ -234,6 +228,23 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
         raise ValueError("--mask-invert works with --mask only: add --mask FILE")
     if args.seam_frames is not None and not args.frames:
         raise ValueError("--seam-frames works with --frames only: add --frames START-END")
+    check_faces(args.faces, args.face_model)
+
+
+def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str) -> Any:
+    """The job of one input; its output is chosen later.
+
+    Raises:
+        ValueError: flags that exclude each other.
+    """
+    from ..io.mask_file import PEOPLE, MaskFile
+    from ..io.sink_base import Encoding
+    from ..job import RenderJob
+    from ..painted_keyframes import parse_painted_keyframes
+    from ..regions import parse_regions
+
+    stop = args.stop if args.duration is None else (args.start or 0) + args.duration
+    _check_together(args, stop)
     regions = parse_regions(args.regions, any(each.region for each in args.keyframes))
     masks = args.mask, *(str(region.mask.path) for region in regions)
     if args.person_model and not set(masks) & set(PEOPLE):
@@ -241,7 +252,6 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
             "--person-model works with masks of people only: add --mask person, or "
             "--region person=STYLE"
         )
-    check_faces(args.faces, args.face_model)
     return RenderJob(
         name,
         args.output or "",

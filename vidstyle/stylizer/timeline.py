@@ -184,16 +184,18 @@ class Timeline:
     def with_cuts(self, pairs: Iterable[tuple[Frame, Motion]]) -> Iterator[tuple[Frame, Motion]]:
         """Frames with their motion; where a style or style scale changes between two frames, with
         no frame in its fade, the second one is a cut, or ``Motion.restyled`` in a region."""
+        spans = [
+            (keyframe.time, keyframe.time + keyframe.fade, _region_number(keyframe, self._regions))
+            for keyframe in self._keyframes
+            if keyframe.style or "style_scale" in keyframe.settings
+        ]
         before: Fraction | None = None
         for frame, motion in pairs:
             now = frame.clip_time
             changed = {
-                _region_number(each, self._regions)
-                for each in self._keyframes
-                if (each.style or "style_scale" in each.settings)
-                and before is not None
-                and before < each.time
-                and each.time + each.fade <= now
+                number
+                for start, end, number in spans
+                if before is not None and before < start and end <= now
             }
             before = now
             if None in changed:

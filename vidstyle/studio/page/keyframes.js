@@ -13,7 +13,8 @@ const KEY_SECONDS = 1;      // of Page Up and Page Down
 // Settings that a keyframe may change; those after the first are folded away.
 const SETTINGS = ["strength", "style_scale", "content_weight", "temporal"];
 const EASINGS = ["linear", "smooth"];  // curves of a fade
-const BLANK = { region: null, easing: EASINGS[0], ...Object.fromEntries(SETTINGS.map((name) => [name, null])) };
+const BLANK = { region: null, easing: EASINGS[0],
+  ...Object.fromEntries(SETTINGS.map((name) => [name, null])) };
 
 const lane = byId("lane"), editor = byId("key");
 let list = [];              // of {time, region, style, fade, easing, strength ...}, in order
@@ -114,7 +115,7 @@ function showEditor() {
   byId("key-time").step = "any";
   byId("key-style").value = chosen.style || "";
   const regions = usedRegions(), part = chosen.region;
-  const gone = part && !isUsed(chosen) ? [[part, "unused mask"]] : [];
+  const gone = part && !isUsed(chosen) ? [[part, regionName(part)]] : [];
   fillStyles(byId("key-region"), [], [["", "the whole frame"], ...regions, ...gone]);
   byId("key-region").value = part || "";
   byId("key-region").parentNode.hidden = !regions.length && !part;
@@ -260,8 +261,7 @@ function edited(event) {
   else if (name === "region") {
     key.region = field.value || null;
     if (key.region) key.temporal = null;
-  }
-  else if (name === "fade") key.fade = numberIn(field, 0, clip.seconds) || 0;
+  } else if (name === "fade") key.fade = numberIn(field, 0, clip.seconds) || 0;
   else key[name] = numberIn(field, Number(field.min), Number(field.max));
   if (changesNothing(key)) key.strength = 1;
   show();
