@@ -79,11 +79,14 @@ class ContentTarget(NamedTuple):
         weight: float = 1.0,
     ) -> "ContentTarget":
         """The target for these activations; ``weight``: of the whole layer."""
-        exact = activations.float()
-        detail = _local_mean((exact - _local_mean(exact)).square().mean(1, keepdim=True))
+        exact = activations.float().contiguous(memory_format=LAYOUT)
+        detail = torch.linalg.vector_norm(exact - _local_mean(exact), dim=1, keepdim=True).square()
+        detail = _local_mean(detail / exact.shape[1])
         share = detail / (detail + weighting.detail * detail.mean()).clamp_min(EPSILON)
         weight_map = weight * (weighting.flat + (1 - weighting.flat) * share)
-        variance = exact.var().clamp_min(MIN_VARIANCE)
+        values = exact.permute(0, 2, 3, 1).flatten()  # a view; ``var`` takes five times as long
+        variance = values.dot(values) / values.numel() - values.mean().square()
+        variance = variance.clamp_min(MIN_VARIANCE)
         return cls(activations, variance, weight_map.to(activations.dtype))
 
     def multiplied(self, factor: Tensor) -> "ContentTarget":
@@ -94,10 +97,13 @@ class ContentTarget(NamedTuple):
 
 
 def _local_mean(maps: Tensor) -> Tensor:
-    """Separable box filter of ``DETAIL_WINDOW_PX``, in the fastest memory format."""
-    padding = [DETAIL_WINDOW_PX // 2] * 4
-    padded = F.pad(maps.contiguous(memory_format=LAYOUT), padding, mode="replicate")
-    return F.avg_pool2d(F.avg_pool2d(padded, (DETAIL_WINDOW_PX, 1), 1), (1, DETAIL_WINDOW_PX), 1)
+    """Separable box filter of ``DETAIL_WINDOW_PX``: convolutions of each channel on its own, which
+    are faster than pooling in this memory format."""
+    channels, window = maps.shape[1], DETAIL_WINDOW_PX
+    taps = torch.full((channels, 1, window, 1), 1 / window, device=maps.device)
+    padded = F.pad(maps, [window // 2] * 4, mode="replicate")
+    columns = F.conv2d(padded, taps, groups=channels)
+    return F.conv2d(columns, taps.transpose(2, 3), groups=channels)
 
 
 def content_loss(activations: Tensor, target: ContentTarget) -> Tensor:

@@ -1,8 +1,10 @@
 """Conversion between images and tensors, resampling, and cached constants."""
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,29 @@ from ..io.frame import Frame, Image
 def to_tensor(image: Image, device: torch.device | None = None) -> Tensor:
     """Convert (H, W, 3 or 4) uint8 or uint16 to (1, 3, H, W) float32 in [0, 1], without alpha."""
     return _channels(image[..., :3], device)
+
+
+def to_resized_tensor(
+    image: Image, size: tuple[int, int], device: torch.device | None = None
+) -> Tensor:
+    """``resize`` of ``to_tensor``. On a CPU images of 8 bits are resampled as such, in a tenth of
+    the time, and rounded.
+
+    Args:
+        image: (H, W, 3 or 4) uint8 or uint16.
+        size: (width, height) in px.
+        device: of the result.
+
+    Returns:
+        (1, 3, height, width) float32 in [0, 1].
+    """
+    width, height = size
+    on_cpu = device is None or device.type == "cpu"
+    if not on_cpu or image.dtype != np.uint8 or image.shape[:2] == (height, width):
+        return resize(to_tensor(image, device), size)
+    levels = torch.from_numpy(np.ascontiguousarray(image[..., :3])).permute(2, 0, 1)[None]
+    resampled = F.interpolate(levels, (height, width), mode="bicubic", antialias=True)
+    return resampled.float().contiguous() / 255
 
 
 def alpha_of(image: Image, device: torch.device | None = None) -> Tensor | None:
@@ -85,6 +110,17 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(image, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
+def select(mask: Tensor, image: Tensor, other: Tensor) -> Tensor:
+    """``torch.where`` for finite images, in a fraction of its time on a CPU.
+
+    Args:
+        mask: (1, 1, H, W) bool, or 0 and 1 in the dtype of the images.
+        image: (1, C, H, W), taken where the mask is True or 1.
+        other: of the same shape, taken elsewhere.
+    """
+    return torch.lerp(other, image, mask.to(image))
+
+
 def box_mean(x: Tensor, side_px: int) -> Tensor:
     """Mean of (1, C, H, W) over the window around each pixel, within the image.
 
@@ -92,13 +128,36 @@ def box_mean(x: Tensor, side_px: int) -> Tensor:
         x: any image.
         side_px: of the window, one more than a power of two.
     """
-    rows, columns = torch.ones_like(x[:1, :1, :, :1]), torch.ones_like(x[:1, :1, :1])
-    counts = _box_sum(rows, 2, side_px) * _box_sum(columns, 3, side_px)
-    return _box_sum(_box_sum(x, 2, side_px), 3, side_px) / counts
+    height, width = x.shape[-2:]
+    rows, columns = (_window_shares(side, side_px) for side in (height, width))
+    shares = constant(rows, x.device)[:, None] * constant(columns, x.device)
+    if x.device.type == "cpu" and x.dtype == torch.float32:
+        window = {"ddepth": -1, "ksize": (side_px, side_px), "normalize": False}
+        sums = _opencv_planes(x, partial(cv2.boxFilter, **window, borderType=cv2.BORDER_CONSTANT))
+        return sums.mul_(shares)
+    return _box_sum(_box_sum(x, 2, side_px), 3, side_px) * shares
+
+
+def _opencv_planes(x: Tensor, function: Callable[..., Any]) -> Tensor:
+    """A function of OpenCV, applied to each channel of (N, C, H, W) float32 on a CPU: it takes a
+    third of the time of the sums and maxima below."""
+    result = torch.empty_like(x, memory_format=torch.contiguous_format)
+    planes = zip(x.contiguous().flatten(0, 1), result.flatten(0, 1), strict=True)
+    for plane, filtered in planes:
+        function(plane.numpy(), dst=filtered.numpy())
+    return result
+
+
+@cache
+def _window_shares(length: int, side_px: int) -> tuple[float, ...]:
+    """1 over the number of places of a window that lie within a line, for each place of it."""
+    half = side_px // 2
+    ends = ((max(0, place - half), min(length, place + half + 1)) for place in range(length))
+    return tuple(1 / (end - start) for start, end in ends)
 
 
 def _box_sum(x: Tensor, dim: int, side_px: int) -> Tensor:
-    """Sum of neighbours, in sums of 2, 4, 8 and so on: many times faster than pooling."""
+    """Sum of neighbours along a dimension, in sums of 2, 4, 8 and so on: faster than pooling."""
     half, length = side_px // 2, x.shape[dim]
     padded = F.pad(x, [half, half, 0, 0] if dim == 3 else [0, 0, half, half])
     sums, width = padded, 1
@@ -116,6 +175,8 @@ def box_max(x: Tensor, side_px: int) -> Tensor:
         x: any image.
         side_px: of the window, odd.
     """
+    if x.device.type == "cpu" and x.dtype == torch.float32:
+        return _opencv_planes(x, partial(cv2.dilate, kernel=np.ones((side_px, side_px), np.uint8)))
     return _maximum(_maximum(x, 2, side_px), 3, side_px)
 
 

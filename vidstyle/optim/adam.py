@@ -74,7 +74,7 @@ class AdamState:
     @classmethod
     def zero(cls, image: Tensor) -> "AdamState":
         """The state before the first step on an image, (1, 3, H, W)."""
-        scales = _pyramid(torch.zeros_like(image))
+        scales = pyramid(torch.zeros_like(image))
         correction = tuple(scale.new_zeros(1, 1, *scale.shape[-2:]) for scale in scales)
         return cls(torch.zeros_like(image), tuple(scales), correction)
 
@@ -174,7 +174,7 @@ def _update(state: AdamState, gradient: Tensor, step_size: StepSize) -> tuple[Ad
     """State after one more gradient, and the step per learning rate; in opponent colours."""
     mean = torch.lerp(gradient, state.exp_avg, BETA1)
     lookahead = torch.lerp(mean, gradient, step_size.nesterov * (1 - BETA1))
-    squares = torch._foreach_pow(_pyramid(gradient), 2)
+    squares = torch._foreach_pow(pyramid(gradient), 2)
     torch._foreach_lerp_(squares, state.exp_avg_sq, BETA2)
     correction = torch._foreach_mul(state.bias_correction, BETA2)
     torch._foreach_add_(correction, 1 - BETA2)
@@ -184,7 +184,7 @@ def _update(state: AdamState, gradient: Tensor, step_size: StepSize) -> tuple[Ad
     roots = torch._foreach_div(squares, correction)
     torch._foreach_sqrt_(roots)
     torch._foreach_add_(roots, EPSILON)
-    steps = torch._foreach_mul(_pyramid(lookahead), rate)
+    steps = torch._foreach_mul(pyramid(lookahead), rate)
     torch._foreach_div_(steps, roots)
     direction = steps[-1]
     for step in steps[-2::-1]:
@@ -194,9 +194,9 @@ def _update(state: AdamState, gradient: Tensor, step_size: StepSize) -> tuple[Ad
     return AdamState(mean, tuple(squares), tuple(correction)), direction
 
 
-def _pyramid(gradient: Tensor) -> list[Tensor]:
+def pyramid(image: Tensor) -> list[Tensor]:
     """(1, C, H, W) at ``PYRAMID_SCALES`` scales, fewer for a small image."""
-    scales = [gradient]
+    scales = [image]
     while len(scales) < PYRAMID_SCALES and min(scales[-1].shape[-2:]) > 1:
         finest = scales[-1]
         odd = [0, finest.shape[-1] % 2, 0, finest.shape[-2] % 2]

@@ -21,7 +21,7 @@ from ..io.files import changed_ns
 from ..io.frame import Frame, Image
 from ..io.images import jpeg
 from ..losses.objective import Objective
-from ..ops.tensors import to_image, to_tensor
+from ..ops.tensors import to_image
 from ..runtime.device import choose_device
 from ..settings import PRESETS, Settings
 from ..stylizer.output import compose_output
@@ -344,7 +344,6 @@ def data_url(image: Image) -> str:
 
 def _blend(optimised: Tensor, frame: Frame, look: Look) -> Image:
     """An optimised image of a frame as it is shown: with its mask, regions and strength."""
-    source, settings = to_tensor(frame.image, optimised.device), look.settings
     guides = frame_guides(frame, look.regions, optimised.device)
-    size = output_size(settings, frame.size)
-    return to_image(compose_output(optimised, source, frame, size, settings, guides))
+    size = output_size(look.settings, frame.size)
+    return to_image(compose_output(optimised, frame, size, look.settings, guides))

@@ -8,12 +8,11 @@ behind is forgotten.
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..flow.warp import sample_positions, warp
 from ..ops.pytree import register_dataclass
-from ..ops.tensors import box_max
+from ..ops.tensors import box_max, box_mean
 from .layer import Layer
 
 MAX_DEVIATION_PX = 0.7
@@ -23,7 +22,7 @@ OUTLINE_PX = 7
 """Window, odd, by which objects are grown: pixels at an outline mix object and background."""
 
 ALIKE_PATCH_PX = 5
-"""Window, odd, over which the plate's content is compared with the frame."""
+"""Window, one more than a power of two, over which the content of plate and frame is compared."""
 
 MAX_CONTENT_DIFFERENCE = 10 / 255
 """Mean absolute difference up to which the plate shows what the frame shows, with pixels in [0, 1].
@@ -76,10 +75,8 @@ class Background:
     def matches(self, frame: Tensor) -> Tensor:
         """(1, 1, H, W) bool, where the plate shows what a frame, (1, 3, H, W), shows."""
         difference = (self.layer.content - frame).abs().mean(1, keepdim=True)
-        margin = ALIKE_PATCH_PX // 2
-        padded = F.pad(difference, [margin] * 4, "replicate")
-        mean = F.avg_pool2d(padded, ALIKE_PATCH_PX, 1)
-        return (mean < MAX_CONTENT_DIFFERENCE) & (self.known > 0)
+        alike = box_mean(difference, ALIKE_PATCH_PX) < MAX_CONTENT_DIFFERENCE
+        return alike & (self.known > 0)
 
 
 def shows_background(flow: Tensor, camera: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..flow.motion import Motion
 from ..flow.warp import resize_flow
 from ..io.frame import Frame, fit
-from ..ops.tensors import resize, to_tensor
+from ..ops.tensors import to_resized_tensor
 from .gradual_change import gradually_changed
 from .stylizer import Stylizer
 
@@ -167,7 +167,7 @@ def _crossfaded_fraction(window: Sequence[tuple[Frame, Motion]]) -> float:
     if len(window) < 2:
         return 0.0
     size = fit(window[0][0].size, CROSSFADE_PX)
-    first, last = (resize(to_tensor(frame.image), size) for frame in (window[0][0], window[-1][0]))
+    first, last = (to_resized_tensor(window[end][0].image, size) for end in (0, -1))
     reference = first.mean(1, keepdim=True)
     changed = gradually_changed(reference, last, torch.zeros_like(last)).mask
     for _, motion in window[1:]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..ops.tensors import box_max, box_mean, opened, ramp
+from ..ops.tensors import box_max, box_mean, opened, ramp, select
 
 CHANGE_PER_CONTRAST = 0.6
 """Texture change, as a fraction of the contrast of a window, of another content."""
@@ -59,13 +59,18 @@ def gradually_changed(reference: Tensor, content: Tensor, last_change: Tensor) -
         reference: (1, 1, H, W), brightness that the region was stylised for, warped.
         content: (1, 3, H, W), the present frame, denoised.
         last_change: (1, 3, H, W), the present frame minus the previous one, warped.
+
+    Texture is the mean absolute deviation from the mean of the window: changes of light do not
+    count.
     """
     gray = content.mean(1, keepdim=True)
-    change = _texture(gray - reference)
-    contrast = torch.maximum(_texture(gray), _texture(reference))
-    limit = CHANGE_PER_CONTRAST * contrast + MIN_CHANGE
-    changed = change > limit
-    changed &= change > MIN_FRAMES * _texture(last_change.mean(1, keepdim=True))
+    images = torch.cat([gray, reference, last_change.mean(1, keepdim=True)], 1)
+    detail = images - box_mean(images, WINDOW_PX)
+    detail = torch.cat([detail, detail[:, :1] - detail[:, 1:2]], 1)
+    textures = torch.split(box_mean(detail.abs(), WINDOW_PX), 1, 1)
+    of_frame, of_reference, of_last_change, change = textures
+    limit = CHANGE_PER_CONTRAST * torch.maximum(of_frame, of_reference) + MIN_CHANGE
+    changed = (change > limit) & (change > MIN_FRAMES * of_last_change)
     regions = opened(changed.to(gray), OPENING_PX)
     near = box_mean(box_max(regions, FEATHER_PX), FEATHER_PX)
     weight = torch.maximum(near * ramp(change / limit, FEATHER_CHANGE), regions)
@@ -80,9 +85,4 @@ def next_reference(reference: Tensor, content: Tensor, kept: Tensor) -> Tensor:
         kept: (1, 1, H, W) bool, False where the frame is stylised from a new start.
     """
     gray = content.mean(1, keepdim=True)
-    return torch.where(kept, torch.lerp(reference, gray, REFERENCE_GAIN), gray)
-
-
-def _texture(image: Tensor) -> Tensor:
-    """Mean absolute deviation from the mean of the window: changes of light do not count."""
-    return box_mean((image - box_mean(image, WINDOW_PX)).abs(), WINDOW_PX)
+    return select(kept, torch.lerp(reference, gray, REFERENCE_GAIN), gray)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..flow.warp import resize_flow, warp, warp_sharp
 from ..ops.pytree import register_dataclass
-from ..optim.adam import AdamState
+from ..ops.tensors import select
+from ..optim.adam import AdamState, pyramid
 
 MIN_MOTION_PX = 0.2
 """Pixels that moved by less since they were last warped are not resampled: so short a flow can be
@@ -55,22 +55,26 @@ class Layer:
         moves = _is_motion(flow) & valid
         # Not on a GPU, which this question would stop: recorded graphs do all of the work anyway.
         if moves.device.type == "cpu" and not moves.any():
-            return replace(self, residual_flow=torch.where(valid, flow, 0))
-        joined = torch.cat([self.image, self.content, self.reference], 1)
-        joined = torch.where(moves, warp_sharp(joined, flow), joined)
-        image, content, reference = joined[:, :3], joined[:, 3:6], joined[:, 6:]
-        adam = _warp_adam(self.adam, torch.where(moves, flow, 0))
-        residual_flow = torch.where(moves | ~valid, 0, flow)
+            return replace(self, residual_flow=flow * valid)
+        weight = moves.to(flow)
+        sharp = torch.cat([self.image, self.reference], 1)
+        sharp = select(weight, warp_sharp(sharp, flow), sharp)
+        image, reference = torch.split(sharp, [3, 1], 1)
+        # The content is that of the present frame wherever it moves: its blur does not accumulate.
+        content = select(weight, warp(self.content, flow).clamp(0, 1), self.content)
+        adam = _warp_adam(self.adam, flow * weight)
+        residual_flow = flow * (valid & ~moves)
         return Layer(image, content, adam, residual_flow, reference)
 
     def where(self, mask: Tensor, other: "Layer") -> "Layer":
         """This layer where the mask, (1, 1, H, W) bool, is True; the other elsewhere."""
+        mask = mask.to(self.image)
         return Layer(
-            torch.where(mask, self.image, other.image),
-            torch.where(mask, self.content, other.content),
+            select(mask, self.image, other.image),
+            select(mask, self.content, other.content),
             _select_adam(mask, self.adam, other.adam),
-            torch.where(mask, self.residual_flow, other.residual_flow),
-            torch.where(mask, self.reference, other.reference),
+            select(mask, self.residual_flow, other.residual_flow),
+            select(mask, self.reference, other.reference),
         )
 
 
@@ -85,21 +89,17 @@ def masked_adam(state: AdamState, mask: Tensor) -> AdamState:
 
 
 def _select_adam(mask: Tensor, state: AdamState, other: AdamState) -> AdamState:
-    """A state where the mask is True; coarse scales mix both states."""
+    """A state where the mask, (1, 1, H, W), is 1; coarse scales mix both states."""
 
     def mixed(tensor: Tensor, tensor_of_other: Tensor, share: Tensor) -> Tensor:
         return torch.lerp(tensor_of_other, tensor, share)
 
-    return _map_scales(mixed, mask.to(state.exp_avg), state, other)
+    return _map_scales(mixed, mask, state, other)
 
 
 def _map_scales(function: Callable[..., Tensor], mask: Tensor, *states: AdamState) -> AdamState:
     """Apply a function to the tensors of states and to the mask at the scale of the tensors."""
-    masks: list[Tensor] = []
-    for correction in states[0].bias_correction:
-        # Each mask is reduced from the next finer one, to read fewer pixels.
-        size = correction.shape[-2], correction.shape[-1]
-        masks.append(F.adaptive_avg_pool2d(masks[-1] if masks else mask, size))
+    masks = pyramid(mask)
     squares = zip(*(state.exp_avg_sq for state in states), masks, strict=True)
     corrections = zip(*(state.bias_correction for state in states), masks, strict=True)
     return AdamState(
@@ -112,15 +112,12 @@ def _map_scales(function: Callable[..., Tensor], mask: Tensor, *states: AdamStat
 def _warp_adam(state: AdamState, flow: Tensor) -> AdamState:
     """The Adam state, warped by the same flow as its image at all scales."""
 
-    def moved(tensor: Tensor) -> Tensor:
-        return warp(tensor, resize_flow(flow, (tensor.shape[-1], tensor.shape[-2])), "bilinear")
+    def moved(*tensors: Tensor) -> tuple[Tensor, ...]:
+        size = tensors[0].shape[-1], tensors[0].shape[-2]
+        joined = warp(torch.cat(tensors, 1), resize_flow(flow, size), "bilinear")
+        return torch.split(joined, [tensor.shape[1] for tensor in tensors], 1)
 
-    scales = [
-        moved(torch.cat(scale, 1))
-        for scale in zip(state.exp_avg_sq, state.bias_correction, strict=True)
-    ]
-    return AdamState(
-        moved(state.exp_avg),
-        tuple(scale[:, :3] for scale in scales),
-        tuple(scale[:, 3:] for scale in scales),
-    )
+    finest, *coarser = zip(state.exp_avg_sq, state.bias_correction, strict=True)
+    exp_avg, *scale = moved(state.exp_avg, *finest)
+    squares, corrections = zip(scale, *(moved(*each) for each in coarser), strict=True)
+    return AdamState(exp_avg, squares, corrections)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..io.frame import Frame, Image
 from ..ops.color import keep_colors
-from ..ops.tensors import alpha_of, mask_of, ramp, resize
+from ..ops.tensors import alpha_of, mask_of, ramp, resize, to_tensor
 from ..settings import Settings
 from .regions import FrameGuides, region_strengths
 
@@ -18,7 +18,6 @@ sharper than an image of the working size. Below, the optimiser decides what to 
 
 def compose_output(
     stylized: Tensor,
-    source: Tensor,
     frame: Frame,
     size: tuple[int, int],
     settings: Settings,
@@ -28,8 +27,7 @@ def compose_output(
 
     Args:
         stylized: (1, 3, h, w) in [0, 1].
-        source: (1, 3, H, W), the image of the frame.
-        frame: has alpha and a mask, or not. Where the mask is 0 the source stays.
+        frame: has alpha and a mask, or not. Where the mask is 0 the frame itself stays.
         size: (width, height) px of the output.
         settings: ``original_colors``, ``strength`` and ``compare``.
         guides: of the frame: regions, which may have other strengths, and a painting.
@@ -37,7 +35,7 @@ def compose_output(
     Returns:
         (1, 3, height, width), 4 channels with alpha; twice as wide or high with a comparison.
     """
-    alpha, mask = alpha_of(frame.image, source.device), mask_of(frame, source.device)
+    alpha, mask = alpha_of(frame.image, stylized.device), mask_of(frame, stylized.device)
     stylized = resize(stylized, size)
     if guides.painted is not None and settings.painted_weight:
         painted = resize(guides.painted, size)
@@ -50,7 +48,7 @@ def compose_output(
         strength = strength * resize(mask, size)
     blended = isinstance(strength, Tensor) or strength < 1
     if blended or settings.original_colors or settings.compare != "no":
-        source = resize(source, size)
+        source = resize(to_tensor(frame.image, stylized.device), size)
     if settings.original_colors:
         stylized = keep_colors(stylized, source)
     if blended:

@@ -15,7 +15,7 @@ from ..io.frame import Frame
 from ..losses.base import Loss
 from ..losses.defaults import default_losses
 from ..losses.objective import Objective, StyleContext, first_image, prepare_targets
-from ..ops.tensors import resize, to_image, to_tensor
+from ..ops.tensors import resize, to_image, to_resized_tensor
 from ..optim.adam import AdamState, OptimResult, StepSize, adam, do_nothing
 from ..optim.cuda_graph import GraphedFunction
 from ..optim.lbfgs import lbfgs
@@ -212,10 +212,9 @@ class Stylizer:
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
         with self._prepared_for(frame):
-            source = to_tensor(frame.image, self.features.device)
-            stylized = self._stylize(source, frame, motion, steps, proposal)
+            stylized = self._stylize(frame, motion, steps, proposal)
             layout = self.output_size(frame.size), self.settings, self._guides
-            stylized = compose_output(stylized, source, frame, *layout)
+            stylized = compose_output(stylized, frame, *layout)
             image = to_image(stylized, deep=frame.image.dtype == np.uint16)
         return self.finish(stylized_frame(frame, image))
 
@@ -225,8 +224,7 @@ class Stylizer:
         Without ``steps`` the previous stylised frame is only warped.
         """
         with self._prepared_for(frame):
-            source = to_tensor(frame.image, self.features.device)
-            return self._stylize(source, frame, motion, steps, None)
+            return self._stylize(frame, motion, steps, None)
 
     @contextmanager
     def _prepared_for(self, frame: Frame) -> Iterator[None]:
@@ -246,20 +244,16 @@ class Stylizer:
             yield
 
     def _stylize(
-        self,
-        source: Tensor,
-        frame: Frame,
-        motion: Motion | None,
-        steps: int | None,
-        proposal: Tensor | None,
+        self, frame: Frame, motion: Motion | None, steps: int | None, proposal: Tensor | None
     ) -> Tensor:
-        content = resize(source, self.working_size(frame.size))
+        size = self.working_size(frame.size)
+        content = to_resized_tensor(frame.image, size, self.features.device)
         if (motion and motion.cut) or self.settings.init != "previous":
             self.reset()
         if self._state is None or not self._state.fits(content):
             return self._stylize_initial(content, steps, drawing_number(frame, self.settings))
         if proposal is not None:
-            proposal = resize(proposal.to(content), (content.shape[-1], content.shape[-2]))
+            proposal = resize(proposal.to(content), size)
         given = FrameInput(content, replace(motion or Motion(), reverse=None), proposal)
         state = self._state if self.separate else boiled(self._state, frame, self.settings)
         return self._stylize_next(state, given, steps)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..flow.motion import Motion
 from ..flow.warp import affine_flow, resize_flow, warp
 from ..ops.pytree import register_dataclass, tensors_in, with_tensors
-from ..ops.tensors import box_max, box_mean, resize
+from ..ops.tensors import box_max, box_mean, resize, select
 from ..optim.adam import FAST_LR_DECAY, OptimResult, StepSize
 from .background import Background, shows_background
 from .denoise import denoise
@@ -107,26 +107,28 @@ def warm_start(
         uncovered = ~valid & background.matches(frame)
         layer = background.layer.where(uncovered, layer)
         valid = valid | uncovered
-    content = torch.where(valid, layer.content, frame)
-    denoised = torch.where(valid, denoise(content, frame), frame)
-    reference = torch.where(valid, layer.reference, frame.mean(1, keepdim=True))
+    kept = valid.to(frame)
+    content = select(kept, layer.content, frame)
+    denoised = select(kept, denoise(content, frame), frame)
+    reference = select(kept, layer.reference, frame.mean(1, keepdim=True))
     changed = gradually_changed(reference, denoised, frame - content)
     valid = valid & ~changed.mask
-    content, denoised = (torch.where(valid, each, frame) for each in (content, denoised))
+    kept = valid.to(frame)
+    content, denoised = (select(kept, each, frame) for each in (content, denoised))
     reference = next_reference(reference, denoised, valid)
-    change = torch.stack([1 - valid.float().mean(), (denoised - content).square().mean().sqrt()])
+    change = torch.stack([1 - kept.mean(), (denoised - content).square().mean().sqrt()])
     if proposal is None:
         colors = _fit_colors(layer.image, content, valid)
         strokes = _strokes(state.frame, colors, motion)
         proposal = (_map_colors(colors, denoised) + strokes).clamp(0, 1)
-        image = torch.where(valid, layer.image, proposal)
+        image = select(kept, layer.image, proposal)
     else:
         proposal = proposal.to(frame)
-        image = _joined(layer.image, proposal, valid.to(frame))
+        image = _joined(layer.image, proposal, kept)
     image = torch.lerp(image, proposal, changed.weight)
-    adam = masked_adam(layer.adam, valid.to(frame))
+    adam = masked_adam(layer.adam, kept)
     layer = Layer(image, denoised, adam, layer.residual_flow, reference)
-    return WarmStart(layer, background, valid.to(frame), change)
+    return WarmStart(layer, background, kept, change)
 
 
 def _joined(image: Tensor, proposal: Tensor, valid: Tensor) -> Tensor:
