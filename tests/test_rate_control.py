@@ -6,7 +6,13 @@ import pytest
 from conftest import FAST_SETTINGS, scene
 
 from vidstyle import Frame, Report, Settings, Stylizer
-from vidstyle.live.pyramid_start import MIN_COARSE_PX, PyramidStart
+from vidstyle.live.pyramid_start import (
+    FINAL_FRAME_STEPS,
+    FINAL_LEVEL_STEPS,
+    MIN_COARSE_PX,
+    MIN_FRAME_STEPS,
+    PyramidStart,
+)
 from vidstyle.live.rate_control import (
     GROWTH_SECONDS,
     LATE_SHARE,
@@ -122,6 +128,28 @@ def test_frame_rate_controller_start_is_coarse_to_fine(after):
     controller.restart(stylizer, (640, 480))
     sizes = [stylizer.settings.working_size] + [stylized(0.02).working_size for _ in range(30)]
     assert list(dict.fromkeys(sizes)) == [144, 240, 400] and not controller.note
+
+
+def test_frame_rate_controller_start_takes_most_steps_at_the_final_size(after):
+    controller, stylizer, stylized = after(30, 320)
+    controller.restart(stylizer, (640, 480))
+    taken = []
+    for _ in range(40):
+        taken.append((stylizer.settings.working_size, stylizer.settings.steps))
+        stylized(0.02 * stylizer.settings.steps)
+    final = [steps for size, steps in taken if size == 320]
+    many = final.count(FINAL_FRAME_STEPS) * FINAL_FRAME_STEPS
+    assert FINAL_LEVEL_STEPS <= many <= FINAL_LEVEL_STEPS + FINAL_FRAME_STEPS
+    assert final[-1] < FINAL_FRAME_STEPS
+
+
+def test_frame_rate_controller_start_takes_few_steps_a_frame_where_steps_are_slow(after):
+    controller, stylizer, stylized = after(30, 320)
+    controller.restart(stylizer, (640, 480))
+    assert stylized(0.2 * stylizer.settings.steps).steps == MIN_FRAME_STEPS
+    for _ in range(9):
+        steps = stylized(0.02 * stylizer.settings.steps).steps
+    assert steps == FINAL_FRAME_STEPS
 
 
 def test_frame_rate_controller_start_keeps_the_default_size(after):

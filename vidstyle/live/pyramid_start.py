@@ -13,9 +13,16 @@ level a face that viewers have seen already would be lost for a second."""
 MIN_COARSE_PX = 96
 """Smallest long side of a level in px. Smaller steps take hardly less time."""
 
-COARSE_FRAME_STEPS, FINAL_FRAME_STEPS = 5, 3
+FINAL_LEVEL_STEPS = 60
+"""Steps at the final size before the start is over. With 20, as at coarser levels, the objective
+goes on falling for seconds, at one step per frame."""
+
+COARSE_FRAME_STEPS, FINAL_FRAME_STEPS = 5, 6
 """Steps per frame at coarse levels and at the final size. The setup of a frame takes as long as one
 or two steps; but with many steps what moves is stylised too rarely."""
+
+MIN_FRAME_STEPS = 3
+"""Steps per frame of a start on a slow machine."""
 
 
 class PyramidStart:
@@ -28,7 +35,7 @@ class PyramidStart:
 
     def __init__(self, final_px: int, coarse_levels: int) -> None:
         self._final_px, self._levels_left = final_px, coarse_levels
-        self._steps_left = MIN_LEVEL_STEPS
+        self._steps_left = self._level_steps
         self._skip_small_levels()
 
     @property
@@ -43,12 +50,16 @@ class PyramidStart:
         """Steps of the next frame."""
         return COARSE_FRAME_STEPS if self._levels_left > 0 else FINAL_FRAME_STEPS
 
+    @property
+    def _level_steps(self) -> int:
+        return MIN_LEVEL_STEPS if self._levels_left > 0 else FINAL_LEVEL_STEPS
+
     def advance(self, steps: int) -> None:
         """Count the steps of a frame."""
         self._steps_left -= steps
         if self._steps_left <= 0:
             self._levels_left -= 1
-            self._steps_left = MIN_LEVEL_STEPS
+            self._steps_left = self._level_steps
 
     def limit(self, final_px: int) -> None:
         """Lower the final size, and the coarse ones with it."""
@@ -58,3 +69,4 @@ class PyramidStart:
     def _skip_small_levels(self) -> None:
         while self._levels_left and (self.size_px or 0) < MIN_COARSE_PX:
             self._levels_left -= 1
+            self._steps_left = self._level_steps

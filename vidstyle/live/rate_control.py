@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from ..pipeline import Report
 from ..stylizer.stylizer import Stylizer
-from .pyramid_start import START_LEVELS, PyramidStart
+from .pyramid_start import MIN_FRAME_STEPS, START_LEVELS, PyramidStart
 
 LEGIBLE_PX = 320
 """Smallest working size, long side in px: below it strokes of most styles are a blur."""
@@ -37,6 +37,10 @@ The seconds double, up to the second value, each time the working size has to sh
 
 MEDIAN_FRAMES = 8
 """Largest number of late frames over which the median time is taken."""
+
+START_FRAME_SECONDS = 0.3
+"""Time of a frame up to which it takes more steps during a start: the sooner the style has formed,
+the better, but what moves should be stylised more than three times a second."""
 
 WARM_UP_FRAMES = 2
 """First frames that are not measured: memory is allocated, kernels are compiled."""
@@ -76,6 +80,7 @@ class FrameRateController:
         self._growth_seconds = GROWTH_SECONDS
         self._last_seconds: dict[str, float] = {}
         self._start: PyramidStart | None = None
+        self._start_steps = MIN_FRAME_STEPS  # limit of the steps per frame of a start
         self._final_px = 0  # working size at the end of the start
         self.note = ""
 
@@ -116,6 +121,8 @@ class FrameRateController:
         size = max(stylizer.working_size(report.frame.size))
         if self._start is not None:
             self._start.advance(len(report.iterations))
+            affordable = int((START_FRAME_SECONDS - fixed_seconds) / max(step_seconds, 1e-6))
+            self._start_steps = max(MIN_FRAME_STEPS, affordable)
             if report.frames > WARM_UP_FRAMES:
                 self._limit_final_size(size, fixed_seconds + step_seconds)
             self._apply_start(stylizer)
@@ -137,7 +144,7 @@ class FrameRateController:
             self._start = None
             self._set_working_size(stylizer, self._final_px)
             return
-        steps = min(self._start.frame_steps, self.max_steps)
+        steps = min(self._start.frame_steps, self._start_steps, self.max_steps)
         stylizer.settings = replace(stylizer.settings, working_size=size, steps=steps)
 
     def _limit_final_size(self, size: int, least_seconds: float) -> None:
