@@ -5,7 +5,18 @@ import pytest
 import torch
 from conftest import scene
 
-from vidstyle.ops.tensors import box_max, box_mean, resize, select, to_resized_tensor, to_tensor
+from vidstyle import Frame, Settings
+from vidstyle.ops.tensors import (
+    box_max,
+    box_mean,
+    resize,
+    select,
+    to_image,
+    to_resized_image,
+    to_resized_tensor,
+    to_tensor,
+)
+from vidstyle.stylizer.output import output_image
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 37, 53), (2, 1, 5, 4), (1, 2, 64, 1)])
@@ -43,3 +54,23 @@ def test_to_resized_tensor_is_within_two_levels_of_the_exact_one(size):
 def test_to_resized_tensor_keeps_the_depth_of_16_bits():
     deep = scene(size=(128, 96)).astype(np.uint16) * 257
     assert torch.equal(to_resized_tensor(deep, (64, 48)), resize(to_tensor(deep), (64, 48)))
+
+
+@pytest.mark.parametrize("size", [(64, 48), (300, 200)])
+def test_to_resized_image_is_within_three_levels_of_the_exact_one(size):
+    image = to_tensor(scene(size=(128, 96))) * 0.9 + 0.05
+    exact = to_image(resize(image, size)).astype(int)
+    # Pixels are rounded before each of the two passes and after them.
+    assert np.abs(to_resized_image(image, size).astype(int) - exact).max() <= 3
+    deep = to_resized_image(image, size, deep=True)
+    assert np.array_equal(deep, to_image(resize(image, size), deep=True))
+
+
+def test_output_image_of_a_plain_frame_is_that_of_a_blended_one():
+    source = scene(size=(192, 144))
+    stylized = to_tensor(scene(1.0, size=(96, 72)))
+    plain = output_image(stylized, Frame(source), (192, 144), Settings())
+    everywhere = np.full(source.shape[:2], 255, np.uint8)
+    masked = output_image(stylized, Frame(source, mask=everywhere), (192, 144), Settings())
+    # One of the two is rounded before it is resampled.
+    assert np.abs(plain.astype(int) - masked).max() <= 3

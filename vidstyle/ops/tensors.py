@@ -37,8 +37,7 @@ def to_resized_tensor(
     if not on_cpu or image.dtype != np.uint8 or image.shape[:2] == (height, width):
         return resize(to_tensor(image, device), size)
     levels = torch.from_numpy(np.ascontiguousarray(image[..., :3])).permute(2, 0, 1)[None]
-    resampled = F.interpolate(levels, (height, width), mode="bicubic", antialias=True)
-    return resampled.float().contiguous() / 255
+    return _resampled_levels(levels, size).float().contiguous() / 255
 
 
 def alpha_of(image: Image, device: torch.device | None = None) -> Tensor | None:
@@ -86,6 +85,30 @@ def to_image(image: Tensor, deep: bool = False) -> Image:
     levels = (image.detach()[0].clamp(0, 1) * (65535 if deep else 255)).round()
     levels = levels.to(torch.int32 if deep else torch.uint8).permute(1, 2, 0).contiguous().cpu()
     return levels.numpy().astype(np.uint16) if deep else levels.numpy()
+
+
+def to_resized_image(image: Tensor, size: tuple[int, int], deep: bool = False) -> Image:
+    """``to_image`` of ``resize``. On a CPU, for 8 bits, the pixels are rounded before they are
+    resampled too, which takes a quarter of the time.
+
+    Args:
+        image: (1, C, H, W) in [0, 1].
+        size: (width, height) in px.
+        deep: uint16 instead of uint8.
+
+    Returns:
+        (height, width, C).
+    """
+    width, height = size
+    if deep or image.device.type != "cpu" or tuple(image.shape[-2:]) == (height, width):
+        return to_image(resize(image, size), deep)
+    levels = torch.from_numpy(to_image(image)).permute(2, 0, 1)[None]
+    return _resampled_levels(levels, size)[0].permute(1, 2, 0).contiguous().numpy()
+
+
+def _resampled_levels(levels: Tensor, size: tuple[int, int]) -> Tensor:
+    """``resize`` of (1, C, H, W) uint8 on a CPU."""
+    return F.interpolate(levels, size[::-1], mode="bicubic", antialias=True)
 
 
 @cache  # without a limit: recorded CUDA graphs hold the addresses of these tensors

@@ -21,10 +21,9 @@ from ..io.files import changed_ns
 from ..io.frame import Frame, Image
 from ..io.images import jpeg
 from ..losses.objective import Objective
-from ..ops.tensors import to_image
 from ..runtime.device import choose_device
 from ..settings import PRESETS, Settings
-from ..stylizer.output import compose_output
+from ..stylizer.output import output_image
 from ..stylizer.regions import Region, frame_guides
 from ..stylizer.sizes import default_working_px, output_size
 from ..stylizer.style import Style
@@ -346,4 +345,4 @@ def _blend(optimised: Tensor, frame: Frame, look: Look) -> Image:
     """An optimised image of a frame as it is shown: with its mask, regions and strength."""
     guides = frame_guides(frame, look.regions, optimised.device)
     size = output_size(look.settings, frame.size)
-    return to_image(compose_output(optimised, frame, size, look.settings, guides))
+    return output_image(optimised, frame, size, look.settings, guides)

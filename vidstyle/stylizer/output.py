@@ -7,13 +7,37 @@ from torch import Tensor
 
 from ..io.frame import Frame, Image
 from ..ops.color import keep_colors
-from ..ops.tensors import alpha_of, mask_of, ramp, resize, to_tensor
+from ..ops.tensors import (
+    alpha_of,
+    mask_of,
+    ramp,
+    resize,
+    to_image,
+    to_resized_image,
+    to_tensor,
+)
 from ..settings import Settings
 from .regions import FrameGuides, region_strengths
 
 PAINTED_ALPHA = 0.5, 1.0
 """Alpha of a painting at which its own pixels begin to show, and at which they alone show: they are
 sharper than an image of the working size. Below, the optimiser decides what to make of them."""
+
+
+def output_image(
+    stylized: Tensor,
+    frame: Frame,
+    size: tuple[int, int],
+    settings: Settings,
+    guides: FrameGuides = FrameGuides(),  # noqa: B008 (immutable)
+    deep: bool = False,
+) -> Image:
+    """``compose_output`` as (height, width, 3 or 4) uint8; ``deep``: as uint16."""
+    blended = settings.original_colors or settings.strength < 1 or settings.compare != "no"
+    guided = frame.mask is not None or guides.regions is not None or guides.painted is not None
+    if blended or guided or frame.image.shape[2] == 4:
+        return to_image(compose_output(stylized, frame, size, settings, guides), deep)
+    return to_resized_image(stylized, size, deep)
 
 
 def compose_output(

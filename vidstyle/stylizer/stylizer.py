@@ -15,7 +15,7 @@ from ..io.frame import Frame
 from ..losses.base import Loss
 from ..losses.defaults import default_losses
 from ..losses.objective import Objective, StyleContext, first_image, prepare_targets
-from ..ops.tensors import resize, to_image, to_resized_tensor
+from ..ops.tensors import resize, to_resized_tensor
 from ..optim.adam import AdamState, OptimResult, StepSize, adam, do_nothing
 from ..optim.cuda_graph import GraphedFunction
 from ..optim.lbfgs import lbfgs
@@ -29,7 +29,7 @@ from .cold_start import cold_start
 from .frame_setup import FrameInput, prepare_frame
 from .iterations import Iteration, fetch_iterations
 from .memory_check import MemoryChecker
-from .output import compose_output, stylized_frame
+from .output import output_image, stylized_frame
 from .regions import FrameGuides, Region, frame_guides, style_context
 from .report import log_objective
 from .sizes import flow_px, output_size, settings_for, working_size
@@ -214,8 +214,8 @@ class Stylizer:
         with self._prepared_for(frame):
             stylized = self._stylize(frame, motion, steps, proposal)
             layout = self.output_size(frame.size), self.settings, self._guides
-            stylized = compose_output(stylized, frame, *layout)
-            image = to_image(stylized, deep=frame.image.dtype == np.uint16)
+            deep = frame.image.dtype == np.uint16
+            image = output_image(stylized, frame, *layout, deep=deep)
         return self.finish(stylized_frame(frame, image))
 
     def stylize_reduced(self, frame: Frame, motion: Motion | None, steps: int) -> Tensor:
