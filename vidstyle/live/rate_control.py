@@ -39,8 +39,9 @@ MEDIAN_FRAMES = 8
 """Largest number of late frames over which the median time is taken."""
 
 START_FRAME_SECONDS = 0.3
-"""Time of a frame up to which it takes more steps during a start: the sooner the style has formed,
-the better, but what moves should be stylised more than three times a second."""
+"""Time of a frame, where the camera's interval is too short, up to which it takes more steps during
+a start: the style forms sooner, but what moves should be stylised more than three times a second.
+"""
 
 WARM_UP_FRAMES = 2
 """First frames that are not measured: memory is allocated, kernels are compiled."""
@@ -121,8 +122,7 @@ class FrameRateController:
         size = max(stylizer.working_size(report.frame.size))
         if self._start is not None:
             self._start.advance(len(report.iterations))
-            affordable = int((START_FRAME_SECONDS - fixed_seconds) / max(step_seconds, 1e-6))
-            self._start_steps = max(MIN_FRAME_STEPS, affordable)
+            self._start_steps = self._affordable_start_steps(step_seconds, fixed_seconds)
             if report.frames > WARM_UP_FRAMES:
                 self._limit_final_size(size, fixed_seconds + step_seconds)
             self._apply_start(stylizer)
@@ -146,6 +146,14 @@ class FrameRateController:
             return
         steps = min(self._start.frame_steps, self._start_steps, self.max_steps)
         stylizer.settings = replace(stylizer.settings, working_size=size, steps=steps)
+
+    def _affordable_start_steps(self, step_seconds: float, fixed_seconds: float) -> int:
+        """Steps per frame of a start: those that fit into the camera's interval, if any do."""
+        interval = PLANNED_SHARE / self.target_fps
+        fits = fixed_seconds + MIN_FRAME_STEPS * step_seconds < interval
+        planned_seconds = interval if fits else START_FRAME_SECONDS
+        affordable = int((planned_seconds - fixed_seconds) / max(step_seconds, 1e-6))
+        return max(MIN_FRAME_STEPS, affordable)
 
     def _limit_final_size(self, size: int, least_seconds: float) -> None:
         """Lower the final size of a start to what this machine can do, from a frame before.
