@@ -189,6 +189,11 @@ def regions(values):
     return all_rows("figure", {name: row for name, row in rows if name.startswith(REGION_SCENES)})
 
 
+def masks(values):
+    """Masks, regions, and faces that are kept."""
+    return all_rows("figure", values["rows"])
+
+
 def cluster(values):
     """Renders on Ray: equality, seams, overhead, scaling."""
     return all_rows("figure", values["rows"])
@@ -268,6 +273,7 @@ TABLES = {
     "presets": (CONSISTENCY, "temporal-cpu", presets),
     "gallery": ("docs/benchmarks/images.md", "gallery", gallery),
     "photographs": ("docs/benchmarks/images.md", "photographs", gallery),
+    "masks": ("docs/benchmarks/images.md", "masks", masks),
     "steps": (SPEED, "steps-cpu", speed_tables.steps),
     "speed": (SPEED, "speed-cpu", speed_tables.speed),
     "targets": (SPEED, "speed-compiled-cpu speed-cpu", speed_tables.targets),
