@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ..time_text import parse_time
+from . import values
 from .usage import check_outputs, events_written, usage_errors
 
 
@@ -37,6 +38,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="also write a clip that shows the masks on the frames",
     )
     add(
+        "-r",
+        dest="rate",
+        type=values.rate,
+        metavar="N",
+        help="frames per second of an image sequence, as for its render (default: 25)",
+    )
+    add(
         "--json",
         metavar="FILE",
         help="write the progress as JSON lines to this file, or to standard output (-)",
@@ -62,8 +70,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         covers = carry_masks(
             args.clip,
             masks,
-            output,
-            overlay=args.overlay,
+            outputs,
+            rate=args.rate,
             overwrite=args.overwrite,
             make_display=display,
         )
