@@ -15,7 +15,8 @@ from vidstyle.flow.correspondence import MAX_FRAMES, Correspondence, corresponde
 from vidstyle.flow.methods import dis_flow
 from vidstyle.io.images import write_image
 from vidstyle.job import RenderJob
-from vidstyle.painted_keyframes import _blended, parse_painted_keyframes
+from vidstyle.painted_keyframes import _blended, painted_keyframes, parse_painted_keyframes
+from vidstyle.time_text import parse_time
 
 RATE = Fraction(10)
 
@@ -153,6 +154,16 @@ def test_painting_of_another_shape_is_refused():
 def test_painted_keyframe_with_wrong_words_names_the_remedy(texts, message):
     with pytest.raises(ValueError, match=message):
         parse_painted_keyframes(texts)
+
+
+def test_time_of_a_frame_as_a_float_is_exact():
+    assert Fraction(str(2 / 30)) > Fraction(2, 30)  # the painting would go to the next frame
+    given = [3 * 0.1 - 0.3, 1001 / 30000, 2 / 30, 12.345]
+    times = [each.time for each in painted_keyframes((time, "a.png") for time in given)]
+    assert times == [0, Fraction(1001, 30000), Fraction(2, 30), Fraction("12.345")]
+    for time in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not a valid time"):
+            parse_time(time)
 
 
 @pytest.fixture
