@@ -198,8 +198,9 @@ def test_keyframe_with_wrong_words_names_the_remedy(words, message):
 def test_timeline_file_names_styles_relative_to_itself(tmp_path, other_file):
     path = tmp_path / "show.toml"
     path.write_text(
-        '[[keyframe]]\ntime = "0:10"\nstyle = "other.png"\nfade = 2\n'
-        "[[keyframe]]\ntime = 20.5\nstrength = 0\noriginal_colors = true\n"
+        '\ufeff[[keyframe]]\ntime = "0:10"\nstyle = "other.png"\nfade = 2\n'
+        "[[keyframe]]\ntime = 20.5\nstrength = 0\noriginal_colors = true\n",
+        "utf-8",
     )
     first, second = read_timeline(path)
     assert (first.time, first.styles, first.fade) == (10, (tmp_path / "other.png",), 2)

@@ -113,7 +113,7 @@ def read_timeline(path: str | Path) -> tuple[KeyframeEntry, ...]:
     """
     path = check_readable(path)
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
+        tables = tomllib.loads(path.read_text("utf-8-sig"))  # Windows begins text with a mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a TOML file ({error}): correct it", "timeline") from None
     try:
