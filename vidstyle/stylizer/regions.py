@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import SettingValueError
 from ..features.extractor import Features
 from ..io.frame import Frame
 from ..losses.base import Loss, Regions, StyleSize
@@ -62,9 +63,10 @@ class Region:
 def check_content_weights(regions: Iterable[Region], content_weight: float) -> None:
     """Raise ValueError if a region has a content weight, and the frame's is 0."""
     if not content_weight and any(region.settings.get("content_weight") for region in regions):
-        raise ValueError(
+        raise SettingValueError(
             "content_weight is 0 and that of a region is not: give the frame a small one, such as "
-            "content_weight=0.001"
+            "content_weight=0.001",
+            "content_weight",
         )
 
 
