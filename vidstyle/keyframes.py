@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import InputError
 from .features.extractor import Features
-from .io.files import check_readable
+from .io.files import check_readable, in_home
 from .settings import Settings
 from .styles import find_style
 from .stylizer.regions import REGION_SETTINGS, Region
@@ -23,6 +23,9 @@ TABLE = "keyframe"
 """Name of the tables of a timeline file."""
 
 TIME = "time"
+LISTS = "style", "style_weights"
+"""Keys with commas between several values on the command line."""
+
 KEYS = (TIME, "region", "style", "style_weights", *TIMED_SETTINGS, "fade", "easing")
 
 
@@ -163,7 +166,7 @@ def parse_keyframe(words: Sequence[str]) -> KeyframeEntry:
                 "inputs and styles before --at"
             )
         check_key("keyframe", name, KEYS[1:], table)
-        table[name] = value.split(",") if name in ("style", "style_weights") else value
+        table[name] = [*map(in_home, value.split(","))] if name in LISTS else value
     try:
         return make_entry(table)
     except ValueError as error:  # the flag --strength is another value

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .features.extractor import Features
+from .io.files import in_home
 from .io.mask_file import MaskFile
 from .keyframes import check_key, check_table, to_number
 from .settings import Settings
@@ -95,7 +96,7 @@ def _parse_region(text: str, timed: bool) -> RegionEntry:
             f"{text!r} is not MASK=STYLE: write --region person.mp4=ink or "
             "--region person.mp4=ink,strength=0.8"
         )
-    table: dict[str, Any] = {"mask": mask, "style": style or None}
+    table: dict[str, Any] = {"mask": mask, "style": in_home(style) or None}
     for word in others:
         name, equals, value = word.partition("=")
         name = name.replace("-", "_")

@@ -81,5 +81,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 def _timed(text: str) -> tuple[Fraction, str]:
     """Time and file of ``TIME=FILE``, or of a file for the first frame."""
+    from ..io.files import in_home
+
     match = re.fullmatch(r"([\d:.]+)=(.+)", text)
-    return (parse_time(match[1]), match[2]) if match else (Fraction(0), text)
+    return (parse_time(match[1]), in_home(match[2])) if match else (Fraction(0), text)
