@@ -15,6 +15,7 @@ from vidstyle.flow.carried_mask import carried_mask
 from vidstyle.flow.methods import dis_flow
 from vidstyle.io.images import write_image
 from vidstyle.io.mask_file import MaskFile
+from vidstyle.io.part_folder import PartFolder
 from vidstyle.io.source import open_source
 from vidstyle.job import RenderJob
 from vidstyle.mask_clip import SHADE, carry_masks, overlaid
@@ -235,6 +236,17 @@ def test_mask_command_refuses_what_it_cannot_use(vidstyle, moving, drawn, pictur
         assert not (tmp_path / "moving_mask.mkv").exists()
     with pytest.raises(OutputError):
         carry_masks(moving, {Fraction(0): drawn}, [drawn])
+
+
+def test_mask_command_does_not_replace_an_unfinished_render(vidstyle, moving, drawn, tmp_path):
+    folder = PartFolder(tmp_path / "moving_mask.mkv", ".mkv")
+    folder.begin({"input": "moving.mkv"})
+    code, _, errors = vidstyle("mask", moving, drawn)
+    assert code == 1 and "moving_mask.part is from an unfinished run: add -y" in errors
+    assert folder.document() is not None
+    folder.begin({})  # of the command itself, which cannot resume it
+    code, _, _ = vidstyle("mask", moving, drawn)
+    assert code == 0 and folder.document() is None
 
 
 def test_carried_masks_belong_to_the_frames_of_a_recording_that_begins_damaged(tmp_path):

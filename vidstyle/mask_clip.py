@@ -20,6 +20,7 @@ from .io.files import PIPE, check_writable
 from .io.frame import Frame, to_8_bits
 from .io.mask_file import read_mask
 from .io.outputs import check_apart
+from .io.part_folder import PartFolder
 from .io.sink import open_sink
 from .io.sink_base import Encoding, FileSink
 from .io.source import Source, StatelessSource, open_source
@@ -118,7 +119,8 @@ def _open_sinks(outputs: Sequence[str | Path], source: Source) -> list[FileSink]
 def _check_outputs(
     outputs: Sequence[str | Path], inputs: Sequence[str | Path], overwrite: bool
 ) -> None:
-    """Check that the outputs are clips, can be written, and are neither inputs nor the same file.
+    """Check that the outputs are clips, can be written, are neither inputs nor the same file, and
+    have the names of no unfinished render.
 
     Raises:
         OutputError: one is not.
@@ -127,7 +129,10 @@ def _check_outputs(
         if Path(name).suffix.lower() not in VIDEO_ENDINGS:
             endings = ", ".join(VIDEO_ENDINGS)
             raise OutputError(f"{name} is no clip: choose a name that ends in {endings}")
-        check_writable(name, overwrite)
+        folder = PartFolder(check_writable(name, overwrite), resumable=False)
+        unfinished = folder.document()
+        # An unfinished render, which has a job, can be resumed; unfinished masks cannot.
+        folder.check(may_replace=overwrite or not (unfinished and unfinished["job"]))
     check_apart(outputs, inputs)
 
 
