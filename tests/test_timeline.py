@@ -171,6 +171,7 @@ def test_keyframe_of_words(style_file, other_file):
         ("1 strength=much", "strength is 'much': use a number"),
         ("1 strength=3", "^--at 1 strength=3: strength is 3"),
         ("soon strength=1", "not a valid time"),
+        ("1 style=ink,", "use the name of a style"),
         ("1 working-size=64", "no 'working_size'"),
         ("1 fade=2", "changes nothing"),
         ("1 original-colors=2", "true or false"),

@@ -190,7 +190,9 @@ def make_entry(table: Mapping[str, Any], folder: Path = Path()) -> KeyframeEntry
         raise ValueError(f"a keyframe has no {TIME}: write {TIME} = 10, in seconds")
     names, weights = table.get("style", []), table.get("style_weights")
     names = [names] if isinstance(names, (str, Path)) else names
-    if not isinstance(names, (list, tuple)) or not all(isinstance(x, (str, Path)) for x in names):
+    if not isinstance(names, (list, tuple)) or not all(
+        isinstance(x, (str, Path)) and str(x) for x in names
+    ):
         given = reprlib.repr(names)  # an image would be many lines
         raise ValueError(f"style is {given}: use the name of a style, or a list of names")
     if weights is not None and (
