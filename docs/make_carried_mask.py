@@ -26,7 +26,7 @@ def main():
         cv2.imwrite(str(folder / "first.png"), boat_masks(read(CLIP))[0])
         drawn = {Fraction(0): folder / "first.png"}
         overlay = folder / "overlay.mkv"
-        carry_masks(CLIP, drawn, folder / "mask.mkv", overlay=overlay, make_display=QUIET)
+        carry_masks(CLIP, drawn, [folder / "mask.mkv", overlay], make_display=QUIET)
         regions = [{"mask": folder / "mask.mkv", "strength": 0.0}]
         vs.render(CLIP, "strokes", folder / "out.mkv", regions=regions, codec="ffv1")
         save([read(overlay), read(folder / "out.mkv")], OUTPUT)

@@ -9,6 +9,7 @@ from onnx_file import write_onnx
 from PIL import Image
 
 import vidstyle as vs
+from vidstyle.conversions import to_mask
 
 SIZE = 64, 48
 RED, BLUE = (200, 60, 40), (40, 60, 200)
@@ -112,6 +113,14 @@ def test_stream_keeps_a_region_as_it_is(quick):
         for found in (stylized(image), stylized(image)):
             assert np.array_equal(found[:, :31], image[:, :31])
             assert (found[:, 33:] != image[:, 33:]).mean() > 0.5
+
+
+def test_mask_has_the_levels_of_every_kind_of_floats():
+    levels = np.array([[0, 0.5, 1]], np.float32)
+    for given in (levels, torch.from_numpy(levels).bfloat16(), Image.fromarray(levels)):
+        assert to_mask(given).tolist() == [[0, 128, 255]]
+    with pytest.raises(TypeError, match="dtype int32"):  # 0 to 255, or to 65,535?
+        to_mask(Image.fromarray(np.array([[0, 40_000]], np.int32)))
 
 
 @pytest.mark.parametrize(

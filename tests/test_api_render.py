@@ -118,11 +118,19 @@ def test_render_writes_a_trace(quick, style, clip, tmp_path):
         ({"trace": 3}, TypeError, "trace must be a path, not int"),
         ({"overwrit": True}, TypeError, "did you mean 'overwrite'"),
         ({"codec": "mpeg9"}, ValueError, "mpeg9"),
+        ({"painted": [(0, "a.png")]}, TypeError, "painted must be a dict"),
+        ({"painted": {0: scene()}}, TypeError, "painted must be a dict of times and paths"),
+        ({"regions": {"mask": "a.png"}}, TypeError, "regions must be a list of dicts"),
+        ({"regions": [{"mask": scene()[..., 0], "strength": 0}]}, ValueError, r"mask .* is array"),
+        ({"regions": [{"mask": "a.png", "style": scene()}]}, ValueError, "use one path or name"),
+        ({"timeline": {"time": 0}}, TypeError, "keyframes must be a list of dicts, not of str"),
+        ({"timeline": [{"time": 0, "style": scene()}]}, ValueError, "use the name of a style"),
     ],
 )
 def test_render_explains_wrong_keywords(keywords, error, message, quick, clip, tmp_path):
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as raised:
         vidstyle.render(clip, "ink", tmp_path / "out.mp4", progress=False, **keywords, **quick)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,10 @@ from vidstyle.drawn_masks import _reversed, carried_masks, plan_masks
 from vidstyle.flow.carried_mask import carried_mask
 from vidstyle.flow.methods import dis_flow
 from vidstyle.io.images import write_image
+from vidstyle.io.mask_file import MaskFile
+from vidstyle.io.part_folder import PartFolder
 from vidstyle.io.source import open_source
+from vidstyle.job import RenderJob
 from vidstyle.mask_clip import SHADE, carry_masks, overlaid
 from vidstyle.progress import ProgressDisplay
 
@@ -109,6 +112,21 @@ def test_mask_command_writes_a_clip_of_masks_and_an_overlay(vidstyle, moving, dr
     assert code == 1 and "exists: add -y" in errors
 
 
+def test_mask_command_gives_each_image_of_a_sequence_its_mask(vidstyle, drawn, tmp_path):
+    for number in range(6):
+        write_image(tmp_path / f"frame_{number}.png", scene(number / 8))
+    name, rate = tmp_path / "frame_%d.png", Fraction(8)
+    code, _, _ = vidstyle("mask", name, drawn, "-o", tmp_path / "m.mkv", "-r", 8)
+    assert code == 0
+    job = RenderJob(name, "out.mkv", rate=rate, mask=MaskFile(tmp_path / "m.mkv"))
+    with job.open_source() as source:
+        masks = [frame.mask for frame in source]
+    assert all(
+        np.array_equal(mask > 127, expected[..., 0] > 127)
+        for mask, expected in zip(masks, pixels_of(tmp_path / "m.mkv"), strict=True)
+    )
+
+
 @pytest.fixture
 def shots(tmp_path):
     """A clip of three shots of 6 frames each, at 8 per second."""
@@ -193,7 +211,7 @@ def test_interrupted_mask_leaves_nothing_before_the_first_frame(
 
     monkeypatch.setattr(drawn_masks, "estimate_motion", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        carry_masks(shots, {Fraction(3, 8): drawn}, tmp_path / "m.mkv", make_display=QUIET)
+        carry_masks(shots, {Fraction(3, 8): drawn}, [tmp_path / "m.mkv"], make_display=QUIET)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn.png", "shots.mkv"]
 
 
@@ -217,7 +235,18 @@ def test_mask_command_refuses_what_it_cannot_use(vidstyle, moving, drawn, pictur
         assert code and message in errors.strip().splitlines()[-1]
         assert not (tmp_path / "moving_mask.mkv").exists()
     with pytest.raises(OutputError):
-        carry_masks(moving, {Fraction(0): drawn}, drawn)
+        carry_masks(moving, {Fraction(0): drawn}, [drawn])
+
+
+def test_mask_command_does_not_replace_an_unfinished_render(vidstyle, moving, drawn, tmp_path):
+    folder = PartFolder(tmp_path / "moving_mask.mkv", ".mkv")
+    folder.begin({"input": "moving.mkv"})
+    code, _, errors = vidstyle("mask", moving, drawn)
+    assert code == 1 and "moving_mask.part is from an unfinished run: add -y" in errors
+    assert folder.document() is not None
+    folder.begin({})  # of the command itself, which cannot resume it
+    code, _, _ = vidstyle("mask", moving, drawn)
+    assert code == 0 and folder.document() is None
 
 
 def test_carried_masks_belong_to_the_frames_of_a_recording_that_begins_damaged(tmp_path):
@@ -228,7 +257,7 @@ def test_carried_masks_belong_to_the_frames_of_a_recording_that_begins_damaged(t
     with open_source(clip) as source:
         lead, times = source.format.lead, [frame.time for frame in source]
     assert lead < times[0]
-    carry_masks(clip, {times[0]: mask}, tmp_path / "out.mkv", make_display=QUIET)
+    carry_masks(clip, {times[0]: mask}, [tmp_path / "out.mkv"], make_display=QUIET)
     with open_source(tmp_path / "out.mkv") as masks:
         found = [frame.time + lead - masks.format.lead for frame in masks]
     assert found[0] == pytest.approx(lead, abs=1e-3)

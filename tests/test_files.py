@@ -4,17 +4,35 @@ import errno
 import os
 import tempfile
 
+import numpy as np
 import pytest
 from conftest import write_clip
 
 from vidstyle import InputError, OutputError, Style, Trace, open_source
 from vidstyle.bench.results import write_results
+from vidstyle.cli import mask
 from vidstyle.io import container, files
-from vidstyle.io.files import check_writable, temporary_folder, write_file
+from vidstyle.io.files import check_writable, in_home, temporary_folder, write_file
+from vidstyle.io.images import write_image
+from vidstyle.keyframes import parse_keyframe
+from vidstyle.painted_keyframes import parse_painted_keyframes
+from vidstyle.regions import parse_regions
 
 
 def no_space(*given, **options):
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_names_behind_an_equals_sign_may_begin_with_the_users_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write_image(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    file = tmp_path / "a.png"
+    assert parse_painted_keyframes(["0:03=~/a.png"])[0].path == file
+    assert parse_regions(["mask.png=~/a.png"])[0].style == file
+    assert parse_keyframe(["0", "style=~/a.png,~/a.png"]).styles == (file, file)
+    assert mask._timed("0:03=~/a.png") == (3, str(file))
+    assert in_home("~a.png") == "~a.png"
 
 
 def test_write_file_leaves_the_old_file_when_the_disk_is_full(tmp_path, monkeypatch):

@@ -100,6 +100,17 @@ def test_mask_uses_alpha_where_there_is_some(tmp_path):
         masks_of(clip, MaskFile("alpha"))
 
 
+def test_mask_clip_that_is_opaque_at_first_uses_its_alpha_later(tmp_path):
+    noise = np.full((48, 64), 252, np.uint8)  # of a codec
+    for number, alpha in enumerate((noise, half(), noise)):
+        write_image(tmp_path / f"mask_{number}.png", np.dstack([gray(255 - half()), alpha]))
+    clip = write_clip(tmp_path / "clip.mp4", count=3)
+    masks = masks_of(clip, MaskFile(tmp_path / "mask_%d.png"))
+    assert np.array_equal(masks[0], 255 - half())  # its luma: its alpha shows nothing yet
+    assert np.array_equal(masks[1], half())
+    assert (masks[2] == 255).all()
+
+
 def test_source_is_closed_where_its_mask_cannot_be_used(tmp_path):
     class Closing(ImageSource):
         closed = False

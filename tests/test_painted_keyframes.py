@@ -15,7 +15,9 @@ from vidstyle.flow.correspondence import MAX_FRAMES, Correspondence, corresponde
 from vidstyle.flow.methods import dis_flow
 from vidstyle.io.images import write_image
 from vidstyle.job import RenderJob
-from vidstyle.painted_keyframes import _blended, parse_painted_keyframes
+from vidstyle.painted_keyframes import _blended, painted_keyframes, parse_painted_keyframes
+from vidstyle.stylizer.regions import Region
+from vidstyle.time_text import parse_time
 
 RATE = Fraction(10)
 
@@ -123,16 +125,24 @@ def test_frame_is_held_to_its_painting_and_only_there(features, style):
         assert distance < 0.4 * np.abs(without[:, 40:].astype(int) - scene()[:, 40:]).mean()
 
 
-def test_style_does_not_make_up_for_a_painting_in_what_it_fills_in(features, style):
+@pytest.mark.parametrize("region", [None, Region(None, {"strength": 0.0})])
+def test_style_does_not_make_up_for_a_painting_in_what_it_fills_in(features, style, region):
     """Gram matrices of the whole frame would miss the style's contrast in a flat painting, and
     exaggerate it elsewhere."""
+    corner = np.zeros((1, 48, 64), np.uint8)
+    corner[:, :8, :8] = 255
+    regions = {"regions": corner} if region else {}
     painted = np.zeros((48, 64, 4), np.uint8)
     painted[:, :48] = 120, 120, 120, 255
     settings = {"initial_steps": 80, "pyramid_levels": 1, "content_weight": 0.01}
-    plain, beside = (
-        painter(features, style, **settings)(Frame(scene(), painted=each)).image[:, 52:].std()
-        for each in (None, painted)
-    )
+    deviations = []
+    for each in (None, painted):
+        stylizer = painter(features, style, **settings)
+        stylizer.regions = (region,) if region else ()
+        made = stylizer(Frame(scene(), painted=each, **regions)).image
+        deviations.append(made[:, 52:].std())
+        assert region is None or np.array_equal(made[:8, :8], scene()[:8, :8])
+    plain, beside = deviations
     assert beside < 1.25 * plain  # 1.56 with Gram matrices of the whole frame
 
 
@@ -153,6 +163,16 @@ def test_painting_of_another_shape_is_refused():
 def test_painted_keyframe_with_wrong_words_names_the_remedy(texts, message):
     with pytest.raises(ValueError, match=message):
         parse_painted_keyframes(texts)
+
+
+def test_time_of_a_frame_as_a_float_is_exact():
+    assert Fraction(str(2 / 30)) > Fraction(2, 30)  # the painting would go to the next frame
+    given = [3 * 0.1 - 0.3, 1001 / 30000, 2 / 30, 12.345]
+    times = [each.time for each in painted_keyframes((time, "a.png") for time in given)]
+    assert times == [0, Fraction(1001, 30000), Fraction(2, 30), Fraction("12.345")]
+    for time in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not a valid time"):
+            parse_time(time)
 
 
 @pytest.fixture

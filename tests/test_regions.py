@@ -11,6 +11,7 @@ from conftest import QUICK, QUICK_FLAGS, painter, pixels_of, pixels_of_render, s
 
 from vidstyle import Frame, InputError, Settings
 from vidstyle.cli.main import main
+from vidstyle.cli.usage import in_flags
 from vidstyle.distributed.tasks import Clip, Recipe, Shot, perform
 from vidstyle.io.images import write_image
 from vidstyle.io.mask_file import MaskFile
@@ -230,8 +231,9 @@ def test_render_with_a_region_stylizes_it_apart(
 def test_regions_with_a_content_weight_need_one_of_the_frame(features, left_file):
     entries = parse_regions([f"{left_file}=,content-weight=0.1"])
     assert load_regions(entries, features, 0.01)
-    with pytest.raises(ValueError, match="content_weight is 0 and"):
+    with pytest.raises(ValueError, match="content_weight is 0 and") as raised:
         load_regions(entries, features, 0.0)
+    assert in_flags(raised.value).endswith("such as --content-weight 0.001")
 
 
 def test_job_with_other_regions_is_not_resumed(tmp_path, clip, left_file, other_file):

@@ -15,7 +15,13 @@ from vidstyle.io.image_names import image_path
 from vidstyle.io.images import write_image
 from vidstyle.io.mask_file import MaskFile
 from vidstyle.job import RenderJob
-from vidstyle.keyframes import KeyframeEntry, make_timeline, parse_keyframe, read_timeline
+from vidstyle.keyframes import (
+    KeyframeEntry,
+    make_entry,
+    make_timeline,
+    parse_keyframe,
+    read_timeline,
+)
 from vidstyle.ops.tensors import to_tensor
 from vidstyle.stylizer.timeline import FADE_LEVELS, Keyframe, Timeline
 
@@ -165,6 +171,7 @@ def test_keyframe_of_words(style_file, other_file):
         ("1 strength=much", "strength is 'much': use a number"),
         ("1 strength=3", "^--at 1 strength=3: strength is 3"),
         ("soon strength=1", "not a valid time"),
+        ("1 style=ink,", "use the name of a style"),
         ("1 working-size=64", "no 'working_size'"),
         ("1 fade=2", "changes nothing"),
         ("1 original-colors=2", "true or false"),
@@ -192,8 +199,9 @@ def test_keyframe_with_wrong_words_names_the_remedy(words, message):
 def test_timeline_file_names_styles_relative_to_itself(tmp_path, other_file):
     path = tmp_path / "show.toml"
     path.write_text(
-        '[[keyframe]]\ntime = "0:10"\nstyle = "other.png"\nfade = 2\n'
-        "[[keyframe]]\ntime = 20.5\nstrength = 0\noriginal_colors = true\n"
+        '\ufeff[[keyframe]]\ntime = "0:10"\nstyle = "other.png"\nfade = 2\n'
+        "[[keyframe]]\ntime = 20.5\nstrength = 0\noriginal_colors = true\n",
+        "utf-8",
     )
     first, second = read_timeline(path)
     assert (first.time, first.styles, first.fade) == (10, (tmp_path / "other.png",), 2)
@@ -351,6 +359,33 @@ def test_render_refuses_keyframes_that_do_not_fit(
             code = leaving.code
         errors = capsys.readouterr().err.strip().splitlines()
         assert code and message in errors[-1]
+
+
+def test_keyframes_fit_a_clip_whose_sound_begins_long_before_it(tmp_path):
+    name = write_clip(
+        tmp_path / "clip.mkv",
+        rate=Fraction(10),
+        pts=range(3000, 4000, 100),
+        time_base=Fraction(1, 1000),
+        sounds=1,
+    )
+    keyframes = (make_entry({"time": 3.5, "strength": 0}),)
+    for start in (None, Fraction(16, 5)):
+        with RenderJob(name, "out.mkv", start=start, keyframes=keyframes).open_source() as source:
+            total = source.format.frames
+            assert abs(total - len(list(source))) <= 1
+    with pytest.raises(InputError, match=r"ends at 4\.0. s, before 9"):
+        RenderJob(name, "out.mkv", keyframes=(replace(keyframes[0], time=9),)).open_source()
+
+
+def test_keyframes_fit_a_part_of_an_image_sequence_and_one_with_missing_numbers(tmp_path):
+    for number in (1, 2, 3, 51):
+        write_image(tmp_path / f"frame_{number}.png", scene())
+    sequence, keyframes = tmp_path / "frame_%d.png", (make_entry({"time": 2, "strength": 0}),)
+    for stop in (None, Fraction(1, 10)):
+        job = RenderJob(sequence, "out.mkv", stop=stop, keyframes=keyframes)
+        with job.open_source() as source:
+            assert len(list(source)) == (4 if stop is None else 3)
 
 
 def test_worker_stylizes_a_shot_by_the_timeline(tmp_path, features, style, other_file, long_clip):

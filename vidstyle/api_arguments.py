@@ -25,6 +25,7 @@ from .settings import PRESETS, REMOVED_SETTINGS, RENAMED_SETTINGS, Settings
 from .styles import check_not_swapped, find_style, style_parts, to_style
 from .stylizer.style import Style
 from .stylizer.stylizer import Stylizer
+from .time_text import exact_fraction
 
 MAX_CACHED_NETWORKS = 2
 """Number of feature networks that stay in memory for the next call."""
@@ -135,6 +136,10 @@ class RenderOptions:
             raise TypeError(f"mask must be a path, not {type(self.mask).__name__}")
         if self.mask_invert and self.mask is None:
             raise ValueError("mask_invert works with a mask only: give mask=FILE")
+        if not isinstance(self.painted, Mapping) or not all(
+            isinstance(path, (str, Path)) for path in self.painted.values()
+        ):
+            raise TypeError("painted must be a dict of times and paths, such as {3: 'painted.png'}")
         check_faces(self.faces, self.face_model)
 
     def cluster(self) -> ClusterOptions | None:
@@ -163,9 +168,9 @@ class RenderOptions:
         return RenderJob(
             input,
             output,
-            start=exact_fraction(self.start),
-            stop=exact_fraction(self.stop),
-            rate=exact_fraction(self.rate),
+            start=None if self.start is None else exact_fraction(self.start),
+            stop=None if self.stop is None else exact_fraction(self.stop),
+            rate=None if self.rate is None else exact_fraction(self.rate),
             sdr=self.hdr == "sdr",
             overwrite=self.overwrite,
             resume=self.resume,
@@ -296,11 +301,6 @@ def job_style(style: Any, options: dict[str, Any], device: str) -> dict[str, Any
     }
     paths = [part for part in style_parts(style) if isinstance(part, (str, Path))]
     return {"provenance": provenance, "files": tuple(find_style(path) for path in paths)}
-
-
-def exact_fraction(value: float | Fraction | None) -> Fraction | None:
-    """A number as an exact fraction of its decimal form: 0.1 is 1/10."""
-    return None if value is None else Fraction(str(value))
 
 
 def refuse_path(image: Any, style: Any, function: str) -> None:

@@ -67,7 +67,7 @@ def to_mask(mask: Any, name: str = "mask") -> NDArray[np.uint8]:
 
     Args:
         mask: (H, W), (H, W, 1) or (1, H, W) NumPy array or PyTorch tensor, bool, uint8 or floats
-            from 0 to 1; or a PIL image, of which the luma counts.
+            from 0 to 1; or a PIL image, of which the luma counts, of floats from 0 to 1 too.
         name: of the argument, for error messages.
 
     Raises:
@@ -76,9 +76,11 @@ def to_mask(mask: Any, name: str = "mask") -> NDArray[np.uint8]:
     """
     torch = sys.modules.get("torch")
     if is_pillow(mask):
-        return np.array(_of_8_bits(mask).convert("L"))
+        # Pillow would cut floats and integers of 32 bits to 0 to 255.
+        mask = np.array(mask if mask.mode in ("F", "I") else _of_8_bits(mask).convert("L"))
     if torch is not None and isinstance(mask, torch.Tensor):
-        mask = mask.detach().cpu().numpy()
+        mask = mask.detach().cpu()
+        mask = (mask.float() if mask.is_floating_point() else mask).numpy()
     if not isinstance(mask, np.ndarray):
         raise TypeError(
             f"{name} must be an array, a PyTorch tensor or a PIL image, not {type(mask).__name__}"

@@ -1,6 +1,7 @@
 """Keyframes as users write them: words of the command line, or a timeline in TOML."""
 
 import difflib
+import reprlib
 import tomllib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 from .errors import InputError
 from .features.extractor import Features
-from .io.files import check_readable
+from .io.files import check_readable, in_home
 from .settings import Settings
 from .styles import find_style
 from .stylizer.regions import REGION_SETTINGS, Region
@@ -22,6 +23,9 @@ TABLE = "keyframe"
 """Name of the tables of a timeline file."""
 
 TIME = "time"
+LISTS = "style", "style_weights"
+"""Keys with commas between several values on the command line."""
+
 KEYS = (TIME, "region", "style", "style_weights", *TIMED_SETTINGS, "fade", "easing")
 
 
@@ -112,7 +116,7 @@ def read_timeline(path: str | Path) -> tuple[KeyframeEntry, ...]:
     """
     path = check_readable(path)
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
+        tables = tomllib.loads(path.read_text("utf-8-sig"))  # Windows begins text with a mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a TOML file ({error}): correct it", "timeline") from None
     try:
@@ -162,7 +166,7 @@ def parse_keyframe(words: Sequence[str]) -> KeyframeEntry:
                 "inputs and styles before --at"
             )
         check_key("keyframe", name, KEYS[1:], table)
-        table[name] = value.split(",") if name in ("style", "style_weights") else value
+        table[name] = [*map(in_home, value.split(","))] if name in LISTS else value
     try:
         return make_entry(table)
     except ValueError as error:  # the flag --strength is another value
@@ -177,17 +181,20 @@ def make_entry(table: Mapping[str, Any], folder: Path = Path()) -> KeyframeEntry
         folder: that names of styles are relative to.
 
     Raises:
+        TypeError: it is no dict.
         ValueError: an unknown key, or a value of the wrong kind.
         InputError: a style does not exist.
     """
-    for name in table:
-        check_key("keyframe", name, KEYS)
+    check_table("keyframe", table, KEYS)
     if TIME not in table:
         raise ValueError(f"a keyframe has no {TIME}: write {TIME} = 10, in seconds")
     names, weights = table.get("style", []), table.get("style_weights")
     names = [names] if isinstance(names, (str, Path)) else names
-    if not isinstance(names, (list, tuple)) or not all(isinstance(x, (str, Path)) for x in names):
-        raise ValueError(f"style is {names!r}: use the name of a style, or a list of names")
+    if not isinstance(names, (list, tuple)) or not all(
+        isinstance(x, (str, Path)) and str(x) for x in names
+    ):
+        given = reprlib.repr(names)  # an image would be many lines
+        raise ValueError(f"style is {given}: use the name of a style, or a list of names")
     if weights is not None and (
         not isinstance(weights, (list, tuple)) or len(weights) != len(names)
     ):
@@ -248,6 +255,14 @@ def to_number(name: str, given: object) -> float:
         return float(str(given))
     except ValueError:
         raise ValueError(f"{name} is {given!r}: use a number") from None
+
+
+def check_table(what: str, table: object, known: Iterable[str]) -> None:
+    """Raise TypeError for what is no dict, and ValueError for a key that it cannot have."""
+    if not isinstance(table, Mapping):
+        raise TypeError(f"{what}s must be a list of dicts, not of {type(table).__name__}")
+    for name in table:
+        check_key(what, str(name), known)
 
 
 def check_key(

@@ -20,6 +20,7 @@ from .io.files import PIPE, check_writable
 from .io.frame import Frame, to_8_bits
 from .io.mask_file import read_mask
 from .io.outputs import check_apart
+from .io.part_folder import PartFolder
 from .io.sink import open_sink
 from .io.sink_base import Encoding, FileSink
 from .io.source import Source, StatelessSource, open_source
@@ -49,9 +50,9 @@ SHADE, TINT = 0.35, (0, 70, 0)
 def carry_masks(
     clip: str | Path,
     masks: Mapping[Fraction, str | Path],
-    output: str | Path,
+    outputs: Sequence[str | Path],
     *,
-    overlay: str | Path | None = None,
+    rate: Fraction | None = None,
     overwrite: bool = False,
     make_display: MakeDisplay = ProgressDisplay,
 ) -> tuple[float, float]:
@@ -62,8 +63,8 @@ def carry_masks(
     Args:
         clip: whose motion is followed.
         masks: time in seconds -> image, white where the mask is, drawn on the frame at that time.
-        output: clip to write.
-        overlay: clip to write that shows the masks on the frames; None: none.
+        outputs: clip to write, and maybe a second one, which shows the masks on the frames.
+        rate: frames per second of an image sequence; None: 25.
         overwrite: replace existing files.
         make_display: makes what shows the progress, given the unit and the total.
 
@@ -75,17 +76,16 @@ def carry_masks(
         InputError: the clip or a mask cannot be read, or a time lies after the end of the clip.
         OutputError: an output cannot be written.
     """
-    outputs = [output, *([] if overlay is None else [overlay])]
     _check_outputs(outputs, [clip, *masks.values()], overwrite)
     if str(clip) == PIPE:
         raise InputError(
             "a mask is carried along a clip that can be read twice: save standard input to a file"
         )
-    open_from = partial(open_source, clip, apply_rotation=True)
+    open_from = partial(open_source, clip, rate=rate, apply_rotation=True)
     with open_from() as opened:
         plan = _plan(opened, masks)
     with open_from() as source, ExitStack() as stack, deferred():
-        sinks = _open_sinks(output, overlay, source)
+        sinks = _open_sinks(outputs, source)
         for sink in sinks:
             stack.callback(sink.abandon)
         try:
@@ -99,26 +99,28 @@ def carry_masks(
             raise
         for sink in sinks:
             sink.close()
-    log.info("%s: the mask covers %.2f s to %.2f s", output, *extent)
-    log.info("%s: use it with --mask, or with --region %s=STYLE", output, output)
+    log.info("%s: the mask covers %.2f s to %.2f s", outputs[0], *extent)
+    log.info("%s: use it with --mask, or with --region %s=STYLE", outputs[0], outputs[0])
     return extent
 
 
-def _open_sinks(output: str | Path, overlay: str | Path | None, source: Source) -> list[FileSink]:
+def _open_sinks(outputs: Sequence[str | Path], source: Source) -> list[FileSink]:
     """The sinks of the masks and of the overlay. An unfinished run cannot be resumed, so that it is
     replaced."""
-    like, lossless = _Like(source), Path(output).suffix.lower() == ".mkv"
+    like, lossless = _Like(source), Path(outputs[0]).suffix.lower() == ".mkv"
     encoding = Encoding(LOSSLESS if lossless else None, None if lossless else CRF, sound=False)
-    sinks = [open_sink(output, like, True, encoding)]
-    if overlay is not None:
-        sinks.append(open_sink(overlay, like, True, Encoding(sound=False)))
-    return sinks
+    encodings = encoding, Encoding(sound=False)
+    return [
+        open_sink(output, like, True, each)
+        for output, each in zip(outputs, encodings, strict=False)
+    ]
 
 
 def _check_outputs(
     outputs: Sequence[str | Path], inputs: Sequence[str | Path], overwrite: bool
 ) -> None:
-    """Check that the outputs are clips, can be written, and are neither inputs nor the same file.
+    """Check that the outputs are clips, can be written, are neither inputs nor the same file, and
+    have the names of no unfinished render.
 
     Raises:
         OutputError: one is not.
@@ -127,7 +129,10 @@ def _check_outputs(
         if Path(name).suffix.lower() not in VIDEO_ENDINGS:
             endings = ", ".join(VIDEO_ENDINGS)
             raise OutputError(f"{name} is no clip: choose a name that ends in {endings}")
-        check_writable(name, overwrite)
+        folder = PartFolder(check_writable(name, overwrite), resumable=False)
+        unfinished = folder.document()
+        # An unfinished render, which has a job, can be resumed; unfinished masks cannot.
+        folder.check(may_replace=overwrite or not (unfinished and unfinished["job"]))
     check_apart(outputs, inputs)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .flow.correspondence import MAX_FRAMES, Correspondence, correspondences
 from .flow.methods import FlowMethod, dis_flow
+from .io.files import in_home
 from .io.frame import Frame, to_8_bits
 from .io.images import read_image
 from .io.mapped_source import mapped
@@ -80,7 +81,7 @@ def parse_painted_keyframes(texts: Iterable[str] | None) -> tuple[PaintedKeyfram
         time, equals, path = text.partition("=")
         if not equals or not path:
             raise ValueError(f"{text!r} is not TIME=IMAGE: write --keyframe 0:03=painted.png")
-        given.append((time, path))
+        given.append((time, in_home(path)))
     return painted_keyframes(given)
 
 

@@ -1,13 +1,15 @@
 """Regions as users write them: a mask with a style and settings of its own."""
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .features.extractor import Features
+from .io.files import in_home
 from .io.mask_file import MaskFile
-from .keyframes import check_key, to_number
+from .keyframes import check_key, check_table, to_number
 from .settings import Settings
 from .styles import find_style
 from .stylizer.regions import REGION_SETTINGS, Region, check_content_weights
@@ -94,7 +96,7 @@ def _parse_region(text: str, timed: bool) -> RegionEntry:
             f"{text!r} is not MASK=STYLE: write --region person.mp4=ink or "
             "--region person.mp4=ink,strength=0.8"
         )
-    table: dict[str, Any] = {"mask": mask, "style": style or None}
+    table: dict[str, Any] = {"mask": mask, "style": in_home(style) or None}
     for word in others:
         name, equals, value = word.partition("=")
         name = name.replace("-", "_")
@@ -116,17 +118,21 @@ def make_region(table: Mapping[str, Any], timed: bool = False) -> RegionEntry:
         timed: see ``parse_regions``.
 
     Raises:
+        TypeError: it is no dict.
         ValueError: an unknown key, or a value of the wrong kind or range.
         InputError: the style does not exist.
     """
     settings = region_settings(table, timed)
-    if not isinstance(table.get("mask"), (str, Path)):
-        raise ValueError("a region has no mask: name an image or a clip that is white in it")
-    style = table.get("style")
+    mask, style = table.get("mask"), table.get("style")
+    if not isinstance(mask, (str, Path)):
+        given = reprlib.repr(mask)  # an image would be many lines
+        raise ValueError(
+            f"the mask of a region is {given}: name an image or a clip that is white in it"
+        )
     if not isinstance(style, (str, Path, type(None))):
-        raise ValueError(f"the style of a region is {style!r}: use one path or name")
+        raise ValueError(f"the style of a region is {reprlib.repr(style)}: use one path or name")
     return RegionEntry(
-        MaskFile(table["mask"], table.get("invert", False)),
+        MaskFile(mask, table.get("invert", False)),
         None if style is None else find_style(style),
         settings,
         table.get("name", ""),
@@ -141,11 +147,11 @@ def region_settings(table: Mapping[str, Any], timed: bool = False) -> dict[str, 
         timed: see ``parse_regions``.
 
     Raises:
+        TypeError: it is no dict.
         ValueError: an unknown key, a value of the wrong kind or range, or neither a style nor a
             setting.
     """
-    for name in table:
-        check_key("region", name, KEYS)
+    check_table("region", table, KEYS)
     settings: dict[str, Any] = {
         name: to_number(name, table[name]) for name in REGION_SETTINGS if name in table
     }

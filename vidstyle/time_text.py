@@ -1,7 +1,24 @@
 """Times as users write them."""
 
+import math
 import re
 from fractions import Fraction
+
+MAX_DENOMINATOR = 1_000_000
+"""Limit of the denominators of times that are floats: those of all frame rates are below it."""
+
+
+def exact_fraction(value: object) -> Fraction:
+    """A number, or its text, as an exact fraction: 0.1 is 1/10.
+
+    ``2 / 30`` is 1/15 too, though its decimal form is a little more: that would be the next frame.
+
+    Raises:
+        ValueError: it is no finite number.
+    """
+    if isinstance(value, float) and math.isfinite(value):
+        return Fraction(value).limit_denominator(MAX_DENOMINATOR)
+    return Fraction(str(value))
 
 
 def parse_time(text: object) -> Fraction:
@@ -10,8 +27,8 @@ def parse_time(text: object) -> Fraction:
     Raises:
         ValueError: it is neither.
     """
-    if isinstance(text, Fraction) and text >= 0:
-        return text
+    if isinstance(text, (float, Fraction)) and 0 <= text < math.inf:
+        return exact_fraction(text)
     match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", str(text))
     if not match:
         raise ValueError(f"{text!r} is not a valid time: use seconds, or [HH:]MM:SS")

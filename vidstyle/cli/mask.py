@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ..time_text import parse_time
+from . import values
 from .usage import check_outputs, events_written, usage_errors
 
 
@@ -37,6 +38,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="also write a clip that shows the masks on the frames",
     )
     add(
+        "-r",
+        dest="rate",
+        type=values.rate,
+        metavar="N",
+        help="frames per second of an image sequence, as for its render (default: 25)",
+    )
+    add(
         "--json",
         metavar="FILE",
         help="write the progress as JSON lines to this file, or to standard output (-)",
@@ -62,8 +70,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         covers = carry_masks(
             args.clip,
             masks,
-            output,
-            overlay=args.overlay,
+            outputs,
+            rate=args.rate,
             overwrite=args.overwrite,
             make_display=display,
         )
@@ -73,5 +81,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 def _timed(text: str) -> tuple[Fraction, str]:
     """Time and file of ``TIME=FILE``, or of a file for the first frame."""
+    from ..io.files import in_home
+
     match = re.fullmatch(r"([\d:.]+)=(.+)", text)
-    return (parse_time(match[1]), match[2]) if match else (Fraction(0), text)
+    return (parse_time(match[1]), in_home(match[2])) if match else (Fraction(0), text)

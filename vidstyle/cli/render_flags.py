@@ -183,9 +183,9 @@ def _add_keyframes(parser: argparse.ArgumentParser) -> None:
         metavar=("TIME", "NAME=VALUE"),
         help="change the style or settings at this time of the clip, over FADE seconds: --at 0:10 "
         "style=b.jpg strength=0.6 fade=2 easing=smooth (may be given more than once; settings: "
-        "strength, style-scale, original-colors and all weights; without a fade a new style begins "
-        "as after a cut; region=person changes style, strength, style-scale and content-weight of "
-        "that region alone)",
+        "strength, style-scale, original-colors, temporal and all weights but that of paintings; "
+        "without a fade a new style begins as after a cut; region=person changes style, strength, "
+        "style-scale and content-weight of that region alone)",
     )
     add(
         "--timeline",

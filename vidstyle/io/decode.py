@@ -165,19 +165,18 @@ class VideoFile(Closing):
         self, rate: Fraction | None, start: Fraction, stop: Fraction | None
     ) -> int | None:
         """Number of frames from ``start`` to ``stop``, by the header; None where it has none."""
-        stream, duration = self._stream, None
+        stream, end = self._stream, None
+        lead, origin = lead_time(self._container, stream), start_time(self._container)
         if stream.duration:
-            duration = stream.duration * Fraction(stream.time_base)
+            end = lead + stream.duration * Fraction(stream.time_base)
         elif self._container.duration:
-            duration = Fraction(self._container.duration, av.time_base)
-        origin = start_time(self._container)
-        if not duration or not rate:
+            end = Fraction(self._container.duration, av.time_base)
+        if not end or not rate:
             return int(stream.frames) or None
-        if start > origin or stop is not None:
-            until = duration if stop is None else min(stop - origin, duration)
-            frames: int = math.ceil((until - (start - origin)) * rate)
-            return max(1, frames)
-        return int(stream.frames) or math.ceil(duration * rate)
+        part = start > origin or stop is not None
+        until = end if stop is None else min(stop - origin, end)
+        frames = max(1, math.ceil((until - max(start - origin, lead)) * rate))
+        return frames if part else int(stream.frames) or frames
 
     def _decode_from(self, start: Fraction | None) -> Generator[Any, None, None]:
         """Frames from ``start`` on. Where a seek lands too late, an earlier one is tried."""

@@ -75,6 +75,12 @@ def name_in_file(name: str) -> str:
     return found
 
 
+def in_home(name: str) -> str:
+    """A name with the user's folder in place of a leading ``~``. Shells replace it at the start of
+    a word only, and not in ``0:03=~/painted.png``."""
+    return os.path.expanduser(name)  # noqa: PTH111 (that of Path refuses names such as ~a.png)
+
+
 def check_readable(path: str | Path) -> Path:
     """The path of a regular, readable, non-empty file.
 

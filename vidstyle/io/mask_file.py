@@ -170,7 +170,7 @@ class FileReader:
         self._next: Frame | None = next(self._frames, None)
         if self._next is None:
             raise InputError(f"the mask {self._path} has no frame: name another", "mask")
-        self._uses_alpha = has_transparency(self._next.image)
+        self._uses_alpha = False
         self._mask, self._end = self._read(self._next.image), Fraction(0)
         self._begin = Fraction(-1)
         self._fitted: Mask | None = None
@@ -222,6 +222,8 @@ class FileReader:
         self._source.close()
 
     def _read(self, image: Image) -> Mask:
+        # A clip may be opaque at first: what it shows may fill the frame.
+        self._uses_alpha = self._uses_alpha or has_transparency(image)
         mask = mask_levels(image, self._uses_alpha)
         mask = 255 - mask if self._invert else mask
         # The frames may be stored as players do not show them.

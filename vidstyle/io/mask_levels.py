@@ -18,8 +18,8 @@ Mask = NDArray[np.uint8]
 
 def has_transparency(image: Image) -> bool:
     """Whether the alpha of an image is its mask: programs save masks with alpha that is opaque
-    everywhere, which is none."""
-    return image.shape[2] == 4 and bool((to_8_bits(image)[..., 3] < 255).any())
+    everywhere, apart from the noise of a codec, which is none."""
+    return image.shape[2] == 4 and bool((to_8_bits(image)[..., 3] < 255 - CODEC_NOISE).any())
 
 
 def mask_levels(image: Image, uses_alpha: bool) -> Mask:
@@ -27,7 +27,7 @@ def mask_levels(image: Image, uses_alpha: bool) -> Mask:
 
     Args:
         image: (H, W, 3 or 4).
-        uses_alpha: see ``has_transparency``; of a clip, of its first frame.
+        uses_alpha: see ``has_transparency``; of a clip, of the frame or one before it.
     """
     image = to_8_bits(image)
     mask: NDArray[Any]

@@ -159,7 +159,7 @@ class ImageSequence(StatelessSource):
         stop: Fraction | None = None,
     ) -> None:
         self._pattern, self._rate = Path(pattern), rate
-        begin, end = start or Fraction(0), stop
+        begin = start or Fraction(0)
         there = existing_numbers(self._pattern)
         if not there:
             like = image_path(self._pattern, 1).name
@@ -171,14 +171,16 @@ class ImageSequence(StatelessSource):
             number: (number - there[0]) / rate
             for number in there
             if (number - there[0]) / rate >= begin
-            and (end is None or (number - there[0]) / rate < end)
+            and (stop is None or (number - there[0]) / rate < stop)
         }
         if not self._times:
             raise InputError(f"{pattern} has no image in this part: choose another")
         numbers = list(self._times)
         self._begin, count = begin, numbers[-1] - numbers[0] + 1
         first = read_image(self._path(numbers[0]))
-        known = {"rate": rate, "time_base": 1 / rate, "start": begin}
+        if stop is None and count > len(numbers):  # the end does not follow from the count
+            stop = self._times[numbers[-1]] + 1 / rate
+        known = {"rate": rate, "time_base": 1 / rate, "start": begin, "stop": stop}
         self.format = _format(first, frames=len(numbers), name=str(pattern), **known)
         if count > len(numbers):
             log.warning(

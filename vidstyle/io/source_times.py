@@ -41,7 +41,7 @@ def check_times(source: Source, offset: Fraction, keyframes: Iterable[Fraction])
     if isinstance(source, ImageSource):
         raise InputError(f"{info.label} is an image: name a clip, whose frames have times")
     if info.frames and info.rate and info.stop is None:
-        end = offset + info.frames / info.rate
+        end = max(offset, info.lead) + info.frames / info.rate
         if late := [time for time in keyframes if time > end + END_TOLERANCE_SECONDS]:
             raise InputError(
                 f"{info.label} ends at {float(end):.2f} s, before {float(late[0]):.2f} s: choose a "

@@ -73,7 +73,7 @@ def read_mask(path: Path, seconds: float = 0.0) -> Mask:
     if first is None:
         raise InputError(f"{path.name} has no frame that can be read: upload it again")
     frame, _ = found or first
-    return mask_levels(frame.image, has_transparency(first[0].image))
+    return mask_levels(frame.image, any(map(has_transparency, (first[0].image, frame.image))))
 
 
 def _frames(path: Path, start: float) -> Iterator[tuple[Frame, float]]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import SettingValueError
 from ..features.extractor import Features
 from ..io.frame import Frame
 from ..losses.base import Loss, Regions, StyleSize
@@ -62,9 +63,10 @@ class Region:
 def check_content_weights(regions: Iterable[Region], content_weight: float) -> None:
     """Raise ValueError if a region has a content weight, and the frame's is 0."""
     if not content_weight and any(region.settings.get("content_weight") for region in regions):
-        raise ValueError(
+        raise SettingValueError(
             "content_weight is 0 and that of a region is not: give the frame a small one, such as "
-            "content_weight=0.001"
+            "content_weight=0.001",
+            "content_weight",
         )
 
 
@@ -136,16 +138,13 @@ def style_context(
         content: (1, 3, H, W).
         guides: of the frame, of any size.
     """
-    size, regions = (content.shape[-1], content.shape[-2]), guides.regions
+    size = content.shape[-1], content.shape[-2]
     painted, emphasis = (
         None if each is None else resize(each, size) for each in (guides.painted, guides.emphasis)
     )
     if not settings.painted_weight:
         painted = None
-    if regions is None and painted is not None:
-        # What the style fills in has the style's statistics by itself: as a part of the whole it
-        # would make up for the painting, in garish colours.
-        regions = FrameRegions((Region(),), painted[:, 3:])
+    regions = _painting_apart(guides.regions, painted, size)
     if regions is None:
         targets = style.targets(losses, style_size(settings, size))
         return StyleContext(style.color_statistics(), targets, None, painted, emphasis)
@@ -163,6 +162,21 @@ def style_context(
         painted,
         emphasis,
     )
+
+
+def _painting_apart(
+    regions: FrameRegions | None, painted: Tensor | None, size: tuple[int, int]
+) -> FrameRegions | None:
+    """The regions at this size, with the painting as one more.
+
+    What the style fills in has the style's statistics by itself: together with the painting it
+    would make up for that, in garish colours.
+    """
+    if painted is None or regions is None:
+        return regions if painted is None else FrameRegions((Region(),), painted[:, 3:])
+    alpha = painted[:, 3:]
+    masks = with_rest(resize(regions.masks, size))[:, 1:] * (1 - alpha)
+    return FrameRegions((*regions.regions, Region()), torch.cat([masks, alpha], 1))
 
 
 def style_size(settings: Settings, size: Sequence[int]) -> StyleSize:
