@@ -41,17 +41,18 @@ FACE = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.6]], np.float32)
 GRAY = np.full((60, 100, 3), 128, np.uint8)
 
 
-def test_mask_of_a_face_covers_eyes_and_mouth_only():
-    mask = drawn([FACE], (100, 60))
+def test_mask_of_a_face_covers_eyes_and_mouth_most():
+    mask = drawn([FACE], (100, 60)).astype(int)
     assert mask.shape == (60, 100)
-    assert mask[24, 40] > 120 and mask[24, 60] > 120 and mask[36, 50] > 120
-    assert mask[5, 50] == 0 and mask[24, 90] == 0 and mask[55, 50] == 0
+    cheek = mask[34, 37]
+    assert cheek > 0 and min(mask[24, 40], mask[24, 60], mask[36, 50]) > 2 * cheek
+    assert mask[0, 0] == 0 and mask[24, 95] == 0 and mask[59, 99] == 0
     assert not drawn([], (100, 60)).any()
 
 
 def test_mask_of_a_large_face_is_fainter_than_that_of_a_small_one():
     levels = [drawn([0.5 + scale * (FACE - 0.5)], (400, 400)).max() for scale in (1, 0.3, 0.2)]
-    assert 120 < levels[0] < levels[1] < levels[2] and levels[2] > 240
+    assert 40 < levels[0] < levels[1] < levels[2] and levels[2] > 240
 
 
 def masks_of(looks):
@@ -179,7 +180,7 @@ def test_job_keeps_faces_at_the_default(tmp_path, found, picture_file):
     model.write_text("faces")
     for name in (clip, picture_file):
         with RenderJob(name, "out.mkv", face_model=model).open_source() as source:
-            assert all(frame.emphasis[19, 25] > 100 for frame in source)
+            assert all(frame.emphasis[19, 25] > 40 for frame in source)
         with RenderJob(name, "out.mkv", faces="paint").open_source() as source:
             assert all(frame.emphasis is None for frame in source)
     assert found == [(model, False), (model, True)]

@@ -39,14 +39,21 @@ EYE_SIZE, MOUTH_SIZE = (0.34, 0.24), (0.5, 0.28)
 SOFTNESS = 0.12
 """Standard deviation of the blur of their edges, in eye distances."""
 
-REACH = 1.0
+FACE_SIZE, FACE_EMPHASIS = (0.95, 1.15), 0.3
+"""The same of an ellipse over the face, and its value relative to that over eyes and mouth: without
+it a swirl of strokes forms around an eye."""
+
+REACH = 1.3
 """How far these ellipses and their blur reach beyond the points at most, in eye distances."""
 
 SMALL_EYES = 0.045
-"""Eye distance relative to the long side of a frame up to which the mask is 1. It falls as the
-reciprocal for larger faces, which strokes hide less, and which would look like photographs."""
+"""Eye distance relative to the long side of a frame up to which the mask is 1. It falls for larger
+faces, which strokes hide less, and which would look like parts of a photograph."""
 
-MIN_EMPHASIS = 0.5
+EMPHASIS_EXPONENT = 2.3
+"""Exponent of that fall."""
+
+MIN_EMPHASIS = 0.2
 """Value of the mask on the largest faces."""
 
 
@@ -140,7 +147,7 @@ def _distance(points: Points, other: Points, size: tuple[int, int]) -> float:
 
 
 def drawn(faces: Sequence[Points], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The mask of faces: ellipses over eyes and mouths, fainter on large faces.
+    """The mask of faces: ellipses over eyes and mouths, fainter over faces, and on large faces.
 
     Args:
         faces: points of each.
@@ -173,10 +180,13 @@ def _ellipses(
     """
     across = points[1] - points[0]
     angle = float(np.degrees(np.arctan2(across[1], across[0])))
-    level = round(255 * min(1.0, max(MIN_EMPHASIS, SMALL_EYES * long_side / eyes)))
+    level = 255 * max(MIN_EMPHASIS, min(1.0, SMALL_EYES * long_side / eyes) ** EMPHASIS_EXPONENT)
     mask = np.zeros(shape, np.uint8)
-    for point, axes in zip(points, (EYE_SIZE, EYE_SIZE, MOUTH_SIZE), strict=True):
+    ellipses = [(points.mean(0), FACE_SIZE, FACE_EMPHASIS * level)]
+    sizes = EYE_SIZE, EYE_SIZE, MOUTH_SIZE
+    ellipses += [(point, size, level) for point, size in zip(points, sizes, strict=True)]
+    for point, size, value in ellipses:
         center = round(float(point[0])), round(float(point[1]))
-        half = max(1, round(axes[0] * eyes)), max(1, round(axes[1] * eyes))
-        cv2.ellipse(mask, center, half, angle, 0, 360, level, cv2.FILLED)
+        half = max(1, round(size[0] * eyes)), max(1, round(size[1] * eyes))
+        cv2.ellipse(mask, center, half, angle, 0, 360, round(value), cv2.FILLED)
     return cv2.GaussianBlur(mask, (0, 0), max(0.5, SOFTNESS * eyes)).astype(np.uint8)
