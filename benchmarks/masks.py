@@ -103,7 +103,7 @@ def carried_rows():
         source, drawn, masks = (Path(folder) / name for name in ("in.mkv", "0.png", "masks.mkv"))
         write_clip(source, clip.frames)
         cv2.imwrite(str(drawn), truth[0])
-        carry_masks(source, {Fraction(0): drawn}, masks)
+        carry_masks(source, {Fraction(0): drawn}, [masks])
         carried = [frame.image[..., 0] for frame in vs.open_source(masks)]
     overlaps = [
         ((one > 127) & (other > 127)).sum() / ((one > 127) | (other > 127)).sum()
