@@ -62,8 +62,10 @@ def remap(image: NDArray[Any], flow: Flow) -> NDArray[Any]:
     Borders repeat. ``image`` is (H, W, C) of any dtype that OpenCV supports.
     """
     height, width = flow.shape[:2]
-    x, y = cv2.split(pixel_grid(width, height) + flow)
-    warped: NDArray[Any] = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    positions = pixel_grid(width, height) + flow
+    warped: NDArray[Any] = cv2.remap(  # type: ignore[call-overload]
+        image, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return warped
 
 

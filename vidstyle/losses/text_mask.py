@@ -71,16 +71,21 @@ def text_mask(image: Tensor) -> Tensor:
     lightness = image.float().mean(1, keepdim=True)
     longest = max(image.shape[-2:])
     stroke = max(MIN_STROKE_PX, 2 * round(STROKE_FRACTION * longest / 2) + 1)
-    return torch.maximum(_bright_marks(lightness, stroke), _bright_marks(1 - lightness, stroke))
+    marks = _bright_marks(torch.cat([lightness, 1 - lightness]), stroke)
+    return marks.amax(0, keepdim=True)
 
 
 def _bright_marks(lightness: Tensor, stroke_px: int) -> Tensor:
-    """The mask of marks that are brighter than their ground."""
+    """The masks of marks that are brighter than their ground, of (N, 1, H, W)."""
     ground = opened(lightness, stroke_px)
     marks = (lightness - ground - NOISE).clamp_min(0)
-    moments = torch.cat((marks, marks**2, marks**3, ground, ground**2), 1)
+    squares = marks.square()
     cell = -(-(2 * stroke_px + 1) // WINDOW_CELLS)
-    cells = F.avg_pool2d(moments, cell, ceil_mode=True, count_include_pad=False)
+    moments = (
+        F.avg_pool2d(moment, cell, ceil_mode=True, count_include_pad=False)
+        for moment in (marks, squares, squares * marks, ground, ground.square())
+    )
+    cells = torch.cat(tuple(moments), 1)
     m1, m2, m3, mean, square = torch.split(box_mean(cells, WINDOW_CELLS), 1, 1)
     contrast = m3 / m2.clamp_min(EPSILON)
     coverage = m1 / contrast.clamp_min(EPSILON)

@@ -145,7 +145,7 @@ def select(mask: Tensor, image: Tensor, other: Tensor) -> Tensor:
 
 
 def box_mean(x: Tensor, side_px: int) -> Tensor:
-    """Mean of (1, C, H, W) over the window around each pixel, within the image.
+    """Mean of (N, C, H, W) over the window around each pixel, within the image.
 
     Args:
         x: any image.
@@ -192,7 +192,7 @@ def _box_sum(x: Tensor, dim: int, side_px: int) -> Tensor:
 
 
 def box_max(x: Tensor, side_px: int) -> Tensor:
-    """Maximum of (1, C, H, W) over the window around each pixel, within the image.
+    """Maximum of (N, C, H, W) over the window around each pixel, within the image.
 
     Args:
         x: any image.
@@ -204,7 +204,7 @@ def box_max(x: Tensor, side_px: int) -> Tensor:
 
 
 def opened(x: Tensor, side_px: int) -> Tensor:
-    """Morphological opening of (1, C, H, W): bright marks thinner than the odd window are gone."""
+    """Morphological opening of (N, C, H, W): bright marks thinner than the odd window are gone."""
     return box_max(-box_max(-x, side_px), side_px)
 
 

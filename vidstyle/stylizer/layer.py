@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..flow.warp import resize_flow, warp, warp_sharp
+from ..flow.warp import warp, warp_sharp
 from ..ops.pytree import register_dataclass
 from ..ops.tensors import select
 from ..optim.adam import AdamState, pyramid
@@ -112,12 +112,13 @@ def _map_scales(function: Callable[..., Tensor], mask: Tensor, *states: AdamStat
 def _warp_adam(state: AdamState, flow: Tensor) -> AdamState:
     """The Adam state, warped by the same flow as its image at all scales."""
 
-    def moved(*tensors: Tensor) -> tuple[Tensor, ...]:
-        size = tensors[0].shape[-1], tensors[0].shape[-2]
-        joined = warp(torch.cat(tensors, 1), resize_flow(flow, size), "bilinear")
+    def moved(level: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        joined = warp(torch.cat(tensors, 1), flows[level] * 0.5**level, "bilinear")
         return torch.split(joined, [tensor.shape[1] for tensor in tensors], 1)
 
+    flows = pyramid(flow)
     finest, *coarser = zip(state.exp_avg_sq, state.bias_correction, strict=True)
-    exp_avg, *scale = moved(state.exp_avg, *finest)
-    squares, corrections = zip(scale, *(moved(*each) for each in coarser), strict=True)
+    exp_avg, *scale = moved(0, state.exp_avg, *finest)
+    others = (moved(level, *each) for level, each in enumerate(coarser, 1))
+    squares, corrections = zip(scale, *others, strict=True)
     return AdamState(exp_avg, squares, corrections)

@@ -242,11 +242,11 @@ def state_after(
     loss, decrease = before.loss, before.loss_decrease
     if iterations:
         loss, decrease = iterations[-1].total, loss_decrease(before.loss, iterations)
-    # The next replay of a recorded setup overwrites the tensors of the start.
     layer = start.frame
     made = layer.content, layer.residual_flow, layer.reference, start.background
-    copies = with_tensors(made, [tensor.clone() for tensor in tensors_in(made)])
-    content, residual_flow, reference, background = copies
+    if result.image.is_cuda:  # the next replay of a recorded setup overwrites the tensors
+        made = with_tensors(made, [tensor.clone() for tensor in tensors_in(made)])
+    content, residual_flow, reference, background = made
     return StylizerState(
         Layer(result.image, content, result.state, residual_flow, reference),
         background,
