@@ -238,7 +238,7 @@ HARDWARE_ROWS = (
 def hardware(values):
     """What to expect of a machine, for the README."""
     cpu, gpu_machine, live_machine = values["machines"]
-    cores = f"{cpu['threads']} CPU cores without bfloat16 ({cpu['processor']})"
+    cores = f"{cpu['threads']} CPU cores in float32 ({cpu['processor']})"
     live_cores = f"{live_machine['threads']} CPU cores ({live_machine['processor']})"
     names = (cores, gpu_machine["device"])
     lines = [

@@ -266,7 +266,7 @@ ROBUSTNESS = "docs/benchmarks/robustness.md"
 SCALING = "docs/benchmarks/scaling.md"
 
 TABLES = {
-    "hardware": ("README.md", "speed-fp32-cpu speed-gpu live-cpu", speed_tables.hardware),
+    "hardware": ("README.md", "speed-cpu speed-gpu live-cpu", speed_tables.hardware),
     "temporal": (CONSISTENCY, "temporal-cpu", temporal),
     "regions": (CONSISTENCY, "temporal-cpu", regions),
     "peer": (CONSISTENCY, "peer-cpu", peer),
