@@ -85,7 +85,8 @@ class ContentTarget(NamedTuple):
         share = detail / (detail + weighting.detail * detail.mean()).clamp_min(EPSILON)
         weight_map = weight * (weighting.flat + (1 - weighting.flat) * share)
         values = exact.permute(0, 2, 3, 1).flatten()  # a view; ``var`` takes five times as long
-        variance = values.dot(values) / values.numel() - values.mean().square()
+        count = values.numel()
+        variance = (values.dot(values) - count * values.mean().square()) / (count - 1)
         variance = variance.clamp_min(MIN_VARIANCE)
         return cls(activations, variance, weight_map.to(activations.dtype))
 
