@@ -8,6 +8,7 @@ of Eileen Collins (NASA, public domain) it stylises.
 
 import argparse
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,13 +18,13 @@ import numpy as np
 import torch
 
 import vidstyle as vs
-from vidstyle.bench.clips import View, draw_landscape, object_clip, render_view
+from vidstyle.bench.clips import OBJECT_PX, View, draw_landscape, object_clip, render_view
 from vidstyle.bench.results import Row, machine, row_text, write_results
-from vidstyle.bench.temporal_metrics import flicker
+from vidstyle.bench.temporal_metrics import edge_alignment, flicker
 from vidstyle.faces import frame_with_faces
 from vidstyle.io.frame import Frame
 from vidstyle.mask_clip import carry_masks
-from vidstyle.metrics import correlation, squared_gradient, style_distance
+from vidstyle.metrics import squared_gradient, style_distance
 from vidstyle.ops.tensors import to_tensor
 from vidstyle.runtime.device import choose_device
 from vidstyle.styles import find_style
@@ -32,14 +33,14 @@ SIZE = 320, 192
 FRAMES, CARRIED_FRAMES, TIMED_FRAMES = 16, 48, 12
 STYLES = "strokes", "mosaic"
 
-SPEED_PX = 4.3
-"""Speed of the object, px per frame."""
-
 BORDER_PX, BESIDE_PX = 4, 24
 """Distance from a border up to which pixels are at it, and up to which they are beside it."""
 
 PORTRAIT_PX = 320
 """Long side of the portrait."""
+
+EYE_BOX_PX = 3
+"""Side of the box filter on its edge strengths: eyes are a few px high."""
 
 PORTRAIT_STYLES = "strokes", "glass", "mosaic", "watercolor"
 
@@ -61,7 +62,7 @@ def main():
 def outside_rows():
     """Pixels outside a mask, the object of a clip, that stylising changes."""
     clip, masks = object_with_masks(4)
-    frames = [with_mask(frame, mask) for frame, mask in zip(clip.frames, masks, strict=True)]
+    frames = [replace(frame, mask=mask) for frame, mask in zip(clip.frames, masks, strict=True)]
     stylized = vs.stylize_video(frames, STYLES[0], preset="draft")
     changed = [
         int((image.image != frame.image).any(-1)[mask == 0].sum())
@@ -72,7 +73,8 @@ def outside_rows():
 
 def still_rows():
     """A landscape whose halves have a style each."""
-    image = np.ascontiguousarray(landscape().clip(0, 255).astype(np.uint8))
+    canvas = draw_landscape((2 * SIZE[0], 2 * SIZE[1]), 1)
+    image = render_view(View(), SIZE, canvas).clip(0, 255).astype(np.uint8)
     left = np.zeros(image.shape[:2], np.uint8)
     middle = SIZE[0] // 2
     left[:, :middle] = 255
@@ -113,7 +115,7 @@ def carried_rows():
     yield Row(words, float(overlaps[-1]), "", ">= 0.85")
     yield Row("the same, worst frame", float(min(overlaps)), "", ">= 0.85")
     errors = [
-        masked_flicker(clip, carried, regions) for regions in (regions_of(carried[:FRAMES]), None)
+        masked_flicker(clip, carried, regions) for regions in (regions_of(carried[:FRAMES]), ())
     ]
     words = "carried mask: temporal error within it, relative to a render without it"
     yield Row(words, errors[0] / errors[1], "", "<= 1.2")
@@ -126,7 +128,7 @@ def time_rows():
     # The runs take turns, so that a change of the machine's speed affects both.
     seconds = {"plain": [], "regions": []}
     for _ in range(3):
-        seconds["plain"].append(seconds_per_frame(frames, None))
+        seconds["plain"].append(seconds_per_frame(frames, ()))
         seconds["regions"].append(seconds_per_frame(frames, regions_of(masks)))
     ratio = min(seconds["regions"]) / min(seconds["plain"])
     yield Row("time of a frame with two regions, relative to one style", ratio, "", "<= 1.5")
@@ -143,29 +145,23 @@ def face_rows():
     means = {}
     for faces in ("paint", "keep"):
         stylized = (vs.stylize(image, style, faces=faces) for style in PORTRAIT_STYLES)
-        means[faces] = np.mean([edge_correlation(each, image, places) for each in stylized])
+        measured = [
+            edge_alignment(to_tensor(each), to_tensor(image), places, EYE_BOX_PX)
+            for each in stylized
+        ]
+        means[faces] = np.mean(measured)
         yield Row(f"eyes and mouth, --faces {faces}: correlation of edges", float(means[faces]))
     words = "eyes and mouth: correlation of edges, --faces keep relative to paint"
     yield Row(words, float(means["keep"] / means["paint"]), "", ">= 1.5")
 
 
-def landscape():
-    """(H, W, 3) float32 of ``SIZE``."""
-    return render_view(View(), SIZE, draw_landscape((2 * SIZE[0], 2 * SIZE[1]), 1))
-
-
-def object_with_masks(count, speed=SPEED_PX):
+def object_with_masks(count, speed=OBJECT_PX):
     """A clip of an object, and the exact masks of the object, (H, W) uint8 each."""
     clip = object_clip("object", SIZE, count, speed)
     y, x = np.mgrid[: SIZE[1], : SIZE[0]]
     places = (SIZE[0] / 4 + speed * number for number in range(count))
     discs = (np.hypot(x - place, y - SIZE[1] / 2) <= SIZE[1] / 4 for place in places)
     return clip, [255 * disc.astype(np.uint8) for disc in discs]
-
-
-def with_mask(frame, mask):
-    """A frame that is stylised within a mask."""
-    return Frame(frame.image, frame.time, frame.duration, mask=mask)
 
 
 def regions_of(masks):
@@ -185,21 +181,18 @@ def each_in_turn(masks):
 def masked_flicker(clip, masks, regions):
     """Warping error within masks, of a render of the first frames with regions or without."""
     frames = [frame.image for frame in clip.frames[:FRAMES]]
-    style = STYLES[1]
-    given = {} if regions is None else {"regions": regions}
-    images = [to_tensor(image) for image in vs.stylize_video(frames, style, **given)]
+    images = [to_tensor(image) for image in vs.stylize_video(frames, STYLES[1], regions=regions)]
     motions = []
     for motion, mask in zip(clip.motions[:FRAMES], masks, strict=False):
-        inside = to_tensor(np.repeat(mask[..., None], 3, -1))[:, :1] > 0.5
+        inside = torch.from_numpy(mask > 127)
         reliable = None if motion.reliable is None else motion.reliable * inside
-        motions.append(vs.Motion(motion.flow, reliable, cut=motion.cut))
+        motions.append(replace(motion, reliable=reliable))
     return flicker(images, motions) ** 0.5
 
 
 def seconds_per_frame(frames, regions):
     """Wall time of a frame after the first, seconds."""
-    given = {} if regions is None else {"regions": regions}
-    stylized = vs.stylize_video(frames, STYLES[0], preset="draft", **given)
+    stylized = vs.stylize_video(frames, STYLES[0], preset="draft", regions=regions)
     next(stylized)
     began = time.perf_counter()
     count = sum(1 for _ in stylized)
@@ -223,14 +216,7 @@ def face_places(image):
     """(H, W) bool, at the eyes and mouth that the bundled model finds."""
     emphasis = frame_with_faces(Frame(image)).emphasis
     # The rest of the face has 0.3 of the largest value.
-    return emphasis > 0.6 * emphasis.max()
-
-
-def edge_correlation(stylized, image, places):
-    """Correlation of edge strengths of a stylised image with the image, at some places."""
-    edges = (squared_gradient(to_tensor(each)).sqrt()[0, 0] for each in (stylized, image))
-    blurred = [cv2.blur(each.numpy(), (3, 3))[places[1:, 1:]] for each in edges]
-    return correlation(*map(torch.from_numpy, blurred))
+    return torch.from_numpy(emphasis > 0.6 * emphasis.max())
 
 
 def write_clip(path, frames):

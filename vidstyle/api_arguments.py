@@ -165,12 +165,16 @@ class RenderOptions:
         """The job of these options."""
         keyframes = self._keyframes()
         timed = any(keyframe.region for keyframe in keyframes)
+        start, stop, rate = (
+            None if number is None else exact_fraction(number)
+            for number in (self.start, self.stop, self.rate)
+        )
         return RenderJob(
             input,
             output,
-            start=None if self.start is None else exact_fraction(self.start),
-            stop=None if self.stop is None else exact_fraction(self.stop),
-            rate=None if self.rate is None else exact_fraction(self.rate),
+            start=start,
+            stop=stop,
+            rate=rate,
             sdr=self.hdr == "sdr",
             overwrite=self.overwrite,
             resume=self.resume,

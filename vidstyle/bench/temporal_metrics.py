@@ -82,22 +82,26 @@ def without_small_motion(motion: Motion, still_px: float = 0.5) -> Motion:
     return replace(motion, flow=motion.flow * moves)
 
 
-def edge_alignment(image: Tensor, content: Tensor, moving: Tensor) -> float:
+def edge_alignment(
+    image: Tensor, content: Tensor, moving: Tensor, box_px: int = EDGE_BOX_PX
+) -> float:
     """Pearson's correlation of an image's edge strengths with those of its content.
 
     Args:
         image, content: (1, 3, H, W) float in [0, 1].
         moving: (H, W) bool, the pixels to compare; if no pixel is set, all pixels are compared.
+        box_px: side of the box filter on edge strengths, odd.
     """
     if not moving[1:, 1:].any():
         moving = torch.ones_like(moving)
     inner = moving[1:, 1:]
-    return correlation(_edge_strength(image)[0, 0][inner], _edge_strength(content)[0, 0][inner])
+    strengths = (_edge_strength(each, box_px)[0, 0][inner] for each in (image, content))
+    return correlation(*strengths)
 
 
-def _edge_strength(image: Tensor) -> Tensor:
+def _edge_strength(image: Tensor, box_px: int) -> Tensor:
     """Gradient magnitude, box-filtered: (1, 1, H - 1, W - 1)."""
-    return F.avg_pool2d(squared_gradient(image).sqrt(), EDGE_BOX_PX, 1, EDGE_BOX_PX // 2)
+    return F.avg_pool2d(squared_gradient(image).sqrt(), box_px, 1, box_px // 2)
 
 
 def contrast(image: Tensor) -> float:

@@ -34,8 +34,8 @@ class PyramidStart:
     """
 
     def __init__(self, final_px: int, coarse_levels: int) -> None:
-        self._final_px, self._levels_left = final_px, coarse_levels
-        self._steps_left = self._level_steps
+        self._final_px = final_px
+        self._begin_level(coarse_levels)
         self._skip_small_levels()
 
     @property
@@ -50,16 +50,11 @@ class PyramidStart:
         """Steps of the next frame."""
         return COARSE_FRAME_STEPS if self._levels_left > 0 else FINAL_FRAME_STEPS
 
-    @property
-    def _level_steps(self) -> int:
-        return MIN_LEVEL_STEPS if self._levels_left > 0 else FINAL_LEVEL_STEPS
-
     def advance(self, steps: int) -> None:
         """Count the steps of a frame."""
         self._steps_left -= steps
         if self._steps_left <= 0:
-            self._levels_left -= 1
-            self._steps_left = self._level_steps
+            self._begin_level(self._levels_left - 1)
 
     def limit(self, final_px: int) -> None:
         """Lower the final size, and the coarse ones with it."""
@@ -68,5 +63,8 @@ class PyramidStart:
 
     def _skip_small_levels(self) -> None:
         while self._levels_left and (self.size_px or 0) < MIN_COARSE_PX:
-            self._levels_left -= 1
-            self._steps_left = self._level_steps
+            self._begin_level(self._levels_left - 1)
+
+    def _begin_level(self, levels_left: int) -> None:
+        self._levels_left = levels_left
+        self._steps_left = MIN_LEVEL_STEPS if levels_left > 0 else FINAL_LEVEL_STEPS

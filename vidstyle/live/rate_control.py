@@ -152,8 +152,7 @@ class FrameRateController:
         interval = PLANNED_SHARE / self.target_fps
         fits = fixed_seconds + MIN_FRAME_STEPS * step_seconds < interval
         planned_seconds = interval if fits else START_FRAME_SECONDS
-        affordable = int((planned_seconds - fixed_seconds) / max(step_seconds, 1e-6))
-        return max(MIN_FRAME_STEPS, affordable)
+        return max(MIN_FRAME_STEPS, _steps_within(planned_seconds, step_seconds, fixed_seconds))
 
     def _limit_final_size(self, size: int, least_seconds: float) -> None:
         """Lower the final size of a start to what this machine can do, from a frame before.
@@ -177,7 +176,7 @@ class FrameRateController:
     def _choose_steps(self, stylizer: Stylizer, step_seconds: float, fixed_seconds: float) -> None:
         fits = fixed_seconds + step_seconds < LATE_SHARE / self.target_fps
         fps = self.target_fps if fits else self._slowest_fps
-        affordable = int((PLANNED_SHARE / fps - fixed_seconds) / max(step_seconds, 1e-6))
+        affordable = _steps_within(PLANNED_SHARE / fps, step_seconds, fixed_seconds)
         wanted, steps = min(self.max_steps, max(1, affordable)), stylizer.settings.steps
         if wanted != steps:  # gradually: a single slow frame is weak evidence
             change = 1 if wanted > steps else min(-1, -((steps - wanted) // 2))
@@ -229,3 +228,8 @@ class FrameRateController:
         self._full_px = 0 if full else self._full_px
         self._late_frames, self._late_seconds, self._early_seconds = 0, 0.0, 0.0
         self._late_times.clear()
+
+
+def _steps_within(seconds: float, step_seconds: float, fixed_seconds: float) -> int:
+    """Number of steps of a frame that takes so many seconds, besides what each frame takes."""
+    return int((seconds - fixed_seconds) / max(step_seconds, 1e-6))

@@ -52,7 +52,7 @@ class Background:
 
     def updated(self, frame: Layer) -> "Background":
         """The plate after the frame of ``shown`` has been stylised."""
-        layer = frame.where(self.shown > 0, self.layer)
+        layer = frame.where(self.shown, self.layer)
         return replace(self, layer=layer, known=torch.maximum(self.known, self.shown))
 
     def forgotten(self) -> "Background":

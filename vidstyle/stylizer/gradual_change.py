@@ -82,7 +82,7 @@ def next_reference(reference: Tensor, content: Tensor, kept: Tensor) -> Tensor:
 
     Args:
         reference, content: as for ``gradually_changed``.
-        kept: (1, 1, H, W) bool, False where the frame is stylised from a new start.
+        kept: (1, 1, H, W) bool or 0 and 1, not set where the frame is stylised from a new start.
     """
     gray = content.mean(1, keepdim=True)
     return select(kept, torch.lerp(reference, gray, REFERENCE_GAIN), gray)

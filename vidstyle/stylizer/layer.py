@@ -67,7 +67,7 @@ class Layer:
         return Layer(image, content, adam, residual_flow, reference)
 
     def where(self, mask: Tensor, other: "Layer") -> "Layer":
-        """This layer where the mask, (1, 1, H, W) bool, is True; the other elsewhere."""
+        """This layer where the mask, (1, 1, H, W) bool or 0 and 1, is set; the other elsewhere."""
         mask = mask.to(self.image)
         return Layer(
             select(mask, self.image, other.image),

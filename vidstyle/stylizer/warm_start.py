@@ -115,7 +115,7 @@ def warm_start(
     valid = valid & ~changed.mask
     kept = valid.to(frame)
     content, denoised = (select(kept, each, frame) for each in (content, denoised))
-    reference = next_reference(reference, denoised, valid)
+    reference = next_reference(reference, denoised, kept)
     change = torch.stack([1 - kept.mean(), (denoised - content).square().mean().sqrt()])
     if proposal is None:
         colors = _fit_colors(layer.image, content, valid)
