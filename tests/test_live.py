@@ -243,6 +243,10 @@ def test_session_keys_keep_parameters_in_range(session):
     session._source.area._load_people = lambda: None  # no download
     press(session, stylizer, "a")
     assert session.controls.state()["area"] == "person"
+    session._source.area._load_faces = lambda: None
+    before = session.controls.state()["faces"]
+    press(session, stylizer, "k")
+    assert {before, session.controls.state()["faces"]} == {"keep", "paint"}
     press(session, stylizer, "x")  # a key without an action
 
 

@@ -104,6 +104,30 @@ def test_area_gives_frames_emphasis_on_faces(monkeypatch, tmp_path):
     assert not [thread for thread in enumerate_threads() if thread.name == "vidstyle-faces"]
 
 
+def test_area_toggles_faces_and_loads_the_model_when_it_is_needed(monkeypatch):
+    face = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.6]], np.float32)
+    monkeypatch.setattr(vidstyle.face_models, "load_face_model", lambda path: lambda image: [face])
+    area, said = StylizedArea(), []
+    area.notify = lambda text, error: said.append((text, error))
+    area.load()
+    area.toggle_faces()
+    assert area.faces == "keep"
+    until(lambda: area.with_masks(Frame(IMAGE)).emphasis is not None)
+    assert said == [("loading the model that finds faces", False)]
+    area.toggle_faces()
+    assert area.faces == "paint" and area.with_masks(Frame(IMAGE)).emphasis is None
+    area.close()
+
+
+def test_area_without_a_face_model_says_why_and_paints_faces(tmp_path):
+    area, said = StylizedArea(face_model=tmp_path / "gone.tflite"), []
+    area.notify = lambda text, error: said.append((text, error))
+    area.toggle_faces()
+    until(lambda: area.faces == "paint")
+    until(lambda: len(said) == 2)
+    assert "gone.tflite" in said[1][0] and said[1][1]
+
+
 def test_area_looks_for_no_faces_that_are_painted(monkeypatch):
     monkeypatch.setattr(vidstyle.face_models, "load_face_model", lambda path: pytest.fail())
     area = StylizedArea()

@@ -63,6 +63,7 @@ class Controls:
             "original_colors": self._toggle_original_colors,
             "mirror": self._toggle_mirror,
             "area": self._source.area.next,
+            "faces": self._source.area.toggle_faces,
             "bypass": self._toggle_bypass,
             "stronger": lambda: self._change_strength(STRENGTH_STEP),
             "weaker": lambda: self._change_strength(-STRENGTH_STEP),
@@ -106,6 +107,7 @@ class Controls:
             "original_colors": settings.original_colors,
             "mirror": self._source.mirror,
             "area": self._source.area.name,
+            "faces": self._source.area.faces,
             "bypass": self._bypass,
         }
 

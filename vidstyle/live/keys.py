@@ -16,6 +16,7 @@ KEYS = {
     "f": "freeze",
     "m": "mirror",
     "a": "area",
+    "k": "faces",
     "s": "snapshot",
     "r": "record",
     "h": "help",
@@ -28,6 +29,7 @@ HELP = (
     "o: original colours    c: source side by side",
     "f: freeze    m: mirror    b: bypass",
     "a: all, people only, background only",
+    "k: keep faces, or paint them like all else",
     "s: snapshot    r: record",
     "h: this help    q: quit",
 )

@@ -4,6 +4,7 @@ and the faces, which keep more of the content."""
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,9 +58,8 @@ exact times."""
 class StylizedArea:
     """Gives frames the mask of the chosen area, the masks of regions, and emphasis on faces.
 
-    ``with_masks`` is called in the thread that reads the camera, the other methods in any. The
-    model of people is loaded when it is first needed, in a thread of its own; until then frames
-    have no mask.
+    ``with_masks`` is called in the thread that reads the camera, the other methods in any. A model
+    that a choice needs first is loaded in a thread of its own; until then frames have no mask.
 
     Args:
         model: see ``load_person_model``.
@@ -67,7 +67,7 @@ class StylizedArea:
         face_model: see ``load_face_model``.
         drawn: a still image, the mask of the area ``DRAWN``; None: there is no such area.
         regions: the masks of the stylizer's regions: of people, or still images.
-        faces: one of ``FACES_CHOICES``.
+        faces: one of ``FACES_CHOICES``; ``faces`` is the present one.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class StylizedArea:
         faces: str = PAINT,
     ) -> None:
         self._path, self._face_path, self.name = model, face_model, name
-        self._faces_choice = faces
+        self.faces = faces
         self._drawn, self._regions = drawn, tuple(regions)
         self._readers: dict[str, MaskReader] = {}
         self._region_readers: list[MaskReader] = []
         self._people: MaskFinder | None = None
-        self._faces: _FacesBeside | None = None
-        self._loading = False
+        self._face_search: _FacesBeside | None = None
+        self._loading: set[str] = set()
         self.notify: Callable[[str, bool], None] = lambda text, error: None
 
     @property
@@ -102,18 +102,22 @@ class StylizedArea:
             InputError: a mask cannot be read, or is no still image.
         """
         # A camera is opened before PyTorch, which takes longer, is loaded.
-        from ..face_models import load_face_model
-        from ..faces import FaceMasks
-
-        if self._faces_choice == KEEP and self._faces is None:
-            model = load_face_model(self._face_path)
-            self._faces = _FacesBeside(FaceMasks(model, KEPT_LOOKS))
+        if self.faces == KEEP:
+            self._load_faces()
         if self.name in PEOPLE:
             self._load_people()
         if self._drawn is not None and DRAWN not in self._readers:
             self._readers[DRAWN] = still_reader(self._drawn)
         if not self._region_readers:
             self._region_readers = [self._reader_of_region(mask) for mask in self._regions]
+
+    def _load_faces(self) -> None:
+        from ..face_models import load_face_model
+        from ..faces import FaceMasks
+
+        if self._face_search is None:
+            model = load_face_model(self._face_path)
+            self._face_search = _FacesBeside(FaceMasks(model, KEPT_LOOKS))
 
     def _load_people(self) -> MaskFinder:
         """The finder of people, which is loaded once."""
@@ -138,24 +142,39 @@ class StylizedArea:
     def choose(self, name: str) -> None:
         """Choose an area; the model is loaded if it is needed."""
         self.name = name
-        if name in PEOPLE and self._people is None and not self._loading:
-            self._loading = True
-            self.notify("loading the model that finds people", False)
-            Worker(self._load_later, "person")
+        if name in PEOPLE and self._people is None:
+            self._load_later("people", self._load_people, partial(setattr, self, "name", ALL))
 
-    def _load_later(self, worker: Worker) -> None:
-        try:
-            self._load_people()
-        except Exception as error:  # noqa: BLE001 (the session goes on without masks)
-            self.name = ALL
-            self.notify(str(error).replace("person_model=", "--person-model "), True)
-        finally:
-            self._loading = False
+    def toggle_faces(self) -> None:
+        """Keep faces, or paint them like all else; the model is loaded if it is needed."""
+        self.faces = PAINT if self.faces == KEEP else KEEP
+        if self.faces == KEEP and self._face_search is None:
+            self._load_later("faces", self._load_faces, partial(setattr, self, "faces", PAINT))
+
+    def _load_later(
+        self, what: str, load: Callable[[], object], give_up: Callable[[], None]
+    ) -> None:
+        """Load a model in a thread of its own, unless one does so already."""
+        if what in self._loading:
+            return
+        self._loading.add(what)
+        self.notify(f"loading the model that finds {what}", False)
+
+        def run(worker: Worker) -> None:
+            try:
+                load()
+            except Exception as error:  # noqa: BLE001 (the session goes on without masks)
+                give_up()
+                self.notify(str(error).replace("person_model=", "--person-model "), True)
+            finally:
+                self._loading.discard(what)
+
+        Worker(run, what)
 
     def with_masks(self, frame: Frame) -> Frame:
         """The frame with its masks, and with emphasis on faces."""
-        if self._faces is not None:
-            frame = replace(frame, emphasis=self._faces.emphasis_of(frame))
+        if self.faces == KEEP and self._face_search is not None:
+            frame = replace(frame, emphasis=self._face_search.emphasis_of(frame))
         if self._region_readers:
             masks = [reader.mask_of(frame) for reader in self._region_readers]
             frame = replace(frame, regions=np.stack(masks))
@@ -164,8 +183,8 @@ class StylizedArea:
 
     def close(self) -> None:
         """There are no more frames. Further calls have no effect."""
-        if self._faces is not None:
-            self._faces.close()
+        if self._face_search is not None:
+            self._face_search.close()
 
 
 class _FacesBeside:

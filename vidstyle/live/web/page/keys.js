@@ -25,6 +25,7 @@ addAction(["b"], "bypass", "bypass: show the source");
 addAction(["f"], "freeze", "freeze");
 addAction(["m"], "mirror", "mirror");
 addAction(["a"], "area", "all, people only, background only");
+addAction(["k"], "faces", "keep faces, or paint them like all else");
 addAction(["s"], "snapshot", "snapshot");
 addAction(["r"], "record", "start and stop a recording");
 

@@ -202,6 +202,7 @@ function showState(state) {
     button.setAttribute("aria-pressed", String(Boolean(state[name])));
   }
   setText("area", `area: ${state.area}`);
+  setText("faces", `faces: ${state.faces}`);
   showStyles(state.styles);
   showSettings(state.settings);
   plotted.push({ loss: state.loss, fps: state.fps });
