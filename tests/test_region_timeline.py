@@ -25,7 +25,9 @@ from vidstyle.regions import RegionEntry, load_regions, parse_regions
 from vidstyle.studio.preview import Previewer
 from vidstyle.studio.preview_request import PreviewRequest
 from vidstyle.stylizer.regions import Region
-from vidstyle.stylizer.timeline import FADE_LEVELS, Keyframe, Timeline
+from vidstyle.stylizer.keyframe import Keyframe
+from vidstyle.stylizer.timeline import Timeline
+from vidstyle.stylizer.tracks import FADE_LEVELS
 
 RATE = Fraction(10)
 
@@ -102,6 +104,50 @@ def test_region_follows_the_frame_in_what_no_keyframe_of_it_changed(style, other
     keyframes = [at(1, "1", strength=0.5), at(2, None, other, style_scale=2.0, strength=0.1)]
     timeline = Timeline(keyframes, style, Settings(), [Region()])
     assert regions_at(timeline, 3) == (Region(None, {"strength": 0.5}),)
+
+
+def test_region_goes_back_to_following_the_frame(style, other):
+    keyframes = [
+        at(1, "1", other, strength=0.5),
+        replace(at(2, "1", fade=2), follows=("style", "strength")),
+        at(5, None, other, strength=0.2),
+    ]
+    timeline = Timeline(keyframes, style, Settings(), [Region(style, {"strength": 0.8})])
+    assert regions_at(timeline, 0) == (Region(style, {"strength": 0.8}),)
+    assert regions_at(timeline, 1) == (Region(other, {"strength": 0.5}),)
+    (half,) = regions_at(timeline, 3)
+    assert half.style.weights == (FADE_LEVELS / 2, FADE_LEVELS / 2) and half.fading
+    assert half.settings == {"strength": 0.75}
+    assert regions_at(timeline, 4) == regions_at(timeline, 6) == (Region(),)
+
+
+def test_region_that_follows_a_fading_frame_fades_to_where_the_frame_is(style, other):
+    follows = replace(at(2, "1", fade=2), follows=("style", "strength"))
+    keyframes = [at(1, "1", strength=1.0), at(2, None, other, fade=4, strength=0.0), follows]
+    timeline = Timeline(keyframes, style, Settings(strength=0.5), [Region(style)])
+    (half,) = regions_at(timeline, 3)
+    assert half.settings["strength"] == pytest.approx((1 + 0.375) / 2)
+    # Half of its own style, and half of the frame's, a quarter of which is the new one already.
+    assert half.style.weights == (FADE_LEVELS * 7 / 8, FADE_LEVELS / 8)
+    assert regions_at(timeline, 4) == (Region(),)
+
+
+def test_keyframes_of_a_region_name_the_frame_to_follow_it(tmp_path):
+    words = ["2", "region=left", "style=frame", "strength=frame", "content-weight=0.1", "fade=1"]
+    entry = parse_keyframe(words)
+    assert entry.styles == () and entry.follows == ("style", "strength")
+    assert entry.settings == {"content_weight": 0.1}
+    timeline = tmp_path / "show.toml"
+    timeline.write_text(
+        "[[keyframe]]\ntime = 2\nregion = 'left'\nstyle = 'frame'\nstrength = 'frame'\n"
+        "content_weight = 0.1\nfade = 1\n"
+    )
+    assert read_timeline(timeline) == (entry,)
+    assert entry.recipe()["strength"] == entry.recipe()["style"] == "frame"
+    with pytest.raises(ValueError, match="strength is 'frame': use a number"):
+        parse_keyframe(["2", "strength=frame"])
+    with pytest.raises(ValueError, match="cannot follow the frame: name the region"):
+        replace(entry, region=None).with_style(None)
 
 
 def test_timeline_finds_regions_by_name_and_number(style):

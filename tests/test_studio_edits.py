@@ -105,6 +105,7 @@ def test_edits_flags_are_what_the_command_line_reads():
                 {"time": 1.0335, "strength": 1},
                 {"time": 3, "style_scale": 1.5, "content_weight": 0.125, "temporal": 0}
                 | {"fade": 1, "easing": "smooth"},
+                {"time": 4, "region": "m", "style": "frame", "strength": 1},
             ],
             "regions": [
                 {"mask": "m", "style": "dots", "strength": 0.5},
@@ -113,6 +114,7 @@ def test_edits_flags_are_what_the_command_line_reads():
             "mask": "m",
         }
     )
+    assert edits.styles == {"ink", "dots"}
     names = {"m": "mask.png", "ink": "ink", "dots": "dots"}
     flags = edits.flags(names)
     assert flags == [
@@ -121,11 +123,13 @@ def test_edits_flags_are_what_the_command_line_reads():
         *("--at", "2", "style=ink", "strength=0.25", "fade=1.5"),
         *("--at", "3", "style-scale=1.5", "content-weight=0.125", "temporal=0"),
         *("fade=1", "easing=smooth"),
+        *("--at", "4", "region=1", "style=frame", "strength=1"),
     ]
     assert Edits.of(edits.public()) == edits
-    words = flags[7:9], flags[10:14], flags[15:]
+    words = flags[7:9], flags[10:14], flags[15:21], flags[22:]
     for given, each in zip(edits.keyframes, words, strict=True):
-        assert replace(parse_keyframe(each), styles=()) == replace(given.entry(names), styles=())
+        entry = given.entry(names, given.region and "1")
+        assert replace(parse_keyframe(each), styles=()) == replace(entry, styles=())
     for given, text in zip(edits.regions, (flags[3], flags[5]), strict=True):
         (parsed,), made = parse_regions([text]), given.entry(names)
         assert (parsed.mask, parsed.settings) == (made.mask, made.settings)

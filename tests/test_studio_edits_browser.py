@@ -253,13 +253,21 @@ def test_page_keyframe_changes_one_part_of_the_frame(page, studio, tmp_path):
     item = f"#jobs li[data-id='{job.id}']"
     page.wait_for(f"{item} .what")
     until(lambda: "then ink in a part at 0:00" in page.one(f"{item} .what").text)
+    page.script(CHANGE, "#key-style", "frame")
+    assert markers(page) == [(0.5, "0:00.50, in half, style of the rest, fades in 0.5 s")]
+    job = queued(page, studio)
+    assert "--at 0.5 region=1 style=frame fade=0.5" in job.command
+    item = f"#jobs li[data-id='{job.id}']"
+    page.wait_for(f"{item} .what")
+    until(lambda: "then style of the rest in a part at" in page.one(f"{item} .what").text)
     page.script(CHANGE, f"#effect-{mask}", "off")
     assert "in unused mask" in markers(page)[0][1]
     assert queued(page, studio).keyframes == []
     page.script(CHANGE, f"#effect-{mask}", "keep")
     assert [each["region"] for each in queued(page, studio).keyframes] == [mask]
     page.script(CHANGE, "#key-region", "")
-    assert queued(page, studio).keyframes[0]["region"] is None
+    (keyframe,) = queued(page, studio).keyframes
+    assert (keyframe["region"], keyframe["style"], keyframe["strength"]) == (None, None, 1)
 
 
 LISTEN = """

@@ -23,7 +23,9 @@ from vidstyle.keyframes import (
     read_timeline,
 )
 from vidstyle.ops.tensors import to_tensor
-from vidstyle.stylizer.timeline import FADE_LEVELS, Keyframe, Timeline
+from vidstyle.stylizer.keyframe import Keyframe
+from vidstyle.stylizer.timeline import Timeline
+from vidstyle.stylizer.tracks import FADE_LEVELS
 
 RATE = Fraction(10)
 

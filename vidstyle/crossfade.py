@@ -10,7 +10,7 @@ import numpy as np
 
 from .flow.fields import Map, box_filter
 from .io.frame import Image
-from .stylizer.timeline import smooth
+from .stylizer.keyframe import smooth
 
 WINDOW_SHARE = 0.05
 """Side of the window of local means, as a share of the short side of the image: some strokes."""

@@ -14,9 +14,10 @@ from .features.extractor import Features
 from .io.files import check_readable, in_home
 from .settings import Settings
 from .styles import find_style
+from .stylizer.keyframe import REGION_NAMES, TIMED_SETTINGS, Keyframe, Value
 from .stylizer.regions import REGION_SETTINGS, Region
 from .stylizer.style import Style
-from .stylizer.timeline import TIMED_SETTINGS, Keyframe, Timeline, Value
+from .stylizer.timeline import Timeline
 from .time_text import parse_time
 
 TABLE = "keyframe"
@@ -25,6 +26,9 @@ TABLE = "keyframe"
 TIME = "time"
 LISTS = "style", "style_weights"
 """Keys with commas between several values on the command line."""
+
+FRAME = "frame"
+"""As a value of a region's keyframe: the region follows the frame in it again."""
 
 KEYS = (TIME, "region", "style", "style_weights", *TIMED_SETTINGS, "fade", "easing")
 
@@ -41,6 +45,7 @@ class KeyframeEntry:
         fade: duration of the change in seconds.
         easing: one of ``EASINGS``.
         region: name or number of the only region that changes; None: the frame.
+        follows: in what the region follows the frame again, see ``Keyframe``.
     """
 
     time: Fraction
@@ -50,6 +55,7 @@ class KeyframeEntry:
     fade: Fraction = Fraction(0)
     easing: str = "linear"
     region: str | None = None
+    follows: tuple[str, ...] = ()
 
     def recipe(self) -> dict[str, Any]:
         """The keyframe with file names alone, as JSON can hold it."""
@@ -57,7 +63,7 @@ class KeyframeEntry:
         times = {"time": float(self.time), "fade": float(self.fade), "easing": self.easing}
         where = {} if self.region is None else {"region": self.region}
         look = {"styles": styles, "style_weights": self.style_weights}
-        return {**times, **where, **look, **self.settings}
+        return {**times, **where, **look, **self.settings, **dict.fromkeys(self.follows, FRAME)}
 
     def loaded(self, features: Features) -> Keyframe:
         """The keyframe with its style, for a stylizer of these features.
@@ -69,7 +75,17 @@ class KeyframeEntry:
         style = None
         if self.styles:
             style = Style.from_images(self.styles, features, self.style_weights)
-        return Keyframe(self.time, style, self.settings, self.fade, self.easing, self.region)
+        return self.with_style(style)
+
+    def with_style(self, style: Style | None) -> Keyframe:
+        """The keyframe with this style.
+
+        Raises:
+            ValueError: see ``Keyframe``.
+        """
+        return Keyframe(
+            self.time, style, self.settings, self.fade, self.easing, self.region, self.follows
+        )
 
 
 def make_timeline(
@@ -110,6 +126,11 @@ def read_timeline(path: str | Path) -> tuple[KeyframeEntry, ...]:
         time = "0:15"
         region = "person"
         strength = 0
+
+        [[keyframe]]
+        time = "0:20"
+        region = "person"
+        strength = "frame"  # that of the frame again
 
     Raises:
         InputError: the file cannot be read, is no TOML, or has unknown keys or values.
@@ -186,6 +207,7 @@ def make_entry(table: Mapping[str, Any], folder: Path = Path()) -> KeyframeEntry
         InputError: a style does not exist.
     """
     check_table("keyframe", table, KEYS)
+    table, follows = _without_follows(table)
     if TIME not in table:
         raise ValueError(f"a keyframe has no {TIME}: write {TIME} = 10, in seconds")
     names, weights = table.get("style", []), table.get("style_weights")
@@ -212,17 +234,32 @@ def make_entry(table: Mapping[str, Any], folder: Path = Path()) -> KeyframeEntry
         parse_time(table.get("fade", 0)),
         str(table.get("easing", "linear")),
         _region(table.get("region")),
+        follows,
     )
     # Checks the values.
-    Keyframe(entry.time, None, settings, entry.fade, entry.easing, entry.region)
+    entry.with_style(None)
     replace(Settings(), **settings)
-    if not entry.styles and not settings:
+    if not entry.styles and not settings and not follows:
         known = TIMED_SETTINGS if entry.region is None else REGION_SETTINGS
         raise ValueError(
             f"the keyframe at {float(entry.time):g} s changes nothing: give it a style or one of "
             f"{', '.join(known)}"
         )
     return entry
+
+
+def _without_follows(table: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The table of a keyframe without the values ``FRAME``, and the names that had them."""
+    if table.get("region") is None:
+        return dict(table), ()
+    follows = tuple(name for name in REGION_NAMES if _is_frame(table.get(name)))
+    return {name: value for name, value in table.items() if name not in follows}, follows
+
+
+def _is_frame(given: object) -> bool:
+    if isinstance(given, list) and len(given) == 1:  # as the command line has styles
+        given = given[0]
+    return isinstance(given, str) and given == FRAME
 
 
 def _region(given: object) -> str | None:

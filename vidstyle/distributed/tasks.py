@@ -33,7 +33,8 @@ from ..settings import Settings
 from ..stylizer.regions import Region
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
-from ..stylizer.timeline import Keyframe, Timeline
+from ..stylizer.keyframe import Keyframe
+from ..stylizer.timeline import Timeline
 from .shot_list import ScanRange, scan
 from .sources import SourceMissingError, local_source
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..io.frame import Image
 from ..keyframes import KeyframeEntry
-from ..stylizer.timeline import Keyframe, check_order, setting_at
+from ..stylizer.keyframe import check_order
+from ..stylizer.tracks import SettingTrack
 from .commands import PARAMETERS, check_parameters, check_weights
 
 TIMED_PARAMETERS = "strength", "style_scale", "temporal_weight"
@@ -41,8 +42,7 @@ class SetList:
         check_order([entry.time for entry in entries])
         self._pending, self._styles, self._clock = list(entries), list(styles), clock
         self._keyframes = [
-            Keyframe(entry.time, None, entry.settings, entry.fade, entry.easing)
-            for entry in entries
+            entry.with_style(None) for entry in entries
         ]
         self._start: float | None = None
         self._before: dict[str, float] = {}
@@ -76,9 +76,11 @@ class SetList:
             if entry.styles:
                 self._session.blend(self._weights(entry), float(entry.fade))
             del self._pending[0]
-        past = [keyframe for keyframe in self._keyframes if keyframe.time <= now]
-        named = {name for keyframe in past for name in keyframe.settings}
-        values = {name: setting_at(name, self._before[name], past, now) for name in sorted(named)}
+        begun = [keyframe for keyframe in self._keyframes if keyframe.time <= now]
+        named = {name for keyframe in begun for name in keyframe.settings}
+        values = {
+            name: SettingTrack(name, begun, self._before[name]).at(now) for name in sorted(named)
+        }
         changed = {name: value for name, value in values.items() if self._sent.get(name) != value}
         if changed:
             self._session.command({"set": changed})

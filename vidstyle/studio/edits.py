@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from ..face_choices import KEEP, check_faces
 from ..io.mask_file import PEOPLE, MaskFile
-from ..keyframes import KeyframeEntry
+from ..keyframes import FRAME, KeyframeEntry
 from ..regions import RegionEntry
 from ..settings import Settings
-from ..stylizer.timeline import EASINGS
+from ..stylizer.keyframe import EASINGS, STYLE
 
 MAX_SECONDS = 1e7
 """Times in a clip are below, in seconds: a hundred days."""
@@ -32,7 +32,8 @@ class KeyframeEdit:
 
     Args:
         time: in seconds from the start of the clip.
-        style: id of the new style; None: it stays.
+        style: id of the new style, or ``FRAME`` where a region gets that of the frame again; None:
+            it stays.
         strength, style_scale, content_weight, temporal: new values of settings; None: they stay.
         fade: duration of the change in seconds.
         easing: the curve of the fade, one of ``EASINGS``.
@@ -64,6 +65,17 @@ class KeyframeEdit:
             _check_id("the region of a keyframe", self.region)
             if self.temporal is not None:
                 raise ValueError("temporal is of the whole frame: leave it out for a region")
+        elif self._follows:
+            raise ValueError(f"the style {FRAME!r} is for keyframes of a region: name its mask")
+
+    @property
+    def _follows(self) -> tuple[str, ...]:
+        return (STYLE,) if self.style == FRAME else ()
+
+    @property
+    def new_style(self) -> str | None:
+        """The id of the new style; None: there is none."""
+        return None if self._follows else self.style
 
     @property
     def settings(self) -> dict[str, float]:
@@ -79,7 +91,8 @@ class KeyframeEdit:
             number: of the region, from 1; None: the frame.
         """
         found = [seconds_text(self.time), *([] if number is None else [f"region={number}"])]
-        found += [] if self.style is None else [f"style={names[self.style]}"]
+        style = FRAME if self._follows else self.style and names[self.style]
+        found += [] if style is None else [f"style={style}"]
         changes = self.settings.items()
         found += [f"{name.replace('_', '-')}={value:g}" for name, value in changes]
         found += [f"fade={seconds_text(self.fade)}"] if self.fade else []
@@ -87,10 +100,12 @@ class KeyframeEdit:
 
     def entry(self, paths: Mapping[str, str], number: str | None = None) -> KeyframeEntry:
         """The same for the renderer; ``paths`` has the path of each id."""
-        styles = () if self.style is None else (Path(paths[self.style]),)
+        styles = () if self.new_style is None else (Path(paths[self.new_style]),)
         settings = {name: float(value) for name, value in self.settings.items()}
         times = Fraction(seconds_text(self.time)), Fraction(seconds_text(self.fade))
-        return KeyframeEntry(times[0], styles, None, settings, times[1], self.easing, number)
+        return KeyframeEntry(
+            times[0], styles, None, settings, times[1], self.easing, number, self._follows
+        )
 
 
 @dataclass(frozen=True)
@@ -172,7 +187,7 @@ class Edits:
     @property
     def styles(self) -> set[str]:
         """The ids of the styles."""
-        given = *(each.style for each in self.keyframes), *(each.style for each in self.regions)
+        given = *(each.new_style for each in self.keyframes), *(each.style for each in self.regions)
         return {style for style in given if style is not None}
 
     @property

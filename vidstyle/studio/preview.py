@@ -28,7 +28,7 @@ from ..stylizer.regions import Region, frame_guides
 from ..stylizer.sizes import default_working_px, output_size
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
-from ..stylizer.timeline import Keyframe, Timeline
+from ..stylizer.timeline import Timeline
 from .frames import Recent, recent_frame
 from .people import FrameMasks, People
 from .preview_request import PreviewRequest, prepared
@@ -294,14 +294,7 @@ class Previewer:
         )
         if request.keyframes:
             keyframes = [
-                Keyframe(
-                    each.time,
-                    self._style_or_none(each.styles[0] if each.styles else None),
-                    each.settings,
-                    each.fade,
-                    each.easing,
-                    each.region,
-                )
+                each.with_style(self._style_or_none(each.styles[0] if each.styles else None))
                 for each in request.keyframes
             ]
             timeline = Timeline(keyframes, style, settings, regions)

@@ -12,6 +12,7 @@ const KEY_SECONDS = 1;      // of Page Up and Page Down
 
 // Settings that a keyframe may change; those after the first are folded away.
 const SETTINGS = ["strength", "style_scale", "content_weight", "temporal"];
+export const FRAME = "frame";      // as the style of a region: that of the rest of the frame again
 const EASINGS = ["linear", "smooth"];  // curves of a fade
 const BLANK = { region: null, easing: EASINGS[0],
   ...Object.fromEntries(SETTINGS.map((name) => [name, null])) };
@@ -23,7 +24,11 @@ let chosen = null, clip = null, styles = [], baseStyle = () => "", onChange = ()
 let usedRegions = () => [];  // id and name of each mask that is a region
 
 const markers = new Map();  // keyframe -> its element
-const nameOf = (id) => (styles.find((each) => each.id === id) || { name: "" }).name;
+const nameOf = (id) => (id === FRAME ? "style of the rest" : namedStyle(id));
+const namedStyle = (id) => (styles.find((each) => each.id === id) || { name: "" }).name;
+
+// The id of the new style; "": there is none.
+export const imageId = ({ style }) => (style && style !== FRAME ? style : "");
 
 const isUsed = ({ region }) => !region || usedRegions().some(([id]) => id === region);
 
@@ -86,7 +91,7 @@ function showMarker(key) {
   marker.classList.toggle("chosen", key === chosen);
   marker.classList.toggle("part", Boolean(key.region));
   const image = marker.querySelector("img");
-  const picture = key.style ? linkTo(`styles/${key.style}.jpg`, { px: STYLE_PX }) : "";
+  const picture = imageId(key) ? linkTo(`styles/${key.style}.jpg`, { px: STYLE_PX }) : "";
   image.hidden = !picture;
   if (picture && image.dataset.style !== key.style) image.src = picture;
   image.dataset.style = key.style || "";
@@ -109,7 +114,8 @@ function showFades() {
 function showEditor() {
   editor.hidden = !chosen;
   if (!chosen) return;
-  fillStyles(byId("key-style"), styles, [["", "same style"]]);
+  const follow = chosen.region ? [[FRAME, "style of the rest"]] : [];
+  fillStyles(byId("key-style"), styles, [["", "same style"], ...follow]);
   byId("key-time").value = chosen.time;
   byId("key-time").max = stage.lastTime();
   byId("key-time").step = "any";
@@ -261,6 +267,7 @@ function edited(event) {
   else if (name === "region") {
     key.region = field.value || null;
     if (key.region) key.temporal = null;
+    else if (key.style === FRAME) key.style = null;
   } else if (name === "fade") key.fade = numberIn(field, 0, clip.seconds) || 0;
   else key[name] = numberIn(field, Number(field.min), Number(field.max));
   if (changesNothing(key)) key.strength = 1;
@@ -272,7 +279,7 @@ function edited(event) {
 export function showKeyframes(nextClip, nextStyles, keyframes) {
   clip = nextClip;
   styles = nextStyles;
-  const known = new Set(styles.map((each) => each.id));
+  const known = new Set([FRAME, ...styles.map((each) => each.id)]);
   const kept = keyframes.map((each) => (
     { ...BLANK, ...each, style: known.has(each.style) ? each.style : null }
   )).filter((each) => !changesNothing(each));

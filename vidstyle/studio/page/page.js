@@ -216,9 +216,10 @@ const clipOf = (job) => find(state.clips, job.clip)
 // What a render needs and the studio does not have any more.
 function missingOf({ style, keyframes: list, regions, mask }, clip) {
   const lacks = (items, ids) => ids.some((id) => id && !find(items, id));
+  const used = [style, ...list.map(keyframes.imageId), ...regions.map((each) => each.style)];
   return [
     clip ? "" : "clip",
-    lacks(state.styles, [style, ...[...list, ...regions].map((each) => each.style)]) ? "style" : "",
+    lacks(state.styles, used) ? "style" : "",
     lacks(state.masks, [mask, ...regions.map((each) => each.mask)]
       .filter((id) => !masks.isPeople(id))) ? "mask" : "",
     masks.lacksPeople({ regions, mask }) ? "model of people" : "",

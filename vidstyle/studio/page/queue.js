@@ -1,7 +1,7 @@
 // The queue: every render with its progress, and what can be done with it.
 
 import { linkTo, post, remove } from "./api.js";
-import { settingTexts } from "./keyframes.js";
+import { FRAME, settingTexts } from "./keyframes.js";
 import {
   announce, ask, attempt, byId, bytesText, clockText, countText, dayText, durationText, partText,
   setText, toast,
@@ -33,7 +33,8 @@ function whatText(job) {
     parts.push((value === false ? "no " : "") + name.replaceAll("_", " ") + text);
   }
   for (const key of job.keyframes) {
-    const style = key.style && (styleName(key.style).replace(/\.\w+$/, "") || "another style");
+    const style = key.style === FRAME ? "style of the rest"
+      : key.style && (styleName(key.style).replace(/\.\w+$/, "") || "another style");
     const look = [style, ...settingTexts(key)].filter(Boolean).join(", ");
     parts.push(`then ${look}${key.region ? " in a part" : ""} at ${clockText(key.time)}`);
   }
