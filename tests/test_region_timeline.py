@@ -24,8 +24,8 @@ from vidstyle.ops.tensors import to_tensor
 from vidstyle.regions import RegionEntry, load_regions, parse_regions
 from vidstyle.studio.preview import Previewer
 from vidstyle.studio.preview_request import PreviewRequest
-from vidstyle.stylizer.regions import Region
 from vidstyle.stylizer.keyframe import Keyframe
+from vidstyle.stylizer.regions import Region
 from vidstyle.stylizer.timeline import Timeline
 from vidstyle.stylizer.tracks import FADE_LEVELS
 

@@ -30,10 +30,10 @@ from ..render_job import render_job
 from ..runtime.device import choose_device
 from ..runtime.limits import thread_limit
 from ..settings import Settings
+from ..stylizer.keyframe import Keyframe
 from ..stylizer.regions import Region
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
-from ..stylizer.keyframe import Keyframe
 from ..stylizer.timeline import Timeline
 from .shot_list import ScanRange, scan
 from .sources import SourceMissingError, local_source

@@ -41,9 +41,7 @@ class SetList:
             _check(entry)
         check_order([entry.time for entry in entries])
         self._pending, self._styles, self._clock = list(entries), list(styles), clock
-        self._keyframes = [
-            entry.with_style(None) for entry in entries
-        ]
+        self._keyframes = [entry.with_style(None) for entry in entries]
         self._start: float | None = None
         self._before: dict[str, float] = {}
         self._sent: dict[str, Any] = {}
