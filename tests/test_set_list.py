@@ -6,15 +6,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import numpy as np
 import pytest
-from conftest import stripes, write_clip
+from conftest import painter, scene, stripes, write_clip
 from page_session import PageSession
 
-from vidstyle import VideoInfo, cli
-from vidstyle.keyframes import KeyframeEntry
+from vidstyle import Frame, VideoInfo, cli
+from vidstyle.keyframes import KeyframeEntry, parse_keyframe
 from vidstyle.live.camera import LiveSource
 from vidstyle.live.commands import check_command
 from vidstyle.live.set_list import SetList
+from vidstyle.pipeline import Report
+from vidstyle.stylizer.regions import Region
 
 STYLES = [Path("a.png"), Path("b.png"), Path("c.png")]
 
@@ -176,6 +179,49 @@ def test_set_list_refuses_what_cannot_change_during_a_session():
         SetList([entry(2, "a.png"), entry(1, "b.png")], STYLES)
 
 
+def test_set_list_changes_a_region(features, style, other, tmp_path):
+    now, sent = 100.0, []
+    cv2.imwrite(str(tmp_path / "later.png"), stripes()[..., ::-1])
+    words = ["1", "region=sky", f"style={tmp_path / 'later.png'}", "strength=0.5"]
+    back = ["4", "region=1", "style=frame", "strength=frame", "fade=2"]
+    set_list = SetList([parse_keyframe(words), parse_keyframe(back)], STYLES, lambda: now)
+    stylizer = painter(features, style)
+    stylizer.regions = (Region(name="sky"),)
+    (later,) = set_list.load_regions(stylizer)
+    session = Session()
+    session.change_regions = sent.append
+    set_list.open(session)
+
+    def regions_at(time):
+        nonlocal now
+        now = 100.0 + time
+        sent.clear()
+        set_list.show(None)
+        return sent[:]
+
+    assert not regions_at(0) and not regions_at(0.9)
+    stylizer.style = other  # by a key
+    (((begun,),),) = (regions_at(1.25),)
+    assert begun.fading and set(begun.style.images) == {*other.images, *later.images}
+    assert regions_at(3) == [(Region(later, {"strength": 0.5}, "sky"),)]
+    assert not regions_at(3.5)
+    (((half,),),) = (regions_at(5),)
+    assert half.settings == {"strength": 0.75} and half.fading
+    assert regions_at(6.5) == [stylizer.regions] and not session.commands
+
+
+def test_session_changes_its_regions_between_frames(features, style, other):
+    driven = PageSession(SetList([], STYLES), StillCamera(), features, style)
+    with closing(driven.session):
+        driven.stylizer.regions = (Region(),)
+        driven.session.change_regions([Region(other, fading=True)])
+        assert driven.stylizer.regions == (Region(),)
+        image = np.full((1, 48, 64), 255, np.uint8)
+        frame = Frame(scene(), regions=image)
+        driven.session(driven.stylizer, Report(1, source=frame, frame=driven.stylizer(frame)))
+        assert driven.stylizer.regions == (Region(other, fading=True),)
+
+
 def test_live_command_follows_a_set_list(tmp_path, monkeypatch, capsys, features_file):
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", count=25, rate=Fraction(25))
@@ -186,6 +232,15 @@ def test_live_command_follows_a_set_list(tmp_path, monkeypatch, capsys, features
     arguments = ["live", "stripes.png", "--camera", "clip.mp4", "--timeline", "show.toml"]
     assert cli.main([*map(str, (*arguments, "-o", "out.mp4", *flags))]) == 0
     capsys.readouterr()
+    cv2.imwrite("sky.png", np.uint8(255 * np.eye(32)))
+    Path("show.toml").write_text(
+        "[[keyframe]]\ntime = 0.1\nregion = 'sky'\nstyle = 'later.png'\nstrength = 0.5\n"
+    )
+    assert cli.main([*map(str, (*arguments, "-o", "c.mp4", "--region", "sky.png=", *flags))]) == 0
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        cli.main([*map(str, (*arguments, "-o", "d.mp4", *flags))])
+    assert "there are no regions: add this region" in capsys.readouterr().err
     Path("show.toml").write_text("[[keyframe]]\ntime = 0.2\ncontent_weight = 0.1\n")
     with pytest.raises(SystemExit):
         cli.main([*map(str, (*arguments, "-o", "b.mp4", *flags))])

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         )
         settings = _settings(args)
         args.style_files = _style_files(args)
-        set_list = None if args.timeline is None else _set_list(args)
+        args.set_list = None if args.timeline is None else _set_list(args)
         area, region_files = _area(args)
     others = args.person_model, args.face_model
     models = [*weights_files(args), *(path for path in others if path)]
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             stack.callback(display.close)
         browser = BrowserCamera(size or BROWSER_SIZE, args.fps) if _is_browser(args) else None
         outputs = open_outputs(args, parser, stack, browser)
-        outputs += [set_list] if set_list else []
+        outputs += [args.set_list] if args.set_list else []
         source = stack.enter_context(browser or open_camera(args.camera, args.loop, size, args.fps))
         source.area = area
         if args.microphone is not None:
@@ -134,7 +134,7 @@ def _set_list(args: argparse.Namespace) -> Any:
     from ..live.set_list import SetList
 
     entries = read_timeline(args.timeline)
-    later = [path for entry in entries for path in entry.styles]
+    later = [path for entry in entries for path in entry.styles if entry.region is None]
     args.style_files = list(dict.fromkeys([*args.style_files, *later]))
     return SetList(entries, args.style_files)
 
@@ -148,7 +148,7 @@ def _area(args: argparse.Namespace) -> tuple[Any, list[Path]]:
     if args.regions:  # they load PyTorch, for which the camera does not wait otherwise
         from ..regions import parse_regions
 
-        args.regions = parse_regions(args.regions)
+        args.regions = parse_regions(args.regions, timed=args.timeline is not None)
     drawn = None if args.mask in AREAS else MaskFile(args.mask)
     masks = [region.mask for region in args.regions]
     name = args.mask if drawn is None else DRAWN
@@ -174,6 +174,8 @@ def _load_stylizer(args: argparse.Namespace, settings: Settings, source: Any) ->
     stylizer = Stylizer(features, styles[0][1], settings)
     stylizer.regions = load_regions(args.regions, features, settings.content_weight)
     of_regions = [region.style for region in stylizer.regions if region.style]
+    if args.set_list:
+        of_regions += args.set_list.load_regions(stylizer)
     prepare_styles([*(style for _, style in styles), *of_regions], stylizer, source.format.size)
     source.area.load()
     return stylizer, styles, flow

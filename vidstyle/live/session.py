@@ -18,7 +18,7 @@ from ..io.frame import Image
 from ..io.images import write_image
 from ..pipeline import Report
 from ..runtime.worker import Worker
-from ..stylizer.regions import style_size
+from ..stylizer.regions import Region, style_size
 from ..stylizer.style import Style
 from ..stylizer.stylizer import Stylizer
 from .camera import CameraStatus, LiveSource
@@ -189,6 +189,17 @@ class Session:
             ValueError: too many commands are pending.
         """
         self._enqueue(partial(self.controls.blend, weights, seconds))
+
+    def change_regions(self, regions: Sequence[Region]) -> None:
+        """Queue new styles and settings of the regions. Thread-safe.
+
+        Args:
+            regions: as many as before, since the camera gives as many masks.
+
+        Raises:
+            ValueError: too many commands are pending.
+        """
+        self._enqueue(partial(setattr, self._stylizer, "regions", tuple(regions)))
 
     def add_style(self, name: str, image: Image) -> None:
         """Analyse a style image on the calling thread; crossfade to it before the next frame.

@@ -1,20 +1,29 @@
-"""A set list: a timeline that changes styles and parameters during a live session."""
+"""A set list: a timeline that changes styles, parameters and regions during a live session."""
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from ..io.frame import Image
 from ..keyframes import KeyframeEntry
-from ..stylizer.keyframe import check_order
+from ..stylizer.keyframe import STYLE, Keyframe, check_order
+from ..stylizer.regions import Region
+from ..stylizer.style import Style
+from ..stylizer.stylizer import Stylizer
+from ..stylizer.timeline import Timeline
 from ..stylizer.tracks import SettingTrack
 from .commands import PARAMETERS, check_parameters, check_weights
 
 TIMED_PARAMETERS = "strength", "style_scale", "temporal_weight"
 """Settings that a set list may change."""
+
+REGION_FADE = Fraction(1, 2)
+"""Duration in seconds of the shortest fade of a region's style: a frame of a live session has too
+few iterations for another style at once."""
 
 
 class SetList:
@@ -23,8 +32,10 @@ class SetList:
     Keys and the control page still work: what they change stays until the next keyframe.
 
     Args:
-        entries: in the order of their times, which count from the first frame.
-        styles: files of the session's styles, in its order; those of the entries are among them.
+        entries: in the order of their times, which count from the first frame; those of regions
+            need ``load_regions`` before the session begins.
+        styles: files of the session's styles, in its order; those of the entries are among them,
+            except of regions.
         clock: seconds.
 
     Raises:
@@ -37,14 +48,43 @@ class SetList:
         styles: Sequence[Path],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._of_regions = [entry for entry in entries if entry.region is not None]
+        entries = [entry for entry in entries if entry.region is None]
         for entry in entries:
             _check(entry)
         check_order([entry.time for entry in entries])
         self._pending, self._styles, self._clock = list(entries), list(styles), clock
-        self._keyframes = [entry.with_style(None) for entry in entries]
+        self._keyframes: list[Keyframe] = []
+        self._begun = 0
+        self._regions: tuple[Region, ...] | None = None
+        self._of_frame = [entry.with_style(None) for entry in entries]
         self._start: float | None = None
         self._before: dict[str, float] = {}
         self._sent: dict[str, Any] = {}
+
+    def load_regions(self, stylizer: Stylizer) -> list[Style]:
+        """Load the keyframes of regions, and return their styles.
+
+        Args:
+            stylizer: of the session; it has the regions before the first keyframe.
+
+        Raises:
+            InputError, ValueError: see ``make_timeline``.
+        """
+        loaded = [entry.loaded(stylizer.features) for entry in self._of_regions]
+        self._keyframes = [
+            replace(each, fade=max(each.fade, REGION_FADE)) if each.changes(STYLE) else each
+            for each in loaded
+        ]
+        self._stylizer, self._first_regions = stylizer, stylizer.regions
+        self._restart_timeline()
+        return [each.style for each in loaded if each.style is not None]
+
+    def _restart_timeline(self) -> None:
+        """The timeline of the regions, which fade from the present style of the frame."""
+        stylizer = self._stylizer
+        now = self._keyframes, stylizer.style, stylizer.settings
+        self._timeline = Timeline(*now, self._first_regions)
 
     def open(self, session: Any) -> None:
         """Note the session and its parameters at the start."""
@@ -74,7 +114,7 @@ class SetList:
             if entry.styles:
                 self._session.blend(self._weights(entry), float(entry.fade))
             del self._pending[0]
-        begun = [keyframe for keyframe in self._keyframes if keyframe.time <= now]
+        begun = [keyframe for keyframe in self._of_frame if keyframe.time <= now]
         named = {name for keyframe in begun for name in keyframe.settings}
         values = {
             name: SettingTrack(name, begun, self._before[name]).at(now) for name in sorted(named)
@@ -83,6 +123,20 @@ class SetList:
         if changed:
             self._session.command({"set": changed})
             self._sent |= changed
+        self._send_regions(now)
+
+    def _send_regions(self, now: Fraction) -> None:
+        """Send the regions if they have changed."""
+        begun = sum(keyframe.time <= now for keyframe in self._keyframes)
+        if not begun:
+            return
+        if begun > self._begun:
+            self._restart_timeline()
+            self._begun = begun
+        regions = self._timeline.look(now).regions
+        if regions != self._regions:
+            self._session.change_regions(regions)
+            self._regions = regions
 
     def close(self) -> None:
         """Nothing is open."""
@@ -100,10 +154,6 @@ class SetList:
 def _check(entry: KeyframeEntry) -> None:
     """Raise ValueError for what a session would refuse when the time of the keyframe has come."""
     where = f"the keyframe at {float(entry.time):g} s"
-    if entry.region is not None:
-        raise ValueError(
-            f"{where}: a region cannot change during a live session: leave this keyframe out"
-        )
     for name in entry.settings:
         if name not in TIMED_PARAMETERS:
             raise ValueError(
