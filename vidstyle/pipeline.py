@@ -20,25 +20,20 @@ from typing import Any, Protocol
 import cv2
 
 from .checkpoint_scheduler import CheckpointScheduler
-from .flow.clip_motion import run_ahead, with_motion_tasks
-from .flow.cuts import LOOK_AHEAD_FRAMES, LOOK_BACK_FRAMES
-from .flow.methods import FlowMethod, load_flow
+from .flow.cuts import LOOK_BACK_FRAMES
+from .flow.methods import FlowMethod
 from .flow.motion import Motion
 from .io.checkpoints import Checkpoint
 from .io.frame import Frame
 from .io.stream_info import VideoInfo
+from .motion_adder import MotionAdder
 from .runtime.interrupts import check
-from .runtime.limits import threads
 from .runtime.worker import SENTINEL, ProcessSetting, Worker
-from .stylizer.backward_pass import BackwardPass, uses_backward_pass
+from .stylizer.backward_pass import BackwardPass
 from .stylizer.iterations import Iteration
 from .stylizer.stylizer import Stylizer
 
 log = logging.getLogger(__name__)
-
-MAX_PARALLEL_FLOWS = 8
-"""Maximum number of optical flows computed at once beside a GPU. Each keeps two cores busy, and the
-GPU stylises a frame in less time than one flow takes."""
 
 GPU_SWITCH_INTERVAL = ProcessSetting(sys.getswitchinterval, sys.setswitchinterval, 0.001)
 """Python's thread switch interval in seconds, a fifth of the default: a GPU would be idle in
@@ -130,7 +125,8 @@ def run(
     """
     adapter = _SourceAdapter(source)
     done, shot = (resume.frames, resume.frames_in_shot) if resume else (0, 0)
-    motion = _MotionAdder(adapter, stylizer, flow, min(shot, LOOK_BACK_FRAMES))
+    past = min(shot, LOOK_BACK_FRAMES)
+    motion = MotionAdder(lambda: adapter.format, stylizer, flow, past)
     if resume:
         stylizer.load_state(resume.state)
     report = Report()
@@ -140,8 +136,7 @@ def run(
     scheduler = CheckpointScheduler(stylizer, sinks, done, shot)
     with _process_settings(stylizer, motion):
         try:
-            pairs = motion.add(reader) if motion.in_caller else reader
-            pairs = _resumed(islice(pairs, adapter.wanted), resume)
+            pairs = _resumed(islice(motion.pairs_of(reader), adapter.wanted), resume)
             planned = BackwardPass(pairs, stylizer, adapter.format.live)
             _stylize(planned, (reader, writer), stylizer, controls, scheduler, report)
         finally:
@@ -201,49 +196,11 @@ class _SourceAdapter:
             stop()
 
 
-class _MotionAdder:
-    """Pairs frames with their motion: one by one in the calling thread, or ahead in several others.
-
-    Args:
-        source: of the frames.
-        stylizer: its settings choose the method where ``flow`` is None.
-        flow: optical flow method.
-        past: number of frames before the first one that the motion refers to.
-    """
-
-    def __init__(
-        self, source: _SourceAdapter, stylizer: Stylizer, flow: FlowMethod | None, past: int
-    ) -> None:
-        self._source, self._stylizer, self.past = source, stylizer, past
-        settings, device = stylizer.settings, stylizer.features.device
-        self._live = source.format.live
-        # On a CPU the flow and the optimisation would compete for the same cores. Which frames of a
-        # live source are dropped is not known before the calling thread takes the next frame.
-        self.in_caller = self._live or device.type == "cpu"
-        method = flow or load_flow(settings.flow, device)
-        # With another init no frame starts from the previous one.
-        self._method = method if settings.init == "previous" else None
-
-    def add(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Motion]]:
-        """Yield each frame with its motion."""
-        tasks = with_motion_tasks(
-            frames,
-            self._method,
-            0 if self._live else LOOK_AHEAD_FRAMES,
-            lambda: self._stylizer.flow_px(self._source.format.size),
-            self.past,
-            reverse=uses_backward_pass(self._stylizer, self._live),
-        )
-        if self.in_caller:
-            return ((frame, task()) for frame, task in tasks)
-        return run_ahead(tasks, max(1, min(MAX_PARALLEL_FLOWS, threads() // 2)))
-
-
 def _make_workers(
-    source: _SourceAdapter, motion: _MotionAdder, done: int, sinks: Sequence[FrameSink]
+    source: _SourceAdapter, motion: MotionAdder, done: int, sinks: Sequence[FrameSink]
 ) -> tuple[Worker, Worker]:
     """(reader of the frames after the first ``done``, writer)."""
-    ahead = None if motion.in_caller else motion.add
+    ahead = motion.add if motion.ahead else None
     skipped = done - motion.past
     reader = Worker(
         lambda worker: _read(worker, source, skipped, ahead), "reader", newest=source.format.live
@@ -252,12 +209,12 @@ def _make_workers(
 
 
 @contextmanager
-def _process_settings(stylizer: Stylizer, motion: _MotionAdder) -> Iterator[None]:
+def _process_settings(stylizer: Stylizer, motion: MotionAdder) -> Iterator[None]:
     """The settings of the process during a run."""
     with ExitStack() as stack:
         if stylizer.features.device.type != "cpu":
             stack.enter_context(GPU_SWITCH_INTERVAL)
-        if not motion.in_caller:
+        if motion.ahead:
             stack.enter_context(SINGLE_THREADED_OPENCV)
         yield
 

@@ -1,6 +1,6 @@
 """Generated clips of exactly known motion, for metrics of temporal consistency and optical flow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -183,30 +183,47 @@ def object_clip(
 
     ``back`` is the background, (H, W, 3) of ``size``; None: a landscape.
     """
+    return _disc_clip(name, size, [size[0] / 4 + speed * n for n in range(count)], seed, back)
+
+
+def entering_clip(name: str, size: tuple[int, int], count: int, speed: float) -> Clip:
+    """The disc of ``object_clip``, which enters at the left border."""
+    return _disc_clip(name, size, [speed * n - _disc_radius(size) for n in range(count)])
+
+
+def _disc_radius(size: tuple[int, int]) -> float:
+    return size[1] / 4
+
+
+def _disc_clip(
+    name: str,
+    size: tuple[int, int],
+    columns: Sequence[float],
+    seed: int = 1,
+    back: Pixels | None = None,
+) -> Clip:
+    """A textured disc with its centre at a column, in px, in each frame; at equal distances."""
     if back is None:
         back = render_view(View(), size, draw_landscape((2 * size[0], 2 * size[1]), seed))
     skin = draw_landscape((2 * size[0], 2 * size[1]), seed + 100)[..., ::-1].copy()
     y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
-    radius, row = size[1] / 4, size[1] / 2
+    radius, row, speed = _disc_radius(size), size[1] / 2, columns[1] - columns[0]
 
-    def place(number: int) -> float:
-        return size[0] / 4 + speed * number
-
-    def inside(number: int) -> Pixels:
-        share: Pixels = np.clip(radius - np.hypot(x - place(number), y - row) + 0.5, 0, 1)
+    def inside(column: float) -> Pixels:
+        share: Pixels = np.clip(radius - np.hypot(x - column, y - row) + 0.5, 0, 1)
         return share
 
     images, motions, moving = [], [], []
-    for number in range(count):
-        share = inside(number)
+    for number, column in enumerate(columns):
+        share = inside(column)
         images.append(
             back + (render_view(View(-speed * number), size, skin) - back) * share[..., None]
         )
-        covered, before = share > 0.5, inside(number - 1)
+        covered, before = share > 0.5, inside(column - speed)
         # Disoccluded background and the antialiased edge of the disc have no valid predecessor.
         known = np.where(covered, (share == 1), (before == 0) & (share == 0))
         motions.append(_motion(np.where(covered, -speed, 0), np.zeros_like(x), known))
-        moving.append(np.hypot(x - place(number), y - row) < radius + 4)
+        moving.append(np.hypot(x - column, y - row) < radius + 4)
     return _clip(name, images, motions, moving)
 
 

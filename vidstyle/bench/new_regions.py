@@ -29,7 +29,16 @@ from ..flow.warp import warp
 from ..metrics import squared_gradient, structure_energy
 from ..settings import PRESETS, Settings
 from . import temporal_metrics
-from .clips import Clip, View, camera_clip, changing_clip, crossfade_clip, noisy, object_clip
+from .clips import (
+    Clip,
+    View,
+    camera_clip,
+    changing_clip,
+    crossfade_clip,
+    entering_clip,
+    noisy,
+    object_clip,
+)
 from .results import AddRow
 from .runs import ClipRunner
 
@@ -41,6 +50,9 @@ LIVE_AGE_FRAMES = 5
 
 MOVED_PX, RESTING_MOVED_PX = 0.5, 0.2
 """Estimated motion from which on ground counts as dragged, and a resting scene as moved."""
+
+LIVE_STEPS = 1
+"""Iterations of a frame of a live session on two CPU cores at 320 px."""
 
 NOISE_SIGMA = 6
 """Standard deviation of sensor noise in 8-bit code values."""
@@ -74,6 +86,7 @@ class NewRegionsBench:
         for clip in clips_of_new_regions(self._size, self._count):
             self._measure_new_regions(clip, standard, "file", 0, "0.9 to 1.1")
             self._measure_new_regions(clip, live, "live", LIVE_AGE_FRAMES, ">= 0.8")
+        self._measure_entering()
         self._measure_uncovered_ground()
         self._measure_drag()
         self._measure_resting_noise()
@@ -90,6 +103,19 @@ class NewRegionsBench:
         words = f"{clip.name}, {words}: newly visible regions, {when}"
         self._row(f"{words}: gradient energy", ratios[0], "", target)
         self._row(f"{words}: strokes", ratios[1], "", target)
+
+    def _measure_entering(self) -> None:
+        """Energy and strokes of someone who enters during a live session, as above."""
+        count = round(self._size[1] / 2 / (WALK * self._size[0])) + 2 * LIVE_AGE_FRAMES
+        clip = entering_clip("someone enters", self._size, count, WALK * self._size[0])
+        draft = PRESETS["draft"]
+        stylized = self._runner.run(clip, draft, LIVE_STEPS).images
+        ratios = new_region_ratios(self._runner, clip, stylized, LIVE_AGE_FRAMES, draft)
+        if ratios is None:
+            return  # the clip is too short
+        words = f"{clip.name}, live: after {LIVE_AGE_FRAMES} stylised frames"
+        self._row(f"{words}: gradient energy", ratios[0], "", ">= 0.8")
+        self._row(f"{words}: strokes", ratios[1], "", ">= 0.8")
 
     def _measure_uncovered_ground(self) -> None:
         """Ground behind an object after it has passed, against its own earlier stylisation."""
@@ -162,7 +188,11 @@ def clips_of_new_regions(size: tuple[int, int], count: int) -> tuple[Clip, Clip]
 
 
 def new_region_ratios(
-    runner: ClipRunner, clip: Clip, images: Sequence[Tensor], age: int = 0
+    runner: ClipRunner,
+    clip: Clip,
+    images: Sequence[Tensor],
+    age: int = 0,
+    settings: Settings | None = None,
 ) -> tuple[float, float] | None:
     """Gradient energy and strokes of pixels that came into view, relative to cold starts.
 
@@ -171,6 +201,7 @@ def new_region_ratios(
         clip: with exact motions.
         images: the stylised frames, (1, 3, H, W) each.
         age: number of frames since the pixels came into view.
+        settings: of the cold starts; None: standard ones.
 
     Returns:
         The means of at most three frames; None: no frame has such pixels.
@@ -183,7 +214,7 @@ def new_region_ratios(
     energies, strokes = [], []
     for number in chosen:
         mask = torch.from_numpy(ages[number] == age)
-        own, cold = images[number], runner.cold_start(clip.frames[number])
+        own, cold = images[number], runner.cold_start(clip.frames[number], settings)
         mask = F.interpolate(mask[None, None].float(), own.shape[-2:])[0, 0] > 0
         energies.append(masked_energy(own, mask) / masked_energy(cold, mask))
         strokes.append(masked_coherence(own, mask) / masked_coherence(cold, mask))
