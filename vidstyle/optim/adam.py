@@ -1,5 +1,6 @@
 """Adam (Kingma & Ba 2015) on an image pyramid, with a state that can be warped."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +16,9 @@ from ..ops.pytree import register_dataclass
 BETA1, BETA2 = 0.9, 0.97
 """Decay of Adam's two moments. The second is below the usual 0.999: a frame takes few steps, and
 scenes change."""
+
+MEAN_EXPONENT = math.log(BETA1) / math.log(BETA2)
+"""``BETA1 ** step`` is ``BETA2 ** step`` to this power."""
 
 PYRAMID_SCALES = 6
 """Number of scales of the gradient pyramid, each half the size of the next finer one."""
@@ -93,6 +97,8 @@ class StepSize(NamedTuple):
             at each pixel.
         chroma_gain: step of the chromatic channels relative to grey. They vary less in images, and
             flicker as much.
+        mean_correction: share of Adam's bias correction of the first moment. With 0 the first steps
+            of a pixel are small: a tenth, two tenths and so on.
     """
 
     lr: float | Tensor
@@ -100,6 +106,7 @@ class StepSize(NamedTuple):
     nesterov: float | Tensor = 0.0
     coarse_gain: float | Tensor = 0.6
     chroma_gain: float | Tensor = 0.4
+    mean_correction: float | Tensor = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +137,7 @@ def adam(
     A step is the sum of Adam's steps at several scales, each with its own second moment. A change
     of a whole region then takes fewer steps than with a step for each pixel alone. Steps are taken
     in opponent colours: RGB channels change together, and steps in RGB would hardly change their
-    differences. The second moment is corrected for bias, the first is not,
-    which makes the first steps small.
+    differences. The second moment is corrected for bias, the first as far as ``step_size`` says.
 
     Args:
         image: (1, 3, H, W) to start from; not changed.
@@ -172,12 +178,14 @@ def adam_step(
 
 def _update(state: AdamState, gradient: Tensor, step_size: StepSize) -> tuple[AdamState, Tensor]:
     """State after one more gradient, and the step per learning rate; in opponent colours."""
-    mean = torch.lerp(gradient, state.exp_avg, BETA1)
-    lookahead = torch.lerp(mean, gradient, step_size.nesterov * (1 - BETA1))
     squares = torch._foreach_pow(pyramid(gradient), 2)
     torch._foreach_lerp_(squares, state.exp_avg_sq, BETA2)
     correction = torch._foreach_mul(state.bias_correction, BETA2)
     torch._foreach_add_(correction, 1 - BETA2)
+    mean = torch.lerp(gradient, state.exp_avg, BETA1)
+    left_out = (1 - correction[0]).clamp_min_(0).pow_(MEAN_EXPONENT)  # BETA1 ** step
+    corrected = mean / (1 - left_out * step_size.mean_correction)
+    lookahead = torch.lerp(corrected, gradient, step_size.nesterov * (1 - BETA1))
     rate = torch._foreach_mul(correction, -step_size.decay)
     torch._foreach_add_(rate, 1)
     torch._foreach_clamp_min_(rate, MIN_LR_FRACTION)

@@ -52,6 +52,16 @@ RESTYLED = 0.05
 STROKE_PX = 17
 """Window whose mean is no stroke, in px, one more than a power of two."""
 
+EDGE_PX = 5
+"""Window in which edges of the content are measured, in px, one more than a power of two."""
+
+MIN_POWER = 1e-6
+"""Floor of the mean square of strokes, with pixels in [0, 1]: a flat frame has none."""
+
+MEAN_CORRECTION = 0.7
+"""``StepSize.mean_correction`` of a warm-started frame: disoccluded regions have few frames to get
+strokes. With 1 they get grain in styles that have none."""
+
 
 @register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -189,7 +199,9 @@ def _strokes(layer: Layer, colors: Tensor, motion: Motion) -> Tensor:
 
     They are its fine detail without that of the content. They move with the scene, so that fast
     objects, which each frame disoccludes, keep strokes. Strips that enter at a border get those of
-    the opposite side, which join from frame to frame.
+    the opposite side, which join from frame to frame. At edges of the content that are stronger
+    than strokes they fade: what the colour map leaves there would be a second outline, beside that
+    of the object.
 
     Args:
         layer: of the previous frame.
@@ -199,8 +211,12 @@ def _strokes(layer: Layer, colors: Tensor, motion: Motion) -> Tensor:
     Returns:
         (1, 3, H, W), around 0.
     """
-    detail = layer.image - _map_colors(colors, layer.content)
+    content = _map_colors(colors, layer.content)
+    detail = layer.image - content
     detail = detail - box_mean(box_mean(detail, STROKE_PX), STROKE_PX)
+    edges = (content - box_mean(content, EDGE_PX)).square().mean(1, keepdim=True)
+    power = detail.square().mean().clamp_min(MIN_POWER)
+    detail = detail * (power / (power + box_mean(edges, EDGE_PX)))
     if motion.flow is None:
         return detail
     return warp(detail, _resized_flow(motion.flow, detail), "bilinear", wrap=True)
@@ -284,4 +300,5 @@ def warm_step_size(lr: float, full_lr_steps: int, restyle_steps: int) -> StepSiz
             chromatic channels change as much as fine ones and grey.
     """
     step_size = StepSize(lr) if full_lr_steps else StepSize(lr, FAST_LR_DECAY, nesterov=1)
+    step_size = step_size._replace(mean_correction=MEAN_CORRECTION)
     return step_size._replace(coarse_gain=1, chroma_gain=1) if restyle_steps else step_size
