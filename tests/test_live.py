@@ -28,6 +28,7 @@ from vidstyle.live.session import ADVICE_SECONDS, MAX_PENDING_COMMANDS, Session
 from vidstyle.live.slate import draw_slate
 from vidstyle.live.startup import LiveOptions, SessionClosed
 from vidstyle.losses.base import StyleSize
+from vidstyle.optim.adam import do_nothing
 
 QUICK = Settings(working_size=64, initial_steps=2, steps=1, **FAST_SETTINGS)
 
@@ -84,6 +85,31 @@ def test_run_slow_stylizer_gets_newest_frames_once():
     assert times == sorted(set(times))
     assert report.frames == len(times) < 40 and report.dropped >= 20
     assert report.frames + report.dropped == 40
+
+
+def test_run_computes_the_motion_of_the_next_frame_during_the_iterations_of_the_present_one():
+    clip, flows = LiveClip(12, pause=0.02), []
+
+    def flow(frame, earlier):
+        flows.append((threading.current_thread().name, stylizer.busy))
+        return np.zeros((*frame.shape[:2], 2), np.float32)
+
+    class Iterating(Painter):
+        busy = False
+
+        def __call__(self, *given, **named):
+            self.busy, before = True, len(flows)
+            self.on_iteration()
+            if self.calls:  # the first frame does not know its last iteration
+                until(lambda: len(flows) > before or clip.read == clip.count)
+            self.busy = False
+            return super().__call__(*given, **named)
+
+    stylizer = Iterating()
+    frames = run(clip, stylizer, [], flow=flow).frames
+    assert threading.current_thread().name not in {name for name, _ in flows}
+    assert sum(busy for _, busy in flows) >= frames - 4  # of the last ones no more frames come
+    assert stylizer.on_iteration is do_nothing
 
 
 def test_run_calls_controls_while_waiting_for_frame():

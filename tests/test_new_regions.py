@@ -65,8 +65,8 @@ def test_object_clip_stands_before_a_given_background():
 
 def test_new_regions_bench_measures_every_figure(features, monkeypatch):
     quick = Settings(initial_steps=2, steps=1, patch_weight=0)
-    monkeypatch.setattr("vidstyle.bench.runs.PRESETS", {"standard": quick})
-    monkeypatch.setattr(new_regions, "PRESETS", {"standard": quick})
+    monkeypatch.setattr("vidstyle.bench.runs.PRESETS", {"standard": quick, "draft": quick})
+    monkeypatch.setattr(new_regions, "PRESETS", {"standard": quick, "draft": quick})
     rows = {}
     runner = ClipRunner(Style.from_images([stripes()], features), 64, dis_flow)
     bench = NewRegionsBench(runner, lambda name, value, *_: rows.update({name: value}), SIZE, 12)

@@ -14,7 +14,8 @@ from conftest import SECONDS, scene, until
 from vidstyle import Frame, Report, Settings, VideoInfo, run
 from vidstyle.flow.clip_motion import with_motion
 from vidstyle.flow.methods import dis_flow
-from vidstyle.pipeline import MAX_PARALLEL_FLOWS
+from vidstyle.motion_adder import MAX_PARALLEL_FLOWS
+from vidstyle.optim.adam import do_nothing
 from vidstyle.runtime.worker import ProcessSetting
 
 
@@ -47,6 +48,7 @@ class Painter:
     """A stylizer that inverts, and may fail, be interrupted, or take its time."""
 
     timeline = None
+    on_iteration = staticmethod(do_nothing)
 
     def __init__(self, fail_at=None, error=None, pause=0.0, device="cpu"):
         self.fail_at, self.error, self.pause, self.calls, self.iterations = (

@@ -1,5 +1,6 @@
 """Where the motion of frames is computed: in the calling thread, beside it, or ahead of it."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -25,7 +26,7 @@ Pair = tuple[Frame, Motion]
 class MotionAdder:
     """Pairs frames with their motion: in the calling thread, in one beside it, or in several.
 
-    ``ahead`` says that they are computed in several threads, as frames are read.
+    ``ahead`` says that several threads compute it, as frames are read.
 
     Args:
         format: of the source.
@@ -47,6 +48,7 @@ class MotionAdder:
         # On a CPU the flow and the optimisation would compete for the same cores. Which frames of a
         # live source are dropped is not known before the next frame is taken.
         self.ahead = not (self._live or on_cpu)
+        self._next: NextMotion | None = None
         self._beside = self._live and on_cpu and threads() > 1
         method = flow or load_flow(settings.flow, device)
         # With another init no frame starts from the previous one.
@@ -66,19 +68,27 @@ class MotionAdder:
             return ((frame, task()) for frame, task in tasks)
         return run_ahead(tasks, max(1, min(MAX_PARALLEL_FLOWS, threads() // 2)))
 
-    def pairs_of(self, reader: Worker) -> Iterable[Pair]:
-        """The items of a reader with their motion."""
-        if self.ahead:
-            return reader
-        return NextMotion(reader, self.add, self._stylizer) if self._beside else self.add(reader)
+    def pairs_of(self, reader: Worker) -> "tuple[Iterable[Pair], Worker | NextMotion]":
+        """The frames of a reader with their motion, and what counts the calling thread's waits and
+        the dropped frames."""
+        if self._beside:
+            self._next = NextMotion(reader, self.add, self._stylizer)
+            return self._next, self._next
+        return reader if self.ahead else self.add(reader), reader
+
+    def close(self) -> None:
+        """End the thread beside the calling one, if there is one, after that of the reader."""
+        if self._next is not None:
+            self._next.close()
 
 
 class NextMotion:
     """Computes the motion of the next frame of a live source while the present one is optimised.
 
-    On a CPU a live session leaves one core to other threads than the optimiser's. The next frame
-    is taken at the iteration that was the last one of the frame before: earlier it would be older
-    when its turn comes.
+    On a CPU a live session leaves one core to other threads than the optimiser's. The next frame is
+    taken at the start of the iteration that was the last one of the frame before: earlier, it would
+    be older when its turn comes. ``waited`` counts the seconds for which the thread that iterates
+    waited for the source.
 
     Args:
         reader: of the frames; its ``on_idle`` is called by the thread that iterates.
@@ -93,34 +103,42 @@ class NextMotion:
         self._wanted: SimpleQueue[None] = SimpleQueue()
         self._asked = False
         self._iteration = self._last_iteration = 0
+        self._taken = self.waited = 0.0
         self._worker = Worker(self._work, "motion")
         self._worker.on_idle, reader.on_idle = reader.on_idle, None
+        self._on_iteration = stylizer.on_iteration
+        stylizer.on_iteration = self._begin_iteration
 
     def __iter__(self) -> Iterator[Pair]:
-        on_iteration = self._stylizer.on_iteration
+        while True:
+            self._ask()
+            started = time.perf_counter()
+            pair = self._worker.get()
+            self.waited += max(0.0, self._taken - started)
+            self._asked = False
+            if pair is SENTINEL:
+                break
+            self._iteration = 0
+            yield pair
+            self._last_iteration = max(1, self._iteration)
+        self._worker.raise_error()
 
-        def begin_iteration() -> None:
-            self._iteration += 1
-            if self._iteration == self._last_iteration:
-                self._ask()
-            on_iteration()
+    def _begin_iteration(self) -> None:
+        self._iteration += 1
+        if self._iteration == self._last_iteration:
+            self._ask()
+        self._on_iteration()
 
-        self._stylizer.on_iteration = begin_iteration
-        try:
-            while True:
-                self._ask()
-                pair = self._worker.get()
-                self._asked = False
-                if pair is SENTINEL:
-                    break
-                self._iteration = 0
-                yield pair
-                self._last_iteration = max(1, self._iteration)
-            self._worker.raise_error()
-        finally:
-            self._stylizer.on_iteration = on_iteration
-            self._worker.stopped.set()
-            self._worker.join()
+    def close(self) -> None:
+        """End the thread, after that of the reader."""
+        self._stylizer.on_iteration = self._on_iteration
+        self._worker.stopped.set()
+        self._worker.join()
+
+    @property
+    def dropped(self) -> int:
+        """The number of frames that were passed over."""
+        return self._reader.dropped
 
     def _ask(self) -> None:
         if not self._asked:
@@ -139,7 +157,9 @@ class NextMotion:
                 self._wanted.get(timeout=PATIENCE_SECONDS)
             except Empty:
                 continue
-            if (frame := self._reader.get()) is SENTINEL:
+            frame = self._reader.get()
+            self._taken = time.perf_counter()
+            if frame is SENTINEL:
                 self._reader.raise_error()
                 return
             yield frame

@@ -12,7 +12,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -26,7 +26,7 @@ from .flow.motion import Motion
 from .io.checkpoints import Checkpoint
 from .io.frame import Frame
 from .io.stream_info import VideoInfo
-from .motion_adder import MotionAdder
+from .motion_adder import MotionAdder, NextMotion
 from .runtime.interrupts import check
 from .runtime.worker import SENTINEL, ProcessSetting, Worker
 from .stylizer.backward_pass import BackwardPass
@@ -95,7 +95,8 @@ def run(
 
     Args:
         source: is iterated over in a thread of its own, a few frames ahead. With a GPU the optical
-            flow is computed in further threads; on a CPU in the calling thread.
+            flow of a clip is computed in further threads, on a CPU in the calling thread; that of a
+            live source on a CPU in one thread beside it.
         stylizer: is used in the calling thread.
         sinks: objects with ``send``, written to in one thread, a few frames behind, and not closed.
         controls: is called before the first frame and after each with the report so far, and while
@@ -134,11 +135,12 @@ def run(
     if adapter.format.live and controls:
         reader.on_idle = lambda: controls(stylizer, report)
     scheduler = CheckpointScheduler(stylizer, sinks, done, shot)
-    with _process_settings(stylizer, motion):
+    with closing(motion), _process_settings(stylizer, motion):
         try:
-            pairs = _resumed(islice(motion.pairs_of(reader), adapter.wanted), resume)
+            found, counter = motion.pairs_of(reader)
+            pairs = _resumed(islice(found, adapter.wanted), resume)
             planned = BackwardPass(pairs, stylizer, adapter.format.live)
-            _stylize(planned, (reader, writer), stylizer, controls, scheduler, report)
+            _stylize(planned, (counter, writer), stylizer, controls, scheduler, report)
         finally:
             _end(reader, writer, adapter)
     writer.raise_error()
@@ -260,7 +262,7 @@ def _end(reader: Worker, writer: Worker, source: _SourceAdapter) -> None:
 
 def _stylize(
     frames: BackwardPass,
-    workers: tuple[Worker, Worker],
+    workers: tuple[Worker | NextMotion, Worker],
     stylizer: Stylizer,
     controls: Controls | None,
     scheduler: CheckpointScheduler,
