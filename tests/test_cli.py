@@ -89,7 +89,7 @@ def test_render_takes_names_and_flags_in_any_order(vidstyle, clip, style_file, p
     code, _, err = vidstyle("render", clip, "-o", "out2.mp4")
     assert code == 2 and "no style given" in err
     code, _, err = vidstyle("info", "more")
-    assert code == 2 and "unrecognized arguments: more" in err
+    assert code == 2 and "'more' is one argument too many" in err
 
 
 def test_render_writes_several_inputs_into_a_folder(

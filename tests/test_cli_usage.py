@@ -145,6 +145,28 @@ def test_command_answers_a_mistake_with_help(
     assert sorted(Path().iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["render", "a.mp4", "ink", "--prset", "draft"], "did you mean --preset?"),
+        (["a.mp4", "ink", "--prset=draft"], "did you mean --preset?"),
+        (["mask", "--ovrlay", "a.mp4"], "has no flag --ovrlay: did you mean --overlay?"),
+        (["render", "a.mp4", "ink", "--camera", "0"], "it is a flag of vidstyle live"),
+        (["info", "--zzz"], "vidstyle info has no flag --zzz: vidstyle info --help lists"),
+        (["render", "a.mp4", "ink", "-cfr", "20"], "did you mean -crf?"),
+        (["render", "a.mp4", "ink", "--steps"], "--steps: expected one argument"),
+        (["render", "a.mp4", "ink", "--preset", "drft"], "--preset: invalid choice: 'drft'"),
+        (["mask", "a.mp4"], "vidstyle mask --help lists the arguments"),
+        (["--foo"], "vidstyle has no flag --foo"),
+    ],
+    ids=str,
+)
+def test_command_answers_a_wrong_flag_in_one_line(short, arguments, message):
+    code, out, err = short(*arguments, quick=False)
+    assert (code, out) == (2, "") and message in err
+    assert err.startswith("vidstyle: ") and err.count("\n") == 1
+
+
 def test_command_writes_a_json_line_for_each_event(short, clip, style_file):
     code, out, _ = short("clip.mp4", "stripes.png", "--json", "-", "-q")
     events = [json.loads(line) for line in out.splitlines()]

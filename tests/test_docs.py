@@ -15,6 +15,7 @@ import pytest
 
 import vidstyle
 from vidstyle.cli import build_parser
+from vidstyle.cli.main import _parsed
 from vidstyle.live.commands import PARAMETERS
 
 ROOT = Path(__file__).parent.parent
@@ -139,7 +140,7 @@ def test_docs_commands_are_accepted_by_the_parsers():
     for page, line in lines:
         _, *arguments = shlex.split(line.replace("\\", "/"), comments=True)
         try:
-            build_parser().parse_known_args(arguments)
+            _parsed(build_parser(), arguments)
         except SystemExit as end:
             pytest.fail(f"{page}: {line} ends with {end.code}")
 
