@@ -4,6 +4,7 @@ import argparse
 import ast
 import html
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -24,6 +25,7 @@ DOCS = ROOT / "docs"
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 README_LINES = 150
 HTTP_PAGE = DOCS / "guide" / "http.md"
+PROGRESS_PAGE = DOCS / "reference" / "progress.md"
 
 NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 """Whoever opens a connection in spite of the configuration is refused: nothing listens on port 9.
@@ -160,3 +162,30 @@ def test_docs_http_page_lists_every_address_and_parameter():
     assert addresses
     for name in (*addresses, *PARAMETERS):
         assert f"{name}`" in page or f"{name}?" in page, name
+
+
+def test_docs_progress_page_lists_the_events_that_commands_write(
+    vidstyle, clip, picture_file, style_file
+):
+    listed, event = {}, ""
+    row = re.compile(r"\| ?(?:`(\w+)`)? \| ?(?:`(\w+)`)? \| (.+) \|")
+    for name, field, _ in row.findall(PROGRESS_PAGE.read_text()):
+        event = name or event
+        listed.setdefault(event, ["event"]).extend([field] * bool(field))
+    calls = [
+        ("render", clip, style_file, "-o", "out.mp4"),
+        ("render", clip, style_file, "-o", "frame.png", "--preview", "0.1"),
+        ("render", picture_file, style_file, "-o", "out.png"),
+        ("mask", clip, picture_file, "-o", "mask.mkv"),
+    ]
+    written = []
+    for call in calls:
+        code, out, _ = vidstyle(*call, "--json", "-", "-q")
+        events = [json.loads(line) for line in out.splitlines()]
+        assert code == 0 and events[-1]["event"] in ("end", "mask")
+        written += events
+    for made in written:
+        assert list(made) == listed[made["event"]]
+    assert {made["event"] for made in written} == set(listed)
+    units = {made["unit"] for made in written if made["event"] == "progress"}
+    assert all(f"`{unit}`" in PROGRESS_PAGE.read_text() for unit in units)
