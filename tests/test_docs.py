@@ -164,6 +164,14 @@ def test_docs_http_page_lists_every_address_and_parameter():
         assert f"{name}`" in page or f"{name}?" in page, name
 
 
+def test_docs_http_page_lists_every_field_of_the_state(client, page_session):
+    page_session.stylize_frame()
+    section = HTTP_PAGE.read_text().split("## State")[1].split("## Commands")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    listed = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(listed) == sorted(client.get("/state").json())
+
+
 def test_docs_progress_page_lists_the_events_that_commands_write(
     vidstyle, clip, picture_file, style_file
 ):
