@@ -197,3 +197,41 @@ def test_docs_progress_page_lists_the_events_that_commands_write(
     assert {made["event"] for made in written} == set(listed)
     units = {made["unit"] for made in written if made["event"] == "progress"}
     assert all(f"`{unit}`" in PROGRESS_PAGE.read_text() for unit in units)
+
+
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def without_code(text):
+    """A page without its code blocks and code in lines, whose brackets are no links."""
+    return re.sub(r"`[^`\n]*`", "code", re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.M | re.S))
+
+
+def anchors_of(page):
+    """The anchors of a page's headings, as Markdown's ``toc`` and GitHub both make them."""
+    text = re.sub(r"^( *)```.*?^\1```$", "", page.read_text(), flags=re.M | re.S)
+    for name in re.findall(r'^--8<-- "([^":]+):?\w*"$', text, re.M):
+        text += (ROOT / name).read_text()
+    titles = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", each).strip().lower()) for each in titles}
+
+
+def test_docs_relative_links_and_anchors_exist():
+    for page in (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"):
+        for found in LINK.findall(without_code(page.read_text())):
+            target, _, anchor = "".join(found).partition("#")
+            if target.startswith(("http:", "https:", "mailto:")):
+                continue
+            there = (page.parent / target).resolve() if target else page
+            assert there.exists(), (page, target)
+            if anchor:
+                assert anchor in anchors_of(there), (page, target, anchor)
+
+
+def test_docs_first_page_leads_to_every_page():
+    """Each page is linked from the first one."""
+    first = DOCS / "index.md"
+    links = {"".join(found).partition("#")[0] for found in LINK.findall(first.read_text())}
+    linked = {(first.parent / link).resolve() for link in links}
+    missing = {page.resolve() for page in DOCS.rglob("*.md")} - linked - {first.resolve()}
+    assert not missing, missing
