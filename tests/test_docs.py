@@ -213,7 +213,9 @@ def anchors_of(page):
     for name in re.findall(r'^--8<-- "([^":]+):?\w*"$', text, re.M):
         text += (ROOT / name).read_text()
     titles = re.findall(r"^#+ (.+)$", text, re.M)
-    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", each).strip().lower()) for each in titles}
+    return {
+        re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", each).strip().lower()) for each in titles
+    }
 
 
 def test_docs_relative_links_and_anchors_exist():
