@@ -212,10 +212,8 @@ def anchors_of(page):
     text = re.sub(r"^( *)```.*?^\1```$", "", page.read_text(), flags=re.M | re.S)
     for name in re.findall(r'^--8<-- "([^":]+):?\w*"$', text, re.M):
         text += (ROOT / name).read_text()
-    titles = re.findall(r"^#+ (.+)$", text, re.M)
-    return {
-        re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", each).strip().lower()) for each in titles
-    }
+    titles = [re.sub(r"[^\w\s-]", "", title) for title in re.findall(r"^#+ (.+)$", text, re.M)]
+    return {re.sub(r"[\s-]+", "-", title.strip().lower()) for title in titles}
 
 
 def test_docs_relative_links_and_anchors_exist():

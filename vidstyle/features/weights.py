@@ -48,10 +48,9 @@ def load_features(
             "for your own file give its path as the features"
         )
     if name != "bundled" and not Path(name).exists():
+        wrong = f"the feature network {printable(str(name))} does not exist"
         known = f"bundled, {', '.join(VGGS)}, or a file made by `vidstyle train-features`"
-        raise FeaturesError(
-            f"the feature network {printable(str(name))} does not exist: use {known}"
-        )
+        raise FeaturesError(f"{wrong}: use {known}")
     path = (
         Path(str(resources.files("vidstyle") / "data" / "small.safetensors"))
         if name == "bundled"
