@@ -235,3 +235,20 @@ def test_docs_first_page_leads_to_every_page():
     linked = {(first.parent / link).resolve() for link in links}
     missing = {page.resolve() for page in DOCS.rglob("*.md")} - linked - {first.resolve()}
     assert not missing, missing
+
+
+def test_method_references_are_those_that_the_pages_cite():
+    text, references = (DOCS / "method.md").read_text().split("## References")
+    text += (DOCS / "benchmarks" / "ablations.md").read_text()
+    name = r"((?:van )?[A-ZÀ-Ý][\w-]+)(?: et\s+al\.| & [A-ZÀ-Ý][\w-]+)?"
+    cited = {
+        (author, year)
+        for author, years in re.findall(rf"{name}\s+(\d{{4}}(?:, \d{{4}})*)\b", text)
+        for year in years.split(", ")
+    }
+    entries = [" ".join(entry.split()) for entry in references.split("\n- ")[1:]]
+    listed = [
+        (re.split(r",|:| et al", entry)[0], re.findall(r"\b(\d{4})\.", entry)[0])
+        for entry in entries
+    ]
+    assert sorted(cited) == sorted(listed)
