@@ -4,6 +4,7 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
+import av
 import pytest
 from conftest import QUICK_FLAGS, times_of, write_clip
 
@@ -190,6 +191,16 @@ def test_render_tells_sizes_and_memory_first_and_estimates_the_time(short, tmp_p
     assert lines[1].startswith("stylised at 64x48 on cpu, enlarged 2.0 times to 128x96; about ")
     assert lines[1].endswith(" MB of memory")
     assert any(line.startswith("about ") and "rest of the clip" in line for line in lines)
+
+
+@pytest.mark.parametrize("fit, size", [("fill", [90, 160]), ("pad", [90, 160]), ("fit", [90, 68])])
+def test_render_tells_the_size_that_the_output_gets(short, clip, style_file, fit, size):
+    flags = "--size", "90x160", "--fit", fit, "-o", "tall.mkv", "-to", "0.05", "--json", "-"
+    code, out, _ = short("clip.mp4", "stripes.png", *flags)
+    start = json.loads(out.splitlines()[0])
+    with av.open("tall.mkv") as made:
+        assert [made.streams.video[0].width, made.streams.video[0].height] == size
+    assert code == 0 and start["output_size"] == size
 
 
 def test_command_takes_an_old_preset_name_and_warns(short, picture_file, style_file):
