@@ -203,6 +203,16 @@ def test_render_tells_the_size_that_the_output_gets(short, clip, style_file, fit
     assert code == 0 and start["output_size"] == size
 
 
+def test_render_says_that_a_clip_keeps_its_rate(short, clip, style_file):
+    code, _, err = short("clip.mp4", "stripes.png", "-r", "5", "-to", "0.05")
+    assert code == 0 and "-r is for image sequences such as frame_%05d.png: clip.mp4 keeps" in err
+
+
+def test_render_lists_the_layers_after_an_unknown_one(short, clip, style_file):
+    code, _, err = short("clip.mp4", "stripes.png", "--style-layers", "nothing", quick=False)
+    assert code == 2 and "vgg.relu5_1, colour, tone, oriented1" in err
+
+
 def test_command_takes_an_old_preset_name_and_warns(short, picture_file, style_file):
     code, _, err = short("picture.png", "stripes.png", "--preset", "quality")
     assert code == 0 and "the preset quality is now called final" in err
