@@ -54,7 +54,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong, and exit."""
         words = message.removeprefix("argument ")
-        self.exit(USAGE, f"vidstyle: {words}; {self.prog} --help lists the arguments\n")
+        more = "" if words.endswith("?") else f"; {self.prog} --help lists the arguments"
+        self.exit(USAGE, f"vidstyle: {words}{more}\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but an unknown flag is reported before missing arguments are."""
@@ -67,6 +68,18 @@ class Parser(argparse.ArgumentParser):
                 if word.startswith("--") and " " not in word and not self.has_flag(word):
                     self.refuse_flag(word)
         return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is no choice. Choices with an old name are not listed."""
+        if action.choices is None or value in action.choices:
+            return
+        shown = [str(choice) for choice in action.choices]
+        if isinstance(action.metavar, str) and action.metavar.startswith("{"):
+            shown = action.metavar.strip("{}").split(",")
+        nearest = difflib.get_close_matches(str(value), shown, n=1)
+        hint = f": did you mean {nearest[0]}?" if nearest else ""
+        named = action if action.option_strings else None
+        raise argparse.ArgumentError(named, f"{value!r} is not one of {', '.join(shown)}{hint}")
 
     def has_flag(self, word: str) -> bool:
         """Whether a word, such as ``--size=640``, is a flag of this parser."""
