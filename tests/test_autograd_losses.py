@@ -1,5 +1,8 @@
 """Hand-written autograd functions of the losses agree with their plain references."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -88,3 +91,18 @@ def test_patch_means_gradients_have_the_memory_format_of_their_inputs():
     gradients = torch.autograd.grad(losses.patch_means(*leaves).square().sum(), leaves)
     assert gradients[0].is_contiguous()
     assert gradients[1].is_contiguous(memory_format=torch.channels_last)
+
+
+GRAM_OF_3_MIB = """
+import torch
+from vidstyle.autograd.losses import gram_of_rows
+torch.set_num_threads(1)
+rows = torch.rand(32, 49152).bfloat16()
+made, expected = gram_of_rows(rows, 1.0), rows.float() @ rows.float().T / 49152
+assert (made - expected).abs().max() < 0.01
+"""
+
+
+def test_gram_of_rows_of_3_mib_does_not_end_the_process():
+    command = [sys.executable, "-c", GRAM_OF_3_MIB]  # of its own: a failure is a signal
+    assert subprocess.run(command, check=False).returncode == 0

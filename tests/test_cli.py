@@ -89,7 +89,7 @@ def test_render_takes_names_and_flags_in_any_order(vidstyle, clip, style_file, p
     code, _, err = vidstyle("render", clip, "-o", "out2.mp4")
     assert code == 2 and "no style given" in err
     code, _, err = vidstyle("info", "more")
-    assert code == 2 and "unrecognized arguments: more" in err
+    assert code == 2 and "'more' is one argument too many" in err
 
 
 def test_render_writes_several_inputs_into_a_folder(
@@ -147,13 +147,15 @@ def test_render_preview_reads_standard_input_once(vidstyle, style_file, tmp_path
     with path.open() as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
         code, _, err = vidstyle("render", "-", style_file, "-o", "out.png", "--preview", "0.01")
-    assert code == 0 and "out.png written; one frame" in err
+    assert code == 0 and "out.png written; each frame would take about" in err
+    assert "the length of the clip is unknown" in err
     assert cv2.imread("out.png").shape == (48, 64, 3)
 
 
 def test_render_preview_writes_one_frame_and_estimates_the_time(vidstyle, clip, style_file):
     code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", "--preview", "0.1")
     assert code == 0 and "all 6 frames would take about " in err
+    assert err.splitlines()[0] == f"{clip}: 64x48, 6 frames"  # those of the clip
     assert cv2.imread("out.preview.png").shape == (48, 64, 3)
     assert not Path("out.mp4").exists()
     assert vidstyle("render", clip, style_file, "-o", "frame.jpg", "--preview", "0")[0] == 0
@@ -162,6 +164,15 @@ def test_render_preview_writes_one_frame_and_estimates_the_time(vidstyle, clip, 
     assert code == 1 and "no frame at or after 99 s" in err
     code, _, err = vidstyle("render", clip, style_file, "-o", "out.mp4", "--preview", "0")
     assert code == 1 and "out.preview.png exists" in err
+
+
+def test_render_preview_of_a_last_frame_or_an_image_invents_no_estimate(
+    vidstyle, clip, picture_file, style_file
+):
+    code, _, err = vidstyle("render", clip, style_file, "-o", "last.png", "--preview", "0.16")
+    assert code == 0 and "not estimated, as no frame follows it: preview an earlier one" in err
+    code, _, err = vidstyle("render", picture_file, style_file, "-o", "a.png", "--preview", "0")
+    assert code == 0 and "a.png written; it took about " in err
 
 
 def test_render_trace_has_every_iteration(vidstyle, clip, style_file):

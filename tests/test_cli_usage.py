@@ -4,6 +4,7 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
+import av
 import pytest
 from conftest import QUICK_FLAGS, times_of, write_clip
 
@@ -145,6 +146,30 @@ def test_command_answers_a_mistake_with_help(
     assert sorted(Path().iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["render", "a.mp4", "ink", "--prset", "draft"], "did you mean --preset?"),
+        (["a.mp4", "ink", "--prset=draft"], "did you mean --preset?"),
+        (["mask", "--ovrlay", "a.mp4"], "has no flag --ovrlay: did you mean --overlay?"),
+        (["render", "a.mp4", "ink", "--camera", "0"], "it is a flag of vidstyle live"),
+        (["info", "--zzz"], "vidstyle info has no flag --zzz: vidstyle info --help lists"),
+        (["render", "a.mp4", "ink", "-cfr", "20"], "did you mean -crf?"),
+        (["render", "a.mp4", "ink", "--steps"], "--steps: expected one argument"),
+        (["render", "a.mp4", "ink", "--preset", "drft"], "still: did you mean draft?"),
+        (["render", "a.mp4", "ink", "--faces", "x"], "--faces: 'x' is not one of keep, paint;"),
+        (["obs", "instal"], "vidstyle: 'instal' is not one of install, connect, check: did you"),
+        (["mask", "a.mp4"], "vidstyle mask --help lists the arguments"),
+        (["--foo"], "vidstyle has no flag --foo"),
+    ],
+    ids=str,
+)
+def test_command_answers_a_wrong_flag_in_one_line(short, arguments, message):
+    code, out, err = short(*arguments, quick=False)
+    assert (code, out) == (2, "") and message in err
+    assert err.startswith("vidstyle: ") and err.count("\n") == 1
+
+
 def test_command_writes_a_json_line_for_each_event(short, clip, style_file):
     code, out, _ = short("clip.mp4", "stripes.png", "--json", "-", "-q")
     events = [json.loads(line) for line in out.splitlines()]
@@ -168,6 +193,26 @@ def test_render_tells_sizes_and_memory_first_and_estimates_the_time(short, tmp_p
     assert lines[1].startswith("stylised at 64x48 on cpu, enlarged 2.0 times to 128x96; about ")
     assert lines[1].endswith(" MB of memory")
     assert any(line.startswith("about ") and "rest of the clip" in line for line in lines)
+
+
+@pytest.mark.parametrize("fit, size", [("fill", [90, 160]), ("pad", [90, 160]), ("fit", [90, 68])])
+def test_render_tells_the_size_that_the_output_gets(short, clip, style_file, fit, size):
+    flags = "--size", "90x160", "--fit", fit, "-o", "tall.mkv", "-to", "0.05", "--json", "-"
+    code, out, _ = short("clip.mp4", "stripes.png", *flags)
+    start = json.loads(out.splitlines()[0])
+    with av.open("tall.mkv") as made:
+        assert [made.streams.video[0].width, made.streams.video[0].height] == size
+    assert code == 0 and start["output_size"] == size
+
+
+def test_render_says_that_a_clip_keeps_its_rate(short, clip, style_file):
+    code, _, err = short("clip.mp4", "stripes.png", "-r", "5", "-to", "0.05")
+    assert code == 0 and "-r is for image sequences such as frame_%05d.png: clip.mp4 keeps" in err
+
+
+def test_render_lists_the_layers_after_an_unknown_one(short, clip, style_file):
+    code, _, err = short("clip.mp4", "stripes.png", "--style-layers", "nothing", quick=False)
+    assert code == 2 and "vgg.relu5_1, colour, tone, oriented1" in err
 
 
 def test_command_takes_an_old_preset_name_and_warns(short, picture_file, style_file):

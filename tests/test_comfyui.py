@@ -127,6 +127,13 @@ def test_images_node_leaves_what_is_black_in_the_mask(stylize, masks):
     assert change[34:].max() < 1e-4  # the rounding to 16 bits
 
 
+def test_images_node_takes_a_mask_without_a_batch(stylize):
+    mask = torch.zeros(24, 32)
+    mask[:, :16] = 1
+    expected = stylize(images=batch(COUNT), mask=mask[None])
+    assert torch.equal(stylize(images=batch(COUNT), mask=mask), expected)
+
+
 def test_images_node_refuses_another_number_of_masks(stylize):
     with pytest.raises(ValueError, match="there are 2 masks for 3 images"):
         stylize(images=batch(3), mask=torch.ones(2, 48, 64))

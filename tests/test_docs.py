@@ -4,6 +4,7 @@ import argparse
 import ast
 import html
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ import pytest
 
 import vidstyle
 from vidstyle.cli import build_parser
+from vidstyle.cli.main import _parsed
 from vidstyle.live.commands import PARAMETERS
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +25,7 @@ DOCS = ROOT / "docs"
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 README_LINES = 150
 HTTP_PAGE = DOCS / "guide" / "http.md"
+PROGRESS_PAGE = DOCS / "reference" / "progress.md"
 
 NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 """Whoever opens a connection in spite of the configuration is refused: nothing listens on port 9.
@@ -139,7 +142,7 @@ def test_docs_commands_are_accepted_by_the_parsers():
     for page, line in lines:
         _, *arguments = shlex.split(line.replace("\\", "/"), comments=True)
         try:
-            build_parser().parse_known_args(arguments)
+            _parsed(build_parser(), arguments)
         except SystemExit as end:
             pytest.fail(f"{page}: {line} ends with {end.code}")
 
@@ -159,3 +162,93 @@ def test_docs_http_page_lists_every_address_and_parameter():
     assert addresses
     for name in (*addresses, *PARAMETERS):
         assert f"{name}`" in page or f"{name}?" in page, name
+
+
+def test_docs_http_page_lists_every_field_of_the_state(client, page_session):
+    page_session.stylize_frame()
+    section = HTTP_PAGE.read_text().split("## State")[1].split("## Commands")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    listed = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(listed) == sorted(client.get("/state").json())
+
+
+def test_docs_progress_page_lists_the_events_that_commands_write(
+    vidstyle, clip, picture_file, style_file
+):
+    listed, event = {}, ""
+    row = re.compile(r"\| ?(?:`(\w+)`)? \| ?(?:`(\w+)`)? \| (.+) \|")
+    for name, field, _ in row.findall(PROGRESS_PAGE.read_text()):
+        event = name or event
+        listed.setdefault(event, ["event"]).extend([field] * bool(field))
+    calls = [
+        ("render", clip, style_file, "-o", "out.mp4"),
+        ("render", clip, style_file, "-o", "frame.png", "--preview", "0.1"),
+        ("render", picture_file, style_file, "-o", "out.png"),
+        ("mask", clip, picture_file, "-o", "mask.mkv"),
+    ]
+    written = []
+    for call in calls:
+        code, out, _ = vidstyle(*call, "--json", "-", "-q")
+        events = [json.loads(line) for line in out.splitlines()]
+        assert code == 0 and events[-1]["event"] in ("end", "mask")
+        written += events
+    for made in written:
+        assert list(made) == listed[made["event"]]
+    assert {made["event"] for made in written} == set(listed)
+    units = {made["unit"] for made in written if made["event"] == "progress"}
+    assert all(f"`{unit}`" in PROGRESS_PAGE.read_text() for unit in units)
+
+
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def without_code(text):
+    """A page without its code blocks and code in lines, whose brackets are no links."""
+    return re.sub(r"`[^`\n]*`", "code", re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.M | re.S))
+
+
+def anchors_of(page):
+    """The anchors of a page's headings, as Markdown's ``toc`` and GitHub both make them."""
+    text = re.sub(r"^( *)```.*?^\1```$", "", page.read_text(), flags=re.M | re.S)
+    for name in re.findall(r'^--8<-- "([^":]+):?\w*"$', text, re.M):
+        text += (ROOT / name).read_text()
+    titles = [re.sub(r"[^\w\s-]", "", title) for title in re.findall(r"^#+ (.+)$", text, re.M)]
+    return {re.sub(r"[\s-]+", "-", title.strip().lower()) for title in titles}
+
+
+def test_docs_relative_links_and_anchors_exist():
+    for page in (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"):
+        for found in LINK.findall(without_code(page.read_text())):
+            target, _, anchor = "".join(found).partition("#")
+            if target.startswith(("http:", "https:", "mailto:")):
+                continue
+            there = (page.parent / target).resolve() if target else page
+            assert there.exists(), (page, target)
+            if anchor:
+                assert anchor in anchors_of(there), (page, target, anchor)
+
+
+def test_docs_first_page_leads_to_every_page():
+    """Each page is linked from the first one."""
+    first = DOCS / "index.md"
+    links = {"".join(found).partition("#")[0] for found in LINK.findall(first.read_text())}
+    linked = {(first.parent / link).resolve() for link in links}
+    missing = {page.resolve() for page in DOCS.rglob("*.md")} - linked - {first.resolve()}
+    assert not missing, missing
+
+
+def test_method_references_are_those_that_the_pages_cite():
+    text, references = (DOCS / "method.md").read_text().split("## References")
+    text += (DOCS / "benchmarks" / "ablations.md").read_text()
+    name = r"((?:van )?[A-ZÀ-Ý][\w-]+)(?: et\s+al\.| & [A-ZÀ-Ý][\w-]+)?"
+    cited = {
+        (author, year)
+        for author, years in re.findall(rf"{name}\s+(\d{{4}}(?:, \d{{4}})*)\b", text)
+        for year in years.split(", ")
+    }
+    entries = [" ".join(entry.split()) for entry in references.split("\n- ")[1:]]
+    listed = [
+        (re.split(r",|:| et al", entry)[0], re.findall(r"\b(\d{4})\.", entry)[0])
+        for entry in entries
+    ]
+    assert sorted(cited) == sorted(listed)

@@ -124,4 +124,4 @@ def test_threads_flag_of_the_command_is_checked(capsys):
     with pytest.raises(SystemExit) as left:
         cli.main(["render", "clip.mp4", "style.png", "-o", "out.mp4", "--threads", "0"])
     assert left.value.code == 2
-    assert "threads is 0: it must be 1 or more" in capsys.readouterr().err
+    assert "--threads is 0: it must be 1 or more" in capsys.readouterr().err

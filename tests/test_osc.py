@@ -95,9 +95,9 @@ WRONG_MESSAGES = (
     ("/vidstyle/style", ["none"], 'there is no style "none"'),
     ("/vidstyle/preset", [1], "there is no preset 1: save one first"),
     ("/vidstyle/blend", [1], "blend has 1 weights, and there are 2 styles"),
-    ("/vidstyle/dance", [], '"dance" is not a valid action'),
+    ("/vidstyle/dance", [], "after /vidstyle/ use one of strength, style_scale"),
     ("/other", [1], "the address must start with /vidstyle/"),
-    ("/vidstyle/\u00fc\n", [1], "is not a valid action"),
+    ("/vidstyle/\u00fc\n", [1], "there is no such address"),
 )
 
 

@@ -43,6 +43,22 @@ def test_presets_keep_styles_and_parameters(client, page_session, presets):
     assert client.get("/state").json()["presets"] == [{"name": "mixed", "active": True}]
 
 
+def test_presets_saved_before_the_next_frame_can_be_applied_at_once(client, page_session, presets):
+    weights = [0, 1], [1, 0]
+    send(client, page_session, blend=weights[0])
+    for command in ({"save_preset": "now"}, {"blend": weights[1]}, {"preset": "now"}):
+        answer = client.post("/command", json=command)
+        assert answer.status_code == 204, answer.text
+    page_session.stylize_frame()
+    assert page_session.session.controls.weights == weights[0]
+    presets._path.write_bytes(b"damaged")
+    client.post("/command", json={"save_preset": "lost"})
+    assert client.post("/command", json={"preset": "lost"}).status_code == 204
+    page_session.stylize_frame()
+    assert 'there is no preset "lost"' in last_message(page_session)
+    assert client.post("/command", json={"preset": "lost"}).status_code == 400
+
+
 def test_presets_are_shared_by_sessions(client, page_session, presets):
     send(client, page_session, save_preset="first")
     other = Presets(page_session.session.controls, presets._path)

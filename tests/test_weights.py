@@ -128,7 +128,7 @@ def malicious(path):
 @pytest.mark.parametrize(
     "make, reason",
     [
-        (lambda path: None, "does not exist"),
+        (lambda path: None, "does not exist: use bundled, vgg16, vgg19, or a file"),
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_bytes(b"nonsense" * 99), "cannot be read as safetensors"),
         (other_safetensors, "not a feature file"),

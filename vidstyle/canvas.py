@@ -70,6 +70,10 @@ class Canvas:
         scale = min(side / own for side, own in zip(self.size, frame_size, strict=True))
         return max(MIN_SIDE_PX, round(max(frame_size) * scale))
 
+    def finished_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) in px of a frame after ``finished``, of a stylised one of this size."""
+        return size if self.mode == "fit" else self.size
+
     def around(self, source: Source) -> Source:
         """A source whose frames are cropped for the canvas.
 

@@ -15,7 +15,7 @@ from .io.sink import open_sink
 from .io.source import ImageSource, Source, StatelessSource
 from .job import RenderJob
 from .pipeline import Report, run
-from .progress import duration_text
+from .progress import EndEvent, duration_text
 from .render_job import announce
 from .render_progress import ESTIMATE_FRAMES, iteration_progress
 from .stylizer.stylizer import Stylizer
@@ -31,6 +31,7 @@ def preview(job: RenderJob, stylizer: Stylizer, at: Fraction, final_output: str 
     clip.
 
     For the estimate ``ESTIMATE_FRAMES`` more frames are stylised and encoded to a temporary file.
+    There is none where no frame follows, or where the length of the clip is unknown.
 
     Args:
         job: its output is the image to write, see ``inputs.resolve_output``.
@@ -46,11 +47,11 @@ def preview(job: RenderJob, stylizer: Stylizer, at: Fraction, final_output: str 
     if str(job.input) != PIPE:  # which can be read once only
         with job.open_source() as source:
             total = source.format.frames
-    path = Path(job.output)
+    path, started = Path(job.output), time.perf_counter()
     with replace(job, start=at).open_source() as source:
         frames = list(islice(source, 1 + ESTIMATE_FRAMES))
         job.prepare(stylizer, source.format)
-        announce(job, source.format, stylizer)
+        announce(job, replace(source.format, frames=total), stylizer)
         with job.open_sink(ImageSource.of(frames[0]), stylizer.settings) as sink:
             timed = _TimedRun()
             with (
@@ -59,9 +60,9 @@ def preview(job: RenderJob, stylizer: Stylizer, at: Fraction, final_output: str 
             ):
                 timed.run(job, stylizer, _Frames(source, frames), folder, str(final_output))
             sink.send(timed.stylized[0])
-    estimate = timed.seconds_for(total or 1)
-    count = f"all {total} frames" if total else "one frame (the clip's length is unknown)"
-    log.info("%s written; %s would take about %s", path, count, duration_text(estimate))
+    log.info("%s written; %s", path, timed.estimate(total))
+    if job.listener:
+        job.listener(EndEvent(job.label, str(path), 1, time.perf_counter() - started))
     return path
 
 
@@ -104,7 +105,16 @@ class _TimedRun:
             run(frames, stylizer, [self, encoder], watch, job.flow)
         self._later_seconds = time.perf_counter() - started - self._first_seconds
 
-    def seconds_for(self, count: int) -> float:
-        """An estimate of the time for this number of frames."""
-        timed = len(self.stylized) - 1
-        return self._first_seconds + (self._later_seconds / timed * (count - 1) if timed else 0.0)
+    def estimate(self, total: int | None) -> str:
+        """What is known of the time for all frames of the clip, of which there are ``total``."""
+        later = len(self.stylized) - 1
+        if total == 1:
+            return f"it took about {duration_text(max(self._first_seconds, 1))}"
+        if not later:
+            return "the time is not estimated, as no frame follows it: preview an earlier one"
+        each = self._later_seconds / later
+        if total is None:
+            rate = f"{each:.2g} s" if each < 1 else duration_text(each)
+            return f"each frame would take about {rate}: the length of the clip is unknown"
+        seconds = self._first_seconds + each * (total - 1)
+        return f"all {total} frames would take about {duration_text(max(seconds, 1))}"

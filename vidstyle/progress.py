@@ -44,7 +44,7 @@ class StartEvent:
     Args:
         input: its name.
         output: its name.
-        frames: how many there are; None where unknown.
+        frames: how many the clip has; None where unknown.
         source_size: (width, height) of the input in px.
         working_size: (width, height) in px at which frames are optimised.
         output_size: (width, height) of the output in px.

@@ -121,6 +121,8 @@ def announce(job: RenderJob, source: VideoInfo, stylizer: Stylizer) -> None:
     output = stylizer.output_size(given)
     memory = expected_bytes(stylizer.features, (working, output), len(stylizer.regions))
     factor = max(output) / max(working)
+    if job.canvas:
+        output = job.canvas.rotated(source.rotation).finished_size(output)
     enlarged = f", enlarged {factor:.1f} times to {output[0]}x{output[1]}" if factor > 1 else ""
     frames = f", {source.frames} frames" if (source.frames or 0) > 1 else ""
     log.info("%s: %dx%d%s", job.label, *given, frames)

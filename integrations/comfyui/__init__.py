@@ -93,13 +93,15 @@ def to_masks(mask: torch.Tensor | None, images: torch.Tensor) -> Iterator[np.nda
     """A mask for each image, (H, W) uint8 of its size.
 
     Args:
-        mask: (B, H, W) floats from 0 to 1 of any size, B being 1 or the number of images.
+        mask: (H, W) or (B, H, W) floats from 0 to 1 of any size, B being 1 or the number of images.
         images: (B, H, W, C).
 
     Raises:
         ValueError: another number of masks.
     """
     count, height, width = images.shape[:3]
+    if mask is not None and mask.ndim == 2:  # some nodes give a single mask without a batch
+        mask = mask[None]
     if mask is not None and len(mask) not in (1, count):
         raise ValueError(f"there are {len(mask)} masks for {count} images: give one, or {count}")
     for number in range(count):

@@ -15,7 +15,7 @@ from ..errors import VidstyleError, printable
 from ..runtime.interrupts import INTERRUPTED, handled
 from ..runtime.limits import set_threads, threads
 from . import bench, join, live, mask, obs, render, sheet, studio, train
-from .parsers import Command, make_parser
+from .parsers import Command, Parser, make_parser
 from .usage import USAGE, in_flags, usage_errors
 
 log = logging.getLogger(__name__)
@@ -131,11 +131,15 @@ def _drop_output() -> None:
         os.close(null)
 
 
-def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+def _parsed(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments. Names of inputs and styles may stand between flags."""
+    args: argparse.Namespace
     args, rest = parser.parse_known_args(_with_command(parser, arguments))
-    if any(word.startswith("-") for word in rest) or (rest and not hasattr(args, "names")):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    for word in rest:
+        if word.startswith("-"):
+            args.parser.refuse_flag(word)
+        if not hasattr(args, "names"):
+            args.parser.error(f"{word!r} is one argument too many: remove it")
     if rest:
         args.names += rest
     return args
@@ -198,7 +202,7 @@ def _log_on_stderr(args: argparse.Namespace) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of the whole command line."""
     return make_parser(COMMANDS)
 

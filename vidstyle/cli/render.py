@@ -237,12 +237,15 @@ def _job(args: argparse.Namespace, styles: Sequence[str], name: str, device: str
     Raises:
         ValueError: flags that exclude each other.
     """
+    from ..io.image_names import is_numbered
     from ..io.mask_file import PEOPLE, MaskFile
     from ..io.sink_base import Encoding
     from ..job import RenderJob
     from ..painted_keyframes import parse_painted_keyframes
     from ..regions import parse_regions
 
+    if args.rate is not None and not is_numbered(name):
+        log.warning("-r is for image sequences such as frame_%%05d.png: %s keeps its rate", name)
     stop = args.stop if args.duration is None else (args.start or 0) + args.duration
     _check_together(args, stop)
     regions = parse_regions(args.regions, any(each.region for each in args.keyframes))

@@ -10,7 +10,6 @@ Layers are named:
 """
 
 import copy
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -158,13 +157,8 @@ class Features(nn.Module):
         """
         for layer in layers:
             if layer not in self.layers:
-                examples = [
-                    name
-                    for name in self.layers
-                    if re.fullmatch(r"relu\d_1|oriented\d|colour", name)
-                ]
                 raise ValueError(
-                    f"unknown layer {layer!r}: these features have {', '.join(examples)}, ..."
+                    f"unknown layer {layer!r}: these features have {', '.join(self.layers)}"
                 )
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:

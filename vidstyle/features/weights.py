@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..errors import FeaturesError, InputError
+from ..errors import FeaturesError, InputError, printable
 from ..io.tensor_file import CHECKSUM, read_tensors, write_tensors
 from ..runtime.device import choose_device
 from .extractor import Features, Layers
@@ -34,8 +34,8 @@ def load_features(
             safetensors file with the same names.
 
     Raises:
-        FeaturesError: the weights are missing, damaged, of another network, or cannot be
-            downloaded.
+        FeaturesError: the name is unknown, or the weights are missing, damaged, of another network,
+            or cannot be downloaded.
         ValueError: ``weights`` with features other than a VGG.
     """
     target = choose_device(device)
@@ -47,6 +47,10 @@ def load_features(
             "weights are for the vgg16 and vgg19 features: "
             "for your own file give its path as the features"
         )
+    if name != "bundled" and not Path(name).exists():
+        wrong = f"the feature network {printable(str(name))} does not exist"
+        known = f"bundled, {', '.join(VGGS)}, or a file made by `vidstyle train-features`"
+        raise FeaturesError(f"{wrong}: use {known}")
     path = (
         Path(str(resources.files("vidstyle") / "data" / "small.safetensors"))
         if name == "bundled"

@@ -13,7 +13,7 @@ import av.error
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from ..errors import OutputError
+from ..errors import OutputError, SettingValueError
 from ..runtime.scheduling import kept_scheduling
 from .color import from_rgb
 from .container import reason_of, reasons
@@ -247,7 +247,7 @@ def check_codec(codec: str | None, crf: int | None) -> None:
         ValueError: the codec is unknown, or does not take this factor.
     """
     if crf is not None and not 0 <= crf <= 63:
-        raise ValueError(f"crf is {crf}: it must be 0 (best) to 63")
+        raise SettingValueError(f"crf is {crf}: it must be 0 (best) to 63", "crf")
     if codec in (None, "hardware"):
         return
     name = ALIASES.get(codec, codec)

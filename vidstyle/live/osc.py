@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import DeviceError
 from ..runtime.worker import Worker
-from .commands import KEYS, PARAMETERS, format_value
+from .commands import KEYS, OLD_ACTIONS, PARAMETERS, format_value
 
 try:
     from pythonosc.osc_packet import OscPacket, ParseError
@@ -103,9 +103,17 @@ class OscInput:
             try:
                 command = command_of(message.address, message.params)
                 if command is not None:
+                    self._check_action(command.get("do"))
                     self._session.command(command)
             except ValueError as error:
                 self._report(message.address, f"{format_value(message.address)}: {error}")
+
+    def _check_action(self, name: str | None) -> None:
+        """Refuse an address that is neither an action nor anything else, in the words of OSC."""
+        actions = self._session.actions
+        if name is not None and name not in {*actions, *OLD_ACTIONS}:
+            known = ", ".join([*PARAMETERS, "blend", *VALUE_KEYS, *actions])
+            raise ValueError(f"there is no such address: after {PREFIX} use one of {known}")
 
     def _report(self, address: str, text: str) -> None:
         if address not in self._reported and len(self._reported) < MAX_REPORTED:

@@ -29,7 +29,8 @@ Entry = dict[str, Any]
 class Presets:
     """The presets of a session, in the order in which they were first saved.
 
-    ``names`` and ``state`` are thread-safe; the other methods run on the thread of ``Controls``.
+    ``names``, ``names_to_be``, ``announce`` and ``state`` are thread-safe; the other methods run on
+    the thread of ``Controls``.
 
     Args:
         controls: what presets are saved from and applied to.
@@ -39,11 +40,21 @@ class Presets:
     def __init__(self, controls: Controls, path: Path | None = None) -> None:
         self._controls, self._path = controls, path
         self._entries: list[Entry] = []
+        self._announced: list[str] = []
 
     @property
     def names(self) -> list[str]:
         """Names of the presets."""
         return [entry["name"] for entry in self._entries]
+
+    @property
+    def names_to_be(self) -> list[str]:
+        """Names of the presets, and of those that are announced."""
+        return list(dict.fromkeys([*self.names, *self._announced]))
+
+    def announce(self, name: str) -> None:
+        """Take note that ``save`` of this name follows: a command after it may apply the preset."""
+        self._announced.append(name)
 
     def load(self) -> None:
         """Read the file, if there is one.
@@ -71,6 +82,8 @@ class Presets:
             ValueError: there are ``MAX_PRESETS`` already.
             VidstyleError: the file cannot be read or written.
         """
+        if name in self._announced:
+            self._announced.remove(name)
         self.load()
         entry = {"name": name, **_values(self._controls.state())}
         number = self.names.index(name) if name in self.names else len(self._entries)

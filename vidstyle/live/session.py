@@ -173,7 +173,9 @@ class Session:
                 line for users.
         """
         current = with_current_names(command)
-        check_command(current, self.actions, self.controls.names, self.presets.names)
+        check_command(current, self.actions, self.controls.names, self.presets.names_to_be)
+        if "save_preset" in current:
+            self.presets.announce(current["save_preset"])
         for key in self._commands:
             if key in current:
                 self._enqueue(partial(self._commands[key], current[key]))

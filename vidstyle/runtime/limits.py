@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..errors import SettingValueError
+
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 
@@ -26,7 +28,7 @@ def set_threads(count: int) -> None:
     """
     global _threads  # noqa: PLW0603 (a setting of the whole process, like PyTorch's own)
     if count < 1:
-        raise ValueError(f"threads is {count}: it must be 1 or more")
+        raise SettingValueError(f"threads is {count}: it must be 1 or more", "threads")
     _threads = count
 
 
