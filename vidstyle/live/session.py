@@ -193,10 +193,7 @@ class Session:
         self._enqueue(partial(self.controls.blend, weights, seconds))
 
     def change_regions(self, regions: Sequence[Region]) -> None:
-        """Queue new styles and settings of the regions. Thread-safe.
-
-        Args:
-            regions: as many as before, since the camera gives as many masks.
+        """Queue new styles and settings of the regions, as many as before. Thread-safe.
 
         Raises:
             ValueError: too many commands are pending.
