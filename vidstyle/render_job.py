@@ -24,6 +24,7 @@ from .runtime.interrupts import deferred
 from .settings import Settings
 from .stylizer.memory_check import expected_bytes
 from .stylizer.stylizer import Stylizer
+from .time_text import count_text
 from .trace import Trace
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,8 @@ def _render(
     seconds = time.perf_counter() - started
     stages = ", ".join(f"{name} {spent:.1f} s" for name, spent in report.seconds.items())
     log.debug("stages: %s", stages)
-    log.info("%s: %d frames in %s", job.output, report.frames, duration_text(seconds))
+    done = f"{count_text(report.frames, 'frame')} in {duration_text(seconds)}"
+    log.info("%s: %s", job.output, done)
     if job.listener:
         job.listener(EndEvent(job.label, str(job.output), report.frames, seconds))
     return job.output

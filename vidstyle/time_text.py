@@ -1,4 +1,4 @@
-"""Times as users write them."""
+"""Times as users write them, and numbers of things as they read them."""
 
 import math
 import re
@@ -34,3 +34,8 @@ def parse_time(text: object) -> Fraction:
         raise ValueError(f"{text!r} is not a valid time: use seconds, or [HH:]MM:SS")
     hours, minutes, seconds = match.groups()
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+
+
+def count_text(count: int, noun: str) -> str:
+    """A number of things: "1 frame", "24 frames"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -22,6 +22,7 @@ from ..job import RenderJob, check_kinds
 from ..progress import EndEvent, duration_text
 from ..range_jobs import finish_shots, with_encoder
 from ..settings import Settings
+from ..time_text import count_text
 from .shot_list import Scan, ScanRange, join_scans, scan_ranges, shots_of
 from .tasks import Clip, Still, Task
 
@@ -117,10 +118,11 @@ class VideoOutput:
         """See ``Output``."""
         shots = self._folder.shots
         frames = sum(shot.frames for shot in shots)
-        log.info("%s: %d frames in %d shots", self.job.label, frames, len(shots))
+        counts = f"{count_text(frames, 'frame')} in {count_text(len(shots), 'shot')}"
+        log.info("%s: %s", self.job.label, counts)
         if self._loaded:
             done = sum(shot.frames for shot in shots if shot.done)
-            log.info("%s: resumed after %d frames", self.job.output, done)
+            log.info("%s: resumed after %s", self.job.output, count_text(done, "frame"))
             return
         if self.job.resume:
             log.info("%s: there is no unfinished run to resume: starting anew", self.job.output)
@@ -246,6 +248,7 @@ def open_output(job: RenderJob, settings: Settings, split: int | None, threads: 
 
 
 def _announce_end(job: RenderJob, frames: int, seconds: float) -> None:
-    log.info("%s: %d frames in %s", job.output, frames, duration_text(seconds))
+    done = f"{count_text(frames, 'frame')} in {duration_text(seconds)}"
+    log.info("%s: %s", job.output, done)
     if job.listener:
         job.listener(EndEvent(job.label, str(job.output), frames, seconds))

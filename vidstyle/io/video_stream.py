@@ -61,7 +61,7 @@ def no_frame_message(name: str, start: Fraction | None, stop: Fraction | None) -
         part = f"from {float(start or 0):g} s to {float(stop):g} s"
         return f"{name} has no frame {part}: choose a longer part"
     if start:
-        return f"{name} has no frame at or after {float(start):g} s: choose an earlier start"
+        return f"{name} has no frame at or after {float(start):g} s: choose an earlier time"
     if name == PIPE:
         remedy = "pipe Matroska, NUT or YUV4MPEG, not MP4, or name a file"
         return f"standard input has no frame that can be decoded: {remedy}"
