@@ -40,8 +40,8 @@ SOFTNESS = 0.12
 """Standard deviation of the blur of their edges, in eye distances."""
 
 FACE_SIZE, FACE_EMPHASIS = (0.95, 1.15), 0.3
-"""The same of an ellipse over the face, and its value relative to that over eyes and mouth: without
-it a swirl of strokes forms around an eye."""
+"""The same of an ellipse over the face, and its value on small faces: without it a swirl of strokes
+forms around an eye."""
 
 REACH = 1.3
 """How far these ellipses and their blur reach beyond the points at most, in eye distances."""
@@ -50,11 +50,11 @@ SMALL_EYES = 0.045
 """Eye distance relative to the long side of a frame up to which the mask is 1. It falls for larger
 faces, which strokes hide less, and which would look like parts of a photograph."""
 
-EMPHASIS_EXPONENT = 2.3
-"""Exponent of that fall."""
+EYES_EXPONENT, FACE_EXPONENT = 1.0, 2.3
+"""Exponents of that fall, of eyes and mouth and of the rest of the face."""
 
 MIN_EMPHASIS = 0.2
-"""Value of the mask on the largest faces."""
+"""Least value of the mask at eyes and mouth, and of that of the face relative to a small one's."""
 
 
 class FaceMasks:
@@ -180,11 +180,14 @@ def _ellipses(
     """
     across = points[1] - points[0]
     angle = float(np.degrees(np.arctan2(across[1], across[0])))
-    level = 255 * max(MIN_EMPHASIS, min(1.0, SMALL_EYES * long_side / eyes) ** EMPHASIS_EXPONENT)
+    share = min(1.0, SMALL_EYES * long_side / eyes)
+    of_eyes, of_face = (
+        255 * max(MIN_EMPHASIS, share**exponent) for exponent in (EYES_EXPONENT, FACE_EXPONENT)
+    )
     mask = np.zeros(shape, np.uint8)
-    ellipses = [(points.mean(0), FACE_SIZE, FACE_EMPHASIS * level)]
+    ellipses = [(points.mean(0), FACE_SIZE, FACE_EMPHASIS * of_face)]
     sizes = EYE_SIZE, EYE_SIZE, MOUTH_SIZE
-    ellipses += [(point, size, level) for point, size in zip(points, sizes, strict=True)]
+    ellipses += [(point, size, of_eyes) for point, size in zip(points, sizes, strict=True)]
     for point, size, value in ellipses:
         center = round(float(point[0])), round(float(point[1]))
         half = max(1, round(size[0] * eyes)), max(1, round(size[1] * eyes))
