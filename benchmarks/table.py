@@ -179,7 +179,7 @@ def studio_kills(values):
     ]
 
 
-REGION_SCENES = "fast pan", "walker", "flat ground", "resting scene", "crossfade"
+REGION_SCENES = "fast pan", "walker", "someone", "flat ground", "resting scene", "crossfade"
 """First words of the figures of what comes into view and what moves."""
 
 
