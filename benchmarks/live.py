@@ -50,6 +50,9 @@ STARTS = 5
 
 VIRTUAL_CAMERA_SECONDS = 60
 
+OPENMP_THREADS = "vidstyle-cpu-watch", "vidstyle-openmp-team"
+"""Names of threads of ``runtime.openmp``."""
+
 
 class ClockedFile(PacedFile):
     """A clip at its frame rate, with a clock drawn into each frame."""
@@ -186,9 +189,11 @@ def pace_rows(studio, clip, count, fps):
         stylizer = studio.run(camera, window, LiveOptions(fps=fps))
     (memory, files), (memory_after, files_after) = window.usage
     growth = f"memory after {count} frames relative to {WARM_UP_FRAMES} frames"
-    # The watch over other programs' use of the CPU ends some seconds after the last frame.
-    names = [thread.name for thread in threading.enumerate() if "cpu-watch" not in thread.name]
-    threads = sum(name.startswith("vidstyle") for name in names)
+    # Those of OpenMP, which follow other programs' use of the CPU, end some seconds after the last
+    # frame.
+    names = [thread.name for thread in threading.enumerate()]
+    ours = [name for name in names if name.startswith("vidstyle") and name not in OPENMP_THREADS]
+    threads = len(ours)
     return [
         Row("frames per second", 1 / statistics.median(window.intervals())),
         Row("working size, long side", max(stylizer.working_size(SIZE)), "px"),
