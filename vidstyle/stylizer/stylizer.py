@@ -211,7 +211,8 @@ class Stylizer:
         """
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
-        with self._prepared_for(frame):
+        # A caller may be in inference mode, whose tensors have no gradients.
+        with torch.inference_mode(False), self._prepared_for(frame):
             stylized = self._stylize(frame, motion, steps, proposal)
             layout = self.output_size(frame.size), self.settings, self._guides
             deep = frame.image.dtype == np.uint16
@@ -223,7 +224,7 @@ class Stylizer:
 
         Without ``steps`` the previous stylised frame is only warped.
         """
-        with self._prepared_for(frame):
+        with torch.inference_mode(False), self._prepared_for(frame):
             return self._stylize(frame, motion, steps, None)
 
     @contextmanager
