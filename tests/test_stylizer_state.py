@@ -42,6 +42,15 @@ def test_stylizer_init_content_and_noise_start_every_frame_cold(features, style)
         assert np.array_equal(first.image, second.image)
 
 
+def test_stylizer_separate_states_within_each_other_stay_separate(features, style):
+    paint = painter(features, style)
+    with paint.separate_state():
+        with paint.separate_state():
+            pass
+        assert paint.separate
+    assert not paint.separate
+
+
 def test_stylizer_reset_makes_the_next_frame_a_first_frame(features, style):
     used, new = painter(features, style), painter(features, style)
     used(Frame(scene()))

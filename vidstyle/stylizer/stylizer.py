@@ -181,11 +181,12 @@ class Stylizer:
 
         The state before the block comes back at its end. ``separate`` is True meanwhile.
         """
-        before, self._state, self.separate = (self._state, self.iterations), None, True
+        before = self._state, self.iterations, self.separate
+        self._state, self.separate = None, True
         try:
             yield
         finally:
-            (self._state, self.iterations), self.separate = before, False
+            self._state, self.iterations, self.separate = before
 
     def __call__(
         self,
