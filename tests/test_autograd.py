@@ -51,6 +51,17 @@ def test_avg_pool2_of_one_row_is_empty_and_has_no_gradient():
     assert torch.autograd.gradcheck(pooling.avg_pool2, x)
 
 
+@pytest.mark.parametrize("kernel", [(8, 8), (1, 4), (3, 1)])
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_avg_pool_ceil_agrees_with_its_reference(kernel, memory_format):
+    x = rand(2, 3, 9, 18).contiguous(memory_format=memory_format)
+    assert_agree(
+        lambda x: pooling.avg_pool_ceil(x, kernel),
+        lambda x: pooling.avg_pool_ceil_reference(x, kernel),
+        x,
+    )
+
+
 @pytest.mark.usefixtures("numel")
 @pytest.mark.parametrize("size", [(2, 2), (3, 2), (6, 8), (7, 8), (6, 9), (5, 5)])
 @pytest.mark.parametrize("memory_format", FORMATS)

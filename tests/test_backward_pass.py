@@ -1,5 +1,7 @@
 """The backward pass: frames ahead are stylised in reverse, for regions that come into view."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,23 @@ def test_backward_pass_stylizes_every_frame_of_a_pan(stylizer):
     assert [each.frame.time for each in result] == [frame.time for frame in frames]
     assert all(each.proposal.shape == (1, 3, 43, 64) for each in result)
     assert [each.first_of_window for each in result] == [True] + [False] * 5
+
+
+def test_backward_pass_ends_a_window_where_the_frame_size_changes(stylizer, monkeypatch):
+    stylizer.settings = replace(stylizer.settings, initial_steps=40)
+    steps = []
+    monkeypatch.setattr(
+        stylizer,
+        "stylize_reduced",
+        lambda frame, motion, count, run=stylizer.stylize_reduced: (
+            steps.append(count) or run(frame, motion, count)
+        ),
+    )
+    turned = camera_clip("pan", SIZE[::-1], 4, lambda n: View(5.0 * n)).frames
+    result = planned([*pan(4), *turned], stylizer)
+    assert [each.first_of_window for each in result] == [True, False, False, False] * 2
+    # A cold start takes a quarter of the iterations of a first frame.
+    assert [count == 10 for count in steps] == [True, False, False, False] * 2
 
 
 def test_backward_pass_shows_a_region_before_it_comes_into_view(stylizer):

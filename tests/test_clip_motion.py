@@ -16,6 +16,7 @@ from vidstyle.bench.clips import (
     noisy,
 )
 from vidstyle.flow.clip_motion import with_motion
+from vidstyle.flow.cuts import cut_reaches
 from vidstyle.flow.methods import dis_flow
 
 SIZE = 160, 96
@@ -94,6 +95,22 @@ def test_with_motion_starts_anew_at_another_frame_size():
     frames = [Frame(scene()), Frame(scene(size=(80, 60))), Frame(scene(size=(80, 60)))]
     flows = [motion.flow is not None for _, motion in with_motion(frames, dis_flow)]
     assert flows == [False, False, True]
+
+
+def test_with_motion_accepts_frames_of_another_shape_within_the_look_ahead():
+    shapes = [(64, 48)] * 3 + [(48, 64)] * 3
+    frames = [Frame(scene(size=shape)) for shape in shapes]
+    flows = [motion.flow is not None for _, motion in with_motion(frames, dis_flow)]
+    assert flows == [False, True, True, False, True, True]
+    assert [reach for _, reach in cut_reaches(frames)] == [0, 0, 0, 3, 0, 0]
+
+
+@pytest.mark.parametrize("size", [(1000, 4), (4, 700), (1, 50), (1920, 64)])
+def test_with_motion_finds_a_cut_between_very_thin_frames(size):
+    random = np.random.default_rng(0)
+    dark, light = random.integers(0, 90, (2, *size[::-1], 3), np.uint8)
+    frames = [Frame(dark)] * 3 + [Frame(255 - light)] * 3
+    assert [motion.cut for _, motion in with_motion(frames, dis_flow)].index(True) == 3
 
 
 def test_with_motion_asks_for_the_flow_size_at_each_frame():

@@ -16,7 +16,7 @@ from vidstyle.bench.clips import View, camera_clip
 from vidstyle.ops.tensors import to_tensor
 from vidstyle.optim import cuda_graph
 from vidstyle.optim.adam import AdamState, StepSize, adam
-from vidstyle.optim.cuda_graph import GraphedFunction
+from vidstyle.optim.cuda_graph import GraphedFunction, compiled
 from vidstyle.optim.runners import PreparedRunner, make_step_runner
 from vidstyle.runtime.device import choose_precision
 from vidstyle.stylizer.frame_setup import prepare_frame
@@ -253,6 +253,23 @@ def test_stylizer_engines_agree(features, engine, device):
     )  # nothing was compiled again for first or later frames
     assert reached[1] == pytest.approx(reached[0], rel=0.02)
     assert flickers[1] == pytest.approx(flickers[0], rel=0.02)
+
+
+@needs_compiler
+def test_compiled_features_have_the_same_gradients(features):
+    image = torch.rand(1, 3, 43, 61, generator=torch.Generator().manual_seed(0))
+
+    def gradients(inputs):
+        with torch.enable_grad():
+            leaf = inputs[0].detach().requires_grad_(True)
+            maps = features(leaf, ("tensor1", "tone"))
+            return [torch.autograd.grad(x.square().sum(), leaf)[0] for x in maps.values()]
+
+    same = compiled(gradients, [image])([image])
+    for found, expected in zip(same, gradients([image]), strict=True):
+        # Sums in another order: 1e-7 of the largest gradient is measured.
+        limit = 1e-5 * expected.abs().max().item()
+        torch.testing.assert_close(found, expected, atol=limit, rtol=0)
 
 
 @needs_gpu

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import scene, stripes
+from conftest import scene, stripes, tiny_network
 
 from vidstyle import InputError, Settings, Style, default_losses
+from vidstyle.features.weights import bundled_features
 from vidstyle.losses.base import StyleSize
 from vidstyle.ops.pytree import tensors_in
 from vidstyle.stylizer import style as style_module
@@ -177,6 +178,13 @@ def test_style_blends_share_cached_statistics_and_leave_nothing_behind(
     assert cache.size_bytes == before
     del style, styles
     assert cache.size_bytes == 0
+
+
+def test_style_blend_refuses_styles_with_different_features(features):
+    other = bundled_features(tiny_network())
+    styles = [Style.from_images([stripes()], each) for each in (features, other)]
+    with pytest.raises(ValueError, match=r"different features: use Style\.with_features"):
+        Style.blend(styles, [1, 1])
 
 
 def test_style_analyses_sizes_beyond_an_image_as_its_own(features, cache):

@@ -270,6 +270,18 @@ def test_stylizer_gives_the_content_its_full_weight_at_the_full_size_alone(
     assert [level["style"] for level in weights] == [QUICK.style_weight] * 6
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_stylizer_paints_the_same_in_inference_mode(precision):
+    def painted():
+        loaded = load_features("bundled", "cpu")
+        paint = painter(loaded, Style.from_images([stripes()], loaded), precision=precision)
+        return [paint(Frame(scene(time))).image for time in (0, 0.1)]
+
+    with torch.inference_mode():
+        within = painted()
+    assert all(np.array_equal(a, b) for a, b in zip(within, painted(), strict=True))
+
+
 def test_stylizers_in_two_threads_share_features_and_style(features):
     """Both give the frames that each gives alone; statistics of the style are not cached before."""
     settings = [{}, {"init": "noise", "style_scale": 0.7, "patch_weight": 0}]

@@ -8,6 +8,7 @@ from conftest import QUICK, painter, scene
 from vidstyle import Frame, Motion, Style
 from vidstyle.optim.adam import BETA2, FAST_LR_DECAY, StepSize
 from vidstyle.stylizer import stylizer
+from vidstyle.stylizer.warm_start import MEAN_CORRECTION
 
 
 def test_warm_start_reaches_the_loss_of_a_cold_start_in_fewer_steps(features, style):
@@ -39,6 +40,15 @@ def test_stylizer_init_content_and_noise_start_every_frame_cold(features, style)
         first, second = paint(Frame(scene())), paint(Frame(scene()))
         assert len(paint.iterations) == QUICK.initial_steps
         assert np.array_equal(first.image, second.image)
+
+
+def test_stylizer_separate_states_within_each_other_stay_separate(features, style):
+    paint = painter(features, style)
+    with paint.separate_state():
+        with paint.separate_state():
+            pass
+        assert paint.separate
+    assert not paint.separate
 
 
 def test_stylizer_reset_makes_the_next_frame_a_first_frame(features, style):
@@ -111,13 +121,16 @@ def test_stylizer_reset_learning_rate_speeds_up_a_change_of_style(features, styl
     assert losses[1] < losses[0]
 
 
-FULL_LR, RESTYLE, FAST_DECAY = (
+WARM = {"mean_correction": MEAN_CORRECTION}
+
+COLD_START, FULL_LR, RESTYLE, FAST_DECAY = (
     StepSize(0)[1:],
-    StepSize(0, coarse_gain=1, chroma_gain=1)[1:],
-    StepSize(0, FAST_LR_DECAY, nesterov=1)[1:],
+    StepSize(0, **WARM)[1:],
+    StepSize(0, coarse_gain=1, chroma_gain=1, **WARM)[1:],
+    StepSize(0, FAST_LR_DECAY, nesterov=1, **WARM)[1:],
 )
-"""How the learning rate falls, whether steps look ahead, and how readily regions and colours
-change."""
+"""How the learning rate falls, whether steps look ahead, how readily regions and colours change,
+and how long first steps are."""
 
 
 def rates_over(frames, features, style, monkeypatch, **settings):
@@ -143,7 +156,8 @@ def test_stylizer_learning_rate_decays_fast_after_enough_steps_at_full_size(
     rates, paint = rates_over(
         [scene()] * 6, features, style, monkeypatch, initial_steps=4, pyramid_levels=1, steps=1
     )
-    assert rates == [FULL_LR] * 5 + [FAST_DECAY]  # four fresh ones, and one on each frame
+    # Four at once, and one on each frame.
+    assert rates == [COLD_START] + [FULL_LR] * 4 + [FAST_DECAY]
     again = painter(features, style, initial_steps=4, pyramid_levels=1, steps=1)
     again.load_state(paint.state())
     assert np.array_equal(again(Frame(scene(0.1))).image, paint(Frame(scene(0.1))).image)

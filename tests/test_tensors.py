@@ -9,6 +9,7 @@ from vidstyle import Frame, Settings
 from vidstyle.ops.tensors import (
     box_max,
     box_mean,
+    constant,
     resize,
     select,
     to_image,
@@ -49,6 +50,23 @@ def test_to_resized_tensor_is_within_two_levels_of_the_exact_one(size):
     assert (to_resized_tensor(image, size) - exact).abs().max() <= 2 / 255
     with_alpha = np.dstack([image, image[..., :1]])
     assert torch.equal(to_resized_tensor(with_alpha, size), to_resized_tensor(image, size))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [(128, 96), (64, 48)])
+def test_to_resized_tensor_takes_read_only_arrays_without_a_warning(size):
+    image = scene(size=(128, 96))
+    read_only = np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)
+    assert torch.equal(to_resized_tensor(read_only, size), to_resized_tensor(image, size))
+
+
+def test_constant_made_in_inference_mode_is_of_use_to_autograd():
+    numbers = (0.25, 0.5, 0.8125)  # of no other test: constants are kept
+    with torch.inference_mode():
+        constant(numbers, torch.device("cpu"))
+    leaf = torch.ones(3, requires_grad=True)
+    (leaf * constant(numbers, torch.device("cpu"))).sum().backward()
+    assert leaf.grad is not None and leaf.grad.tolist() == list(numbers)
 
 
 def test_to_resized_tensor_keeps_the_depth_of_16_bits():

@@ -78,6 +78,54 @@ class _AvgPool2(torch.autograd.Function):
         return gradient
 
 
+def avg_pool_ceil(x: Tensor, kernel: tuple[int, int]) -> Tensor:
+    """Average pooling whose last windows may be cut off by the border, where they are the mean of
+    what is left of them.
+
+    The compiler does not look into its backward pass: in PyTorch 2.14 the compiler's own gradient
+    of such windows is wrong.
+
+    Args:
+        x: (N, C, H, W).
+        kernel: (height, width) of a window in px, which is the stride too.
+
+    Returns:
+        (N, C, ceil(H / height), ceil(W / width)).
+    """
+    pooled: Tensor = _AvgPoolCeil.apply(x, *kernel)
+    return pooled
+
+
+def avg_pool_ceil_reference(x: Tensor, kernel: tuple[int, int]) -> Tensor:
+    """``avg_pool_ceil`` in plain PyTorch."""
+    return F.avg_pool2d(x, kernel, ceil_mode=True)
+
+
+class _AvgPoolCeil(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, height: int, width: int) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.kernel = height, width
+        return avg_pool_ceil_reference(x, (height, width))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _ceil_backward(gradients[0], *ctx.saved_tensors, *ctx.kernel), None, None
+
+
+def _empty_input(gradient: Tensor, x: Tensor, height: int, width: int) -> Tensor:
+    return torch.empty_like(x)
+
+
+@custom_op(_empty_input)
+def _ceil_backward(gradient: Tensor, x: Tensor, height: int, width: int) -> Tensor:
+    kernel = height, width
+    found: Tensor = torch.ops.aten.avg_pool2d_backward(
+        gradient, x, kernel, kernel, (0, 0), True, True, None
+    )
+    return found
+
+
 def blur_pool2(x: Tensor) -> Tensor:
     """Blur pooling with stride 2 (Zhang 2019, "Making Convolutional Networks Shift-Invariant
     Again").

@@ -118,11 +118,12 @@ class Features(nn.Module):
         """
         if self._precision == precision:
             return self
-        other = copy.deepcopy(self)
-        for convolution in other.network.children():
-            convolution.to(precision)
-        if other.bank:
-            other.bank.set_filter_dtype(precision)
+        with torch.inference_mode(False):  # weights made in it would be of no use to autograd
+            other = copy.deepcopy(self)
+            for convolution in other.network.children():
+                convolution.to(precision)
+            if other.bank:
+                other.bank.set_filter_dtype(precision)
         return other
 
     def in_tiles(self, tile_px: int | None) -> "Features":

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..autograd.filters import rectified_responses, strided_conv, structure_products, unshuffle
 from ..autograd.padding import reflect_pad
-from ..autograd.pooling import blur_pool2
+from ..autograd.pooling import avg_pool_ceil, blur_pool2
 from ..ops.color import apply_color_matrix, opponent_matrix
 
 
@@ -122,8 +122,8 @@ def structure(gray: Tensor) -> Tensor:
     """
     products = structure_products(gray)
     half = min(STRUCTURE_WINDOW_PX // 2, *(side // 2 for side in products.shape[-2:]))
-    # Without ceil_mode no window would cover the last rows and columns.
-    windows = F.avg_pool2d(F.avg_pool2d(products, half, ceil_mode=True), 2, 1)
+    # Windows that the border cuts off count: no others cover the last rows and columns.
+    windows = F.avg_pool2d(avg_pool_ceil(products, (half, half)), 2, 1)
     energy = windows[2:]
     average = energy.mean() + MIN_STRUCTURE_ENERGY
     return (torch.cat([windows[:2], (energy - average) / 2]) / (energy + average)).transpose(0, 1)
@@ -209,5 +209,4 @@ class FilterBank(nn.Module):
 def _tone_map(image: Tensor) -> Tensor:
     """Average of square cells. Pooling rows first, then columns, is faster on a GPU."""
     side = max(1, round(max(image.shape[-2:]) / TONE_CELLS))
-    rows = F.avg_pool2d(image, (1, side), ceil_mode=True)
-    return F.avg_pool2d(rows, (side, 1), ceil_mode=True)
+    return avg_pool_ceil(avg_pool_ceil(image, (1, side)), (side, 1))

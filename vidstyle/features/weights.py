@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..errors import FeaturesError, InputError, printable
@@ -21,6 +22,7 @@ from .pretrained import VGG_DEEPEST, VGGS, last_line, vgg_weights
 FORMAT, VERSION = "vidstyle-network", "2"
 
 
+@torch.inference_mode(False)  # weights made in it would be of no use to autograd
 def load_features(
     name: str | Path = "bundled", device: str = "auto", weights: str | Path | None = None
 ) -> Features:

@@ -16,6 +16,7 @@ from scenedetect.detectors import ContentDetector
 
 from ..io.frame import Frame, Image
 from .fields import (
+    MIN_FLOW_SIDE_PX,
     PATCH_SIDE_PX,
     Pixels,
     area_resize,
@@ -33,6 +34,10 @@ LOOK_BACK_FRAMES = 3
 
 DETECTOR_WIDTH_PX = 256
 """Width of the frames in which cuts are detected. Larger ones cost time and find no more cuts."""
+
+MIN_DETECTOR_HEIGHT_PX, MAX_DETECTOR_HEIGHT_PX = MIN_FLOW_SIDE_PX, 4 * DETECTOR_WIDTH_PX
+"""Range of their height, to which strips are stretched: flow refuses lower ones, and OpenCV higher
+ones."""
 
 DETECTOR_WEIGHTS = ContentDetector.Components(delta_hue=0, delta_sat=1, delta_lum=1, delta_edges=0)
 """Without hue, which is unstable in grey scenes and in dark frames of a fade."""
@@ -59,7 +64,8 @@ which there is a cut for ``ThumbnailCuts``."""
 
 def detector_input(image: Image) -> Pixels:
     """The reduced copy of an image in which cuts are detected, (H, W, 3) uint8 BGR."""
-    height = max(1, round(DETECTOR_WIDTH_PX * image.shape[0] / image.shape[1]))
+    height = round(DETECTOR_WIDTH_PX * image.shape[0] / image.shape[1])
+    height = min(MAX_DETECTOR_HEIGHT_PX, max(MIN_DETECTOR_HEIGHT_PX, height))
     reduced = area_resize(image, (DETECTOR_WIDTH_PX, height))
     smooth = cv2.blur(reduced, (NOISE_FILTER_PX, NOISE_FILTER_PX))
     return np.ascontiguousarray(smooth[..., ::-1], np.uint8)
@@ -75,7 +81,7 @@ def is_cut(before: Sequence[Pixels], frame: Pixels, after: Sequence[Pixels]) -> 
     Args:
         before: up to ``LOOK_BACK_FRAMES`` earlier frames of the shot, the previous one first,
             (H, W, 3) uint8 BGR.
-        frame: of the same size, like all others.
+        frame: of any size; frames of another size are no frames of the shot.
         after: the frames that follow, as far as they are known.
     """
     return bool(before) and cut_reach(before, frame, after) == len(before)
@@ -137,7 +143,12 @@ def cuts_among(reaches: Mapping[int, int]) -> list[int]:
 
 
 def _tracked_fraction(frame: Pixels, earlier: Pixels) -> float:
-    """Fraction of the pixels that flow tracks to pixels like them, and back: of two shots, few."""
+    """Fraction of the pixels that flow tracks to pixels like them, and back: of two shots, few.
+
+    Of frames of two shapes it is 0.
+    """
+    if frame.shape != earlier.shape:
+        return 0.0
     flow = dis_flow(frame, earlier)
     tracked = forward_backward_check(flow, dis_flow(earlier, frame))
     alike = box_filter(warp_error(frame, earlier, flow), PATCH_SIDE_PX) < TRACKED_MAX_LEVELS
@@ -145,7 +156,10 @@ def _tracked_fraction(frame: Pixels, earlier: Pixels) -> float:
 
 
 def _differ(one: Pixels, other: Pixels) -> bool:
-    """Whether PySceneDetect's content detector finds a cut between two frames."""
+    """Whether PySceneDetect's content detector finds a cut between two frames, or their shapes
+    differ."""
+    if one.shape != other.shape:
+        return True
     dark = min(one.mean(), other.mean()) < DARK_MEAN_LEVELS
     weights = ContentDetector.LUMA_ONLY_WEIGHTS if dark else DETECTOR_WEIGHTS
     detector = ContentDetector(min_scene_len=0, weights=weights)

@@ -127,11 +127,14 @@ class Loss:
         return ()
 
     def style_target(self, style: StyleStatistics, size: StyleSize) -> Any:
-        """Prepare the part of the target that depends on the style alone; cached by style and size.
+        """Prepare the part of the target that depends on the style alone.
+
+        It is cached by the style and the sizes in px at which its images are analysed.
 
         Args:
             style: the style images and their statistics.
-            size: at which the style images are analysed.
+            size: at which the style images are analysed, for the methods of ``style``. Two sizes
+                at which the images are the same have one target.
         """
         return ()
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..io.frame import Frame, Image
@@ -36,7 +37,7 @@ def to_resized_tensor(
     on_cpu = device is None or device.type == "cpu"
     if not on_cpu or image.dtype != np.uint8 or image.shape[:2] == (height, width):
         return resize(to_tensor(image, device), size)
-    levels = torch.from_numpy(np.ascontiguousarray(image[..., :3])).permute(2, 0, 1)[None]
+    levels = _from_numpy(image[..., :3]).permute(2, 0, 1)[None]
     return _resampled_levels(levels, size).float().contiguous() / 255
 
 
@@ -69,10 +70,15 @@ def painted_of(frame: Frame, device: torch.device | None = None) -> Tensor | Non
 
 def _channels(image: Image, device: torch.device | None) -> Tensor:
     peak = np.iinfo(image.dtype).max
-    levels = np.ascontiguousarray(image)
-    if levels.dtype == np.uint16:
-        levels = levels.astype(np.float32)  # torch's uint16 lacks most operations
-    return torch.from_numpy(levels).to(device).permute(2, 0, 1)[None].float().contiguous() / peak
+    if image.dtype == np.uint16:
+        # PyTorch's uint16 lacks most operations.
+        image = image.astype(np.float32)  # type: ignore[assignment]
+    return _from_numpy(image).to(device).permute(2, 0, 1)[None].float().contiguous() / peak
+
+
+def _from_numpy(image: NDArray[Any]) -> Tensor:
+    """``torch.from_numpy``, which would warn of a read-only array."""
+    return torch.from_numpy(np.require(image, requirements=["C_CONTIGUOUS", "WRITEABLE"]))
 
 
 def to_image(image: Tensor, deep: bool = False) -> Image:
@@ -117,7 +123,8 @@ def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
 
     Each copy to a GPU would synchronise with it.
     """
-    return torch.tensor(values, dtype=torch.float32, device=device)
+    with torch.inference_mode(False):  # a tensor made in it would be of no use to autograd
+        return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -66,7 +66,8 @@ class PlannedFrame(NamedTuple):
 
 
 class BackwardPass:
-    """Adds proposals to frames, window by window. A window ends at a cut.
+    """Adds proposals to frames, window by window. A window ends at a cut, and where the size of
+    the frames changes.
 
     Frames come out up to ``WINDOW_FRAMES`` late. Without ``Settings.backward_steps`` each frame
     comes out at once, without a proposal.
@@ -97,7 +98,7 @@ class BackwardPass:
             if not self._steps:
                 yield self._alone(frame, motion)
                 continue
-            if window and (motion.cut or motion.restyled is not None):
+            if window and _ends_window(window[-1][0], frame, motion):
                 yield from self._planned(window)
                 window = []
             window.append((frame, motion))
@@ -148,6 +149,11 @@ def uses_backward_pass(stylizer: Stylizer, live: bool = False) -> bool:
     """Whether frames are stylised in reverse first, which needs ``Motion.reverse``."""
     settings = stylizer.settings
     return bool(settings.backward_steps) and settings.init == "previous" and not live
+
+
+def _ends_window(before: Frame, frame: Frame, motion: Motion) -> bool:
+    """Whether a frame does not go on from the frame before it, at least in a region."""
+    return motion.cut or motion.restyled is not None or frame.size != before.size
 
 
 def _window_frames(frame: Frame) -> int:

@@ -135,6 +135,8 @@ class Style:
         """
         if len(weights) != len(styles):
             raise ValueError(f"{len(weights)} weights for {len(styles)} styles: give one each")
+        if any(style.features is not styles[0].features for style in styles):
+            raise ValueError("the styles have different features: use Style.with_features")
         images: dict[int, tuple[Tensor, _ImageKey]] = {}
         shares: dict[int, float] = {}
         for style, weight in zip(styles, weights, strict=True):

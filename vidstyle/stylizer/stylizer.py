@@ -181,11 +181,12 @@ class Stylizer:
 
         The state before the block comes back at its end. ``separate`` is True meanwhile.
         """
-        before, self._state, self.separate = (self._state, self.iterations), None, True
+        before = self._state, self.iterations, self.separate
+        self._state, self.separate = None, True
         try:
             yield
         finally:
-            (self._state, self.iterations), self.separate = before, False
+            self._state, self.iterations, self.separate = before
 
     def __call__(
         self,
@@ -211,7 +212,8 @@ class Stylizer:
         """
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}: a frame needs at least 1")
-        with self._prepared_for(frame):
+        # A caller may be in inference mode, whose tensors have no gradients.
+        with torch.inference_mode(False), self._prepared_for(frame):
             stylized = self._stylize(frame, motion, steps, proposal)
             layout = self.output_size(frame.size), self.settings, self._guides
             deep = frame.image.dtype == np.uint16
@@ -223,7 +225,7 @@ class Stylizer:
 
         Without ``steps`` the previous stylised frame is only warped.
         """
-        with self._prepared_for(frame):
+        with torch.inference_mode(False), self._prepared_for(frame):
             return self._stylize(frame, motion, steps, None)
 
     @contextmanager
