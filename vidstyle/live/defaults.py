@@ -8,7 +8,7 @@ LIVE_INITIAL_STEPS = 6
 """Steps of the first frame: few, so that the camera appears at once and the style develops on it.
 """
 
-LIVE_CONTENT_SHARE = 0.4
+LIVE_CONTENT_SHARE = 0.25
 """Share of the preset's content weight. It grows in small images so that faces stay legible; here
 faces are emphasised by themselves, and the rest may have more strokes."""
 
