@@ -201,11 +201,11 @@ def test_set_list_changes_a_region(features, style, other, tmp_path):
 
     assert not regions_at(0) and not regions_at(0.9)
     stylizer.style = other  # by a key
-    (((begun,),),) = (regions_at(1.25),)
+    ((begun,),) = regions_at(1.25)
     assert begun.fading and set(begun.style.images) == {*other.images, *later.images}
     assert regions_at(3) == [(Region(later, {"strength": 0.5}, "sky"),)]
     assert not regions_at(3.5)
-    (((half,),),) = (regions_at(5),)
+    ((half,),) = regions_at(5)
     assert half.settings == {"strength": 0.75} and half.fading
     assert regions_at(6.5) == [stylizer.regions] and not session.commands
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from .flow.clip_motion import run_ahead, with_motion_tasks
 from .flow.cuts import LOOK_AHEAD_FRAMES
@@ -150,7 +149,7 @@ class NextMotion:
             worker.put(pair)
         worker.put(SENTINEL)
 
-    def _frames(self, worker: Worker) -> Iterator[Any]:
+    def _frames(self, worker: Worker) -> Iterator[Frame]:
         """The newest frame each time that one is wanted."""
         while not worker.stopped.is_set():
             try:

@@ -94,9 +94,8 @@ def run(
     """Stylise all frames of a source and send each to every sink.
 
     Args:
-        source: is iterated over in a thread of its own, a few frames ahead. With a GPU the optical
-            flow of a clip is computed in further threads, on a CPU in the calling thread; that of a
-            live source on a CPU in one thread beside it.
+        source: is iterated over in a thread of its own, a few frames ahead. Optical flow is
+            computed in further threads with a GPU, in the calling one on a CPU, beside it if live.
         stylizer: is used in the calling thread.
         sinks: objects with ``send``, written to in one thread, a few frames behind, and not closed.
         controls: is called before the first frame and after each with the report so far, and while
@@ -126,8 +125,7 @@ def run(
     """
     adapter = _SourceAdapter(source)
     done, shot = (resume.frames, resume.frames_in_shot) if resume else (0, 0)
-    past = min(shot, LOOK_BACK_FRAMES)
-    motion = MotionAdder(lambda: adapter.format, stylizer, flow, past)
+    motion = MotionAdder(lambda: adapter.format, stylizer, flow, min(shot, LOOK_BACK_FRAMES))
     if resume:
         stylizer.load_state(resume.state)
     report = Report()

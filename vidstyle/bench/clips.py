@@ -183,12 +183,14 @@ def object_clip(
 
     ``back`` is the background, (H, W, 3) of ``size``; None: a landscape.
     """
-    return _disc_clip(name, size, [size[0] / 4 + speed * n for n in range(count)], seed, back)
+    columns = [size[0] / 4 + speed * number for number in range(count)]
+    return _disc_clip(name, size, columns, speed, seed, back)
 
 
 def entering_clip(name: str, size: tuple[int, int], count: int, speed: float) -> Clip:
     """The disc of ``object_clip``, which enters at the left border."""
-    return _disc_clip(name, size, [speed * n - _disc_radius(size) for n in range(count)])
+    columns = [speed * number - _disc_radius(size) for number in range(count)]
+    return _disc_clip(name, size, columns, speed)
 
 
 def _disc_radius(size: tuple[int, int]) -> float:
@@ -199,15 +201,16 @@ def _disc_clip(
     name: str,
     size: tuple[int, int],
     columns: Sequence[float],
+    speed: float,
     seed: int = 1,
     back: Pixels | None = None,
 ) -> Clip:
-    """A textured disc with its centre at a column, in px, in each frame; at equal distances."""
+    """A textured disc with its centre at a column in px in each frame, ``speed`` px apart."""
     if back is None:
         back = render_view(View(), size, draw_landscape((2 * size[0], 2 * size[1]), seed))
     skin = draw_landscape((2 * size[0], 2 * size[1]), seed + 100)[..., ::-1].copy()
     y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
-    radius, row, speed = _disc_radius(size), size[1] / 2, columns[1] - columns[0]
+    radius, row = _disc_radius(size), size[1] / 2
 
     def inside(column: float) -> Pixels:
         share: Pixels = np.clip(radius - np.hypot(x - column, y - row) + 0.5, 0, 1)

@@ -101,7 +101,6 @@ class StylizedArea:
             FeaturesError: see ``load_person_model`` and ``load_face_model``.
             InputError: a mask cannot be read, or is no still image.
         """
-        # A camera is opened before PyTorch, which takes longer, is loaded.
         if self.faces == KEEP:
             self._load_faces()
         if self.name in PEOPLE:
@@ -112,6 +111,7 @@ class StylizedArea:
             self._region_readers = [self._reader_of_region(mask) for mask in self._regions]
 
     def _load_faces(self) -> None:
+        # A camera is opened before PyTorch, which takes longer, is loaded.
         from ..face_models import load_face_model
         from ..faces import FaceMasks
 

@@ -70,9 +70,10 @@ class Track(ABC, Generic[T]):
 
     def _value(self, time: Fraction, begun: Sequence[Keyframe], until: bool = False) -> T:
         given = self._target(begun[-1]) if begun else self._before
-        if given is None:
-            assert self._frame is not None
+        if given is None and self._frame is not None:
             given = self._frame.until(time) if until else self._frame.at(time)
+        if given is None:
+            raise ValueError(f"{self._name} has no value at {float(time):g} s: give one before it")
         share = begun[-1].progress(time) if begun else Fraction(1)
         return given if share == 1 else self._between(self.until(begun[-1].time), given, share)
 
